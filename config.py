@@ -87,7 +87,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
             sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
         ),
         parameters=134_515_008,
-        int4=Int4Settings(group_size=32),
+        int4=Int4Settings(group_size=32, ratio=0.7),
     ),
 }
 

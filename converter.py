@@ -2,7 +2,6 @@
 
 import argparse
 import logging
-import os
 import shutil
 import sys
 import warnings
@@ -55,11 +54,12 @@ def convert_model(name: str, precision: str, output_root: Path = Path(".")) -> P
         facts = _convert(config, precision, work, ready_16bit=model_folder(name, "FP16", output_root))
         write_manifest(work, name=name, model_id=config.model_id, precision=precision, **facts)
         shutil.rmtree(target, ignore_errors=True)  # what a half-written folder would be
-        os.replace(work, target)
-    except OSError as error:
-        raise UserError(
-            f"{target} can't be written ({error.strerror or error}); free some space or choose another folder."
-        ) from error
+        work.replace(target)
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "iostream" not in str(error):  # OpenVINO's word for a failed write
+            raise
+        reason = getattr(error, "strerror", None) or "a write failed"
+        raise UserError(f"{target} can't be written ({reason}); free some space or choose another folder.") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return target

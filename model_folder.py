@@ -43,7 +43,10 @@ def missing_files(folder: Path) -> list[str]:
     """Names of the files that a folder lacks, or that are not as long as when they were written."""
     missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
     if (folder / MANIFEST).is_file():
-        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        try:
+            files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
+        except (ValueError, KeyError):
+            return [*missing, MANIFEST]
         missing += [name for name, size in files.items() if name not in missing and not _has_size(folder / name, size)]
     return missing
 

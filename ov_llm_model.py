@@ -5,10 +5,10 @@ ids, `ChatSession.stream` gives text. The caller drives them and closes them; no
 """
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
-from itertools import islice
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,9 @@ class KVCache:
         self.ids: list[int] = []
         self._request = request
         self._input_names = {name for port in model.inputs for name in port.names}
-        self._sequence_axis = {variable.info.variable_id: _sequence_axis(variable) for variable in model.get_variables()}
+        self._sequence_axis = {
+            variable.info.variable_id: _sequence_axis(variable) for variable in model.get_variables()
+        }
 
     def reset(self) -> None:
         self._request.reset_state()
@@ -104,7 +106,7 @@ class KVCache:
 
     def keep_prefix(self, ids: Sequence[int]) -> int:
         """Cuts the cache back to the tokens that it has in common with `ids`, and returns how many that are."""
-        common = next((i for i, (held, new) in enumerate(zip(self.ids, ids)) if held != new), min(len(self.ids), len(ids)))
+        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(self.ids, ids, strict=False)))
         if common == 0:
             self.reset()
         elif common < len(self.ids):
@@ -139,7 +141,7 @@ def _sequence_axis(variable: ov.op.util.Variable) -> int:
 
 def stream_ids(
     cache: KVCache, ids: Sequence[int], sampling: Sampling, stop_ids: set[int], seed: int | None = None
-) -> Iterator[int]:
+) -> Generator[int, None, None]:
     """Continues a sequence, one token at a time, for as long as the caller asks and until a stop token.
 
     Closing the generator ends the work. The cache then holds all tokens that were fed: the last one that
@@ -216,7 +218,7 @@ class ChatSession:
         repetition_penalty: float = 1.0,
         max_new_tokens: int = 256,
         seed: int | None = None,
-    ) -> Iterator[Answer]:
+    ) -> Generator[Answer, None, None]:
         """Says `text` to the model and yields its answer after every token.
 
         Closing the iterator stops the answer, and the conversation keeps what there is of it.

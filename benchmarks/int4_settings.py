@@ -52,7 +52,7 @@ def main() -> None:
         print(f"{'mode':<10} {'group':>5} {'ratio':>5} {'MB':>6} {'KL':>7} {'same token':>10}  capital of France?")
         for mode in ("INT4_ASYM", "INT4_SYM"):
             for group_size in (32, 64):
-                for ratio in (1.0, 0.8, 0.6):
+                for ratio in (1.0, 0.8, 0.7, 0.6):
                     folder = Path(root) / f"{mode}-{group_size}-{ratio}"
                     folder.mkdir()
                     settings = {"mode": nncf.CompressWeightsMode[mode], "group_size": group_size, "ratio": ratio}

@@ -1,0 +1,51 @@
+# Everything happens in .venv, which the first target that needs it makes.
+PYTHON ?= python3
+MODEL ?= smollm2-135m-instruct
+PRECISION ?= INT4
+DEVICE ?= CPU
+PORT ?= 7860
+
+BIN := .venv/bin
+INSTALLED := .venv/installed
+INSTALLED_DEV := .venv/installed-dev
+
+.DEFAULT_GOAL := help
+.PHONY: help chat notebook test lint bench clean
+
+help:  ## show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+
+chat: $(INSTALLED)  ## convert the model (once) and chat with it on http://127.0.0.1:7860
+	$(BIN)/python converter.py $(MODEL) --precision $(PRECISION)
+	$(BIN)/python chat_ui.py --model $(MODEL) --precision $(PRECISION) --device $(DEVICE) --port $(PORT)
+
+notebook: $(INSTALLED)  ## open the tutorial in JupyterLab
+	$(BIN)/jupyter lab llm-chatbot.ipynb
+
+test: $(INSTALLED_DEV)  ## run all tests: unit, notebook, browser
+	$(BIN)/python tests/browser.py
+	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --nbval-lax --nbval-current-env llm-chatbot.ipynb
+
+lint: $(INSTALLED_DEV)  ## check format, rules and types
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+bench: $(INSTALLED_DEV)  ## measure which 4-bit settings suit the model
+	$(BIN)/python benchmarks/int4_settings.py $(MODEL)
+
+clean:  ## remove .venv, the converted models and all that tools left behind
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .ipynb_checkpoints .gradio screenshots
+	rm -rf __pycache__ */__pycache__ */FP16 */INT8_compressed_weights */INT4_compressed_weights */*.partial
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+$(INSTALLED): .venv/bin/python requirements.txt install.py
+	$(BIN)/python install.py
+	touch $@
+
+$(INSTALLED_DEV): $(INSTALLED) requirements-dev.txt
+	$(BIN)/python install.py --dev
+	touch $@

@@ -1,0 +1,46 @@
+"""Installs what the project needs into the Python that runs this: `python install.py [--dev]`.
+
+It is `pip install -r requirements.txt`, and one repair that pip can't make.
+"""
+
+import subprocess
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+
+def pip(*arguments: str) -> None:
+    subprocess.run([sys.executable, "-m", "pip", *arguments], check=True)
+
+
+def is_installed(requirements: Path) -> bool:
+    """Whether every pin is what is installed. pip would say no wherever torchvision was removed."""
+    lines = [line.partition("#")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines()]
+    try:
+        return all(version(name) == pin for name, pin in (line.split("==") for line in lines if line))
+    except PackageNotFoundError:
+        return False
+
+
+def remove_broken_torchvision() -> None:
+    """Removes torchvision where it can't be imported.
+
+    optimum-intel asks for it and nothing here uses it. The Linux build on PyPI is made for a torch with
+    CUDA: beside a CPU-only torch its import fails with `operator torchvision::nms does not exist`, and
+    takes `import optimum.intel` down with it, which does fine without.
+    """
+    tried = subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True)
+    if tried.returncode:
+        pip("uninstall", "--quiet", "--yes", "torchvision")
+
+
+def main() -> None:
+    here = Path(__file__).resolve().parent
+    for file in [here / "requirements.txt"] + [here / "requirements-dev.txt"] * ("--dev" in sys.argv[1:]):
+        if not is_installed(file):
+            pip("install", "-qq", "-r", str(file))
+            remove_broken_torchvision()
+
+
+if __name__ == "__main__":
+    main()

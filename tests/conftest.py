@@ -1,0 +1,43 @@
+"""What several tests need: the embedded model, converted once for the whole run."""
+
+from pathlib import Path
+
+import pytest
+from transformers import AutoTokenizer
+
+from config import DEFAULT_MODEL
+from converter import convert_model
+from model_folder import SUBFOLDERS
+from ov_llm_model import OVChatModel, load_model
+
+# The runtime's own rounding (dynamic quantization, bf16, an 8-bit cache) off: where results are compared.
+EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
+
+
+@pytest.fixture(scope="session")
+def models_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the embedded model in all precisions."""
+    root = tmp_path_factory.mktemp("models")
+    for precision in SUBFOLDERS:
+        convert_model(DEFAULT_MODEL, precision, root)
+    return root
+
+
+@pytest.fixture(scope="session")
+def int4_folder(models_root: Path) -> Path:
+    return convert_model(DEFAULT_MODEL, "INT4", models_root)
+
+
+@pytest.fixture(scope="session")
+def tokenizer(int4_folder: Path):
+    return AutoTokenizer.from_pretrained(int4_folder)
+
+
+@pytest.fixture(scope="session")
+def model(int4_folder: Path) -> OVChatModel:
+    return load_model(int4_folder)
+
+
+@pytest.fixture(scope="session")
+def exact_model(int4_folder: Path) -> OVChatModel:
+    return load_model(int4_folder, ov_config=EXACT)

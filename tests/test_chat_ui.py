@@ -1,0 +1,148 @@
+"""The page, in a real browser and through the API that scripts use, with the real model."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from browser import open_browser
+from gradio_client import Client
+from playwright.sync_api import Browser, Page, expect
+
+from chat_ui import plain_text
+from config import DEFAULT_MODEL, EXAMPLE_QUESTIONS
+
+ROOT = Path(__file__).resolve().parents[1]
+SCREENSHOTS = ROOT / "screenshots"
+ANSWER_TIMEOUT = 60_000  # milliseconds; for a machine that is busy
+
+
+def start_page(*arguments: str, **options) -> subprocess.Popen:
+    return subprocess.Popen(
+        [sys.executable, str(ROOT / "chat_ui.py"), *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+        **options,
+    )
+
+
+@pytest.fixture(scope="module")
+def address(models_root: Path) -> Iterator[str]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = start_page("--output", str(models_root), "--port", str(port))
+    assert process.stdout is not None
+    line = next(line for line in process.stdout if "http://" in line)
+    assert f"http://127.0.0.1:{port}" in line
+    yield f"http://127.0.0.1:{port}"
+    process.terminate()
+    process.wait(timeout=30)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as browser:
+        yield browser
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    page = browser.new_page(viewport={"width": 1100, "height": 760})
+    page.goto(address)
+    yield page
+    page.close()
+
+
+def send(page: Page, text: str) -> None:
+    box = page.get_by_test_id("textbox").last
+    expect(box).to_be_enabled(timeout=ANSWER_TIMEOUT)
+    box.fill(text)
+    box.press("Enter")
+
+
+def answers(page: Page):
+    return page.get_by_test_id("bot")
+
+
+def test_a_conversation_of_two_turns_whose_second_answer_uses_the_first(page: Page):
+    send(page, "What is the capital of France?")
+    expect(answers(page).last).to_contain_text("Paris", timeout=ANSWER_TIMEOUT)
+    send(page, "And of Italy?")
+    expect(answers(page)).to_have_count(2, timeout=ANSWER_TIMEOUT)
+    expect(answers(page).last).to_contain_text("Rome", timeout=ANSWER_TIMEOUT)
+    expect(page.get_by_test_id("textbox").last).to_be_enabled(timeout=ANSWER_TIMEOUT)
+    SCREENSHOTS.mkdir(exist_ok=True)
+    page.screenshot(path=SCREENSHOTS / "chat.png")
+
+
+def test_an_example_question_is_sent_with_one_click(page: Page):
+    page.get_by_text(EXAMPLE_QUESTIONS["en"][1]).click()
+    expect(answers(page).last).to_contain_text("Paris", timeout=ANSWER_TIMEOUT)
+
+
+def test_stop_ends_an_answer_and_the_next_message_works(page: Page):
+    send(page, "Write a very long story about a dragon.")
+    expect(answers(page).last).to_contain_text(re.compile(r"\w+ \w+ \w+"), timeout=ANSWER_TIMEOUT)
+    page.get_by_test_id("stop-button").click()
+    send(page, "What is the capital of France?")
+    expect(answers(page).last).to_contain_text("Paris", timeout=ANSWER_TIMEOUT)
+
+
+def test_what_a_user_types_is_shown_and_not_run(page: Page):
+    send(page, "<script>document.title = 'run'</script><img src=x onerror=\"document.title='run'\">")
+    expect(page.get_by_test_id("textbox").last).to_be_enabled(timeout=ANSWER_TIMEOUT)
+    assert page.title() != "run"
+
+
+def test_the_settings_open_and_hold(page: Page):
+    page.get_by_role("button", name="Toggle Sidebar").click()
+    page.get_by_label("Longest answer").first.fill("2")
+    page.get_by_label("Longest answer").first.press("Enter")
+    send(page, "What is the capital of France?")
+    expect(page.get_by_test_id("textbox").last).to_be_enabled(timeout=ANSWER_TIMEOUT)
+    expect(answers(page).last).not_to_contain_text("Paris")
+    page.screenshot(path=SCREENSHOTS / "settings.png")
+
+
+def test_scripts_have_an_endpoint_that_streams(address: str):
+    job = Client(address, verbose=False).submit("What is the capital of France?", api_name="/chat")
+    assert "Paris" in job.result()
+    assert len(job.outputs()) > 1
+
+
+def test_messages_come_as_text_or_as_blocks():
+    assert plain_text("a") == "a"
+    assert plain_text([{"type": "text", "text": "a"}, {"type": "file"}, {"type": "text", "text": "b"}]) == "ab"
+
+
+def test_a_port_that_is_taken_is_a_sentence(models_root: Path):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        _, errors = (process := start_page("--output", str(models_root), "--port", str(port))).communicate(timeout=120)
+    assert process.returncode == 2
+    assert f"Port {port} is taken" in errors and "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--model", "no-such-model"], DEFAULT_MODEL),
+        (["--precision", "INT2"], "FP16, INT8, INT4"),
+        (["--device", "TPU"], "choose one of"),
+        (["--output", "nowhere"], f"python converter.py {DEFAULT_MODEL} --precision INT4"),
+    ],
+)
+def test_the_command_line_says_what_is_wrong_in_one_sentence(arguments: list[str], expected: str, models_root: Path):
+    _, errors = (process := start_page("--output", str(models_root), *arguments)).communicate(timeout=120)
+    assert process.returncode == 2
+    assert expected in errors
+    assert errors.count("\n") == 1 and errors.endswith(".\n")

@@ -1,0 +1,148 @@
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import openvino_genai
+import pytest
+import torch
+from conftest import EXACT
+from optimum.intel import OVModelForCausalLM
+
+import converter
+from checkpoints import load_checkpoint
+from config import DEFAULT_MODEL, Int4Settings, UserError, get_model_config
+from converter import compression_settings, convert_model
+from model_folder import SUBFOLDERS, is_complete, model_folder
+from ov_llm_model import ChatSession, load_model
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def run_cli(*arguments: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, str(ROOT / "converter.py"), *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("precision", SUBFOLDERS)
+def test_every_variant_knows_the_capital_of_france_and_ends_by_itself(precision: str, models_root: Path, tokenizer):
+    session = ChatSession(load_model(model_folder(DEFAULT_MODEL, precision, models_root)), tokenizer)
+    *_, answer = session.stream("What is the capital of France?")
+    assert "Paris" in answer.text and answer.text.endswith(".")
+    assert answer.finish_reason == "stop"
+
+
+@pytest.mark.parametrize("precision", SUBFOLDERS)
+def test_optimum_and_genai_load_a_folder_as_it_stands_and_agree(precision: str, models_root: Path, tokenizer):
+    folder = model_folder(DEFAULT_MODEL, precision, models_root)
+    prompt = "The three largest cities of Italy are"
+    inputs = tokenizer(prompt, return_tensors="pt")
+    optimum = OVModelForCausalLM.from_pretrained(folder, ov_config=EXACT)
+    ids = optimum.generate(**inputs, max_new_tokens=20, do_sample=False)[0, inputs["input_ids"].shape[1] :]
+    genai = openvino_genai.LLMPipeline(folder, "CPU", **EXACT)
+    text = genai.generate(prompt, max_new_tokens=20, do_sample=False, apply_chat_template=False)
+    assert text == tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def test_genai_uses_the_chat_template_of_the_folder(int4_folder: Path, exact_model, tokenizer):
+    genai = openvino_genai.LLMPipeline(int4_folder, "CPU", **EXACT)
+    *_, answer = ChatSession(exact_model, tokenizer).stream("What is the capital of France?")
+    assert genai.generate("What is the capital of France?", max_new_tokens=30, do_sample=False) == answer.text
+
+
+def test_16_bit_logits_stay_close_to_the_checkpoint_at_every_position(models_root: Path, tokenizer):
+    """Rotary frequencies that were rounded to 16 bits would make them drift apart with the length."""
+    reference, _ = load_checkpoint(get_model_config(DEFAULT_MODEL))
+    ids = torch.from_numpy(np.resize(tokenizer("The quick brown fox jumps over the lazy dog. ")["input_ids"], (1, 256)))
+    with torch.no_grad():
+        expected = reference.float()(input_ids=ids).logits
+    model = load_model(model_folder(DEFAULT_MODEL, "FP16", models_root), ov_config=EXACT)
+    assert (model(input_ids=ids).logits - expected).abs().max() < 1e-3
+
+
+def test_fewer_bits_make_smaller_files(models_root: Path):
+    sizes = [
+        (model_folder(DEFAULT_MODEL, precision, models_root) / "openvino_model.bin").stat().st_size
+        for precision in ("FP16", "INT8", "INT4")
+    ]
+    assert sizes == sorted(sizes, reverse=True)
+    assert sizes[0] / sizes[1] == pytest.approx(2, abs=0.05)
+
+
+def test_compression_settings_are_those_of_the_catalogue():
+    settings = compression_settings(get_model_config(DEFAULT_MODEL), "INT4")
+    assert (settings["mode"].name, settings["group_size"], settings["ratio"]) == ("INT4_ASYM", 32, 0.7)
+    assert Int4Settings() == Int4Settings("INT4_ASYM", 128, 0.8)
+
+
+def test_a_complete_folder_is_left_as_it_is(int4_folder: Path, models_root: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(converter, "_convert", None)  # can't be called
+    assert convert_model(DEFAULT_MODEL, "INT4", models_root) == int4_folder
+
+
+def test_a_half_written_folder_and_the_traces_of_a_killed_run_are_replaced(models_root: Path, tmp_path: Path):
+    half = model_folder(DEFAULT_MODEL, "INT8", tmp_path)
+    shutil.copytree(model_folder(DEFAULT_MODEL, "INT8", models_root), half)
+    (half / "openvino_model.bin").write_bytes(b"")
+    killed = half.with_name(half.name + ".partial")
+    killed.mkdir()
+    (killed / "openvino_model.xml").touch()
+    shutil.copytree(model_folder(DEFAULT_MODEL, "FP16", models_root), model_folder(DEFAULT_MODEL, "FP16", tmp_path))
+
+    assert is_complete(convert_model(DEFAULT_MODEL, "INT8", tmp_path))
+    assert sorted(path.name for path in half.parent.iterdir()) == ["FP16", "INT8_compressed_weights"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_nothing_half_done_is_left_behind(error: BaseException, models_root: Path, tmp_path, monkeypatch):
+    shutil.copytree(model_folder(DEFAULT_MODEL, "FP16", models_root), model_folder(DEFAULT_MODEL, "FP16", tmp_path))
+
+    def compress_and_fail(source: Path, folder: Path, **settings: object) -> None:
+        (folder / "openvino_model.xml").touch()
+        raise error
+
+    monkeypatch.setattr(converter, "compress", compress_and_fail)
+    with pytest.raises((KeyboardInterrupt, UserError)):
+        convert_model(DEFAULT_MODEL, "INT4", tmp_path)
+    assert [path.name for path in (tmp_path / DEFAULT_MODEL).iterdir()] == ["FP16"]
+
+
+def test_a_file_that_cannot_be_written_to_its_end_is_a_sentence(models_root: Path, tmp_path: Path):
+    """OpenVINO's writer fails for real: the process may not make files over 50 MB."""
+    resource = pytest.importorskip("resource", reason="Windows has no such limit")
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "converter.py"), DEFAULT_MODEL, "--output", str(tmp_path)],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (50_000_000, 50_000_000)),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2
+    assert "free some space" in done.stderr and "Traceback" not in done.stderr
+    assert not any(path.is_file() for path in tmp_path.rglob("*"))
+
+
+def test_no_room_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    usage = shutil.disk_usage(tmp_path)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000_000))
+    with pytest.raises(UserError, match=r"needs about 0\.5 GB .* free some space"):
+        convert_model(DEFAULT_MODEL, "INT4", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["no-such-model"], "smollm2-135m-instruct"),
+        ([DEFAULT_MODEL, "--precision", "INT2"], "FP16, INT8, INT4"),
+        ([DEFAULT_MODEL, "--output", __file__], "choose another folder"),
+    ],
+)
+def test_the_command_line_says_what_is_wrong_in_one_sentence(arguments: list[str], expected: str):
+    done = run_cli(*arguments)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert done.stderr.count("\n") == 1 and done.stderr.endswith(".\n")
+
+
+def test_the_command_line_prints_the_folder(models_root: Path, int4_folder: Path):
+    done = run_cli(DEFAULT_MODEL, "--precision", "INT4", "--output", str(models_root))
+    assert (done.returncode, done.stdout) == (0, f"{int4_folder}\n")

@@ -1,0 +1,81 @@
+from pathlib import Path
+
+import pytest
+
+from config import DEFAULT_MODEL, UserError
+from model_folder import (
+    REQUIRED_FILES,
+    check_complete,
+    converted_models,
+    is_complete,
+    missing_files,
+    model_folder,
+    write_manifest,
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A folder that has everything a converted model has, where it is looked for."""
+    folder = model_folder(DEFAULT_MODEL, "INT4", tmp_path)
+    folder.mkdir(parents=True)
+    for name in REQUIRED_FILES:
+        (folder / name).write_bytes(b"something")
+    write_manifest(folder, precision="INT4")
+    return folder
+
+
+def test_each_precision_has_its_folder():
+    assert model_folder("m", "FP16", Path("r")) == Path("r/m/FP16")
+    assert model_folder("m", "INT8", Path("r")) == Path("r/m/INT8_compressed_weights")
+    assert model_folder("m", "INT4", Path("r")) == Path("r/m/INT4_compressed_weights")
+
+
+def test_an_unknown_precision_is_refused_with_those_that_there_are():
+    with pytest.raises(UserError, match="FP16, INT8, INT4"):
+        model_folder("m", "INT2")
+
+
+def test_a_whole_folder_is_complete(folder: Path):
+    assert is_complete(folder)
+    check_complete(folder)
+
+
+@pytest.mark.parametrize("name", REQUIRED_FILES)
+def test_a_folder_without_one_of_its_files_is_not(folder: Path, name: str):
+    (folder / name).unlink()
+    assert missing_files(folder) == [name]
+    assert not is_complete(folder)
+    with pytest.raises(UserError, match=name):
+        check_complete(folder)
+
+
+def test_a_file_that_was_cut_short_is_found_out(folder: Path):
+    (folder / "openvino_model.bin").write_bytes(b"some")
+    with pytest.raises(UserError, match=r"openvino_model\.bin missing or cut short"):
+        check_complete(folder)
+
+
+def test_a_folder_without_a_manifest_may_be_loaded_but_is_not_one_of_ours(folder: Path):
+    (folder / "conversion.json").unlink()
+    check_complete(folder)
+    assert not is_complete(folder)
+
+
+def test_a_manifest_that_cannot_be_read_counts_as_missing(folder: Path):
+    (folder / "conversion.json").write_text("{", encoding="utf-8")
+    with pytest.raises(UserError, match=r"conversion\.json"):
+        check_complete(folder)
+
+
+def test_what_is_not_a_folder_or_not_a_model_is_said(tmp_path: Path):
+    with pytest.raises(UserError, match="no folder"):
+        check_complete(tmp_path / "nowhere")
+    with pytest.raises(UserError, match="not a whole converted model"):
+        check_complete(tmp_path)
+
+
+def test_only_complete_models_are_listed(folder: Path, tmp_path: Path):
+    model_folder(DEFAULT_MODEL, "INT8", tmp_path).mkdir(parents=True)
+    assert converted_models(tmp_path) == {DEFAULT_MODEL: ["INT4"]}
+    assert converted_models(tmp_path / "elsewhere") == {}

@@ -25,9 +25,12 @@ def make_demo(model: OVChatModel, tokenizer: PreTrainedTokenizerFast, config: Mo
         title: the heading of the page.
     """
 
-    def answer(text: str, history: list[dict[str, Any]], session: ChatSession, *settings: Any) -> Iterator[str]:
+    def answer(
+        text: str, history: list[dict[str, Any]], session: ChatSession | None, *settings: Any
+    ) -> Iterator[tuple[str, ChatSession]]:
         """Streams the model's answer to a message: each value is the whole answer so far."""
         system_prompt, temperature, top_p, top_k, repetition_penalty, max_new_tokens, seed = settings
+        session = session or ChatSession(model, tokenizer)
         session.system_prompt = system_prompt or None
         session.messages = [{"role": turn["role"], "content": plain_text(turn["content"])} for turn in history]
         for partial in session.stream(
@@ -39,10 +42,10 @@ def make_demo(model: OVChatModel, tokenizer: PreTrainedTokenizerFast, config: Mo
             max_new_tokens=int(max_new_tokens),
             seed=None if seed < 0 else int(seed),
         ):
-            yield partial.text
+            yield partial.text, session
 
     with gr.Blocks(title=title, fill_height=True, analytics_enabled=False) as demo:
-        session = gr.State(lambda: ChatSession(model, tokenizer))
+        session = gr.State()  # a tab's own, made with its first message
         with gr.Sidebar(label="Settings", position="right", open=False):
             gr.Markdown("### Settings\nThey hold from the next message on.")
             settings = settings_panel(config)
@@ -60,6 +63,7 @@ def make_demo(model: OVChatModel, tokenizer: PreTrainedTokenizerFast, config: Mo
                 stop_btn=True,
             ),
             additional_inputs=[session, *settings],
+            additional_outputs=[session],
             examples=[[question] for question in EXAMPLE_QUESTIONS[config.language]],
             editable=True,
             flagging_mode="never",

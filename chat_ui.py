@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+# Before the libraries below: importing it keeps them from reporting usage.
 from config import DEFAULT_MODEL, EXAMPLE_QUESTIONS, ModelConfig, UserError, get_model_config
 
-import gradio as gr  # isort: skip  (after config, which switches its analytics off)
+# isort: split
+import gradio as gr
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from model_folder import SUBFOLDERS, is_complete, model_folder

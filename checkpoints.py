@@ -14,13 +14,15 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+# Before the libraries below: importing it keeps them from reporting usage.
+from config import GGUFWheel, ModelConfig, UserError
+
+# isort: split
 import torch
 from gguf import GGUFReader, TokenType
 from platformdirs import user_cache_path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
-
-from config import GGUFWheel, ModelConfig, UserError
 
 # How a GGUF file's `tokenizer.ggml.pre` splits text before the merges. Only what was proven equal to llama.cpp.
 PRE_TOKENIZERS = {

@@ -10,6 +10,10 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 
+# Before the libraries below: importing it keeps them from reporting usage.
+from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS, ModelConfig, UserError, get_model_config
+
+# isort: split
 import nncf
 import openvino as ov
 import torch
@@ -19,7 +23,6 @@ from optimum.exporters.openvino import export_from_model
 from optimum.intel import OVConfig
 
 from checkpoints import load_checkpoint
-from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS, ModelConfig, UserError, get_model_config
 from model_folder import MANIFEST, SUBFOLDERS, is_complete, model_folder, write_manifest
 
 MODEL_XML = "openvino_model.xml"

@@ -12,13 +12,16 @@ from itertools import islice, takewhile
 from pathlib import Path
 from typing import Any
 
+# Before the libraries below: importing it keeps them from reporting usage.
+from config import UserError
+
+# isort: split
 import numpy as np
 import openvino as ov
 from optimum.intel import OVModelForCausalLM
 from tokenizers.decoders import DecodeStream
 from transformers import AutoConfig, PreTrainedTokenizerFast
 
-from config import UserError
 from model_folder import check_complete
 from sampling import Sampling, choose
 

@@ -1,6 +1,8 @@
+import os
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +14,9 @@ from config import (
     UserError,
     get_model_config,
 )
+
+# What a user may have set to decide otherwise.
+REPORTING = ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY")
 
 
 def test_the_default_model_is_in_the_catalogue():
@@ -42,17 +47,28 @@ def test_user_errors_are_value_errors():
     assert issubclass(UserError, ValueError)
 
 
-def test_importing_the_catalogue_imports_nothing_heavy_and_switches_reporting_off():
+def test_importing_the_catalogue_imports_nothing_heavy():
     script = """
-import os, sys
+import sys
 import config
 heavy = {"torch", "transformers", "openvino", "nncf", "gradio", "numpy"} & set(sys.modules)
 assert not heavy, heavy
-assert os.environ["GRADIO_ANALYTICS_ENABLED"] == "False" and os.environ["HF_HUB_DISABLE_TELEMETRY"] == "1"
-import nncf.telemetry.wrapper as wrapper
-assert not isinstance(wrapper.telemetry, wrapper.NNCFTelemetry), wrapper.telemetry
-import openvino.tools.ovc.telemetry_utils as ovc
-assert ovc.tm.__name__.endswith("telemetry_stub"), ovc.tm
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("module", ["checkpoints", "converter", "model_folder", "ov_llm_model", "chat_ui"])
+def test_no_library_reports_usage(module: str, tmp_path: Path):
+    """OpenVINO's and NNCF's telemetry would write an id of this machine to the home folder at import."""
+    script = f"""
+import {module}, nncf, openvino.tools.ovc, gradio.analytics, huggingface_hub.constants
+assert not gradio.analytics.analytics_enabled()
+assert huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY
+"""
+    environment = {key: value for key, value in os.environ.items() if key not in ("CI", *REPORTING)}
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={**environment, "HOME": str(tmp_path)}, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert not (tmp_path / "intel").exists()

@@ -16,6 +16,8 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 from model_folder import SUBFOLDERS, is_complete, model_folder
 from ov_llm_model import ChatSession, OVChatModel, load_model
 
+History = list[dict[str, Any]]
+
 
 def make_demo(model: OVChatModel, tokenizer: PreTrainedTokenizerFast, config: ModelConfig, title: str) -> gr.Blocks:
     """A page on which any number of people chat with the model, each in a conversation of their own.
@@ -27,56 +29,94 @@ def make_demo(model: OVChatModel, tokenizer: PreTrainedTokenizerFast, config: Mo
         title: the heading of the page.
     """
 
-    def answer(
-        text: str, history: list[dict[str, Any]], session: ChatSession | None, *settings: Any
-    ) -> Iterator[tuple[str, ChatSession]]:
-        """Streams the model's answer to a message: each value is the whole answer so far."""
-        system_prompt, temperature, top_p, top_k, repetition_penalty, max_new_tokens, seed = settings
+    def answer(history: History, session: ChatSession | None, *settings: Any) -> Iterator[tuple[History, ChatSession]]:
+        """Streams the model's answer to the last message; each value is the whole conversation so far."""
         session = session or ChatSession(model, tokenizer)
-        session.system_prompt = system_prompt or None
-        session.messages = [{"role": turn["role"], "content": plain_text(turn["content"])} for turn in history]
-        for partial in session.stream(
-            text,
-            temperature=temperature,
-            top_p=top_p,
-            top_k=int(top_k),
-            repetition_penalty=repetition_penalty,
-            max_new_tokens=int(max_new_tokens),
-            seed=None if seed < 0 else int(seed),
-        ):
-            yield partial.text, session
+        *earlier, message = [{"role": turn["role"], "content": plain_text(turn["content"])} for turn in history]
+        session.messages = earlier
+        session.system_prompt, generation = settings[0] or None, generation_settings(*settings[1:])
+        for partial in session.stream(message["content"], **generation):
+            yield [*history, {"role": "assistant", "content": partial.text}], session
 
+    def send(text: str, history: History, *session_and_settings: Any) -> Iterator[tuple]:
+        if text.strip():
+            history = [*history, {"role": "user", "content": text}]
+            yield "", history, gr.skip(), *send_or_stop(streaming=True)
+            for update in answer(history, *session_and_settings):
+                yield gr.skip(), *update, gr.skip(), gr.skip()  # what is typed meanwhile stays in the box
+
+    def send_example(chosen: gr.SelectData, history: History, *session_and_settings: Any) -> Iterator[tuple]:
+        yield from send(chosen.value["text"], history, *session_and_settings)
+
+    def regenerate(chosen: gr.RetryData, history: History, *session_and_settings: Any) -> Iterator[tuple]:
+        asked = history[chosen.index]
+        yield from send(plain_text(asked["content"]), history[: chosen.index], *session_and_settings)
+
+    def edit(chosen: gr.EditData, history: History, *session_and_settings: Any) -> Iterator[tuple]:
+        yield from send(chosen.value, history[: chosen.index], *session_and_settings)
+
+    def undo(chosen: gr.UndoData, history: History) -> tuple[str, History]:
+        return plain_text(history[chosen.index]["content"]), history[: chosen.index]
+
+    def chat(message: str, history: History | None = None) -> Iterator[str]:
+        """Streams the answer to a message after the messages in `history`; each value is the whole answer so far."""
+        for conversation, _ in answer([*(history or []), {"role": "user", "content": message}], None, *defaults):
+            yield conversation[-1]["content"]
+
+    examples = [{"text": question} for question in EXAMPLE_QUESTIONS[config.language]]
     with gr.Blocks(title=title, fill_height=True, analytics_enabled=False) as demo:
-        session = gr.State()  # a tab's own, made with its first message
+        gr.Markdown(f"# {title}")
+        chatbot = gr.Chatbot(label="Conversation", buttons=["copy", "copy_all"], examples=examples, scale=1)
+        with gr.Row(equal_height=True):
+            box = gr.Textbox(
+                label="Message", show_label=False, placeholder="Type a message…", max_lines=8, autofocus=True, scale=9
+            )
+            send_button = gr.Button("Send", variant="primary", scale=1, min_width=80)
+            stop_button = gr.Button("Stop", variant="stop", scale=1, min_width=80, visible=False)
         with gr.Sidebar(label="Settings", position="right", open=False):
             gr.Markdown("### Settings\nThey hold from the next message on.")
             settings = settings_panel(config)
-        gr.ChatInterface(
-            answer,
-            title=title,
-            chatbot=gr.Chatbot(label="Conversation", buttons=["copy", "copy_all"], scale=1),
-            textbox=gr.Textbox(
-                placeholder="Type a message…",
-                show_label=False,
-                autofocus=True,
-                max_lines=8,
-                scale=7,
-                submit_btn=True,
-                stop_btn=True,
-            ),
-            additional_inputs=[session, *settings],
-            additional_outputs=[session],
-            examples=[[question] for question in EXAMPLE_QUESTIONS[config.language]],
-            editable=True,
-            flagging_mode="never",
-            fill_height=True,
-            api_name="chat",
-        )
+        defaults = [component.value for component in settings]
+        session = gr.State()  # a tab's own, made with its first message
+
+        page_only = {"api_visibility": "private"}  # scripts have `chat`
+        inputs = [chatbot, session, *settings]
+        outputs = [box, chatbot, session, send_button, stop_button]
+        streams = [
+            gr.on([box.submit, send_button.click], send, [box, *inputs], outputs, trigger_mode="once", **page_only),
+            chatbot.example_select(send_example, inputs, outputs, **page_only),
+            chatbot.retry(regenerate, inputs, outputs, **page_only),
+            chatbot.edit(edit, inputs, outputs, **page_only),
+        ]
+        stop = stop_button.click(None, cancels=streams, **page_only)
+        for ended in [*streams, stop]:
+            ended.then(lambda: send_or_stop(streaming=False), None, [send_button, stop_button], **page_only)
+        chatbot.undo(undo, chatbot, [box, chatbot], **page_only)
+        gr.api(chat, api_name="chat")
     return demo
 
 
+def send_or_stop(streaming: bool) -> tuple[gr.Button, gr.Button]:
+    """The two buttons, of which one takes the other's place while an answer streams."""
+    return gr.Button(visible=not streaming), gr.Button(visible=streaming)
+
+
+def generation_settings(
+    temperature: float, top_p: float, top_k: float, repetition_penalty: float, max_new_tokens: float, seed: float
+) -> dict[str, Any]:
+    """What the panel shows, as `ChatSession.stream` takes it: the page sends every number as a float."""
+    return {
+        "temperature": temperature,
+        "top_p": top_p,
+        "top_k": int(top_k),
+        "repetition_penalty": repetition_penalty,
+        "max_new_tokens": int(max_new_tokens),
+        "seed": int(seed) if seed >= 0 else None,
+    }
+
+
 def settings_panel(config: ModelConfig) -> list[gr.components.Component]:
-    """What can be set, in the order in which `answer` takes it."""
+    """What can be set: the system prompt, then what `generation_settings` takes, in its order."""
     return [
         gr.Textbox(config.system_prompt or "", label="System prompt", lines=2, info="What the model is told first."),
         gr.Slider(0, 2, 0.1, step=0.1, label="Temperature", info="Low: the likeliest words. High: surprising ones."),

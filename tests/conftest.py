@@ -1,5 +1,6 @@
 """What several tests need: the embedded model, converted once for the whole run."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -16,8 +17,8 @@ EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMI
 
 @pytest.fixture(scope="session")
 def models_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the embedded model in all precisions."""
-    root = tmp_path_factory.mktemp("models")
+    """A folder with the embedded model in all precisions; `TEST_MODELS` names one to keep between two runs."""
+    root = Path(os.environ.get("TEST_MODELS") or tmp_path_factory.mktemp("models"))
     for precision in SUBFOLDERS:
         convert_model(DEFAULT_MODEL, precision, root)
     return root

@@ -60,9 +60,13 @@ def page(browser: Browser, address: str) -> Iterator[Page]:
     page.close()
 
 
+def wait_for_the_end(page: Page) -> None:
+    expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=ANSWER_TIMEOUT)
+
+
 def send(page: Page, text: str) -> None:
-    box = page.get_by_test_id("textbox").last
-    expect(box).to_be_enabled(timeout=ANSWER_TIMEOUT)
+    wait_for_the_end(page)
+    box = page.get_by_placeholder("Type a message…")
     box.fill(text)
     box.press("Enter")
 
@@ -77,7 +81,8 @@ def test_a_conversation_of_two_turns_whose_second_answer_uses_the_first(page: Pa
     send(page, "And of Italy?")
     expect(answers(page)).to_have_count(2, timeout=ANSWER_TIMEOUT)
     expect(answers(page).last).to_contain_text("Rome", timeout=ANSWER_TIMEOUT)
-    expect(page.get_by_test_id("textbox").last).to_be_enabled(timeout=ANSWER_TIMEOUT)
+    expect(page.get_by_test_id("user")).to_have_text(["What is the capital of France?", "And of Italy?"])
+    wait_for_the_end(page)
     SCREENSHOTS.mkdir(exist_ok=True)
     page.screenshot(path=SCREENSHOTS / "chat.png")
 
@@ -90,14 +95,45 @@ def test_an_example_question_is_sent_with_one_click(page: Page):
 def test_stop_ends_an_answer_and_the_next_message_works(page: Page):
     send(page, "Write a very long story about a dragon.")
     expect(answers(page).last).to_contain_text(re.compile(r"\w+ \w+ \w+"), timeout=ANSWER_TIMEOUT)
-    page.get_by_test_id("stop-button").click()
+    page.get_by_role("button", name="Stop").click()
     send(page, "What is the capital of France?")
     expect(answers(page).last).to_contain_text("Paris", timeout=ANSWER_TIMEOUT)
 
 
+def test_what_is_typed_while_an_answer_runs_stays_in_the_box_and_is_not_sent(page: Page):
+    send(page, "Write a very long story about a dragon.")
+    expect(answers(page).last).to_contain_text(re.compile(r"\w+ \w+"), timeout=ANSWER_TIMEOUT)
+    box = page.get_by_placeholder("Type a message…")
+    box.fill("And then?")
+    box.press("Enter")
+    page.get_by_role("button", name="Stop").click()
+    wait_for_the_end(page)
+    expect(box).to_have_value("And then?")
+    expect(page.get_by_test_id("user")).to_have_count(1)
+
+
+def test_an_empty_message_does_nothing(page: Page):
+    send(page, "  ")
+    wait_for_the_end(page)
+    expect(answers(page)).to_have_count(0)
+
+
+def test_a_turn_can_be_undone_and_an_answer_regenerated(page: Page):
+    send(page, "What is the capital of France?")
+    expect(answers(page).last).to_contain_text("Paris", timeout=ANSWER_TIMEOUT)
+    wait_for_the_end(page)
+    page.get_by_role("button", name="Retry").click()
+    expect(answers(page)).to_have_count(1)
+    wait_for_the_end(page)
+    expect(answers(page).last).to_contain_text("Paris", timeout=ANSWER_TIMEOUT)
+    page.get_by_role("button", name="Undo").click()
+    expect(page.get_by_placeholder("Type a message…")).to_have_value("What is the capital of France?")
+    expect(answers(page)).to_have_count(0)
+
+
 def test_what_a_user_types_is_shown_and_not_run(page: Page):
     send(page, "<script>document.title = 'run'</script><img src=x onerror=\"document.title='run'\">")
-    expect(page.get_by_test_id("textbox").last).to_be_enabled(timeout=ANSWER_TIMEOUT)
+    wait_for_the_end(page)
     assert page.title() != "run"
 
 
@@ -106,15 +142,19 @@ def test_the_settings_open_and_hold(page: Page):
     page.get_by_label("Longest answer").first.fill("2")
     page.get_by_label("Longest answer").first.press("Enter")
     send(page, "What is the capital of France?")
-    expect(page.get_by_test_id("textbox").last).to_be_enabled(timeout=ANSWER_TIMEOUT)
+    wait_for_the_end(page)
     expect(answers(page).last).not_to_contain_text("Paris")
     page.screenshot(path=SCREENSHOTS / "settings.png")
 
 
 def test_scripts_have_an_endpoint_that_streams(address: str):
-    job = Client(address, verbose=False).submit("What is the capital of France?", api_name="/chat")
+    client = Client(address, verbose=False)
+    assert list(client.view_api(return_format="dict", print_info=False)["named_endpoints"]) == ["/chat"]
+    job = client.submit("What is the capital of France?", api_name="/chat")
     assert "Paris" in job.result()
     assert len(job.outputs()) > 1
+    turns = [{"role": "user", "content": "What is the capital of France?"}, {"role": "assistant", "content": "Paris."}]
+    assert "Rome" in client.predict("And of Italy?", turns, api_name="/chat")
 
 
 def test_messages_come_as_text_or_as_blocks():

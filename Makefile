@@ -32,8 +32,8 @@ lint: $(INSTALLED_DEV)  ## check format, rules and types
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 
-bench: $(INSTALLED_DEV)  ## measure which 4-bit settings suit the model
-	$(BIN)/python benchmarks/int4_settings.py $(MODEL)
+bench: $(INSTALLED_DEV)  ## measure this engine's speed beside its peers'
+	$(BIN)/python benchmarks/speed.py
 
 clean:  ## remove .venv, the converted models and all that tools left behind
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .ipynb_checkpoints .gradio screenshots

@@ -29,21 +29,27 @@ def make_demo(model: OVChatModel, tokenizer: PreTrainedTokenizerFast, config: Mo
         title: the heading of the page.
     """
 
-    def answer(history: History, session: ChatSession | None, *settings: Any) -> Iterator[tuple[History, ChatSession]]:
-        """Streams the model's answer to the last message; each value is the whole conversation so far."""
+    def answer(
+        history: History, session: ChatSession | None, *settings: Any
+    ) -> Iterator[tuple[History, ChatSession, str]]:
+        """Streams the model's answer to the last message: the whole conversation so far, and what to say about it."""
         session = session or ChatSession(model, tokenizer)
         *earlier, message = [{"role": turn["role"], "content": plain_text(turn["content"])} for turn in history]
         session.messages = earlier
         session.system_prompt, generation = settings[0] or None, generation_settings(*settings[1:])
         for partial in session.stream(message["content"], **generation):
-            yield [*history, {"role": "assistant", "content": partial.text}], session
+            yield [*history, {"role": "assistant", "content": partial.text}], session, left_out(partial.dropped_turns)
 
     def send(text: str, history: History, *session_and_settings: Any) -> Iterator[tuple]:
-        if text.strip():
-            history = [*history, {"role": "user", "content": text}]
-            yield "", history, gr.skip(), *send_or_stop(streaming=True)
-            for update in answer(history, *session_and_settings):
+        if not text.strip():
+            return
+        asked = [*history, {"role": "user", "content": text}]
+        yield "", asked, gr.skip(), "", *send_or_stop(streaming=True)
+        try:
+            for update in answer(asked, *session_and_settings):
                 yield gr.skip(), *update, gr.skip(), gr.skip()  # what is typed meanwhile stays in the box
+        except (UserError, RuntimeError) as error:  # the latter is the runtime's: no memory, a failing device
+            yield text, history, gr.skip(), sentence(error), *send_or_stop(streaming=False)
 
     def send_example(chosen: gr.SelectData, history: History, *session_and_settings: Any) -> Iterator[tuple]:
         yield from send(chosen.value["text"], history, *session_and_settings)
@@ -60,13 +66,14 @@ def make_demo(model: OVChatModel, tokenizer: PreTrainedTokenizerFast, config: Mo
 
     def chat(message: str, history: History | None = None) -> Iterator[str]:
         """Streams the answer to a message after the messages in `history`; each value is the whole answer so far."""
-        for conversation, _ in answer([*(history or []), {"role": "user", "content": message}], None, *defaults):
+        for conversation, *_ in answer([*(history or []), {"role": "user", "content": message}], None, *defaults):
             yield conversation[-1]["content"]
 
     examples = [{"text": question} for question in EXAMPLE_QUESTIONS[config.language]]
     with gr.Blocks(title=title, fill_height=True, analytics_enabled=False) as demo:
         gr.Markdown(f"# {title}")
         chatbot = gr.Chatbot(label="Conversation", buttons=["copy", "copy_all"], examples=examples, scale=1)
+        notice = gr.Markdown()
         with gr.Row(equal_height=True):
             box = gr.Textbox(
                 label="Message", show_label=False, placeholder="Type a message…", max_lines=8, autofocus=True, scale=9
@@ -81,7 +88,7 @@ def make_demo(model: OVChatModel, tokenizer: PreTrainedTokenizerFast, config: Mo
 
         page_only = {"api_visibility": "private"}  # scripts have `chat`
         inputs = [chatbot, session, *settings]
-        outputs = [box, chatbot, session, send_button, stop_button]
+        outputs = [box, chatbot, session, notice, send_button, stop_button]
         streams = [
             gr.on([box.submit, send_button.click], send, [box, *inputs], outputs, trigger_mode="once", **page_only),
             chatbot.example_select(send_example, inputs, outputs, **page_only),
@@ -94,6 +101,18 @@ def make_demo(model: OVChatModel, tokenizer: PreTrainedTokenizerFast, config: Mo
         chatbot.undo(undo, chatbot, [box, chatbot], **page_only)
         gr.api(chat, api_name="chat")
     return demo
+
+
+def left_out(turns: int) -> str:
+    """What the page says where the conversation has grown longer than what the model can read."""
+    return f"The {turns} oldest turns were left out: the model can't read more at once." if turns else ""
+
+
+def sentence(error: UserError | RuntimeError) -> str:
+    """What the page says where a message could not be answered; its text goes back to the box."""
+    if isinstance(error, UserError):
+        return str(error)
+    return f"The model failed ({str(error).strip().splitlines()[-1]}); please send the message again."
 
 
 def send_or_stop(streaming: bool) -> tuple[gr.Button, gr.Button]:

@@ -118,7 +118,7 @@ def compression_settings(config: ModelConfig, precision: str) -> dict:
 def compress(source: Path, folder: Path, **settings) -> None:
     """Writes the model in `source` with compressed weights, and everything else as it is, to `folder`."""
     for path in source.iterdir():
-        if path.stem != Path(MODEL_XML).stem and path.name != MANIFEST:
+        if path.is_file() and path.stem != Path(MODEL_XML).stem and path.name != MANIFEST:
             shutil.copy2(path, folder)
     with _quiet():
         model = ov.Core().read_model(source / MODEL_XML)

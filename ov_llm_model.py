@@ -4,9 +4,14 @@ In layers, each a loop over the one below: `KVCache.feed` gives logits for token
 ids, `ChatSession.stream` gives text. The caller drives them and closes them; nothing runs on its own.
 """
 
+import hashlib
+import os
+import shutil
+import sys
+import threading
 import time
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from itertools import islice, takewhile
 from pathlib import Path
@@ -18,30 +23,130 @@ from config import UserError
 # isort: split
 import numpy as np
 import openvino as ov
+import openvino.opset13 as ops
+import torch
 from optimum.intel import OVModelForCausalLM
-from tokenizers.decoders import DecodeStream
 from transformers import AutoConfig, PreTrainedTokenizerFast
+from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from chat_prompt import fitting_prompt
 from model_folder import check_complete
 from sampling import Sampling, choose
+from text_stream import TextStream
+
+# The name that Transformers has for it, as an argument of `forward` and here of the graph too.
+LOGITS_TO_KEEP = "logits_to_keep"
+
+# How many tokens of a prompt are read before the caller can stop it: a fraction of a second each on a small model.
+PREFILL_CHUNK = 1024
 
 # Devices that stand for others, as in "AUTO" or "AUTO:GPU,CPU".
 META_DEVICES = ("AUTO", "HETERO", "MULTI")
 
 
 class OVChatModel(OVModelForCausalLM):
-    """Optimum Intel's model, plus a KV cache that a conversation can own."""
+    """Optimum Intel's model, plus KV caches that conversations can own, and logits only where they are wanted.
+
+    Attributes:
+        max_idle_caches: how many conversations keep their KV cache while they are not speaking. Beyond it, the one
+            that was silent for longest gives its memory back, and is read anew when it speaks again.
+    """
+
+    max_idle_caches = 8
+    model: ov.Model
+
+    def __init__(self, model: ov.Model, *args: Any, **kwargs: Any) -> None:
+        add_logits_to_keep(model)
+        self._idle: dict[int, KVCache] = {}
+        self._idle_lock = threading.Lock()
+        super().__init__(model, *args, **kwargs)
+
+    def forward(
+        self,
+        input_ids: torch.LongTensor,
+        attention_mask: torch.LongTensor | None = None,
+        past_key_values: Any = None,
+        position_ids: torch.LongTensor | None = None,
+        logits_to_keep: int = 0,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """As in Transformers: logits of the last `logits_to_keep` positions, or of all where that is 0.
+
+        The arguments are spelled out because `generate` looks at the signature to know what it may pass.
+        """
+        return super().forward(
+            input_ids, attention_mask, past_key_values, position_ids, logits_to_keep=logits_to_keep, **kwargs
+        )
+
+    def prepare_inputs(self, *args: Any, logits_to_keep: int = 0, **kwargs: Any) -> dict:
+        inputs = super().prepare_inputs(*args, **kwargs)
+        if LOGITS_TO_KEEP in self.input_names:
+            inputs[LOGITS_TO_KEEP] = np.full(len(inputs["input_ids"]), logits_to_keep)
+        return inputs
+
+    def prepare_inputs_for_generation(self, input_ids: torch.LongTensor, **kwargs: Any) -> dict:
+        inputs = super().prepare_inputs_for_generation(input_ids, **kwargs)
+        return {**inputs, LOGITS_TO_KEEP: kwargs.get(LOGITS_TO_KEEP) or 0}
+
+    def _save_pretrained(self, save_directory: Path | str) -> None:
+        """Saves the graph as it was on disk: others do not know the input that was added to it."""
+        changed = self.model
+        self.model = ov.Core().read_model(Path(self.model_save_dir) / "openvino_model.xml")
+        try:
+            super()._save_pretrained(save_directory)
+        finally:
+            self.model = changed
 
     def new_cache(self) -> "KVCache":
         """An empty KV cache of its own on the compiled model, whose weights it shares."""
         self.compile()
-        return KVCache(self.model, self.request.get_compiled_model().create_infer_request())
+        return KVCache(self)
+
+    @contextmanager
+    def in_use(self, cache: "KVCache") -> Iterator[None]:
+        """Keeps a cache from being taken away, and makes it the last to be taken away afterwards."""
+        with self._idle_lock:
+            self._idle.pop(id(cache), None)
+        try:
+            yield
+        finally:
+            with self._idle_lock:
+                self._idle[id(cache)] = cache
+                while len(self._idle) > self.max_idle_caches:
+                    self._idle.pop(next(iter(self._idle))).release()
 
     @property
     def stop_ids(self) -> set[int]:
         """Ids of the tokens that end an answer."""
         eos = self.generation_config.eos_token_id
         return set(eos) if isinstance(eos, list) else {eos}
+
+    @property
+    def context_length(self) -> int:
+        """How many tokens, prompt and answer together, the model was made for."""
+        names = ("max_position_embeddings", "max_seq_len", "seq_length", "n_positions")
+        return next((getattr(self.config, name) for name in names if hasattr(self.config, name)), sys.maxsize)
+
+
+def add_logits_to_keep(model: ov.Model) -> None:
+    """Gives the graph an input that says for how many of the last positions logits are computed; 0: for all.
+
+    The output layer is a fifth of the work in a small model, and a prompt needs only the last position's. Where the
+    graph does not end in a matrix product, it is left as it is.
+    """
+    node = model.output("logits").node.input_value(0).node
+    while node.get_type_name() in ("Add", "Convert", "Divide", "Multiply", "Tanh"):
+        node = node.input_value(0).node
+    if node.get_type_name() != "MatMul" or any(LOGITS_TO_KEEP in port.names for port in model.inputs):
+        return
+    keep = ops.parameter([-1], np.int64, name=LOGITS_TO_KEEP)  # one for each sequence, as Optimum's beam search expects
+    keep.output(0).set_names({LOGITS_TO_KEEP})
+    start = ops.negative(ops.reduce_max(keep, [0], keep_dims=True))
+    to_the_end, one = ops.constant([np.iinfo(np.int64).max]), ops.constant([1])
+    last = ops.slice(node.input_value(0), start, to_the_end, one, one)  # axis 1 of [batch, tokens, hidden]
+    node.input(0).replace_source_output(last.output(0))
+    model.add_parameters([keep])
+    model.validate_nodes_and_infer_types()
 
 
 # A key is a `model_type`, for an architecture that needs a class of its own; the others use `OVChatModel`.
@@ -50,6 +155,8 @@ model_classes: dict[str, type[OVChatModel]] = {}
 
 def load_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, Any] | None = None) -> OVChatModel:
     """Compiles a converted folder for a device.
+
+    What the runtime compiles is kept in the folder, so that the next start is faster.
 
     Args:
         model_dir: what `convert_model` returned.
@@ -63,14 +170,45 @@ def load_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, 
     model_dir = Path(model_dir)
     check_complete(model_dir)
     check_device(device)
+    # OpenVINO does the work; torch only carries ids and logits for `generate`. Its idle threads would take the cores.
+    torch.set_num_threads(1)
     config = AutoConfig.from_pretrained(model_dir)
     model_class = model_classes.get(config.model_type, OVChatModel)
-    ov_config = {"PERFORMANCE_HINT": "LATENCY", **(ov_config or {})}
+    cache = compile_cache(model_dir)
+    ov_config = {"PERFORMANCE_HINT": "LATENCY", **cache, **(ov_config or {})}
+
+    def load() -> OVChatModel:
+        return model_class.from_pretrained(model_dir, config=config, device=device, ov_config=dict(ov_config))
+
     try:
-        return model_class.from_pretrained(model_dir, config=config, device=device, ov_config=ov_config)
+        try:
+            return load()
+        except RuntimeError:
+            if not cache:
+                raise
+            shutil.rmtree(cache["CACHE_DIR"], ignore_errors=True)  # perhaps it was that
+            return load()
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"{device} can't run {model_dir} ({reason}); try another device or convert again.") from error
+
+
+def compile_cache(model_dir: Path) -> dict[str, str]:
+    """The runtime's property that names where compiled models are kept, or none where nothing can be written.
+
+    The folder's name stands for the model's files as they are now. One that stands for earlier files is removed.
+    """
+    files = [model_dir / "openvino_model.xml", model_dir / "openvino_model.bin"]
+    facts = [(path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    root = model_dir / "model_cache"
+    current = root / hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+    try:
+        current.mkdir(parents=True, exist_ok=True)
+        for other in set(root.iterdir()) - {current}:
+            shutil.rmtree(other, ignore_errors=True)
+    except OSError:
+        return {}
+    return {"CACHE_DIR": str(current)} if os.access(current, os.W_OK) else {}
 
 
 def available_devices() -> list[str]:
@@ -95,27 +233,35 @@ class KVCache:
         ids: the tokens whose keys and values are held, in order.
     """
 
-    def __init__(self, model: ov.Model, request: ov.InferRequest) -> None:
+    def __init__(self, model: OVChatModel) -> None:
         self.ids: list[int] = []
-        self._request = request
-        self._input_names = {name for port in model.inputs for name in port.names}
-        self._sequence_axis = {
-            variable.info.variable_id: _sequence_axis(variable) for variable in model.get_variables()
+        self._compiled = model.request.get_compiled_model()
+        self._request: ov.InferRequest | None = None
+        self._input_names = set(model.input_names)
+        self._sequence_axes = {
+            variable.info.variable_id: _sequence_axis(variable) for variable in model.model.get_variables()
         }
 
     def reset(self) -> None:
-        self._request.reset_state()
+        """Forgets the tokens."""
         self.ids = []
+        if self._request is not None:
+            self._request.reset_state()
+
+    def release(self) -> None:
+        """Forgets the tokens and gives the memory back."""
+        self.ids = []
+        self._request = None
 
     def keep_prefix(self, ids: Sequence[int]) -> int:
         """Cuts the cache back to the tokens that it has in common with `ids`, and returns how many that are."""
         common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(self.ids, ids, strict=False)))
         if common == 0:
             self.reset()
-        elif common < len(self.ids):
+        elif common < len(self.ids) and self._request is not None:
             for state in self._request.query_state():
-                axis = self._sequence_axis[state.name]
-                state.state = ov.Tensor(np.take(state.state.data, range(common), axis))
+                kept = np.take(state.state.data, range(common), self._sequence_axes[state.name])
+                state.state = ov.Tensor(kept)
             self.ids = self.ids[:common]
         return common
 
@@ -124,16 +270,21 @@ class KVCache:
 
         The array is the runtime's own: it holds until the next call.
         """
+        if self._request is None:
+            self._request = self._compiled.create_infer_request()
         past, total = len(self.ids), len(self.ids) + len(ids)
         inputs = {
             "input_ids": np.array([ids], dtype=np.int64),
             "attention_mask": np.ones((1, total), dtype=np.int64),
             "position_ids": np.arange(past, total, dtype=np.int64)[None],
             "beam_idx": np.zeros(1, dtype=np.int32),
+            LOGITS_TO_KEEP: np.ones(1, dtype=np.int64),
         }
         held, self.ids = self.ids, []  # should the runtime fail, what it holds is unknown
-        self._request.infer({name: inputs[name] for name in self._input_names}, share_inputs=True)
-        self.ids = [*held, *ids]
+        fed = {name: inputs[name] for name in self._input_names}
+        self._request.infer(fed, share_inputs=True, share_outputs=True)
+        held.extend(ids)
+        self.ids = held
         return self._request.get_tensor("logits").data[0, -1]
 
 
@@ -159,11 +310,11 @@ def stream_ids(
     """
     random = np.random.default_rng(seed)
     logits = cache.feed(ids)
-    seen = np.unique(cache.ids)
+    seen = np.unique(cache.ids)  # that a token may come again below makes no difference
     while (token := choose(logits, seen, sampling, random)) not in stop_ids:
         yield token
         logits = cache.feed([token])
-        seen = np.union1d(seen, token)
+        seen = np.append(seen, token)
 
 
 @dataclass(frozen=True)
@@ -174,15 +325,18 @@ class Answer:
         text: all of it so far.
         prompt_tokens: length of the prompt.
         cached_tokens: how many of those were in the KV cache and cost nothing.
+        dropped_turns: how many of the oldest turns were left out, for the rest to fit.
         completion_tokens: length of the answer so far.
         time_to_first_token: seconds.
         tokens_per_second: of decoding, without the first token; 0.0 before the second.
-        finish_reason: "stop" where the model ended it, "length" at `max_new_tokens`, None before that.
+        finish_reason: "stop" where the model ended it, "length" where it is as long as it may be, "stopped" where the
+            stream was closed, None before that.
     """
 
     text: str
     prompt_tokens: int
     cached_tokens: int
+    dropped_turns: int = 0
     completion_tokens: int = 0
     time_to_first_token: float = 0.0
     tokens_per_second: float = 0.0
@@ -195,13 +349,21 @@ class ChatSession:
     Attributes:
         messages: all turns so far, as `{"role": …, "content": …}`; free to change between two answers.
         system_prompt: put before the messages; None leaves that to the chat template.
+        stop_strings: texts that end an answer, and are not shown.
+        last_answer: the latest answer as it ended, also where it was stopped.
     """
 
     def __init__(
-        self, model: OVChatModel, tokenizer: PreTrainedTokenizerFast, system_prompt: str | None = None
+        self,
+        model: OVChatModel,
+        tokenizer: PreTrainedTokenizerFast,
+        system_prompt: str | None = None,
+        stop_strings: Sequence[str] = (),
     ) -> None:
         self.messages: list[dict[str, str]] = []
         self.system_prompt = system_prompt
+        self.stop_strings = stop_strings
+        self.last_answer: Answer | None = None
         self._model = model
         self._tokenizer = tokenizer
         self._cache = model.new_cache()
@@ -224,48 +386,69 @@ class ChatSession:
     ) -> Generator[Answer, None, None]:
         """Says `text` to the model and yields its answer after every token.
 
-        Closing the iterator stops the answer, and the conversation keeps what there is of it.
+        Closing the iterator stops the answer, and the conversation keeps what there is of it. While a long prompt is
+        being read, the answer is yielded now and then without text, so that this too can be stopped.
 
         Args:
             text: the user's message.
             temperature, top_p, top_k, repetition_penalty: see `Sampling`.
             max_new_tokens: the longest answer, in tokens.
             seed: makes sampling repeatable.
+
+        Raises:
+            UserError: the message alone is longer than what the model can read.
         """
         started = time.perf_counter()
         sampling = Sampling(temperature, top_k, top_p, repetition_penalty)
+        if max_new_tokens < 1:
+            raise ValueError(f"max_new_tokens is at least 1: {max_new_tokens}")
+
+        # 1. The prompt: as much of the conversation as leaves room for an answer.
         reply = {"role": "assistant", "content": ""}
         turn = [{"role": "user", "content": text}, reply]
-        prompt_ids = self._prompt_ids([*self.messages, turn[0]])
-        cached = self._cache.keep_prefix(prompt_ids[:-1])  # the last one is fed again to have its logits
-        answer = Answer("", len(prompt_ids), cached)
+        system = [] if self.system_prompt is None else [{"role": "system", "content": self.system_prompt}]
+        context_length = self._model.context_length
+        limit = context_length - min(max_new_tokens, context_length // 4)
+        ids, dropped = fitting_prompt(self._tokenizer, [*system, *self.messages, turn[0]], limit)
+        longest = min(max_new_tokens, context_length - len(ids))
 
-        decoder = DecodeStream(skip_special_tokens=True)
-        answer_ids: list[int] = []
-        stop_ids = self._model.stop_ids
-        with closing(stream_ids(self._cache, prompt_ids[cached:], sampling, stop_ids, seed)) as stream:
-            for token in islice(stream, max_new_tokens):
-                if not answer_ids:  # from here on there is something to keep, whatever happens
-                    self.messages += turn
-                    first = time.perf_counter()
-                answer_ids.append(token)
-                # None while the bytes of a character are not all there.
-                reply["content"] += decoder.step(self._tokenizer.backend_tokenizer, token) or ""
-                answer = replace(
-                    answer,
-                    text=reply["content"],
-                    completion_tokens=len(answer_ids),
-                    time_to_first_token=first - started,
-                    tokens_per_second=(len(answer_ids) - 1) / (time.perf_counter() - first),
-                )
+        with self._model.in_use(self._cache):
+            # 2. Prefill: what the cache has not read yet. The last token is always fed, for its logits.
+            cached = self._cache.keep_prefix(ids[:-1])
+            answer = Answer("", len(ids), cached, dropped)
+            new = ids[cached:]
+            while len(new) > PREFILL_CHUNK:
+                self._cache.feed(new[:PREFILL_CHUNK])
+                new = new[PREFILL_CHUNK:]
                 yield answer
-        if not answer_ids:
-            self.messages += turn
-        reply["content"] = self._tokenizer.decode(answer_ids, skip_special_tokens=True)
-        ended = "length" if len(answer_ids) == max_new_tokens else "stop"
-        yield replace(answer, text=reply["content"], finish_reason=ended)
 
-    def _prompt_ids(self, messages: list[dict[str, str]]) -> list[int]:
-        if self.system_prompt is not None:
-            messages = [{"role": "system", "content": self.system_prompt}, *messages]
-        return self._tokenizer.apply_chat_template(messages, add_generation_prompt=True)["input_ids"]
+            # 3. Decode. From the first token on there is something to keep, whatever happens.
+            shown = TextStream(self._tokenizer, self.stop_strings)
+            count = 0
+            with closing(stream_ids(self._cache, new, sampling, self._model.stop_ids, seed)) as stream:
+                for count, token in enumerate(islice(stream, longest), start=1):
+                    if count == 1:
+                        self.messages += turn
+                        first = time.perf_counter()
+                    shown.push(token)
+                    if shown.stopped:
+                        break
+                    reply["content"] = shown.text
+                    answer = self.last_answer = replace(
+                        answer,
+                        text=shown.text,
+                        completion_tokens=count,
+                        time_to_first_token=first - started,
+                        tokens_per_second=(count - 1) / (time.perf_counter() - first),
+                        finish_reason="stopped",  # what it will be if the caller goes no further
+                    )
+                    yield replace(answer, finish_reason=None)
+
+        # 4. The end: nothing is held back any longer.
+        if count == 0:
+            self.messages += turn
+        shown.finish()
+        reply["content"] = shown.text
+        ended = "length" if count == longest and not shown.stopped else "stop"
+        self.last_answer = replace(answer, text=shown.text, completion_tokens=count, finish_reason=ended)
+        yield self.last_answer

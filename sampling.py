@@ -43,14 +43,16 @@ def candidates(logits: np.ndarray, seen: np.ndarray, sampling: Sampling) -> tupl
     Returns:
         ids [n] and probabilities [n], the most likely first unless all tokens are considered.
     """
-    logits = penalised(logits, seen, sampling.repetition_penalty) / sampling.temperature
+    logits = penalised(logits, seen, sampling.repetition_penalty)
     ids = np.arange(logits.size)
     if 0 < sampling.top_k < logits.size:
+        # Temperature does not change the order, so it can wait until there are few left.
         # A tie with the k-th is kept, as Transformers does.
         ids = np.flatnonzero(logits >= np.partition(logits, -sampling.top_k)[-sampling.top_k])
     if ids.size < logits.size or sampling.top_p < 1:
         ids = ids[np.argsort(-logits[ids], kind="stable")]
-    probabilities = np.exp(logits[ids] - logits[ids].max())
+    scaled = logits[ids] / sampling.temperature
+    probabilities = np.exp(scaled - scaled.max())
     probabilities /= probabilities.sum()
     if sampling.top_p < 1:
         # A token stays when those before it do not reach top_p yet, so the first always does.
@@ -60,10 +62,11 @@ def candidates(logits: np.ndarray, seen: np.ndarray, sampling: Sampling) -> tupl
 
 
 def penalised(logits: np.ndarray, seen: np.ndarray, penalty: float) -> np.ndarray:
-    """A copy of the logits with those of `seen` moved away from likely (Keskar et al. 2019, arXiv:1909.05858)."""
+    """The logits with those of `seen` moved away from likely (Keskar et al. 2019, arXiv:1909.05858)."""
+    if penalty == 1:
+        return logits
     logits = logits.copy()
-    if penalty != 1:
-        logits[seen] = np.where(logits[seen] < 0, logits[seen] * penalty, logits[seen] / penalty)
+    logits[seen] = np.where(logits[seen] < 0, logits[seen] * penalty, logits[seen] / penalty)
     return logits
 
 
@@ -72,4 +75,5 @@ def choose(logits: np.ndarray, seen: np.ndarray, sampling: Sampling, random: np.
     if sampling.temperature == 0:
         return int(penalised(logits, seen, sampling.repetition_penalty).argmax())
     ids, probabilities = candidates(logits, seen, sampling)
-    return int(random.choice(ids, p=probabilities))
+    drawn = int(np.searchsorted(np.cumsum(probabilities), random.random(), side="right"))
+    return int(ids[min(drawn, ids.size - 1)])  # rounding may leave the sum a little below 1

@@ -13,8 +13,8 @@ from browser import open_browser
 from gradio_client import Client
 from playwright.sync_api import Browser, Page, expect
 
-from chat_ui import plain_text
-from config import DEFAULT_MODEL, EXAMPLE_QUESTIONS
+from chat_ui import left_out, plain_text, sentence
+from config import DEFAULT_MODEL, EXAMPLE_QUESTIONS, UserError
 
 ROOT = Path(__file__).resolve().parents[1]
 SCREENSHOTS = ROOT / "screenshots"
@@ -147,6 +147,16 @@ def test_the_settings_open_and_hold(page: Page):
     page.screenshot(path=SCREENSHOTS / "settings.png")
 
 
+def test_a_message_that_is_too_long_is_refused_and_goes_back_to_the_box(page: Page):
+    send(page, "word " * 9000)
+    expect(page.get_by_text("The message is too long")).to_be_visible(timeout=ANSWER_TIMEOUT)
+    expect(page.get_by_placeholder("Type a message…")).to_have_value("word " * 9000)
+    expect(page.get_by_test_id("user")).to_have_count(0)
+    send(page, "What is the capital of France?")
+    expect(answers(page).last).to_contain_text("Paris", timeout=ANSWER_TIMEOUT)
+    expect(page.get_by_text("The message is too long")).to_have_count(0)
+
+
 def test_scripts_have_an_endpoint_that_streams(address: str):
     client = Client(address, verbose=False)
     assert list(client.view_api(return_format="dict", print_info=False)["named_endpoints"]) == ["/chat"]
@@ -155,6 +165,16 @@ def test_scripts_have_an_endpoint_that_streams(address: str):
     assert len(job.outputs()) > 1
     turns = [{"role": "user", "content": "What is the capital of France?"}, {"role": "assistant", "content": "Paris."}]
     assert "Rome" in client.predict("And of Italy?", turns, api_name="/chat")
+
+
+def test_a_failure_of_the_runtime_is_a_sentence():
+    assert sentence(UserError("Too long.")) == "Too long."
+    assert sentence(RuntimeError("Exception from x:\nout of memory\n")).startswith("The model failed (out of memory)")
+
+
+def test_nothing_is_said_where_nothing_was_left_out():
+    assert left_out(0) == ""
+    assert "3 oldest turns" in left_out(3)
 
 
 def test_messages_come_as_text_or_as_blocks():

@@ -1,4 +1,5 @@
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, pairwise
 from pathlib import Path
 
@@ -7,9 +8,19 @@ import pytest
 import torch
 from conftest import EXACT
 from optimum.intel import OVModelForCausalLM
+from transformers import TextIteratorStreamer
 
 from config import UserError
-from ov_llm_model import ChatSession, available_devices, check_device, load_model, stream_ids
+from ov_llm_model import (
+    ChatSession,
+    KVCache,
+    OVChatModel,
+    available_devices,
+    check_device,
+    compile_cache,
+    load_model,
+    stream_ids,
+)
 from sampling import Sampling
 
 FRANCE = "What is the capital of France?"
@@ -133,15 +144,32 @@ def test_a_cache_with_nothing_in_common_is_emptied(exact_model):
     np.testing.assert_array_equal(cache.feed([300]).copy(), fresh.feed([300]))
 
 
-def test_after_a_failure_of_the_runtime_a_cache_starts_anew(exact_model):
-    cache, fresh = exact_model.new_cache(), exact_model.new_cache()
-    cache.feed([100, 200])
-    request, cache._request = cache._request, None
-    with pytest.raises(AttributeError):
-        cache.feed([300])
-    cache._request = request
-    assert cache.keep_prefix([100, 200, 300]) == 0
-    np.testing.assert_array_equal(cache.feed([100, 200, 300]).copy(), fresh.feed([100, 200, 300]))
+class FailingRequest:
+    """An infer request whose device is gone for one call."""
+
+    def __init__(self, request):
+        self._request = request
+        self.failed = False
+
+    def infer(self, *args, **kwargs):
+        if not self.failed:
+            self.failed = True
+            raise RuntimeError("out of memory")
+        return self._request.infer(*args, **kwargs)
+
+    def __getattr__(self, name: str):
+        return getattr(self._request, name)
+
+
+def test_after_a_failure_of_the_runtime_the_next_message_works(exact_session, exact_model, tokenizer):
+    final(exact_session, FRANCE)
+    exact_session._cache._request = FailingRequest(exact_session._cache._request)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        final(exact_session, "And of Italy?")
+    assert len(exact_session.messages) == 2
+    fresh = ChatSession(exact_model, tokenizer)
+    fresh.messages = [dict(message) for message in exact_session.messages]
+    assert final(exact_session, "And of Italy?").text == final(fresh, "And of Italy?").text
 
 
 # Conversations
@@ -236,3 +264,222 @@ def test_characters_that_take_several_tokens_appear_whole(session, tokenizer):
 
 def test_special_tokens_are_not_shown(session):
     assert "<|" not in final(session, FRANCE).text
+
+
+# Exactness of what is reused
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_series_of_edits_gives_the_answers_of_a_session_that_starts_from_nothing(seed, exact_model, tokenizer):
+    random = np.random.default_rng(seed)
+    texts = [FRANCE, "And of Italy?", "Who wrote Hamlet?", "Tell me a story.", "Say 🎉.", "<|im_end|>", "Why?"]
+    session = ChatSession(exact_model, tokenizer)
+    for _ in range(10):
+        action = random.choice(
+            ["ask", "stop", "undo", "edit", "regenerate", "system", "reset"], p=[0.3, 0.2, *[0.1] * 5]
+        )
+        text = str(random.choice(texts))
+        if action == "undo":
+            session.messages = session.messages[:-2]
+        elif action == "edit" and session.messages:
+            index = 2 * int(random.integers(len(session.messages) // 2))
+            session.messages = session.messages[:index]
+        elif action == "regenerate" and session.messages:
+            text = session.messages[-2]["content"]
+            session.messages = session.messages[:-2]
+        elif action == "system":
+            session.system_prompt = str(random.choice(["Be brief.", "Be kind."]))
+        elif action == "reset":
+            session.reset()
+        fresh = ChatSession(exact_model, tokenizer, session.system_prompt)
+        fresh.messages = [dict(message) for message in session.messages]
+        wanted = int(random.integers(1, 6)) if action == "stop" else 12
+        for one, other in islice(
+            zip(session.stream(text, max_new_tokens=12), fresh.stream(text, max_new_tokens=12), strict=True), wanted
+        ):
+            assert one.text == other.text
+        assert session.messages == fresh.messages
+
+
+def test_under_default_hints_a_cut_changes_no_more_than_splitting_a_prefill_does(model, tokenizer):
+    """Where the runtime rounds, it rounds differently for a prompt fed in two parts. A cut must not add to that."""
+
+    def logits(*parts: list[int], cut: list[int] | None = None) -> np.ndarray:
+        cache = model.new_cache()
+        if cut:
+            cache.feed([*parts[0], *cut])
+            assert cache.keep_prefix(parts[0]) == len(parts[0])
+            parts = parts[1:]
+        for part in parts:
+            result = cache.feed(part)
+        return result.copy()
+
+    random, splitting, cutting = np.random.default_rng(0), [], []
+    for _ in range(8):
+        ids = random.integers(100, 40_000, 120).tolist()
+        whole = logits(ids)
+        splitting.append(abs(logits(ids[:80], ids[80:]) - whole).max())
+        cutting.append(abs(logits(ids[:80], ids[80:], cut=[5, 6, 7, 8]) - whole).max())
+    assert max(splitting) > 0  # the runtime does round
+    assert max(cutting) < 1.5 * max(splitting)
+
+
+# The context
+
+
+def test_the_context_length_is_the_models(model):
+    assert model.context_length == 8192
+
+
+def test_the_oldest_turns_are_left_out_where_the_context_is_full(exact_model, tokenizer, monkeypatch):
+    monkeypatch.setattr(OVChatModel, "context_length", 128)
+    session = ChatSession(exact_model, tokenizer)
+    dropped = []
+    for n in range(6):
+        answer = final(session, f"This is message number {n}.", max_new_tokens=20)
+        dropped.append(answer.dropped_turns)
+        assert answer.prompt_tokens + answer.completion_tokens <= 128
+    assert dropped[0] == 0 and dropped == sorted(dropped) and dropped[-1] > 0
+    assert len(session.messages) == 12
+
+
+def test_an_answer_never_goes_past_the_context(exact_model, tokenizer, monkeypatch):
+    monkeypatch.setattr(OVChatModel, "context_length", 64)
+    answer = final(ChatSession(exact_model, tokenizer), "Write a very long story about a dragon.", max_new_tokens=1000)
+    assert (answer.prompt_tokens + answer.completion_tokens, answer.finish_reason) == (64, "length")
+
+
+def test_a_message_that_is_too_long_is_refused_and_nothing_is_lost(session, monkeypatch):
+    final(session, FRANCE)
+    messages = [dict(message) for message in session.messages]
+    with pytest.raises(UserError, match="too long"):
+        final(session, "word " * 9000)
+    assert session.messages == messages
+    assert "Rome" in final(session, "And of Italy?").text
+
+
+# Stopping
+
+
+def test_closing_the_stream_feeds_no_further_token(session, monkeypatch):
+    fed = []
+    feed = KVCache.feed
+    monkeypatch.setattr(KVCache, "feed", lambda cache, ids: (fed.append(len(ids)), feed(cache, ids))[1])
+    stream = session.stream("Tell me a long story.")
+    for _ in range(5):
+        next(stream)
+    stream.close()
+    assert len(fed) == 5  # the prompt, and four tokens
+    assert session.last_answer.finish_reason == "stopped"
+    assert session.messages[-1]["content"] == session.last_answer.text
+
+
+def test_reading_a_long_prompt_can_be_stopped_too(session):
+    stream = session.stream("word " * 3000)
+    assert next(stream).text == ""
+    stream.close()
+    assert session.messages == []
+    assert "Paris" in final(session, FRANCE).text
+
+
+def test_a_stop_string_ends_an_answer(exact_model, tokenizer):
+    answer = final(ChatSession(exact_model, tokenizer, stop_strings=[" is Par"]), FRANCE)
+    assert (answer.text, answer.finish_reason) == ("The capital of France", "stop")
+
+
+# Many conversations
+
+
+def test_twenty_sessions_at_once_each_get_the_answer_that_they_get_alone(exact_model, tokenizer, monkeypatch):
+    monkeypatch.setattr(exact_model, "max_idle_caches", 3)
+    questions = [f"What is {n} + {n}?" for n in range(20)]
+
+    def converse(question: str) -> list[str]:
+        session = ChatSession(exact_model, tokenizer)
+        return [final(session, text, max_new_tokens=8).text for text in (question, "Why?")]
+
+    alone = [converse(question) for question in questions]
+    with ThreadPoolExecutor(max_workers=20) as pool:
+        assert list(pool.map(converse, questions)) == alone
+
+
+def test_the_session_that_was_silent_for_longest_gives_its_cache_back_and_rebuilds_it(
+    exact_model, tokenizer, monkeypatch
+):
+    monkeypatch.setattr(exact_model, "max_idle_caches", 2)
+    sessions = [ChatSession(exact_model, tokenizer) for _ in range(3)]
+    for session in sessions:
+        final(session, FRANCE)
+    assert [bool(session._cache.ids) for session in sessions] == [False, True, True]
+    answer = final(sessions[0], "And of Italy?")
+    assert answer.cached_tokens == 0 and "Rome" in answer.text
+    assert [bool(session._cache.ids) for session in sessions] == [True, False, True]
+
+
+# The graph's additional input
+
+
+def test_logits_are_computed_for_as_many_positions_as_are_asked_for(exact_model, int4_folder, tokenizer):
+    ids = tokenizer("The history of Rome began", return_tensors="pt")["input_ids"]
+    stock = OVModelForCausalLM.from_pretrained(int4_folder, ov_config=EXACT)(input_ids=ids).logits
+    assert torch.equal(exact_model(input_ids=ids).logits, stock)
+    torch.testing.assert_close(exact_model(input_ids=ids, logits_to_keep=1).logits, stock[:, -1:], atol=1e-3, rtol=0)
+
+
+def test_a_model_that_was_saved_again_is_loaded_by_stock_optimum(exact_model, tmp_path, tokenizer):
+    exact_model.save_pretrained(tmp_path)
+    inputs = tokenizer(FRANCE, return_tensors="pt")
+    saved = OVModelForCausalLM.from_pretrained(tmp_path, ov_config=EXACT)
+    assert torch.equal(*(model.generate(**inputs, max_new_tokens=8, do_sample=False) for model in (saved, exact_model)))
+
+
+def test_generate_takes_a_streamer(exact_model, tokenizer):
+    streamer = TextIteratorStreamer(tokenizer, skip_prompt=True)
+    inputs = tokenizer("One two three", return_tensors="pt")
+    ids = exact_model.generate(**inputs, max_new_tokens=6, do_sample=False, streamer=streamer)
+    assert "".join(streamer) == tokenizer.decode(ids[0, inputs["input_ids"].shape[1] :])
+
+
+# The compile cache
+
+
+@pytest.fixture
+def own_folder(int4_folder: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(int4_folder, tmp_path / "model", ignore=shutil.ignore_patterns("model_cache"))
+
+
+def cache_files(folder: Path) -> list[Path]:
+    return [path for path in (folder / "model_cache").rglob("*") if path.is_file()]
+
+
+def test_what_was_compiled_is_used_again(own_folder: Path):
+    load_model(own_folder)
+    [blob] = cache_files(own_folder)
+    written = blob.stat().st_mtime_ns
+    load_model(own_folder)
+    assert [path.stat().st_mtime_ns for path in cache_files(own_folder)] == [written]
+
+
+def test_a_changed_file_is_never_served_from_the_cache(own_folder: Path):
+    ids = torch.tensor([[1, 2, 3]])
+    before = load_model(own_folder)(input_ids=ids).logits
+    [stale] = cache_files(own_folder)
+    weights = bytearray((own_folder / "openvino_model.bin").read_bytes())
+    weights[40_000_000:60_000_000] = bytes(20_000_000)  # layers in the middle; the file is as long as before
+    (own_folder / "openvino_model.bin").write_bytes(weights)
+    assert not torch.equal(load_model(own_folder)(input_ids=ids).logits, before)
+    assert stale not in cache_files(own_folder)
+
+
+def test_an_unusable_cache_file_is_replaced(own_folder: Path, tokenizer):
+    load_model(own_folder)
+    [blob] = cache_files(own_folder)
+    for damaged in (b"", b"damaged", blob.read_bytes()[: blob.stat().st_size // 2]):
+        blob.write_bytes(damaged)
+        assert "Paris" in final(ChatSession(load_model(own_folder), tokenizer), FRANCE).text
+
+
+def test_a_folder_that_cannot_be_written_is_loaded_without_a_cache(own_folder: Path):
+    (own_folder / "model_cache").touch()  # a file where the cache's folder would be
+    assert compile_cache(own_folder) == {}
+    load_model(own_folder)

@@ -352,6 +352,9 @@ def draw(results: dict[str, dict], path: Path) -> None:
         style = {"linewidth": 2.5, "color": "#3b6ea5"} if name == "ours" else {"linewidth": 1}
         right.plot(range(1, TURNS + 1), result["conversation"], marker="o", markersize=3, label=name, **style)
     right.set(xlabel="turn", ylabel="ms", yscale="log", title="Time to first token")
+    right.yaxis.set_major_formatter("{x:.0f}")
+    right.yaxis.set_minor_formatter("{x:.0f}")
+    right.tick_params(axis="y", which="both", labelsize=8)
     right.legend(fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=110)

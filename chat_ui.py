@@ -18,6 +18,9 @@ from ov_llm_model import ChatSession, OVChatModel, load_model
 
 History = list[dict[str, Any]]
 
+# What holds until somebody sets something else: in the panel, or as an argument of the endpoint for scripts.
+TEMPERATURE, TOP_P, TOP_K, REPETITION_PENALTY, MAX_NEW_TOKENS, NEW_SEED = 0.1, 1.0, 50, 1.1, 256, -1
+
 
 def make_demo(model: OVChatModel, tokenizer: PreTrainedTokenizerFast, config: ModelConfig, title: str) -> gr.Blocks:
     """A page on which any number of people chat with the model, each in a conversation of their own.
@@ -64,9 +67,20 @@ def make_demo(model: OVChatModel, tokenizer: PreTrainedTokenizerFast, config: Mo
     def undo(chosen: gr.UndoData, history: History) -> tuple[str, History]:
         return plain_text(history[chosen.index]["content"]), history[: chosen.index]
 
-    def chat(message: str, history: History | None = None) -> Iterator[str]:
+    def chat(
+        message: str,
+        history: History | None = None,
+        system_prompt: str = config.system_prompt or "",
+        temperature: float = TEMPERATURE,
+        top_p: float = TOP_P,
+        top_k: int = TOP_K,
+        repetition_penalty: float = REPETITION_PENALTY,
+        max_new_tokens: int = MAX_NEW_TOKENS,
+        seed: int = NEW_SEED,
+    ) -> Iterator[str]:
         """Streams the answer to a message after the messages in `history`; each value is the whole answer so far."""
-        for conversation, *_ in answer([*(history or []), {"role": "user", "content": message}], None, *defaults):
+        settings = (system_prompt, temperature, top_p, top_k, repetition_penalty, max_new_tokens, seed)
+        for conversation, *_ in answer([*(history or []), {"role": "user", "content": message}], None, *settings):
             yield conversation[-1]["content"]
 
     examples = [{"text": question} for question in EXAMPLE_QUESTIONS[config.language]]
@@ -83,7 +97,6 @@ def make_demo(model: OVChatModel, tokenizer: PreTrainedTokenizerFast, config: Mo
         with gr.Sidebar(label="Settings", position="right", open=False):
             gr.Markdown("### Settings\nThey hold from the next message on.")
             settings = settings_panel(config)
-        defaults = [component.value for component in settings]
         session = gr.State()  # a tab's own, made with its first message
 
         page_only = {"api_visibility": "private"}  # scripts have `chat`
@@ -138,13 +151,33 @@ def settings_panel(config: ModelConfig) -> list[gr.components.Component]:
     """What can be set: the system prompt, then what `generation_settings` takes, in its order."""
     return [
         gr.Textbox(config.system_prompt or "", label="System prompt", lines=2, info="What the model is told first."),
-        gr.Slider(0, 2, 0.1, step=0.1, label="Temperature", info="Low: the likeliest words. High: surprising ones."),
-        gr.Slider(0.05, 1, 1, step=0.05, label="Top-p", info="Only the likeliest words that together reach this."),
-        gr.Slider(0, 200, 50, step=1, label="Top-k", info="Only this many of the likeliest words; 0: all."),
-        gr.Slider(1, 2, 1.1, step=0.05, label="Repetition penalty", info="Above 1, words are less often repeated."),
-        gr.Slider(1, 2048, 256, step=1, label="Longest answer", info="In tokens, each about three quarters of a word."),
+        gr.Slider(
+            0, 2, TEMPERATURE, step=0.1, label="Temperature", info="Low: the likeliest words. High: surprising ones."
+        ),
+        gr.Slider(0.05, 1, TOP_P, step=0.05, label="Top-p", info="Only the likeliest words that together reach this."),
+        gr.Slider(0, 200, TOP_K, step=1, label="Top-k", info="Only this many of the likeliest words; 0: all."),
+        gr.Slider(
+            1,
+            2,
+            REPETITION_PENALTY,
+            step=0.05,
+            label="Repetition penalty",
+            info="Above 1, words are less often repeated.",
+        ),
+        gr.Slider(
+            1,
+            2048,
+            MAX_NEW_TOKENS,
+            step=1,
+            label="Longest answer",
+            info="In tokens, each about three quarters of a word.",
+        ),
         gr.Number(
-            -1, label="Seed", precision=0, minimum=-1, info="The same seed, the same answer; -1: a new one each time."
+            NEW_SEED,
+            label="Seed",
+            precision=0,
+            minimum=-1,
+            info="The same seed, the same answer; -1: a new one each time.",
         ),
     ]
 
@@ -184,8 +217,9 @@ def main() -> int:
         demo = make_demo(model, tokenizer, get_model_config(arguments.model), title)
         try:
             demo.launch(server_name=arguments.host, server_port=arguments.port, show_error=True)
-        except OSError as error:
-            raise UserError(f"Port {arguments.port} is taken; choose another with --port.") from error
+        except (OSError, OverflowError) as error:
+            place = f"Port {arguments.port} of {arguments.host}"
+            raise UserError(f"{place} is taken or can't be used; choose another with --port.") from error
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

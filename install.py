@@ -3,9 +3,11 @@
 It is `pip install -r requirements.txt`, and one repair that pip can't make.
 """
 
+import importlib
 import subprocess
 import sys
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 
 
@@ -14,10 +16,13 @@ def pip(*arguments: str) -> None:
 
 
 def is_installed(requirements: Path) -> bool:
-    """Whether every pin is what is installed. pip would say no wherever torchvision was removed."""
+    """Whether every pin is what is installed. pip would say no wherever torchvision was removed.
+
+    As for pip, a build of the pinned version is that version: 2.13.0+cpu is 2.13.0.
+    """
     lines = [line.partition("#")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines()]
     try:
-        return all(version(name) == pin for name, pin in (line.split("==") for line in lines if line))
+        return all(version(name).partition("+")[0] == pin for name, pin in (line.split("==") for line in lines if line))
     except PackageNotFoundError:
         return False
 
@@ -29,6 +34,9 @@ def remove_broken_torchvision() -> None:
     CUDA: beside a CPU-only torch its import fails with `operator torchvision::nms does not exist`, and
     takes `import optimum.intel` down with it, which does fine without.
     """
+    importlib.invalidate_caches()  # pip may just have installed it
+    if find_spec("torchvision") is None:
+        return
     tried = subprocess.run([sys.executable, "-c", "import torchvision"], capture_output=True)
     if tried.returncode:
         pip("uninstall", "--quiet", "--yes", "torchvision")
@@ -39,7 +47,7 @@ def main() -> None:
     for file in [here / "requirements.txt"] + [here / "requirements-dev.txt"] * ("--dev" in sys.argv[1:]):
         if not is_installed(file):
             pip("install", "-qq", "-r", str(file))
-            remove_broken_torchvision()
+    remove_broken_torchvision()
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ def candidates(logits: np.ndarray, seen: np.ndarray, sampling: Sampling) -> tupl
 
     Args:
         logits: float32 [vocabulary].
-        seen: ids of the tokens that are penalised, each once.
+        seen: ids of the tokens that are penalised; one that is there twice is penalised once.
         sampling: with a temperature above 0.
 
     Returns:

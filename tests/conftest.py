@@ -1,9 +1,20 @@
-"""What several tests need: the embedded model, converted once for the whole run."""
+"""What several tests need: a model hub on this machine, and the embedded model, converted once for the whole run."""
 
 import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
+import hub_server
 import pytest
+
+# huggingface_hub reads these when it is imported. No test asks the real hub, or leaves anything in the user's cache.
+HUB = hub_server.Hub()
+os.environ["HF_ENDPOINT"] = hub_server.start(HUB)
+os.environ["HF_HOME"] = tempfile.mkdtemp()
+
+# isort: split
+from huggingface_hub import constants
 from transformers import AutoTokenizer
 
 from config import DEFAULT_MODEL
@@ -13,6 +24,14 @@ from ov_llm_model import OVChatModel, load_model
 
 # The runtime's own rounding (dynamic quantization, bf16, an 8-bit cache) off: where results are compared.
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
+
+
+@pytest.fixture
+def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_server.Hub]:
+    """An empty hub, and an empty cache of what came from it."""
+    HUB.reset(tmp_path / "hub")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    yield HUB
 
 
 @pytest.fixture(scope="session")

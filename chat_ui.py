@@ -36,7 +36,7 @@ def make_demo(model: OVChatModel, tokenizer: PreTrainedTokenizerFast, config: Mo
         history: History, session: ChatSession | None, *settings: Any
     ) -> Iterator[tuple[History, ChatSession, str]]:
         """Streams the model's answer to the last message: the whole conversation so far, and what to say about it."""
-        session = session or ChatSession(model, tokenizer)
+        session = session or ChatSession(model, tokenizer, chat_format=config.chat_format)
         *earlier, message = [{"role": turn["role"], "content": plain_text(turn["content"])} for turn in history]
         session.messages = earlier
         session.system_prompt, generation = settings[0] or None, generation_settings(*settings[1:])

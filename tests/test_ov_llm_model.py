@@ -11,9 +11,9 @@ from optimum.intel import OVModelForCausalLM
 from transformers import TextIteratorStreamer
 
 from config import UserError
+from kv_cache import KVCache
 from ov_llm_model import (
     ChatSession,
-    KVCache,
     OVChatModel,
     available_devices,
     check_device,

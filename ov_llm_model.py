@@ -13,7 +13,7 @@ import time
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from itertools import islice, takewhile
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,10 @@ from transformers import AutoConfig, PreTrainedTokenizerFast
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from chat_prompt import fitting_prompt
+from kv_cache import LOGITS_TO_KEEP, KVCache
 from model_folder import check_complete
 from sampling import Sampling, choose
 from text_stream import TextStream
-
-# The name that Transformers has for it, as an argument of `forward` and here of the graph too.
-LOGITS_TO_KEEP = "logits_to_keep"
 
 # How many tokens of a prompt are read before the caller can stop it: a fraction of a second each on a small model.
 PREFILL_CHUNK = 1024
@@ -98,13 +96,13 @@ class OVChatModel(OVModelForCausalLM):
         finally:
             self.model = changed
 
-    def new_cache(self) -> "KVCache":
+    def new_cache(self) -> KVCache:
         """An empty KV cache of its own on the compiled model, whose weights it shares."""
         self.compile()
         return KVCache(self)
 
     @contextmanager
-    def in_use(self, cache: "KVCache") -> Iterator[None]:
+    def in_use(self, cache: KVCache) -> Iterator[None]:
         """Keeps a cache from being taken away, and makes it the last to be taken away afterwards."""
         with self._idle_lock:
             self._idle.pop(id(cache), None)
@@ -225,73 +223,6 @@ def check_device(device: str) -> None:
     wanted = rest.split(",") if rest and meta in META_DEVICES else [device.upper()]
     if not set(wanted) <= {*known, *known_families}:
         raise UserError(f"There is no device {device!r} on this machine; choose one of: {', '.join(known)}.")
-
-
-class KVCache:
-    """The keys and values of one sequence of tokens, in an infer request of their own.
-
-    Attributes:
-        ids: the tokens whose keys and values are held, in order.
-    """
-
-    def __init__(self, model: OVChatModel) -> None:
-        self.ids: list[int] = []
-        self._compiled = model.request.get_compiled_model()
-        self._request: ov.InferRequest | None = None
-        self._input_names = set(model.input_names)
-        self._sequence_axes = {
-            variable.info.variable_id: _sequence_axis(variable) for variable in model.model.get_variables()
-        }
-
-    def reset(self) -> None:
-        """Forgets the tokens."""
-        self.ids = []
-        if self._request is not None:
-            self._request.reset_state()
-
-    def release(self) -> None:
-        """Forgets the tokens and gives the memory back."""
-        self.ids = []
-        self._request = None
-
-    def keep_prefix(self, ids: Sequence[int]) -> int:
-        """Cuts the cache back to the tokens that it has in common with `ids`, and returns how many that are."""
-        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(self.ids, ids, strict=False)))
-        if common == 0:
-            self.reset()
-        elif common < len(self.ids) and self._request is not None:
-            for state in self._request.query_state():
-                kept = np.take(state.state.data, range(common), self._sequence_axes[state.name])
-                state.state = ov.Tensor(kept)
-            self.ids = self.ids[:common]
-        return common
-
-    def feed(self, ids: Sequence[int]) -> np.ndarray:
-        """Appends tokens to the sequence and returns the logits after the last one, float32 [vocabulary].
-
-        The array is the runtime's own: it holds until the next call.
-        """
-        if self._request is None:
-            self._request = self._compiled.create_infer_request()
-        past, total = len(self.ids), len(self.ids) + len(ids)
-        inputs = {
-            "input_ids": np.array([ids], dtype=np.int64),
-            "attention_mask": np.ones((1, total), dtype=np.int64),
-            "position_ids": np.arange(past, total, dtype=np.int64)[None],
-            "beam_idx": np.zeros(1, dtype=np.int32),
-            LOGITS_TO_KEEP: np.ones(1, dtype=np.int64),
-        }
-        held, self.ids = self.ids, []  # should the runtime fail, what it holds is unknown
-        fed = {name: inputs[name] for name in self._input_names}
-        self._request.infer(fed, share_inputs=True, share_outputs=True)
-        held.extend(ids)
-        self.ids = held
-        return self._request.get_tensor("logits").data[0, -1]
-
-
-def _sequence_axis(variable: ov.op.util.Variable) -> int:
-    """The axis of a state variable that grows with the sequence: the dynamic one that is not the batch."""
-    return next(axis for axis, size in enumerate(variable.info.data_shape) if axis > 0 and size.is_dynamic)
 
 
 def stream_ids(

@@ -12,9 +12,9 @@ from transformers import TextIteratorStreamer
 
 from chat_formats import ChatFormat
 from config import UserError
+from kv_cache import KVCache
 from ov_llm_model import (
     ChatSession,
-    KVCache,
     OVChatModel,
     available_devices,
     check_device,

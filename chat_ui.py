@@ -108,9 +108,11 @@ def make_demo(model: OVChatModel, tokenizer: PreTrainedTokenizerFast, config: Mo
             chatbot.retry(regenerate, inputs, outputs, **page_only),
             chatbot.edit(edit, inputs, outputs, **page_only),
         ]
-        stop = stop_button.click(None, cancels=streams, **page_only)
-        for ended in [*streams, stop]:
-            ended.then(lambda: send_or_stop(streaming=False), None, [send_button, stop_button], **page_only)
+        stop_button.click(None, cancels=streams, **page_only)
+        # Send comes back only after the frontend has forgotten the stream, whether it ended or was cancelled. A `.then`
+        # of Stop itself would not wait for that, and the next message would be taken for one sent while another runs.
+        for stream in streams:
+            stream.then(lambda: send_or_stop(streaming=False), None, [send_button, stop_button], **page_only)
         chatbot.undo(undo, chatbot, [box, chatbot], **page_only)
         gr.api(chat, api_name="chat")
     return demo

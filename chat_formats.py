@@ -129,9 +129,9 @@ QWEN = ChatFormat(
     stop_tokens=("<|im_end|>", "<|im_start|>", "<|endoftext|>"),
 )
 
-# ChatML as in the makers' chat program, https://github.com/mosaicml/llm-foundry/blob/main/scripts/inference/hf_chat.py;
-# the system prompt, and the newlines, are those of https://huggingface.co/TheBloke/mpt-7b-chat-GGML#prompt-template, for
-# https://huggingface.co/mosaicml/mpt-7b-chat itself shows none.
+# https://huggingface.co/mosaicml/mpt-7b-chat shows no prompt. The makers' chat program writes ChatML:
+# https://github.com/mosaicml/llm-foundry/blob/main/scripts/inference/hf_chat.py. The newlines and the system prompt are
+# those of https://huggingface.co/TheBloke/mpt-7b-chat-GGML.
 MPT = ChatFormat(
     template=_CHATML.replace(
         "DEFAULT_SYSTEM_PROMPT",
@@ -140,10 +140,10 @@ MPT = ChatFormat(
     stop_tokens=("<|im_end|>", "<|endoftext|>"),
 )
 
-# `build_chat_input` in https://huggingface.co/zai-org/chatglm3-6b/blob/main/tokenization_chatglm.py and
-# https://github.com/zai-org/ChatGLM3/blob/main/PROMPT.md. The space after a role's newline is the one that SentencePiece
-# puts before each text. The answer begins with that newline, and dates its training with a placeholder, which the
-# original's `process_response` fills in.
+# `build_chat_input` in https://huggingface.co/zai-org/chatglm3-6b/blob/main/tokenization_chatglm.py, and
+# https://github.com/zai-org/ChatGLM3/blob/main/PROMPT.md. The space after a role's newline is the one that
+# SentencePiece puts before each text. An answer begins with that newline, and dates the training with a placeholder
+# that `process_response` in modeling_chatglm.py fills in.
 CHATGLM3 = ChatFormat(
     template=r"""
 {{- '[gMASK]sop' -}}
@@ -162,13 +162,14 @@ CHATGLM3 = ChatFormat(
 # a further one follows in the same way, each block on a new line.
 NEURAL_CHAT = ChatFormat(
     template=r"""
-{%- for message in messages %}
-{{ '### ' + message['role'] | capitalize + ':\n' + message['content'] + '\n' -}}
+{%- set marks = {'system': '### System:\n', 'user': '### User:\n', 'assistant': '### Assistant:\n'} %}
+{% for message in messages %}
+{{ marks[message['role']] + message['content'] + '\n' -}}
 {% endfor %}
 {% if add_generation_prompt %}
-{{ '### Assistant:\n' -}}
+{{ marks['assistant'] -}}
 {% endif %}""",
-    stop_strings=("\n### User:", "### User:", "\n### System:", "### System:"),
+    stop_strings=("\n### User:", "### User:", "\n### System:"),
     strip_start="\n ",
 )
 
@@ -183,7 +184,7 @@ YOURI = ChatFormat(
 {% if add_generation_prompt %}
 {{ marks['assistant'] -}}
 {% endif %}""",
-    stop_strings=("\nユーザー:", "ユーザー:", "\n設定:"),
+    stop_strings=("\nユーザー:", "\n設定:"),
     replacements=(("システム: ", ""), ("システム:", "")),
     strip_start="\n ",
 )

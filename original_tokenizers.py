@@ -175,22 +175,17 @@ def scored_bpe(
         dummy_prefix: whether every text is read as if a space stood before it.
     """
     ids = {piece: id for id, piece in enumerate(pieces)}
-    merged = {pieces[id] for id in mergeable}
+    merged = dict.fromkeys(pieces[id] for id in mergeable)
     merges = [
-        (-scores[ids[piece]], ids[piece[:cut]], ids[piece[cut:]])
+        (piece[:cut], piece[cut:])
         for piece in merged
         for cut in range(1, len(piece))
         if piece[:cut] in merged and piece[cut:] in merged
     ]
-    tokenizer = Tokenizer(
-        models.BPE(
-            vocab=ids,
-            merges=[(pieces[left], pieces[right]) for _, left, right in sorted(merges)],
-            unk_token=unknown,
-            fuse_unk=True,
-            byte_fallback=True,
-        )
-    )
+    # Where two neighbours make the same piece as the next two do, the left ones are merged: in a run of one character
+    # they are those with the longer first half.
+    merges.sort(key=lambda halves: (-scores[ids["".join(halves)]], -len(halves[0])))
+    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
     spaces: list[Any] = [normalizers.Replace(" ", "▁")]
     text: list[Any] = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     if dummy_prefix:

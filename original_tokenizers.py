@@ -19,6 +19,7 @@ from config import UserError
 # isort: split
 import openvino as ov
 from openvino_tokenizers import convert_tokenizer
+from openvino_tokenizers.tokenizer_pipeline import RegexNormalizationStep
 from sentencepiece import SentencePieceProcessor
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import GPT2Tokenizer, PreTrainedTokenizerFast, Qwen2Tokenizer
@@ -51,6 +52,8 @@ CHATGLM3_SPECIAL_TOKENS = (
     *("[MASK]", "[gMASK]", "[sMASK]", "sop", "eop"),
     *("<|system|>", "<|user|>", "<|assistant|>", "<|observation|>"),
 )
+
+RESPELLED = "\ue000{}\ue001"
 
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
@@ -172,22 +175,17 @@ def scored_bpe(
         dummy_prefix: whether every text is read as if a space stood before it.
     """
     ids = {piece: id for id, piece in enumerate(pieces)}
-    merged = {pieces[id] for id in mergeable}
+    merged = dict.fromkeys(pieces[id] for id in mergeable)
     merges = [
-        (-scores[ids[piece]], ids[piece[:cut]], ids[piece[cut:]])
+        (piece[:cut], piece[cut:])
         for piece in merged
         for cut in range(1, len(piece))
         if piece[:cut] in merged and piece[cut:] in merged
     ]
-    tokenizer = Tokenizer(
-        models.BPE(
-            vocab=ids,
-            merges=[(pieces[left], pieces[right]) for _, left, right in sorted(merges)],
-            unk_token=unknown,
-            fuse_unk=True,
-            byte_fallback=True,
-        )
-    )
+    # Where two neighbours make the same piece as the next two do, the left ones are merged: in a run of one character
+    # they are those with the longer first half.
+    merges.sort(key=lambda halves: (-scores[ids["".join(halves)]], -len(halves[0])))
+    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
     spaces: list[Any] = [normalizers.Replace(" ", "▁")]
     text: list[Any] = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
     if dummy_prefix:
@@ -198,21 +196,41 @@ def scored_bpe(
     return tokenizer
 
 
-def convert_to_openvino(tokenizer: PreTrainedTokenizerFast) -> tuple[ov.Model, ov.Model]:
-    """A tokenizer and its detokenizer as OpenVINO models.
+def save_as_openvino(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
+    """Writes a tokenizer and its detokenizer as OpenVINO models.
 
-    `convert_tokenizer` of OpenVINO Tokenizers 2026.4.1 overlooks that an added token is to be found as a single word
-    only. The pattern that finds them is completed here.
+    OpenVINO Tokenizers 2026.4.1 overlooks that an added token is to be found as a single word only, and would find
+    "eop" in "people". It gets a tokenizer that has other spellings for such tokens, and a step before all others that
+    respells the single words.
     """
-    ov_tokenizer, ov_detokenizer = convert_tokenizer(tokenizer, with_detokenizer=True)
     words = [token.content for token in tokenizer.added_tokens_decoder.values() if token.single_word]
-    for node in ov_tokenizer.get_ops() if words else []:
-        if node.get_type_name() == "SpecialTokensSplit":
-            pattern = node.input(node.get_input_size() - 1)
-            text = bytes(pattern.get_source_output().get_node().data).decode("utf-8")
-            text = re.sub(rf"(?<=[(|])({'|'.join(words)})(?=[|)])", r"(?<!\\w)\1(?!\\w)", text)
-            pattern.replace_source_output(ov.opset13.constant(list(text.encode("utf-8")), ov.Type.u8).output(0))
-    return ov_tokenizer, ov_detokenizer
+    source = _respelled(tokenizer, words) if words else tokenizer
+    ov_tokenizer, ov_detokenizer = convert_tokenizer(source, with_detokenizer=True)
+    if words:
+        letter = r"[\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}]"
+        respell = RegexNormalizationStep(
+            rf"(?<!{letter})({'|'.join(map(re.escape, words))})(?!{letter})", RESPELLED.format("$1")
+        )
+        split = next(node for node in ov_tokenizer.get_ops() if node.get_type_name() == "SpecialTokensSplit")
+        strings = slice(2, 5)  # where each begins and ends, and their characters
+        for old, new in zip(
+            split.inputs()[strings], respell.get_ov_subgraph(split.input_values()[strings]), strict=True
+        ):
+            old.replace_source_output(new)
+    ov.save_model(ov_tokenizer, folder / "openvino_tokenizer.xml")
+    ov.save_model(ov_detokenizer, folder / "openvino_detokenizer.xml")
+
+
+def _respelled(tokenizer: PreTrainedTokenizerFast, tokens: list[str]) -> PreTrainedTokenizerFast:
+    """A copy of a tokenizer in which some of its added tokens are spelled as nobody types them."""
+    with tempfile.TemporaryDirectory() as folder:
+        tokenizer.save_pretrained(folder)
+        for path in Path(folder).glob("tokenizer*.json"):
+            text = path.read_text(encoding="utf-8")
+            for token in tokens:
+                text = text.replace(json.dumps(token), json.dumps(RESPELLED.format(token)))
+            path.write_text(text, encoding="utf-8")
+        return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
 def _read_ranks(path: Path) -> dict[bytes, int]:

@@ -90,9 +90,7 @@ def read_gguf(path: Path) -> PreTrainedModel:
         raise UserError(f"{path} can't be read ({reason}); download it again or choose another model.") from error
 
 
-def apply_chat_format(
-    chat_format: ChatFormat, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast
-) -> None:
+def apply_chat_format(chat_format: ChatFormat, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
     """Writes what the catalogue says of a model's chat format into the tokenizer and the generation settings.
 
     Raises:

@@ -22,7 +22,6 @@ from safetensors import SafetensorError, safe_open
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_CAUSAL_LM_MAPPING,
-    GenerationConfig,
     GlmConfig,
     PreTrainedConfig,
     PreTrainedModel,

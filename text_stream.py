@@ -1,12 +1,17 @@
 """Token ids → text that is right at every moment."""
 
+import re
+from collections.abc import Sequence
+
 # Before the libraries below: importing it keeps them from reporting usage.
 import config  # noqa: F401
 from chat_formats import CHECKPOINTS_OWN, ChatFormat
 
 # isort: split
-from tokenizers.decoders import DecodeStream
 from transformers import PreTrainedTokenizerFast
+
+# How SentencePiece spells a byte that belongs to no other token.
+BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
 
 
 class TextStream:
@@ -32,26 +37,45 @@ class TextStream:
         self._held_back_for = [*chat_format.stop_strings, *(written for written, _ in chat_format.replacements)]
         self._ids: list[int] = []
         self._decoded = ""
-        self._decoder = DecodeStream(skip_special_tokens=True)
+        self._context = self._done = 0  # ids[_context:_done] are the last that were decoded
 
     def push(self, token: int) -> None:
         self._ids.append(token)
-        self._decoded += self._decoder.step(self._tokenizer.backend_tokenizer, token) or ""
+        self._decoded += self._next_piece()
         held_back = max((_overlap(self._decoded, awaited) for awaited in self._held_back_for), default=0)
         self._show(self._decoded, held_back)
 
     def finish(self) -> None:
         """No more tokens: nothing has to be held back any longer."""
-        self._show(self._tokenizer.decode(self._ids, skip_special_tokens=True), 0)
+        self._show(self._decode(self._ids), 0)
+
+    def _next_piece(self) -> str:
+        """The text of the tokens since the last piece, once it is certain.
+
+        A piece is decoded after the one before it, because a token's text can depend on its neighbour's. The library's
+        own `DecodeStream` does that too, but raises where a model writes bytes that make no character.
+        """
+        # The decoder takes neighbouring byte tokens together, and where they make no characters, shows none of them.
+        if BYTE_TOKEN.fullmatch(self._tokenizer.backend_tokenizer.id_to_token(self._ids[-1]) or ""):
+            return ""
+        before = self._decode(self._ids[self._context : self._done])
+        now = self._decode(self._ids[self._context :])
+        if len(now) <= len(before) or now.endswith("\ufffd"):  # nothing new, or a part of a character
+            return ""
+        self._context, self._done = self._done, len(self._ids)
+        return now[len(before) :]
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        return self._tokenizer.backend_tokenizer.decode(ids, skip_special_tokens=True)
 
     def _show(self, decoded: str, held_back: int) -> None:
         """Shows a text up to the first stop string in it, or else without its last characters."""
         ends = [end for stop in self._format.stop_strings if (end := decoded.find(stop)) >= 0]
         self.stopped = bool(ends)
-        text = decoded[: min(ends, default=len(decoded) - held_back)].lstrip(self._format.strip_start)
+        text = decoded[: min(ends, default=len(decoded) - held_back)]
         for written, shown in self._format.replacements:
             text = text.replace(written, shown)
-        self.text = self._start + text
+        self.text = self._start + text.lstrip(self._format.strip_start)
 
 
 def _overlap(text: str, awaited: str) -> int:

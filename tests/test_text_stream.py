@@ -1,7 +1,20 @@
+from itertools import pairwise
+
+import numpy as np
 import pytest
+import small_checkpoints
+from transformers import PreTrainedTokenizerFast
 
 from chat_formats import ChatFormat
 from text_stream import TextStream
+
+
+@pytest.fixture(scope="module")
+def llama_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerFast:
+    """One that falls back to single bytes."""
+    folder = tmp_path_factory.mktemp("llama")
+    small_checkpoints.llama_tokenizer(folder)
+    return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
 def pushed(tokenizer, text: str, **chat_format) -> tuple[list[str], TextStream]:
@@ -21,6 +34,20 @@ def test_the_pieces_make_the_text_and_no_character_is_ever_cut(tokenizer, text: 
     assert all(text.startswith(part) for part in shown)
     stream.finish()
     assert stream.text == text
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_tokens_in_any_order_only_ever_add_to_the_text(tokenizer, llama_tokenizer, seed: int):
+    for any_tokenizer in (tokenizer, llama_tokenizer):
+        ids = np.random.default_rng(seed).integers(0, len(any_tokenizer), 60).tolist()
+        stream, shown = TextStream(any_tokenizer), []
+        for token in ids:
+            stream.push(token)
+            shown.append(stream.text)
+        stream.finish()
+        assert stream.text == any_tokenizer.decode(ids, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        assert all(later.startswith(earlier) for earlier, later in pairwise([*shown, stream.text]))
+        assert len(shown[-1]) > len(stream.text) / 2
 
 
 def test_special_tokens_are_not_shown(tokenizer):
@@ -51,8 +78,8 @@ def test_what_is_replaced_never_shows_not_even_its_beginning(tokenizer):
 
 
 def test_marks_at_the_beginning_are_not_shown_and_others_are(tokenizer):
-    shown, stream = pushed(tokenizer, "\n >Hello >\n", strip_start="\n >")
-    assert stream.text == "Hello >\n" and not any(part.startswith((">", " ", "\n")) for part in shown)
+    shown, stream = pushed(tokenizer, "\n <bot>: Hello \n", strip_start="\n ", replacements=(("<bot>:", ""),))
+    assert stream.text == "Hello \n" and not any(part.startswith((" ", "\n", "<")) for part in shown)
 
 
 def test_a_text_that_the_prompt_began_is_shown_first(tokenizer):

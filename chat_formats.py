@@ -1,11 +1,11 @@
 """Chat formats: how a conversation is written for a model, and how its answer is read.
 
-Data only. A template is here for models whose checkpoint brings none, or one that its card contradicts; it follows the
-card that is named above it. What the cards leave open is decided so:
+Data only. Newer checkpoints bring a chat template of their own. The templates here are for models from before that was
+usual, and follow the cards that are named above them. What the cards leave open is decided so:
 
 - A system message in a format that knows none goes before the user's next message, with an empty line between.
 - Texts go in as they are, unless the original code strips them.
-- `<s>` is written just where the original prompt begins with it; whoever tokenizes the prompt adds nothing.
+- `<s>` is written just where the original prompt has it; whoever tokenizes the prompt adds nothing.
 """
 
 from dataclasses import dataclass

@@ -391,7 +391,7 @@ def get_model_config(name: str) -> ModelConfig:
     if (path / "config.json").is_file() or (path.suffix == ".gguf" and path.is_file()):
         model_id = path.resolve().name.removesuffix(".gguf")
         return ModelConfig(model_id, "A checkpoint on this machine.", UNKNOWN_LICENSE, checkpoint=path)
-    if re.fullmatch(HUB_ID, name):
+    if re.fullmatch(HUB_ID, name) and path.suffix != ".gguf":
         model_id = FORMER_MODEL_IDS.get(name, name)
         from_hub = {config.model_id: config for config in SUPPORTED_LLM_MODELS.values() if config.checkpoint is None}
         return from_hub.get(model_id) or ModelConfig(model_id, "A model of the Hugging Face Hub.", UNKNOWN_LICENSE)

@@ -70,7 +70,9 @@ def test_a_repository_of_the_hub_is_a_model(tmp_path: Path, monkeypatch: pytest.
     assert (config.model_id, config.checkpoint) == ("org/some-model_1.0", None)
 
 
-@pytest.mark.parametrize("name", ["./folder", "../org/name", "a/b/c", "/org", "org/", "org name/x", "x.gguf", ""])
+@pytest.mark.parametrize(
+    "name", ["./folder", "../org/name", "a/b/c", "/org", "org/", "org name/x", "x.gguf", "a/x.gguf", ""]
+)
 def test_what_is_neither_a_repository_nor_there_is_refused(name: str):
     with pytest.raises(UserError, match=r"a folder with a config\.json"):
         get_model_config(name)

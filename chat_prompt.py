@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import takewhile
 
+from jinja2 import TemplateError
 from tokenizers import Tokenizer
 from transformers import PreTrainedTokenizerFast
 
@@ -64,10 +65,24 @@ def prompt_ids(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message]) 
     messages = [{**message, "content": without_reasoning(message)} for message in messages]
     codec = _control_tokens(tokenizer)
     if not any(codec.pattern.search(message["content"]) for message in messages):
-        text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        text = _rendered(tokenizer, messages)
         return tokenizer(text, add_special_tokens=False)["input_ids"]
     marked = [{**message, "content": codec.mark(message["content"])} for message in messages]
-    return codec.encode(tokenizer.apply_chat_template(marked, add_generation_prompt=True, tokenize=False))
+    return codec.encode(_rendered(tokenizer, marked))
+
+
+def _rendered(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message]) -> str:
+    """The text of a conversation in the model's chat format.
+
+    Raises:
+        UserError: there is no chat format, or it does not allow such a conversation.
+    """
+    if not tokenizer.chat_template:
+        raise UserError("This model has no chat template, so it was not made to chat; choose one whose name says so.")
+    try:
+        return str(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
+    except TemplateError as error:  # Gemma's, for one, where there is a system message
+        raise UserError(f"The model's chat template says: {error}; try without a system prompt.") from error
 
 
 def without_reasoning(message: Message) -> str:

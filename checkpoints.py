@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 # Before the libraries below: importing it keeps them from reporting usage.
-from chat_formats import ChatFormat
+from chat_formats import BY_MODEL_TYPE, CHECKPOINTS_OWN, ChatFormat
 from config import GGUFWheel, ModelConfig, UserError
 
 # isort: split
@@ -26,7 +26,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 from hub import download_checkpoint
-from original_checkpoints import read_checkpoint
+from original_checkpoints import read_checkpoint, read_config
 from original_tokenizers import read_tokenizer
 
 # How a GGUF file's `tokenizer.ggml.pre` splits text before the merges. Only what was proven equal to llama.cpp.
@@ -58,7 +58,10 @@ def load_checkpoint(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTok
     else:
         model, tokenizer = read_checkpoint(path), read_tokenizer(path)
     model.config.name_or_path = config.model_id
-    apply_chat_format(config.chat_format, model, tokenizer)
+    chat_format = config.chat_format
+    if chat_format == CHECKPOINTS_OWN and not tokenizer.chat_template and path.is_dir():
+        chat_format = BY_MODEL_TYPE.get(read_config(path)["model_type"], chat_format)
+    apply_chat_format(chat_format, model, tokenizer)
     return model, tokenizer
 
 

@@ -36,7 +36,7 @@ class TextStream:
         self._start = start
         self._held_back_for = [*chat_format.stop_strings, *(written for written, _ in chat_format.replacements)]
         self._ids: list[int] = []
-        self._decoded = ""
+        self._decoded = "\n"  # what begins a line may begin the answer
         self._context = self._done = 0  # ids[_context:_done] are the last that were decoded
 
     def push(self, token: int) -> None:
@@ -47,7 +47,7 @@ class TextStream:
 
     def finish(self) -> None:
         """No more tokens: nothing has to be held back any longer."""
-        self._show(self._decode(self._ids), 0)
+        self._show("\n" + self._decode(self._ids), 0)
 
     def _next_piece(self) -> str:
         """The text of the tokens since the last piece, once it is certain.
@@ -75,7 +75,7 @@ class TextStream:
         text = decoded[: min(ends, default=len(decoded) - held_back)]
         for written, shown in self._format.replacements:
             text = text.replace(written, shown)
-        self.text = self._start + text.lstrip(self._format.strip_start)
+        self.text = self._start + text.removeprefix("\n").lstrip(self._format.strip_start)
 
 
 def _overlap(text: str, awaited: str) -> int:

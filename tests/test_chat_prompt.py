@@ -129,3 +129,13 @@ def test_an_answer_that_the_prompt_began_is_told_from_one_that_it_did_not(tokeni
         messages = [user(asked)]
         assert begun_answer(tokenizer, prompt_ids(tokenizer, messages)) == ""
         assert begun_answer(thinking, prompt_ids(thinking, messages)) == "<think>\n"
+
+
+def test_a_model_without_a_chat_template_or_with_one_that_refuses_is_a_sentence(tokenizer):
+    refusing = copy.deepcopy(tokenizer)
+    refusing.chat_template = "{{ raise_exception('System role not supported') }}"
+    with pytest.raises(UserError, match="System role not supported; try without a system prompt"):
+        prompt_ids(refusing, [{"role": "system", "content": "s"}, user("u")])
+    refusing.chat_template = None
+    with pytest.raises(UserError, match="no chat template"):
+        prompt_ids(refusing, [user("u")])

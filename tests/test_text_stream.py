@@ -82,6 +82,13 @@ def test_marks_at_the_beginning_are_not_shown_and_others_are(tokenizer):
     assert stream.text == "Hello \n" and not any(part.startswith((" ", "\n", "<")) for part in shown)
 
 
+def test_what_begins_a_line_may_begin_the_answer(tokenizer):
+    shown, stream = pushed(tokenizer, "User: a", stop_strings=("\nUser:",))
+    assert stream.stopped and set(shown) == {""}
+    shown, stream = pushed(tokenizer, "Bot: a Bot: b\nBot: c", replacements=(("\nBot: ", "\n"),))
+    assert stream.text == "a Bot: b\nc" and all(stream.text.startswith(part) for part in shown)
+
+
 def test_a_text_that_the_prompt_began_is_shown_first(tokenizer):
     stream = TextStream(tokenizer, start="<think>\n")
     assert stream.text == "<think>\n"

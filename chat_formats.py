@@ -19,7 +19,7 @@ class ChatFormat:
         template: a Jinja template as Transformers renders them; None stands for the checkpoint's own. Its text is
             tokenized without special tokens being added, so the template writes all of them, BOS included.
         stop_tokens: tokens that end an answer, besides those in the checkpoint's generation settings.
-        stop_strings: texts that end an answer, and are not shown. One with a newline first also ends it at its beginning.
+        stop_strings: texts that end an answer, and are not shown. A newline first also stands for its beginning.
         replacements: pairs of a text that the model writes and what is shown in its place, with newlines as above.
         strip_start: characters that are not shown at an answer's beginning, once the replacements are done.
     """

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from itertools import takewhile
+from typing import TYPE_CHECKING
 
 # Before the libraries below: importing it keeps them from reporting usage.
 import config  # noqa: F401
@@ -9,7 +10,9 @@ import config  # noqa: F401
 # isort: split
 import numpy as np
 import openvino as ov
-from optimum.intel import OVModelForCausalLM
+
+if TYPE_CHECKING:
+    from ov_llm_model import OVChatModel
 
 # The name that Transformers has for it, as an argument of `forward` and here of the graph too.
 LOGITS_TO_KEEP = "logits_to_keep"
@@ -22,13 +25,14 @@ class KVCache:
         ids: the tokens whose keys and values are held, in order.
     """
 
-    def __init__(self, model: OVModelForCausalLM) -> None:
+    def __init__(self, model: "OVChatModel") -> None:
         self.ids: list[int] = []
         self._compiled = model.request.get_compiled_model()
         self._request: ov.InferRequest | None = None
         self._input_names = set(model.input_names)
+        self._check_length = model.check_length
         self._sequence_axes = {
-            variable.info.variable_id: _sequence_axis(variable) for variable in model.model.get_variables()
+            variable.info.variable_id: model.sequence_axis(variable) for variable in model.model.get_variables()
         }
 
     def reset(self) -> None:
@@ -62,6 +66,7 @@ class KVCache:
         if self._request is None:
             self._request = self._compiled.create_infer_request()
         past, total = len(self.ids), len(self.ids) + len(ids)
+        self._check_length(total)
         inputs = {
             "input_ids": np.array([ids], dtype=np.int64),
             "attention_mask": np.ones((1, total), dtype=np.int64),
@@ -75,8 +80,3 @@ class KVCache:
         held.extend(ids)
         self.ids = held
         return self._request.get_tensor("logits").data[0, -1]
-
-
-def _sequence_axis(variable: ov.op.util.Variable) -> int:
-    """The axis of a state variable that grows with the sequence: the dynamic one that is not the batch."""
-    return next(axis for axis, size in enumerate(variable.info.data_shape) if axis > 0 and size.is_dynamic)

@@ -10,6 +10,9 @@ SUBFOLDERS = {"FP16": "FP16", "INT8": "INT8_compressed_weights", "INT4": "INT4_c
 
 MANIFEST = "conversion.json"
 
+# The entry of `config.json` that says what a checkpoint was before it was rewritten as an architecture of Transformers.
+ORIGINAL_MODEL_TYPE = "original_model_type"
+
 REQUIRED_FILES = (
     "openvino_model.xml",
     "openvino_model.bin",

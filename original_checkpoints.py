@@ -28,6 +28,9 @@ from transformers import (
     Qwen2Config,
 )
 
+from exporter_configs import check_exportable
+from model_folder import ORIGINAL_MODEL_TYPE
+
 # In the order of preference: a safetensors file is data and nothing else.
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
 
@@ -65,6 +68,8 @@ def read_checkpoint(folder: Path) -> PreTrainedModel:
         )
     model = converters.get(model_type, from_transformers)(folder, config)
     model.config.name_or_path = str(folder)
+    if model.config.model_type != model_type:
+        setattr(model.config, ORIGINAL_MODEL_TYPE, model_type)
     return model
 
 
@@ -93,11 +98,9 @@ def from_transformers(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"{folder / 'config.json'} can't be used ({reason}); download the checkpoint again.") from error
-    if parsed.get_text_config() is not parsed or type(parsed) not in MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise UserError(
-            f"{folder} has a model of the kind {parsed.model_type!r}, which is not one that only reads and writes "
-            f"text; choose a language model."
-        )
+    check_exportable(parsed.model_type)
+    if type(parsed) not in MODEL_FOR_CAUSAL_LM_MAPPING or parsed.is_encoder_decoder:
+        raise UserError(f"{folder} has a {parsed.model_type!r}, which does not continue a text; choose a chat model.")
     return build_model(folder, parsed, read_tensors(folder))
 
 
@@ -244,6 +247,11 @@ def read_tensors(folder: Path) -> Tensors:
     for path in _weight_files(folder):
         try:
             tensors.update(_safetensors(path) if path.suffix == ".safetensors" else _pickle(path))
+        except pickle.UnpicklingError as error:
+            raise UserError(
+                f"{path} is damaged, or holds more than tensors and could run code; "
+                f"download the checkpoint again or choose one with {SAFETENSORS} files."
+            ) from error
         except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
             raise UserError(f"{path} is damaged or cut short; remove it and download the checkpoint again.") from error
     return tensors
@@ -308,13 +316,7 @@ def _safetensors(path: Path) -> Tensors:
 
 def _pickle(path: Path) -> Tensors:
     """A pickle's tensors. Those written since PyTorch 1.6 are zip files, which can be mapped."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        raise UserError(
-            f"{path} is damaged, or holds more than tensors and could run code; "
-            f"download the checkpoint again or choose one with {SAFETENSORS} files."
-        ) from error
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     return {name: tensor for name, tensor in content.items() if isinstance(tensor, torch.Tensor)}
 
 

@@ -5,6 +5,7 @@ ids, `ChatSession.stream` gives text. The caller drives them and closes them; no
 """
 
 import hashlib
+import json
 import os
 import shutil
 import sys
@@ -26,13 +27,14 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 import torch
+from huggingface_hub.errors import StrictDataclassError
 from optimum.intel import OVModelForCausalLM
-from transformers import AutoConfig, PreTrainedTokenizerFast
+from transformers import CONFIG_MAPPING, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerFast
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from chat_prompt import begun_answer, fitting_prompt
 from kv_cache import LOGITS_TO_KEEP, KVCache
-from model_folder import check_complete
+from model_folder import ORIGINAL_MODEL_TYPE, check_complete
 from sampling import Sampling, choose
 from text_stream import TextStream
 
@@ -49,9 +51,11 @@ class OVChatModel(OVModelForCausalLM):
     Attributes:
         max_idle_caches: how many conversations keep their KV cache while they are not speaking. Beyond it, the one
             that was silent for longest gives its memory back, and is read anew when it speaks again.
+        can_exceed_context: whether the architecture goes on computing what it was made to beyond its context.
     """
 
     max_idle_caches = 8
+    can_exceed_context = True
     model: ov.Model
 
     def __init__(self, model: ov.Model, *args: Any, **kwargs: Any) -> None:
@@ -79,6 +83,7 @@ class OVChatModel(OVModelForCausalLM):
 
     def prepare_inputs(self, *args: Any, logits_to_keep: int = 0, **kwargs: Any) -> dict:
         inputs = super().prepare_inputs(*args, **kwargs)
+        self.check_length(self._past_length + inputs["input_ids"].shape[1])
         if LOGITS_TO_KEEP in self.input_names:
             inputs[LOGITS_TO_KEEP] = np.full(len(inputs["input_ids"]), logits_to_keep)
         return inputs
@@ -118,13 +123,68 @@ class OVChatModel(OVModelForCausalLM):
     def stop_ids(self) -> set[int]:
         """Ids of the tokens that end an answer."""
         eos = self.generation_config.eos_token_id
-        return set(eos) if isinstance(eos, list) else {eos}
+        return set(eos) if isinstance(eos, list) else {eos} - {None}
 
     @property
     def context_length(self) -> int:
         """How many tokens, prompt and answer together, the model was made for."""
-        names = ("max_position_embeddings", "max_seq_len", "seq_length", "n_positions")
+        names = ("max_position_embeddings", "seq_length")
         return next((getattr(self.config, name) for name in names if hasattr(self.config, name)), sys.maxsize)
+
+    def check_length(self, tokens: int) -> None:
+        """Refuses a sequence of so many tokens where the model would fail on it or read it wrongly.
+
+        Raises:
+            UserError: it is too long.
+        """
+        if not self.can_exceed_context and tokens > self.context_length:
+            raise UserError(
+                f"{tokens} tokens are more than the {self.context_length} that this model reads; "
+                f"shorten the text or ask for a shorter answer."
+            )
+
+    def sequence_axis(self, variable: ov.op.util.Variable) -> int:
+        """The axis of a state variable that grows with the sequence: the dynamic one that is not the batch."""
+        return next(axis for axis, size in enumerate(variable.info.data_shape) if axis > 0 and size.is_dynamic)
+
+
+class OVMPTModel(OVChatModel):
+    """MPT. It knows positions by ALiBi, whose biases the graph has for `max_seq_len` tokens: beyond them it fails."""
+
+    can_exceed_context = False
+
+    @property
+    def context_length(self) -> int:
+        return self.config.max_seq_len
+
+
+class OVQWENModel(OVChatModel):
+    """Qwen v1. Beyond `seq_length` the original scales its rotary base and its queries; here the context ends there."""
+
+    can_exceed_context = False
+
+    @property
+    def context_length(self) -> int:
+        """`max_position_embeddings` is `seq_length` where this project converted the model, and more in other folders."""
+        return min(self.config.max_position_embeddings, getattr(self.config, "seq_length", sys.maxsize))
+
+
+class OVCHATGLM2Model(OVChatModel):
+    """ChatGLM2 and 3, as the GLM that they are or as an older Optimum Intel exported them."""
+
+    def sequence_axis(self, variable: ov.op.util.Variable) -> int:
+        """Older exports keep [tokens, batch, groups, size], with two dynamic axes at the front."""
+        return 0 if variable.info.data_shape[1].is_dynamic else super().sequence_axis(variable)
+
+
+class OVPhi3Model(OVChatModel):
+    """Phi-3 and Phi-4-mini. Beyond `original_max_position_embeddings` all keys would have to be computed anew."""
+
+    can_exceed_context = False
+
+    @property
+    def context_length(self) -> int:
+        return min(self.config.original_max_position_embeddings, self.config.max_position_embeddings)
 
 
 def add_logits_to_keep(model: ov.Model) -> None:
@@ -148,8 +208,14 @@ def add_logits_to_keep(model: ov.Model) -> None:
     model.validate_nodes_and_infer_types()
 
 
-# A key is a `model_type`, for an architecture that needs a class of its own; the others use `OVChatModel`.
-model_classes: dict[str, type[OVChatModel]] = {}
+# A key is the `model_type` of the checkpoint, for an architecture that needs a class of its own; the others use
+# `OVChatModel`.
+model_classes: dict[str, type[OVChatModel]] = {
+    "chatglm": OVCHATGLM2Model,
+    "mpt": OVMPTModel,
+    "phi3": OVPhi3Model,
+    "qwen": OVQWENModel,
+}
 
 
 def load_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, Any] | None = None) -> OVChatModel:
@@ -171,13 +237,25 @@ def load_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, 
     check_device(device)
     # OpenVINO does the work; torch only carries ids and logits for `generate`. Its idle threads would take the cores.
     torch.set_num_threads(1)
-    config = AutoConfig.from_pretrained(model_dir)
-    model_class = model_classes.get(config.model_type, OVChatModel)
+    config = read_config(model_dir)
+    model_class = model_classes.get(getattr(config, ORIGINAL_MODEL_TYPE, config.model_type), OVChatModel)
     cache = compile_cache(model_dir)
     ov_config = {"PERFORMANCE_HINT": "LATENCY", **cache, **(ov_config or {})}
 
     def load() -> OVChatModel:
-        return model_class.from_pretrained(model_dir, config=config, device=device, ov_config=dict(ov_config))
+        # Not `from_pretrained`, which has classes of its own for some architectures and would give one of those.
+        graph = model_class.load_model(model_dir / "openvino_model.xml")
+        check_state(graph, model_dir)
+        generation_config = GenerationConfig.from_pretrained(model_dir)
+        generation_config.cache_implementation = None  # the cache is in the graph
+        return model_class(
+            graph,
+            config,
+            device=device,
+            ov_config=dict(ov_config),
+            model_save_dir=model_dir,
+            generation_config=generation_config,
+        )
 
     try:
         try:
@@ -190,6 +268,38 @@ def load_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, 
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"{device} can't run {model_dir} ({reason}); try another device or convert again.") from error
+
+
+def read_config(model_dir: Path) -> PreTrainedConfig:
+    """What the folder's `config.json` says, but for `auto_map`, which names Python files to run.
+
+    Raises:
+        UserError: it says nothing that is of use.
+    """
+    try:
+        facts = json.loads((model_dir / "config.json").read_text(encoding="utf-8"))
+        facts.pop("auto_map", None)
+        known = facts["model_type"] in CONFIG_MAPPING
+        # Folders of an older Optimum Intel may name an architecture that Transformers has not.
+        return (CONFIG_MAPPING[facts["model_type"]] if known else PreTrainedConfig).from_dict(facts)
+    except (ValueError, KeyError, TypeError, AttributeError, StrictDataclassError) as error:
+        raise UserError(f"{model_dir / 'config.json'} is damaged; remove {model_dir} and convert again.") from error
+
+
+def check_state(graph: ov.Model, model_dir: Path) -> None:
+    """Refuses a model whose state is not the keys and values of its tokens: a conversation could not be continued.
+
+    Raises:
+        UserError: it is a state-space model, or has no state.
+    """
+    shapes = [list(variable.info.data_shape) for variable in graph.get_variables()]
+    if not shapes:
+        raise UserError(f"{model_dir} was exported without a KV cache in the graph; convert the model again.")
+    if not all(any(size.is_dynamic for size in shape[1:]) for shape in shapes):
+        raise UserError(
+            f"{model_dir} has a state-space model, whose memory can't be cut back to an earlier turn; "
+            f"choose a model of another kind."
+        )
 
 
 def compile_cache(model_dir: Path) -> dict[str, str]:

@@ -1,0 +1,24 @@
+"""Converts models that are too small to have a tokenizer."""
+
+import warnings
+from pathlib import Path
+
+import torch
+import transformers
+from optimum.exporters.openvino import export_from_model
+from optimum.intel import OVConfig
+from transformers import PreTrainedModel
+
+from exporter_configs import TASK
+from model_folder import REQUIRED_FILES
+
+
+def export(model: PreTrainedModel, folder: Path) -> Path:
+    """Writes the model to `folder` as the converter does, with empty files in place of those of a tokenizer."""
+    transformers.logging.set_verbosity_error()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", category=torch.jit.TracerWarning)
+        export_from_model(model, folder, task=TASK, ov_config=OVConfig(dtype="auto"), patch_16bit_model=True)
+    for name in REQUIRED_FILES:
+        (folder / name).touch()
+    return folder

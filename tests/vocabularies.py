@@ -1,0 +1,151 @@
+"""Small vocabularies in the formats that checkpoints have, and texts to try them on."""
+
+import base64
+import json
+import random
+from pathlib import Path
+
+import gguf
+from sentencepiece import SentencePieceTrainer
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers, trainers
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+TEXTS = [
+    "Hello, world!",
+    " leading and trailing ",
+    "people read philosophy",
+    "It's we're I'll you'd they've I'm DON'T IT'S",
+    "1234567 89 3.14159 -2,718 1e-9 0x7F ½ ² ٣ 五 Ⅷ",
+    "今天天气怎么样？我想去公园散步。",
+    "こんにちは、世界！カタカナ",
+    "안녕하세요 세계",
+    "Привет, как дела? Ёлка Γειά σου",
+    "שלום עולם مرحبا بالعالم ١٢٣",
+    "नमस्ते दुनिया สวัสดีชาวโลก",
+    "🎉👩‍👩‍👧‍👦🇫🇷👍🏽\U0001d54f",
+    "e\u0301 vs é, Å vs Å, ﬁ Ａ１",
+    "it’s “quoted” — dashes… and • bullets",
+    "def f(x):\n    return x ** 2  # comment\n\n\tprint(f'{x!r}')\r\n",
+    '<div class="a">&amp;</div> $a+b=c$ ~x|y^z',
+    "    four\n        eight\n\t\ttabs\n\n\n\nend   ",
+    "\u00a0\u2003\u3000 spaces \u200b\u200d\ufeff",
+    "=====-----_____***** aaaaaaaaaaaaaaaaaaaaaa",
+    "</s> <s> <unk> <|im_end|> <|user|> [gMASK] <0x41>",
+    "                 seventeen",
+    "\n",
+    " ",
+    "",
+]
+
+
+def many_texts(count: int, seed: int = 0) -> list[str]:
+    """Texts of words, white space and characters of many scripts in a random order."""
+    rng = random.Random(seed)
+    ranges = [(32, 126), (160, 591), (0x370, 0x52F), (0x5D0, 0x6FF), (0x900, 0xDFF), (0x2000, 0x27BF), (0x3040, 0x30FF)]
+    ranges += [(0x4E00, 0x9FFF), (0xAC00, 0xD7A3), (0x1F300, 0x1FAFF), (9, 13), (0x301, 0x301), (48, 57)]
+    words = [word for text in TEXTS for word in text.split()]
+
+    def part() -> str:
+        return rng.choice(
+            [
+                rng.choice(words),
+                chr(rng.randint(*rng.choice(ranges))),
+                " " * rng.randint(1, 9),
+                "\n" * rng.randint(1, 3),
+            ]
+        )
+
+    return ["".join(part() for _ in range(rng.randint(1, 25))) for _ in range(count)]
+
+
+def learn_merges(size: int, split: str | None = None) -> list[tuple[str, str]]:
+    """The merges of byte-level BPE trained on the texts; without `split`, across words too."""
+    tokenizer = Tokenizer(models.BPE())
+    splits = [pre_tokenizers.Split(Regex(split), behavior="isolated")] if split else []
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [*splits, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(TEXTS * 5 + many_texts(300), trainer)
+    return [tuple(merge) for merge in json.loads(tokenizer.to_str())["model"]["merges"]]
+
+
+def byte_level_tokens(merges: list[tuple[str, str]]) -> list[str]:
+    """A byte-level vocabulary in the order of ids: the bytes, then what each merge makes."""
+    return [*sorted(pre_tokenizers.ByteLevel.alphabet()), *dict.fromkeys(left + right for left, right in merges)]
+
+
+def write_tiktoken(path: Path, split: str, size: int = 500) -> None:
+    byte_of = {character: byte for byte, character in bytes_to_unicode().items()}
+    tokens = [
+        bytes(byte_of[character] for character in token) for token in byte_level_tokens(learn_merges(size, split))
+    ]
+    lines = [f"{base64.b64encode(token).decode()} {rank}\n" for rank, token in enumerate(tokens)]
+    path.write_text("".join(lines), encoding="ascii")
+
+
+def write_sentencepiece(path: Path, **options) -> None:
+    """Trains a model as those of Llama and ChatGLM3 are: BPE with bytes for what it lacks, text left as it is."""
+    settings = {
+        "model_type": "bpe",
+        "vocab_size": 700,
+        "byte_fallback": True,
+        "character_coverage": 0.98,
+        "normalization_rule_name": "identity",
+        "remove_extra_whitespaces": False,
+        "allow_whitespace_only_pieces": True,
+    }
+    corpus = [text.replace("\n", " ") for text in TEXTS * 5] + [" " * 16, "=" * 16]
+    with path.open("wb") as file:
+        SentencePieceTrainer.train(
+            sentence_iterator=iter(corpus), model_writer=file, minloglevel=2, num_threads=1, **{**settings, **options}
+        )
+
+
+def write_gguf(path: Path, kind: str, pre: str, tokens: list[str], types: list[int], **fields) -> None:
+    """A GGUF file with a tokenizer and no tensors; `fields` go to the writer's `add_…` methods."""
+    writer = gguf.GGUFWriter(path, "llama")
+    writer.add_context_length(2048)
+    writer.add_tokenizer_model(kind)
+    writer.add_tokenizer_pre(pre)
+    writer.add_token_list(tokens)
+    writer.add_token_types(types)
+    for name, value in fields.items():
+        getattr(writer, f"add_{name}")(value)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.close()
+
+
+def write_byte_level_gguf(path: Path, pre: str, merges: list[tuple[str, str]]) -> None:
+    """With two control tokens and one that the user defined at the end of the vocabulary."""
+    tokens = byte_level_tokens(merges)
+    write_gguf(
+        path,
+        "gpt2",
+        pre,
+        [*tokens, "<|begin|>", "<|end|>", "<think>"],
+        [gguf.TokenType.NORMAL] * len(tokens)
+        + [gguf.TokenType.CONTROL, gguf.TokenType.CONTROL, gguf.TokenType.USER_DEFINED],
+        token_merges=[" ".join(merge) for merge in merges],
+        bos_token_id=len(tokens),
+        eos_token_id=len(tokens) + 1,
+    )
+
+
+def write_scored_gguf(path: Path, pieces: list[str]) -> None:
+    """With `pieces` as a SentencePiece model has them: <unk>, <s>, </s>, the bytes, then by descending score."""
+    special = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL]
+    normal = len(pieces) - 3 - 256
+    write_gguf(
+        path,
+        "llama",
+        "default",
+        pieces,
+        [*special, *[gguf.TokenType.BYTE] * 256, *[gguf.TokenType.NORMAL] * normal],
+        token_scores=[0.0] * 259 + [-float(rank) for rank in range(normal)],
+        unk_token_id=0,
+        bos_token_id=1,
+        eos_token_id=2,
+    )

@@ -45,11 +45,15 @@ class Int4Settings:
         mode: name of an `nncf.CompressWeightsMode` member.
         group_size: how many neighbouring weights of a row share one scale; it must divide the rows.
         ratio: share of the layers that get 4 bits; the most sensitive ones stay at 8.
+        awq: scale weights by what they mean for the activations before they are rounded; needs no data.
+        scale_estimation: fit the groups' scales to the activations on sample text.
     """
 
     mode: str = "INT4_ASYM"
     group_size: int = 128
     ratio: float = 0.8
+    awq: bool = False
+    scale_estimation: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,43 +1,60 @@
 """Checkpoint → OpenVINO IR → compressed weights → a folder that is complete in itself."""
 
 import argparse
-import logging
+import contextlib
 import shutil
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import Any
 
 # Before the libraries below: importing it keeps them from reporting usage.
-from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS, ModelConfig, UserError, get_model_config
+from config import (
+    DEFAULT_MODEL,
+    SUPPORTED_LLM_MODELS,
+    GGUFWheel,
+    Int4Settings,
+    ModelConfig,
+    UserError,
+    get_model_config,
+)
 
 # isort: split
 import nncf
 import openvino as ov
-import torch
-import transformers
-from openvino_tokenizers import convert_tokenizer
-from optimum.exporters.openvino import export_from_model
-from optimum.intel import OVConfig
+import psutil
+from filelock import FileLock, Timeout
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
 
+from calibration import calibration_dataset
 from checkpoints import load_checkpoint
-from model_folder import MANIFEST, SUBFOLDERS, is_complete, model_folder, write_manifest
+from compression import compress_and_save
+from exporter import MODEL_XML, can_hand_over, export
+from model_folder import MANIFEST, SUBFOLDERS, is_complete, model_folder, read_manifest, write_manifest
+from original_checkpoints import converters as converters  # part of this module, for those who add one
+from progress import quiet
 
-MODEL_XML = "openvino_model.xml"
+# What a conversion of a model of any size takes beyond the page cache: measured by benchmarks/conversion.py.
+MEMORY_NEEDED = 1_500_000_000
+# GGUF files can't be mapped: Transformers makes 32-bit weights of them, and then 16-bit ones.
+MEMORY_PER_GGUF_WEIGHT = 6
 
 
-def convert_model(name: str, precision: str, output_root: Path = Path(".")) -> Path:
-    """Makes a variant of a model, unless a complete one is there.
+def convert_model(name: str, precision: str, output_root: Path = Path("."), int4: Int4Settings | None = None) -> Path:
+    """Makes a variant of a model, unless a complete one with the same settings is there.
 
     The work is done in a folder beside the target, which gets the target's name when everything is in it:
-    a conversion that is interrupted leaves nothing that looks finished.
+    a conversion that is interrupted leaves nothing that looks finished. While another process is at the same
+    folder, this one waits.
 
     Args:
         name: of the catalogue, the Hub or a local checkpoint: see `get_model_config`.
         precision: of the weights: "FP16", "INT8" or "INT4".
         output_root: gets `<name>/FP16`, `<name>/INT8_compressed_weights` or `<name>/INT4_compressed_weights`.
+        int4: settings to use instead of the catalogue's.
 
     Returns:
         The folder, which Optimum Intel and OpenVINO GenAI both load as it stands.
@@ -46,112 +63,176 @@ def convert_model(name: str, precision: str, output_root: Path = Path(".")) -> P
         UserError: no such model or precision, no room for the result, or the checkpoint can't be had.
     """
     config = get_model_config(name)
+    config = replace(config, int4=int4 or config.int4)
     target = model_folder(name, precision, output_root)
-    if is_complete(target):
+    if _is_current(target, config, precision):
         return target
-    _check_room(config, target)
-    work = target.with_name(target.name + ".partial")
-    shutil.rmtree(work, ignore_errors=True)
     try:
-        work.mkdir(parents=True)
-        facts = _convert(config, precision, work, ready_16bit=model_folder(name, "FP16", output_root))
-        write_manifest(work, name=name, model_id=config.model_id, precision=precision, **facts)
-        shutil.rmtree(target, ignore_errors=True)  # what a half-written folder would be
-        work.replace(target)
+        with _only_one(target):
+            if not _is_current(target, config, precision):  # which another process may have changed meanwhile
+                _make(name, config, precision, output_root)
     except (OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "iostream" not in str(error):  # OpenVINO's word for a failed write
             raise
         reason = getattr(error, "strerror", None) or "a write failed"
         raise UserError(f"{target} can't be written ({reason}); free some space or choose another folder.") from error
-    finally:
-        shutil.rmtree(work, ignore_errors=True)
     return target
 
 
-def _convert(config: ModelConfig, precision: str, work: Path, ready_16bit: Path) -> dict:
-    """Fills `work`, from the 16-bit variant where that is there, and returns what the manifest says of it."""
-    versions = {package: version(package) for package in ("openvino", "optimum-intel", "nncf", "transformers")}
-    if precision == "FP16":
-        export_16bit(config, work)
-        return {"compression": None, "versions": versions}
+def _make(name: str, config: ModelConfig, precision: str, output_root: Path) -> None:
+    """Fills a folder beside the target, and puts it in the target's place when it is whole."""
+    target = model_folder(name, precision, output_root)
+    if is_complete(target):
+        print(f"{target} was made with other settings ({_difference(target, config, precision)}) and is made again.")
+    work = target.with_name(target.name + ".partial")
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        work.mkdir()
+        ready_16bit = model_folder(name, "FP16", output_root)
+        if precision != "FP16" and _is_current(ready_16bit, config, "FP16"):
+            _check_room(config.parameters, config, precision, work, memory=MEMORY_NEEDED)
+            compress(ready_16bit, work, **compression_settings(config, precision))
+        else:
+            _convert_checkpoint(config, precision, work)
+        versions = {package: version(package) for package in ("openvino", "optimum-intel", "nncf", "transformers")}
+        identity = _identity(config, precision)
+        write_manifest(work, name=name, **identity, gpu_precision=config.gpu_precision, versions=versions)
+        shutil.rmtree(target, ignore_errors=True)
+        work.replace(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
 
-    settings = compression_settings(config, precision)
-    source = ready_16bit
-    if not is_complete(source):
-        source = work / "16bit"
-        export_16bit(config, source)
-    compress(source, work, **settings)
-    shutil.rmtree(work / "16bit", ignore_errors=True)
-    settings["mode"] = settings["mode"].name
-    return {"compression": settings, "versions": versions}
 
-
-def export_16bit(config: ModelConfig, folder: Path) -> None:
-    """Writes the model with 16-bit weights as OpenVINO IR, and its tokenizer in both forms, to `folder`."""
-    with _quiet():
+def _convert_checkpoint(config: ModelConfig, precision: str, work: Path) -> None:
+    """Fills `work` from the checkpoint, without a 16-bit variant on the disk in between where that can be done."""
+    is_gguf = isinstance(config.checkpoint, GGUFWheel) or Path(config.checkpoint or "").suffix == ".gguf"
+    memory = MEMORY_NEEDED + is_gguf * MEMORY_PER_GGUF_WEIGHT * (config.parameters or 0)
+    if config.parameters:
+        _check_room(config.parameters, config, precision, work, memory)
+    with quiet():
         model, tokenizer = load_checkpoint(config)
-        export_from_model(
-            model,
-            output=folder,
-            task="text-generation-with-past",
-            ov_config=OVConfig(dtype="auto"),  # without it, models over 1B parameters are compressed to 8 bits
-            preprocessors=[tokenizer],
-            patch_16bit_model=True,  # traces 16-bit weights as they are instead of through a 32-bit copy
-        )
-        ov_tokenizer, ov_detokenizer = convert_tokenizer(tokenizer, with_detokenizer=True)
-        ov.save_model(ov_tokenizer, folder / "openvino_tokenizer.xml")
-        ov.save_model(ov_detokenizer, folder / "openvino_detokenizer.xml")
+    if not config.parameters:
+        _check_room(model.num_parameters(), config, precision, work, memory)
+
+    if precision == "FP16":
+        export(model, tokenizer, work)
+        return
+    settings = compression_settings(config, precision)
+    if can_hand_over():
+        export(model, tokenizer, work, write=lambda ir, path: _compress(ir, path, tokenizer, settings))
+    else:
+        print("This version of Optimum Intel is not known here, so the conversion takes more disk and time.")
+        export(model, tokenizer, work / "16bit")
+        compress(work / "16bit", work, **settings)
+        shutil.rmtree(work / "16bit")
 
 
-def compression_settings(config: ModelConfig, precision: str) -> dict:
+def compression_settings(config: ModelConfig, precision: str) -> dict[str, Any]:
     """Arguments of `nncf.compress_weights` for the INT8 or INT4 variant of a model."""
     if precision == "INT8":
         return {"mode": nncf.CompressWeightsMode.INT8_ASYM}
     settings = config.int4
+    options = {"awq": settings.awq, "scale_estimation": settings.scale_estimation}
     return {
         "mode": nncf.CompressWeightsMode[settings.mode],
         "group_size": settings.group_size,
         "ratio": settings.ratio,
+        **{name: True for name, wanted in options.items() if wanted},
     }
 
 
-def compress(source: Path, folder: Path, **settings) -> None:
+def compress(source: Path, folder: Path, **settings: Any) -> None:
     """Writes the model in `source` with compressed weights, and everything else as it is, to `folder`."""
     for path in source.iterdir():
         if path.is_file() and path.stem != Path(MODEL_XML).stem and path.name != MANIFEST:
             shutil.copy2(path, folder)
-    with _quiet():
-        model = ov.Core().read_model(source / MODEL_XML)
-        ov.save_model(nncf.compress_weights(model, **settings), folder / MODEL_XML, compress_to_fp16=False)
+    model = ov.Core().read_model(source / MODEL_XML)
+    _compress(model, folder / MODEL_XML, AutoTokenizer.from_pretrained(source), settings)
 
 
-def _check_room(config: ModelConfig, target: Path) -> None:
-    """Refuses before the work where the disk has no room for a 16-bit copy and the variant made from it."""
-    if config.parameters is None:
-        return
-    existing = next(parent for parent in (target, *target.absolute().parents) if parent.is_dir())
-    needed, free = 4 * config.parameters, shutil.disk_usage(existing).free
-    if free < needed:
-        raise UserError(
-            f"{target} needs about {needed / 1e9:.1f} GB while it is made and {existing} has {free / 1e9:.1f} GB free; "
-            f"free some space or choose another folder."
-        )
+def _compress(model: ov.Model, path: Path, tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any]) -> None:
+    if settings.get("scale_estimation"):
+        settings = {**settings, "dataset": calibration_dataset(model, tokenizer)}
+    compress_and_save(model, path, **settings)
+
+
+def _identity(config: ModelConfig, precision: str) -> dict[str, Any]:
+    """What makes two variants the same, as the manifest says it."""
+    settings = compression_settings(config, precision) if precision != "FP16" else None
+    if settings:
+        settings["mode"] = settings["mode"].name
+    return {
+        "model_id": str(config.checkpoint.resolve()) if isinstance(config.checkpoint, Path) else config.model_id,
+        "revision": config.revision,
+        "precision": precision,
+        "compression": settings,
+    }
+
+
+def _is_current(folder: Path, config: ModelConfig, precision: str) -> bool:
+    """Whether a whole variant is in the folder that was made as it would be made now."""
+    return is_complete(folder) and not _difference(folder, config, precision)
+
+
+def _difference(folder: Path, config: ModelConfig, precision: str) -> str:
+    """How the settings that a whole folder was made with differ from those asked for; empty if they don't."""
+    manifest = read_manifest(folder)
+    wanted = _identity(config, precision)
+    return ", ".join(
+        f"{key} {manifest.get(key)}, not {value}" for key, value in wanted.items() if manifest.get(key) != value
+    )
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps from the reader what tracing and compressing say to those who write exporters."""
-    level = transformers.logging.get_verbosity()
-    transformers.logging.set_verbosity_error()
-    transformers.logging.disable_progress_bar()
-    nncf.set_log_level(logging.ERROR)
+def _only_one(target: Path) -> Iterator[None]:
+    """Waits while another process makes the same folder. The system ends the lock of a process that dies."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(target.with_name(target.name + ".lock"))
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", category=torch.jit.TracerWarning)
-            yield
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"{target} is being made by another process; waiting for it.", flush=True)
+        lock.acquire()
+    try:
+        yield
     finally:
-        transformers.logging.set_verbosity(level)
-        transformers.logging.enable_progress_bar()
+        lock.release()
+
+
+def _check_room(parameters: int, config: ModelConfig, precision: str, work: Path, memory: int) -> None:
+    """Prints what a conversion needs and what there is, and refuses where it can't fit.
+
+    Raises:
+        UserError: with the figures and the remedy.
+    """
+    disk = _bytes_needed(parameters, config, precision)
+    free_disk, free_memory = shutil.disk_usage(work).free, psutil.virtual_memory().available
+    print(
+        f"{config.model_id} in {precision} needs about {_gb(disk)} of disk ({_gb(free_disk)} free) "
+        f"and {_gb(memory)} of memory ({_gb(free_memory)} free)."
+    )
+    if free_disk < disk:
+        raise UserError(
+            f"{work.parent} has {_gb(free_disk)} free and the conversion needs about {_gb(disk)}; "
+            f"free some space or choose another folder."
+        )
+    if free_memory < memory:
+        raise UserError(
+            f"{_gb(free_memory)} of memory are free and the conversion needs about {_gb(memory)}; "
+            f"close other programs, or convert on another machine and copy the folder."
+        )
+
+
+def _bytes_needed(parameters: int, config: ModelConfig, precision: str) -> int:
+    """Disk for the result, and while it is made for its compressed weights once more; an upper estimate."""
+    settings = config.int4
+    bits4 = 0.5 + 2.5 / settings.group_size  # with a group's scale and zero point
+    per_weight = {"FP16": 2, "INT8": 2 * 1.0, "INT4": 2 * (settings.ratio * bits4 + 1 - settings.ratio)}
+    return int(1.1 * parameters * per_weight[precision]) + 20_000_000
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"
 
 
 def main() -> int:
@@ -159,12 +240,22 @@ def main() -> int:
     parser.add_argument("name", help=f"one of: {', '.join(SUPPORTED_LLM_MODELS)} (e.g. {DEFAULT_MODEL})")
     parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
     parser.add_argument("--output", type=Path, default=Path("."), help="folder for the converted models (default: .)")
+    parser.add_argument("--awq", action="store_true", help="INT4 with activation-aware scaling, without data")
+    parser.add_argument("--scale-estimation", action="store_true", help="INT4 with scales fitted to sample text")
     arguments = parser.parse_args()
     try:
-        print(convert_model(arguments.name, arguments.precision, arguments.output))
+        with contextlib.redirect_stdout(sys.stderr):  # stdout is for the folder alone
+            int4 = get_model_config(arguments.name).int4
+            int4 = replace(
+                int4,
+                awq=int4.awq or arguments.awq,
+                scale_estimation=int4.scale_estimation or arguments.scale_estimation,
+            )
+            folder = convert_model(arguments.name, arguments.precision, arguments.output, int4)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
+    print(folder)
     return 0
 
 

@@ -1,10 +1,11 @@
 """What a converted model looks like on disk: where it is, what it holds, and whether it is whole."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
-from config import SUPPORTED_LLM_MODELS, UserError
+from config import HUB_ID, SUPPORTED_LLM_MODELS, UserError
 
 SUBFOLDERS = {"FP16": "FP16", "INT8": "INT8_compressed_weights", "INT4": "INT4_compressed_weights"}
 
@@ -27,12 +28,20 @@ REQUIRED_FILES = (
 def model_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
     """Where the variant of a model belongs under `root`, whether it is there or not.
 
+    The folder is called as the model is in the catalogue, `org--name` for the Hub's `org/name`, and as a
+    local checkpoint's own folder or file.
+
     Raises:
         UserError: no such precision.
     """
     if precision not in SUBFOLDERS:
         raise UserError(f"There is no precision {precision!r}; choose one of: {', '.join(SUBFOLDERS)}.")
-    return Path(root) / name / SUBFOLDERS[precision]
+    path = Path(name)
+    if re.fullmatch(HUB_ID, name) and not path.exists():
+        folder_name = name.replace("/", "--")
+    else:
+        folder_name = path.resolve().name.removesuffix(".gguf")
+    return Path(root) / folder_name / SUBFOLDERS[precision]
 
 
 def write_manifest(folder: Path, **facts: Any) -> None:
@@ -42,15 +51,24 @@ def write_manifest(folder: Path, **facts: Any) -> None:
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What `write_manifest` recorded; empty if there is none or it can't be read."""
+    try:
+        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), dict) else {}
+
+
 def missing_files(folder: Path) -> list[str]:
     """Names of the files that a folder lacks, or that are not as long as when they were written."""
     missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
     if (folder / MANIFEST).is_file():
-        try:
-            files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))["files"]
-        except (ValueError, KeyError):
+        manifest = read_manifest(folder)
+        if not manifest:
             return [*missing, MANIFEST]
-        missing += [name for name, size in files.items() if name not in missing and not _has_size(folder / name, size)]
+        sizes = manifest["files"].items()
+        missing += [name for name, size in sizes if name not in missing and not _has_size(folder / name, size)]
     return missing
 
 
@@ -75,12 +93,17 @@ def check_complete(folder: Path) -> None:
 
 
 def converted_models(root: Path = Path(".")) -> dict[str, list[str]]:
-    """The catalogue's models that are complete under `root`, each with its precisions, smallest first."""
-    found = {
-        name: [precision for precision in reversed(SUBFOLDERS) if is_complete(model_folder(name, precision, root))]
-        for name in SUPPORTED_LLM_MODELS
-    }
-    return {name: precisions for name, precisions in found.items() if precisions}
+    """The models that are complete under `root`, each with its precisions, smallest first; the catalogue's come first.
+
+    A name is what `convert_model` was given, and what other functions want to find the folder again.
+    """
+    found: dict[str, list[str]] = {}
+    for precision in reversed(SUBFOLDERS):
+        for folder in sorted(Path(root).glob(f"*/{SUBFOLDERS[precision]}")):
+            if is_complete(folder):
+                found.setdefault(read_manifest(folder).get("name", folder.parent.name), []).append(precision)
+    in_catalogue = [name for name in SUPPORTED_LLM_MODELS if name in found]
+    return {name: found[name] for name in (*in_catalogue, *sorted(found.keys() - set(in_catalogue)))}
 
 
 def _has_size(path: Path, size: int) -> bool:

@@ -34,7 +34,7 @@ from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from chat_prompt import begun_answer, fitting_prompt
 from kv_cache import LOGITS_TO_KEEP, KVCache
-from model_folder import ORIGINAL_MODEL_TYPE, check_complete
+from model_folder import ORIGINAL_MODEL_TYPE, check_complete, read_manifest
 from sampling import Sampling, choose
 from text_stream import TextStream
 
@@ -165,7 +165,7 @@ class OVQWENModel(OVChatModel):
 
     @property
     def context_length(self) -> int:
-        """`max_position_embeddings` is `seq_length` where this project converted the model, and more in other folders."""
+        """Where this project converted the model, both are `seq_length`; elsewhere the first is more."""
         return min(self.config.max_position_embeddings, getattr(self.config, "seq_length", sys.maxsize))
 
 
@@ -240,7 +240,8 @@ def load_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, 
     config = read_config(model_dir)
     model_class = model_classes.get(getattr(config, ORIGINAL_MODEL_TYPE, config.model_type), OVChatModel)
     cache = compile_cache(model_dir)
-    ov_config = {"PERFORMANCE_HINT": "LATENCY", **cache, **(ov_config or {})}
+    defaults = {"PERFORMANCE_HINT": "LATENCY", **gpu_properties(model_dir, device)}
+    ov_config = {**defaults, **cache, **(ov_config or {})}
 
     def load() -> OVChatModel:
         # Not `from_pretrained`, which has classes of its own for some architectures and would give one of those.
@@ -300,6 +301,13 @@ def check_state(graph: ov.Model, model_dir: Path) -> None:
             f"{model_dir} has a state-space model, whose memory can't be cut back to an earlier turn; "
             f"choose a model of another kind."
         )
+
+
+def gpu_properties(model_dir: Path, device: str) -> dict[str, str]:
+    """What the runtime has to know of this model where it may run on a GPU, as the folder's manifest says it."""
+    precision = read_manifest(model_dir).get("gpu_precision")
+    may_be_gpu = device.upper().startswith(("GPU", *META_DEVICES))
+    return {"INFERENCE_PRECISION_HINT": precision} if precision and may_be_gpu else {}
 
 
 def compile_cache(model_dir: Path) -> dict[str, str]:

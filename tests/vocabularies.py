@@ -30,7 +30,8 @@ TEXTS = [
     "    four\n        eight\n\t\ttabs\n\n\n\nend   ",
     "\u00a0\u2003\u3000 spaces \u200b\u200d\ufeff",
     "=====-----_____***** aaaaaaaaaaaaaaaaaaaaaa",
-    "</s> <s> <unk> <|im_end|> <|user|> [gMASK] <0x41>",
+    "</s> <s> <unk> <|im_end|> <|user|> [gMASK]",
+    "<0x41>",
     "                 seventeen",
     "\n",
     " ",
@@ -96,7 +97,7 @@ def write_sentencepiece(path: Path, **options) -> None:
         "remove_extra_whitespaces": False,
         "allow_whitespace_only_pieces": True,
     }
-    corpus = [text.replace("\n", " ") for text in TEXTS * 5] + [" " * 16, "=" * 16]
+    corpus = [text.replace("\n", " ") for text in TEXTS * 5 if "people" not in text] + [" " * 16, "=" * 16]
     with path.open("wb") as file:
         SentencePieceTrainer.train(
             sentence_iterator=iter(corpus), model_writer=file, minloglevel=2, num_threads=1, **{**settings, **options}

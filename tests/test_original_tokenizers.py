@@ -140,6 +140,8 @@ def test_chatglm3s_ids_and_text_are_sentencepieces(chatglm3, folders):
         ids = chatglm3(text, split_special_tokens=True, add_special_tokens=False)["input_ids"]
         assert ids == original.encode(text)
         assert chatglm3.decode(ids) == original.decode(ids)
+    text = "Do people read philosophy?"
+    assert chatglm3(text, add_special_tokens=False)["input_ids"] == original.encode(text)
 
 
 def test_chatglm3s_special_tokens_follow_the_pieces_and_start_a_text(chatglm3):
@@ -223,9 +225,14 @@ def test_the_openvino_tokenizer_gives_the_same_ids_and_text(tokenizer, tmp_path:
             assert shown == tokenizer.decode(ids, skip_special_tokens=True)
 
 
+def swapped(content: bytes, one: bytes, other: bytes) -> bytes:
+    return content.replace(one, b"?").replace(other, one).replace(b"?", other)
+
+
 DAMAGES: dict[str, tuple[str, str, Callable[[bytes], bytes]]] = {
     "ranks cut in a token": ("qwen", "qwen.tiktoken", lambda content: content[:-8]),
     "ranks with a gap": ("qwen", "qwen.tiktoken", lambda content: content.replace(b" 400\n", b" 4000\n")),
+    "ranks mixed up": ("qwen", "qwen.tiktoken", lambda content: swapped(content, b" 0\n", b" 450\n")),
     "ranks that are none": ("qwen", "qwen.tiktoken", lambda content: b"version https://git-lfs.github.com/spec/v1\n"),
     "pieces cut": ("chatglm3", "tokenizer.model", lambda content: content[: len(content) // 2]),
     "pieces that are none": ("llama", "tokenizer.model", lambda content: b"<html></html>"),

@@ -100,13 +100,18 @@ def read_qwen_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     Raises:
         UserError: the file is missing or damaged.
     """
-    ranks = _read_ranks(folder / "qwen.tiktoken")
+    path = folder / "qwen.tiktoken"
+    ranks = _read_ranks(path)
+    try:
+        merges = _merges_of(ranks)
+    except ValueError as error:
+        raise _damaged(path) from error
     spelling = bytes_to_unicode()
     spelled = {token: "".join(spelling[byte] for byte in token) for token in ranks}
     tokenizer = Tokenizer(
         models.BPE(
             vocab={spelled[token]: rank for token, rank in ranks.items()},
-            merges=[(spelled[left], spelled[right]) for left, right in _merges_of(ranks)],
+            merges=[(spelled[left], spelled[right]) for left, right in merges],
         )
     )
     tokenizer.normalizer = normalizers.NFC()
@@ -182,8 +187,8 @@ def scored_bpe(
         for cut in range(1, len(piece))
         if piece[:cut] in merged and piece[cut:] in merged
     ]
-    # Where two neighbours make the same piece as the next two do, the left ones are merged: in a run of one character
-    # they are those with the longer first half.
+    # Of merges with the same score, as runs of spaces have in Llama's and Mistral's models, SentencePiece does the
+    # leftmost first. In a run that has been merged from the left, this is the one with the longer first half.
     merges.sort(key=lambda halves: (-scores[ids["".join(halves)]], -len(halves[0])))
     tokenizer = Tokenizer(models.BPE(vocab=ids, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
     spaces: list[Any] = [normalizers.Replace(" ", "▁")]
@@ -251,6 +256,9 @@ def _merges_of(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
     """The merges that byte-level BPE learned, in its order: of each token, the two that it was made of.
 
     These are what merging the token's own bytes leaves, when the token itself is not known yet.
+
+    Raises:
+        ValueError: the ranks are not those of such a vocabulary.
     """
 
     def halves(token: bytes) -> list[bytes]:
@@ -259,7 +267,7 @@ def _merges_of(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
             pairs = [ranks.get(left + right, ranks[token]) for left, right in pairwise(parts)]
             first = min(range(len(pairs)), key=pairs.__getitem__)
             if pairs[first] >= ranks[token]:
-                raise UserError(f"{token!r} can't be merged")
+                raise ValueError(f"no merges lead to {token!r}")
             parts[first : first + 2] = [parts[first] + parts[first + 1]]
         return parts
 
@@ -300,8 +308,10 @@ def _read_sentencepiece_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """A tokenizer in Llama's original format, with the settings that lie beside it."""
     tokenizer = _sentencepiece_tokenizer(folder / "tokenizer.model")
     settings = _read_settings(folder)
-    defaults = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
-    defaults = {name: token for name, token in defaults.items() if tokenizer.token_to_id(token) is not None}
+    usual = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
+    defaults: dict[str, Any] = {
+        name: token for name, token in usual.items() if tokenizer.token_to_id(token) is not None
+    }
     defaults["add_bos_token"] = "bos_token" in defaults
     with tempfile.TemporaryDirectory() as temporary:
         for name in SETTINGS_FILES:

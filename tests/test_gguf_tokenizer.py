@@ -63,6 +63,12 @@ def test_control_tokens_are_special_and_those_of_the_user_are_shown(tmp_path: Pa
     assert tokenizer.convert_ids_to_tokens(ids)[1] == "<think>"
 
 
+def test_qwens_text_is_composed_as_its_own_tokenizer_does(tmp_path: Path):
+    write_byte_level_gguf(tmp_path / "small.gguf", "qwen2", EXPECTED["merges"])
+    tokenizer = read_gguf_tokenizer(tmp_path / "small.gguf")
+    assert tokenizer("cafe\u0301")["input_ids"] == tokenizer("caf\u00e9")["input_ids"]
+
+
 @pytest.mark.parametrize(("kind", "pre"), [("gpt2", "tekken"), ("bert", "default")])
 def test_a_kind_that_is_not_known_is_refused(kind: str, pre: str, tmp_path: Path):
     write_gguf(tmp_path / "other.gguf", kind, pre, ["a"], [1])

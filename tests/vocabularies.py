@@ -3,6 +3,7 @@
 import base64
 import json
 import random
+from collections.abc import Sequence
 from pathlib import Path
 
 import gguf
@@ -30,8 +31,9 @@ TEXTS = [
     "    four\n        eight\n\t\ttabs\n\n\n\nend   ",
     "\u00a0\u2003\u3000 spaces \u200b\u200d\ufeff",
     "=====-----_____***** aaaaaaaaaaaaaaaaaaaaaa",
-    "</s> <s> <unk> <|im_end|> <|user|> [gMASK] <0x41>",
-    "                 seventeen",
+    "</s> <s> <unk> <|im_end|> <|user|> [gMASK]",
+    "<0x41>",
+    "x".join(" " * length for length in range(12, 34)),
     "\n",
     " ",
     "",
@@ -96,14 +98,14 @@ def write_sentencepiece(path: Path, **options) -> None:
         "remove_extra_whitespaces": False,
         "allow_whitespace_only_pieces": True,
     }
-    corpus = [text.replace("\n", " ") for text in TEXTS * 5] + [" " * 16, "=" * 16]
+    corpus = [text.replace("\n", " ") for text in TEXTS * 5 if "people" not in text] + [" " * 16, "=" * 16]
     with path.open("wb") as file:
         SentencePieceTrainer.train(
             sentence_iterator=iter(corpus), model_writer=file, minloglevel=2, num_threads=1, **{**settings, **options}
         )
 
 
-def write_gguf(path: Path, kind: str, pre: str, tokens: list[str], types: list[int], **fields) -> None:
+def write_gguf(path: Path, kind: str, pre: str, tokens: list[str], types: Sequence[int], **fields) -> None:
     """A GGUF file with a tokenizer and no tensors; `fields` go to the writer's `add_…` methods."""
     writer = gguf.GGUFWriter(path, "llama")
     writer.add_context_length(2048)
@@ -119,8 +121,8 @@ def write_gguf(path: Path, kind: str, pre: str, tokens: list[str], types: list[i
 
 
 def write_byte_level_gguf(path: Path, pre: str, merges: list[tuple[str, str]]) -> None:
-    """With two control tokens and one that the user defined at the end of the vocabulary."""
-    tokens = byte_level_tokens(merges)
+    """With a word that no merges lead to, two control tokens, and one that the user defined."""
+    tokens = [*byte_level_tokens(merges), "Ġphilosophy"]
     write_gguf(
         path,
         "gpt2",
@@ -135,7 +137,10 @@ def write_byte_level_gguf(path: Path, pre: str, merges: list[tuple[str, str]]) -
 
 
 def write_scored_gguf(path: Path, pieces: list[str]) -> None:
-    """With `pieces` as a SentencePiece model has them: <unk>, <s>, </s>, the bytes, then by descending score."""
+    """With `pieces` as a SentencePiece model has them: <unk>, <s>, </s>, the bytes, then by descending score.
+
+    Runs of spaces share the lowest score, as in Llama's and Mistral's models.
+    """
     special = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL]
     normal = len(pieces) - 3 - 256
     write_gguf(
@@ -144,7 +149,7 @@ def write_scored_gguf(path: Path, pieces: list[str]) -> None:
         "default",
         pieces,
         [*special, *[gguf.TokenType.BYTE] * 256, *[gguf.TokenType.NORMAL] * normal],
-        token_scores=[0.0] * 259 + [-float(rank) for rank in range(normal)],
+        token_scores=[-1e9 if set(piece) == {"▁"} else -float(rank) for rank, piece in enumerate(pieces)],
         unk_token_id=0,
         bos_token_id=1,
         eos_token_id=2,

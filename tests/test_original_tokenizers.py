@@ -232,7 +232,11 @@ def swapped(content: bytes, one: bytes, other: bytes) -> bytes:
 DAMAGES: dict[str, tuple[str, str, Callable[[bytes], bytes]]] = {
     "ranks cut in a token": ("qwen", "qwen.tiktoken", lambda content: content[:-8]),
     "ranks with a gap": ("qwen", "qwen.tiktoken", lambda content: content.replace(b" 400\n", b" 4000\n")),
-    "ranks mixed up": ("qwen", "qwen.tiktoken", lambda content: swapped(content, b" 0\n", b" 450\n")),
+    "ranks mixed up, a long token before the bytes": (
+        "qwen",
+        "qwen.tiktoken",
+        lambda content: swapped(content, b" 0\n", b" 499\n"),
+    ),
     "ranks that are none": ("qwen", "qwen.tiktoken", lambda content: b"version https://git-lfs.github.com/spec/v1\n"),
     "pieces cut": ("chatglm3", "tokenizer.model", lambda content: content[: len(content) // 2]),
     "pieces that are none": ("llama", "tokenizer.model", lambda content: b"<html></html>"),

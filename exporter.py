@@ -17,11 +17,11 @@ import config  # noqa: F401
 import openvino as ov
 import optimum.exporters.openvino.convert as optimum_convert
 import torch
-from openvino_tokenizers import convert_tokenizer
 from optimum.exporters.openvino import export_from_model
 from optimum.intel import OVConfig
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from original_tokenizers import save_as_openvino
 from progress import quiet, watching
 
 MODEL_XML = "openvino_model.xml"
@@ -70,9 +70,7 @@ def export(
                 preprocessors=[tokenizer],
                 patch_16bit_model=is_16bit,  # traces 16-bit weights as they are instead of through a 32-bit copy
             )
-    ov_tokenizer, ov_detokenizer = convert_tokenizer(tokenizer, with_detokenizer=True)
-    ov.save_model(ov_tokenizer, folder / "openvino_tokenizer.xml")
-    ov.save_model(ov_detokenizer, folder / "openvino_detokenizer.xml")
+    save_as_openvino(tokenizer, folder)
 
 
 @contextmanager

@@ -1,6 +1,5 @@
 """Token ids → text that is right at every moment."""
 
-import re
 from collections.abc import Sequence
 
 # Before the libraries below: importing it keeps them from reporting usage.
@@ -9,9 +8,6 @@ from chat_formats import CHECKPOINTS_OWN, ChatFormat
 
 # isort: split
 from transformers import PreTrainedTokenizerFast
-
-# How SentencePiece spells a byte that belongs to no other token.
-BYTE_TOKEN = re.compile(r"<0x[0-9A-F]{2}>")
 
 
 class TextStream:
@@ -47,20 +43,20 @@ class TextStream:
 
     def finish(self) -> None:
         """No more tokens: nothing has to be held back any longer."""
-        self._show("\n" + self._decode(self._ids), 0)
+        self._decoded += self._next_piece(is_last=True)
+        self._show(self._decoded, 0)
 
-    def _next_piece(self) -> str:
-        """The text of the tokens since the last piece, once it is certain.
+    def _next_piece(self, is_last: bool = False) -> str:
+        """The text of the tokens since the last piece, once it is certain, or because no more will come.
 
         A piece is decoded after the one before it, because a token's text can depend on its neighbour's. The library's
         own `DecodeStream` does that too, but raises where a model writes bytes that make no character.
         """
-        # The decoder takes neighbouring byte tokens together, and where they make no characters, shows none of them.
-        if BYTE_TOKEN.fullmatch(self._tokenizer.backend_tokenizer.id_to_token(self._ids[-1]) or ""):
-            return ""
         before = self._decode(self._ids[self._context : self._done])
         now = self._decode(self._ids[self._context :])
-        if len(now) <= len(before) or now.endswith("\ufffd"):  # nothing new, or a part of a character
+        if not now.startswith(before):  # after such bytes some decoders show their neighbours in another way too
+            before, now = "", self._decode(self._ids[self._done :])
+        if len(now) == len(before) or (now.endswith("\ufffd") and not is_last):  # nothing new, or part of a character
             return ""
         self._context, self._done = self._done, len(self._ids)
         return now[len(before) :]

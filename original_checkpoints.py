@@ -22,7 +22,6 @@ from safetensors import SafetensorError, safe_open
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_CAUSAL_LM_MAPPING,
-    GenerationConfig,
     GlmConfig,
     PreTrainedConfig,
     PreTrainedModel,
@@ -36,7 +35,7 @@ from model_folder import ORIGINAL_MODEL_TYPE
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
 
 # What tells someone else's weights from a file that merely lies in the folder.
-OTHER_WEIGHTS = (".h5", ".msgpack", ".ot", ".onnx", ".pth", ".pt", ".gguf", ".ckpt", ".npz", ".safetensors", ".bin")
+OTHER_WEIGHTS = (".h5", ".msgpack", ".ot", ".onnx", ".pth", ".pt", ".gguf", ".ckpt", ".safetensors", ".bin")
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 

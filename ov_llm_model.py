@@ -166,7 +166,7 @@ class OVQWENModel(OVChatModel):
 
     @property
     def context_length(self) -> int:
-        """`max_position_embeddings` is `seq_length` where this project converted the model, and more in other folders."""
+        """Where this project converted the model, `max_position_embeddings` is `seq_length`; elsewhere it is more."""
         return min(self.config.max_position_embeddings, getattr(self.config, "seq_length", sys.maxsize))
 
 

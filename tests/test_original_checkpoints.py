@@ -36,7 +36,9 @@ def qwen(tmp_path: Path) -> Path:
 @pytest.fixture
 def llama(tmp_path: Path) -> Path:
     """A checkpoint in Transformers' own format, in two files."""
-    config = LlamaConfig(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, vocab_size=64)
+    config = LlamaConfig(
+        hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=4, vocab_size=64
+    )
     LlamaForCausalLM(config).save_pretrained(tmp_path / "llama", max_shard_size="25KB")
     assert (tmp_path / "llama/model.safetensors.index.json").is_file()
     return tmp_path / "llama"
@@ -301,9 +303,7 @@ def test_the_pickle_of_these_tests_is_hostile_indeed(tmp_path: Path):
 @pytest.mark.parametrize("new_format", [True, False])
 def test_a_pickle_that_runs_code_is_refused_and_does_not_run(new_format: bool, qwen: Path, tmp_path: Path):
     (qwen / "model.safetensors").unlink()
-    torch.save(
-        {"x": Marker(tmp_path / "ran")}, qwen / "pytorch_model.bin", _use_new_zipfile_serialization=new_format
-    )
+    torch.save({"x": Marker(tmp_path / "ran")}, qwen / "pytorch_model.bin", _use_new_zipfile_serialization=new_format)
     with pytest.raises(UserError, match=r"could run code; .* with model\.safetensors"):
         read_checkpoint(qwen)
     assert not (tmp_path / "ran").exists()
@@ -395,7 +395,7 @@ def test_other_tensors_than_the_config_describes_are_refused_with_a_name(change,
 @pytest.mark.parametrize("key", ["hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads"])
 def test_a_config_of_transformers_without_a_key_is_refused(key: str, llama: Path):
     change_config(llama, **{key: None})
-    with pytest.raises(UserError, match="download the (whole )?checkpoint again"):
+    with pytest.raises(UserError, match=r"download the (whole )?checkpoint again"):
         read_checkpoint(llama)
 
 

@@ -29,7 +29,7 @@ from transformers import (
 )
 
 from exporter_configs import check_exportable
-from model_folder import ORIGINAL_MODEL_TYPE
+from model_folder import ORIGINAL_MODEL_TYPE, SCALED_CONTEXT
 
 # In the order of preference: a safetensors file is data and nothing else.
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
@@ -126,8 +126,8 @@ def from_mpt(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
 def from_qwen(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     """Qwen v1 as the Qwen2 that it is. Its `config.json` comes in two layouts.
 
-    Up to `seq_length` the two compute the same; what the original does beyond it is not reproduced, and the context
-    ends there.
+    Up to `seq_length` the two compute the same, and there `max_position_embeddings` ends. What the original does beyond
+    it, `OVQWENModel` adds to the converted graph.
     """
     hidden, layers, heads, ffn, vocabulary, context = _values(
         folder,
@@ -151,7 +151,11 @@ def from_qwen(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
         rms_norm_eps=config.get("layer_norm_epsilon", 1e-6),
         rope_parameters={"rope_type": "default", "rope_theta": float(config.get("rotary_emb_base", 10_000))},
         tie_word_embeddings=bool(config.get("tie_word_embeddings", False)),
+        seq_length=context,
     )
+    if config.get("use_dynamic_ntk") and config.get("use_logn_attn"):
+        scaled = _values(folder, config, ("max_position_embeddings", "n_positions"))[0]
+        setattr(parsed, SCALED_CONTEXT, max(context, scaled))
     names = {
         "transformer.wte.": "model.embed_tokens.",
         "transformer.ln_f.": "model.norm.",

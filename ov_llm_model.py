@@ -6,6 +6,7 @@ ids, `ChatSession.stream` gives text. The caller drives them and closes them; no
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import sys
@@ -32,12 +33,15 @@ from transformers import CONFIG_MAPPING, GenerationConfig, PreTrainedConfig, Pre
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from chat_prompt import fitting_prompt
-from model_folder import ORIGINAL_MODEL_TYPE, check_complete
+from model_folder import ORIGINAL_MODEL_TYPE, SCALED_CONTEXT, check_complete
 from sampling import Sampling, choose
 from text_stream import TextStream
 
 # The name that Transformers has for it, as an argument of `forward` and here of the graph too.
 LOGITS_TO_KEEP = "logits_to_keep"
+
+# The input that says by how much the rotary base of a Qwen v1 is scaled. The original's own word.
+NTK_ALPHA = "ntk_alpha"
 
 # How many tokens of a prompt are read before the caller can stop it: a fraction of a second each on a small model.
 PREFILL_CHUNK = 1024
@@ -144,6 +148,10 @@ class OVChatModel(OVModelForCausalLM):
                 f"shorten the text or ask for a shorter answer."
             )
 
+    def rope_scale(self, prompt_length: int) -> float:
+        """A property of a sequence that its prompt's length decides, and that all of its keys depend on."""
+        return 1.0
+
     def sequence_axis(self, variable: ov.op.util.Variable) -> int:
         """The axis of a state variable that grows with the sequence: the dynamic one that is not the batch."""
         return next(axis for axis, size in enumerate(variable.info.data_shape) if axis > 0 and size.is_dynamic)
@@ -160,14 +168,39 @@ class OVMPTModel(OVChatModel):
 
 
 class OVQWENModel(OVChatModel):
-    """Qwen v1. Beyond `seq_length` the original scales its rotary base and its queries; here the context ends there."""
+    """Qwen v1. Beyond `seq_length` the original scales its rotary base and its queries.
+
+    Both are added to the graph where this project converted the model. Elsewhere the context ends there.
+    """
 
     can_exceed_context = False
 
+    def __init__(self, model: ov.Model, config: PreTrainedConfig, **kwargs: Any) -> None:
+        if hasattr(config, SCALED_CONTEXT):
+            add_qwen_scaling(model, config.seq_length)
+        self._alpha = 1.0
+        super().__init__(model, config, **kwargs)
+
     @property
     def context_length(self) -> int:
-        """Where this project converted the model, `max_position_embeddings` is `seq_length`; elsewhere it is more."""
+        if NTK_ALPHA in self.input_names:
+            return getattr(self.config, SCALED_CONTEXT)
         return min(self.config.max_position_embeddings, getattr(self.config, "seq_length", sys.maxsize))
+
+    def rope_scale(self, prompt_length: int) -> float:
+        """The original's alpha: 1 up to `seq_length`, 3 up to twice that, 7 up to four times that and so on."""
+        if NTK_ALPHA not in self.input_names:
+            return 1.0
+        return max(1.0, 2.0 ** math.ceil(math.log2(prompt_length / self.config.seq_length) + 1) - 1)
+
+    def prepare_inputs(self, *args: Any, **kwargs: Any) -> dict:
+        inputs = super().prepare_inputs(*args, **kwargs)
+        rows, length = inputs["input_ids"].shape
+        if self._past_length == 0:
+            self._alpha = self.rope_scale(length)
+        if NTK_ALPHA in self.input_names:
+            inputs[NTK_ALPHA] = np.full(rows, self._alpha, np.float32)
+        return inputs
 
 
 class OVCHATGLM2Model(OVChatModel):
@@ -206,6 +239,33 @@ def add_logits_to_keep(model: ov.Model) -> None:
     last = ops.slice(node.input_value(0), start, to_the_end, one, one)  # axis 1 of [batch, tokens, hidden]
     node.input(0).replace_source_output(last.output(0))
     model.add_parameters([keep])
+    model.validate_nodes_and_infer_types()
+
+
+def add_qwen_scaling(model: ov.Model, seq_length: int) -> None:
+    """Gives a Qwen2 what Qwen v1 has beyond `seq_length`: an input that scales the rotary base, and larger queries.
+
+    With base' = base · alpha^(d/(d-2)), a pair's frequency base'^(-2i/d) is the one that the graph has times
+    alpha^(-2i/(d-2)). A query at the 1-based position p is multiplied by max(1, ln p / ln seq_length).
+    """
+    nodes = model.get_ordered_ops()
+    positions = model.input("position_ids").node
+    turn = next(
+        node for node in nodes if node.get_type_name() == "MatMul" and node.input(0).get_partial_shape()[0] == 1
+    )
+    pairs = turn.input(0).get_shape()[1]  # frequencies [1, pairs, 1] times positions [batch, 1, tokens]
+    alpha = ops.parameter([-1], np.float32, name=NTK_ALPHA)  # one for each sequence, as `logits_to_keep` is
+    alpha.output(0).set_names({NTK_ALPHA})
+    exponents = -np.arange(pairs, dtype=np.float32) / (pairs - 1)
+    factors = ops.power(ops.reduce_max(alpha, [0], keep_dims=True), ops.constant(exponents[None, :, None]))
+    turn.input(0).replace_source_output(ops.multiply(turn.input_value(0), factors).output(0))
+
+    logs = ops.log(ops.convert(ops.add(positions, np.int64(1)), np.float32))
+    growth = ops.unsqueeze(ops.maximum(ops.multiply(logs, np.float32(1 / math.log(seq_length))), np.float32(1)), [1, 3])
+    for node in nodes:
+        if node.get_type_name() == "ScaledDotProductAttention":  # of queries [batch, heads, tokens, size]
+            node.input(0).replace_source_output(ops.multiply(node.input_value(0), growth).output(0))
+    model.add_parameters([alpha])
     model.validate_nodes_and_infer_types()
 
 
@@ -349,6 +409,8 @@ class KVCache:
         self._request: ov.InferRequest | None = None
         self._input_names = set(model.input_names)
         self._check_length = model.check_length
+        self._rope_scale = model.rope_scale
+        self._scale: float | None = None
         self._sequence_axes = {
             variable.info.variable_id: model.sequence_axis(variable) for variable in model.model.get_variables()
         }
@@ -356,19 +418,29 @@ class KVCache:
     def reset(self) -> None:
         """Forgets the tokens."""
         self.ids = []
+        self._scale = None
         if self._request is not None:
             self._request.reset_state()
 
     def release(self) -> None:
         """Forgets the tokens and gives the memory back."""
         self.ids = []
-        self._request = None
+        self._request = self._scale = None
 
-    def keep_prefix(self, ids: Sequence[int]) -> int:
-        """Cuts the cache back to the tokens that it has in common with `ids`, and returns how many that are."""
+    def keep_prefix(self, ids: Sequence[int], prompt_length: int | None = None) -> int:
+        """Cuts the cache back to the tokens that it has in common with `ids`, and returns how many that are.
+
+        Args:
+            ids: what will be the beginning of the sequence.
+            prompt_length: of all that will be fed before the answer, where that is more than `ids`.
+        """
+        scale = self._rope_scale(prompt_length or len(ids))
         common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(self.ids, ids, strict=False)))
+        if scale != self._scale:
+            common = 0
         if common == 0:
             self.reset()
+            self._scale = scale
         elif common < len(self.ids) and self._request is not None:
             for state in self._request.query_state():
                 kept = np.take(state.state.data, range(common), self._sequence_axes[state.name])
@@ -385,12 +457,15 @@ class KVCache:
             self._request = self._compiled.create_infer_request()
         past, total = len(self.ids), len(self.ids) + len(ids)
         self._check_length(total)
+        if self._scale is None:
+            self._scale = self._rope_scale(total)
         inputs = {
             "input_ids": np.array([ids], dtype=np.int64),
             "attention_mask": np.ones((1, total), dtype=np.int64),
             "position_ids": np.arange(past, total, dtype=np.int64)[None],
             "beam_idx": np.zeros(1, dtype=np.int32),
             LOGITS_TO_KEEP: np.ones(1, dtype=np.int64),
+            NTK_ALPHA: np.array([self._scale], dtype=np.float32),
         }
         held, self.ids = self.ids, []  # should the runtime fail, what it holds is unknown
         fed = {name: inputs[name] for name in self._input_names}
@@ -521,7 +596,7 @@ class ChatSession:
 
         with self._model.in_use(self._cache):
             # 2. Prefill: what the cache has not read yet. The last token is always fed, for its logits.
-            cached = self._cache.keep_prefix(ids[:-1])
+            cached = self._cache.keep_prefix(ids[:-1], prompt_length=len(ids))
             answer = Answer("", len(ids), cached, dropped)
             new = ids[cached:]
             while len(new) > PREFILL_CHUNK:

@@ -19,6 +19,7 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 from chat_prompt import fitting_prompt
 from checkpoints import load_checkpoint
 from config import DEFAULT_MODEL, UserError, get_model_config
+from model_folder import SCALED_CONTEXT
 from original_checkpoints import read_checkpoint, read_config, read_tensors
 from ov_llm_model import OVChatModel, load_model, stream_ids
 from sampling import Sampling
@@ -109,13 +110,18 @@ def test_a_converted_model_goes_on_as_the_original_code_does(length: int, conver
 def test_both_layouts_of_qwens_config_give_the_same_model(qwen: Path):
     early = read_checkpoint(qwen)
     shutil.copyfile(qwen / "config.newlayout.json", qwen / "config.json")
+    change_config(qwen, max_position_embeddings=6144)  # what the other file calls n_positions, and has at 6144
     late = read_checkpoint(qwen)
     assert late.config.to_dict() == early.config.to_dict()
     assert same_weights(early, late)
 
 
-def test_qwens_context_ends_where_the_original_begins_to_scale():
-    assert read_checkpoint(DATA / "qwen-tiny").config.max_position_embeddings == 2048
+@pytest.mark.parametrize("scales", [True, False])
+def test_qwens_context_goes_on_where_the_original_scales_and_ends_for_other_runtimes(scales: bool, qwen: Path):
+    change_config(qwen, use_dynamic_ntk=scales)
+    config = read_checkpoint(qwen).config
+    assert config.max_position_embeddings == 2048
+    assert getattr(config, SCALED_CONTEXT, None) == (6144 if scales else None)
 
 
 def test_chatglm3_ends_an_answer_where_it_names_another_speaker(tmp_path: Path):

@@ -57,10 +57,12 @@ class OVChatModel(OVModelForCausalLM):
         max_idle_caches: how many conversations keep their KV cache while they are not speaking. Beyond it, the one
             that was silent for longest gives its memory back, and is read anew when it speaks again.
         can_exceed_context: whether the architecture goes on computing what it was made to beyond its context.
+        scaled_beyond: the length of a prompt beyond which the rotary base is scaled, see `ntk_alpha`.
     """
 
     max_idle_caches = 8
     can_exceed_context = True
+    scaled_beyond = sys.maxsize
     model: ov.Model
 
     def __init__(self, model: ov.Model, *args: Any, **kwargs: Any) -> None:
@@ -88,7 +90,7 @@ class OVChatModel(OVModelForCausalLM):
 
     def prepare_inputs(self, *args: Any, logits_to_keep: int = 0, **kwargs: Any) -> dict:
         inputs = super().prepare_inputs(*args, **kwargs)
-        self.check_length(self._past_length + inputs["input_ids"].shape[1])
+        check_length(self._past_length + inputs["input_ids"].shape[1], self.longest)
         if LOGITS_TO_KEEP in self.input_names:
             inputs[LOGITS_TO_KEEP] = np.full(len(inputs["input_ids"]), logits_to_keep)
         return inputs
@@ -136,21 +138,10 @@ class OVChatModel(OVModelForCausalLM):
         names = ("max_position_embeddings", "seq_length")
         return next((getattr(self.config, name) for name in names if hasattr(self.config, name)), sys.maxsize)
 
-    def check_length(self, tokens: int) -> None:
-        """Refuses a sequence of so many tokens where the model would fail on it or read it wrongly.
-
-        Raises:
-            UserError: it is too long.
-        """
-        if not self.can_exceed_context and tokens > self.context_length:
-            raise UserError(
-                f"{tokens} tokens are more than the {self.context_length} that this model reads; "
-                f"shorten the text or ask for a shorter answer."
-            )
-
-    def rope_scale(self, prompt_length: int) -> float:
-        """A property of a sequence that its prompt's length decides, and that all of its keys depend on."""
-        return 1.0
+    @property
+    def longest(self) -> int:
+        """How many tokens can be fed at all."""
+        return sys.maxsize if self.can_exceed_context else self.context_length
 
     def sequence_axis(self, variable: ov.op.util.Variable) -> int:
         """The axis of a state variable that grows with the sequence: the dynamic one that is not the batch."""
@@ -178,26 +169,20 @@ class OVQWENModel(OVChatModel):
     def __init__(self, model: ov.Model, config: PreTrainedConfig, **kwargs: Any) -> None:
         if hasattr(config, SCALED_CONTEXT):
             add_qwen_scaling(model, config.seq_length)
+            self.scaled_beyond = config.seq_length
         self._alpha = 1.0
         super().__init__(model, config, **kwargs)
 
     @property
     def context_length(self) -> int:
-        if NTK_ALPHA in self.input_names:
-            return getattr(self.config, SCALED_CONTEXT)
-        return min(self.config.max_position_embeddings, getattr(self.config, "seq_length", sys.maxsize))
-
-    def rope_scale(self, prompt_length: int) -> float:
-        """The original's alpha: 1 up to `seq_length`, 3 up to twice that, 7 up to four times that and so on."""
-        if NTK_ALPHA not in self.input_names:
-            return 1.0
-        return max(1.0, 2.0 ** math.ceil(math.log2(prompt_length / self.config.seq_length) + 1) - 1)
+        unscaled = min(super().context_length, getattr(self.config, "seq_length", sys.maxsize))
+        return getattr(self.config, SCALED_CONTEXT, unscaled)
 
     def prepare_inputs(self, *args: Any, **kwargs: Any) -> dict:
         inputs = super().prepare_inputs(*args, **kwargs)
         rows, length = inputs["input_ids"].shape
         if self._past_length == 0:
-            self._alpha = self.rope_scale(length)
+            self._alpha = ntk_alpha(length, self.scaled_beyond)
         if NTK_ALPHA in self.input_names:
             inputs[NTK_ALPHA] = np.full(rows, self._alpha, np.float32)
         return inputs
@@ -240,6 +225,29 @@ def add_logits_to_keep(model: ov.Model) -> None:
     node.input(0).replace_source_output(last.output(0))
     model.add_parameters([keep])
     model.validate_nodes_and_infer_types()
+
+
+def check_length(tokens: int, longest: int) -> None:
+    """Refuses a sequence that the model would fail on or read wrongly.
+
+    Raises:
+        UserError: it is too long.
+    """
+    if tokens > longest:
+        raise UserError(
+            f"{tokens} tokens are more than the {longest} that this model reads; "
+            f"shorten the text or ask for a shorter answer."
+        )
+
+
+def ntk_alpha(prompt_length: int, seq_length: int) -> float:
+    """Qwen v1's scale for the rotary base: 1 up to `seq_length`, 3 up to twice that, 7 up to four times and so on.
+
+    The prompt decides it, and it holds while the answer is generated.
+    """
+    if prompt_length <= seq_length:
+        return 1.0
+    return 2.0 ** math.ceil(math.log2(prompt_length / seq_length) + 1) - 1
 
 
 def add_qwen_scaling(model: ov.Model, seq_length: int) -> None:
@@ -298,7 +306,7 @@ def load_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, 
     check_device(device)
     # OpenVINO does the work; torch only carries ids and logits for `generate`. Its idle threads would take the cores.
     torch.set_num_threads(1)
-    config = read_config(model_dir)
+    config = read_model_config(model_dir)
     model_class = model_classes.get(getattr(config, ORIGINAL_MODEL_TYPE, config.model_type), OVChatModel)
     cache = compile_cache(model_dir)
     ov_config = {"PERFORMANCE_HINT": "LATENCY", **cache, **(ov_config or {})}
@@ -331,7 +339,7 @@ def load_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, 
         raise UserError(f"{device} can't run {model_dir} ({reason}); try another device or convert again.") from error
 
 
-def read_config(model_dir: Path) -> PreTrainedConfig:
+def read_model_config(model_dir: Path) -> PreTrainedConfig:
     """What the folder's `config.json` says, but for `auto_map`, which names Python files to run.
 
     Raises:
@@ -408,9 +416,8 @@ class KVCache:
         self._compiled = model.request.get_compiled_model()
         self._request: ov.InferRequest | None = None
         self._input_names = set(model.input_names)
-        self._check_length = model.check_length
-        self._rope_scale = model.rope_scale
-        self._scale: float | None = None
+        self._longest, self._scaled_beyond = model.longest, model.scaled_beyond
+        self._alpha: float | None = None  # all keys depend on it
         self._sequence_axes = {
             variable.info.variable_id: model.sequence_axis(variable) for variable in model.model.get_variables()
         }
@@ -418,14 +425,14 @@ class KVCache:
     def reset(self) -> None:
         """Forgets the tokens."""
         self.ids = []
-        self._scale = None
+        self._alpha = None
         if self._request is not None:
             self._request.reset_state()
 
     def release(self) -> None:
         """Forgets the tokens and gives the memory back."""
         self.ids = []
-        self._request = self._scale = None
+        self._request = self._alpha = None
 
     def keep_prefix(self, ids: Sequence[int], prompt_length: int | None = None) -> int:
         """Cuts the cache back to the tokens that it has in common with `ids`, and returns how many that are.
@@ -434,13 +441,12 @@ class KVCache:
             ids: what will be the beginning of the sequence.
             prompt_length: of all that will be fed before the answer, where that is more than `ids`.
         """
-        scale = self._rope_scale(prompt_length or len(ids))
+        alpha = ntk_alpha(prompt_length or len(ids), self._scaled_beyond)
         common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(self.ids, ids, strict=False)))
-        if scale != self._scale:
+        if common == 0 or alpha != self._alpha:
             common = 0
-        if common == 0:
             self.reset()
-            self._scale = scale
+            self._alpha = alpha
         elif common < len(self.ids) and self._request is not None:
             for state in self._request.query_state():
                 kept = np.take(state.state.data, range(common), self._sequence_axes[state.name])
@@ -456,16 +462,16 @@ class KVCache:
         if self._request is None:
             self._request = self._compiled.create_infer_request()
         past, total = len(self.ids), len(self.ids) + len(ids)
-        self._check_length(total)
-        if self._scale is None:
-            self._scale = self._rope_scale(total)
+        check_length(total, self._longest)
+        if self._alpha is None:
+            self._alpha = ntk_alpha(total, self._scaled_beyond)
         inputs = {
             "input_ids": np.array([ids], dtype=np.int64),
             "attention_mask": np.ones((1, total), dtype=np.int64),
             "position_ids": np.arange(past, total, dtype=np.int64)[None],
             "beam_idx": np.zeros(1, dtype=np.int32),
             LOGITS_TO_KEEP: np.ones(1, dtype=np.int64),
-            NTK_ALPHA: np.array([self._scale], dtype=np.float32),
+            NTK_ALPHA: np.array([self._alpha], dtype=np.float32),
         }
         held, self.ids = self.ids, []  # should the runtime fail, what it holds is unknown
         fed = {name: inputs[name] for name in self._input_names}

@@ -110,7 +110,7 @@ def test_a_converted_model_goes_on_as_the_original_code_does(length: int, conver
 def test_both_layouts_of_qwens_config_give_the_same_model(qwen: Path):
     early = read_checkpoint(qwen)
     shutil.copyfile(qwen / "config.newlayout.json", qwen / "config.json")
-    change_config(qwen, max_position_embeddings=6144)  # what the other file calls n_positions, and has at 6144
+    change_config(qwen, max_position_embeddings=6144, eos_token_id=511)  # as the other file has it, in its words
     late = read_checkpoint(qwen)
     assert late.config.to_dict() == early.config.to_dict()
     assert same_weights(early, late)

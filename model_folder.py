@@ -14,6 +14,10 @@ MANIFEST = "conversion.json"
 # The entry of `config.json` that says what a checkpoint was before it was rewritten as an architecture of Transformers.
 ORIGINAL_MODEL_TYPE = "original_model_type"
 
+# The entry that says how far a Qwen v1 reads with what its original code does beyond `seq_length`. What other runtimes
+# look at, `max_position_embeddings`, stays at `seq_length`: they don't do that.
+SCALED_CONTEXT = "scaled_context"
+
 REQUIRED_FILES = (
     "openvino_model.xml",
     "openvino_model.bin",

@@ -8,7 +8,7 @@ import json
 import pickle
 import zipfile
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +29,13 @@ from transformers import (
 )
 
 from exporter_configs import check_exportable
-from model_folder import ORIGINAL_MODEL_TYPE
+from model_folder import ORIGINAL_MODEL_TYPE, SCALED_CONTEXT
 
 # In the order of preference: a safetensors file is data and nothing else.
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
 
 # What tells someone else's weights from a file that merely lies in the folder.
-OTHER_WEIGHTS = (".h5", ".msgpack", ".ot", ".onnx", ".pth", ".pt", ".gguf", ".ckpt", ".npz", ".safetensors", ".bin")
+OTHER_WEIGHTS = (".h5", ".msgpack", ".ot", ".onnx", ".pth", ".pt", ".gguf", ".ckpt", ".safetensors", ".bin")
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
@@ -56,9 +56,10 @@ def read_checkpoint(folder: Path) -> PreTrainedModel:
     """
     config = read_config(folder)
     model_type = config["model_type"]
-    if config.get("quantization_config"):
+    if quantization := config.get("quantization_config"):
+        method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization
         raise UserError(
-            f"{folder} holds weights that are compressed already ({_quantization(config)}); "
+            f"{folder} holds weights that are compressed already ({method}); "
             f"choose the checkpoint that they were made from."
         )
     if model_type not in converters and model_type not in CONFIG_MAPPING:
@@ -126,8 +127,8 @@ def from_mpt(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
 def from_qwen(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     """Qwen v1 as the Qwen2 that it is. Its `config.json` comes in two layouts.
 
-    Up to `seq_length` the two compute the same; what the original does beyond it is not reproduced, and the context
-    ends there.
+    Up to `seq_length` the two compute the same, and there `max_position_embeddings` ends. What the original does beyond
+    it, `OVQWENModel` adds to the converted graph.
     """
     hidden, layers, heads, ffn, vocabulary, context = _values(
         folder,
@@ -151,7 +152,12 @@ def from_qwen(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
         rms_norm_eps=config.get("layer_norm_epsilon", 1e-6),
         rope_parameters={"rope_type": "default", "rope_theta": float(config.get("rotary_emb_base", 10_000))},
         tie_word_embeddings=bool(config.get("tie_word_embeddings", False)),
+        eos_token_id=config.get("eos_token_id"),
+        seq_length=context,
     )
+    if config.get("use_dynamic_ntk") and config.get("use_logn_attn"):
+        scaled = _values(folder, config, ("max_position_embeddings", "n_positions"))[0]
+        setattr(parsed, SCALED_CONTEXT, max(context, scaled))
     names = {
         "transformer.wte.": "model.embed_tokens.",
         "transformer.ln_f.": "model.norm.",
@@ -332,16 +338,14 @@ def _renamed(tensors: Tensors, names: dict[str, str]) -> Tensors:
 
 def _split_qkv(tensors: Tensors, rows: list[int]) -> Tensors:
     """The tensors, with each `qkv_proj` as three views of so many rows. One of another size is left for the check."""
-    return dict(_each_split(tensors, rows))
-
-
-def _each_split(tensors: Tensors, rows: list[int]) -> Iterator[tuple[str, torch.Tensor]]:
+    result = {}
     for name, tensor in tensors.items():
         if ".qkv_proj." in name and len(tensor) == sum(rows):
             for letter, part in zip("qkv", tensor.split(rows), strict=True):
-                yield name.replace(".qkv_proj.", f".{letter}_proj."), part
+                result[name.replace(".qkv_proj.", f".{letter}_proj.")] = part
         else:
-            yield name, tensor
+            result[name] = tensor
+    return result
 
 
 def _without(tensors: Tensors, ending: str) -> Tensors:
@@ -414,10 +418,6 @@ def _check(folder: Path, what: str, names: Collection[str]) -> None:
             f"{folder}: {which} {said} the model that its config.json describes; "
             f"download the whole checkpoint again, from one revision."
         )
-
-
-def _quantization(config: dict[str, Any]) -> str:
-    return str(config["quantization_config"].get("quant_method", "quantization_config"))
 
 
 def _chatglm_eos(eos: int | list[int], vocabulary: int) -> list[int]:

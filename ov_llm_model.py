@@ -25,7 +25,6 @@ from config import UserError
 # isort: split
 import numpy as np
 import openvino as ov
-import openvino.opset13 as ops
 import torch
 from huggingface_hub.errors import StrictDataclassError
 from optimum.intel import OVModelForCausalLM
@@ -33,8 +32,9 @@ from transformers import CONFIG_MAPPING, GenerationConfig, PreTrainedConfig, Pre
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from chat_prompt import begun_answer, fitting_prompt
-from kv_cache import LOGITS_TO_KEEP, KVCache
-from model_folder import ORIGINAL_MODEL_TYPE, check_complete, read_manifest
+from graph_inputs import LOGITS_TO_KEEP, NTK_ALPHA, add_logits_to_keep, add_qwen_scaling, ntk_alpha
+from kv_cache import KVCache, check_length
+from model_folder import ORIGINAL_MODEL_TYPE, SCALED_CONTEXT, check_complete, read_manifest
 from sampling import Sampling, choose
 from text_stream import TextStream
 
@@ -52,10 +52,12 @@ class OVChatModel(OVModelForCausalLM):
         max_idle_caches: how many conversations keep their KV cache while they are not speaking. Beyond it, the one
             that was silent for longest gives its memory back, and is read anew when it speaks again.
         can_exceed_context: whether the architecture goes on computing what it was made to beyond its context.
+        scaled_beyond: the length of a prompt beyond which the rotary base is scaled, see `ntk_alpha`.
     """
 
     max_idle_caches = 8
     can_exceed_context = True
+    scaled_beyond = sys.maxsize
     model: ov.Model
 
     def __init__(self, model: ov.Model, *args: Any, **kwargs: Any) -> None:
@@ -83,7 +85,7 @@ class OVChatModel(OVModelForCausalLM):
 
     def prepare_inputs(self, *args: Any, logits_to_keep: int = 0, **kwargs: Any) -> dict:
         inputs = super().prepare_inputs(*args, **kwargs)
-        self.check_length(self._past_length + inputs["input_ids"].shape[1])
+        check_length(self._past_length + inputs["input_ids"].shape[1], self.longest)
         if LOGITS_TO_KEEP in self.input_names:
             inputs[LOGITS_TO_KEEP] = np.full(len(inputs["input_ids"]), logits_to_keep)
         return inputs
@@ -131,17 +133,10 @@ class OVChatModel(OVModelForCausalLM):
         names = ("max_position_embeddings", "seq_length")
         return next((getattr(self.config, name) for name in names if hasattr(self.config, name)), sys.maxsize)
 
-    def check_length(self, tokens: int) -> None:
-        """Refuses a sequence of so many tokens where the model would fail on it or read it wrongly.
-
-        Raises:
-            UserError: it is too long.
-        """
-        if not self.can_exceed_context and tokens > self.context_length:
-            raise UserError(
-                f"{tokens} tokens are more than the {self.context_length} that this model reads; "
-                f"shorten the text or ask for a shorter answer."
-            )
+    @property
+    def longest(self) -> int:
+        """How many tokens can be fed at all."""
+        return sys.maxsize if self.can_exceed_context else self.context_length
 
     def sequence_axis(self, variable: ov.op.util.Variable) -> int:
         """The axis of a state variable that grows with the sequence: the dynamic one that is not the batch."""
@@ -159,14 +154,33 @@ class OVMPTModel(OVChatModel):
 
 
 class OVQWENModel(OVChatModel):
-    """Qwen v1. Beyond `seq_length` the original scales its rotary base and its queries; here the context ends there."""
+    """Qwen v1. Beyond `seq_length` the original scales its rotary base and its queries.
+
+    Both are added to the graph where this project converted the model. Elsewhere the context ends there.
+    """
 
     can_exceed_context = False
 
+    def __init__(self, model: ov.Model, config: PreTrainedConfig, **kwargs: Any) -> None:
+        if hasattr(config, SCALED_CONTEXT):
+            add_qwen_scaling(model, config.seq_length)
+            self.scaled_beyond = config.seq_length
+        self._alpha = 1.0
+        super().__init__(model, config, **kwargs)
+
     @property
     def context_length(self) -> int:
-        """Where this project converted the model, both are `seq_length`; elsewhere the first is more."""
-        return min(self.config.max_position_embeddings, getattr(self.config, "seq_length", sys.maxsize))
+        unscaled = min(super().context_length, getattr(self.config, "seq_length", sys.maxsize))
+        return getattr(self.config, SCALED_CONTEXT, unscaled)
+
+    def prepare_inputs(self, *args: Any, **kwargs: Any) -> dict:
+        inputs = super().prepare_inputs(*args, **kwargs)
+        rows, length = inputs["input_ids"].shape
+        if self._past_length == 0:
+            self._alpha = ntk_alpha(length, self.scaled_beyond)
+        if NTK_ALPHA in self.input_names:
+            inputs[NTK_ALPHA] = np.full(rows, self._alpha, np.float32)
+        return inputs
 
 
 class OVCHATGLM2Model(OVChatModel):
@@ -185,27 +199,6 @@ class OVPhi3Model(OVChatModel):
     @property
     def context_length(self) -> int:
         return min(self.config.original_max_position_embeddings, self.config.max_position_embeddings)
-
-
-def add_logits_to_keep(model: ov.Model) -> None:
-    """Gives the graph an input that says for how many of the last positions logits are computed; 0: for all.
-
-    The output layer is a fifth of the work in a small model, and a prompt needs only the last position's. Where the
-    graph does not end in a matrix product, it is left as it is.
-    """
-    node = model.output("logits").node.input_value(0).node
-    while node.get_type_name() in ("Add", "Convert", "Divide", "Multiply", "Tanh"):
-        node = node.input_value(0).node
-    if node.get_type_name() != "MatMul" or any(LOGITS_TO_KEEP in port.names for port in model.inputs):
-        return
-    keep = ops.parameter([-1], np.int64, name=LOGITS_TO_KEEP)  # one for each sequence, as Optimum's beam search expects
-    keep.output(0).set_names({LOGITS_TO_KEEP})
-    start = ops.negative(ops.reduce_max(keep, [0], keep_dims=True))
-    to_the_end, one = ops.constant([np.iinfo(np.int64).max]), ops.constant([1])
-    last = ops.slice(node.input_value(0), start, to_the_end, one, one)  # axis 1 of [batch, tokens, hidden]
-    node.input(0).replace_source_output(last.output(0))
-    model.add_parameters([keep])
-    model.validate_nodes_and_infer_types()
 
 
 # A key is the `model_type` of the checkpoint, for an architecture that needs a class of its own; the others use
@@ -237,7 +230,7 @@ def load_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, 
     check_device(device)
     # OpenVINO does the work; torch only carries ids and logits for `generate`. Its idle threads would take the cores.
     torch.set_num_threads(1)
-    config = read_config(model_dir)
+    config = read_model_config(model_dir)
     model_class = model_classes.get(getattr(config, ORIGINAL_MODEL_TYPE, config.model_type), OVChatModel)
     cache = compile_cache(model_dir)
     defaults = {"PERFORMANCE_HINT": "LATENCY", **gpu_properties(model_dir, device)}
@@ -271,7 +264,7 @@ def load_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, 
         raise UserError(f"{device} can't run {model_dir} ({reason}); try another device or convert again.") from error
 
 
-def read_config(model_dir: Path) -> PreTrainedConfig:
+def read_model_config(model_dir: Path) -> PreTrainedConfig:
     """What the folder's `config.json` says, but for `auto_map`, which names Python files to run.
 
     Raises:
@@ -464,7 +457,7 @@ class ChatSession:
 
         with self._model.in_use(self._cache):
             # 2. Prefill: what the cache has not read yet. The last token is always fed, for its logits.
-            cached = self._cache.keep_prefix(ids[:-1])
+            cached = self._cache.keep_prefix(ids[:-1], prompt_length=len(ids))
             answer = Answer("", len(ids), cached, dropped)
             new = ids[cached:]
             while len(new) > PREFILL_CHUNK:

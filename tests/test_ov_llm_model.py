@@ -1,29 +1,42 @@
+import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, pairwise
 from pathlib import Path
 
 import numpy as np
+import openvino as ov
+import openvino.opset13 as ops
 import pytest
 import torch
 from conftest import EXACT
+from openvino.op import assign, read_value
+from openvino.op.util import Variable, VariableInfo
 from optimum.intel import OVModelForCausalLM
-from transformers import TextIteratorStreamer
+from tiny_models import export
+from transformers import Phi3Config, Phi3ForCausalLM, TextIteratorStreamer
 
 from chat_formats import ChatFormat
 from config import UserError
 from kv_cache import KVCache
+from original_checkpoints import read_checkpoint
 from ov_llm_model import (
     ChatSession,
+    OVCHATGLM2Model,
     OVChatModel,
+    OVMPTModel,
+    OVPhi3Model,
+    OVQWENModel,
     available_devices,
     check_device,
+    check_state,
     compile_cache,
     load_model,
     stream_ids,
 )
 from sampling import Sampling
 
+DATA = Path(__file__).parent / "data"
 FRANCE = "What is the capital of France?"
 
 
@@ -484,3 +497,167 @@ def test_a_folder_that_cannot_be_written_is_loaded_without_a_cache(own_folder: P
     (own_folder / "model_cache").touch()  # a file where the cache's folder would be
     assert compile_cache(own_folder) == {}
     load_model(own_folder)
+
+
+# Architectures with a class of their own
+
+
+@pytest.fixture(scope="module")
+def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Converted models with random weights: of each original format one, and a Phi-3 with two ranges of positions."""
+    root = tmp_path_factory.mktemp("tiny")
+    models = {name: read_checkpoint(DATA / f"{name}-tiny") for name in ("chatglm3", "mpt", "qwen")}
+    longrope = {
+        "rope_type": "longrope",
+        "rope_theta": 10_000.0,
+        "short_factor": [1.0] * 4,
+        "long_factor": [2.0] * 4,
+        "original_max_position_embeddings": 64,
+    }
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+    phi3 = Phi3Config(
+        **sizes, vocab_size=64, pad_token_id=0, original_max_position_embeddings=64, rope_parameters=longrope
+    )
+    return {name: export(model, root / name) for name, model in {**models, "phi3": Phi3ForCausalLM(phi3)}.items()}
+
+
+@pytest.mark.parametrize(
+    ("name", "model_class", "context_length"),
+    [
+        ("chatglm3", OVCHATGLM2Model, 8192),
+        ("mpt", OVMPTModel, 2048),
+        ("phi3", OVPhi3Model, 64),
+        ("qwen", OVQWENModel, 6144),
+    ],
+)
+def test_an_architecture_gets_its_class_and_context(name: str, model_class: type, context_length: int, tiny_folders):
+    model = load_model(tiny_folders[name])
+    assert type(model) is model_class
+    assert model.context_length == context_length
+
+
+@pytest.mark.parametrize("name", ["mpt", "phi3", "qwen"])
+def test_a_model_that_would_go_wrong_beyond_its_context_refuses(name: str, tiny_folders):
+    model = load_model(tiny_folders[name])
+    cache, length = model.new_cache(), model.context_length
+    cache.feed([1] * (length - 1))
+    cache.feed([2])
+    with pytest.raises(UserError, match=f"{length + 1} tokens are more than the {length} that this model reads"):
+        cache.feed([3])
+    with pytest.raises(UserError, match="shorten the text"):
+        model.generate(torch.ones((1, length - 2), dtype=torch.int64), max_new_tokens=4, min_new_tokens=4)
+
+
+@pytest.fixture(scope="module")
+def qwen(tiny_folders) -> tuple[OVChatModel, dict]:
+    """A Qwen v1 whose original code begins to scale at 2048 tokens, and what that computes."""
+    return load_model(tiny_folders["qwen"], ov_config=EXACT), dict(np.load(DATA / "qwen-tiny/reference.npz"))
+
+
+@pytest.mark.parametrize("length", [2040, 2100])
+def test_qwen_reads_long_prompts_as_the_original_code_does(length: int, qwen):
+    """From 2040 tokens the answer crosses the limit. From 2100 the prompt is beyond it."""
+    model, reference = qwen
+    ids, expected = reference[f"ids_{length}"], reference[f"gen_{length}"].tolist()
+    input_ids = torch.from_numpy(ids)[None]
+    logits = model(input_ids=input_ids, logits_to_keep=4).logits[0].numpy()
+    np.testing.assert_allclose(logits, reference[f"logits_{length}"], atol=1e-4)
+    answer = model.generate(input_ids, max_new_tokens=40, min_new_tokens=40, do_sample=False)
+    assert answer[0, length:].tolist() == expected
+
+    cache = model.new_cache()
+    cache.keep_prefix(ids[:-1].tolist(), prompt_length=length)
+    cache.feed(ids[:1024].tolist())
+    assert list(islice(stream_ids(cache, ids[1024:].tolist(), Sampling(), set()), 40)) == expected
+
+
+def test_qwens_cache_is_read_anew_where_a_longer_prompt_changes_the_scale(qwen):
+    model, reference = qwen
+    ids = reference["ids_2100"].tolist()
+    cache = model.new_cache()
+    cache.feed(ids[:2040])
+    assert cache.keep_prefix(ids[:2045], prompt_length=2046) == 2040
+    assert cache.keep_prefix(ids[:-1], prompt_length=2100) == 0
+    np.testing.assert_allclose(cache.feed(ids), reference["logits_2100"][-1], atol=1e-4)
+    assert cache.keep_prefix(ids[:2090], prompt_length=2091) == 2090
+    assert cache.keep_prefix(ids[:2000], prompt_length=2001) == 0
+
+
+@pytest.mark.parametrize("changes", [{}, {"model_type": "qwen", "auto_map": {"AutoConfig": "configuration_qwen.X"}}])
+def test_a_qwen_whose_graph_is_not_known_to_scale_ends_at_its_sequence_length(changes: dict, tiny_folders, tmp_path):
+    folder = shutil.copytree(tiny_folders["qwen"], tmp_path / "qwen", ignore=shutil.ignore_patterns("model_cache"))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8")) | changes
+    del config["scaled_context"]
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    model = load_model(folder)
+    assert type(model) is OVQWENModel
+    assert model.context_length == 2048
+
+
+def test_rows_of_different_length_get_what_each_gets_alone(tiny_folders):
+    model = load_model(tiny_folders["mpt"], ov_config=EXACT)
+    options = {"max_new_tokens": 8, "min_new_tokens": 8, "do_sample": False, "pad_token_id": 0}
+    ids = torch.tensor([[0, 0, 0, 5, 6, 7], [11, 12, 13, 14, 15, 16]])
+    mask = torch.tensor([[0, 0, 0, 1, 1, 1], [1] * 6])
+    together = model.generate(ids, attention_mask=mask, **options)[:, 6:]
+    alone = [model.generate(row[None, chosen.bool()], **options)[0, -8:] for row, chosen in zip(ids, mask, strict=True)]
+    assert torch.equal(together, torch.stack(alone))
+
+
+def with_tokens_first(graph: ov.Model) -> ov.Model:
+    """Keeps the state as [tokens, batch, groups, size], as Optimum Intel exported ChatGLM's original code."""
+    there, back = ops.constant([2, 0, 1, 3]), ops.constant([1, 2, 0, 3])
+    variables = graph.get_variables()
+    for sink in graph.get_sinks():
+        name = sink.get_attributes()["variable_id"]
+        read = next(op for op in graph.get_ops() if op.get_attributes().get("variable_id") == name and op != sink)
+        shape = read.get_output_partial_shape(0)
+        info = VariableInfo()
+        info.variable_id, info.data_type = f"{name}.first", read.get_element_type()
+        info.data_shape = ov.PartialShape([shape[2], shape[0], shape[1], shape[3]])
+        variable = Variable(info)
+        graph.add_variables([variable])
+        users = read.output(0).get_target_inputs()
+        restored = ops.transpose(read_value(ops.transpose(read.input_value(0), there), variable), back)
+        for user in users:
+            user.replace_source_output(restored.output(0))
+        graph.add_sinks([assign(ops.transpose(sink.input_value(0), there), variable)])
+        graph.remove_sink(sink)
+    for variable in variables:
+        graph.remove_variable(variable)
+    graph.validate_nodes_and_infer_types()
+    return graph
+
+
+def test_a_chatglm_that_an_older_optimum_exported_is_cut_back_along_its_tokens(tiny_folders, tmp_path: Path):
+    folder = shutil.copytree(tiny_folders["chatglm3"], tmp_path / "old", ignore=shutil.ignore_patterns("model_cache"))
+    graph = with_tokens_first(ov.Core().read_model(tiny_folders["chatglm3"] / "openvino_model.xml"))
+    ov.save_model(graph, folder / "openvino_model.xml", compress_to_fp16=False)
+    shutil.copyfile(DATA / "chatglm3-tiny/config.json", folder / "config.json")  # with its auto_map
+    old, new = load_model(folder, ov_config=EXACT), load_model(tiny_folders["chatglm3"], ov_config=EXACT)
+    assert type(old) is OVCHATGLM2Model
+    assert old.context_length == 8192
+    cut, fresh = old.new_cache(), new.new_cache()
+    cut.feed([5, 6, 7, 8, 9])
+    assert cut.keep_prefix([5, 6, 7, 1]) == 3
+    np.testing.assert_allclose(cut.feed([1, 2]), fresh.feed([5, 6, 7, 1, 2]), atol=1e-4)
+
+
+def test_a_folder_whose_config_is_damaged_is_refused(tiny_folders, tmp_path: Path):
+    folder = shutil.copytree(tiny_folders["mpt"], tmp_path / "mpt")
+    for text in ("{", "[]", "{}", json.dumps({"model_type": "mpt", "n_heads": "many"})):
+        (folder / "config.json").write_text(text, encoding="utf-8")
+        with pytest.raises(UserError, match=r"config\.json is damaged; .* convert again"):
+            load_model(folder)
+
+
+def test_a_graph_whose_memory_is_not_keys_and_values_is_refused(tmp_path: Path):
+    info = VariableInfo()
+    info.variable_id, info.data_type, info.data_shape = "conv", ov.Type.f32, ov.PartialShape([-1, 4, 3])
+    variable, start = Variable(info), ops.parameter([-1, 4, 3], np.float32)
+    read = read_value(start, variable)
+    state_space = ov.Model([ops.result(read)], [assign(read, variable)], [start])
+    with pytest.raises(UserError, match="state-space model"):
+        check_state(state_space, tmp_path)
+    with pytest.raises(UserError, match=r"without a KV cache .* convert the model again"):
+        check_state(ov.Model([ops.result(start)], [start]), tmp_path)

@@ -18,7 +18,14 @@ def export(model: PreTrainedModel, folder: Path) -> Path:
     transformers.logging.set_verbosity_error()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", category=torch.jit.TracerWarning)
-        export_from_model(model, folder, task=TASK, ov_config=OVConfig(dtype="auto"), patch_16bit_model=True)
+        export_from_model(
+            model,
+            folder,
+            task=TASK,
+            ov_config=OVConfig(dtype="auto"),
+            preprocessors=[],  # None would have Optimum Intel look for a tokenizer where the weights came from
+            patch_16bit_model=True,
+        )
     for name in REQUIRED_FILES:
         (folder / name).touch()
     return folder

@@ -1,7 +1,6 @@
 """What Optimum Intel is told beyond what it knows: architectures that it exports correctly, but bars by a version.
 
-Importing this module is enough. How such classes are registered:
-https://huggingface.co/docs/optimum-intel/main/en/openvino/export
+Importing this module is enough: it registers them as Optimum Intel registers its own.
 """
 
 # Before the libraries below: importing it keeps them from reporting usage.

@@ -190,6 +190,8 @@ def _only_one(target: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):  # Windows doesn't remove what is open; there the release does it
+            Path(lock.lock_file).unlink()
         lock.release()
 
 

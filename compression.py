@@ -69,6 +69,7 @@ def _lean_nncf(folder: Path) -> Iterator[None]:
         print(f"NNCF {version('nncf')} is not the version that is known here ({KNOWN_NNCF}x): this takes more memory.")
         yield
         return
+    from nncf.common.tensor_statistics import aggregator
     from nncf.quantization.algorithms.weight_compression import (
         algorithm,
         awq,
@@ -84,6 +85,7 @@ def _lean_nncf(folder: Path) -> Iterator[None]:
         _replaced(mixed_precision, "get_integer_quantization_error", _measuring_by_rows),
         _replaced(mixed_precision, "track", _with_our_bar),
         _replaced(algorithm, "track", _with_our_bar),
+        _replaced(aggregator, "track", _with_our_bar),
         _replaced(awq, "track", _with_our_bar),
         _replaced(scale_estimation, "track", _with_our_bar),
     ):
@@ -215,9 +217,9 @@ def _with_our_bar(track: Callable) -> Callable:
     from nncf.openvino.optimized_functions.models import OV_MODEL_CACHE
 
     def track_with_our_bar(
-        items: Iterable, description: str = "", weights: list[int] | None = None, **_: Any
+        items: Iterable, description: str = "", total: int | None = None, weights: list[int] | None = None
     ) -> Iterator:
-        total = sum(weights) if weights else len(items)  # type: ignore[arg-type]
+        total = sum(weights) if weights else total or len(items)  # type: ignore[arg-type]
         with progress_bar(desc=description, total=total, unit_scale=bool(weights), unit="") as bar:
             for index, item in enumerate(items):
                 yield item

@@ -2,10 +2,10 @@
 
     python benchmarks/conversion.py FOLDER [--shape 7B] [--precisions INT4 INT8 FP16] [--output DIR]
 
-Writes a checkpoint with random bfloat16 weights to FOLDER, shard by shard, and removes it in the end. The largest shape
-needs 15 GB of disk for it, and up to 20 GB for a conversion. Each conversion is a process of its own; while it runs, its
-anonymous memory (on Linux `RssAnon`) is sampled: what the system can't take back, unlike the page cache. Prints a table,
-and writes `conversion.json` and `conversion.png` to the output folder.
+Writes a checkpoint with random bfloat16 weights to FOLDER, shard by shard, and removes it in the end. The 7B shape needs
+15 GB of disk for it, and up to 20 GB for a conversion. Each conversion is a process of its own; while it runs, its
+anonymous memory (on Linux `RssAnon`) is sampled: what the system can't take back, unlike the page cache. Prints a
+table, and writes `conversion.json` and `conversion.png` to the output folder.
 
 Stock FP16 is left out of the 7B shape: it makes a copy of all weights in memory.
 """
@@ -105,14 +105,14 @@ def anonymous_memory(process: psutil.Process) -> int:
     return memory.rss - memory.shared if sys.platform == "linux" else getattr(memory, "private", memory.rss)
 
 
-def sample_memory(command: list[str], interval: float = 0.1) -> list[tuple[float, int]]:
+def sample_memory(command: list[str], interval: float = 0.1, cwd: Path | None = None) -> list[tuple[float, int]]:
     """Runs a command and returns its (seconds, anonymous bytes) from time to time.
 
     Raises:
         RuntimeError: the command failed.
     """
     start, samples = time.perf_counter(), []
-    with psutil.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+    with psutil.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
             try:
                 samples.append((time.perf_counter() - start, anonymous_memory(process)))

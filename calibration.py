@@ -11,6 +11,7 @@ import nncf
 import numpy as np
 import openvino as ov
 from datasets import load_dataset
+from httpx import HTTPError
 from transformers import PreTrainedTokenizerBase
 
 SAMPLES, SAMPLE_TOKENS = 32, 256
@@ -37,7 +38,7 @@ def sample_texts() -> list[str]:
     """Long English paragraphs: WikiText-2's where the Hugging Face Hub can be reached, else Python's own help texts."""
     try:
         rows: Any = load_dataset("Salesforce/wikitext", "wikitext-2-raw-v1", split="train")["text"]
-    except OSError:  # ConnectionError is one
+    except (OSError, RuntimeError, HTTPError):  # what huggingface_hub lets through when there is no network
         print("WikiText can't be downloaded, so Python's help texts are used to calibrate.")
         rows = _help_texts()
     texts = [text for text in rows if len(text) > 4 * SAMPLE_TOKENS]

@@ -9,7 +9,9 @@ There is no public way to say this to NNCF. All that this project knows of its i
 goes for `KNOWN_NNCF` only; with another version, NNCF does its work as it always does.
 """
 
+import ctypes
 import gc
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -67,6 +69,7 @@ def _lean_nncf(folder: Path) -> Iterator[None]:
         print(f"NNCF {version('nncf')} is not the version that is known here ({KNOWN_NNCF}x): this takes more memory.")
         yield
         return
+    from nncf.common.tensor_statistics import aggregator
     from nncf.quantization.algorithms.weight_compression import (
         algorithm,
         awq,
@@ -82,6 +85,7 @@ def _lean_nncf(folder: Path) -> Iterator[None]:
         _replaced(mixed_precision, "get_integer_quantization_error", _measuring_by_rows),
         _replaced(mixed_precision, "track", _with_our_bar),
         _replaced(algorithm, "track", _with_our_bar),
+        _replaced(aggregator, "track", _with_our_bar),
         _replaced(awq, "track", _with_our_bar),
         _replaced(scale_estimation, "track", _with_our_bar),
     ):
@@ -144,6 +148,7 @@ def _compressing_by_rows(compress: Callable) -> Callable:
                 zero_point.add(part.zero_point)
         finally:
             OV_MODEL_CACHE.disable()
+        _trim_heap()
         return CompressedWeight(tensor.whole(), scale.whole(), zero_point.whole())
 
     return compress_by_rows
@@ -154,7 +159,9 @@ def _measuring_by_rows(measure: Callable) -> Callable:
 
     def measure_by_rows(weight: Any, reduction_axes: Any, scheme: Any, reduction: str) -> float:
         blocks = _row_blocks(weight, reduction_axes) if reduction == "max_mean" else [weight]
-        return max(measure(block, reduction_axes, scheme, reduction) for block in blocks)
+        error = max(measure(block, reduction_axes, scheme, reduction) for block in blocks)
+        _trim_heap()
+        return error
 
     return measure_by_rows
 
@@ -170,6 +177,12 @@ def _row_blocks(weight: Any, reduction_axes: int | tuple[int, ...]) -> list[Any]
     count = next((more for more in range(count, min(2 * count, rows + 1)) if rows % more == 0), count)
     cuts = [rows * i // count for i in range(count + 1)]
     return [Tensor(ov.Tensor(weight.data, [start, *(0 for _ in rest)], [end, *rest])) for start, end in pairwise(cuts)]
+
+
+def _trim_heap() -> None:
+    """Gives freed memory back to the system. glibc keeps it otherwise, scattered: over a gigabyte in the end."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 class _Joined:
@@ -204,9 +217,9 @@ def _with_our_bar(track: Callable) -> Callable:
     from nncf.openvino.optimized_functions.models import OV_MODEL_CACHE
 
     def track_with_our_bar(
-        items: Iterable, description: str = "", weights: list[int] | None = None, **_: Any
+        items: Iterable, description: str = "", total: int | None = None, weights: list[int] | None = None
     ) -> Iterator:
-        total = sum(weights) if weights else len(items)  # type: ignore[arg-type]
+        total = sum(weights) if weights else total or len(items)  # type: ignore[arg-type]
         with progress_bar(desc=description, total=total, unit_scale=bool(weights), unit="") as bar:
             for index, item in enumerate(items):
                 yield item

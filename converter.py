@@ -83,7 +83,7 @@ def _make(name: str, config: ModelConfig, precision: str, output_root: Path) -> 
     """Fills a folder beside the target, and puts it in the target's place when it is whole."""
     target = model_folder(name, precision, output_root)
     if is_complete(target):
-        print(f"{target} was made with other settings ({_difference(target, config, precision)}) and is made again.")
+        print(f"{target} is made again, because its settings differ: {_difference(target, config, precision)}.")
     work = target.with_name(target.name + ".partial")
     shutil.rmtree(work, ignore_errors=True)
     try:
@@ -176,12 +176,14 @@ def _is_current(folder: Path, config: ModelConfig, precision: str) -> bool:
 
 
 def _difference(folder: Path, config: ModelConfig, precision: str) -> str:
-    """How the settings that a whole folder was made with differ from those asked for; empty if they don't."""
-    manifest = read_manifest(folder)
-    wanted = _identity(config, precision)
-    return ", ".join(
-        f"{key} {manifest.get(key)}, not {value}" for key, value in wanted.items() if manifest.get(key) != value
-    )
+    """How a whole folder was made, and would be made now, where that differs; empty if it doesn't."""
+
+    def plain(value: Any) -> str:
+        return " ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
+
+    manifest, wanted = read_manifest(folder), _identity(config, precision)
+    differing = [key for key in wanted if manifest.get(key) != wanted[key]]
+    return ", ".join(f"{plain(manifest.get(key))} instead of {plain(wanted[key])}" for key in differing)
 
 
 @contextmanager
@@ -197,6 +199,8 @@ def _only_one(target: Path) -> Iterator[None]:
     try:
         yield
     finally:
+        with contextlib.suppress(OSError):  # Windows doesn't remove what is open; there the release does it
+            Path(lock.lock_file).unlink()
         lock.release()
 
 

@@ -1,0 +1,197 @@
+"""What a conversion takes: converts a random checkpoint by this project and by Optimum's command line.
+
+    python benchmarks/conversion.py FOLDER [--shape 7B] [--precisions INT4 INT8 FP16] [--output DIR]
+
+Writes a checkpoint with random bfloat16 weights to FOLDER, shard by shard, and removes it in the end. The 7B shape needs
+15 GB of disk for it, and up to 20 GB for a conversion. Each conversion is a process of its own; while it runs, its
+anonymous memory (on Linux `RssAnon`) is sampled: what the system can't take back, unlike the page cache. Prints a
+table, and writes `conversion.json` and `conversion.png` to the output folder.
+
+Stock FP16 is left out of the 7B shape: it makes a copy of all weights in memory.
+"""
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+import psutil
+
+from config import Int4Settings
+
+INT4 = Int4Settings("INT4_SYM", group_size=64, ratio=0.6)
+
+SHAPES = {
+    "1.1B": {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": 32000,
+        "hidden_size": 2048,
+        "intermediate_size": 5632,
+        "num_hidden_layers": 22,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 4,
+    },
+    "7B": {
+        "architectures": ["MistralForCausalLM"],
+        "model_type": "mistral",
+        "vocab_size": 32000,
+        "hidden_size": 4096,
+        "intermediate_size": 14336,
+        "num_hidden_layers": 32,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 8,
+    },
+}
+
+
+def make_checkpoint(folder: Path, shape: dict, shard_bytes: int = 1_000_000_000, pickled: bool = False) -> None:
+    """Writes a checkpoint with random weights, one shard in memory at a time, and a tokenizer that knows bytes only."""
+    import torch
+    from safetensors.torch import save_file
+    from transformers import AutoConfig, AutoModelForCausalLM, GenerationConfig
+
+    folder.mkdir(parents=True)
+    config = AutoConfig.for_model(**shape, dtype="bfloat16")
+    config.save_pretrained(folder)
+    GenerationConfig(bos_token_id=1, eos_token_id=2).save_pretrained(folder)
+    byte_tokenizer().save_pretrained(folder)
+    with torch.device("meta"):
+        model = AutoModelForCausalLM.from_config(config)
+
+    weight_map: dict[str, str] = {}
+    shard: dict[str, torch.Tensor] = {}
+
+    def write_shard() -> None:
+        name = f"model-{len(set(weight_map.values())):05}.{'bin' if pickled else 'safetensors'}"
+        weight_map.update(dict.fromkeys(shard, name))
+        if pickled:
+            torch.save(shard, folder / name)
+        else:
+            save_file(shard, folder / name, metadata={"format": "pt"})
+        shard.clear()
+
+    torch.manual_seed(0)
+    for name, parameter in model.named_parameters():
+        tensor = torch.empty(parameter.shape, dtype=torch.bfloat16)
+        shard[name] = tensor.fill_(1) if tensor.ndim == 1 else tensor.normal_(0, 0.02)
+        if sum(tensor.nbytes for tensor in shard.values()) > shard_bytes:
+            write_shard()
+    write_shard()
+    index = "pytorch_model.bin.index.json" if pickled else "model.safetensors.index.json"
+    (folder / index).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}), encoding="utf-8")
+
+
+def byte_tokenizer():
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    tokens = ["<unk>", "<s>", "</s>", *sorted(pre_tokenizers.ByteLevel.alphabet())]
+    tokenizer = Tokenizer(models.BPE(vocab={token: id for id, token in enumerate(tokens)}, merges=[]))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, unk_token="<unk>", bos_token="<s>", eos_token="</s>")
+
+
+def anonymous_memory(process: psutil.Process) -> int:
+    """Bytes of a process that are in no file: on Linux `RssAnon`."""
+    memory = process.memory_info()
+    return memory.rss - memory.shared if sys.platform == "linux" else getattr(memory, "private", memory.rss)
+
+
+def sample_memory(command: list[str], interval: float = 0.1, cwd: Path | None = None) -> list[tuple[float, int]]:
+    """Runs a command and returns its (seconds, anonymous bytes) from time to time.
+
+    Raises:
+        RuntimeError: the command failed.
+    """
+    start, samples = time.perf_counter(), []
+    with psutil.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            try:
+                samples.append((time.perf_counter() - start, anonymous_memory(process)))
+            except psutil.Error:  # it ended between the two calls
+                break
+            time.sleep(interval)
+        _, errors = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"{' '.join(command)} failed: {errors[-2000:]}")
+    return samples
+
+
+def command_of(path: str, checkpoint: Path, precision: str, output: Path) -> list[str]:
+    if path == "ours":
+        return [sys.executable, __file__, "--convert", precision, str(checkpoint), "--output", str(output)]
+    options = {
+        "FP16": ["--weight-format", "fp16"],
+        "INT8": ["--weight-format", "int8"],
+        "INT4": ["--weight-format", "int4", "--sym", "--group-size", str(INT4.group_size), "--ratio", str(INT4.ratio)],
+    }[precision]
+    cli = [sys.executable, "-m", "optimum.commands.optimum_cli", "export", "openvino", "--model", str(checkpoint)]
+    return [*cli, "--task", "text-generation-with-past", *options, str(output)]
+
+
+def draw(results: list[dict], path: Path) -> None:
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    precisions = list(dict.fromkeys(result["precision"] for result in results))
+    figure, axes = plt.subplots(1, len(precisions), figsize=(4 * len(precisions), 3.4), sharey=True, squeeze=False)
+    for axis, precision in zip(axes[0], precisions, strict=True):
+        for result in results:
+            if result["precision"] == precision:
+                style = {"linewidth": 2, "color": "#3b6ea5"} if result["path"] == "ours" else {"linewidth": 1}
+                seconds, size = zip(*result["samples"], strict=True)
+                axis.plot(seconds, [value / 2**30 for value in size], label=result["path"], **style)
+        axis.set(title=precision, xlabel="seconds", ylim=(0, None))
+    axes[0][0].set_ylabel("anonymous memory, GiB")
+    axes[0][0].legend()
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure conversions of a random checkpoint, ours and Optimum's.")
+    parser.add_argument("folder", type=Path, help="for the checkpoint and the results, which are removed in the end")
+    parser.add_argument("--shape", choices=SHAPES, default="7B")
+    parser.add_argument("--precisions", nargs="+", choices=["FP16", "INT8", "INT4"], default=["FP16", "INT8", "INT4"])
+    parser.add_argument("--output", type=Path, default=ROOT / "figures", help="for conversion.json and conversion.png")
+    parser.add_argument("--convert", metavar="PRECISION", help="only convert the checkpoint FOLDER, into --output")
+    arguments = parser.parse_args()
+    if arguments.convert:
+        from converter import convert_model
+
+        convert_model(str(arguments.folder), arguments.convert, arguments.output, INT4)
+        return
+
+    work = arguments.folder / f"conversion-{arguments.shape}"
+    results = []
+    try:
+        make_checkpoint(work / "checkpoint", SHAPES[arguments.shape])
+        print("| precision | path | peak, GiB | seconds |\n|---|---|---:|---:|")
+        for precision in arguments.precisions:
+            for path in ("stock", "ours"):
+                if (path, precision, arguments.shape) == ("stock", "FP16", "7B"):
+                    continue
+                samples = sample_memory(command_of(path, work / "checkpoint", precision, work / "converted"))
+                shutil.rmtree(work / "converted")
+                peak, seconds = max(size for _, size in samples), samples[-1][0]
+                results.append({"precision": precision, "path": path, "peak": peak, "seconds": seconds})
+                results[-1]["samples"] = [(round(moment, 1), size) for moment, size in samples[::10]]
+                print(f"| {precision} | {path} | {peak / 2**30:.2f} | {seconds:.0f} |", flush=True)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    (arguments.output / "conversion.json").write_text(json.dumps(results) + "\n", encoding="utf-8")
+    draw(results, arguments.output / "conversion.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -42,6 +42,9 @@ MEMORY_NEEDED = 1_500_000_000
 # GGUF files can't be mapped: Transformers makes 32-bit weights of them, and then 16-bit ones.
 MEMORY_PER_GGUF_WEIGHT = 6
 
+# Rows that the groups do not divide get smaller ones, or 8 bits. The catalogue's rows need neither; other models may.
+SMALLER_GROUPS = nncf.AdvancedCompressionParameters(group_size_fallback_mode=nncf.GroupSizeFallbackMode.ADJUST)
+
 
 def convert_model(name: str, precision: str, output_root: Path = Path("."), int4: Int4Settings | None = None) -> Path:
     """Makes a variant of a model, unless a complete one with the same settings is there.
@@ -154,6 +157,8 @@ def compress(source: Path, folder: Path, **settings: Any) -> None:
 def _compress(model: ov.Model, path: Path, tokenizer: PreTrainedTokenizerBase, settings: dict[str, Any]) -> None:
     if settings.get("scale_estimation"):
         settings = {**settings, "dataset": calibration_dataset(model, tokenizer)}
+    if "group_size" in settings:
+        settings = {**settings, "advanced_parameters": SMALLER_GROUPS}
     compress_and_save(model, path, **settings)
 
 

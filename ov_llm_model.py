@@ -233,7 +233,7 @@ def load_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, 
     config = read_model_config(model_dir)
     model_class = model_classes.get(getattr(config, ORIGINAL_MODEL_TYPE, config.model_type), OVChatModel)
     cache = compile_cache(model_dir)
-    defaults = {"PERFORMANCE_HINT": "LATENCY", **gpu_properties(model_dir, device)}
+    defaults = {"PERFORMANCE_HINT": "LATENCY", **device_properties(model_dir, device)}
     ov_config = {**defaults, **cache, **(ov_config or {})}
 
     def load() -> OVChatModel:
@@ -296,8 +296,11 @@ def check_state(graph: ov.Model, model_dir: Path) -> None:
         )
 
 
-def gpu_properties(model_dir: Path, device: str) -> dict[str, str]:
-    """What the runtime has to know of this model where it may run on a GPU, as the folder's manifest says it."""
+def device_properties(model_dir: Path, device: str) -> dict[str, str]:
+    """What the runtime is told for one device and not for another."""
+    if device.upper() == "CPU":
+        # A thread bound to a core waits for whatever else runs there, be it the browser, while another core is free.
+        return {"ENABLE_CPU_PINNING": "NO"}
     precision = read_manifest(model_dir).get("gpu_precision")
     may_be_gpu = device.upper().startswith(("GPU", *META_DEVICES))
     return {"INFERENCE_PRECISION_HINT": precision} if precision and may_be_gpu else {}

@@ -165,11 +165,11 @@ class FailingRequest:
         self._request = request
         self.failed = False
 
-    def infer(self, *args, **kwargs):
+    def start_async(self, *args, **kwargs):
         if not self.failed:
             self.failed = True
             raise RuntimeError("out of memory")
-        return self._request.infer(*args, **kwargs)
+        return self._request.start_async(*args, **kwargs)
 
     def __getattr__(self, name: str):
         return getattr(self._request, name)

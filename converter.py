@@ -93,42 +93,47 @@ def _make(name: str, config: ModelConfig, precision: str, output_root: Path) -> 
         work.mkdir()
         ready_16bit = model_folder(name, "FP16", output_root)
         if precision != "FP16" and _is_current(ready_16bit, config, "FP16"):
-            parameters = (ready_16bit / MODEL_XML).with_suffix(".bin").stat().st_size // 2
+            parameters = read_manifest(ready_16bit)["parameters"]
             _check_room(parameters, config, precision, work, memory=MEMORY_NEEDED)
             compress(ready_16bit, work, **compression_settings(config, precision))
         else:
-            _convert_checkpoint(config, precision, work)
+            parameters = _convert_checkpoint(config, precision, work)
         versions = {package: version(package) for package in ("openvino", "optimum-intel", "nncf", "transformers")}
-        identity = _identity(config, precision)
-        write_manifest(work, name=name, **identity, gpu_precision=config.gpu_precision, versions=versions)
+        facts = {"parameters": parameters, "gpu_precision": config.gpu_precision, "versions": versions}
+        write_manifest(work, name=name, **_identity(config, precision), **facts)
         shutil.rmtree(target, ignore_errors=True)
         work.replace(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _convert_checkpoint(config: ModelConfig, precision: str, work: Path) -> None:
-    """Fills `work` from the checkpoint, without a 16-bit variant on the disk in between where that can be done."""
+def _convert_checkpoint(config: ModelConfig, precision: str, work: Path) -> int:
+    """Fills `work` from the checkpoint, without a 16-bit variant on the disk in between where that can be done.
+
+    Returns:
+        The model's number of parameters.
+    """
     is_gguf = isinstance(config.checkpoint, GGUFWheel) or Path(config.checkpoint or "").suffix == ".gguf"
     memory = MEMORY_NEEDED + is_gguf * MEMORY_PER_GGUF_WEIGHT * (config.parameters or 0)
     if config.parameters:
         _check_room(config.parameters, config, precision, work, memory)
     with quiet():
         model, tokenizer = load_checkpoint(config)
+    parameters = model.num_parameters()
     if not config.parameters:
-        _check_room(model.num_parameters(), config, precision, work, memory)
+        _check_room(parameters, config, precision, work, memory)
 
-    if precision == "FP16":
+    settings = compression_settings(config, precision) if precision != "FP16" else {}
+    if not settings:
         export(model, tokenizer, work)
-        return
-    settings = compression_settings(config, precision)
-    if can_hand_over():
+    elif can_hand_over():
         export(model, tokenizer, work, write=lambda ir, path: _compress(ir, path, tokenizer, settings))
     else:
         print("This version of Optimum Intel is not known here, so the conversion takes more disk and time.")
         export(model, tokenizer, work / "16bit")
         compress(work / "16bit", work, **settings)
         shutil.rmtree(work / "16bit")
+    return parameters
 
 
 def compression_settings(config: ModelConfig, precision: str) -> dict[str, Any]:

@@ -1,20 +1,23 @@
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import openvino_genai
+import psutil
 import pytest
 import torch
 from conftest import EXACT
+from filelock import FileLock
 from optimum.intel import OVModelForCausalLM
 
 import converter
 from checkpoints import load_checkpoint
 from config import DEFAULT_MODEL, Int4Settings, UserError, get_model_config
 from converter import compression_settings, convert_model
-from model_folder import SUBFOLDERS, is_complete, model_folder
+from model_folder import SUBFOLDERS, converted_models, is_complete, model_folder, read_manifest
 from ov_llm_model import ChatSession, load_model
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -76,8 +79,55 @@ def test_compression_settings_are_those_of_the_catalogue():
 
 
 def test_a_complete_folder_is_left_as_it_is(int4_folder: Path, models_root: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(converter, "_convert", None)  # can't be called
+    monkeypatch.setattr(converter, "_make", None)  # can't be called
     assert convert_model(DEFAULT_MODEL, "INT4", models_root) == int4_folder
+
+
+def test_a_folder_made_with_other_settings_is_made_again_and_that_is_said(models_root: Path, tmp_path: Path, capsys):
+    shutil.copytree(model_folder(DEFAULT_MODEL, "FP16", models_root), model_folder(DEFAULT_MODEL, "FP16", tmp_path))
+    first = convert_model(DEFAULT_MODEL, "INT4", tmp_path, Int4Settings("INT4_SYM", 64, 1.0))
+    size = (first / "openvino_model.bin").stat().st_size
+    assert "made again" not in capsys.readouterr().out
+    assert convert_model(DEFAULT_MODEL, "INT4", tmp_path, Int4Settings("INT4_SYM", 64, 0.5)) == first
+    said = [line for line in capsys.readouterr().out.splitlines() if "made again" in line]
+    assert len(said) == 1 and "ratio 1.0 instead of" in said[0]
+    assert (first / "openvino_model.bin").stat().st_size > size
+    assert read_manifest(first)["compression"]["ratio"] == 0.5
+
+
+def test_a_killed_run_leaves_nothing_that_looks_complete_and_the_next_one_succeeds(models_root: Path, tmp_path: Path):
+    target = model_folder(DEFAULT_MODEL, "INT4", tmp_path)
+    command = [sys.executable, str(ROOT / "converter.py"), DEFAULT_MODEL, "--output", str(tmp_path)]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    work = target.with_name(target.name + ".partial")
+    while process.poll() is None and not work.is_dir():
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    assert work.is_dir() and not target.exists() and converted_models(tmp_path) == {}
+
+    shutil.copytree(model_folder(DEFAULT_MODEL, "FP16", models_root), model_folder(DEFAULT_MODEL, "FP16", tmp_path))
+    assert is_complete(convert_model(DEFAULT_MODEL, "INT4", tmp_path))
+    assert not work.exists()
+
+
+def test_the_second_of_two_at_once_waits_says_so_and_finds_the_work_done(models_root: Path, tmp_path: Path):
+    shutil.copytree(model_folder(DEFAULT_MODEL, "FP16", models_root), model_folder(DEFAULT_MODEL, "FP16", tmp_path))
+    command = [sys.executable, str(ROOT / "converter.py"), DEFAULT_MODEL, "--output", str(tmp_path)]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    target = model_folder(DEFAULT_MODEL, "INT4", tmp_path)
+    with FileLock(target.with_name(target.name + ".lock")):  # as another process that is at it
+        process = subprocess.Popen(command, **pipes)
+        assert process.stderr is not None
+        assert "another process; waiting" in process.stderr.readline()
+        shutil.copytree(model_folder(DEFAULT_MODEL, "INT4", models_root), target)
+    assert process.communicate(timeout=120) == (f"{target}\n", "")
+
+
+def test_too_little_memory_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1_000_000}))
+    with pytest.raises(UserError, match=r"0\.0 GB of memory are free and the conversion needs about 2\.3 GB"):
+        convert_model(DEFAULT_MODEL, "INT4", tmp_path)
 
 
 def test_a_half_written_folder_and_the_traces_of_a_killed_run_are_replaced(models_root: Path, tmp_path: Path):
@@ -124,7 +174,7 @@ def test_a_file_that_cannot_be_written_to_its_end_is_a_sentence(models_root: Pat
 def test_no_room_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     usage = shutil.disk_usage(tmp_path)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000_000))
-    with pytest.raises(UserError, match=r"needs about 0\.5 GB .* free some space"):
+    with pytest.raises(UserError, match=r"0\.0 GB free and the conversion needs about 0\.2 GB; free some space"):
         convert_model(DEFAULT_MODEL, "INT4", tmp_path)
 
 

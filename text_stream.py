@@ -14,6 +14,7 @@ class TextStream:
 
     Attributes:
         text: what can be shown.
+        ids: the tokens so far.
         stopped: a stop string has come; the text ends before it.
     """
 
@@ -22,12 +23,12 @@ class TextStream:
         self.stopped = False
         self._tokenizer = tokenizer
         self._stop_strings = stop_strings
-        self._ids: list[int] = []
+        self.ids: list[int] = []
         self._decoded = ""
         self._decoder = DecodeStream(skip_special_tokens=True)
 
     def push(self, token: int) -> None:
-        self._ids.append(token)
+        self.ids.append(token)
         self._decoded += self._decoder.step(self._tokenizer.backend_tokenizer, token) or ""
         self._show(self._decoded)
         if not self.stopped:
@@ -36,7 +37,7 @@ class TextStream:
 
     def finish(self) -> None:
         """No more tokens: nothing has to be held back any longer."""
-        self._show(self._tokenizer.decode(self._ids, skip_special_tokens=True))
+        self._show(self._tokenizer.decode(self.ids, skip_special_tokens=True))
 
     def _show(self, text: str) -> None:
         """Shows a text up to the first stop string in it."""

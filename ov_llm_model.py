@@ -460,13 +460,11 @@ class ChatSession:
         shown.finish()
         reply["content"] = shown.text
         ended = "length" if count == longest and not shown.stopped else "stop"
-        self.last_answer = replace(
-            answer, text=shown.text, completion_tokens=len(given) + count, finish_reason=ended
-        )
+        self.last_answer = replace(answer, text=shown.text, completion_tokens=len(given) + count, finish_reason=ended)
         yield self.last_answer
 
     def _ids_of(self, answer: str) -> list[int]:
-        """The tokens of an answer: those that it was made of where that is known, since other tokens can spell it too."""
+        """The tokens of an answer: those that it was made of where they are known, as others can spell it too."""
         shown = self._shown
         if shown is not None and shown.text == answer and not shown.stopped:
             return list(shown.ids)

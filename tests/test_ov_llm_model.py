@@ -398,7 +398,10 @@ def test_an_answer_and_its_continuation_are_one_longer_answer(model, tokenizer):
 
 def test_an_answer_of_another_session_can_be_continued(model, tokenizer):
     session = ChatSession(model, tokenizer)
-    session.messages = [{"role": "user", "content": FRANCE}, {"role": "assistant", "content": "The capital of France is"}]
+    session.messages = [
+        {"role": "user", "content": FRANCE},
+        {"role": "assistant", "content": "The capital of France is"},
+    ]
     *_, answer = session.stream(None, max_new_tokens=8)
     assert answer.text.startswith("The capital of France is Paris")
 

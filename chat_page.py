@@ -95,13 +95,14 @@ class ChatPage:
 
     def _add_conversation(self) -> None:
         self.header = gr.HTML(header(self.loaded.title, 0, self.loaded.model.context_length, "en"), elem_id="header")
+        self.new_button = gr.Button(I18N("new_conversation"), size="sm", elem_id="new")
         self.chatbot = gr.Chatbot(
             label=I18N("conversation"),
             show_label=False,
             buttons=["copy"],
             editable="user",
             examples=examples(self.loaded.config),
-            placeholder=I18N("welcome"),
+            placeholder=welcome("en"),
             latex_delimiters=LATEX,
             scale=1,
             height=None,
@@ -120,11 +121,12 @@ class ChatPage:
                 elem_id="message",
             )
             self.send_button = gr.Button(I18N("send"), variant="primary", scale=0, min_width=88, elem_id="send")
-            self.stop_button = gr.Button(I18N("stop"), scale=0, min_width=88, visible=False, elem_id="stop")
-            self.leave_button = gr.Button(I18N("leave_queue"), scale=0, min_width=88, visible=False, elem_id="leave")
+            self.stop_button = gr.Button(I18N("stop"), scale=0, min_width=88, elem_id="stop")
+            self.leave_button = gr.Button(I18N("leave_queue"), scale=0, min_width=88, elem_id="leave")
+            self.phase = gr.HTML(phase("idle"), elem_id="phase")
 
     def _add_settings(self) -> None:
-        with gr.Sidebar(label=I18N("settings"), position="right", open=False, elem_id="settings-panel"):
+        with gr.Sidebar(label=I18N("settings"), position="right", open=False, width=360, elem_id="settings-panel"):
             gr.Markdown(I18N("settings"), elem_classes="panel-title")
             gr.Markdown(I18N("from_next_message"), elem_classes="hint")
             with gr.Group(visible=self.root is not None):
@@ -140,7 +142,7 @@ class ChatPage:
     # What leads to what
 
     def _add_events(self, max_concurrent: int) -> None:
-        shown = [self.box, self.chatbot, self.header, self.library, self.notice, *self._buttons()]
+        shown = [self.box, self.chatbot, self.header, self.library, self.notice, self.phase]
         private = {"api_visibility": "private", "trigger_mode": "multiple", "show_progress": "hidden"}
         at_once = {**private, "concurrency_limit": None}
         model = {"concurrency_id": "model", "concurrency_limit": max_concurrent}
@@ -156,15 +158,16 @@ class ChatPage:
         answer_progress = {**private, **model, "show_progress": "minimal", "show_progress_on": self.notice}
         answers = [event.success(self.answer, [language, *self.settings], shown, **answer_progress) for event in asked]
         for event in answers:
-            event.then(self.after_answer, None, list(self._buttons()), **at_once)
+            event.then(self.after_answer, None, self.phase, **at_once)
             event.failure(self.refuse, language, shown, **at_once)
         # Stopping is not `cancels=`: the answer ends by itself, so that it is kept with its figures, and the next
         # message is not taken for one that is sent while another runs.
-        self.stop_button.click(self.stop, queue=False, **private)
+        to_the_box = "() => document.querySelector('#message textarea').focus()"
+        self.stop_button.click(self.stop, js=to_the_box, queue=False, **private)
         self.leave_button.click(self.leave, language, shown, cancels=answers, queue=False, **private)
 
         chatbot.undo(self.undo, language, shown, **at_once)
-        chatbot.clear(self.clear, language, shown, **at_once)
+        self.new_button.click(self.clear, language, shown, **at_once)
         self.library.select(self.open, None, shown, **at_once)
         self._add_panel_events(at_once)
         self.demo.unload(self.close)
@@ -173,8 +176,11 @@ class ChatPage:
     def _add_panel_events(self, at_once: dict[str, Any]) -> None:
         language = self.language
         greeted = [language, self.header, self.chatbot, self.model_choice, self.device_choice]
-        self.demo.load(self.greet, language, greeted, js="() => [chatPage.language]", **at_once)
-        language.input(None, language, None, js="(language) => chatPage.speak(language)", **at_once)
+        self.demo.load(self.greet, language, greeted, js="async () => [await chatPage.greet()]", **at_once)
+        translated = [self.chatbot, self.header, self.library]
+        language.input(
+            self.translate, language, translated, js="async (code) => [await chatPage.speak(code)]", **at_once
+        )
         self.defaults_button.click(self.defaults, None, self.settings, **at_once)
         loaded = [self.load_status, self.load_button, self.header, self.chatbot, self.settings[0]]
         self.load_button.click(
@@ -212,7 +218,7 @@ class ChatPage:
     def _accepted(self, tab: Tab, accepted: bool, language: str, empty_box: bool = False) -> Update:
         if not accepted:
             return {self.box: gr.skip()}
-        update = {**self._view(tab, language), **self._buttons(leave=True), self.notice: ""}
+        update = {**self._view(tab, language), self.phase: phase("waiting"), self.notice: ""}
         return {**update, self.box: ""} if empty_box else update
 
     # Answers
@@ -223,7 +229,7 @@ class ChatPage:
         if not tab.begin():
             return
         try:
-            yield self._buttons(stop=True)
+            yield {self.phase: phase("running")}
             yield from self._stream(tab, language, *settings)
             if tab.messages[-1]["role"] == "user":  # stopped before its first token
                 yield {self.box: tab.give_up(), **self._view(tab, language)}
@@ -249,9 +255,9 @@ class ChatPage:
                 else:
                     yield {self.chatbot: conversation(tab.messages, language)}
 
-    def after_answer(self, request: gr.Request) -> Update:
+    def after_answer(self, request: gr.Request) -> str:
         """Send comes back, unless the next question was accepted already."""
-        return self._buttons(stop=True) if self._tab(request).busy else self._buttons()
+        return phase("running" if self._tab(request).busy else "idle")
 
     def refuse(self, language: str, request: gr.Request) -> Update:
         """What happens when the queue is full."""
@@ -261,7 +267,7 @@ class ChatPage:
         """Gives up a question that waits in the queue; its text goes back to the box."""
         tab = self._tab(request)
         text = tab.leave()
-        return {**self._view(tab, language), **self._buttons(), self.box: text or gr.skip()}
+        return {**self._view(tab, language), self.phase: phase("idle"), self.box: text or gr.skip()}
 
     def stop(self, request: gr.Request) -> None:
         self._tab(request).stop()
@@ -308,14 +314,6 @@ class ChatPage:
             self.library: {"id": tab.id, "messages": tab.messages},
         }
 
-    def _buttons(self, stop: bool = False, leave: bool = False) -> Update:
-        """Send, or what takes its place."""
-        return {
-            self.send_button: gr.Button(visible=not (stop or leave)),
-            self.stop_button: gr.Button(visible=stop),
-            self.leave_button: gr.Button(visible=leave),
-        }
-
     def _tab(self, request: gr.Request) -> Tab:
         return self.tabs.setdefault(request.session_hash, Tab(self.loaded))
 
@@ -330,10 +328,16 @@ class ChatPage:
         return {
             self.language: language,
             self.header: header(tab.model.title, 0, tab.model.model.context_length, language),
-            self.chatbot: gr.Chatbot(placeholder=f"## {say(language, 'welcome')}"),
+            self.chatbot: gr.Chatbot(placeholder=welcome(language)),
             self.model_choice: gr.Dropdown(choices=choices, value=choice if choice in choices else None),
             self.device_choice: gr.Dropdown(choices=available_devices(), value=device or None),
         }
+
+    def translate(self, language: str, request: gr.Request) -> Update:
+        """What Python has written on the page, in another language."""
+        tab = self._tab(request)
+        messages = conversation(tab.messages, language)
+        return {**self._view(tab, language), self.chatbot: gr.Chatbot(messages, placeholder=welcome(language))}
 
     def change_model(self, choice: str, device: str, language: str, request: gr.Request) -> Iterator[Update]:
         """Loads another model for this tab; the one before answers until it is there."""
@@ -382,6 +386,15 @@ class ChatPage:
         settings = generation_settings(temperature, top_p, top_k, repetition_penalty, max_new_tokens, seed)
         for answer in tab.reply(prompt or None, **settings):
             yield answer.text
+
+
+def phase(name: str) -> str:
+    """Which of the buttons `page.css` shows: Send where the page is idle, else what takes its place."""
+    return f'<span class="{name}"></span>'
+
+
+def welcome(language: str) -> str:
+    return f"## {say(language, 'welcome')}"
 
 
 def user(text: str) -> Message:

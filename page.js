@@ -7,24 +7,47 @@ const chatPage = (() => {
   const CURRENT = "llm-chatbot.current"; // of this tab
   const LANGUAGES = ["en", "ja", "zh"];
 
-  // Language: the one that was chosen, or the browser's. Gradio takes it from `navigator`.
-  const wanted = localStorage.getItem(LANGUAGE) || navigator.language.slice(0, 2);
-  const language = LANGUAGES.includes(wanted) ? wanted : "en";
-  const locale = language === "zh" ? "zh-CN" : language;
-  Object.defineProperty(navigator, "language", { get: () => locale });
-  Object.defineProperty(navigator, "languages", { get: () => [locale] });
-  document.documentElement.lang = locale;
+  // Language: the one that was chosen, or the browser's.
+  const known = (code) => (LANGUAGES.includes(code) ? code : "en");
+  let language = known(localStorage.getItem(LANGUAGE) || navigator.language.slice(0, 2));
 
-  function speak(chosen) {
-    localStorage.setItem(LANGUAGE, chosen);
-    location.reload();
+  // Gradio has no public way to change the language of its own texts and of `gr.I18n`; its settings page calls this.
+  async function speak(chosen) {
+    language = known(chosen);
+    localStorage.setItem(LANGUAGE, language);
+    document.documentElement.lang = language;
+    const loaded = performance.getEntriesByType("resource").map((entry) => entry.name);
+    const core = loaded.find((name) => /\/assets\/core-[^/]*\.js$/.test(name));
+    if (core) (await import(core)).changeLocale(language === "zh" ? "zh-CN" : language);
+    build();
+    return language;
   }
 
-  // A message is copied as it was written: see LESS_THAN and `figures_below` in page_view.py.
+  // Called when the page is there.
+  function greet() {
+    document.documentElement.lang = language;
+    return localStorage.getItem(LANGUAGE) ? speak(language) : language;
+  }
+
+  // A message is copied and edited as it was written: see LESS_THAN and `bubbles` in page_view.py.
+  const written = (text) => text.replace(/\n\n<small>[^\n]*<\/small>$/, "").replaceAll("&#x0003C;", "<");
+
+  // Gradio's markup, where a keyboard or a screen reader needs more, and a message that is edited.
+  function repair() {
+    document.querySelectorAll("#conversation textarea").forEach((node) => {
+      if (written(node.value) === node.value) return;
+      node.value = written(node.value);
+      node.dispatchEvent(new Event("input"));
+    });
+    document.querySelectorAll("#conversation .examples[role=list]").forEach((node) => node.setAttribute("role", "group"));
+    document.querySelectorAll("#conversation pre:not([tabindex])").forEach((node) => node.setAttribute("tabindex", "0"));
+  }
+  new MutationObserver(repair).observe(document.documentElement, { childList: true, subtree: true });
+
   if (navigator.clipboard) {
     const write = navigator.clipboard.writeText.bind(navigator.clipboard);
     navigator.clipboard.writeText = (text) =>
-      write(text.replace(/\n\n<small>[^\n]*<\/small>$/, "").replaceAll("&#x0003C;", "<"));
+      write(written(text));
   }
 
   // The store: an entry for each conversation, {id, name, updated, messages: [{role, content, figures}]}.
@@ -97,13 +120,24 @@ const chatPage = (() => {
   const BIN = "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13";
 
   function attach(root, props, fire, watch) {
-    [element, trigger, texts] = [root, fire, props.texts];
+    [element, trigger, texts] = [root.querySelector(".library"), fire, props.texts];
+    build();
+    watch("value", () => props.value && save(props.value));
+    window.addEventListener("storage", draw); // another tab of this page
+    const current = stored(sessionStorage.getItem(CURRENT));
+    if (isConversation(current)) open(current);
+  }
+
+  function build() {
+    const panels = { "library-panel": "conversations", "settings-panel": "settings" };
+    for (const [id, key] of Object.entries(panels))
+      document.querySelector(`#${id} .toggle-button`)?.setAttribute("aria-label", text(key));
     search = make("input", { type: "search", placeholder: text("search"), "aria-label": text("search"), oninput: draw });
     list = make("ul", { "aria-label": text("conversations") });
     status = make("p", { role: "status", class: "status" });
     const file = make("input", { type: "file", accept: ".json,.md", hidden: "", "aria-label": text("import") });
     file.addEventListener("change", () => file.files.length && file.files[0].text().then(load).then(() => (file.value = "")));
-    element.querySelector(".library").replaceChildren(
+    element.replaceChildren(
       make("h2", {}, text("conversations")),
       make("button", { class: "new", onclick: () => open(null) }, icon(PLUS), text("new_conversation")),
       search,
@@ -118,11 +152,7 @@ const chatPage = (() => {
       ),
       status,
     );
-    watch("value", () => props.value && save(props.value));
-    window.addEventListener("storage", draw); // another tab of this page
     draw();
-    const current = stored(sessionStorage.getItem(CURRENT));
-    if (isConversation(current)) open(current);
   }
 
   function draw() {
@@ -150,7 +180,6 @@ const chatPage = (() => {
   }
 
   function open(conversation) {
-    say("no_conversations");
     status.textContent = "";
     trigger("select", { id: conversation?.id ?? null, messages: conversation?.messages ?? [], language });
   }
@@ -233,5 +262,5 @@ const chatPage = (() => {
     say("imported", { count: conversations.length });
   }
 
-  return { attach, language, speak };
+  return { attach, greet, speak };
 })();

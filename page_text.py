@@ -58,8 +58,8 @@ TEXTS: dict[str, dict[str, str]] = {
         "defaults": "Back to defaults",
         "language": "Language",
         "context": "Context used: {used} of {length} tokens",
-        "figures": "{completion_tokens} tokens · {tokens_per_second:.1f} tokens/s · first token after "
-        "{time_to_first_token:.2f} s · {cached_tokens} of {prompt_tokens} prompt tokens from the cache",
+        "figures": "{completion_tokens} tokens · {tokens_per_second:.1f} tokens/s · "
+        "first after {time_to_first_token:.2f} s · {cached_tokens} of {prompt_tokens} prompt tokens cached",
         "ended_by_length": "ended at the longest answer",
         "ended_by_stop": "stopped",
         "left_out": "Left out for want of room, the oldest first: {turns} turn(s). The model can't read more at once.",

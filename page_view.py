@@ -23,6 +23,7 @@ _CODE_OR_LESS_THAN = re.compile(
     r"|<",
     re.DOTALL | re.MULTILINE,
 )
+_FENCE = re.compile(r"^[ \t>]*(`{3,}|~{3,})", re.MULTILINE)
 _REASONING = re.compile(r"\s*<think>(?P<reasoning>.*?)(?P<end></think>\s*|\Z)", re.DOTALL)
 
 FIGURES = ("completion_tokens", "tokens_per_second", "time_to_first_token", "cached_tokens", "prompt_tokens")
@@ -62,20 +63,31 @@ def bubbles(message: Message, language: str) -> list[Message]:
             before = [{"role": "assistant", "content": shown(match["reasoning"].strip()), "metadata": reasoning}]
     if not text and before:
         return before
-    bubble: Message = {"role": message["role"], "content": shown(text) + figures_below(message, language)}
+    bubble: Message = {"role": message["role"], "content": shown(text)}
+    if "figures" in message:
+        bubble["content"] = (
+            f"{closed(bubble['content'])}\n\n<small>{figures_below(message['figures'], language)}</small>"
+        )
     if message.get("figures", {}).get("finish_reason") == "length":
         bubble["options"] = [{"value": "continue", "label": say(language, "continue")}]
     return [*before, bubble]
 
 
-def figures_below(message: Message, language: str) -> str:
+def figures_below(figures: dict[str, Any], language: str) -> str:
     """The line of small print below an answer that has ended."""
-    if not (figures := message.get("figures")):
-        return ""
     line = say(language, "figures", **{name: figures.get(name, 0) for name in FIGURES})
-    if (reason := figures.get("finish_reason")) in ("length", "stopped"):
-        line += " · " + say(language, "ended_by_length" if reason == "length" else "ended_by_stop")
-    return f"\n\n<small>{line}</small>"
+    reasons = {"length": "ended_by_length", "stopped": "ended_by_stop"}
+    if (reason := figures.get("finish_reason")) in reasons:
+        line += " · " + say(language, reasons[reason])
+    return line
+
+
+def closed(text: str) -> str:
+    """Markdown in which no code block is left open, so that more text can follow."""
+    fence = ""
+    for mark in _FENCE.findall(text):
+        fence = mark if not fence else "" if mark.startswith(fence) else fence
+    return f"{text}\n{fence}" if fence else text
 
 
 def conversation(messages: list[Message], language: str) -> list[Message]:

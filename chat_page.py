@@ -1,7 +1,8 @@
 """The chat page: what is on it, and what happens when somebody uses it."""
 
 import time
-from collections.abc import Iterator
+import uuid
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -67,7 +68,7 @@ class ChatPage:
     """The page's components as attributes, and a method for each thing that can happen.
 
     The browser keeps the conversations (`page.js`); here there is a `Tab` for each that is open. A question is
-    accepted at once (`send` and its like) and answered by `answer` when there is a place in the queue.
+    accepted at once (`send` and its like), and `answer` answers it when there is a place in the queue.
     """
 
     def __init__(self, loaded: LoadedModel, root: Path | None, max_concurrent: int, max_waiting: int) -> None:
@@ -80,7 +81,8 @@ class ChatPage:
             self._add_conversation()
             self._add_settings()
             self._add_events(max_concurrent)
-        self.demo.queue(max_size=max_waiting)
+        self.max_waiting = max_waiting
+        self.demo.queue(max_size=2 * max_waiting)  # people are refused before, in a sentence; this is for scripts
 
     # What is on the page
 
@@ -124,6 +126,7 @@ class ChatPage:
             self.stop_button = gr.Button(I18N("stop"), scale=0, min_width=88, elem_id="stop")
             self.leave_button = gr.Button(I18N("leave_queue"), scale=0, min_width=88, elem_id="leave")
             self.phase = gr.HTML(phase("idle"), elem_id="phase")
+        self.ticket = gr.State()  # changes with each question that is accepted, and so has it answered
 
     def _add_settings(self) -> None:
         with gr.Sidebar(label=I18N("settings"), position="right", open=False, width=360, elem_id="settings-panel"):
@@ -142,29 +145,31 @@ class ChatPage:
     # What leads to what
 
     def _add_events(self, max_concurrent: int) -> None:
-        shown = [self.box, self.chatbot, self.header, self.library, self.notice, self.phase]
+        shown = [self.box, self.chatbot, self.header, self.library, self.notice, self.phase, self.ticket]
         private = {"api_visibility": "private", "trigger_mode": "multiple", "show_progress": "hidden"}
         at_once = {**private, "concurrency_limit": None}
         model = {"concurrency_id": "model", "concurrency_limit": max_concurrent}
 
         box, chatbot, language = self.box, self.chatbot, self.language
-        asked = [
-            gr.on([box.submit, self.send_button.click], self.send, [box, language], shown, **at_once),
-            chatbot.example_select(self.send_example, language, shown, **at_once),
-            chatbot.retry(self.regenerate, language, shown, **at_once),
-            chatbot.edit(self.edit, language, shown, **at_once),
-            chatbot.option_select(self.go_on, language, shown, **at_once),
-        ]
-        answer_progress = {**private, **model, "show_progress": "minimal", "show_progress_on": self.notice}
-        answers = [event.success(self.answer, [language, *self.settings], shown, **answer_progress) for event in asked]
-        for event in answers:
-            event.then(self.after_answer, None, self.phase, **at_once)
-            event.failure(self.refuse, language, shown, **at_once)
+        gr.on([box.submit, self.send_button.click], self.send, [box, language], shown, **at_once)
+        chatbot.example_select(self.send_example, language, shown, **at_once)
+        chatbot.retry(self.regenerate, language, shown, **at_once)
+        chatbot.edit(self.edit, language, shown, **at_once)
+        chatbot.option_select(self.go_on, language, shown, **at_once)
+        answered = self.ticket.change(
+            self.answer,
+            [language, *self.settings],
+            shown,
+            **{**private, **model, "show_progress": "minimal", "show_progress_on": self.notice},
+        )
+        answered.then(self.after_answer, None, self.phase, queue=False, **private)
+        answered.failure(self.refuse, language, shown, queue=False, **private)
         # Stopping is not `cancels=`: the answer ends by itself, so that it is kept with its figures, and the next
         # message is not taken for one that is sent while another runs.
         to_the_box = "() => document.querySelector('#message textarea').focus()"
         self.stop_button.click(self.stop, js=to_the_box, queue=False, **private)
-        self.leave_button.click(self.leave, language, shown, cancels=answers, queue=False, **private)
+        left = self.leave_button.click(self.leave, language, shown, queue=False, **private)
+        left.then(None, cancels=answered, **private)
 
         chatbot.undo(self.undo, language, shown, **at_once)
         self.new_button.click(self.clear, language, shown, **at_once)
@@ -195,31 +200,38 @@ class ChatPage:
     def send(self, text: str, language: str, request: gr.Request) -> Update:
         if not text.strip():
             return {self.box: gr.skip()}
-        tab = self._tab(request)
-        return self._accepted(tab, tab.ask(lambda messages: [*messages, user(text)]), language, empty_box=True)
+        update = self._ask(lambda messages: [*messages, user(text)], language, request)
+        return {**update, self.box: ""} if self.chatbot in update else update
 
     def send_example(self, chosen: gr.SelectData, language: str, request: gr.Request) -> Update:
-        tab = self._tab(request)
-        return self._accepted(tab, tab.ask(lambda messages: [*messages, user(chosen.value["text"])]), language)
+        return self._ask(lambda messages: [*messages, user(chosen.value["text"])], language, request)
 
     def regenerate(self, chosen: gr.RetryData, language: str, request: gr.Request) -> Update:
-        tab = self._tab(request)
-        return self._accepted(tab, tab.ask(lambda m: m[: message_index(m, chosen.index) + 1]), language)
+        return self._ask(lambda messages: messages[: message_index(messages, chosen.index) + 1], language, request)
 
     def edit(self, chosen: gr.EditData, language: str, request: gr.Request) -> Update:
-        text, tab = plain(chosen.value), self._tab(request)
-        return self._accepted(tab, tab.ask(lambda m: [*m[: message_index(m, chosen.index)], user(text)]), language)
+        def edited(messages: list[Message]) -> list[Message]:
+            return [*messages[: message_index(messages, chosen.index)], user(plain(chosen.value))]
+
+        return self._ask(edited, language, request)
 
     def go_on(self, language: str, request: gr.Request) -> Update:
         """Continues the last answer."""
-        tab = self._tab(request)
-        return self._accepted(tab, tab.ask(list), language)
+        return self._ask(list, language, request)
 
-    def _accepted(self, tab: Tab, accepted: bool, language: str, empty_box: bool = False) -> Update:
-        if not accepted:
+    def _ask(self, change: Callable[[list[Message]], list[Message]], language: str, request: gr.Request) -> Update:
+        """Accepts the conversation as `change` makes it, if it can be answered now or after a while."""
+        tab = self._tab(request)
+        if sum(other.waiting for other in list(self.tabs.values())) >= self.max_waiting:
+            return {self.notice: say(language, "queue_full")}
+        if not tab.ask(change):
             return {self.box: gr.skip()}
-        update = {**self._view(tab, language), self.phase: phase("waiting"), self.notice: ""}
-        return {**update, self.box: ""} if empty_box else update
+        return {
+            **self._view(tab, language),
+            self.phase: phase("waiting"),
+            self.notice: "",
+            self.ticket: uuid.uuid4().hex,
+        }
 
     # Answers
 
@@ -260,8 +272,9 @@ class ChatPage:
         return phase("running" if self._tab(request).busy else "idle")
 
     def refuse(self, language: str, request: gr.Request) -> Update:
-        """What happens when the queue is full."""
-        return {**self.leave(language, request), self.notice: say(language, "queue_full")}
+        """What happens when the queue did not take a question, as scripts have filled it; not when somebody left."""
+        waited = self._tab(request).waiting
+        return {**self.leave(language, request), self.notice: say(language, "queue_full") if waited else gr.skip()}
 
     def leave(self, language: str, request: gr.Request) -> Update:
         """Gives up a question that waits in the queue; its text goes back to the box."""

@@ -1,5 +1,6 @@
 """How the page is served: to whom, and what is refused."""
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ HERE = Path(__file__).resolve().parent
 # A conversation that fills the longest context is far below it.
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 
-# What Gradio offers and a chat has no use for: sending files to the server, and reading files from it.
-CLOSED_PATHS = ("/upload", "/file", "/proxy", "/stream", "/process_recording", "/component_server")
+# What Gradio offers and a chat has no use for: files to the server and from it, requests in its name, its own records.
+CLOSED = re.compile(
+    r"/(upload|upload_progress|file|file=.*|proxy=.*|stream|process_recording|component_server|deep_link|vibe-[^/]*"
+    r"|monitoring|profiling|run-history|runs)(/|$)"
+)
 
 # The page needs nothing from elsewhere, and a model's answer can't make the browser ask for anything there.
 CONTENT_SECURITY_POLICY = (
@@ -95,7 +99,7 @@ class Gate:
 def refused(scope: Scope) -> PlainTextResponse | None:
     """The answer to a request that is not let through; None lets it through."""
     path, headers = scope["path"], Headers(scope=scope)
-    if any(path.removeprefix("/gradio_api").startswith(closed) for closed in CLOSED_PATHS):
+    if CLOSED.search(path):
         return PlainTextResponse("This page takes no files and gives none.", 403)
     if scope["method"] not in ("POST", "PUT", "PATCH"):
         return None

@@ -104,6 +104,11 @@ class Tab:
         """Whether a question was accepted whose answer has not ended."""
         return self._busy
 
+    @property
+    def waiting(self) -> bool:
+        """Whether a question was accepted that nobody answers yet."""
+        return self._waiting
+
     def ask(self, change: Callable[[list[Message]], list[Message]]) -> bool:
         """Accepts the conversation as `change` makes it: its last message is to be answered, or continued.
 

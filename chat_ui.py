@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import socket
 import sys
 from pathlib import Path
 
@@ -25,17 +26,13 @@ def main() -> int:
         demo = make_demo(
             loaded.model, loaded.tokenizer, loaded.config, loaded.title, arguments.output, arguments.max_concurrent
         )
-        try:
-            launch(
-                demo,
-                server_name=arguments.host,
-                server_port=arguments.port,
-                auth=credentials(arguments.auth),
-                root_path=arguments.root_path,
-            )
-        except (OSError, OverflowError) as error:
-            place = f"Port {arguments.port} of {arguments.host}"
-            raise UserError(f"{place} is taken or can't be used; choose another with --port.") from error
+        launch(
+            demo,
+            server_name=arguments.host,
+            server_port=arguments.port,
+            auth=credentials(arguments.auth),
+            root_path=arguments.root_path,
+        )
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -69,10 +66,19 @@ def check(arguments: argparse.Namespace) -> None:
     """
     get_model_config(arguments.model)
     converted_folder(arguments.model, arguments.precision, arguments.output)
+    check_port(arguments.host, arguments.port)
     if arguments.max_concurrent < 1:
         raise UserError(f"--max-concurrent is at least 1, not {arguments.max_concurrent}.")
     if credentials(arguments.auth) is None and arguments.host not in LOCAL_HOSTS:
         print(f"Anyone who can reach {arguments.host} can use this page; --auth asks for a password.", file=sys.stderr)
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises a `UserError` where nothing can listen there."""
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"Port {port} of {host} is taken or can't be used; choose another with --port.") from error
 
 
 def credentials(auth: str | None) -> tuple[str, str] | None:

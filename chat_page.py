@@ -168,8 +168,8 @@ class ChatPage:
         # message is not taken for one that is sent while another runs.
         to_the_box = "() => document.querySelector('#message textarea').focus()"
         self.stop_button.click(self.stop, js=to_the_box, queue=False, **private)
-        left = self.leave_button.click(self.leave, language, shown, queue=False, **private)
-        left.then(None, cancels=answered, **private)
+        self.leave_button.click(self.leave, language, shown, queue=False, **private)
+        self.leave_button.click(None, cancels=answered, **private)  # the browser does one after the other
 
         chatbot.undo(self.undo, language, shown, **at_once)
         self.new_button.click(self.clear, language, shown, **at_once)

@@ -25,8 +25,10 @@ const chatPage = (() => {
 
   // Called when the page is there.
   function greet() {
+    if (localStorage.getItem(LANGUAGE)) return speak(language);
     document.documentElement.lang = language;
-    return localStorage.getItem(LANGUAGE) ? speak(language) : language;
+    build();
+    return language;
   }
 
   // A message is copied and edited as it was written: see LESS_THAN and `bubbles` in page_view.py.

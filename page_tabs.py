@@ -88,7 +88,6 @@ class Tab:
     def __init__(self, model: LoadedModel) -> None:
         self.model = model
         self.open(None, [])
-        self._session: ChatSession | None = None
         self._session_model: LoadedModel | None = None
         self._idle = threading.Condition()
         self._busy = self._waiting = self._stopping = False
@@ -98,6 +97,7 @@ class Tab:
         self.id = id or uuid.uuid4().hex
         self.messages = self._before = messages
         self.answer: Answer | None = None
+        self._session: ChatSession | None = None  # a new one answers as if nothing had been read before
 
     @property
     def busy(self) -> bool:

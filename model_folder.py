@@ -48,6 +48,18 @@ def model_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
     return Path(root) / folder_name / SUBFOLDERS[precision]
 
 
+def converted_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
+    """The folder of a model that was converted under `root`.
+
+    Raises:
+        UserError: no such precision, or it was not converted yet.
+    """
+    folder = model_folder(name, precision, root)
+    if not is_complete(folder):
+        raise UserError(f"{folder} is not there or not whole; run: python converter.py {name} --precision {precision}.")
+    return folder
+
+
 def write_manifest(folder: Path, **facts: Any) -> None:
     """Records how a folder was made and the size in bytes of every file in it."""
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.name != MANIFEST}

@@ -413,6 +413,7 @@ class ChatSession:
         self._model = model
         self._tokenizer = tokenizer
         self._cache = model.new_cache()
+        self._shown: TextStream | None = None
 
     def reset(self) -> None:
         """Forgets the conversation."""
@@ -421,7 +422,7 @@ class ChatSession:
 
     def stream(
         self,
-        text: str,
+        text: str | None,
         *,
         temperature: float = 0.0,
         top_p: float = 1.0,
@@ -436,7 +437,7 @@ class ChatSession:
         being read, the answer is yielded now and then without text, so that this too can be stopped.
 
         Args:
-            text: the user's message.
+            text: the user's message. None goes on with the last answer, as if it had been allowed to be longer.
             temperature, top_p, top_k, repetition_penalty: see `Sampling`.
             max_new_tokens: the longest answer, in tokens.
             seed: makes sampling repeatable.
@@ -450,18 +451,25 @@ class ChatSession:
             raise ValueError(f"max_new_tokens is at least 1: {max_new_tokens}")
 
         # 1. The prompt: as much of the conversation as leaves room for an answer.
-        reply = {"role": "assistant", "content": ""}
-        turn = [{"role": "user", "content": text}, reply]
+        if text is None:
+            *before, reply = self.messages
+            turn, given = [], self._ids_of(reply["content"])
+        else:
+            reply = {"role": "assistant", "content": ""}
+            turn, given = [{"role": "user", "content": text}, reply], []
+            before = [*self.messages, turn[0]]
         system = [] if self.system_prompt is None else [{"role": "system", "content": self.system_prompt}]
         context_length = self._model.context_length
-        limit = context_length - min(max_new_tokens, context_length // 4)
-        ids, dropped = fitting_prompt(self._tokenizer, [*system, *self.messages, turn[0]], limit)
+        limit = context_length - min(max_new_tokens, context_length // 4) - len(given)
+        ids, dropped = fitting_prompt(self._tokenizer, [*system, *before], limit)
+        prompt_tokens, begun = len(ids), begun_answer(self._tokenizer, ids)
+        ids += given
         longest = min(max_new_tokens, context_length - len(ids))
 
         with self._model.in_use(self._cache):
             # 2. Prefill: what the cache has not read yet. The last token is always fed, for its logits.
-            cached = self._cache.keep_prefix(ids[:-1], prompt_length=len(ids))
-            answer = Answer("", len(ids), cached, dropped)
+            cached = self._cache.keep_prefix(ids[:-1], prompt_length=prompt_tokens)
+            answer = Answer(reply["content"], prompt_tokens, min(cached, prompt_tokens), dropped, len(given))
             new = ids[cached:]
             while len(new) > PREFILL_CHUNK:
                 self._cache.feed(new[:PREFILL_CHUNK])
@@ -469,7 +477,9 @@ class ChatSession:
                 yield answer
 
             # 3. Decode. From the first token on there is something to keep, whatever happens.
-            shown = TextStream(self._tokenizer, self.chat_format, begun_answer(self._tokenizer, ids))
+            shown = self._shown = TextStream(self._tokenizer, self.chat_format, begun)
+            for token in given:
+                shown.push(token)
             count = 0
             with closing(stream_ids(self._cache, new, sampling, self._model.stop_ids, seed)) as stream:
                 for count, token in enumerate(islice(stream, longest), start=1):
@@ -483,7 +493,7 @@ class ChatSession:
                     answer = self.last_answer = replace(
                         answer,
                         text=shown.text,
-                        completion_tokens=count,
+                        completion_tokens=len(given) + count,
                         time_to_first_token=first - started,
                         tokens_per_second=(count - 1) / (time.perf_counter() - first),
                         finish_reason="stopped",  # what it will be if the caller goes no further
@@ -496,5 +506,12 @@ class ChatSession:
         shown.finish()
         reply["content"] = shown.text
         ended = "length" if count == longest and not shown.stopped else "stop"
-        self.last_answer = replace(answer, text=shown.text, completion_tokens=count, finish_reason=ended)
+        self.last_answer = replace(answer, text=shown.text, completion_tokens=len(given) + count, finish_reason=ended)
         yield self.last_answer
+
+    def _ids_of(self, answer: str) -> list[int]:
+        """The tokens of an answer: those that it was made of where they are known, as others can spell it too."""
+        shown = self._shown
+        if shown is not None and shown.text == answer and not shown.stopped:
+            return list(shown.ids)
+        return self._tokenizer(answer, add_special_tokens=False)["input_ids"]

@@ -18,6 +18,7 @@ class TextStream:
 
     Attributes:
         text: what can be shown.
+        ids: the tokens so far.
         stopped: a stop string has come; the text ends before it.
     """
 
@@ -31,12 +32,12 @@ class TextStream:
         self._format = chat_format
         self._start = start
         self._held_back_for = [*chat_format.stop_strings, *(written for written, _ in chat_format.replacements)]
-        self._ids: list[int] = []
+        self.ids: list[int] = []
         self._decoded = "\n"  # what begins a line may begin the answer
         self._context = self._done = 0  # ids[_context:_done] are the last that were decoded
 
     def push(self, token: int) -> None:
-        self._ids.append(token)
+        self.ids.append(token)
         self._decoded += self._next_piece()
         held_back = max((_overlap(self._decoded, awaited) for awaited in self._held_back_for), default=0)
         self._show(self._decoded, held_back)
@@ -52,13 +53,13 @@ class TextStream:
         A piece is decoded after the one before it, because a token's text can depend on its neighbour's. The library's
         own `DecodeStream` does that too, but raises where a model writes bytes that make no character.
         """
-        before = self._decode(self._ids[self._context : self._done])
-        now = self._decode(self._ids[self._context :])
+        before = self._decode(self.ids[self._context : self._done])
+        now = self._decode(self.ids[self._context :])
         if not now.startswith(before):  # after such bytes some decoders show their neighbours in another way too
-            before, now = "", self._decode(self._ids[self._done :])
+            before, now = "", self._decode(self.ids[self._done :])
         if len(now) == len(before) or (now.endswith("\ufffd") and not is_last):  # nothing new, or part of a character
             return ""
-        self._context, self._done = self._done, len(self._ids)
+        self._context, self._done = self._done, len(self.ids)
         return now[len(before) :]
 
     def _decode(self, ids: Sequence[int]) -> str:

@@ -1,209 +1,68 @@
-"""The page, in a real browser and through the API that scripts use, with the real model."""
+"""The command line that starts the page."""
 
 import os
-import re
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
-from browser import open_browser
-from gradio_client import Client
-from playwright.sync_api import Browser, Page, expect
 
-from chat_ui import left_out, plain_text, sentence
-from config import DEFAULT_MODEL, EXAMPLE_QUESTIONS, UserError
+from chat_ui import AUTH_VARIABLE, check, check_port, credentials, main, parser
+from config import DEFAULT_MODEL, UserError
 
 ROOT = Path(__file__).resolve().parents[1]
-SCREENSHOTS = ROOT / "screenshots"
-ANSWER_TIMEOUT = 60_000  # milliseconds; for a machine that is busy
 
 
-def start_page(*arguments: str, **options) -> subprocess.Popen:
+def start_page(*arguments: str, **environment: str) -> subprocess.Popen:
     return subprocess.Popen(
         [sys.executable, str(ROOT / "chat_ui.py"), *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1"},
-        **options,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
     )
 
 
-@pytest.fixture(scope="module")
-def address(models_root: Path) -> Iterator[str]:
+def test_the_page_starts_behind_a_password_and_a_proxy(models_root: Path):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    process = start_page("--output", str(models_root), "--port", str(port))
-    assert process.stdout is not None
-    line = next(line for line in process.stdout if "http://" in line)
-    assert f"http://127.0.0.1:{port}" in line
-    yield f"http://127.0.0.1:{port}"
-    process.terminate()
-    process.wait(timeout=30)
+    arguments = ("--output", str(models_root), "--port", str(port), "--root-path", "/chat", "--max-concurrent", "1")
+    process = start_page(*arguments, **{AUTH_VARIABLE: "ann:secret"})
+    try:
+        assert process.stdout is not None
+        line = next(line for line in process.stdout if "http://" in line)
+        assert f"http://127.0.0.1:{port}" in line
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+            join = {"data": ["Hello"], "fn_index": 0, "session_hash": "x"}
+            assert client.post("/gradio_api/queue/join", json=join).status_code == 401
+            assert client.post("/login", data={"username": "ann", "password": "wrong"}).status_code == 400
+            assert client.post("/login", data={"username": "ann", "password": "secret"}).status_code == 200
+            assert client.get("/config").json()["root"].endswith("/chat")
+    finally:
+        process.terminate()
+        process.communicate(timeout=30)
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as browser:
-        yield browser
-
-
-@pytest.fixture
-def page(browser: Browser, address: str) -> Iterator[Page]:
-    """A new tab, set to greedy decoding, so that a question has one answer."""
-    page = browser.new_page(viewport={"width": 1100, "height": 760})
-    page.goto(address)
-    page.get_by_role("button", name="Toggle Sidebar").click()
-    set_number(page, "Temperature", "0")
-    set_number(page, "Repetition penalty", "1")
-    page.get_by_role("button", name="Toggle Sidebar").click()
-    yield page
-    page.close()
-
-
-def set_number(page: Page, label: str, value: str) -> None:
-    box = page.get_by_label(f"number input for {label}")
-    box.fill(value)
-    box.press("Tab")
-
-
-def wait_for_the_end(page: Page) -> None:
-    expect(page.get_by_role("button", name="Send")).to_be_visible(timeout=ANSWER_TIMEOUT)
-
-
-def send(page: Page, text: str) -> None:
-    wait_for_the_end(page)
-    box = page.get_by_placeholder("Type a message…")
-    box.fill(text)
-    box.press("Enter")
-
-
-def answers(page: Page):
-    return page.get_by_test_id("bot")
-
-
-def test_a_conversation_of_two_turns_whose_second_answer_uses_the_first(page: Page):
-    send(page, "What is the capital of France?")
-    expect(answers(page).last).to_contain_text("Paris", timeout=ANSWER_TIMEOUT)
-    send(page, "And of Italy?")
-    expect(answers(page)).to_have_count(2, timeout=ANSWER_TIMEOUT)
-    expect(answers(page).last).to_contain_text("Rome", timeout=ANSWER_TIMEOUT)
-    expect(page.get_by_test_id("user")).to_have_text(["What is the capital of France?", "And of Italy?"])
-    wait_for_the_end(page)
-    SCREENSHOTS.mkdir(exist_ok=True)
-    page.screenshot(path=SCREENSHOTS / "chat.png")
-
-
-def test_an_example_question_is_sent_with_one_click(page: Page):
-    page.get_by_text(EXAMPLE_QUESTIONS["en"][1]).click()
-    expect(answers(page).last).to_contain_text("Paris", timeout=ANSWER_TIMEOUT)
-
-
-def test_stop_ends_an_answer_and_the_next_message_works(page: Page):
-    send(page, "Write a very long story about a dragon.")
-    expect(answers(page).last).to_contain_text(re.compile(r"\w+ \w+ \w+"), timeout=ANSWER_TIMEOUT)
-    page.get_by_role("button", name="Stop").click()
-    send(page, "What is the capital of France?")
-    expect(answers(page)).to_have_count(2, timeout=ANSWER_TIMEOUT)
-    wait_for_the_end(page)
-    expect(answers(page).last).to_contain_text(re.compile(r"\w+ \w+"))
-
-
-def test_what_is_typed_while_an_answer_runs_stays_in_the_box_and_is_not_sent(page: Page):
-    send(page, "Write a very long story about a dragon.")
-    expect(answers(page).last).to_contain_text(re.compile(r"\w+ \w+"), timeout=ANSWER_TIMEOUT)
-    box = page.get_by_placeholder("Type a message…")
-    box.fill("And then?")
-    box.press("Enter")
-    page.get_by_role("button", name="Stop").click()
-    wait_for_the_end(page)
-    expect(box).to_have_value("And then?")
-    expect(page.get_by_test_id("user")).to_have_count(1)
-
-
-def test_an_empty_message_does_nothing(page: Page):
-    send(page, "  ")
-    wait_for_the_end(page)
-    expect(answers(page)).to_have_count(0)
-
-
-def test_a_turn_can_be_undone_and_an_answer_regenerated(page: Page):
-    send(page, "What is the capital of France?")
-    expect(answers(page).last).to_contain_text("Paris", timeout=ANSWER_TIMEOUT)
-    wait_for_the_end(page)
-    page.get_by_role("button", name="Retry").click()
-    expect(answers(page)).to_have_count(1)
-    wait_for_the_end(page)
-    expect(answers(page).last).to_contain_text("Paris", timeout=ANSWER_TIMEOUT)
-    page.get_by_role("button", name="Undo").click()
-    expect(page.get_by_placeholder("Type a message…")).to_have_value("What is the capital of France?")
-    expect(answers(page)).to_have_count(0)
-
-
-def test_what_a_user_types_is_shown_and_not_run(page: Page):
-    send(page, "<script>document.title = 'run'</script><img src=x onerror=\"document.title='run'\">")
-    wait_for_the_end(page)
-    assert page.title() != "run"
-
-
-def test_the_settings_open_and_hold(page: Page):
-    page.get_by_role("button", name="Toggle Sidebar").click()
-    set_number(page, "Longest answer", "2")
-    send(page, "What is the capital of France?")
-    wait_for_the_end(page)
-    expect(answers(page).last).not_to_contain_text("Paris")
-    page.screenshot(path=SCREENSHOTS / "settings.png")
-
-
-def test_a_message_that_is_too_long_is_refused_and_goes_back_to_the_box(page: Page):
-    send(page, "word " * 9000)
-    expect(page.get_by_text("The message is too long")).to_be_visible(timeout=ANSWER_TIMEOUT)
-    expect(page.get_by_placeholder("Type a message…")).to_have_value("word " * 9000)
-    expect(page.get_by_test_id("user")).to_have_count(0)
-    send(page, "What is the capital of France?")
-    expect(answers(page).last).to_contain_text("Paris", timeout=ANSWER_TIMEOUT)
-    expect(page.get_by_text("The message is too long")).to_have_count(0)
-
-
-def test_scripts_have_an_endpoint_that_streams(address: str):
-    client = Client(address, verbose=False)
-    assert list(client.view_api(return_format="dict", print_info=False)["named_endpoints"]) == ["/chat"]
-    greedy = {"temperature": 0, "repetition_penalty": 1, "api_name": "/chat"}
-    job = client.submit("What is the capital of France?", **greedy)
-    assert "Paris" in job.result()
-    assert len(job.outputs()) > 1
-    turns = [{"role": "user", "content": "What is the capital of France?"}, {"role": "assistant", "content": "Paris."}]
-    assert "Rome" in client.predict("And of Italy?", turns, **greedy)
-
-
-def test_a_failure_of_the_runtime_is_a_sentence():
-    assert sentence(UserError("Too long.")) == "Too long."
-    assert sentence(RuntimeError("Exception from x:\nout of memory\n")).startswith("The model failed (out of memory)")
-
-
-def test_nothing_is_said_where_nothing_was_left_out():
-    assert left_out(0) == ""
-    assert "3 oldest turns" in left_out(3)
-
-
-def test_messages_come_as_text_or_as_blocks():
-    assert plain_text("a") == "a"
-    assert plain_text([{"type": "text", "text": "a"}, {"type": "file"}, {"type": "text", "text": "b"}]) == "ab"
-
-
-def test_a_port_that_is_taken_or_that_there_is_not_is_a_sentence(models_root: Path):
+def test_a_port_that_is_taken_or_that_there_is_not_is_refused():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         for port in (taken.getsockname()[1], 99_999):
-            process = start_page("--output", str(models_root), "--port", str(port))
-            _, errors = process.communicate(timeout=120)
-            assert process.returncode == 2
-            assert f"Port {port} of 127.0.0.1 is taken or can't be used" in errors and "Traceback" not in errors
+            with pytest.raises(UserError, match=rf"Port {port} of 127.0.0.1 is taken or can't be used"):
+                check_port("127.0.0.1", port)
+    with pytest.raises(UserError):
+        check_port("no.such.host.invalid", 7860)
+
+
+def test_wrong_arguments_are_refused_before_anything_heavy_is_imported(models_root: Path):
+    command = [sys.executable, "-X", "importtime", str(ROOT / "chat_ui.py"), "--output", "nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert "config" in imported and not {"gradio", "torch", "openvino", "transformers"} & imported
 
 
 @pytest.mark.parametrize(
@@ -211,12 +70,42 @@ def test_a_port_that_is_taken_or_that_there_is_not_is_a_sentence(models_root: Pa
     [
         (["--model", "no-such-model"], DEFAULT_MODEL),
         (["--precision", "INT2"], "FP16, INT8, INT4"),
-        (["--device", "TPU"], "choose one of"),
         (["--output", "nowhere"], f"python converter.py {DEFAULT_MODEL} --precision INT4"),
+        (["--auth", "ann"], "USER:PASSWORD"),
+        (["--max-concurrent", "0"], "at least 1"),
+        (["--port", "99999"], "--port"),
     ],
 )
 def test_the_command_line_says_what_is_wrong_in_one_sentence(arguments: list[str], expected: str, models_root: Path):
-    _, errors = (process := start_page("--output", str(models_root), *arguments)).communicate(timeout=120)
-    assert process.returncode == 2
-    assert expected in errors
-    assert errors.count("\n") == 1 and errors.endswith(".\n")
+    with pytest.raises(UserError) as error:
+        check(parser().parse_args(["--output", str(models_root), "--port", "0", *arguments]))
+    assert expected in str(error.value)
+    assert str(error.value).endswith(".") and "\n" not in str(error.value)
+
+
+def test_what_is_found_out_later_is_a_sentence_too(models_root: Path, monkeypatch, capsys: pytest.CaptureFixture):
+    monkeypatch.setattr(sys, "argv", ["chat_ui.py", "--output", str(models_root), "--port", "0", "--device", "TPU"])
+    assert main() == 2
+    errors = capsys.readouterr().err
+    assert "choose one of" in errors and errors.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "warned"),
+    [
+        (["--host", "0.0.0.0"], True),
+        (["--host", "0.0.0.0", "--auth", "ann:secret"], False),
+        (["--host", "localhost"], False),
+        ([], False),
+    ],
+)
+def test_a_page_open_to_the_network_without_a_password_is_warned_of(
+    arguments: list[str], warned: bool, models_root: Path, capsys: pytest.CaptureFixture
+):
+    check(parser().parse_args(["--output", str(models_root), "--port", "0", *arguments]))
+    assert ("--auth asks for a password" in capsys.readouterr().err) == warned
+
+
+def test_a_password_may_hold_colons():
+    assert credentials("ann:a:b") == ("ann", "a:b")
+    assert credentials(None) is None and credentials("") is None

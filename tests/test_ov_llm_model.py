@@ -396,6 +396,30 @@ def test_reading_a_long_prompt_can_be_stopped_too(session):
     assert "Paris" in final(session, FRANCE).text
 
 
+def test_an_answer_and_its_continuation_are_one_longer_answer(model, tokenizer):
+    question = "Tell me a story about a café in 東京."
+    *_, whole = ChatSession(model, tokenizer).stream(question, max_new_tokens=60)
+    session = ChatSession(model, tokenizer)
+    for longest in (1, 7, 20, 32):
+        text = question if longest == 1 else None
+        *_, answer = session.stream(text, max_new_tokens=longest)
+    assert answer.text == whole.text
+    assert answer.completion_tokens == whole.completion_tokens == 60
+    assert answer.prompt_tokens == whole.prompt_tokens
+    assert [message["role"] for message in session.messages] == ["user", "assistant"]
+    assert session.messages[-1]["content"] == whole.text
+
+
+def test_an_answer_of_another_session_can_be_continued(model, tokenizer):
+    session = ChatSession(model, tokenizer)
+    session.messages = [
+        {"role": "user", "content": FRANCE},
+        {"role": "assistant", "content": "The capital of France is"},
+    ]
+    *_, answer = session.stream(None, max_new_tokens=8)
+    assert answer.text.startswith("The capital of France is Paris")
+
+
 def test_a_stop_string_ends_an_answer(exact_model, tokenizer):
     answer = final(ChatSession(exact_model, tokenizer, chat_format=ChatFormat(stop_strings=(" is Par",))), FRANCE)
     assert (answer.text, answer.finish_reason) == ("The capital of France", "stop")

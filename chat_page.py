@@ -16,12 +16,10 @@ from transformers import PreTrainedTokenizerFast
 
 from model_folder import converted_models
 from ov_llm_model import OVChatModel, available_devices
+from page_server import I18N, ServedBlocks
 from page_tabs import LoadedModel, ModelPool, Tab, title_of
 from page_text import LANGUAGES, TEXTS, say
 from page_view import Message, conversation, header, message_index, plain
-
-# What the page's elements are called, in the browser's language. zh stands for all kinds of Chinese.
-I18N = gr.I18n(en=TEXTS["en"], ja=TEXTS["ja"], **dict.fromkeys(("zh", "zh-CN", "zh-TW"), TEXTS["zh"]))
 
 # What holds until somebody sets something else: in the panel, or as an argument of the endpoint for scripts.
 TEMPERATURE, TOP_P, TOP_K, REPETITION_PENALTY, MAX_NEW_TOKENS, NEW_SEED = 0.1, 1.0, 50, 1.1, 256, -1
@@ -50,8 +48,6 @@ def make_demo(
 ) -> gr.Blocks:
     """A page on which any number of people chat with the model, each in a conversation of their own.
 
-    `page_server.launch` starts it.
-
     Args:
         model: what `load_model` returned.
         tokenizer: of the same folder.
@@ -76,7 +72,7 @@ class ChatPage:
         self.root = root
         self.pool = ModelPool(root or Path("."))
         self.tabs: dict[str, Tab] = {}
-        with gr.Blocks(title=loaded.title, fill_height=True, analytics_enabled=False) as self.demo:
+        with ServedBlocks(title=loaded.title, fill_height=True, analytics_enabled=False) as self.demo:
             self._add_library()
             self._add_conversation()
             self._add_settings()

@@ -1,33 +1,40 @@
-"""The chat page from a shell: `python chat_ui.py --help`."""
+"""The chat page, from Python with `make_demo` and from a shell: `python chat_ui.py --help`."""
 
 import argparse
 import os
 import socket
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from config import DEFAULT_MODEL, UserError, get_model_config
 from model_folder import SUBFOLDERS, converted_folder
 
+if TYPE_CHECKING:
+    import gradio as gr
+
 AUTH_VARIABLE = "LLM_CHATBOT_AUTH"
 LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
+
+
+def make_demo(*args: Any, **options: Any) -> "gr.Blocks":
+    """The page, to be launched like any other of Gradio's. The arguments are those of `chat_page.make_demo`."""
+    import chat_page  # here, because it takes seconds: what is wrong in a shell should be said at once
+
+    return chat_page.make_demo(*args, **options)
 
 
 def main() -> int:
     arguments = parser().parse_args()
     try:
         check(arguments)
-        # Here, because it takes seconds: what is wrong with the arguments should be said at once.
-        from chat_page import make_demo
-        from page_server import launch
         from page_tabs import open_model
 
         loaded = open_model(arguments.model, arguments.precision, arguments.device, arguments.output)
         demo = make_demo(
             loaded.model, loaded.tokenizer, loaded.config, loaded.title, arguments.output, arguments.max_concurrent
         )
-        launch(
-            demo,
+        demo.launch(
             server_name=arguments.host,
             server_port=arguments.port,
             auth=credentials(arguments.auth),

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 # Before the libraries below: importing it keeps them from reporting usage.
-from chat_page import I18N
+import config  # noqa: F401
 
 # isort: split
 import gradio as gr
@@ -14,7 +14,12 @@ from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from page_text import TEXTS
+
 HERE = Path(__file__).resolve().parent
+
+# What the page's elements are called, in the browser's language. zh stands for all kinds of Chinese.
+I18N = gr.I18n(en=TEXTS["en"], ja=TEXTS["ja"], **dict.fromkeys(("zh", "zh-CN", "zh-TW"), TEXTS["zh"]))
 
 # A conversation that fills the longest context is far below it.
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
@@ -49,27 +54,29 @@ THEME = gr.themes.Base(
 )
 
 
-def launch(demo: gr.Blocks, **options: Any) -> None:
-    """Starts the page that `make_demo` returned.
+class ServedBlocks(gr.Blocks):
+    """Blocks that are launched with the page's own theme, style, script, language and gate."""
 
-    Args:
-        demo: the page.
-        options: of `gr.Blocks.launch`; they win over what is set here.
-    """
-    script = (HERE / "page.js").read_text(encoding="utf-8")
-    ours: dict[str, Any] = {
-        "share": False,
-        "show_error": True,
-        "theme": THEME,
-        "css_paths": HERE / "page.css",
-        "head": f"<script>{script}</script>",
-        "i18n": I18N,
-        "footer_links": [],
-        "ssr_mode": False,
-        "run_history": False,
-        "app_kwargs": {"middleware": [Middleware(Gate)]},
-    }
-    demo.launch(**{**ours, **options})
+    def launch(self, *args: Any, **options: Any) -> Any:
+        """Starts the page.
+
+        Args:
+            args, options: of `gr.Blocks.launch`; they win over what is set here.
+        """
+        script = (HERE / "page.js").read_text(encoding="utf-8")
+        ours: dict[str, Any] = {
+            "share": False,
+            "show_error": True,
+            "theme": THEME,
+            "css_paths": HERE / "page.css",
+            "head": f"<script>{script}</script>",
+            "i18n": I18N,
+            "footer_links": [],
+            "ssr_mode": False,
+            "run_history": False,
+            "app_kwargs": {"middleware": [Middleware(Gate)]},
+        }
+        return super().launch(*args, **{**ours, **options})
 
 
 class Gate:

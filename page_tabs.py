@@ -17,7 +17,7 @@ from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from model_folder import converted_folder
 from ov_llm_model import Answer, ChatSession, OVChatModel, load_model
-from page_view import Message, message_of, without_reasoning
+from page_view import Message, message_of
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +37,7 @@ class LoadedModel:
     title: str
 
     def new_session(self) -> ChatSession:
-        return ChatSession(self.model, self.tokenizer)
+        return ChatSession(self.model, self.tokenizer, chat_format=self.config.chat_format)
 
 
 def title_of(name: str, precision: str, device: str) -> str:
@@ -176,9 +176,7 @@ class Tab:
         session, asked = self._session, self.messages
         *earlier, last = asked
         continued = last["role"] == "assistant"
-        session.messages = [
-            {"role": message["role"], "content": without_reasoning(message["content"])} for message in earlier
-        ]
+        session.messages = [{"role": message["role"], "content": message["content"]} for message in earlier]
         if continued:
             session.messages.append({"role": "assistant", "content": last["content"]})
         session.system_prompt = system_prompt

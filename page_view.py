@@ -38,11 +38,6 @@ def message_of(answer: Answer) -> Message:
     return message
 
 
-def without_reasoning(text: str) -> str:
-    """An answer as later turns read it."""
-    return _REASONING.sub("", text, count=1) if _REASONING.match(text) else text
-
-
 def shown(text: str) -> str:
     """Markdown in which HTML is text: neither rendered, nor run, nor swallowed."""
     return _CODE_OR_LESS_THAN.sub(lambda match: LESS_THAN if match[0] == "<" else match[0], text)

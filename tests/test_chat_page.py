@@ -22,7 +22,7 @@ import chat_page
 from chat_page import ChatPage, checked, generation_settings, sentence
 from config import DEFAULT_MODEL, EXAMPLE_QUESTIONS, UserError, get_model_config
 from ov_llm_model import ChatSession
-from page_server import MAX_REQUEST_BYTES, launch
+from page_server import MAX_REQUEST_BYTES
 from page_tabs import LoadedModel, title_of
 
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
@@ -45,7 +45,7 @@ class Server:
 
     def start(self) -> None:
         self.page = self.make()
-        launch(self.page.demo, server_port=self.port, prevent_thread_lock=True, quiet=True)
+        self.page.demo.launch(server_port=self.port, prevent_thread_lock=True, quiet=True)
 
     def stop(self) -> None:
         self.page.demo.close()

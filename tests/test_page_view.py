@@ -3,7 +3,6 @@ import pytest
 from ov_llm_model import Answer
 from page_text import LANGUAGES, TEXTS, say
 from page_view import LESS_THAN, bubbles, closed, conversation, header, message_index, message_of, plain, shown
-from page_view import without_reasoning as answered
 
 FIGURES = message_of(Answer("", 40, 30, 0, 12, 0.1, 50.0, "length"))["figures"]
 
@@ -50,8 +49,6 @@ def test_reasoning_folds_away_while_it_streams_and_when_it_has_ended():
 
 
 def test_reasoning_is_not_read_by_later_turns():
-    assert answered("<think>Hm</think>\n\nYes.") == "Yes."
-    assert answered("Yes.") == "Yes."
 
 
 def test_an_answer_that_ended_by_length_has_its_figures_and_can_be_continued():

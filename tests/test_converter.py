@@ -1,3 +1,4 @@
+import os
 import shutil
 import subprocess
 import sys
@@ -9,15 +10,48 @@ import pytest
 import torch
 from conftest import EXACT
 from optimum.intel import OVModelForCausalLM
+from test_compression import tiny_model
 
+import calibration
 import converter
+from benchmarks.conversion import byte_tokenizer
 from checkpoints import load_checkpoint
-from config import DEFAULT_MODEL, Int4Settings, UserError, get_model_config
+from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS, Int4Settings, ModelConfig, UserError, get_model_config
 from converter import compression_settings, convert_model
-from model_folder import SUBFOLDERS, is_complete, model_folder
+from exporter import export
+from model_folder import SUBFOLDERS, converted_models, is_complete, model_folder, read_manifest, write_manifest
 from ov_llm_model import ChatSession, load_model
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+TINY = ModelConfig(model_id="tiny", description="", license="", checkpoint=None, parameters=500_000)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model in the catalogue whose 16-bit variant is there, so that a conversion takes seconds."""
+    monkeypatch.setitem(SUPPORTED_LLM_MODELS, "tiny", TINY)
+    folder = model_folder("tiny", "FP16", tmp_path)
+    folder.mkdir(parents=True)
+    export(tiny_model(), byte_tokenizer(), folder)
+    write_manifest(folder, name="tiny", **converter._identity(TINY, "FP16"))
+    return tmp_path
+
+
+def start_converting_tiny(root: Path) -> subprocess.Popen:
+    script = (
+        "import sys; from pathlib import Path; import config, test_converter; "
+        "config.SUPPORTED_LLM_MODELS['tiny'] = test_converter.TINY; "
+        "test_converter.convert_model('tiny', 'INT4', Path(sys.argv[1]))"
+    )
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    return subprocess.Popen(
+        [sys.executable, "-c", script, str(root)],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def run_cli(*arguments: str) -> subprocess.CompletedProcess:
@@ -76,7 +110,7 @@ def test_compression_settings_are_those_of_the_catalogue():
 
 
 def test_a_complete_folder_is_left_as_it_is(int4_folder: Path, models_root: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(converter, "_convert", None)  # can't be called
+    monkeypatch.setattr(converter, "_make", None)  # can't be called
     assert convert_model(DEFAULT_MODEL, "INT4", models_root) == int4_folder
 
 
@@ -94,17 +128,59 @@ def test_a_half_written_folder_and_the_traces_of_a_killed_run_are_replaced(model
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
-def test_nothing_half_done_is_left_behind(error: BaseException, models_root: Path, tmp_path, monkeypatch):
-    shutil.copytree(model_folder(DEFAULT_MODEL, "FP16", models_root), model_folder(DEFAULT_MODEL, "FP16", tmp_path))
-
+def test_nothing_half_done_is_left_behind(error: BaseException, tiny: Path, monkeypatch: pytest.MonkeyPatch):
     def compress_and_fail(source: Path, folder: Path, **settings: object) -> None:
         (folder / "openvino_model.xml").touch()
         raise error
 
     monkeypatch.setattr(converter, "compress", compress_and_fail)
     with pytest.raises((KeyboardInterrupt, UserError)):
-        convert_model(DEFAULT_MODEL, "INT4", tmp_path)
-    assert [path.name for path in (tmp_path / DEFAULT_MODEL).iterdir()] == ["FP16"]
+        convert_model("tiny", "INT4", tiny)
+    assert [path.name for path in (tiny / "tiny").iterdir()] == ["FP16"]
+
+
+def test_a_killed_run_leaves_nothing_complete_and_the_next_one_succeeds(tiny: Path):
+    before = (tiny / "tiny" / "FP16" / "conversion.json").read_bytes()
+    work = model_folder("tiny", "INT4", tiny).with_name("INT4_compressed_weights.partial")
+    with start_converting_tiny(tiny) as process:
+        while not (work / "config.json").is_file():
+            assert process.poll() is None
+        process.kill()
+    assert work.is_dir()
+    assert converted_models(tiny) == {"tiny": ["FP16"]}
+
+    assert is_complete(convert_model("tiny", "INT4", tiny))
+    assert sorted(path.name for path in (tiny / "tiny").iterdir()) == ["FP16", "INT4_compressed_weights"]
+    assert (tiny / "tiny" / "FP16" / "conversion.json").read_bytes() == before
+
+
+def test_of_two_at_once_the_second_waits_and_finds_it_done(tiny: Path):
+    with start_converting_tiny(tiny) as first, start_converting_tiny(tiny) as second:
+        printed = [process.communicate()[0] for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0]
+    assert sum("needs about" in text for text in printed) == 1
+    assert sum("waiting for it" in text for text in printed) == 1
+    assert converted_models(tiny) == {"tiny": ["INT4", "FP16"]}
+
+
+def test_other_settings_are_a_reason_to_convert_again(tiny: Path, capsys: pytest.CaptureFixture):
+    folder = convert_model("tiny", "INT4", tiny)
+    size = (folder / "openvino_model.bin").stat().st_size
+    capsys.readouterr()
+    assert convert_model("tiny", "INT4", tiny, Int4Settings(ratio=1.0, awq=True)) == folder
+    printed = capsys.readouterr().out
+    assert "is made again, because its settings differ" in printed and "ratio 0.8" in printed and "ratio 1.0" in printed
+    assert read_manifest(folder)["compression"]["awq"] is True
+    assert (folder / "openvino_model.bin").stat().st_size < size
+    convert_model("tiny", "INT4", tiny, Int4Settings(ratio=1.0, awq=True))
+    assert capsys.readouterr().out == ""
+
+
+def test_scale_estimation_gets_text_from_somewhere(tiny: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(calibration, "SAMPLES", 2)
+    plain = (convert_model("tiny", "INT4", tiny) / "openvino_model.bin").read_bytes()
+    folder = convert_model("tiny", "INT4", tiny, Int4Settings(scale_estimation=True))
+    assert is_complete(folder) and (folder / "openvino_model.bin").read_bytes() != plain
 
 
 def test_a_file_that_cannot_be_written_to_its_end_is_a_sentence(models_root: Path, tmp_path: Path):
@@ -121,11 +197,17 @@ def test_a_file_that_cannot_be_written_to_its_end_is_a_sentence(models_root: Pat
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
-def test_no_room_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    usage = shutil.disk_usage(tmp_path)
+def test_what_is_needed_is_said_before_the_work_and_refused_where_it_cannot_fit(tiny: Path, monkeypatch, capsys):
+    convert_model("tiny", "INT4", tiny)
+    assert "needs about" in capsys.readouterr().out
+    memory = converter.psutil.virtual_memory()
+    monkeypatch.setattr(converter.psutil, "virtual_memory", lambda: memory._replace(available=700_000_000))
+    with pytest.raises(UserError, match=r"0\.7 GB of memory are free .* about 1\.\d GB; close other programs"):
+        convert_model("tiny", "INT8", tiny)
+    usage = shutil.disk_usage(tiny)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000_000))
-    with pytest.raises(UserError, match=r"needs about 0\.5 GB .* free some space"):
-        convert_model(DEFAULT_MODEL, "INT4", tmp_path)
+    with pytest.raises(UserError, match=r"has 0\.0 GB free .* needs about 0\.3 GB; free some space"):
+        convert_model(DEFAULT_MODEL, "INT4", tiny)
 
 
 @pytest.mark.parametrize(

@@ -170,12 +170,13 @@ def _row_blocks(weight: Any, reduction_axes: int | tuple[int, ...]) -> list[Any]
     """Views of a weight's rows, about `BLOCK_WEIGHTS` weights each; the weight itself if rows depend on each other."""
     axes = (reduction_axes,) if isinstance(reduction_axes, int) else reduction_axes
     rows, *rest = weight.shape
+    pairs = -(-rows // 2)  # blocks have an even number of rows: half a byte of 4-bit values can't be put together
     count = -(-weight.size // BLOCK_WEIGHTS)
-    if count == 1 or 0 in axes or count > rows or not isinstance(weight.data, ov.Tensor):
+    if count == 1 or 0 in axes or count > pairs or not isinstance(weight.data, ov.Tensor):
         return [weight]
     # Blocks of one size if there is such a division: NNCF compiles a helper for each size.
-    count = next((more for more in range(count, min(2 * count, rows + 1)) if rows % more == 0), count)
-    cuts = [rows * i // count for i in range(count + 1)]
+    count = next((more for more in range(count, min(2 * count, pairs + 1)) if pairs % more == 0), count)
+    cuts = [min(rows, 2 * (pairs * i // count)) for i in range(count + 1)]
     return [Tensor(ov.Tensor(weight.data, [start, *(0 for _ in rest)], [end, *rest])) for start, end in pairwise(cuts)]
 
 
@@ -190,27 +191,25 @@ class _Joined:
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
+        self.tensor: np.ndarray | ov.Tensor | None = (
+            None  # as the blocks are; 4-bit values only OpenVINO has a type for
+        )
         self.filled = 0
-        self.shape: list[int] = []
-        self.type: ov.Type | None = None  # of a tensor that NumPy has no type for, where it has packed bytes
-        self.data: np.ndarray | None = None
 
     def add(self, part: Any) -> None:
         if part is None:  # symmetric compression has no zero points
             return
-        block = part.data
-        if isinstance(block, ov.Tensor):
-            self.type, block = block.get_element_type(), block.data.reshape(part.shape[0], -1)
-        if self.data is None:
-            self.shape = [self.rows, *part.shape[1:]]
-            self.data = np.empty((self.rows, *block.shape[1:]), block.dtype)
-        self.data[self.filled : self.filled + len(block)] = block
-        self.filled += len(block)
+        packed = isinstance(part.data, ov.Tensor)
+        if self.tensor is None:
+            shape = [self.rows, *part.shape[1:]]
+            self.tensor = ov.Tensor(part.data.get_element_type(), shape) if packed else np.empty(shape, part.data.dtype)
+        whole = (self.tensor.data if packed else self.tensor).reshape(-1)
+        block = (part.data.data if packed else part.data).reshape(-1)
+        whole[self.filled : self.filled + block.size] = block
+        self.filled += block.size
 
     def whole(self) -> Any:
-        if self.data is None:
-            return None
-        return Tensor(ov.Tensor(self.data, self.shape, self.type) if self.type else self.data)
+        return None if self.tensor is None else Tensor(self.tensor)
 
 
 def _with_our_bar(track: Callable) -> Callable:

@@ -2,9 +2,9 @@
 
     python benchmarks/conversion.py FOLDER [--shape 7B] [--precisions INT4 INT8 FP16] [--output DIR]
 
-Writes a checkpoint with random bfloat16 weights to FOLDER, shard by shard, and removes it in the end. The 7B shape needs
-15 GB of disk for it, and up to 20 GB for a conversion. Each conversion is a process of its own; while it runs, its
-anonymous memory (on Linux `RssAnon`) is sampled: what the system can't take back, unlike the page cache. Prints a
+Writes a checkpoint with random bfloat16 weights to FOLDER, shard by shard, and removes it in the end. The 7B shape
+needs 15 GB of disk for it, and up to 20 GB for a conversion. Each conversion is a process of its own; while it runs,
+its anonymous memory (on Linux `RssAnon`) is sampled: what the system can't take back, unlike the page cache. Prints a
 table, and writes `conversion.json` and `conversion.png` to the output folder.
 
 Stock FP16 is left out of the 7B shape: it makes a copy of all weights in memory.

@@ -16,7 +16,7 @@ from exporter import MODEL_XML, export
 ROOT = Path(__file__).resolve().parents[1]
 
 TINY = {
-    "vocab_size": 400,
+    "vocab_size": 401,
     "hidden_size": 128,
     "intermediate_size": 384,
     "num_hidden_layers": 2,
@@ -29,7 +29,7 @@ SETTINGS = [
     {"mode": "INT4_SYM", "group_size": 64, "ratio": 0.6},
     {"mode": "INT4_SYM", "group_size": 128, "ratio": 1.0},
     {"mode": "INT4_ASYM", "group_size": 32, "ratio": 0.8},
-    {"mode": "INT4_ASYM", "group_size": 128, "ratio": 0.5},
+    {"mode": "INT4_ASYM", "group_size": 128, "ratio": 0.5},  # one zero point, half a byte, for a row
     {"mode": "INT4_ASYM", "group_size": 64, "ratio": 0.6, "awq": True},
 ]
 
@@ -129,12 +129,12 @@ for settings in ({"mode": modes.INT8_ASYM}, {"mode": modes.INT4_SYM, "group_size
 
 
 def test_a_conversion_takes_no_more_memory_for_a_larger_model(tmp_path: Path):
-    """Four big layers instead of one, from pickled shards: 255 MB of 16-bit weights more, and 132 MB of 8-bit ones."""
+    """Three big layers instead of one, from pickled shards: 176 MB of 16-bit weights more, and 88 MB of 8-bit ones."""
     peaks = []
-    for layers in (1, 4):
+    for layers in (1, 3):
         shape = {"vocab_size": 4000, "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": layers}
         heads = {"num_attention_heads": 16, "num_key_value_heads": 2}
-        make_checkpoint(tmp_path / str(layers), {"model_type": "llama", **shape, **heads}, pickled=layers == 4)
+        make_checkpoint(tmp_path / str(layers), {"model_type": "llama", **shape, **heads}, pickled=layers == 3)
         command = [sys.executable, "-c", CONVERT_ALL, str(tmp_path / str(layers))]
         peaks.append(max(size for _, size in sample_memory(command, interval=0.01, cwd=ROOT)))
-    assert peaks[1] - peaks[0] < 80e6
+    assert peaks[1] - peaks[0] < 60e6

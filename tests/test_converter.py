@@ -1,26 +1,57 @@
+import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import openvino_genai
-import psutil
 import pytest
 import torch
 from conftest import EXACT
-from filelock import FileLock
 from optimum.intel import OVModelForCausalLM
+from test_compression import tiny_model
 
+import calibration
 import converter
+from benchmarks.conversion import byte_tokenizer
 from checkpoints import load_checkpoint
-from config import DEFAULT_MODEL, Int4Settings, UserError, get_model_config
+from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS, Int4Settings, ModelConfig, UserError, get_model_config
 from converter import compression_settings, convert_model
-from model_folder import SUBFOLDERS, converted_models, is_complete, model_folder, read_manifest
+from exporter import export
+from model_folder import SUBFOLDERS, converted_models, is_complete, model_folder, read_manifest, write_manifest
 from ov_llm_model import ChatSession, load_model
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+TINY = ModelConfig(model_id="tiny", description="", license="", checkpoint=None, parameters=500_000)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with a model in the catalogue whose 16-bit variant is there, so that a conversion takes seconds."""
+    monkeypatch.setitem(SUPPORTED_LLM_MODELS, "tiny", TINY)
+    folder = model_folder("tiny", "FP16", tmp_path)
+    folder.mkdir(parents=True)
+    export(tiny_model(), byte_tokenizer(), folder)
+    write_manifest(folder, name="tiny", **converter._identity(TINY, "FP16"))
+    return tmp_path
+
+
+def start_converting_tiny(root: Path) -> subprocess.Popen:
+    script = (
+        "import sys; from pathlib import Path; import config, test_converter; "
+        "config.SUPPORTED_LLM_MODELS['tiny'] = test_converter.TINY; "
+        "test_converter.convert_model('tiny', 'INT4', Path(sys.argv[1]))"
+    )
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
+    return subprocess.Popen(
+        [sys.executable, "-c", script, str(root)],
+        env={**os.environ, "PYTHONPATH": path},
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def run_cli(*arguments: str) -> subprocess.CompletedProcess:
@@ -83,53 +114,6 @@ def test_a_complete_folder_is_left_as_it_is(int4_folder: Path, models_root: Path
     assert convert_model(DEFAULT_MODEL, "INT4", models_root) == int4_folder
 
 
-def test_a_folder_made_with_other_settings_is_made_again_and_that_is_said(models_root: Path, tmp_path: Path, capsys):
-    shutil.copytree(model_folder(DEFAULT_MODEL, "FP16", models_root), model_folder(DEFAULT_MODEL, "FP16", tmp_path))
-    first = convert_model(DEFAULT_MODEL, "INT4", tmp_path, Int4Settings("INT4_SYM", 64, 1.0))
-    size = (first / "openvino_model.bin").stat().st_size
-    assert "made again" not in capsys.readouterr().out
-    assert convert_model(DEFAULT_MODEL, "INT4", tmp_path, Int4Settings("INT4_SYM", 64, 0.5)) == first
-    said = [line for line in capsys.readouterr().out.splitlines() if "made again" in line]
-    assert len(said) == 1 and "ratio 1.0 instead of" in said[0]
-    assert (first / "openvino_model.bin").stat().st_size > size
-    assert read_manifest(first)["compression"]["ratio"] == 0.5
-
-
-def test_a_killed_run_leaves_nothing_that_looks_complete_and_the_next_one_succeeds(models_root: Path, tmp_path: Path):
-    target = model_folder(DEFAULT_MODEL, "INT4", tmp_path)
-    command = [sys.executable, str(ROOT / "converter.py"), DEFAULT_MODEL, "--output", str(tmp_path)]
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    work = target.with_name(target.name + ".partial")
-    while process.poll() is None and not work.is_dir():
-        time.sleep(0.05)
-    process.kill()
-    process.wait()
-    assert work.is_dir() and not target.exists() and converted_models(tmp_path) == {}
-
-    shutil.copytree(model_folder(DEFAULT_MODEL, "FP16", models_root), model_folder(DEFAULT_MODEL, "FP16", tmp_path))
-    assert is_complete(convert_model(DEFAULT_MODEL, "INT4", tmp_path))
-    assert not work.exists()
-
-
-def test_the_second_of_two_at_once_waits_says_so_and_finds_the_work_done(models_root: Path, tmp_path: Path):
-    shutil.copytree(model_folder(DEFAULT_MODEL, "FP16", models_root), model_folder(DEFAULT_MODEL, "FP16", tmp_path))
-    command = [sys.executable, str(ROOT / "converter.py"), DEFAULT_MODEL, "--output", str(tmp_path)]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    target = model_folder(DEFAULT_MODEL, "INT4", tmp_path)
-    with FileLock(target.with_name(target.name + ".lock")):  # as another process that is at it
-        process = subprocess.Popen(command, **pipes)
-        assert process.stderr is not None
-        assert "another process; waiting" in process.stderr.readline()
-        shutil.copytree(model_folder(DEFAULT_MODEL, "INT4", models_root), target)
-    assert process.communicate(timeout=120) == (f"{target}\n", "")
-
-
-def test_too_little_memory_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(psutil, "virtual_memory", lambda: type("Memory", (), {"available": 1_000_000}))
-    with pytest.raises(UserError, match=r"0\.0 GB of memory are free and the conversion needs about 2\.3 GB"):
-        convert_model(DEFAULT_MODEL, "INT4", tmp_path)
-
-
 def test_a_half_written_folder_and_the_traces_of_a_killed_run_are_replaced(models_root: Path, tmp_path: Path):
     half = model_folder(DEFAULT_MODEL, "INT8", tmp_path)
     shutil.copytree(model_folder(DEFAULT_MODEL, "INT8", models_root), half)
@@ -144,17 +128,59 @@ def test_a_half_written_folder_and_the_traces_of_a_killed_run_are_replaced(model
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
-def test_nothing_half_done_is_left_behind(error: BaseException, models_root: Path, tmp_path, monkeypatch):
-    shutil.copytree(model_folder(DEFAULT_MODEL, "FP16", models_root), model_folder(DEFAULT_MODEL, "FP16", tmp_path))
-
+def test_nothing_half_done_is_left_behind(error: BaseException, tiny: Path, monkeypatch: pytest.MonkeyPatch):
     def compress_and_fail(source: Path, folder: Path, **settings: object) -> None:
         (folder / "openvino_model.xml").touch()
         raise error
 
     monkeypatch.setattr(converter, "compress", compress_and_fail)
     with pytest.raises((KeyboardInterrupt, UserError)):
-        convert_model(DEFAULT_MODEL, "INT4", tmp_path)
-    assert [path.name for path in (tmp_path / DEFAULT_MODEL).iterdir()] == ["FP16"]
+        convert_model("tiny", "INT4", tiny)
+    assert [path.name for path in (tiny / "tiny").iterdir()] == ["FP16"]
+
+
+def test_a_killed_run_leaves_nothing_complete_and_the_next_one_succeeds(tiny: Path):
+    before = (tiny / "tiny" / "FP16" / "conversion.json").read_bytes()
+    work = model_folder("tiny", "INT4", tiny).with_name("INT4_compressed_weights.partial")
+    with start_converting_tiny(tiny) as process:
+        while not (work / "config.json").is_file():
+            assert process.poll() is None
+        process.kill()
+    assert work.is_dir()
+    assert converted_models(tiny) == {"tiny": ["FP16"]}
+
+    assert is_complete(convert_model("tiny", "INT4", tiny))
+    assert sorted(path.name for path in (tiny / "tiny").iterdir()) == ["FP16", "INT4_compressed_weights"]
+    assert (tiny / "tiny" / "FP16" / "conversion.json").read_bytes() == before
+
+
+def test_of_two_at_once_the_second_waits_and_finds_it_done(tiny: Path):
+    with start_converting_tiny(tiny) as first, start_converting_tiny(tiny) as second:
+        printed = [process.communicate()[0] for process in (first, second)]
+    assert [first.returncode, second.returncode] == [0, 0]
+    assert sum("needs about" in text for text in printed) == 1
+    assert sum("waiting for it" in text for text in printed) == 1
+    assert converted_models(tiny) == {"tiny": ["INT4", "FP16"]}
+
+
+def test_other_settings_are_a_reason_to_convert_again(tiny: Path, capsys: pytest.CaptureFixture):
+    folder = convert_model("tiny", "INT4", tiny)
+    size = (folder / "openvino_model.bin").stat().st_size
+    capsys.readouterr()
+    assert convert_model("tiny", "INT4", tiny, Int4Settings(ratio=1.0, awq=True)) == folder
+    printed = capsys.readouterr().out
+    assert "is made again, because its settings differ" in printed and "ratio 0.8" in printed and "ratio 1.0" in printed
+    assert read_manifest(folder)["compression"]["awq"] is True
+    assert (folder / "openvino_model.bin").stat().st_size < size
+    convert_model("tiny", "INT4", tiny, Int4Settings(ratio=1.0, awq=True))
+    assert capsys.readouterr().out == ""
+
+
+def test_scale_estimation_gets_text_from_somewhere(tiny: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(calibration, "SAMPLES", 2)
+    plain = (convert_model("tiny", "INT4", tiny) / "openvino_model.bin").read_bytes()
+    folder = convert_model("tiny", "INT4", tiny, Int4Settings(scale_estimation=True))
+    assert is_complete(folder) and (folder / "openvino_model.bin").read_bytes() != plain
 
 
 def test_a_file_that_cannot_be_written_to_its_end_is_a_sentence(models_root: Path, tmp_path: Path):
@@ -171,11 +197,17 @@ def test_a_file_that_cannot_be_written_to_its_end_is_a_sentence(models_root: Pat
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
-def test_no_room_is_said_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    usage = shutil.disk_usage(tmp_path)
+def test_what_is_needed_is_said_before_the_work_and_refused_where_it_cannot_fit(tiny: Path, monkeypatch, capsys):
+    convert_model("tiny", "INT4", tiny)
+    assert "needs about" in capsys.readouterr().out
+    memory = converter.psutil.virtual_memory()
+    monkeypatch.setattr(converter.psutil, "virtual_memory", lambda: memory._replace(available=700_000_000))
+    with pytest.raises(UserError, match=r"0\.7 GB of memory are free .* about 1\.\d GB; close other programs"):
+        convert_model("tiny", "INT8", tiny)
+    usage = shutil.disk_usage(tiny)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000_000))
-    with pytest.raises(UserError, match=r"0\.0 GB free and the conversion needs about 0\.2 GB; free some space"):
-        convert_model(DEFAULT_MODEL, "INT4", tmp_path)
+    with pytest.raises(UserError, match=r"has 0\.0 GB free .* needs about 0\.3 GB; free some space"):
+        convert_model(DEFAULT_MODEL, "INT4", tiny)
 
 
 @pytest.mark.parametrize(

@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ def folder(tmp_path: Path) -> Path:
     folder.mkdir(parents=True)
     for name in REQUIRED_FILES:
         (folder / name).write_bytes(b"something")
-    write_manifest(folder, precision="INT4")
+    write_manifest(folder, name=DEFAULT_MODEL, precision="INT4")
     return folder
 
 
@@ -73,6 +74,20 @@ def test_what_is_not_a_folder_or_not_a_model_is_said(tmp_path: Path):
         check_complete(tmp_path / "nowhere")
     with pytest.raises(UserError, match="not a whole converted model"):
         check_complete(tmp_path)
+
+
+def test_a_model_from_elsewhere_has_a_folder_named_after_it(tmp_path: Path):
+    assert model_folder("org/name-7b", "FP16", Path("r")) == Path("r/org--name-7b/FP16")
+    (tmp_path / "checkpoint").mkdir()
+    assert model_folder(str(tmp_path / "checkpoint"), "FP16", Path("r")) == Path("r/checkpoint/FP16")
+    assert model_folder(str(tmp_path / "model.gguf"), "FP16", Path("r")) == Path("r/model/FP16")
+
+
+def test_models_that_the_catalogue_does_not_know_are_listed_by_their_own_name(folder: Path, tmp_path: Path):
+    other = model_folder("org/name-7b", "INT8", tmp_path)
+    shutil.copytree(folder, other)
+    write_manifest(other, name="org/name-7b")
+    assert list(converted_models(tmp_path)) == [DEFAULT_MODEL, "org/name-7b"]
 
 
 def test_only_complete_models_are_listed(folder: Path, tmp_path: Path):

@@ -48,9 +48,6 @@ def test_reasoning_folds_away_while_it_streams_and_when_it_has_ended():
     assert folded("Not <think> at the beginning") == [(f"Not {LESS_THAN}think> at the beginning", None)]
 
 
-def test_reasoning_is_not_read_by_later_turns():
-
-
 def test_an_answer_that_ended_by_length_has_its_figures_and_can_be_continued():
     (bubble,) = bubbles({"role": "assistant", "content": "Well", "figures": FIGURES}, "en")
     assert bubble["options"] == [{"value": "continue", "label": "Continue"}]

@@ -70,7 +70,7 @@ class ChatPage:
     def __init__(self, loaded: LoadedModel, root: Path | None, max_concurrent: int, max_waiting: int) -> None:
         self.loaded = loaded
         self.root = root
-        self.pool = ModelPool(root or Path("."))
+        self.pool = ModelPool(root or Path("."), loaded)
         self.tabs: dict[str, Tab] = {}
         with ServedBlocks(title=loaded.title, fill_height=True, analytics_enabled=False) as self.demo:
             self._add_library()
@@ -159,7 +159,7 @@ class ChatPage:
             **{**private, **model, "show_progress": "minimal", "show_progress_on": self.notice},
         )
         answered.then(self.after_answer, None, self.phase, queue=False, **private)
-        answered.failure(self.refuse, language, shown, queue=False, **private)
+        answered.failure(self.leave, language, shown, queue=False, **private)
         # Stopping is not `cancels=`: the answer ends by itself, so that it is kept with its figures, and the next
         # message is not taken for one that is sent while another runs.
         to_the_box = "() => document.querySelector('#message textarea').focus()"
@@ -267,13 +267,8 @@ class ChatPage:
         """Send comes back, unless the next question was accepted already."""
         return phase("running" if self._tab(request).busy else "idle")
 
-    def refuse(self, language: str, request: gr.Request) -> Update:
-        """What happens when the queue did not take a question, as scripts have filled it; not when somebody left."""
-        waited = self._tab(request).waiting
-        return {**self.leave(language, request), self.notice: say(language, "queue_full") if waited else gr.skip()}
-
     def leave(self, language: str, request: gr.Request) -> Update:
-        """Gives up a question that waits in the queue; its text goes back to the box."""
+        """Gives up a question that waits in the queue, or that the queue refused; its text goes back to the box."""
         tab = self._tab(request)
         text = tab.leave()
         return {**self._view(tab, language), self.phase: phase("idle"), self.box: text or gr.skip()}
@@ -289,14 +284,14 @@ class ChatPage:
         tab.interrupt()
         index = message_index(tab.messages, chosen.index)
         text, tab.messages = tab.messages[index]["content"], tab.messages[:index]
-        return {**self._view(tab, language), self.box: text}
+        return {**self._view(tab, language), self.phase: phase("idle"), self.box: text}
 
     def clear(self, language: str, request: gr.Request) -> Update:
         """Begins a new conversation; the one before stays in the list."""
         tab = self._tab(request)
         tab.interrupt()
         tab.open(None, [])
-        return {**self._view(tab, language), self.notice: ""}
+        return {**self._view(tab, language), self.phase: phase("idle"), self.notice: ""}
 
     def open(self, chosen: gr.EventData, request: gr.Request) -> Update:
         """Goes to a conversation that the browser has kept, or to a new one."""
@@ -306,7 +301,7 @@ class ChatPage:
         if messages and messages[-1]["role"] == "user":  # the page was left before its answer began
             text = messages.pop()["content"]
         tab.open(chosen.id, messages)
-        view = {**self._view(tab, chosen.language), self.notice: ""}
+        view = {**self._view(tab, chosen.language), self.phase: phase("idle"), self.notice: ""}
         return {**view, self.box: text} if text else view
 
     def close(self, request: gr.Request) -> None:
@@ -333,13 +328,14 @@ class ChatPage:
         tab = self._tab(request)
         names = converted_models(self.root) if self.root else {}
         choices = [f"{name} · {precision}" for name, precisions in names.items() for precision in precisions]
+        devices = available_devices()
         choice, _, device = tab.model.title.rpartition(" · ")
         return {
             self.language: language,
             self.header: header(tab.model.title, 0, tab.model.model.context_length, language),
             self.chatbot: gr.Chatbot(placeholder=welcome(language)),
             self.model_choice: gr.Dropdown(choices=choices, value=choice if choice in choices else None),
-            self.device_choice: gr.Dropdown(choices=available_devices(), value=device or None),
+            self.device_choice: gr.Dropdown(choices=devices, value=device if device in devices else None),
         }
 
     def translate(self, language: str, request: gr.Request) -> Update:
@@ -439,7 +435,12 @@ def sentence(error: UserError | RuntimeError, language: str) -> str:
 
 
 def generation_settings(
-    temperature: float, top_p: float, top_k: float, repetition_penalty: float, max_new_tokens: float, seed: float
+    temperature: float,
+    top_p: float,
+    top_k: float,
+    repetition_penalty: float,
+    max_new_tokens: float,
+    seed: float | None,
 ) -> dict[str, Any]:
     """What the panel shows, as `ChatSession.stream` takes it: the page sends every number as a float."""
     return {
@@ -448,7 +449,7 @@ def generation_settings(
         "top_k": int(top_k),
         "repetition_penalty": repetition_penalty,
         "max_new_tokens": int(max_new_tokens),
-        "seed": int(seed) if seed >= 0 else None,
+        "seed": None if seed is None or seed < 0 else int(seed),  # None where the field is empty
     }
 
 

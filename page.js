@@ -48,8 +48,7 @@ const chatPage = (() => {
 
   if (navigator.clipboard) {
     const write = navigator.clipboard.writeText.bind(navigator.clipboard);
-    navigator.clipboard.writeText = (text) =>
-      write(written(text));
+    navigator.clipboard.writeText = (text) => write(written(text));
   }
 
   // The store: an entry for each conversation, {id, name, updated, messages: [{role, content, figures}]}.
@@ -81,7 +80,10 @@ const chatPage = (() => {
     }
   }
 
+  const removed = new Set(); // an answer that was running may still end
+
   function save({ id, messages }) {
+    if (removed.has(id)) return;
     sessionStorage.setItem(CURRENT, id);
     const before = stored(id);
     if (messages.length === 0) localStorage.removeItem(PREFIX + id);
@@ -206,6 +208,7 @@ const chatPage = (() => {
 
   function remove(conversation) {
     if (!confirm(`${text("confirm_delete")}\n${nameOf(conversation)}`)) return;
+    removed.add(conversation.id);
     localStorage.removeItem(PREFIX + conversation.id);
     if (conversation.id === sessionStorage.getItem(CURRENT)) open(null);
     draw();
@@ -253,12 +256,15 @@ const chatPage = (() => {
     }
   }
 
+  // `crypto.randomUUID` is only there with https or on the machine itself.
+  const newId = () => Date.now().toString(36) + Math.random().toString(36).slice(2);
+
   function load(content) {
     const conversations = (content.trimStart().startsWith("{") ? fromJSON(content) : fromMarkdown(content)).filter(isConversation);
     if (conversations.length === 0) return say("bad_import");
     const now = Date.now();
     conversations.forEach(({ name, messages, updated }) =>
-      put({ id: crypto.randomUUID(), name: typeof name === "string" ? name : "", updated: Number(updated) || now, messages }),
+      put({ id: newId(), name: typeof name === "string" ? name : "", updated: Number(updated) || now, messages }),
     );
     draw();
     say("imported", { count: conversations.length });

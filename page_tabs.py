@@ -57,19 +57,24 @@ def open_model(name: str, precision: str, device: str, root: Path) -> LoadedMode
 
 
 class ModelPool:
-    """Loaded models by name, precision and device. One that no tab uses any more is freed."""
+    """Loaded models by their titles. One that no tab uses any more is freed.
 
-    def __init__(self, root: Path) -> None:
+    Args:
+        root: where the converted models are.
+        loaded: the one that is there already.
+    """
+
+    def __init__(self, root: Path, loaded: LoadedModel) -> None:
         self.root = root
-        self._models: WeakValueDictionary[tuple[str, str, str], LoadedModel] = WeakValueDictionary()
+        self._models = WeakValueDictionary({loaded.title: loaded})
         self._loading = threading.Lock()  # one at a time: each may need most of the memory
 
     def get(self, name: str, precision: str, device: str) -> LoadedModel:
         """The model, loaded where no tab has it already. Raises like `open_model`."""
-        key = (name, precision, device)
+        title = title_of(name, precision, device)
         with self._loading:
-            loaded = self._models.get(key) or open_model(name, precision, device, self.root)
-            self._models[key] = loaded
+            loaded = self._models.get(title) or open_model(name, precision, device, self.root)
+            self._models[title] = loaded
             return loaded
 
 

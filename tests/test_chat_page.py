@@ -143,6 +143,8 @@ def wait_for_words(page: Page) -> None:
 
 def screenshot(page: Page, name: str) -> None:
     SCREENSHOTS.mkdir(exist_ok=True)
+    moving = "it.playState == 'running' && it.effect.getTiming().iterations != Infinity"
+    page.wait_for_function(f"!document.getAnimations().some((it) => {moving})")
     page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
 
@@ -424,7 +426,7 @@ def test_the_model_can_be_changed_in_one_tab_only(context: BrowserContext, page:
     assert "Paris" in ask(other, FRANCE)
     expect(other.get_by_role("heading", name="INT4")).to_be_visible()
     page.close()
-    assert eventually(lambda: gc.collect() >= 0 and len(server.page.pool._models) == 0)
+    assert eventually(lambda: gc.collect() >= 0 and len(server.page.pool._models) == 1)
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
@@ -482,7 +484,6 @@ def test_axe_finds_no_serious_problem(browser: Browser, server: Server, scheme):
             button(page, panel).click()
         expect(page.locator(".sidebar.open")).to_have_count(2)
         expect(page.locator("#library .open")).to_be_visible()
-        page.wait_for_function("document.getAnimations().length == 0")
         screenshot(page, f"panels-{scheme}")
         assert serious(page) == []
 
@@ -520,7 +521,7 @@ def test_those_who_wait_see_their_place_and_a_full_queue_says_so(browser: Browse
     send(first, STORY)
     wait_for_words(first)
     send(second, FRANCE)
-    expect(second.get_by_text("queue: 1/1")).to_be_visible()
+    expect(second.get_by_text("queue: 1/1")).to_be_in_viewport()
     screenshot(second, "waiting")
     send(third, ITALY)
     expect(third.get_by_text("Too many people are waiting")).to_be_visible()
@@ -532,7 +533,7 @@ def test_those_who_wait_see_their_place_and_a_full_queue_says_so(browser: Browse
     expect(button(second, "Send")).to_be_visible()
 
     send(third, FRANCE)
-    expect(third.get_by_text("queue: 1/1")).to_be_visible()
+    expect(third.get_by_text("queue: 1/1")).to_be_in_viewport()
     contexts[0].close()  # frees its place
     expect(answers(third).last).to_contain_text("Paris", timeout=10_000)
     assert eventually(lambda: len(server.page.tabs) == 2)
@@ -622,3 +623,4 @@ def test_the_panel_sends_numbers_as_floats():
     settings = generation_settings(0.5, 0.9, 40.0, 1.1, 128.0, -1.0)
     assert settings["top_k"] == 40 and settings["max_new_tokens"] == 128 and settings["seed"] is None
     assert generation_settings(0.5, 0.9, 40.0, 1.1, 128.0, 7.0)["seed"] == 7
+    assert generation_settings(0.5, 0.9, 40.0, 1.1, 128.0, None)["seed"] is None

@@ -96,16 +96,14 @@ def test_the_model_does_not_read_its_earlier_reasoning(tab: Tab):
     assert tab.messages[1]["content"].startswith("<think>")
 
 
-def test_tabs_share_a_model_and_one_that_nobody_uses_is_freed(models_root: Path):
-    pool = ModelPool(models_root)
-    loaded = pool.get(DEFAULT_MODEL, "INT4", "CPU")
-    assert pool.get(DEFAULT_MODEL, "INT4", "CPU") is loaded
-    tab = Tab(loaded)
-    del loaded
-    assert len(pool._models) == 1
-    del tab
+def test_tabs_share_a_model_and_one_that_nobody_uses_is_freed(tab: Tab, models_root: Path):
+    pool = ModelPool(models_root, tab.model)
+    other = Tab(pool.get(DEFAULT_MODEL, "INT4", "CPU"))
+    assert pool.get(DEFAULT_MODEL, "INT4", "CPU") is other.model
+    assert len(pool._models) == 2
+    del other
     gc.collect()
-    assert len(pool._models) == 0
+    assert list(pool._models.values()) == [tab.model]
 
 
 def test_a_model_that_was_not_converted_is_refused_with_the_remedy(tmp_path: Path):

@@ -31,7 +31,7 @@ from optimum.intel import OVModelForCausalLM
 from transformers import CONFIG_MAPPING, GenerationConfig, PreTrainedConfig, PreTrainedTokenizerFast
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
-from chat_prompt import begun_answer, fitting_prompt
+from chat_prompt import begun_answer, fitting_prompt, prompt_ids
 from graph_inputs import LOGITS_TO_KEEP, NTK_ALPHA, add_logits_to_keep, add_qwen_scaling, ntk_alpha
 from kv_cache import KVCache, check_length
 from model_folder import ORIGINAL_MODEL_TYPE, SCALED_CONTEXT, check_complete, read_manifest
@@ -413,6 +413,7 @@ class ChatSession:
         self._model = model
         self._tokenizer = tokenizer
         self._cache = model.new_cache()
+        self._begun = begun_answer(tokenizer, prompt_ids(tokenizer, [{"role": "user", "content": ""}]))
         self._shown: TextStream | None = None
 
     def reset(self) -> None:
@@ -458,13 +459,10 @@ class ChatSession:
             reply = {"role": "assistant", "content": ""}
             turn, given = [{"role": "user", "content": text}, reply], []
             before = [*self.messages, turn[0]]
-        system = [] if self.system_prompt is None else [{"role": "system", "content": self.system_prompt}]
-        context_length = self._model.context_length
-        limit = context_length - min(max_new_tokens, context_length // 4) - len(given)
-        ids, dropped = fitting_prompt(self._tokenizer, [*system, *before], limit)
-        prompt_tokens, begun = len(ids), begun_answer(self._tokenizer, ids)
+        ids, dropped = self._prompt(before, self._model.context_length - len(given), max_new_tokens)
+        prompt_tokens = len(ids)
         ids += given
-        longest = min(max_new_tokens, context_length - len(ids))
+        longest = min(max_new_tokens, self._model.context_length - len(ids))
 
         with self._model.in_use(self._cache):
             # 2. Prefill: what the cache has not read yet. The last token is always fed, for its logits.
@@ -477,7 +475,7 @@ class ChatSession:
                 yield answer
 
             # 3. Decode. From the first token on there is something to keep, whatever happens.
-            shown = self._shown = TextStream(self._tokenizer, self.chat_format, begun)
+            shown = self._shown = TextStream(self._tokenizer, self.chat_format, self._begun)
             for token in given:
                 shown.push(token)
             count = 0
@@ -509,9 +507,15 @@ class ChatSession:
         self.last_answer = replace(answer, text=shown.text, completion_tokens=len(given) + count, finish_reason=ended)
         yield self.last_answer
 
+    def _prompt(self, messages: list[dict[str, str]], room: int, max_new_tokens: int) -> tuple[list[int], int]:
+        """Ids of a prompt that leaves at least a quarter of the room to the answer, and how many turns do not fit."""
+        system = [] if self.system_prompt is None else [{"role": "system", "content": self.system_prompt}]
+        limit = room - min(max_new_tokens, room // 4)
+        return fitting_prompt(self._tokenizer, [*system, *messages], limit)
+
     def _ids_of(self, answer: str) -> list[int]:
         """The tokens of an answer: those that it was made of where they are known, as others can spell it too."""
         shown = self._shown
         if shown is not None and shown.text == answer and not shown.stopped:
             return list(shown.ids)
-        return self._tokenizer(answer, add_special_tokens=False)["input_ids"]
+        return self._tokenizer(answer.removeprefix(self._begun), add_special_tokens=False)["input_ids"]

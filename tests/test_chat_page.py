@@ -535,7 +535,7 @@ def test_those_who_wait_see_their_place_and_a_full_queue_says_so(browser: Browse
     send(third, FRANCE)
     expect(third.get_by_text("queue: 1/1")).to_be_in_viewport()
     contexts[0].close()  # frees its place
-    expect(answers(third).last).to_contain_text("Paris", timeout=10_000)
+    expect(answers(third).last).to_contain_text("Paris", timeout=30_000)
     assert eventually(lambda: len(server.page.tabs) == 2)
     for context in contexts[1:]:
         context.close()

@@ -203,8 +203,8 @@ class _Joined:
         if self.tensor is None:
             shape = [self.rows, *part.shape[1:]]
             self.tensor = ov.Tensor(part.data.get_element_type(), shape) if packed else np.empty(shape, part.data.dtype)
-        whole = (self.tensor.data if packed else self.tensor).reshape(-1)
-        block = (part.data.data if packed else part.data).reshape(-1)
+        whole = np.asarray(self.tensor.data if packed else self.tensor).reshape(-1)
+        block = np.asarray(part.data.data if packed else part.data).reshape(-1)
         whole[self.filled : self.filled + block.size] = block
         self.filled += block.size
 

@@ -105,8 +105,8 @@ def anonymous_memory(process: psutil.Process) -> int:
     return memory.rss - memory.shared if sys.platform == "linux" else getattr(memory, "private", memory.rss)
 
 
-def sample_memory(command: list[str], interval: float = 0.1, cwd: Path | None = None) -> list[tuple[float, int]]:
-    """Runs a command and returns its (seconds, anonymous bytes) from time to time.
+def sample(command: list[str], interval: float = 0.1, cwd: Path | None = None) -> list[tuple[float, float, int]]:
+    """Runs a command and returns its (seconds, seconds of processors, anonymous bytes) from time to time.
 
     Raises:
         RuntimeError: the command failed.
@@ -115,7 +115,8 @@ def sample_memory(command: list[str], interval: float = 0.1, cwd: Path | None = 
     with psutil.Popen(command, cwd=cwd, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
         while process.poll() is None:
             try:
-                samples.append((time.perf_counter() - start, anonymous_memory(process)))
+                cpu = process.cpu_times()
+                samples.append((time.perf_counter() - start, cpu.user + cpu.system, anonymous_memory(process)))
             except psutil.Error:  # it ended between the two calls
                 break
             time.sleep(interval)
@@ -176,17 +177,18 @@ def main() -> None:
     results = []
     try:
         make_checkpoint(work / "checkpoint", SHAPES[arguments.shape])
-        print("| precision | path | peak, GiB | seconds |\n|---|---|---:|---:|")
+        print("| precision | path | peak, GiB | seconds | of CPU |\n|---|---|---:|---:|---:|")
         for precision in arguments.precisions:
             for path in ("stock", "ours"):
                 if (path, precision, arguments.shape) == ("stock", "FP16", "7B"):
                     continue
-                samples = sample_memory(command_of(path, work / "checkpoint", precision, work / "converted"))
+                samples = sample(command_of(path, work / "checkpoint", precision, work / "converted"))
                 shutil.rmtree(work / "converted")
-                peak, seconds = max(size for _, size in samples), samples[-1][0]
-                results.append({"precision": precision, "path": path, "peak": peak, "seconds": seconds})
-                results[-1]["samples"] = [(round(moment, 1), size) for moment, size in samples[::10]]
-                print(f"| {precision} | {path} | {peak / 2**30:.2f} | {seconds:.0f} |", flush=True)
+                peak, (seconds, cpu, _) = max(size for _, _, size in samples), samples[-1]
+                curve = [(round(moment, 1), size) for moment, _, size in samples[::10]]
+                facts = {"precision": precision, "path": path, "peak": peak, "seconds": seconds, "cpu": cpu}
+                results.append({**facts, "samples": curve})
+                print(f"| {precision} | {path} | {peak / 2**30:.2f} | {seconds:.0f} | {cpu:.0f} |", flush=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
     (arguments.output / "conversion.json").write_text(json.dumps(results) + "\n", encoding="utf-8")

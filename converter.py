@@ -90,7 +90,7 @@ def _make(name: str, config: ModelConfig, precision: str, output_root: Path) -> 
     work = target.with_name(target.name + ".partial")
     shutil.rmtree(work, ignore_errors=True)
     try:
-        work.mkdir()
+        work.mkdir(parents=True)
         ready_16bit = model_folder(name, "FP16", output_root)
         if precision != "FP16" and _is_current(ready_16bit, config, "FP16"):
             parameters = read_manifest(ready_16bit)["parameters"]
@@ -212,6 +212,8 @@ def _only_one(target: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # Windows doesn't remove what is open; there the release does it
             Path(lock.lock_file).unlink()
         lock.release()
+        with contextlib.suppress(OSError):  # the model's folder, where nothing came of it
+            target.parent.rmdir()
 
 
 def _check_room(parameters: int, config: ModelConfig, precision: str, work: Path, memory: int) -> None:

@@ -114,6 +114,7 @@ def test_a_gated_model_is_a_sentence_and_exit_code_2_in_a_shell(hub: Hub, tmp_pa
     assert done.returncode == 2 and done.stdout == ""
     assert "meta-llama/Llama-2-7b-chat-hf is gated: accept its licence on http" in done.stderr
     assert len(done.stderr.splitlines()) <= 2  # what is needed, and this
+    assert list(tmp_path.glob("*")) == [hub.root]
 
 
 def test_a_row_that_wants_32_bits_on_a_gpu_gets_them_there_and_under_auto(hub: Hub, tmp_path: Path, monkeypatch):

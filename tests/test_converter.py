@@ -35,7 +35,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder = model_folder("tiny", "FP16", tmp_path)
     folder.mkdir(parents=True)
     export(tiny_model(), byte_tokenizer(), folder)
-    write_manifest(folder, name="tiny", **converter._identity(TINY, "FP16"))
+    write_manifest(folder, name="tiny", parameters=1_000_000, **converter._identity(TINY, "FP16"))
     return tmp_path
 
 

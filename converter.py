@@ -40,6 +40,8 @@ from progress import quiet
 MEMORY_NEEDED = 1_500_000_000
 # GGUF files can't be mapped: Transformers makes 32-bit weights of them, and then 16-bit ones.
 MEMORY_PER_GGUF_WEIGHT = 6
+# Scale estimation runs the model on text.
+MEMORY_PER_WEIGHT_RUN = 4
 
 
 def convert_model(name: str, precision: str, output_root: Path = Path("."), int4: Int4Settings | None = None) -> Path:
@@ -89,7 +91,8 @@ def _make(name: str, config: ModelConfig, precision: str, output_root: Path) -> 
         work.mkdir()
         ready_16bit = model_folder(name, "FP16", output_root)
         if precision != "FP16" and _is_current(ready_16bit, config, "FP16"):
-            _check_room(config.parameters, config, precision, work, memory=MEMORY_NEEDED)
+            parameters = (ready_16bit / MODEL_XML).with_suffix(".bin").stat().st_size // 2
+            _check_room(parameters, config, precision, work, memory=MEMORY_NEEDED)
             compress(ready_16bit, work, **compression_settings(config, precision))
         else:
             _convert_checkpoint(config, precision, work)
@@ -204,6 +207,8 @@ def _check_room(parameters: int, config: ModelConfig, precision: str, work: Path
         UserError: with the figures and the remedy.
     """
     disk = _bytes_needed(parameters, config, precision)
+    if precision == "INT4" and config.int4.scale_estimation:
+        memory += MEMORY_PER_WEIGHT_RUN * parameters
     free_disk, free_memory = shutil.disk_usage(work).free, psutil.virtual_memory().available
     print(
         f"{config.model_id} in {precision} needs about {_gb(disk)} of disk ({_gb(free_disk)} free) "

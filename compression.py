@@ -56,6 +56,7 @@ def compress_and_save(model: ov.Model, path: Path, **settings: Any) -> None:
 
 def save(model: ov.Model, path: Path, compress_to_fp16: bool = False) -> None:
     """`ov.save_model` with a progress bar."""
+    # By address, for those that share their memory are written once.
     constants = {op.data.ctypes.data: op.get_byte_size() for op in model.get_ops() if op.get_type_name() == "Constant"}
     weights = path.with_suffix(".bin")
     with watching("Saving", sum(constants.values()), lambda: weights.stat().st_size if weights.is_file() else 0):

@@ -41,6 +41,8 @@ from progress import quiet
 MEMORY_NEEDED = 1_500_000_000
 # GGUF files can't be mapped: Transformers makes 32-bit weights of them, and then 16-bit ones.
 MEMORY_PER_GGUF_WEIGHT = 6
+# Scale estimation runs the model on text.
+MEMORY_PER_WEIGHT_RUN = 4
 
 # Rows that the groups do not divide get smaller ones, or 8 bits. The catalogue's rows need neither; other models may.
 SMALLER_GROUPS = nncf.AdvancedCompressionParameters(group_size_fallback_mode=nncf.GroupSizeFallbackMode.ADJUST)
@@ -223,6 +225,8 @@ def _check_room(parameters: int, config: ModelConfig, precision: str, work: Path
         UserError: with the figures and the remedy.
     """
     disk = _bytes_needed(parameters, config, precision)
+    if precision == "INT4" and config.int4.scale_estimation:
+        memory += MEMORY_PER_WEIGHT_RUN * parameters
     free_disk, free_memory = shutil.disk_usage(work).free, psutil.virtual_memory().available
     print(
         f"{config.model_id} in {precision} needs about {_gb(disk)} of disk ({_gb(free_disk)} free) "

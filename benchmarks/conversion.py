@@ -149,12 +149,12 @@ def draw(results: list[dict], path: Path) -> None:
     for axis, precision in zip(axes[0], precisions, strict=True):
         for result in results:
             if result["precision"] == precision:
-                style = {"linewidth": 2, "color": "#3b6ea5"} if result["path"] == "ours" else {"linewidth": 1}
+                style = {"linewidth": 2, "color": "#3b6ea5" if result["path"] == "ours" else "#c44e52"}
                 seconds, size = zip(*result["samples"], strict=True)
                 axis.plot(seconds, [value / 2**30 for value in size], label=result["path"], **style)
-        axis.set(title=precision, xlabel="seconds", ylim=(0, None))
-    axes[0][0].set_ylabel("anonymous memory, GiB")
-    axes[0][0].legend()
+        axis.set(title=precision, xlabel="seconds")
+    axes[0][0].set(ylabel="anonymous memory, GiB", ylim=(0, 1.05 * max(result["peak"] for result in results) / 2**30))
+    axes[0][-1].legend()
     figure.tight_layout()
     figure.savefig(path, dpi=110)
 

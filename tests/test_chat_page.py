@@ -65,6 +65,7 @@ def server(loaded: LoadedModel, models_root: Path) -> Iterator[Server]:
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=TIMEOUT)
     with open_browser() as browser:
         yield browser
 
@@ -76,7 +77,6 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
         viewport={"width": 1280, "height": 800}, permissions=["clipboard-read", "clipboard-write"]
     ) as context:
         context.set_default_timeout(TIMEOUT)
-        expect.set_options(timeout=TIMEOUT)
         yield context
 
 
@@ -506,6 +506,8 @@ def test_the_page_is_used_with_the_keyboard_alone(page: Page):
     expect(page.get_by_role("log")).to_have_attribute("aria-live", "polite")
     tab_to("Conversations")
     page.keyboard.press("Enter")
+    expect(page.locator(".sidebar.open")).to_have_count(1)
+    expect(page.locator("#library .open")).to_be_visible()
     tab_to(FRANCE)
     page.keyboard.press("Enter")
     expect(questions(page)).to_have_text([FRANCE])
@@ -521,7 +523,7 @@ def test_those_who_wait_see_their_place_and_a_full_queue_says_so(browser: Browse
     send(first, STORY)
     wait_for_words(first)
     send(second, FRANCE)
-    expect(second.get_by_text("queue: 1/1")).to_be_in_viewport()
+    expect(second.locator("#notice").get_by_text("queue: 1/1")).to_be_in_viewport()
     screenshot(second, "waiting")
     send(third, ITALY)
     expect(third.get_by_text("Too many people are waiting")).to_be_visible()
@@ -533,7 +535,7 @@ def test_those_who_wait_see_their_place_and_a_full_queue_says_so(browser: Browse
     expect(button(second, "Send")).to_be_visible()
 
     send(third, FRANCE)
-    expect(third.get_by_text("queue: 1/1")).to_be_in_viewport()
+    expect(third.locator("#notice").get_by_text("queue: 1/1")).to_be_in_viewport()
     contexts[0].close()  # frees its place
     expect(answers(third).last).to_contain_text("Paris", timeout=30_000)
     assert eventually(lambda: len(server.page.tabs) == 2)

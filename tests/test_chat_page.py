@@ -498,9 +498,12 @@ def test_the_page_is_used_with_the_keyboard_alone(page: Page):
         raise AssertionError(f"{name} is not reached with the Tab key")
 
     page.reload()
+    expect(page.locator("#library")).to_contain_text("New conversation")  # the last that is drawn
     expect(box(page)).to_be_focused()
     page.keyboard.type(FRANCE)
+    expect(box(page)).to_have_value(FRANCE)
     page.keyboard.press("Tab")
+    expect(button(page, "Send")).to_be_focused()
     page.keyboard.press("Enter")
     wait_for_the_end(page, 1)
     expect(page.get_by_role("log")).to_have_attribute("aria-live", "polite")

@@ -192,9 +192,8 @@ class _Joined:
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
-        self.tensor: np.ndarray | ov.Tensor | None = (
-            None  # as the blocks are; 4-bit values only OpenVINO has a type for
-        )
+        # Of the blocks' own kind: only OpenVINO has a type for 4-bit values.
+        self.tensor: np.ndarray | ov.Tensor | None = None
         self.filled = 0
 
     def add(self, part: Any) -> None:

@@ -21,6 +21,7 @@ from optimum.exporters.openvino import export_from_model
 from optimum.intel import OVConfig
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from exporter_configs import TASK
 from original_tokenizers import save_as_openvino
 from progress import quiet, watching
 
@@ -64,7 +65,7 @@ def export(
             export_from_model(
                 model,
                 output=folder,
-                task="text-generation-with-past",
+                task=TASK,
                 # "auto" keeps every constant's type. Without any, models over 1B parameters are compressed to 8 bits.
                 ov_config=OVConfig(dtype="auto" if is_16bit or write else "fp16"),
                 preprocessors=[tokenizer],

@@ -10,10 +10,10 @@ from config import UserError
 
 # isort: split
 from gguf import GGUFReader, TokenType
-from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-from original_tokenizers import QWEN_SPLIT, scored_bpe
+from original_tokenizers import QWEN_SPLIT, byte_level_bpe, scored_bpe
 
 GPT2_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 LLAMA3_SPLIT = QWEN_SPLIT.replace(r"\p{N}|", r"\p{N}{1,3}|")
@@ -88,23 +88,13 @@ def read_gguf_tokenizer(path: Path) -> PreTrainedTokenizerFast:
 
 
 def _byte_level_tokenizer(fields: _Fields, splitting: Splitting) -> Tokenizer:
-    tokenizer = Tokenizer(
-        models.BPE(
-            vocab={token: id for id, token in enumerate(fields["tokenizer.ggml.tokens"])},
-            merges=[tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"]],
-            ignore_merges=splitting.whole_first,
-        )
+    return byte_level_bpe(
+        ids={token: id for id, token in enumerate(fields["tokenizer.ggml.tokens"])},
+        merges=[tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"]],
+        patterns=splitting.patterns,
+        compose=splitting.compose,
+        whole_first=splitting.whole_first,
     )
-    if splitting.compose:
-        tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            *(pre_tokenizers.Split(Regex(pattern), behavior="isolated") for pattern in splitting.patterns),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
-    return tokenizer
 
 
 def _scored_tokenizer(fields: _Fields) -> Tokenizer:

@@ -108,20 +108,12 @@ def read_qwen_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         raise _damaged(path) from error
     spelling = bytes_to_unicode()
     spelled = {token: "".join(spelling[byte] for byte in token) for token in ranks}
-    tokenizer = Tokenizer(
-        models.BPE(
-            vocab={spelled[token]: rank for token, rank in ranks.items()},
-            merges=[(spelled[left], spelled[right]) for left, right in merges],
-        )
+    tokenizer = byte_level_bpe(
+        ids={spelled[token]: rank for token, rank in ranks.items()},
+        merges=[(spelled[left], spelled[right]) for left, right in merges],
+        patterns=[QWEN_SPLIT],
+        compose=True,
     )
-    tokenizer.normalizer = normalizers.NFC()
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Split(Regex(QWEN_SPLIT), behavior="isolated"),
-            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
-        ]
-    )
-    tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens(list(QWEN_SPECIAL_TOKENS))
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
@@ -165,6 +157,35 @@ ORIGINAL_FORMATS: dict[str, tuple[str, Callable[[Path], PreTrainedTokenizerFast]
     "qwen": ("qwen.tiktoken", read_qwen_tokenizer),
     "chatglm": ("tokenizer.model", read_chatglm3_tokenizer),
 }
+
+
+def byte_level_bpe(
+    ids: dict[str, int],
+    merges: Sequence[tuple[str, str]],
+    patterns: Sequence[str],
+    compose: bool,
+    whole_first: bool = False,
+) -> Tokenizer:
+    """BPE over the bytes of a text, each spelled as a character, as in GPT-2.
+
+    Args:
+        ids: of the tokens.
+        merges: in the order in which they are tried.
+        patterns: each isolates its matches in what the ones before it have left; merges stay within such a piece.
+        compose: whether text is brought into Unicode's form NFC first.
+        whole_first: whether a piece that is a token is taken as it is, whatever the merges would make of it.
+    """
+    tokenizer = Tokenizer(models.BPE(vocab=ids, merges=list(merges), ignore_merges=whole_first))
+    if compose:
+        tokenizer.normalizer = normalizers.NFC()
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            *(pre_tokenizers.Split(Regex(pattern), behavior="isolated") for pattern in patterns),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    return tokenizer
 
 
 def scored_bpe(

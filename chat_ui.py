@@ -18,17 +18,17 @@ LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 def make_demo(*args: Any, **options: Any) -> "gr.Blocks":
-    """The page, to be launched like any other of Gradio's. The arguments are those of `chat_page.make_demo`."""
-    import chat_page  # here, because it takes seconds: what is wrong in a shell should be said at once
+    """The page, to be launched like any other of Gradio's. The arguments are those of `page.app.make_demo`."""
+    from page import app  # here, because it takes seconds: what is wrong in a shell should be said at once
 
-    return chat_page.make_demo(*args, **options)
+    return app.make_demo(*args, **options)
 
 
 def main() -> int:
     arguments = parser().parse_args()
     try:
         check(arguments)
-        from page_tabs import open_model
+        from page.tabs import open_model
 
         loaded = open_model(arguments.model, arguments.precision, arguments.device, arguments.output)
         demo = make_demo(

@@ -11,7 +11,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-# Before the libraries below: importing it keeps them from reporting usage.
 from config import (
     DEFAULT_MODEL,
     SUPPORTED_LLM_MODELS,
@@ -21,21 +20,19 @@ from config import (
     UserError,
     get_model_config,
 )
+from conversion.architectures import converters as converters  # part of this module, for those who add one
+from conversion.calibration import calibration_dataset
+from conversion.checkpoints import load_checkpoint
+from conversion.compression import compress_and_save
+from conversion.exporter import MODEL_XML, can_hand_over, export
+from conversion.progress import quiet
+from model_folder import MANIFEST, SUBFOLDERS, is_complete, model_folder, read_manifest, write_manifest
 
-# isort: split
 import nncf
 import openvino as ov
 import psutil
 from filelock import FileLock, Timeout
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
-
-from calibration import calibration_dataset
-from checkpoints import load_checkpoint
-from compression import compress_and_save
-from exporter import MODEL_XML, can_hand_over, export
-from model_folder import MANIFEST, SUBFOLDERS, is_complete, model_folder, read_manifest, write_manifest
-from original_checkpoints import converters as converters  # part of this module, for those who add one
-from progress import quiet
 
 # What a conversion of a model of any size takes beyond the page cache: measured by benchmarks/conversion.py.
 MEMORY_NEEDED = 1_500_000_000

@@ -21,9 +21,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import psutil
-
 from config import Int4Settings
+
+import psutil
 
 INT4 = Int4Settings("INT4_SYM", group_size=64, ratio=0.6)
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+from config import DEFAULT_MODEL, EXAMPLE_QUESTIONS, get_model_config
+from converter import compress, convert_model
+from ov_llm_model import load_model
+
 import nncf
 import numpy as np
 import torch
 from transformers import AutoTokenizer
-
-from config import DEFAULT_MODEL, EXAMPLE_QUESTIONS, get_model_config
-from converter import compress, convert_model
-from ov_llm_model import load_model
 
 # Without these the runtime rounds activations too, and that is not what is compared here.
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}

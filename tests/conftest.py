@@ -14,13 +14,13 @@ os.environ["HF_ENDPOINT"] = hub_server.start(HUB)
 os.environ["HF_HOME"] = tempfile.mkdtemp()
 
 # isort: split
-from huggingface_hub import constants
-from transformers import AutoTokenizer
-
 from config import DEFAULT_MODEL
 from converter import convert_model
 from model_folder import SUBFOLDERS
 from ov_llm_model import OVChatModel, load_model
+
+from huggingface_hub import constants
+from transformers import AutoTokenizer
 
 # The runtime's own rounding (dynamic quantization, bf16, an 8-bit cache) off: where results are compared.
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}

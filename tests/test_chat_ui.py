@@ -6,11 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-import httpx
-import pytest
-
 from chat_ui import AUTH_VARIABLE, check, check_port, credentials, main, parser
 from config import DEFAULT_MODEL, UserError
+
+import httpx
+import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -5,8 +5,6 @@ import sys
 from dataclasses import FrozenInstanceError
 from pathlib import Path
 
-import pytest
-
 from config import (
     DEFAULT_MODEL,
     EMBEDDED_CHECKPOINT,
@@ -16,6 +14,8 @@ from config import (
     UserError,
     get_model_config,
 )
+
+import pytest
 
 README = (Path(__file__).resolve().parents[1] / "README.md").read_text(encoding="utf-8")
 
@@ -53,6 +53,7 @@ ROW_LENGTHS = {
 
 # What a user may have set to decide otherwise.
 REPORTING = ("GRADIO_ANALYTICS_ENABLED", "HF_HUB_DISABLE_TELEMETRY")
+REPORTING_LIBRARIES = ("gradio", "huggingface_hub", "openvino", "nncf", "optimum", "transformers")
 
 
 def test_the_default_model_is_in_the_catalogue():
@@ -175,7 +176,36 @@ assert not heavy, heavy
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("module", ["checkpoints", "converter", "model_folder", "ov_llm_model", "chat_ui"])
+ROOT = Path(__file__).resolve().parents[1]
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    for pattern in ("*.py", "conversion/*.py", "engine/*.py", "page/*.py")
+    for path in ROOT.glob(pattern)
+    if path.stem not in ("__init__", "chat_formats", "install")
+)
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_usage_reports_are_off_before_a_module_imports_a_library(module: str):
+    """The first import of a library that reports usage ends the process, so that this takes no seconds of importing."""
+    script = f"""
+import os, sys
+
+class Watch:
+    def find_spec(self, name, path=None, target=None):
+        if name in {REPORTING_LIBRARIES}:
+            off = all(os.environ.get(variable) for variable in {REPORTING})
+            os._exit(0 if off and sys.modules.get("openvino_telemetry", 1) is None else 3)
+
+sys.meta_path.insert(0, Watch())
+import {module}
+import huggingface_hub
+"""
+    environment = {key: value for key, value in os.environ.items() if key not in REPORTING}
+    assert subprocess.run([sys.executable, "-c", script], env=environment, cwd=ROOT).returncode == 0
+
+
+@pytest.mark.parametrize("module", ["converter", "ov_llm_model", "chat_ui"])
 def test_no_library_reports_usage(module: str, tmp_path: Path):
     """OpenVINO's and NNCF's telemetry would write an id of this machine to the home folder at import."""
     script = f"""

@@ -4,6 +4,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import converter
+from benchmarks.conversion import byte_tokenizer
+from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS, Int4Settings, ModelConfig, UserError, get_model_config
+from conversion import calibration
+from conversion.checkpoints import load_checkpoint
+from conversion.exporter import export
+from converter import compression_settings, convert_model
+from model_folder import SUBFOLDERS, converted_models, is_complete, model_folder, read_manifest, write_manifest
+from ov_llm_model import ChatSession, load_model
+
 import numpy as np
 import openvino_genai
 import pytest
@@ -11,16 +21,6 @@ import torch
 from conftest import EXACT
 from optimum.intel import OVModelForCausalLM
 from test_compression import tiny_model
-
-import calibration
-import converter
-from benchmarks.conversion import byte_tokenizer
-from checkpoints import load_checkpoint
-from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS, Int4Settings, ModelConfig, UserError, get_model_config
-from converter import compression_settings, convert_model
-from exporter import export
-from model_folder import SUBFOLDERS, converted_models, is_complete, model_folder, read_manifest, write_manifest
-from ov_llm_model import ChatSession, load_model
 
 ROOT = Path(__file__).resolve().parents[1]
 

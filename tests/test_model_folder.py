@@ -1,8 +1,6 @@
 import shutil
 from pathlib import Path
 
-import pytest
-
 from config import DEFAULT_MODEL, UserError
 from model_folder import (
     REQUIRED_FILES,
@@ -13,6 +11,8 @@ from model_folder import (
     model_folder,
     write_manifest,
 )
+
+import pytest
 
 
 @pytest.fixture

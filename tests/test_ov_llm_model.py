@@ -4,22 +4,11 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice, pairwise
 from pathlib import Path
 
-import numpy as np
-import openvino as ov
-import openvino.opset13 as ops
-import pytest
-import torch
-from conftest import EXACT
-from openvino.op import assign, read_value
-from openvino.op.util import Variable, VariableInfo
-from optimum.intel import OVModelForCausalLM
-from tiny_models import export
-from transformers import Phi3Config, Phi3ForCausalLM, TextIteratorStreamer
-
 from chat_formats import ChatFormat
 from config import UserError
-from kv_cache import KVCache
-from original_checkpoints import read_checkpoint
+from conversion.architectures import read_checkpoint
+from engine.kv_cache import KVCache
+from engine.sampling import Sampling
 from ov_llm_model import (
     ChatSession,
     OVCHATGLM2Model,
@@ -34,7 +23,18 @@ from ov_llm_model import (
     load_model,
     stream_ids,
 )
-from sampling import Sampling
+
+import numpy as np
+import openvino as ov
+import openvino.opset13 as ops
+import pytest
+import torch
+from conftest import EXACT
+from openvino.op import assign, read_value
+from openvino.op.util import Variable, VariableInfo
+from optimum.intel import OVModelForCausalLM
+from tiny_models import export
+from transformers import Phi3Config, Phi3ForCausalLM, TextIteratorStreamer
 
 DATA = Path(__file__).parent / "data"
 FRANCE = "What is the capital of France?"

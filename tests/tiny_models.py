@@ -3,14 +3,14 @@
 import warnings
 from pathlib import Path
 
+from conversion.exporter_configs import TASK
+from model_folder import REQUIRED_FILES
+
 import torch
 import transformers
 from optimum.exporters.openvino import export_from_model
 from optimum.intel import OVConfig
 from transformers import PreTrainedModel
-
-from exporter_configs import TASK
-from model_folder import REQUIRED_FILES
 
 
 def export(model: PreTrainedModel, folder: Path) -> Path:

@@ -15,11 +15,11 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
+from conversion.gguf_tokenizer import SPLITTINGS, read_gguf_tokenizer
+
 from llama_cpp import Llama
 from sentencepiece import SentencePieceProcessor
 from vocabularies import TEXTS, learn_merges, many_texts, write_byte_level_gguf, write_scored_gguf, write_sentencepiece
-
-from gguf_tokenizer import SPLITTINGS, read_gguf_tokenizer
 
 
 def ids_of(path: Path, texts: list[str]) -> list[list[int]]:

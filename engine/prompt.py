@@ -21,7 +21,7 @@ REASONING_START, REASONING_END = "<think>", "</think>"
 
 
 def fitting_prompt(
-    tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message], limit: int
+    tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message], limit: int | None
 ) -> tuple[list[int], int]:
     """The prompt that asks for the next answer, with as much of the conversation as fits.
 
@@ -31,7 +31,7 @@ def fitting_prompt(
     Args:
         tokenizer: with the model's chat template.
         messages: the last one is the user's.
-        limit: the longest prompt, in tokens.
+        limit: of the prompt, in tokens; None: no limit.
 
     Returns:
         ids, and how many turns were left out.
@@ -46,7 +46,8 @@ def fitting_prompt(
         kept = [*system, *messages[turns[left_out] :]] if left_out else messages
         return prompt_ids(tokenizer, kept)
 
-    if len(ids := without(0)) <= limit:
+    ids = without(0)
+    if limit is None or len(ids) <= limit:
         return ids, 0
     left_out = 1 + bisect_left(range(1, len(turns)), True, key=lambda count: len(without(count)) <= limit)
     if left_out < len(turns):

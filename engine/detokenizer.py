@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 
 from chat_formats import CHECKPOINTS_OWN, ChatFormat
-
-from transformers import PreTrainedTokenizerFast
+from engine.tokenizer import ChatTokenizer
 
 
 class StreamingDetokenizer:
@@ -19,9 +18,7 @@ class StreamingDetokenizer:
         stopped: a stop string has come; the text ends before it.
     """
 
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerFast, chat_format: ChatFormat = CHECKPOINTS_OWN, start: str = ""
-    ) -> None:
+    def __init__(self, tokenizer: ChatTokenizer, chat_format: ChatFormat = CHECKPOINTS_OWN, start: str = "") -> None:
         """`start` is the text that the prompt began the answer with."""
         self.text = start
         self.stopped = False

@@ -15,9 +15,9 @@ from chat_formats import CHECKPOINTS_OWN, ChatFormat
 from engine.detokenizer import StreamingDetokenizer
 from engine.prompt import Message, begun_answer, fitting_prompt, prompt_ids
 from engine.sampling import Sampling, sample
+from engine.tokenizer import ChatTokenizer
 
 import numpy as np
-from transformers import PreTrainedTokenizerFast
 
 # How many tokens of a prompt are read before the caller can stop it: a fraction of a second each on a small model.
 PREFILL_CHUNK = 1024
@@ -116,7 +116,7 @@ class ChatSession:
     def __init__(
         self,
         model: Model,
-        tokenizer: PreTrainedTokenizerFast,
+        tokenizer: ChatTokenizer,
         system_prompt: str | None = None,
         chat_format: ChatFormat = CHECKPOINTS_OWN,
     ) -> None:

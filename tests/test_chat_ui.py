@@ -51,7 +51,7 @@ def test_a_port_that_is_taken_or_that_there_is_not_is_refused():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         for port in (taken.getsockname()[1], 99_999):
-            with pytest.raises(UserError, match=rf"Port {port} of 127.0.0.1 is taken or can't be used"):
+            with pytest.raises(UserError, match=rf"Port {port} on 127.0.0.1 is in use or not available"):
                 check_port("127.0.0.1", port)
     with pytest.raises(UserError):
         check_port("no.such.host.invalid", 7860)
@@ -103,7 +103,7 @@ def test_a_page_open_to_the_network_without_a_password_is_warned_of(
     arguments: list[str], warned: bool, models_root: Path, capsys: pytest.CaptureFixture
 ):
     check(parser().parse_args(["--output", str(models_root), "--port", "0", *arguments]))
-    assert ("--auth asks for a password" in capsys.readouterr().err) == warned
+    assert ("require a login with --auth" in capsys.readouterr().err) == warned
 
 
 def test_a_password_may_hold_colons():

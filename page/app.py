@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from config import ModelConfig, UserError
-from engine.session import Answer
+from engine.devices import available_devices
+from engine.session import Answer, Model
 from model_folder import converted_models
 from page.layout import Layout, example_questions, phase, welcome
 from page.messages import Message, context_used, user_message, validate_messages
-from page.models import LoadedModel, ModelPool, available_devices, title_of
+from page.models import LoadedModel, ModelPool, title_of
 from page.settings import (
     MAX_NEW_TOKENS,
     REPETITION_PENALTY,
@@ -40,7 +41,7 @@ Update = dict[Any, Any]  # a component → its new value
 
 
 def make_demo(
-    model: Any,
+    model: Model,
     tokenizer: "PreTrainedTokenizerFast",
     config: ModelConfig,
     title: str,
@@ -51,7 +52,7 @@ def make_demo(
     """Makes a page on which any number of people can chat with the model, each in their own conversation.
 
     Args:
-        model: compiled for its device, from `load_model`.
+        model: what `load_model` or `engine.loading.open_model` returned.
         tokenizer: from the same folder.
         config: the row of the catalogue, for the system prompt and the example questions.
         title: the heading of the page.

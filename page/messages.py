@@ -4,12 +4,11 @@ A message is `{"role": …, "content": …}`. An answer also has "figures", the 
 """
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from engine.session import Answer
 
 import gradio as gr
-
-if TYPE_CHECKING:
-    from engine.session import Answer
 
 Message = dict[str, Any]
 
@@ -20,7 +19,7 @@ def user_message(text: str) -> Message:
     return {"role": "user", "content": text}
 
 
-def answer_message(answer: "Answer") -> Message:
+def answer_message(answer: Answer) -> Message:
     """An answer as the conversation keeps it. Its "finish_reason" is None while it is being generated."""
     values = asdict(answer)
     figures = {name: values[name] for name in (*FIGURES, "finish_reason")}

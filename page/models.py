@@ -3,11 +3,12 @@
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from config import ModelConfig, get_model_config
-from engine.session import ChatSession
+from engine import loading
+from engine.session import ChatSession, Model
 from model_folder import converted_folder
 
 if TYPE_CHECKING:
@@ -19,14 +20,14 @@ class LoadedModel:
     """A model that is ready to chat, with what the page needs to know about it.
 
     Attributes:
-        model: compiled for its device; the page uses its `context_length` and hands it to `ChatSession`.
+        model: compiled for its device.
         tokenizer: from the same folder.
         config: the row of the catalogue, for the chat format, the system prompt and the example questions.
         name: as in the catalogue.
         precision, device: what it was converted to and runs on; empty where `name` says all there is to say.
     """
 
-    model: Any
+    model: Model
     tokenizer: "PreTrainedTokenizerFast"
     config: ModelConfig
     name: str
@@ -60,20 +61,12 @@ def open_model(name: str, precision: str, device: str, root: Path) -> LoadedMode
     """
     config = get_model_config(name)
     folder = converted_folder(name, precision, root)
-    # Imported here because it takes seconds: a wrong name is reported first.
-    from ov_llm_model import load_model
+    model = loading.open_model(folder, device)
+    # Imported here because it takes seconds: what is wrong with the model is reported first. Not `AutoTokenizer`, which
+    # takes two seconds more: `tokenizer.json` says all that its class would.
+    from transformers import PreTrainedTokenizerFast
 
-    from transformers import AutoTokenizer
-
-    model = load_model(folder, device)
-    return LoadedModel(model, AutoTokenizer.from_pretrained(folder), config, name, precision, device)
-
-
-def available_devices() -> list[str]:
-    """The devices of this machine that a model can be loaded on."""
-    from ov_llm_model import available_devices
-
-    return available_devices()
+    return LoadedModel(model, PreTrainedTokenizerFast.from_pretrained(folder), config, name, precision, device)
 
 
 class ModelPool:

@@ -6,11 +6,12 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from config import ModelConfig, UserError
 from engine.devices import available_devices
 from engine.session import Answer, Model
+from engine.tokenizer import ChatTokenizer
 from model_folder import converted_models
 from page.layout import Layout, example_questions, phase, welcome
 from page.messages import Message, context_used, user_message, validate_messages
@@ -31,9 +32,6 @@ from page.view import conversation, header, message_index, unescape_html
 
 import gradio as gr
 
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
-
 # Seconds between two updates of an answer on the page, and between two copies of it that the browser saves.
 DRAW_INTERVAL, SAVE_INTERVAL = 0.05, 1.0
 
@@ -42,7 +40,7 @@ Update = dict[Any, Any]  # a component → its new value
 
 def make_demo(
     model: Model,
-    tokenizer: "PreTrainedTokenizerFast",
+    tokenizer: ChatTokenizer,
     config: ModelConfig,
     title: str,
     root: Path | None = None,

@@ -3,16 +3,13 @@
 import threading
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
 
 from config import ModelConfig, get_model_config
 from engine import loading
 from engine.session import ChatSession, Model
+from engine.tokenizer import ChatTokenizer, FolderTokenizer
 from model_folder import converted_folder
-
-if TYPE_CHECKING:
-    from transformers import PreTrainedTokenizerFast
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,7 +25,7 @@ class LoadedModel:
     """
 
     model: Model
-    tokenizer: "PreTrainedTokenizerFast"
+    tokenizer: ChatTokenizer
     config: ModelConfig
     name: str
     precision: str = ""
@@ -62,11 +59,7 @@ def open_model(name: str, precision: str, device: str, root: Path) -> LoadedMode
     config = get_model_config(name)
     folder = converted_folder(name, precision, root)
     model = loading.open_model(folder, device)
-    # Imported here because it takes seconds: what is wrong with the model is reported first. Not `AutoTokenizer`, which
-    # takes two seconds more: `tokenizer.json` says all that its class would.
-    from transformers import PreTrainedTokenizerFast
-
-    return LoadedModel(model, PreTrainedTokenizerFast.from_pretrained(folder), config, name, precision, device)
+    return LoadedModel(model, FolderTokenizer(folder), config, name, precision, device)
 
 
 class ModelPool:

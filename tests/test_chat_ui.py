@@ -43,7 +43,8 @@ def test_the_page_starts_behind_a_password_and_a_proxy(models_root: Path):
             assert client.get("/config").json()["root"].endswith("/chat")
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        rest, errors = process.communicate(timeout=30)
+    assert line.startswith("Chat page: ") and rest == "" and errors == ""
 
 
 def test_a_port_that_is_taken_or_that_there_is_not_is_refused():
@@ -57,12 +58,22 @@ def test_a_port_that_is_taken_or_that_there_is_not_is_refused():
         check_port("no.such.host.invalid", 7860)
 
 
-def test_wrong_arguments_are_refused_before_anything_heavy_is_imported(models_root: Path):
-    command = [sys.executable, "-X", "importtime", str(ROOT / "chat_ui.py"), "--output", "nowhere"]
+def imported_by(*arguments: str) -> set[str]:
+    """The modules that the command imports before it refuses the arguments."""
+    command = [sys.executable, "-X", "importtime", str(ROOT / "chat_ui.py"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    return {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+
+
+def test_wrong_arguments_are_refused_before_anything_heavy_is_imported():
+    imported = imported_by("--output", "nowhere")
     assert "config" in imported and not {"gradio", "torch", "openvino", "transformers"} & imported
+
+
+def test_a_device_that_is_not_there_is_refused_before_the_page_is_imported(models_root: Path):
+    imported = imported_by("--output", str(models_root), "--port", "0", "--device", "TPU")
+    assert "openvino" in imported and not {"gradio", "torch", "transformers"} & imported
 
 
 @pytest.mark.parametrize(

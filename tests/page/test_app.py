@@ -22,6 +22,7 @@ import openvino.opset13 as ops
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import open_browser
+from gradio import Request
 from gradio_client import Client
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
@@ -429,11 +430,19 @@ def test_the_model_can_be_changed_in_one_tab_only(context: BrowserContext, page:
     button(page, "Load").click()
     expect(page.get_by_text("smollm2-135m-instruct · INT8 · CPU is ready.")).to_be_visible()
     expect(page.get_by_role("heading", name="INT8")).to_be_visible()
+    expect(page.get_by_role("meter", name=re.compile("Context used"))).not_to_have_attribute("aria-valuenow", "0")
     assert "Rome" in ask(page, ITALY)
     assert "Paris" in ask(other, FRANCE)
     expect(other.get_by_role("heading", name="INT4")).to_be_visible()
     page.close()
     assert eventually(lambda: gc.collect() >= 0 and len(server.page.pool._models) == 1)
+
+
+def test_loading_without_a_choice_says_so(loaded: LoadedModel, models_root: Path):
+    page, request = ChatPage(loaded, models_root), Request(session_hash="x")
+    for choice, device in ((None, "CPU"), ('["smollm2-135m-instruct", "INT8"]', None)):
+        (update,) = page.change_model(choice, device, "en", request)
+        assert update == {page.load_status: "Choose a model and a device first."}
 
 
 def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:

@@ -28,7 +28,7 @@ def main() -> int:
     arguments = parser().parse_args()
     try:
         check(arguments)
-        from page.models import open_model
+        from page.models import open_model  # before Gradio, so that a wrong device is reported first
 
         loaded = open_model(arguments.model, arguments.precision, arguments.device, arguments.output)
         from page.app import ChatPage

@@ -17,7 +17,7 @@ from engine.kv_cache import KVCache, check_length
 from engine.session import Answer as Answer
 from engine.session import ChatSession as ChatSession
 from engine.session import stream_ids as stream_ids
-from model_folder import ORIGINAL_MODEL_TYPE, SCALED_CONTEXT, check_complete, read_manifest
+from model_folder import MODEL_BIN, MODEL_XML, ORIGINAL_MODEL_TYPE, SCALED_CONTEXT, check_complete, read_manifest
 
 import numpy as np
 import openvino as ov
@@ -83,7 +83,7 @@ class OVChatModel(OVModelForCausalLM):
     def _save_pretrained(self, save_directory: Path | str) -> None:
         """Saves the graph as it was on disk: others do not know the input that was added to it."""
         changed = self.model
-        self.model = ov.Core().read_model(Path(self.model_save_dir) / "openvino_model.xml")
+        self.model = ov.Core().read_model(Path(self.model_save_dir) / MODEL_XML)
         try:
             super()._save_pretrained(save_directory)
         finally:
@@ -224,7 +224,7 @@ def load_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, 
 
     def load() -> OVChatModel:
         # Not `from_pretrained`, which has classes of its own for some architectures and would give one of those.
-        graph = model_class.load_model(model_dir / "openvino_model.xml")
+        graph = model_class.load_model(model_dir / MODEL_XML)
         check_state(graph, model_dir)
         generation_config = GenerationConfig.from_pretrained(model_dir)
         generation_config.cache_implementation = None  # the cache is in the graph
@@ -297,7 +297,7 @@ def compile_cache(model_dir: Path) -> dict[str, str]:
 
     The folder's name stands for the model's files as they are now. One that stands for earlier files is removed.
     """
-    files = [model_dir / "openvino_model.xml", model_dir / "openvino_model.bin"]
+    files = [model_dir / MODEL_XML, model_dir / MODEL_BIN]
     facts = [(path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     root = model_dir / "model_cache"
     current = root / hashlib.sha256(repr(facts).encode()).hexdigest()[:16]

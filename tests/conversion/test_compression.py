@@ -6,7 +6,8 @@ from typing import Any
 from benchmarks.conversion import byte_tokenizer, make_checkpoint, sample
 from conversion import compression
 from conversion.compression import compress_and_save
-from conversion.exporter import MODEL_XML, export
+from conversion.exporter import export
+from model_folder import MODEL_XML
 
 import nncf
 import openvino as ov

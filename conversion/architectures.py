@@ -26,6 +26,32 @@ from transformers import (
 # ChatGLM3's `<|user|>` and `<|observation|>`: it ends its turn by naming who speaks next.
 CHATGLM3_TURNS = (64795, 64797)
 
+# Parts of tensor names in a Qwen v1 checkpoint, and their counterparts in Qwen2.
+QWEN_NAMES = {
+    "transformer.wte.": "model.embed_tokens.",
+    "transformer.ln_f.": "model.norm.",
+    "transformer.h.": "model.layers.",
+    ".ln_1.": ".input_layernorm.",
+    ".ln_2.": ".post_attention_layernorm.",
+    ".attn.c_proj.": ".self_attn.o_proj.",
+    ".mlp.w2.": ".mlp.gate_proj.",
+    ".mlp.w1.": ".mlp.up_proj.",
+    ".mlp.c_proj.": ".mlp.down_proj.",
+    ".attn.c_attn.": ".self_attn.qkv_proj.",
+}
+
+# The same for ChatGLM2 and ChatGLM3, and GLM.
+CHATGLM_NAMES = {
+    "transformer.embedding.word_embeddings.": "model.embed_tokens.",
+    "transformer.encoder.final_layernorm.": "model.norm.",
+    "transformer.encoder.layers.": "model.layers.",
+    "transformer.output_layer.": "lm_head.",
+    ".self_attention.dense.": ".self_attn.o_proj.",
+    ".mlp.dense_h_to_4h.": ".mlp.gate_up_proj.",
+    ".mlp.dense_4h_to_h.": ".mlp.down_proj.",
+    ".self_attention.query_key_value.": ".self_attn.qkv_proj.",
+}
+
 
 def read_checkpoint(folder: Path) -> PreTrainedModel:
     """The model in a folder, in the checkpoint's own precision, with its weights mapped from the files.
@@ -143,19 +169,7 @@ def from_qwen(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     if config.get("use_dynamic_ntk") and config.get("use_logn_attn"):
         scaled = _required_ints(folder, config, ("max_position_embeddings", "n_positions"))[0]
         setattr(parsed, SCALED_CONTEXT, max(context, scaled))
-    names = {
-        "transformer.wte.": "model.embed_tokens.",
-        "transformer.ln_f.": "model.norm.",
-        "transformer.h.": "model.layers.",
-        ".ln_1.": ".input_layernorm.",
-        ".ln_2.": ".post_attention_layernorm.",
-        ".attn.c_proj.": ".self_attn.o_proj.",
-        ".mlp.w2.": ".mlp.gate_proj.",
-        ".mlp.w1.": ".mlp.up_proj.",
-        ".mlp.c_proj.": ".mlp.down_proj.",
-        ".attn.c_attn.": ".self_attn.qkv_proj.",
-    }
-    tensors = split_qkv(rename_tensors(read_tensors(folder), names), [hidden, hidden, hidden])
+    tensors = split_qkv(rename_tensors(read_tensors(folder), QWEN_NAMES), [hidden, hidden, hidden])
     return build_model(folder, parsed, drop_tensors(tensors, ".rotary_emb.inv_freq"))
 
 
@@ -202,18 +216,8 @@ def from_chatglm(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
         pad_token_id=config.get("pad_token_id", 0),
         eos_token_id=_chatglm_eos(config.get("eos_token_id", 2), vocabulary),
     )
-    names = {
-        "transformer.embedding.word_embeddings.": "model.embed_tokens.",
-        "transformer.encoder.final_layernorm.": "model.norm.",
-        "transformer.encoder.layers.": "model.layers.",
-        "transformer.output_layer.": "lm_head.",
-        ".self_attention.dense.": ".self_attn.o_proj.",
-        ".mlp.dense_h_to_4h.": ".mlp.gate_up_proj.",
-        ".mlp.dense_4h_to_h.": ".mlp.down_proj.",
-        ".self_attention.query_key_value.": ".self_attn.qkv_proj.",
-    }
     rows = [heads * head_size, groups * head_size, groups * head_size]
-    tensors = split_qkv(rename_tensors(read_tensors(folder), names), rows)
+    tensors = split_qkv(rename_tensors(read_tensors(folder), CHATGLM_NAMES), rows)
     return build_model(folder, parsed, drop_tensors(tensors, "rotary_pos_emb.inv_freq"))
 
 

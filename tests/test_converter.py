@@ -30,7 +30,7 @@ import pytest
 import torch
 from conftest import EXACT
 from optimum.intel import OVModelForCausalLM
-from test_compression import tiny_model
+from tiny_models import tiny_model
 
 ROOT = Path(__file__).resolve().parents[1]
 

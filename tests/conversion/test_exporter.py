@@ -11,7 +11,7 @@ import openvino as ov
 import pytest
 import torch
 from conftest import EXACT
-from test_compression import tiny_model
+from tiny_models import tiny_model
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])

@@ -14,10 +14,11 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from config import DEFAULT_MODEL, EXAMPLE_QUESTIONS, get_model_config
-from converter import compress, convert_model
+from conversion.pipeline import compress_folder
+from converter import convert_model
+from model_folder import MODEL_BIN
 from ov_llm_model import load_model
 
-import nncf
 import numpy as np
 import torch
 from transformers import AutoTokenizer
@@ -55,9 +56,9 @@ def main() -> None:
                 for ratio in (1.0, 0.8, 0.7, 0.6):
                     folder = Path(root) / f"{mode}-{group_size}-{ratio}"
                     folder.mkdir()
-                    settings = {"mode": nncf.CompressWeightsMode[mode], "group_size": group_size, "ratio": ratio}
-                    compress(folder_16bit, folder, **settings)
-                    size = (folder / "openvino_model.bin").stat().st_size / 1e6
+                    settings = {"mode": mode, "group_size": group_size, "ratio": ratio}
+                    compress_folder(folder_16bit, folder, settings)
+                    size = (folder / MODEL_BIN).stat().st_size / 1e6
                     model = load_model(folder, ov_config=EXACT)
                     kl, same = [], []
                     for ids, length, expected in answers:

@@ -70,11 +70,13 @@ class Ours(Engine):
 
 class BareLoop(Engine):
     def __init__(self, folder: Path, gguf: Path, threads: int) -> None:
+        from model_folder import MODEL_XML
+
         import openvino as ov
 
         core = ov.Core()
         config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
-        self.request = core.compile_model(folder / "openvino_model.xml", "CPU", config).create_infer_request()
+        self.request = core.compile_model(folder / MODEL_XML, "CPU", config).create_infer_request()
 
     def stream(self, ids: list[int], n: int, sampled: bool = False) -> Iterator[int]:
         import numpy as np

@@ -6,24 +6,15 @@ from typing import Any
 from benchmarks.conversion import byte_tokenizer, make_checkpoint, sample
 from conversion import compression
 from conversion.compression import compress_and_save
-from conversion.exporter import MODEL_XML, export
+from conversion.exporter import export
+from model_folder import MODEL_XML
 
 import nncf
 import openvino as ov
 import pytest
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from tiny_models import tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
-
-TINY = {
-    "vocab_size": 401,
-    "hidden_size": 128,
-    "intermediate_size": 384,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-}
 
 SETTINGS = [
     {"mode": "INT8_ASYM"},
@@ -33,11 +24,6 @@ SETTINGS = [
     {"mode": "INT4_ASYM", "group_size": 128, "ratio": 0.5},  # one zero point, half a byte, for a row
     {"mode": "INT4_ASYM", "group_size": 64, "ratio": 0.6, "awq": True},
 ]
-
-
-def tiny_model(tied: bool = False, dtype: torch.dtype = torch.bfloat16) -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    return LlamaForCausalLM(LlamaConfig(**TINY, tie_word_embeddings=tied)).to(dtype)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["untied", "tied"])

@@ -13,7 +13,7 @@ INSTALLED_DEV := .venv/installed-dev
 .PHONY: help chat notebook test lint bench clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 chat: $(INSTALLED)  ## convert the model (once) and chat with it on http://127.0.0.1:7860
 	$(BIN)/python converter.py $(MODEL) --precision $(PRECISION)
@@ -27,16 +27,17 @@ test: $(INSTALLED_DEV)  ## run all tests: unit, notebook, browser
 	$(BIN)/python -m pytest
 	$(BIN)/python -m pytest --nbval-lax --nbval-current-env llm-chatbot.ipynb
 
-lint: $(INSTALLED_DEV)  ## check format, rules and types
+lint: $(INSTALLED_DEV)  ## check format, rules, types and who imports whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 bench: $(INSTALLED_DEV)  ## measure this engine's speed beside its peers'
 	$(BIN)/python benchmarks/speed.py
 
 clean:  ## remove .venv, the converted models and all that tools left behind
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .ipynb_checkpoints .gradio screenshots
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .ipynb_checkpoints .gradio screenshots
 	rm -rf __pycache__ */__pycache__ */FP16 */INT8_compressed_weights */INT4_compressed_weights */*.partial
 
 .venv/bin/python:

@@ -18,11 +18,17 @@ def pip(*arguments: str) -> None:
 def is_installed(requirements: Path) -> bool:
     """Whether every pin is what is installed. pip would say no wherever torchvision was removed.
 
-    As for pip, a build of the pinned version is that version: 2.13.0+cpu is 2.13.0.
+    As for pip, a build of the pinned version is that version: 2.13.0+cpu is 2.13.0. A line that is more than
+    `name==version` is left to pip.
     """
     lines = [line.partition("#")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines()]
+    return all(is_satisfied(line) for line in lines if line)
+
+
+def is_satisfied(requirement: str) -> bool:
+    name, _, pin = requirement.partition("==")
     try:
-        return all(version(name).partition("+")[0] == pin for name, pin in (line.split("==") for line in lines if line))
+        return version(name).partition("+")[0] == pin
     except PackageNotFoundError:
         return False
 
@@ -44,7 +50,10 @@ def remove_broken_torchvision() -> None:
 
 def main() -> None:
     here = Path(__file__).resolve().parent
-    for file in [here / "requirements.txt"] + [here / "requirements-dev.txt"] * ("--dev" in sys.argv[1:]):
+    files = [here / "requirements.txt"]
+    if "--dev" in sys.argv[1:]:
+        files.append(here / "requirements-dev.txt")
+    for file in files:
         if not is_installed(file):
             pip("install", "-qq", "-r", str(file))
     remove_broken_torchvision()

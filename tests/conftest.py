@@ -1,4 +1,7 @@
-"""What several tests need: a model hub on this machine, and the embedded model, converted once for the whole run."""
+"""What several tests need: a model hub on this machine, and the embedded model, converted once for the whole run.
+
+Several processes (`pytest -n 2 --dist loadgroup`) share that conversion. Each has its own hub.
+"""
 
 import os
 import tempfile
@@ -7,6 +10,7 @@ from pathlib import Path
 
 import hub_server
 import pytest
+from filelock import FileLock
 
 # huggingface_hub reads these when it is imported. No test asks the real hub, or leaves anything in the user's cache.
 HUB = hub_server.Hub()
@@ -26,6 +30,23 @@ from transformers import AutoTokenizer
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 
 
+# What makes a test slow: the embedded model, and a browser.
+SLOW_FIXTURES = {"models_root", "browser"}
+
+
+@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what `make test-fast` leaves out, and what one process does in order: the notebook, the page's tests."""
+    for item in items:
+        if item.path.suffix == ".ipynb":
+            item.add_marker("slow")
+            item.add_marker(pytest.mark.xdist_group("notebook"))
+        elif SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+            if item.path.name == "test_app.py":
+                item.add_marker(pytest.mark.xdist_group("page"))
+
+
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_server.Hub]:
     """An empty hub, and an empty cache of what came from it."""
@@ -37,10 +58,18 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_server.
 @pytest.fixture(scope="session")
 def models_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the embedded model in all precisions; `TEST_MODELS` names one to keep between two runs."""
-    root = Path(os.environ.get("TEST_MODELS") or tmp_path_factory.mktemp("models"))
-    for precision in SUBFOLDERS:
-        convert_model(DEFAULT_MODEL, precision, root)
+    root = Path(os.environ.get("TEST_MODELS") or folder_of_the_run(tmp_path_factory) / "models")
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / "tests.lock"):
+        for precision in SUBFOLDERS:
+            convert_model(DEFAULT_MODEL, precision, root)
     return root
+
+
+def folder_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder that is the same one in all of xdist's processes."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")

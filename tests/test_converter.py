@@ -2,7 +2,9 @@ import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
+from typing import Any
 
 import converter
 from benchmarks.conversion import byte_tokenizer
@@ -20,7 +22,7 @@ import pytest
 import torch
 from conftest import EXACT
 from optimum.intel import OVModelForCausalLM
-from test_compression import tiny_model
+from tiny_models import tiny_llama
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -34,7 +36,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setitem(SUPPORTED_LLM_MODELS, "tiny", TINY)
     folder = model_folder("tiny", "FP16", tmp_path)
     folder.mkdir(parents=True)
-    export(tiny_model(), byte_tokenizer(), folder)
+    export(tiny_llama(), byte_tokenizer(), folder)
     write_manifest(folder, name="tiny", parameters=1_000_000, **converter._identity(TINY, "FP16"))
     return tmp_path
 
@@ -142,6 +144,7 @@ def test_a_killed_run_leaves_nothing_complete_and_the_next_one_succeeds(tiny: Pa
     with start_converting_tiny(tiny) as process:
         while not (work / "config.json").is_file():
             assert process.poll() is None
+            time.sleep(0.01)
         process.kill()
     assert work.is_dir()
     assert converted_models(tiny) == {"tiny": ["FP16"]}
@@ -151,12 +154,23 @@ def test_a_killed_run_leaves_nothing_complete_and_the_next_one_succeeds(tiny: Pa
     assert (tiny / "tiny" / "FP16" / "conversion.json").read_bytes() == before
 
 
-def test_of_two_at_once_the_second_waits_and_finds_it_done(tiny: Path):
-    with start_converting_tiny(tiny) as first, start_converting_tiny(tiny) as second:
-        printed = [process.communicate()[0] for process in (first, second)]
-    assert [first.returncode, second.returncode] == [0, 0]
-    assert sum("needs about" in text for text in printed) == 1
-    assert sum("waiting for it" in text for text in printed) == 1
+def test_of_two_at_once_the_second_waits_and_finds_it_done(tiny: Path, monkeypatch, capsys: pytest.CaptureFixture):
+    processes: list[subprocess.Popen] = []
+    compress = converter.compress
+
+    def compress_once_another_waits(*arguments: Any, **settings: Any) -> None:
+        second = start_converting_tiny(tiny)
+        processes.append(second)
+        assert second.stdout is not None
+        assert "waiting for it" in second.stdout.readline()
+        compress(*arguments, **settings)
+
+    monkeypatch.setattr(converter, "compress", compress_once_another_waits)
+    convert_model("tiny", "INT4", tiny)
+    (second,) = processes
+    printed, _ = second.communicate()
+    assert second.returncode == 0
+    assert "needs about" in capsys.readouterr().out and "needs about" not in printed
     assert converted_models(tiny) == {"tiny": ["INT4", "FP16"]}
 
 

@@ -1,7 +1,8 @@
-"""Converts models that are too small to have a tokenizer."""
+"""Models that are made and converted in a second, and the conversion of those that are too small for a tokenizer."""
 
 import warnings
 from pathlib import Path
+from typing import Any
 
 from conversion.exporter_configs import TASK
 from model_folder import REQUIRED_FILES
@@ -10,7 +11,21 @@ import torch
 import transformers
 from optimum.exporters.openvino import export_from_model
 from optimum.intel import OVConfig
-from transformers import PreTrainedModel
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+TINY_LLAMA: dict[str, Any] = {
+    "vocab_size": 401,
+    "hidden_size": 128,
+    "intermediate_size": 384,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+
+
+def tiny_llama(tied: bool = False, dtype: torch.dtype = torch.bfloat16) -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    return LlamaForCausalLM(LlamaConfig(**TINY_LLAMA, tie_word_embeddings=tied)).to(dtype)
 
 
 def export(model: PreTrainedModel, folder: Path) -> Path:

@@ -11,19 +11,9 @@ from conversion.exporter import MODEL_XML, export
 import nncf
 import openvino as ov
 import pytest
-import torch
-from transformers import LlamaConfig, LlamaForCausalLM
+from tiny_models import tiny_llama
 
 ROOT = Path(__file__).resolve().parents[2]
-
-TINY = {
-    "vocab_size": 401,
-    "hidden_size": 128,
-    "intermediate_size": 384,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-}
 
 SETTINGS = [
     {"mode": "INT8_ASYM"},
@@ -35,16 +25,11 @@ SETTINGS = [
 ]
 
 
-def tiny_model(tied: bool = False, dtype: torch.dtype = torch.bfloat16) -> LlamaForCausalLM:
-    torch.manual_seed(0)
-    return LlamaForCausalLM(LlamaConfig(**TINY, tie_word_embeddings=tied)).to(dtype)
-
-
 @pytest.fixture(scope="module", params=[False, True], ids=["untied", "tied"])
 def ir(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The IR of a tiny model, with 16-bit weights."""
     folder = tmp_path_factory.mktemp("ir")
-    export(tiny_model(request.param), byte_tokenizer(), folder)
+    export(tiny_llama(request.param), byte_tokenizer(), folder)
     return folder / MODEL_XML
 
 

@@ -11,13 +11,13 @@ import openvino as ov
 import pytest
 import torch
 from conftest import EXACT
-from test_compression import tiny_model
+from tiny_models import tiny_llama
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 def test_weights_get_16_bits_and_logits_stay_those_of_the_checkpoint(dtype: torch.dtype, tmp_path: Path):
     """Whatever the checkpoint's type: rotary frequencies that were rounded would let logits drift with the length."""
-    model = tiny_model(dtype=dtype)
+    model = tiny_llama(dtype=dtype)
     export(model, byte_tokenizer(), tmp_path)
     sizes: dict[str, int] = {}
     for op in ov.Core().read_model(tmp_path / MODEL_XML).get_ops():
@@ -34,7 +34,7 @@ def test_weights_get_16_bits_and_logits_stay_those_of_the_checkpoint(dtype: torc
 
 def test_a_model_compressed_on_its_way_is_the_one_compressed_from_the_disk(tmp_path: Path):
     settings = compression_settings(get_model_config(DEFAULT_MODEL), "INT4")
-    model, tokenizer = tiny_model(), byte_tokenizer()
+    model, tokenizer = tiny_llama(), byte_tokenizer()
     export(model, tokenizer, tmp_path / "direct", lambda ir, path: compress_and_save(ir, path, **settings))
     export(model, tokenizer, tmp_path / "16bit")
     (tmp_path / "indirect").mkdir()

@@ -429,8 +429,8 @@ def test_the_model_can_be_changed_in_one_tab_only(context: BrowserContext, page:
     assert eventually(lambda: gc.collect() >= 0 and len(server.page.pool._models) == 1)
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
-    end = time.monotonic() + seconds
+def eventually(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + TIMEOUT / 1000
     while not (met := condition()) and time.monotonic() < end:
         time.sleep(0.1)
     return met
@@ -540,7 +540,7 @@ def test_those_who_wait_see_their_place_and_a_full_queue_says_so(browser: Browse
     send(third, FRANCE)
     expect(third.locator("#notice").get_by_text("queue: 1/1")).to_be_in_viewport()
     contexts[0].close()  # frees its place
-    expect(answers(third).last).to_contain_text("Paris", timeout=30_000)
+    expect(answers(third).last).to_contain_text("Paris")
     assert eventually(lambda: len(server.page.tabs) == 2)
     for context in contexts[1:]:
         context.close()

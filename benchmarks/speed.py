@@ -59,9 +59,9 @@ class Ours(Engine):
 
     def stream(self, ids: list[int], n: int, sampled: bool = False) -> Iterator[int]:
         from engine.sampling import Sampling
-        from ov_llm_model import stream_ids
+        from engine.session import stream_ids
 
-        kept = self.cache.keep_prefix(ids[:-1])
+        kept = self.cache.trim_to_prefix(ids[:-1])
         sampling = Sampling(**SAMPLED) if sampled else Sampling()
         return islice(stream_ids(self.cache, ids[kept:], sampling, stop_ids=set(), seed=0), n)
 

@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 
 from chat_formats import CHECKPOINTS_OWN, ChatFormat
+from engine.tokenizer import ChatTokenizer
 
-from transformers import PreTrainedTokenizerFast
 
-
-class TextStream:
+class StreamingDetokenizer:
     """The text of an answer while its tokens arrive: the one place where it becomes what people see.
 
     It only ever grows: characters whose bytes are not all there, and what may turn out to be the beginning of a stop
@@ -19,9 +18,7 @@ class TextStream:
         stopped: a stop string has come; the text ends before it.
     """
 
-    def __init__(
-        self, tokenizer: PreTrainedTokenizerFast, chat_format: ChatFormat = CHECKPOINTS_OWN, start: str = ""
-    ) -> None:
+    def __init__(self, tokenizer: ChatTokenizer, chat_format: ChatFormat = CHECKPOINTS_OWN, start: str = "") -> None:
         """`start` is the text that the prompt began the answer with."""
         self.text = start
         self.stopped = False
@@ -33,13 +30,13 @@ class TextStream:
         self._decoded = "\n"  # what begins a line may begin the answer
         self._context = self._done = 0  # ids[_context:_done] are the last that were decoded
 
-    def push(self, token: int) -> None:
+    def add_token(self, token: int) -> None:
         self.ids.append(token)
         self._decoded += self._next_piece()
         held_back = max((_overlap(self._decoded, awaited) for awaited in self._held_back_for), default=0)
         self._show(self._decoded, held_back)
 
-    def finish(self) -> None:
+    def finalize(self) -> None:
         """No more tokens: nothing has to be held back any longer."""
         self._decoded += self._next_piece(is_last=True)
         self._show(self._decoded, 0)

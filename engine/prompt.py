@@ -9,10 +9,10 @@ from functools import lru_cache
 from itertools import takewhile
 
 from config import UserError
+from engine.tokenizer import ChatTokenizer
 
 from jinja2 import TemplateError
 from tokenizers import Tokenizer
-from transformers import PreTrainedTokenizerFast
 
 Message = dict[str, str]
 
@@ -20,9 +20,7 @@ Message = dict[str, str]
 REASONING_START, REASONING_END = "<think>", "</think>"
 
 
-def fitting_prompt(
-    tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message], limit: int
-) -> tuple[list[int], int]:
+def fitting_prompt(tokenizer: ChatTokenizer, messages: Sequence[Message], limit: int | None) -> tuple[list[int], int]:
     """The prompt that asks for the next answer, with as much of the conversation as fits.
 
     Where all of it does not fit, whole turns are left out, the oldest first. System messages at the beginning and the
@@ -31,7 +29,7 @@ def fitting_prompt(
     Args:
         tokenizer: with the model's chat template.
         messages: the last one is the user's.
-        limit: the longest prompt, in tokens.
+        limit: of the prompt, in tokens; None: no limit.
 
     Returns:
         ids, and how many turns were left out.
@@ -46,7 +44,8 @@ def fitting_prompt(
         kept = [*system, *messages[turns[left_out] :]] if left_out else messages
         return prompt_ids(tokenizer, kept)
 
-    if len(ids := without(0)) <= limit:
+    ids = without(0)
+    if limit is None or len(ids) <= limit:
         return ids, 0
     left_out = 1 + bisect_left(range(1, len(turns)), True, key=lambda count: len(without(count)) <= limit)
     if left_out < len(turns):
@@ -55,7 +54,7 @@ def fitting_prompt(
     raise UserError(f"The message is too long: {length} tokens, and the model can read {limit}; please shorten it.")
 
 
-def prompt_ids(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message]) -> list[int]:
+def prompt_ids(tokenizer: ChatTokenizer, messages: Sequence[Message]) -> list[int]:
     """Ids of all messages in the model's chat format, up to where the next answer begins.
 
     A message may hold the very text of a control token, like `<|im_end|>`. It is tokenized as the characters that it
@@ -71,7 +70,7 @@ def prompt_ids(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message]) 
     return codec.encode(_rendered(tokenizer, marked))
 
 
-def _rendered(tokenizer: PreTrainedTokenizerFast, messages: Sequence[Message]) -> str:
+def _rendered(tokenizer: ChatTokenizer, messages: Sequence[Message]) -> str:
     """The text of a conversation in the model's chat format.
 
     Raises:
@@ -93,7 +92,7 @@ def without_reasoning(message: Message) -> str:
     return content.partition(REASONING_END)[2].lstrip()
 
 
-def begun_answer(tokenizer: PreTrainedTokenizerFast, ids: Sequence[int]) -> str:
+def begun_answer(tokenizer: ChatTokenizer, ids: Sequence[int]) -> str:
     """What a prompt has already written of the answer: the start of its reasoning, or nothing."""
     end = tokenizer.decode(ids[-8:])
     start = end.rfind(REASONING_START)
@@ -108,7 +107,7 @@ class _ControlTokens:
     the tokenizer that knows control tokens by this spelling only.
     """
 
-    def __init__(self, tokenizer: PreTrainedTokenizerFast) -> None:
+    def __init__(self, tokenizer: ChatTokenizer) -> None:
         nonce = secrets.token_hex(8)
         self._mark = f"\ue000{nonce}\ue001"
         self._spelling = {
@@ -127,7 +126,7 @@ class _ControlTokens:
 
 
 @lru_cache(maxsize=8)
-def _control_tokens(tokenizer: PreTrainedTokenizerFast) -> _ControlTokens:
+def _control_tokens(tokenizer: ChatTokenizer) -> _ControlTokens:
     return _ControlTokens(tokenizer)
 
 

@@ -43,7 +43,7 @@ def candidates(logits: np.ndarray, seen: np.ndarray, sampling: Sampling) -> tupl
     Returns:
         ids [n] and probabilities [n], the most likely first unless all tokens are considered.
     """
-    logits = penalised(logits, seen, sampling.repetition_penalty)
+    logits = apply_repetition_penalty(logits, seen, sampling.repetition_penalty)
     ids = np.arange(logits.size)
     if 0 < sampling.top_k < logits.size:
         # Temperature does not change the order, so it can wait until there are few left.
@@ -61,7 +61,7 @@ def candidates(logits: np.ndarray, seen: np.ndarray, sampling: Sampling) -> tupl
     return ids, probabilities
 
 
-def penalised(logits: np.ndarray, seen: np.ndarray, penalty: float) -> np.ndarray:
+def apply_repetition_penalty(logits: np.ndarray, seen: np.ndarray, penalty: float) -> np.ndarray:
     """The logits with those of `seen` moved away from likely (Keskar et al. 2019, arXiv:1909.05858)."""
     if penalty == 1:
         return logits
@@ -70,10 +70,10 @@ def penalised(logits: np.ndarray, seen: np.ndarray, penalty: float) -> np.ndarra
     return logits
 
 
-def choose(logits: np.ndarray, seen: np.ndarray, sampling: Sampling, random: np.random.Generator) -> int:
+def sample(logits: np.ndarray, seen: np.ndarray, sampling: Sampling, random: np.random.Generator) -> int:
     """The next token's id, for logits float32 [vocabulary]."""
     if sampling.temperature == 0:
-        return int(penalised(logits, seen, sampling.repetition_penalty).argmax())
+        return int(apply_repetition_penalty(logits, seen, sampling.repetition_penalty).argmax())
     ids, probabilities = candidates(logits, seen, sampling)
     drawn = int(np.searchsorted(np.cumsum(probabilities), random.random(), side="right"))
     return int(ids[min(drawn, ids.size - 1)])  # rounding may leave the sum a little below 1

@@ -168,24 +168,22 @@ class Tab:
 
         Args:
             system_prompt: put before the conversation; None leaves that to the chat template.
-            generation: what `ChatSession.stream` takes.
+            generation: what `ChatSession.answer` takes.
 
         Raises:
-            UserError, RuntimeError: as `ChatSession.stream`; the latter is the runtime's.
+            UserError, RuntimeError: as `ChatSession.answer`; the latter is the runtime's.
         """
         if self._session is None or self._session_model is not self.model:
             self._session, self._session_model = self.model.new_session(), self.model
         session, asked = self._session, self.messages
         *earlier, last = asked
         continued = last["role"] == "assistant"
-        session.messages = [{"role": message["role"], "content": message["content"]} for message in earlier]
-        if continued:
-            session.messages.append({"role": "assistant", "content": last["content"]})
-        session.system_prompt = system_prompt
-        with closing(session.stream(None if continued else last["content"], **generation)) as stream:
+        system = [{"role": "system", "content": system_prompt}] if system_prompt is not None else []
+        plain = [{"role": message["role"], "content": message["content"]} for message in asked]
+        with closing(session.answer([*system, *plain], **generation)) as stream:
             for answer in stream:
                 if self._stopping and answer.finish_reason is None:
-                    answer = replace(answer, finish_reason="stopped")
+                    answer = replace(answer, finish_reason="cancelled")
                 self.answer = answer
                 if answer.completion_tokens or answer.finish_reason == "stop":
                     reply = message_of(answer)

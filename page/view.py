@@ -71,7 +71,7 @@ def bubbles(message: Message, language: str) -> list[Message]:
 def figures_below(figures: dict[str, Any], language: str) -> str:
     """The line of small print below an answer that has ended."""
     line = say(language, "figures", **{name: figures.get(name, 0) for name in FIGURES})
-    reasons = {"length": "ended_by_length", "stopped": "ended_by_stop"}
+    reasons = {"length": "ended_by_length", "cancelled": "ended_by_stop", "stopped": "ended_by_stop"}
     if (reason := figures.get("finish_reason")) in reasons:
         line += " · " + say(language, reasons[reason])
     return line
@@ -96,10 +96,10 @@ def message_index(messages: list[Message], bubble: int) -> int:
     return owners[bubble]
 
 
-def header(title: str, used: int, length: int, language: str) -> str:
+def header(title: str, used: int, length: int | None, language: str) -> str:
     """The head of the page, as HTML: which model this is, and how full its context is."""
     heading = f"<h1>{html.escape(title)}</h1>"
-    if length > 10**9:  # the model names no limit
+    if length is None:
         return heading
     label = html.escape(say(language, "context", used=f"{used:,}", length=f"{length:,}"))
     share = min(100, 100 * used / length)

@@ -19,12 +19,16 @@ os.environ["HF_HOME"] = tempfile.mkdtemp()
 
 # isort: split
 from config import DEFAULT_MODEL
+from conversion.architectures import read_checkpoint
 from converter import convert_model
 from model_folder import SUBFOLDERS
 from ov_llm_model import OVChatModel, load_model
 
 from huggingface_hub import constants
-from transformers import AutoTokenizer
+from tiny_models import export
+from transformers import AutoTokenizer, Phi3Config, Phi3ForCausalLM
+
+DATA = Path(__file__).parent / "data"
 
 # The runtime's own rounding (dynamic quantization, bf16, an 8-bit cache) off: where results are compared.
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
@@ -90,3 +94,22 @@ def model(int4_folder: Path) -> OVChatModel:
 @pytest.fixture(scope="session")
 def exact_model(int4_folder: Path) -> OVChatModel:
     return load_model(int4_folder, ov_config=EXACT)
+
+
+@pytest.fixture(scope="session")
+def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Converted models with random weights: of each original format one, and a Phi-3 with two ranges of positions."""
+    root = tmp_path_factory.mktemp("tiny")
+    models = {name: read_checkpoint(DATA / f"{name}-tiny") for name in ("chatglm3", "mpt", "qwen")}
+    longrope = {
+        "rope_type": "longrope",
+        "rope_theta": 10_000.0,
+        "short_factor": [1.0] * 4,
+        "long_factor": [2.0] * 4,
+        "original_max_position_embeddings": 64,
+    }
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 1, "num_attention_heads": 4}
+    phi3 = Phi3Config(
+        **sizes, vocab_size=64, pad_token_id=0, original_max_position_embeddings=64, rope_parameters=longrope
+    )
+    return {name: export(model, root / name) for name, model in {**models, "phi3": Phi3ForCausalLM(phi3)}.items()}

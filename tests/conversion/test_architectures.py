@@ -12,8 +12,9 @@ from conversion.architectures import read_checkpoint, read_config, read_tensors
 from conversion.checkpoints import load_checkpoint
 from engine.prompt import fitting_prompt
 from engine.sampling import Sampling
+from engine.session import stream_ids
 from model_folder import SCALED_CONTEXT
-from ov_llm_model import OVChatModel, load_model, stream_ids
+from ov_llm_model import OVChatModel, load_model
 
 import numpy as np
 import psutil

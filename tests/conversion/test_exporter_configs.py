@@ -64,7 +64,7 @@ def test_an_architecture_chats_and_its_cache_can_be_cut_back(model_type: str, tm
     ids, last = input_ids[0].tolist(), expected[0, -1].numpy()
     cut, stepwise = model.new_cache(), model.new_cache()
     cut.feed([*ids[:30], 1, 2, 3, 4, 5])
-    assert cut.keep_prefix(ids) == 30
+    assert cut.trim_to_prefix(ids) == 30
     np.testing.assert_allclose(cut.feed(ids[30:]), last, atol=1e-4)
     *_, logits = (stepwise.feed([id]) for id in ids)
     np.testing.assert_allclose(logits, last, atol=1e-4)

@@ -14,7 +14,7 @@ from conversion.original_tokenizers import (
     read_tokenizer,
     save_as_openvino,
 )
-from engine.detokenizer import TextStream
+from engine.detokenizer import StreamingDetokenizer
 from engine.prompt import prompt_ids
 
 import numpy as np
@@ -204,9 +204,9 @@ def test_the_saved_tokenizer_is_an_ordinary_one(tokenizer, tmp_path: Path):
 def test_streamed_text_is_the_decoded_text(tokenizer):
     for text in TEXTS:
         ids = tokenizer(text)["input_ids"]
-        stream = TextStream(tokenizer)
+        stream = StreamingDetokenizer(tokenizer)
         for token in ids:
-            stream.push(token)
+            stream.add_token(token)
         assert stream.text == tokenizer.decode(ids, skip_special_tokens=True)
 
 

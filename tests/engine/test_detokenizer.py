@@ -1,7 +1,7 @@
 from itertools import pairwise
 
 from chat_formats import ChatFormat
-from engine.detokenizer import TextStream
+from engine.detokenizer import StreamingDetokenizer
 
 import numpy as np
 import pytest
@@ -17,11 +17,11 @@ def llama_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedToken
     return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
-def pushed(tokenizer, text: str, **chat_format) -> tuple[list[str], TextStream]:
+def pushed(tokenizer, text: str, **chat_format) -> tuple[list[str], StreamingDetokenizer]:
     """What was shown after each token of a text, and the stream."""
-    stream, shown = TextStream(tokenizer, ChatFormat(**chat_format)), []
+    stream, shown = StreamingDetokenizer(tokenizer, ChatFormat(**chat_format)), []
     for token in tokenizer(text)["input_ids"]:
-        stream.push(token)
+        stream.add_token(token)
         shown.append(stream.text)
     return shown, stream
 
@@ -32,15 +32,15 @@ def pushed(tokenizer, text: str, **chat_format) -> tuple[list[str], TextStream]:
 def test_the_pieces_make_the_text_and_no_character_is_ever_cut(tokenizer, text: str):
     shown, stream = pushed(tokenizer, text)
     assert all(text.startswith(part) for part in shown)
-    stream.finish()
+    stream.finalize()
     assert stream.text == text
 
 
 def test_characters_in_single_bytes_show_as_soon_as_they_are_whole(llama_tokenizer):
     ids = llama_tokenizer("안녕 🎉", add_special_tokens=False)["input_ids"]
-    stream, shown = TextStream(llama_tokenizer), []
+    stream, shown = StreamingDetokenizer(llama_tokenizer), []
     for token in ids:
-        stream.push(token)
+        stream.add_token(token)
         shown.append(stream.text)
     assert len(ids) > 9 and list(dict.fromkeys(filter(None, shown))) == ["안", "안녕", "안녕 ", "안녕 🎉"]
 
@@ -49,11 +49,11 @@ def test_characters_in_single_bytes_show_as_soon_as_they_are_whole(llama_tokeniz
 def test_tokens_in_any_order_only_ever_add_to_the_text(tokenizer, llama_tokenizer, seed: int):
     for any_tokenizer in (tokenizer, llama_tokenizer):
         ids = np.random.default_rng(seed).integers(0, len(any_tokenizer), 60).tolist()
-        stream, shown = TextStream(any_tokenizer), []
+        stream, shown = StreamingDetokenizer(any_tokenizer), []
         for token in ids:
-            stream.push(token)
+            stream.add_token(token)
             shown.append(stream.text)
-        stream.finish()
+        stream.finalize()
         assert all(later.startswith(earlier) for earlier, later in pairwise([*shown, stream.text]))
         assert len(shown[-1]) > len(stream.text) / 2
         if any_tokenizer is tokenizer:  # the other decodes differently where bytes make no characters
@@ -76,13 +76,13 @@ def test_a_stop_string_never_shows_not_even_its_beginning(tokenizer, stop: str):
 def test_what_only_began_like_a_stop_string_is_shown_in_the_end(tokenizer):
     shown, stream = pushed(tokenizer, "a < b and <hu", stop_strings=("<human>:",))
     assert shown[-1] == "a < b and "
-    stream.finish()
+    stream.finalize()
     assert stream.text == "a < b and <hu" and not stream.stopped
 
 
 def test_what_is_replaced_never_shows_not_even_its_beginning(tokenizer):
     shown, stream = pushed(tokenizer, "since [[训练时间]], or [x]", replacements=(("[[训练时间]]", "2023年"),))
-    stream.finish()
+    stream.finalize()
     assert stream.text == "since 2023年, or [x]"
     assert all(stream.text.startswith(part) for part in shown)
 
@@ -100,19 +100,19 @@ def test_what_begins_a_line_may_begin_the_answer(tokenizer):
 
 
 def test_a_text_that_the_prompt_began_is_shown_first(tokenizer):
-    stream = TextStream(tokenizer, start="<think>\n")
+    stream = StreamingDetokenizer(tokenizer, start="<think>\n")
     assert stream.text == "<think>\n"
     for token in tokenizer("Hm.</think>")["input_ids"]:
-        stream.push(token)
-    stream.finish()
+        stream.add_token(token)
+    stream.finalize()
     assert stream.text == "<think>\nHm.</think>"
 
 
 def test_a_character_that_never_became_whole_is_shown_as_the_tokenizer_decodes_it(tokenizer):
     ids = tokenizer("Hi 🎉")["input_ids"][:-1]
-    stream = TextStream(tokenizer)
+    stream = StreamingDetokenizer(tokenizer)
     for token in ids:
-        stream.push(token)
+        stream.add_token(token)
     assert stream.text == "Hi"
-    stream.finish()
+    stream.finalize()
     assert stream.text == tokenizer.decode(ids) and "\ufffd" in stream.text

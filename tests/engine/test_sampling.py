@@ -1,4 +1,4 @@
-from engine.sampling import Sampling, candidates, choose
+from engine.sampling import Sampling, candidates, sample
 
 import numpy as np
 import pytest
@@ -48,20 +48,20 @@ def test_the_distribution_is_that_of_transformers(seed: int):
 def test_temperature_0_takes_the_likeliest_after_the_penalty():
     logits = np.array([1.0, 3.0, 2.9], dtype=np.float32)
     random = np.random.default_rng(0)
-    assert choose(logits, NOTHING_SEEN, Sampling(), random) == 1
-    assert choose(logits, np.array([1]), Sampling(repetition_penalty=1.5), random) == 2
+    assert sample(logits, NOTHING_SEEN, Sampling(), random) == 1
+    assert sample(logits, np.array([1]), Sampling(repetition_penalty=1.5), random) == 2
 
 
 def test_tokens_are_drawn_as_often_as_they_are_likely():
     logits = np.log(np.array([0.5, 0.3, 0.2], dtype=np.float32))
     random = np.random.default_rng(0)
-    drawn = [choose(logits, NOTHING_SEEN, Sampling(temperature=1), random) for _ in range(5000)]
+    drawn = [sample(logits, NOTHING_SEEN, Sampling(temperature=1), random) for _ in range(5000)]
     np.testing.assert_allclose(np.bincount(drawn) / 5000, [0.5, 0.3, 0.2], atol=0.03)
 
 
 def test_the_logits_are_not_changed():
     logits = np.array([1.0, 2.0], dtype=np.float32)
-    choose(logits, np.array([0, 1]), Sampling(temperature=0.5, repetition_penalty=2), np.random.default_rng(0))
+    sample(logits, np.array([0, 1]), Sampling(temperature=0.5, repetition_penalty=2), np.random.default_rng(0))
     assert logits.tolist() == [1.0, 2.0]
 
 

@@ -50,7 +50,7 @@ def test_a_question_after_stop_waits_for_the_answer_to_end(tab: Tab):
     asking = threading.Thread(target=ask, args=(tab,))
     asking.start()
     last = list(replies)[-1]
-    assert last.finish_reason == "stopped" and asking.is_alive()
+    assert last.finish_reason == "cancelled" and asking.is_alive()
     tab.end()
     asking.join(timeout=60)
     assert [message["role"] for message in tab.messages] == ["user", "assistant", "user"]

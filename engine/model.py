@@ -1,0 +1,160 @@
+"""A converted folder → a compiled model, and KV caches on it that conversations own."""
+
+import hashlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from config import UserError
+from engine.devices import device_properties
+from engine.graph import add_logits_to_keep, check_state
+from engine.kv_cache import KVCache
+
+import openvino as ov
+
+MODEL_XML = "openvino_model.xml"
+
+
+class ChatModel:
+    """A model on a device. An architecture that differs has a subclass, see `engine.loading`.
+
+    Args:
+        model_dir: a converted folder.
+        config: what its `config.json` says, see `read_config`.
+        device: one of OpenVINO's, or "AUTO".
+        properties: for the runtime; they win over those set here.
+
+    Attributes:
+        max_idle_caches: how many conversations keep their KV cache while they are not speaking. Beyond it, the one
+            that was silent for longest gives its memory back, and is read again when it speaks.
+        can_exceed_context: whether the architecture still computes what it was made to beyond its context.
+        graph: the model before it was compiled, with the inputs that were added.
+        stop_ids: ids of the tokens that end an answer.
+    """
+
+    max_idle_caches = 8
+    can_exceed_context = True
+
+    def __init__(self, model_dir: Path, config: dict[str, Any], device: str, properties: dict[str, Any]) -> None:
+        self.config = config
+        self.stop_ids = read_stop_ids(model_dir)
+        self.graph = ov.Core().read_model(model_dir / MODEL_XML)
+        check_state(self.graph, model_dir)
+        self.prepare(self.graph)
+        properties = {**device_properties(model_dir, device), **properties}
+        self.compiled = compile_with_cache(self.graph, device, properties, compile_cache(model_dir))
+        self._idle: dict[int, KVCache] = {}
+        self._idle_lock = threading.Lock()
+
+    def prepare(self, graph: ov.Model) -> None:
+        """Adds to a graph what the engine needs of it."""
+        add_logits_to_keep(graph)
+
+    @property
+    def context_length(self) -> int | None:
+        """How many tokens, prompt and answer together, the model was made for; None where it does not say."""
+        names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+        return next((self.config[name] for name in names if isinstance(self.config.get(name), int)), None)
+
+    @property
+    def max_length(self) -> int | None:
+        """How many tokens can be fed at all; None: no limit."""
+        return None if self.can_exceed_context else self.context_length
+
+    @cached_property
+    def sequence_axes(self) -> dict[str, int]:
+        """By the name of each state, the axis along which it grows with the sequence."""
+        return {variable.info.variable_id: self.sequence_axis(variable) for variable in self.graph.get_variables()}
+
+    def sequence_axis(self, variable: ov.op.util.Variable) -> int:
+        """The axis of a state that grows with the sequence: the dynamic one that is not the batch."""
+        return next(axis for axis, size in enumerate(variable.info.data_shape) if axis > 0 and size.is_dynamic)
+
+    def new_cache(self) -> KVCache:
+        """An empty KV cache of its own on the compiled model, whose weights it shares."""
+        return KVCache(self.compiled, self.sequence_axes, self.max_length)
+
+    @contextmanager
+    def in_use(self, cache: KVCache) -> Iterator[None]:
+        """Keeps a cache from being taken away, and makes it the last to be taken away afterwards."""
+        with self._idle_lock:
+            self._idle.pop(id(cache), None)
+        try:
+            yield
+        finally:
+            with self._idle_lock:
+                self._idle[id(cache)] = cache
+                while len(self._idle) > self.max_idle_caches:
+                    self._idle.pop(next(iter(self._idle))).release()
+
+
+def read_config(model_dir: Path) -> dict[str, Any]:
+    """What the folder's `config.json` says, but for `auto_map`, which names Python files to run.
+
+    Raises:
+        UserError: it does not say what kind of model this is.
+    """
+    config = _read_json(model_dir, "config.json")
+    config.pop("auto_map", None)
+    if not isinstance(config.get("model_type"), str):
+        raise damaged(model_dir, "config.json")
+    return config
+
+
+def read_stop_ids(model_dir: Path) -> set[int]:
+    """Ids of the tokens that end an answer, from the folder's `generation_config.json`."""
+    eos = _read_json(model_dir, "generation_config.json").get("eos_token_id")
+    ids = eos if isinstance(eos, list) else [eos]
+    return {id for id in ids if isinstance(id, int)}
+
+
+def damaged(model_dir: Path, name: str) -> UserError:
+    return UserError(f"{model_dir / name} is damaged; remove {model_dir} and convert again.")
+
+
+def _read_json(model_dir: Path, name: str) -> dict[str, Any]:
+    try:
+        content = json.loads((model_dir / name).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise damaged(model_dir, name) from error
+    if not isinstance(content, dict):
+        raise damaged(model_dir, name)
+    return content
+
+
+def compile_cache(model_dir: Path) -> dict[str, str]:
+    """The runtime's property that names where compiled models are kept, or none where nothing can be written.
+
+    The folder's name stands for the model's files as they are now. One that stands for earlier files is removed.
+    """
+    files = [model_dir / MODEL_XML, (model_dir / MODEL_XML).with_suffix(".bin")]
+    facts = [(path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    root = model_dir / "model_cache"
+    current = root / hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
+    try:
+        current.mkdir(parents=True, exist_ok=True)
+        for other in set(root.iterdir()) - {current}:
+            shutil.rmtree(other, ignore_errors=True)
+    except OSError:
+        return {}
+    return {"CACHE_DIR": str(current)} if os.access(current, os.W_OK) else {}
+
+
+def compile_with_cache(
+    graph: ov.Model, device: str, properties: dict[str, Any], cache: dict[str, str]
+) -> ov.CompiledModel:
+    """Compiles a graph, or takes what an earlier start has compiled; a file there that can't be used is replaced."""
+    core, properties = ov.Core(), {**cache, **properties}
+    try:
+        return core.compile_model(graph, device, properties)
+    except RuntimeError:
+        if not cache:
+            raise
+        shutil.rmtree(cache["CACHE_DIR"], ignore_errors=True)
+        return core.compile_model(graph, device, properties)

@@ -1,0 +1,108 @@
+"""Qwen v1 beyond its `seq_length`, where the original code scales the rotary base and the queries.
+
+Dynamic NTK and log-n attention: `_ntk_scaled_init` and `use_logn_attn` in
+https://huggingface.co/Qwen/Qwen-7B-Chat/blob/main/modeling_qwen.py
+"""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from engine.kv_cache import KVCache
+from engine.model import ChatModel
+from model_folder import SCALED_CONTEXT
+
+import numpy as np
+import openvino as ov
+import openvino.opset13 as ops
+
+# The graph input that scales the rotary base, under the original code's name for it.
+NTK_ALPHA = "ntk_alpha"
+
+
+class QwenModel(ChatModel):
+    """Qwen v1. The scaling is added to the graph where this project converted the model; elsewhere the context ends."""
+
+    can_exceed_context = False
+
+    @property
+    def context_length(self) -> int | None:
+        return self.config.get(SCALED_CONTEXT) or self.config.get("seq_length") or super().context_length
+
+    @property
+    def is_scaled(self) -> bool:
+        return SCALED_CONTEXT in self.config
+
+    def prepare(self, graph: ov.Model) -> None:
+        super().prepare(graph)
+        if self.is_scaled:
+            add_qwen_scaling(graph, self.config["seq_length"])
+
+    def new_cache(self) -> KVCache:
+        if not self.is_scaled:
+            return super().new_cache()
+        return QwenCache(self.compiled, self.sequence_axes, self.max_length, seq_length=self.config["seq_length"])
+
+
+class QwenCache(KVCache):
+    """A KV cache whose keys all depend on the rotary base that the prompt's length asks for."""
+
+    def __init__(self, *args: Any, seq_length: int) -> None:
+        super().__init__(*args)
+        self._seq_length = seq_length
+        self._alpha: float | None = None  # None: chosen by the next prompt
+
+    def reset(self) -> None:
+        super().reset()
+        self._alpha = None
+
+    def trim_to_prefix(self, ids: Sequence[int]) -> int:
+        """As in `KVCache`; a prompt is one token longer than `ids`. Another scale means to read all of it again."""
+        alpha = ntk_alpha(len(ids) + 1, self._seq_length)
+        if alpha != self._alpha:
+            self.reset()
+        common = super().trim_to_prefix(ids)
+        self._alpha = alpha
+        return common
+
+    def _inputs(self, ids: Sequence[int]) -> dict[str, np.ndarray]:
+        if self._alpha is None:
+            self._alpha = ntk_alpha(len(ids), self._seq_length)
+        return {**super()._inputs(ids), NTK_ALPHA: np.array([self._alpha], dtype=np.float32)}
+
+
+def ntk_alpha(prompt_length: int, seq_length: int) -> float:
+    """Qwen v1's scale for the rotary base: 1 up to `seq_length`, 3 up to twice that, 7 up to four times and so on.
+
+    The prompt decides it, and it holds while the answer is generated.
+    """
+    if prompt_length <= seq_length:
+        return 1.0
+    return 2.0 ** math.ceil(math.log2(prompt_length / seq_length) + 1) - 1
+
+
+def add_qwen_scaling(model: ov.Model, seq_length: int) -> None:
+    """Gives a Qwen2 what Qwen v1 has beyond `seq_length`: an input that scales the rotary base, and larger queries.
+
+    With base' = base · alpha^(d/(d-2)), a pair's frequency base'^(-2i/d) is the one that the graph has times
+    alpha^(-2i/(d-2)). A query at the 1-based position p is multiplied by max(1, ln p / ln seq_length).
+    """
+    nodes = model.get_ordered_ops()
+    positions = model.input("position_ids").node
+    turn = next(
+        node for node in nodes if node.get_type_name() == "MatMul" and node.input(0).get_partial_shape()[0] == 1
+    )
+    pairs = turn.input(0).get_shape()[1]  # frequencies [1, pairs, 1] times positions [batch, 1, tokens]
+    alpha = ops.parameter([-1], np.float32, name=NTK_ALPHA)  # one for each sequence, as `logits_to_keep` is
+    alpha.output(0).set_names({NTK_ALPHA})
+    exponents = -np.arange(pairs, dtype=np.float32) / (pairs - 1)
+    factors = ops.power(ops.reduce_max(alpha, [0], keep_dims=True), ops.constant(exponents[None, :, None]))
+    turn.input(0).replace_source_output(ops.multiply(turn.input_value(0), factors).output(0))
+
+    logs = ops.log(ops.convert(ops.add(positions, np.int64(1)), np.float32))
+    growth = ops.unsqueeze(ops.maximum(ops.multiply(logs, np.float32(1 / math.log(seq_length))), np.float32(1)), [1, 3])
+    for node in nodes:
+        if node.get_type_name() == "ScaledDotProductAttention":  # of queries [batch, heads, tokens, size]
+            node.input(0).replace_source_output(ops.multiply(node.input_value(0), growth).output(0))
+    model.add_parameters([alpha])
+    model.validate_nodes_and_infer_types()

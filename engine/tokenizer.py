@@ -1,0 +1,158 @@
+"""A folder's tokenizer and chat template, read without Transformers, whose import takes PyTorch's time and memory.
+
+What is here of Transformers' tokenizers has their names and results, so that either can be given to a conversation.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from config import UserError
+
+from jinja2 import Template, nodes
+from jinja2.exceptions import TemplateError
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+from tokenizers import AddedToken, Tokenizer
+
+SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
+
+
+class ChatTokenizer(Protocol):
+    """What a conversation needs of a tokenizer; Transformers' fast tokenizers have it too."""
+
+    chat_template: Any
+
+    @property
+    def backend_tokenizer(self) -> Tokenizer: ...
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, AddedToken]: ...
+
+    def __hash__(self) -> int: ...
+
+    def __call__(self, text: str, *, add_special_tokens: bool) -> Any: ...
+
+    def decode(self, ids: Sequence[int]) -> str: ...
+
+    def apply_chat_template(self, messages: Sequence[Any], *, add_generation_prompt: bool, tokenize: bool) -> Any: ...
+
+
+class FolderTokenizer:
+    """The tokenizer in a converted folder.
+
+    Attributes:
+        backend_tokenizer: what turns text into ids.
+        chat_template: a Jinja template; None where the model has none.
+        special_tokens_map: by its name, like "bos_token", each token that a template may write.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """
+        Raises:
+            UserError: a file is missing or damaged.
+        """
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise UserError(f"{folder} has no tokenizer.json; convert the model again.")
+        if "model" not in _read_json(path):
+            raise _damaged(path)
+        self.backend_tokenizer = Tokenizer.from_file(str(path))
+        settings = {**_read_json(folder / "special_tokens_map.json"), **_read_json(folder / "tokenizer_config.json")}
+        self.chat_template = _chat_template(folder, settings)
+        self.special_tokens_map = {name: _content(settings[name]) for name in SPECIAL_TOKENS if settings.get(name)}
+
+    @property
+    def added_tokens_decoder(self) -> dict[int, AddedToken]:
+        """The added tokens by their ids."""
+        return self.backend_tokenizer.get_added_tokens_decoder()
+
+    def __call__(self, text: str, *, add_special_tokens: bool = True) -> dict[str, list[int]]:
+        """The text's ids, as `["input_ids"]`."""
+        return {"input_ids": self.backend_tokenizer.encode(text, add_special_tokens=add_special_tokens).ids}
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of all ids, special tokens included."""
+        return self.backend_tokenizer.decode(list(ids), skip_special_tokens=False)
+
+    def apply_chat_template(
+        self, messages: Sequence[dict[str, str]], *, add_generation_prompt: bool = False, tokenize: bool = False
+    ) -> Any:
+        """The conversation in the model's chat format: its text, or its ids as `["input_ids"]`.
+
+        Raises:
+            jinja2.TemplateError: the template refuses the conversation, or is none.
+        """
+        template = _compiled(self.chat_template or "")
+        text = template.render(
+            messages=messages, add_generation_prompt=add_generation_prompt, **self.special_tokens_map
+        )
+        return self(text, add_special_tokens=False) if tokenize else text
+
+
+class _Generation(Extension):
+    """`{% generation %}`, by which templates mark answers for training. Here its body is written as it is."""
+
+    tags = {"generation"}  # noqa: RUF012, Jinja's own declaration
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+@lru_cache(maxsize=8)
+def _compiled(template: str) -> Template:
+    """A template in the sandbox that chat templates are written for.
+
+    What it offers: https://huggingface.co/docs/transformers/chat_templating_writing
+    """
+
+    def raise_exception(message: str) -> None:
+        raise TemplateError(message)
+
+    def tojson(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
+        return json.dumps(value, ensure_ascii=ensure_ascii, **options)  # Jinja's own would write HTML entities
+
+    environment = ImmutableSandboxedEnvironment(
+        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
+    )
+    environment.filters["tojson"] = tojson
+    environment.globals["raise_exception"] = raise_exception
+    environment.globals["strftime_now"] = lambda format: datetime.now().strftime(format)
+    return environment.from_string(template)
+
+
+def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:
+    """The template in a file of its own, or in the settings; of several, the one called "default"."""
+    path = folder / "chat_template.jinja"
+    if path.is_file():
+        return path.read_text(encoding="utf-8")
+    template = settings.get("chat_template")
+    if isinstance(template, list):
+        return next((named["template"] for named in template if named["name"] == "default"), None)
+    return template
+
+
+def _content(token: str | dict[str, Any]) -> str:
+    return token["content"] if isinstance(token, dict) else token
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """A file's JSON object; an empty one where there is no such file."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise _damaged(path) from error
+    if not isinstance(content, dict):
+        raise _damaged(path)
+    return content
+
+
+def _damaged(path: Path) -> UserError:
+    return UserError(f"{path} is damaged; remove {path.parent} and convert the model again.")

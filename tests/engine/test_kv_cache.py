@@ -1,0 +1,41 @@
+import numpy as np
+
+
+def test_a_cache_cut_back_goes_on_as_if_the_rest_had_never_been(exact_model, tokenizer):
+    ids = tokenizer("The history of Rome began with a village on seven hills.")["input_ids"]
+    other = tokenizer(" It was founded by twins.")["input_ids"]
+    cut, fresh = exact_model.new_cache(), exact_model.new_cache()
+    cut.feed(ids)
+    assert cut.trim_to_prefix([*ids[:5], *other]) == 5
+    assert cut.ids == ids[:5]
+    np.testing.assert_allclose(cut.feed(other).copy(), fresh.feed([*ids[:5], *other]), atol=1e-3)
+
+
+def test_a_cache_with_nothing_in_common_is_emptied(exact_model):
+    cache, fresh = exact_model.new_cache(), exact_model.new_cache()
+    cache.feed([100, 200])
+    assert cache.trim_to_prefix([300]) == 0
+    np.testing.assert_array_equal(cache.feed([300]).copy(), fresh.feed([300]))
+
+
+def test_under_default_hints_a_cut_changes_no_more_than_splitting_a_prefill_does(model, tokenizer):
+    """Where the runtime rounds, it rounds differently for a prompt fed in two parts. A cut must not add to that."""
+
+    def logits(*parts: list[int], cut: list[int] | None = None) -> np.ndarray:
+        cache = model.new_cache()
+        if cut:
+            cache.feed([*parts[0], *cut])
+            assert cache.trim_to_prefix(parts[0]) == len(parts[0])
+            parts = parts[1:]
+        for part in parts:
+            result = cache.feed(part)
+        return result.copy()
+
+    random, splitting, cutting = np.random.default_rng(0), [], []
+    for _ in range(8):
+        ids = random.integers(100, 40_000, 120).tolist()
+        whole = logits(ids)
+        splitting.append(abs(logits(ids[:80], ids[80:]) - whole).max())
+        cutting.append(abs(logits(ids[:80], ids[80:], cut=[5, 6, 7, 8]) - whole).max())
+    assert max(splitting) > 0  # the runtime does round
+    assert max(cutting) < 1.5 * max(splitting)

@@ -1,0 +1,87 @@
+import shutil
+from pathlib import Path
+
+from config import UserError
+from engine.loading import ChatGLMModel, MPTModel, Phi3Model, open_model
+from engine.qwen import QwenModel
+
+import numpy as np
+import openvino as ov
+import openvino.opset13 as ops
+import pytest
+from conftest import DATA, EXACT
+from openvino.op import assign, read_value
+from openvino.op.util import Variable, VariableInfo
+
+
+@pytest.mark.parametrize(
+    ("name", "model_class", "context_length"),
+    [
+        ("chatglm3", ChatGLMModel, 8192),
+        ("mpt", MPTModel, 2048),
+        ("phi3", Phi3Model, 64),
+        ("qwen", QwenModel, 6144),
+    ],
+)
+def test_an_architecture_gets_its_class_and_context(name: str, model_class: type, context_length: int, tiny_folders):
+    model = open_model(tiny_folders[name])
+    assert type(model) is model_class
+    assert model.context_length == context_length
+
+
+@pytest.mark.parametrize("name", ["mpt", "phi3", "qwen"])
+def test_a_model_that_would_go_wrong_beyond_its_context_refuses(name: str, tiny_folders):
+    model = open_model(tiny_folders[name])
+    cache, length = model.new_cache(), model.context_length
+    assert length is not None
+    cache.feed([1] * (length - 1))
+    cache.feed([2])
+    with pytest.raises(UserError, match=f"{length + 1} tokens are more than the {length} that this model reads"):
+        cache.feed([3])
+
+
+def with_tokens_first(graph: ov.Model) -> ov.Model:
+    """Keeps the state as [tokens, batch, groups, size], as Optimum Intel exported ChatGLM's original code."""
+    there, back = ops.constant([2, 0, 1, 3]), ops.constant([1, 2, 0, 3])
+    variables = graph.get_variables()
+    for sink in graph.get_sinks():
+        name = sink.get_attributes()["variable_id"]
+        read = next(op for op in graph.get_ops() if op.get_attributes().get("variable_id") == name and op != sink)
+        shape = read.get_output_partial_shape(0)
+        info = VariableInfo()
+        info.variable_id, info.data_type = f"{name}.first", read.get_element_type()
+        info.data_shape = ov.PartialShape([shape[2], shape[0], shape[1], shape[3]])
+        variable = Variable(info)
+        graph.add_variables([variable])
+        users = read.output(0).get_target_inputs()
+        restored = ops.transpose(read_value(ops.transpose(read.input_value(0), there), variable), back)
+        for user in users:
+            user.replace_source_output(restored.output(0))
+        graph.add_sinks([assign(ops.transpose(sink.input_value(0), there), variable)])
+        graph.remove_sink(sink)
+    for variable in variables:
+        graph.remove_variable(variable)
+    graph.validate_nodes_and_infer_types()
+    return graph
+
+
+def test_a_chatglm_that_an_older_optimum_exported_is_cut_back_along_its_tokens(tiny_folders, tmp_path: Path):
+    folder = shutil.copytree(tiny_folders["chatglm3"], tmp_path / "old", ignore=shutil.ignore_patterns("model_cache"))
+    graph = with_tokens_first(ov.Core().read_model(tiny_folders["chatglm3"] / "openvino_model.xml"))
+    ov.save_model(graph, folder / "openvino_model.xml", compress_to_fp16=False)
+    shutil.copyfile(DATA / "chatglm3-tiny/config.json", folder / "config.json")  # with its auto_map
+    old, new = open_model(folder, ov_config=EXACT), open_model(tiny_folders["chatglm3"], ov_config=EXACT)
+    assert type(old) is ChatGLMModel
+    assert old.context_length == 8192
+    cut, fresh = old.new_cache(), new.new_cache()
+    cut.feed([5, 6, 7, 8, 9])
+    assert cut.trim_to_prefix([5, 6, 7, 1]) == 3
+    np.testing.assert_allclose(cut.feed([1, 2]), fresh.feed([5, 6, 7, 1, 2]), atol=1e-4)
+
+
+def test_a_folder_whose_config_is_damaged_is_refused(tiny_folders, tmp_path: Path):
+    folder = shutil.copytree(tiny_folders["mpt"], tmp_path / "mpt")
+    for text in ("{", "[]", "{}", '{"model_type": 7}'):
+        (folder / "config.json").write_text(text, encoding="utf-8")
+        with pytest.raises(UserError, match=r"config\.json is damaged; .* convert again"):
+            open_model(folder)

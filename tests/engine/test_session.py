@@ -1,0 +1,377 @@
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
+from itertools import islice, pairwise
+
+from chat_formats import ChatFormat
+from config import UserError
+from engine.kv_cache import KVCache
+from engine.model import ChatModel
+from engine.sampling import Sampling
+from engine.session import ChatSession, stream_ids
+
+import numpy as np
+import pytest
+from tokenizers import Tokenizer, decoders, models
+from transformers import PreTrainedTokenizerFast
+
+FRANCE = "What is the capital of France?"
+
+
+@pytest.fixture
+def session(model, tokenizer) -> ChatSession:
+    return ChatSession(model, tokenizer)
+
+
+@pytest.fixture
+def exact_session(exact_model, tokenizer) -> ChatSession:
+    return ChatSession(exact_model, tokenizer)
+
+
+def final(session: ChatSession, text: str, **generation):
+    *_, answer = session.stream(text, **generation)
+    return answer
+
+
+def test_streamed_ids_are_those_of_greedy_generate(exact_model, tokenizer):
+    inputs = tokenizer("The history of Rome began", return_tensors="pt")
+    prompt = inputs["input_ids"][0].tolist()
+    expected = exact_model.generate(**inputs, max_new_tokens=40, do_sample=False)[0, len(prompt) :].tolist()
+    stream = stream_ids(exact_model.new_cache(), prompt, Sampling(), stop_ids=set())
+    assert [next(stream) for _ in expected] == expected
+
+
+def test_a_stop_token_ends_the_stream_and_is_not_given(exact_model, tokenizer):
+    prompt = tokenizer("One two three", return_tensors="np")["input_ids"][0].tolist()
+    first, second, third = islice(stream_ids(exact_model.new_cache(), prompt, Sampling(), set()), 3)
+    assert third not in (first, second)
+    assert list(stream_ids(exact_model.new_cache(), prompt, Sampling(), {third})) == [first, second]
+
+
+class FailingRequest:
+    """An infer request whose device is gone for one call."""
+
+    def __init__(self, request):
+        self._request = request
+        self.failed = False
+
+    def start_async(self, *args, **kwargs):
+        if not self.failed:
+            self.failed = True
+            raise RuntimeError("out of memory")
+        return self._request.start_async(*args, **kwargs)
+
+    def __getattr__(self, name: str):
+        return getattr(self._request, name)
+
+
+def test_after_a_failure_of_the_runtime_the_next_message_works(exact_session, exact_model, tokenizer):
+    final(exact_session, FRANCE)
+    exact_session._cache._request = FailingRequest(exact_session._cache._request)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        final(exact_session, "And of Italy?")
+    assert len(exact_session.messages) == 2
+    fresh = ChatSession(exact_model, tokenizer)
+    fresh.messages = [dict(message) for message in exact_session.messages]
+    assert final(exact_session, "And of Italy?").text == final(fresh, "And of Italy?").text
+
+
+def test_an_answer_grows_token_by_token_and_says_why_it_ended(session):
+    answers = list(session.stream(FRANCE))
+    assert all(later.text.startswith(earlier.text) for earlier, later in pairwise(answers))
+    assert [answer.completion_tokens for answer in answers[:-1]] == list(range(1, len(answers)))
+    assert [answer.finish_reason for answer in answers] == [None] * (len(answers) - 1) + ["stop"]
+    assert answers[-1].time_to_first_token > 0 and answers[-1].tokens_per_second > 0
+
+
+def test_the_second_answer_uses_the_first_turn(session):
+    assert "Paris" in final(session, FRANCE).text
+    assert "Rome" in final(session, "And of Italy?").text
+    assert [message["role"] for message in session.messages] == ["user", "assistant"] * 2
+
+
+def test_the_second_turn_feeds_only_what_is_new(session):
+    first = final(session, FRANCE)
+    second = final(session, "And of Italy?")
+    assert (first.cached_tokens, second.cached_tokens) == (0, first.prompt_tokens + first.completion_tokens)
+
+
+def test_reset_forgets(session):
+    final(session, FRANCE)
+    session.reset()
+    assert session.messages == []
+    assert final(session, FRANCE).cached_tokens == 0
+
+
+def test_max_new_tokens_ends_an_answer(session):
+    answer = final(session, FRANCE, max_new_tokens=3)
+    assert (answer.completion_tokens, answer.finish_reason) == (3, "length")
+
+
+def test_closing_the_stream_keeps_the_partial_answer_and_the_next_message_works(exact_session, exact_model, tokenizer):
+    stream = exact_session.stream("Tell me a long story.")
+    partial = [next(stream) for _ in range(5)][-1]
+    stream.close()
+    assert exact_session.messages[-1] == {"role": "assistant", "content": partial.text}
+    fresh = ChatSession(exact_model, tokenizer)
+    fresh.messages = [dict(message) for message in exact_session.messages]
+    assert final(exact_session, FRANCE).text == final(fresh, FRANCE).text
+
+
+def test_messages_may_be_changed_between_two_answers(exact_session, exact_model, tokenizer):
+    final(exact_session, "What is the capital of Spain?")
+    exact_session.messages[0]["content"] = FRANCE
+    exact_session.messages[1]["content"] = "The capital of France is Paris."
+    fresh = ChatSession(exact_model, tokenizer)
+    fresh.messages = [dict(message) for message in exact_session.messages]
+    assert final(exact_session, "And of Italy?").text == final(fresh, "And of Italy?").text
+
+
+def test_conversations_do_not_mix(exact_model, tokenizer):
+    questions = [FRANCE, "Who wrote Hamlet?", "Name a colour."]
+    alone = [final(ChatSession(exact_model, tokenizer), question, max_new_tokens=15).text for question in questions]
+    sessions = [ChatSession(exact_model, tokenizer) for _ in questions]
+    streams = [session.stream(text, max_new_tokens=15) for session, text in zip(sessions, questions, strict=True)]
+    for _ in range(16):  # a token for each in turn, and the end
+        for stream in streams:
+            next(stream, None)
+    assert [session.messages[-1]["content"] for session in sessions] == alone
+
+
+def test_a_system_prompt_comes_first(session, tokenizer):
+    session.system_prompt = "You only speak French."
+    final(session, FRANCE, max_new_tokens=1)
+    text = tokenizer.decode(session._cache.ids)
+    assert text.startswith("<|im_start|>system\nYou only speak French.<|im_end|>\n<|im_start|>user\n")
+
+
+def test_a_seed_repeats_an_answer_and_another_one_does_not(model, tokenizer):
+    texts = [
+        final(ChatSession(model, tokenizer), "Tell me about cats.", temperature=1.0, seed=seed, max_new_tokens=20).text
+        for seed in (1, 1, 2)
+    ]
+    assert texts[0] == texts[1] != texts[2]
+
+
+def test_characters_that_take_several_tokens_appear_whole(session, tokenizer):
+    session.messages = [
+        {"role": "user", "content": "Say 🎉🎈 日本語"},
+        {"role": "assistant", "content": "🎉🎈 日本語"},
+    ] * 3
+    answers = list(session.stream("Say 🎉🎈 日本語", max_new_tokens=24))
+    assert all("\ufffd" not in answer.text for answer in answers[:-1])
+    assert "🎉" in answers[-1].text
+
+
+def test_special_tokens_are_not_shown(session):
+    assert "<|" not in final(session, FRANCE).text
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_any_series_of_edits_gives_the_answers_of_a_session_that_starts_from_nothing(seed, exact_model, tokenizer):
+    random = np.random.default_rng(seed)
+    texts = [FRANCE, "And of Italy?", "Who wrote Hamlet?", "Tell me a story.", "Say 🎉.", "<|im_end|>", "Why?"]
+    session = ChatSession(exact_model, tokenizer)
+    for _ in range(10):
+        action = random.choice(
+            ["ask", "stop", "undo", "edit", "regenerate", "system", "reset"], p=[0.3, 0.2, *[0.1] * 5]
+        )
+        text = str(random.choice(texts))
+        if action == "undo":
+            session.messages = session.messages[:-2]
+        elif action == "edit" and session.messages:
+            index = 2 * int(random.integers(len(session.messages) // 2))
+            session.messages = session.messages[:index]
+        elif action == "regenerate" and session.messages:
+            text = session.messages[-2]["content"]
+            session.messages = session.messages[:-2]
+        elif action == "system":
+            session.system_prompt = str(random.choice(["Be brief.", "Be kind."]))
+        elif action == "reset":
+            session.reset()
+        fresh = ChatSession(exact_model, tokenizer, session.system_prompt)
+        fresh.messages = [dict(message) for message in session.messages]
+        wanted = int(random.integers(1, 6)) if action == "stop" else 12
+        for one, other in islice(
+            zip(session.stream(text, max_new_tokens=12), fresh.stream(text, max_new_tokens=12), strict=True), wanted
+        ):
+            assert one.text == other.text
+        assert session.messages == fresh.messages
+
+
+def test_the_oldest_turns_are_left_out_where_the_context_is_full(exact_model, tokenizer, monkeypatch):
+    monkeypatch.setattr(ChatModel, "context_length", 128)
+    session = ChatSession(exact_model, tokenizer)
+    dropped = []
+    for n in range(6):
+        answer = final(session, f"This is message number {n}.", max_new_tokens=20)
+        dropped.append(answer.dropped_turns)
+        assert answer.prompt_tokens + answer.completion_tokens <= 128
+    assert dropped[0] == 0 and dropped == sorted(dropped) and dropped[-1] > 0
+    assert len(session.messages) == 12
+
+
+def test_an_answer_never_goes_past_the_context(exact_model, tokenizer, monkeypatch):
+    monkeypatch.setattr(ChatModel, "context_length", 64)
+    answer = final(ChatSession(exact_model, tokenizer), "Write a very long story about a dragon.", max_new_tokens=1000)
+    assert (answer.prompt_tokens + answer.completion_tokens, answer.finish_reason) == (64, "length")
+
+
+def test_a_message_that_is_too_long_is_refused_and_nothing_is_lost(session, monkeypatch):
+    final(session, FRANCE)
+    messages = [dict(message) for message in session.messages]
+    with pytest.raises(UserError, match="too long"):
+        final(session, "word " * 9000)
+    assert session.messages == messages
+    assert "Rome" in final(session, "And of Italy?").text
+
+
+def test_closing_the_stream_feeds_no_further_token(session, monkeypatch):
+    fed = []
+    feed = KVCache.feed
+    monkeypatch.setattr(KVCache, "feed", lambda cache, ids: (fed.append(len(ids)), feed(cache, ids))[1])
+    stream = session.stream("Tell me a long story.")
+    for _ in range(5):
+        next(stream)
+    stream.close()
+    assert len(fed) == 5  # the prompt, and four tokens
+    assert session.last_answer.finish_reason == "cancelled"
+    assert session.messages[-1]["content"] == session.last_answer.text
+
+
+def test_reading_a_long_prompt_can_be_stopped_too(session):
+    stream = session.stream("word " * 3000)
+    assert next(stream).text == ""
+    stream.close()
+    assert session.messages == []
+    assert "Paris" in final(session, FRANCE).text
+
+
+def test_an_answer_and_its_continuation_are_one_longer_answer(model, tokenizer):
+    question = "Tell me a story about a café in 東京."
+    *_, whole = ChatSession(model, tokenizer).stream(question, max_new_tokens=60)
+    session, messages = ChatSession(model, tokenizer), [{"role": "user", "content": question}]
+    for longest in (1, 7, 20, 32):
+        *_, answer = session.answer(messages, max_new_tokens=longest)
+        messages = [messages[0], {"role": "assistant", "content": answer.text}]
+    assert answer.text == whole.text
+    assert answer.completion_tokens == whole.completion_tokens == 60
+    assert answer.prompt_tokens == whole.prompt_tokens
+    assert session.messages == []
+
+
+def test_an_answer_of_another_session_can_be_continued(model, tokenizer):
+    messages = [{"role": "user", "content": FRANCE}, {"role": "assistant", "content": "The capital of France is"}]
+    *_, answer = ChatSession(model, tokenizer).answer(messages, max_new_tokens=8)
+    assert answer.text.startswith("The capital of France is Paris")
+
+
+def test_a_stop_string_ends_an_answer(exact_model, tokenizer):
+    answer = final(ChatSession(exact_model, tokenizer, chat_format=ChatFormat(stop_strings=(" is Par",))), FRANCE)
+    assert (answer.text, answer.finish_reason) == ("The capital of France", "stop")
+
+
+def test_twenty_sessions_at_once_each_get_the_answer_that_they_get_alone(exact_model, tokenizer, monkeypatch):
+    monkeypatch.setattr(exact_model.engine, "max_idle_caches", 3)
+    questions = [f"What is {n} + {n}?" for n in range(20)]
+
+    def converse(question: str) -> list[str]:
+        session = ChatSession(exact_model, tokenizer)
+        return [final(session, text, max_new_tokens=8).text for text in (question, "Why?")]
+
+    alone = [converse(question) for question in questions]
+    with ThreadPoolExecutor(max_workers=20) as pool:
+        assert list(pool.map(converse, questions)) == alone
+
+
+def test_the_session_that_was_silent_for_longest_gives_its_cache_back_and_rebuilds_it(
+    exact_model, tokenizer, monkeypatch
+):
+    monkeypatch.setattr(exact_model.engine, "max_idle_caches", 2)
+    sessions = [ChatSession(exact_model, tokenizer) for _ in range(3)]
+    for session in sessions:
+        final(session, FRANCE)
+    assert [bool(session._cache.ids) for session in sessions] == [False, True, True]
+    answer = final(sessions[0], "And of Italy?")
+    assert answer.cached_tokens == 0 and "Rome" in answer.text
+    assert [bool(session._cache.ids) for session in sessions] == [True, False, True]
+
+
+# On a model of ten lines: what a session does itself
+
+
+class CountingModel:
+    """After token n comes n + 1, after 9 the end; the cache is the list of what was fed."""
+
+    context_length: int | None = None
+    stop_ids = frozenset({10})
+
+    def __init__(self):
+        self.fed: list[list[int]] = []
+
+    def new_cache(self) -> "CountingCache":
+        return CountingCache(self.fed)
+
+    def in_use(self, cache: "CountingCache"):
+        return nullcontext()
+
+
+class CountingCache:
+    def __init__(self, fed: list[list[int]]):
+        self.ids: list[int] = []
+        self.fed = fed
+
+    def reset(self) -> None:
+        self.ids = []
+
+    def trim_to_prefix(self, ids: Sequence[int]) -> int:
+        self.ids = [held for held, wanted in zip(self.ids, ids, strict=False) if held == wanted]
+        return len(self.ids)
+
+    def feed(self, ids: Sequence[int]) -> np.ndarray:
+        self.fed.append(list(ids))
+        self.ids.extend(ids)
+        return np.eye(16, dtype=np.float32)[min(ids[-1] + 1, 10)]
+
+
+@pytest.fixture(scope="module")
+def digits() -> PreTrainedTokenizerFast:
+    """A token for each digit, and a template that writes messages one after the other."""
+    backend = Tokenizer(models.BPE({str(digit): digit for digit in range(10)}, []))
+    backend.decoder = decoders.Fuse()
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, chat_template="{% for message in messages %}{{ message.content }}{% endfor %}"
+    )
+
+
+def test_a_session_counts_with_a_model_that_counts(digits):
+    *_, answer = ChatSession(CountingModel(), digits).answer([{"role": "user", "content": "345"}])
+    assert (answer.text, answer.prompt_tokens, answer.completion_tokens, answer.finish_reason) == ("6789", 3, 4, "stop")
+
+
+def test_a_long_prompt_is_read_in_pieces_and_each_is_a_moment_to_stop(digits, monkeypatch):
+    monkeypatch.setattr("engine.session.PREFILL_CHUNK", 2)
+    model = CountingModel()
+    answers = list(ChatSession(model, digits).answer([{"role": "user", "content": "12345"}], max_new_tokens=1))
+    assert model.fed[:3] == [[1, 2], [3, 4], [5]]
+    assert [answer.text for answer in answers] == ["", "", "6", "6"]
+
+
+def test_answering_changes_neither_the_messages_nor_the_session(digits):
+    messages = [{"role": "user", "content": "3"}, {"role": "assistant", "content": "45"}]
+    session, before = ChatSession(CountingModel(), digits), [dict(message) for message in messages]
+    *_, answer = session.answer(messages, max_new_tokens=2)
+    assert (answer.text, answer.completion_tokens, answer.finish_reason) == ("4567", 4, "length")
+    assert (messages, session.messages) == (before, [])
+
+
+def test_without_a_limit_nothing_is_left_out(digits):
+    messages = [{"role": role, "content": "1" * 900} for role in ("user", "assistant") * 3] + [
+        {"role": "user", "content": "8"}
+    ]
+    model = CountingModel()
+    *_, answer = ChatSession(model, digits).answer(messages)
+    assert (answer.dropped_turns, answer.prompt_tokens) == (0, 5401)
+    model.context_length = 2000
+    *_, answer = ChatSession(model, digits).answer(messages)
+    assert (answer.dropped_turns, answer.prompt_tokens) == (3, 1)

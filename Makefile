@@ -10,7 +10,7 @@ INSTALLED := .venv/installed
 INSTALLED_DEV := .venv/installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help chat notebook test lint bench clean
+.PHONY: help chat notebook test test-fast lint bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -24,8 +24,10 @@ notebook: $(INSTALLED)  ## open the tutorial in JupyterLab
 
 test: $(INSTALLED_DEV)  ## run all tests: unit, notebook, browser
 	$(BIN)/python tests/browser.py
-	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env llm-chatbot.ipynb
+	$(BIN)/python -m pytest -n 2 --dist loadgroup --nbval-lax --nbval-current-env tests llm-chatbot.ipynb
+
+test-fast: $(INSTALLED_DEV)  ## run the tests that need neither the embedded model nor a browser
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 lint: $(INSTALLED_DEV)  ## check format, rules, types and who imports whom
 	$(BIN)/ruff format --check .
@@ -33,8 +35,9 @@ lint: $(INSTALLED_DEV)  ## check format, rules, types and who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED_DEV)  ## measure this engine's speed beside its peers'
+bench: $(INSTALLED_DEV)  ## measure this engine's speed beside its peers', and the start
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/start.py
 
 clean:  ## remove .venv, the converted models and all that tools left behind
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .ipynb_checkpoints .gradio screenshots

@@ -34,8 +34,8 @@ DATA = Path(__file__).parent / "data"
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 
 
-# What makes a test slow: the embedded model, and a browser.
-SLOW_FIXTURES = {"models_root", "browser"}
+# What makes a test slow: the embedded model, a browser, conversions of smaller ones.
+SLOW_FIXTURES = {"models_root", "browser", "tiny", "ir"}
 
 
 @pytest.hookimpl(tryfirst=True)  # before xdist reads the groups

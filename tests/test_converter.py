@@ -221,6 +221,7 @@ def test_what_is_needed_is_said_before_the_work_and_refused_where_it_cannot_fit(
         convert_model(DEFAULT_MODEL, "INT4", tiny)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [

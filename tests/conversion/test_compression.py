@@ -124,6 +124,7 @@ for settings in ({"mode": modes.INT8_ASYM}, {"mode": modes.INT4_SYM, "group_size
 """
 
 
+@pytest.mark.slow
 def test_a_conversion_takes_no_more_memory_for_a_larger_model(tmp_path: Path):
     """Three big layers instead of one, from pickled shards: 176 MB of 16-bit weights more, and 88 MB of 8-bit ones."""
     peaks = []

@@ -24,10 +24,10 @@ notebook: $(INSTALLED)  ## open the tutorial in JupyterLab
 
 test: $(INSTALLED_DEV)  ## run all tests: unit, notebook, browser
 	$(BIN)/python tests/browser.py
-	$(BIN)/python -m pytest -n 2 --dist loadgroup --nbval-lax --nbval-current-env tests llm-chatbot.ipynb
+	$(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env tests llm-chatbot.ipynb
 
 test-fast: $(INSTALLED_DEV)  ## run the tests that need neither the embedded model nor a browser
-	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow"
 
 lint: $(INSTALLED_DEV)  ## check format, rules, types and who imports whom
 	$(BIN)/ruff format --check .

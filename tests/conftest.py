@@ -1,6 +1,7 @@
 """What several tests need: a model hub on this machine, and the embedded model, converted once for the whole run.
 
-Several processes (`pytest -n 2 --dist loadgroup`) share that conversion. Each has its own hub.
+Several processes (`pytest -n 2 --dist loadscope`, where one runs a whole file) share that conversion. Each has its own
+hub.
 """
 
 import os
@@ -38,17 +39,11 @@ EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMI
 SLOW_FIXTURES = {"models_root", "browser", "tiny", "ir"}
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what `make test-fast` leaves out, and what one process does in order: the notebook, the page's tests."""
+    """Marks what `make test-fast` leaves out."""
     for item in items:
-        if item.path.suffix == ".ipynb":
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
-            item.add_marker(pytest.mark.xdist_group("notebook"))
-        elif SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
-            item.add_marker("slow")
-            if item.path.name == "test_app.py":
-                item.add_marker(pytest.mark.xdist_group("page"))
 
 
 @pytest.fixture

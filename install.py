@@ -18,11 +18,17 @@ def pip(*arguments: str) -> None:
 def is_installed(requirements: Path) -> bool:
     """Whether every pinned version is installed. pip itself would reinstall torchvision each time.
 
-    As for pip, a local build of the pinned version counts: 2.13.0+cpu is 2.13.0.
+    As for pip, a local build of the pinned version counts: 2.13.0+cpu is 2.13.0. A line that is more than
+    `name==version` is left to pip.
     """
     lines = [line.partition("#")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines()]
+    return all(is_satisfied(line) for line in lines if line)
+
+
+def is_satisfied(requirement: str) -> bool:
+    name, _, pin = requirement.partition("==")
     try:
-        return all(version(name).partition("+")[0] == pin for name, pin in (line.split("==") for line in lines if line))
+        return version(name).partition("+")[0] == pin
     except PackageNotFoundError:
         return False
 

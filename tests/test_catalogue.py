@@ -21,6 +21,8 @@ import small_checkpoints
 from hub_server import Hub
 from transformers import AutoTokenizer
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[1]
 
 

@@ -211,6 +211,7 @@ import huggingface_hub
     assert subprocess.run([sys.executable, "-c", script], env=environment, cwd=ROOT).returncode == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", ["converter", "ov_llm_model", "chat_ui"])
 def test_no_library_reports_usage(module: str, tmp_path: Path):
     """OpenVINO's and NNCF's telemetry would write an id of this machine to the home folder at import."""

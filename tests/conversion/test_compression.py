@@ -125,13 +125,17 @@ for settings in ({"mode": modes.INT8_ASYM}, {"mode": modes.INT4_SYM, "group_size
 """
 
 
+@pytest.mark.slow
 def test_a_conversion_takes_no_more_memory_for_a_larger_model(tmp_path: Path):
-    """Three big layers instead of one, from pickled shards: 176 MB of 16-bit weights more, and 88 MB of 8-bit ones."""
+    """Four big layers instead of two, from pickled shards: 176 MB of 16-bit weights more, and 88 MB of 8-bit ones.
+
+    The memory is sampled, and what one layer takes for a moment may be missed: two give it more than one occasion.
+    """
     peaks = []
-    for layers in (1, 3):
+    for layers in (2, 4):
         shape = {"vocab_size": 4000, "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": layers}
         heads = {"num_attention_heads": 16, "num_key_value_heads": 2}
-        make_checkpoint(tmp_path / str(layers), {"model_type": "llama", **shape, **heads}, pickled=layers == 3)
+        make_checkpoint(tmp_path / str(layers), {"model_type": "llama", **shape, **heads}, pickled=layers == 4)
         command = [sys.executable, "-c", CONVERT_ALL, str(tmp_path / str(layers))]
         peaks.append(max(size for _, _, size in sample(command, interval=0.01, cwd=ROOT)))
     assert peaks[1] - peaks[0] < 60e6

@@ -445,8 +445,8 @@ def test_loading_without_a_choice_says_so(loaded: LoadedModel, models_root: Path
         assert update == {page.load_status: "Choose a model and a device first."}
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
-    end = time.monotonic() + seconds
+def eventually(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + TIMEOUT / 1000
     while not (met := condition()) and time.monotonic() < end:
         time.sleep(0.1)
     return met
@@ -556,7 +556,7 @@ def test_those_who_wait_see_their_place_and_a_full_queue_says_so(browser: Browse
     send(third, FRANCE)
     expect(third.locator("#notice").get_by_text("queue: 1/1")).to_be_in_viewport()
     contexts[0].close()  # frees its place
-    expect(answers(third).last).to_contain_text("Paris", timeout=30_000)
+    expect(answers(third).last).to_contain_text("Paris")
     assert eventually(lambda: len(server.page.tabs) == 2)
     for context in contexts[1:]:
         context.close()

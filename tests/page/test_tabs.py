@@ -73,7 +73,7 @@ def test_interrupting_ends_what_waits_and_what_runs(tab: Tab):
     ask(tab)
     running = threading.Thread(target=answer, args=(tab,), kwargs={"max_new_tokens": 4000, "repetition_penalty": 1.3})
     running.start()
-    while not tab.messages or tab.messages[-1]["role"] == "user":
+    while running.is_alive() and (not tab.messages or tab.messages[-1]["role"] == "user"):
         time.sleep(0.01)
     tab.interrupt()
     running.join(timeout=60)

@@ -1,7 +1,7 @@
-"""The README's table of models, made from the catalogue.
+"""The table in `docs/models.md`, made from the catalogue.
 
-python docs/models_table.py           # prints it
-python docs/models_table.py --write   # puts it in README.md
+python -m docs.models_table           # prints it
+python -m docs.models_table --write   # puts it in docs/models.md
 """
 
 import re
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS, ModelConfig
 
-README = Path(__file__).resolve().parents[1] / "README.md"
+MODELS_PAGE = Path(__file__).with_name("models.md")
 
 HEADER = """\
 | name | model | parameters | licence | INT4: mode, group size, share of the layers |
@@ -42,7 +42,7 @@ def rounded(parameters: int) -> str:
 
 
 def table_in(text: str) -> str:
-    """The table in a text of the README, as `models_table` writes it.
+    """The table in the page's text, as `models_table` writes it.
 
     Raises:
         ValueError: there is none.
@@ -55,8 +55,8 @@ def table_in(text: str) -> str:
 
 def main() -> None:
     if "--write" in sys.argv[1:]:
-        text = README.read_text(encoding="utf-8")
-        README.write_text(text.replace(table_in(text), models_table()), encoding="utf-8")
+        text = MODELS_PAGE.read_text(encoding="utf-8")
+        MODELS_PAGE.write_text(text.replace(table_in(text), models_table()), encoding="utf-8")
     else:
         print(models_table(), end="")
 

@@ -1,11 +1,11 @@
-from docs.models_table import README, models_table, rounded, table_in
+from docs.models_table import MODELS_PAGE, models_table, rounded, table_in
 
 import pytest
 
 
-def test_the_readmes_table_is_the_catalogues():
+def test_the_pages_table_is_the_catalogues():
     """If it fails: python -m docs.models_table --write."""
-    assert table_in(README.read_text(encoding="utf-8")) == models_table()
+    assert table_in(MODELS_PAGE.read_text(encoding="utf-8")) == models_table()
 
 
 def test_the_table_ends_where_its_lines_end():

@@ -6,7 +6,7 @@ nobody holds any longer stays in the tree until its space is needed.
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Container, Hashable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
@@ -41,11 +41,15 @@ class BlockPool:
         blocks: how many there are.
         block_size: tokens in a block.
         copy: copies the content of one block to another, by their indices.
+
+    Attributes:
+        busy: tables that keep their blocks, whoever needs some: they are being written to.
     """
 
     def __init__(self, blocks: int, block_size: int, copy: Callable[[int, int], None]) -> None:
         self.blocks = blocks
         self.block_size = block_size
+        self.busy: set[BlockTable] = set()
         self._copy = copy
         self._free = list(range(blocks))[::-1]  # the lowest at the end, to be taken first
         self._unheld: OrderedDict[Block, None] = OrderedDict()  # in the tree; the first to be given up comes first
@@ -61,20 +65,16 @@ class BlockPool:
         """The tree of sequences whose keys and values depend on `key`, beside their tokens."""
         return self._roots.setdefault(key, Block(-1))
 
-    def allocate(self, count: int, kept: Container["BlockTable"]) -> list[Block]:
-        """New blocks, held once.
-
-        Args:
-            count: how many.
-            kept: tables that may not be emptied for it.
+    def allocate(self, count: int, table: "BlockTable") -> list[Block]:
+        """New blocks for a table, for which others may have to give theirs back.
 
         Raises:
-            PoolFullError: there are too few; nothing has changed but that others may have given theirs back.
+            PoolFullError: there are too few.
         """
-        for table in [table for table in self._tables if table not in kept]:
+        for other in [other for other in self._tables if other is not table and other not in self.busy]:
             if self.free >= count:
                 break
-            table.release()
+            other.release()
         if self.free < count:
             raise PoolFullError
         return [Block(self._take(), holders=1) for _ in range(count)]
@@ -114,15 +114,15 @@ class BlockPool:
     def unused(self, table: "BlockTable") -> None:
         self._tables.pop(table, None)
 
-    def copy_of(self, block: Block, kept: Container["BlockTable"]) -> Block:
-        """A block of one's own with the same content.
+    def copy_of(self, block: Block, table: "BlockTable") -> Block:
+        """A block with the same content for a table.
 
         Raises:
             PoolFullError: there is none left.
         """
         self.hold(block)
         try:
-            (own,) = self.allocate(1, kept)
+            (own,) = self.allocate(1, table)
         finally:
             self.drop([block])
         self._copy(block.index, own.index)
@@ -148,7 +148,7 @@ class BlockTable:
         """Of the blocks, in the pool."""
         return [block.index for block in self.blocks]
 
-    def reserve(self, count: int, kept: Iterable["BlockTable"] = ()) -> None:
+    def reserve(self, count: int) -> None:
         """Holds blocks for `count` more tokens.
 
         Raises:
@@ -157,7 +157,7 @@ class BlockTable:
         missing = -(-(len(self.ids) + count) // self._pool.block_size) - len(self.blocks)
         self._pool.used(self)
         if missing > 0:
-            self.blocks += self._pool.allocate(missing, {self, *kept})
+            self.blocks += self._pool.allocate(missing, self)
 
     def append(self, ids: Sequence[int]) -> None:
         """Notes that the reserved blocks now hold `ids` too, and puts those that became full into the tree."""
@@ -202,7 +202,7 @@ class BlockTable:
 
     def _copied(self, block: Block) -> list[Block]:
         try:
-            return [self._pool.copy_of(block, kept=[self])]
+            return [self._pool.copy_of(block, self)]
         except PoolFullError:
             return []
 

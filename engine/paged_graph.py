@@ -4,6 +4,9 @@ The form is that of vLLM's PagedAttention (Kwon et al. 2023, arXiv:2309.06180). 
 pipelines, as a function that is not public: this module alone knows it, for the versions that it was tested with.
 """
 
+from collections.abc import Set
+
+import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
@@ -31,6 +34,9 @@ KNOWN_INPUTS = {
 }
 CACHE_INPUTS = ("key_cache.", "value_cache.")
 
+# Where the operator of paged attention has ALiBi's slopes among its inputs, or an empty constant.
+ALIBI_SLOPES = 11
+
 # What may follow the output layer in a graph, position by position.
 AFTER_OUTPUT_LAYER = ("Add", "Convert", "Divide", "Multiply", "Tanh")
 
@@ -39,7 +45,7 @@ class PagedAttentionUnavailableError(Exception):
     """This graph can't be rewritten here. The text says why, as the second half of a sentence."""
 
 
-def make_paged(model: ov.Model, extra_inputs: frozenset[str] = frozenset()) -> None:
+def make_paged(model: ov.Model, extra_inputs: Set[str] = frozenset()) -> None:
     """Rewrites a stateful graph as a paged one with the inputs above and logits [L, 1, vocabulary].
 
     Args:
@@ -55,7 +61,9 @@ def make_paged(model: ov.Model, extra_inputs: frozenset[str] = frozenset()) -> N
     from openvino._offline_transformations import paged_attention_transformation
 
     try:
+        biases = _attention_biases(model)
         paged_attention_transformation(model)
+        _add_alibi(model, biases)
         _add_logits_indices(model)
         model.validate_nodes_and_infer_types()
     except RuntimeError as error:
@@ -66,6 +74,39 @@ def make_paged(model: ov.Model, extra_inputs: frozenset[str] = frozenset()) -> N
     missing = KNOWN_INPUTS - {POSITION_IDS} - names
     if model.get_sinks() or unknown or missing:
         raise PagedAttentionUnavailableError("OpenVINO rewrote only a part of this graph")
+
+
+def _attention_biases(model: ov.Model) -> list[np.ndarray]:
+    """Constants in the attention masks that are more than one number: in a plain causal mask there are none."""
+    attentions = [node for node in model.get_ops() if node.get_type_name() == "ScaledDotProductAttention"]
+    todo = [node.input_value(3).node for node in attentions if node.get_input_size() > 3]
+    biases, seen = [], set()
+    while todo:
+        node = todo.pop()
+        if node.get_friendly_name() in seen or node.get_type_name() == "ShapeOf":  # beyond are keys, not masks
+            continue
+        seen.add(node.get_friendly_name())
+        todo += [node.input_value(i).node for i in range(node.get_input_size())]
+        if node.get_type_name() == "Constant" and node.get_element_type().is_real():
+            biases.append(node.get_data())
+    return [bias for bias in biases if bias.size > 1]
+
+
+def _add_alibi(model: ov.Model, biases: list[np.ndarray]) -> None:
+    """Gives the attention the slopes of ALiBi (Press et al. 2022, arXiv:2108.12409), which it has instead of a bias.
+
+    OpenVINO recognises them as Bloom has them, and overlooks them as MPT does: [1, heads, 1, 1] times positions.
+    """
+    attentions = [node for node in model.get_ops() if node.get_type_name() == "PagedAttentionExtension"]
+    plain = [node for node in attentions if node.input(ALIBI_SLOPES).get_partial_shape() == ov.PartialShape([0])]
+    if not biases or not plain:
+        return
+    slopes = biases[0]
+    if slopes.ndim != 4 or slopes.shape[1] != slopes.size or not all(np.array_equal(slopes, b) for b in biases):
+        raise PagedAttentionUnavailableError("OpenVINO leaves a bias out of this attention")
+    constant = ops.constant(slopes.ravel().astype(np.float32))
+    for node in plain:
+        node.input(ALIBI_SLOPES).replace_source_output(constant.output(0))
 
 
 def _add_logits_indices(model: ov.Model) -> None:
@@ -80,12 +121,3 @@ def _add_logits_indices(model: ov.Model) -> None:
     indices.output(0).set_names({LOGITS_INDICES})
     target.replace_source_output(ops.gather(target.get_source_output(), indices, ops.constant(0)).output(0))
     model.add_parameters([indices])
-
-
-def cache_shapes(compiled: ov.CompiledModel, blocks: int) -> dict[str, tuple[ov.Type, list[int]]]:
-    """Type and shape of the tensors for all keys and values, by input: [blocks, heads, tokens, size], packed or not."""
-    ports = [port for port in compiled.inputs if port.any_name.startswith(CACHE_INPUTS)]
-    return {
-        port.any_name: (port.element_type, [blocks, *(size.get_length() for size in list(port.partial_shape)[1:])])
-        for port in ports
-    }

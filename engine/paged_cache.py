@@ -3,8 +3,9 @@
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from engine.block_pool import BlockPool, BlockTable, PoolFullError
 from engine.kv_cache import check_length
@@ -34,40 +35,46 @@ def nothing(prompt_length: int) -> dict[str, float]:
     return {}
 
 
+class Runner(Protocol):
+    """What reads tokens and keeps their keys and values: see `engine.paged_runner.PagedRunner`."""
+
+    def run(self, parts: Sequence[Part], extra: Mapping[str, float]) -> list[np.ndarray]: ...
+
+    def copy_block(self, source: int, target: int) -> None: ...
+
+
 class PagedModel:
     """A compiled paged graph that all conversations use together.
 
     Args:
-        compiled: see `engine.paged_graph.make_paged`.
-        context_length: how many tokens the model was made for; None where it does not say.
-        max_length: how many can be fed at all; None: no limit.
-        kv_cache_gb: how much memory all keys and values together may take; None: chosen by what is free.
+        runner: makes the calls.
+        blocks: how many blocks it has.
+        max_length: how many tokens can be fed at all; None: no limit.
         extra_inputs: values of the inputs that were added to the graph, by the length of a prompt. All keys and values
             of a conversation depend on them.
+
+    Attributes:
+        pool: the blocks.
+        lock: held whenever anything is changed but what the runner has, which belongs to who leads.
     """
 
     def __init__(
         self,
-        compiled: ov.CompiledModel,
-        context_length: int | None = None,
+        runner: Runner,
+        blocks: int,
         max_length: int | None = None,
-        kv_cache_gb: float | None = None,
         extra_inputs: Callable[[int], dict[str, float]] = nothing,
     ) -> None:
-        blocks = pool_blocks(block_bytes(compiled), context_length, kv_cache_gb)
         self.extra_inputs = extra_inputs
         self.max_length = min(max_length or sys.maxsize, blocks * BLOCK_SIZE)
-        self.pool = BlockPool(blocks, BLOCK_SIZE, self._copy_block)
-        self.lock = threading.Condition()  # of everything but the runner, which belongs to who leads
-        self._runner = PagedRunner(compiled, blocks)
+        self.pool = BlockPool(blocks, BLOCK_SIZE, runner.copy_block)
+        self.lock = threading.Condition()
+        self._runner = runner
         self._waiting: list[Request] = []
-        self._led = False
-        self._expected: set[PagedCache] = set()
+        self._led = False  # whether one of those who wait makes calls for all
+        self._expected: set[PagedCache] = set()  # took part in the last call and did not ask again yet
         self._patience = 0.0
         self._token_seconds = SECONDS_FOR_A_PIECE / 128
-
-    def _copy_block(self, source: int, target: int) -> None:
-        self._runner.copy_block(source, target)
 
     def new_cache(self) -> "PagedCache":
         """An empty conversation."""
@@ -284,6 +291,25 @@ class PagedCache:
             self.release()
             self.extra = extra
             self.table = BlockTable(self._model.pool, tuple(extra.items()))
+
+
+def open_paged_model(
+    compiled: ov.CompiledModel,
+    context_length: int | None = None,
+    max_length: int | None = None,
+    kv_cache_gb: float | None = None,
+    extra_inputs: Callable[[int], dict[str, float]] = nothing,
+) -> PagedModel:
+    """A compiled paged graph with a pool of its own.
+
+    Args:
+        compiled: see `engine.paged_graph.make_paged`.
+        context_length: how many tokens the model was made for; None where it does not say.
+        max_length, extra_inputs: see `PagedModel`.
+        kv_cache_gb: how much memory all keys and values together may take; None: chosen by what is free.
+    """
+    blocks = pool_blocks(block_bytes(compiled), context_length, kv_cache_gb)
+    return PagedModel(PagedRunner(compiled, blocks), blocks, max_length, extra_inputs)
 
 
 def pool_blocks(size: int, context_length: int | None, kv_cache_gb: float | None) -> int:

@@ -51,6 +51,7 @@ class PagedRunner:
     """
 
     def __init__(self, compiled: ov.CompiledModel, blocks: int) -> None:
+        self.compiled = compiled
         self._names = {port.any_name for port in compiled.inputs}
         self._request = compiled.create_infer_request()
         self._tensors = []

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from conversion.architectures import read_checkpoint
 from engine.graph import NTK_ALPHA, add_qwen_scaling, ntk_alpha
-from engine.paged_cache import PagedCache, PagedModel
+from engine.paged_cache import PagedCache, PagedModel, open_paged_model
 from engine.paged_graph import make_paged
 
 import numpy as np
@@ -106,7 +106,7 @@ def paged(graph: Path, name: str = "", properties: dict | None = None, **argumen
     if name == "qwen":
         arguments["extra_inputs"] = lambda length: {NTK_ALPHA: ntk_alpha(length, QWEN_SCALES_FROM)}
     compiled = ov.Core().compile_model(model, "CPU", EXACT if properties is None else properties)
-    return PagedModel(compiled, **arguments)
+    return open_paged_model(compiled, **arguments)
 
 
 class Stateful:

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from engine import paged_graph
-from engine.paged_cache import PagedModel
+from engine.paged_cache import PagedModel, open_paged_model
 from engine.paged_graph import PagedAttentionUnavailableError, make_paged
 
 import numpy as np
@@ -92,7 +92,7 @@ def test_a_model_with_a_window_sees_no_further(graphs):
         make_paged(graph)
         windows = [node for node in graph.get_ops() if node.get_type_name() == "PagedAttentionExtension"]
         windows[0].input(10).replace_source_output(ops.constant(np.int32(0)).output(0))
-        endless = PagedModel(ov.Core().compile_model(graph, "CPU", paged_models.EXACT), 1024)
+        endless = open_paged_model(ov.Core().compile_model(graph, "CPU", paged_models.EXACT), 1024)
         expected = Stateful(graphs[name], name).logits(text(200))[-1]
         assert np.abs(endless.new_cache().feed(text(200)) - expected).max() > 0.01
 

@@ -9,7 +9,9 @@ from typing import Protocol
 
 from engine.block_pool import BlockPool, BlockTable, PoolFullError
 from engine.kv_cache import check_length
-from engine.paged_runner import BLOCK_SIZE, PagedRunner, Part, block_bytes
+from engine.paged_graph import PagedAttentionUnavailableError
+from engine.paged_runner import BLOCK_SIZE, PagedRunner, Part, block_bytes, tokens_in_a_block
+from engine.prompt_lookup import LookupCache, Prices
 
 import numpy as np
 import openvino as ov
@@ -28,6 +30,10 @@ TALKING = 32  # who wants to read no more than that is not reading a long prompt
 
 # How long a call waits for those who took part in the last one, as a share of the time that it took.
 PATIENCE = 0.2
+
+# How many tokens the calls have whose price is measured, and how long that may take.
+MEASURED_ROWS = (1, 4, 8)
+SECONDS_FOR_PRICES = 4.0
 
 
 def nothing(prompt_length: int) -> dict[str, float]:
@@ -56,6 +62,8 @@ class PagedModel:
     Attributes:
         pool: the blocks.
         lock: held whenever anything is changed but what the runner has, which belongs to who leads.
+        prices: of calls, for prompt lookup; None: there is none.
+        last_rows, last_others: how many tokens the last call had, and how many conversations beside one.
     """
 
     def __init__(
@@ -64,7 +72,10 @@ class PagedModel:
         blocks: int,
         max_length: int | None = None,
         extra_inputs: Callable[[int], dict[str, float]] = nothing,
+        prices: Prices | None = None,
     ) -> None:
+        self.prices = prices
+        self.last_rows = self.last_others = 0
         self.extra_inputs = extra_inputs
         self.max_length = min(max_length or sys.maxsize, blocks * BLOCK_SIZE)
         self.pool = BlockPool(blocks, BLOCK_SIZE, runner.copy_block)
@@ -79,6 +90,10 @@ class PagedModel:
     def new_cache(self) -> "PagedCache":
         """An empty conversation."""
         return PagedCache(self)
+
+    def new_lookup_cache(self) -> LookupCache:
+        """An empty conversation that makes guesses where they pay."""
+        return LookupCache(self.new_cache(), self)
 
     def serve(self, request: "Request") -> None:
         """Returns when the request is done.
@@ -123,6 +138,7 @@ class PagedModel:
         finally:
             with self.lock:
                 self.pool.busy.clear()
+                self.last_rows, self.last_others = sum(counts.values()), len(counts) - 1
                 if results:
                     self._note_time(time.perf_counter() - started, sum(counts.values()))
                     for (other, count), logits in zip(counts.items(), results, strict=True):
@@ -307,9 +323,34 @@ def open_paged_model(
         context_length: how many tokens the model was made for; None where it does not say.
         max_length, extra_inputs: see `PagedModel`.
         kv_cache_gb: how much memory all keys and values together may take; None: chosen by what is free.
+
+    Raises:
+        PagedAttentionUnavailableError: the device's blocks are not of the size that is known.
     """
+    if (size := tokens_in_a_block(compiled)) != BLOCK_SIZE:
+        raise PagedAttentionUnavailableError(f"a block has {size} tokens on this device, not {BLOCK_SIZE}")
     blocks = pool_blocks(block_bytes(compiled), context_length, kv_cache_gb)
-    return PagedModel(PagedRunner(compiled, blocks), blocks, max_length, extra_inputs)
+    runner = PagedRunner(compiled, blocks)
+    return PagedModel(runner, blocks, max_length, extra_inputs, measure_prices(runner, extra_inputs(1)))
+
+
+def measure_prices(runner: Runner, extra: Mapping[str, float]) -> Prices | None:
+    """What calls with a few tokens cost, in the pool's first block; None where it takes long to find out."""
+
+    def call(rows: int) -> float:
+        started = time.perf_counter()
+        runner.run([Part([0] * rows, 0, [0], rows)], extra)
+        return time.perf_counter() - started
+
+    measured, changes = {}, []
+    started = time.perf_counter()
+    for rows in MEASURED_ROWS * 2:  # the first time, the runtime prepares itself for that number
+        change, price = call(rows), min(call(rows), call(rows))
+        changes.append(max(change - price, 0.0))
+        measured[rows] = price
+        if time.perf_counter() - started > SECONDS_FOR_PRICES:
+            return None
+    return Prices(measured, min(changes[len(MEASURED_ROWS) :]))
 
 
 def pool_blocks(size: int, context_length: int | None, kv_cache_gb: float | None) -> int:

@@ -103,20 +103,20 @@ class PagedModel:
         Raises:
             RuntimeError: the runtime fails on this request, also if it is alone.
         """
-        with self.lock:
-            self._waiting.append(request)
-            self._expected.discard(request.cache)
-            self.lock.notify_all()
-            self.lock.wait_for(lambda: request.logits is not None or not self._led)
-            if request.logits is not None:
-                return
-            self._led = True
+        leads = False
         try:
+            with self.lock:
+                self._waiting.append(request)
+                self._expected.discard(request.cache)
+                self.lock.notify_all()
+                self.lock.wait_for(lambda: request.logits is not None or not self._led)
+                if request.logits is None:
+                    leads = self._led = True
             while request.logits is None:
                 self._lead(request)
         finally:
             with self.lock:
-                self._led = False
+                self._led = self._led and not leads
                 if request in self._waiting:
                     self._waiting.remove(request)
                 self.lock.notify_all()

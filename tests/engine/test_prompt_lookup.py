@@ -129,7 +129,7 @@ class Repeating(FakeRunner):
         ids = self.slots[list(part.blocks)].ravel()
         for row, end in zip(rows, range(part.past + len(part.ids) - part.logits, 10**9), strict=False):
             if end >= 19 and end % 11:
-                row[ids[end - 19]] += 3
+                row[ids[end - 19]] += 6
         return rows
 
 

@@ -8,6 +8,7 @@ from engine.graph import LOGITS_TO_KEEP
 from engine.kv_cache import KVCache, check_length
 from engine.loading import open_model, original_model_type
 from engine.model import ChatModel, damaged, read_config
+from engine.prompt_lookup import LookupCache
 from engine.qwen import NTK_ALPHA, ntk_alpha
 from engine.session import Answer as Answer
 from engine.session import ChatSession as ChatSession
@@ -26,7 +27,7 @@ class OVChatModel(OVModelForCausalLM):
     """Optimum Intel's model, plus KV caches that conversations can own, and logits only where they are wanted.
 
     Attributes:
-        engine: the compiled model that `generate` shares with the conversations.
+        engine: what the conversations run on.
     """
 
     model: ov.Model
@@ -89,11 +90,11 @@ class OVChatModel(OVModelForCausalLM):
         """Ids of the tokens that end an answer."""
         return self.engine.stop_ids
 
-    def new_cache(self) -> KVCache:
-        """An empty KV cache of its own on the compiled model, whose weights it shares."""
+    def new_cache(self) -> LookupCache | KVCache:
+        """An empty KV cache for a conversation."""
         return self.engine.new_cache()
 
-    def in_use(self, cache: KVCache) -> Any:
+    def in_use(self, cache: Any) -> Any:
         """Keeps a cache from being taken away while the block runs."""
         return self.engine.in_use(cache)
 
@@ -154,6 +155,7 @@ def load_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, 
         ov_config=dict(ov_config or {}),
         model_save_dir=model_dir,
         generation_config=generation_config,
+        compile=False,  # by the first call of `generate` or `forward`: conversations run on the engine
     )
 
 

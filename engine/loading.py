@@ -45,7 +45,13 @@ ARCHITECTURES: dict[str, type[ChatModel]] = {
 }
 
 
-def open_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, Any] | None = None) -> ChatModel:
+def open_model(
+    model_dir: Path | str,
+    device: str = "CPU",
+    ov_config: dict[str, Any] | None = None,
+    kv_cache_gb: float | None = None,
+    paged: bool = True,
+) -> ChatModel:
     """Compiles a converted folder for a device.
 
     What the runtime compiles is kept in the folder, so that the next start is faster.
@@ -54,6 +60,7 @@ def open_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, 
         model_dir: what `convert_model` returned.
         device: one of OpenVINO's devices ("CPU", "GPU", "GPU.1", "NPU") or "AUTO".
         ov_config: properties for the runtime; they win over the engine's own.
+        kv_cache_gb, paged: see `ChatModel`.
 
     Raises:
         UserError: the folder is not a whole converted model, there is no such device on this machine, or
@@ -64,7 +71,8 @@ def open_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, 
     check_device(device)
     config = read_config(model_dir)
     try:
-        return ARCHITECTURES.get(original_model_type(config), ChatModel)(model_dir, config, device, ov_config or {})
+        model_class = ARCHITECTURES.get(original_model_type(config), ChatModel)
+        return model_class(model_dir, config, device, ov_config or {}, kv_cache_gb, paged)
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"{device} can't run {model_dir} ({reason}); try another device or convert again.") from error

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import os
 import shutil
 import threading
@@ -15,45 +16,110 @@ from config import UserError
 from engine.devices import device_properties
 from engine.graph import add_logits_to_keep, check_state
 from engine.kv_cache import KVCache
+from engine.paged_cache import PagedModel, open_paged_model
+from engine.paged_graph import PagedAttentionUnavailableError, make_paged
+from engine.paged_runner import PAGED_PROPERTIES
+from engine.prompt_lookup import LookupCache
 from model_folder import MODEL_BIN, MODEL_XML
 
 import openvino as ov
 
+logger = logging.getLogger(__name__)
+
 
 class ChatModel:
     """A model on a device. An architecture that differs has a subclass, see `engine.loading`.
+
+    Conversations share a pool of blocks where the runtime can rewrite the graph for paged attention; elsewhere each has
+    the state of an infer request.
 
     Args:
         model_dir: a converted folder.
         config: what its `config.json` says, see `read_config`.
         device: one of OpenVINO's, or "AUTO".
         properties: for the runtime; they win over those set here.
+        kv_cache_gb: how much memory the keys and values of all conversations may take; None: chosen by what is free.
+        paged: False asks for the state of infer requests in any case.
 
     Attributes:
-        max_idle_caches: how many conversations keep their KV cache while they are not speaking. Beyond it, the one
-            that was silent for longest gives its memory back, and is read again when it speaks.
+        max_idle_caches: without a pool, how many conversations keep their KV cache while they are not speaking. Beyond
+            it, the one that was silent for longest gives its memory back, and is read again when it speaks.
         can_exceed_context: whether the architecture still computes what it was made to beyond its context.
-        graph: the model before it was compiled, with the inputs that were added.
         stop_ids: ids of the tokens that end an answer.
     """
 
     max_idle_caches = 8
     can_exceed_context = True
 
-    def __init__(self, model_dir: Path, config: dict[str, Any], device: str, properties: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        model_dir: Path,
+        config: dict[str, Any],
+        device: str,
+        properties: dict[str, Any],
+        kv_cache_gb: float | None = None,
+        paged: bool = True,
+    ) -> None:
         self.config = config
         self.stop_ids = read_stop_ids(model_dir)
-        self.graph = ov.Core().read_model(model_dir / MODEL_XML)
-        check_state(self.graph, model_dir)
-        self.prepare(self.graph)
-        properties = {**device_properties(model_dir, device), **properties}
-        self.compiled = compile_with_cache(self.graph, device, properties, compile_cache(model_dir))
+        self._model_dir, self._device = model_dir, device
+        self._properties = {**device_properties(model_dir, device), **properties}
+        self._compiling = threading.Lock()
         self._idle: dict[int, KVCache] = {}
         self._idle_lock = threading.Lock()
+        self._paged = self._open_paged(kv_cache_gb) if paged else None
+        if self._paged is None:
+            self.compiled  # noqa: B018, a device that can't run the model is to be known now
 
-    def prepare(self, graph: ov.Model) -> None:
-        """Adds to a graph what the engine needs of it."""
+    def _open_paged(self, kv_cache_gb: float | None) -> PagedModel | None:
+        graph = self.read_graph()
+        self.add_inputs(graph)
+        try:
+            if self._device.upper() != "CPU":
+                raise PagedAttentionUnavailableError("it was tested on CPU only")
+            make_paged(graph, self.extra_inputs(1).keys())
+            # Without a compile cache: OpenVINO can't read back what it would write of a paged graph.
+            properties = {**PAGED_PROPERTIES, **self._properties}
+            compiled = ov.Core().compile_model(graph, self._device, properties)
+            return open_paged_model(compiled, self.context_length, self.max_length, kv_cache_gb, self.extra_inputs)
+        except PagedAttentionUnavailableError as error:
+            logger.warning("Conversations don't share their memory, because %s.", error)
+            return None
+
+    def read_graph(self) -> ov.Model:
+        """The folder's graph as it is on disk.
+
+        Raises:
+            UserError: its state is not that of a chat model.
+        """
+        graph = ov.Core().read_model(self._model_dir / MODEL_XML)
+        check_state(graph, self._model_dir)
+        return graph
+
+    def add_inputs(self, graph: ov.Model) -> None:
+        """Adds the inputs to a graph that its architecture needs beyond the usual ones."""
+
+    def extra_inputs(self, prompt_length: int) -> dict[str, float]:
+        """Values of these inputs for a prompt of so many tokens."""
+        return {}
+
+    @cached_property
+    def graph(self) -> ov.Model:
+        """The stateful graph with the inputs that were added."""
+        graph = self.read_graph()
         add_logits_to_keep(graph)
+        self.add_inputs(graph)
+        return graph
+
+    @property
+    def compiled(self) -> ov.CompiledModel:
+        """The stateful graph on the device. Compiled when it is first asked for: conversations may not need it."""
+        with self._compiling:
+            return self._compiled_graph
+
+    @cached_property
+    def _compiled_graph(self) -> ov.CompiledModel:
+        return compile_with_cache(self.graph, self._device, self._properties, compile_cache(self._model_dir))
 
     @property
     def context_length(self) -> int | None:
@@ -75,13 +141,20 @@ class ChatModel:
         """The axis of a state that grows with the sequence: the dynamic one that is not the batch."""
         return next(axis for axis, size in enumerate(variable.info.data_shape) if axis > 0 and size.is_dynamic)
 
-    def new_cache(self) -> KVCache:
-        """An empty KV cache of its own on the compiled model, whose weights it shares."""
+    def new_cache(self) -> LookupCache | KVCache:
+        """An empty KV cache for a conversation."""
+        return self.new_stateful_cache() if self._paged is None else self._paged.new_lookup_cache()
+
+    def new_stateful_cache(self) -> KVCache:
+        """An empty KV cache that is the state of an infer request of its own."""
         return KVCache(self.compiled, self.sequence_axes, self.max_length)
 
     @contextmanager
-    def in_use(self, cache: KVCache) -> Iterator[None]:
+    def in_use(self, cache: Any) -> Iterator[None]:
         """Keeps a cache from being taken away, and makes it the last to be taken away afterwards."""
+        if self._paged is not None:  # the pool knows who speaks
+            yield
+            return
         with self._idle_lock:
             self._idle.pop(id(cache), None)
         try:

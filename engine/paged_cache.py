@@ -244,10 +244,12 @@ class PagedCache:
         self.extra: dict[str, float] = {}
         self.table = BlockTable(model.pool)
         self._model = model
+        self._prompted = False  # whether `extra` was chosen for the sequence that is about to be fed
 
     def reset(self) -> None:
         """Forgets the tokens."""
         self.ids = []
+        self._prompted = False
         self.release()
 
     def release(self) -> None:
@@ -288,7 +290,7 @@ class PagedCache:
     def _feed(self, ids: Sequence[int], wanted: int) -> np.ndarray:
         before = len(self.ids)
         check_length(before + len(ids), self._model.max_length)
-        if before == 0:
+        if not self._prompted:
             self._depend_on(len(ids))
         self.ids += ids
         request = Request(self, wanted)
@@ -303,6 +305,7 @@ class PagedCache:
     def _depend_on(self, prompt_length: int) -> None:
         """Chooses the extra inputs. Others than before mean that all is read again."""
         extra = self._model.extra_inputs(prompt_length)
+        self._prompted = True
         if extra != self.extra:
             self.release()
             self.extra = extra

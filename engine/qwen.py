@@ -33,14 +33,16 @@ class QwenModel(ChatModel):
     def is_scaled(self) -> bool:
         return SCALED_CONTEXT in self.config
 
-    def prepare(self, graph: ov.Model) -> None:
-        super().prepare(graph)
+    def add_inputs(self, graph: ov.Model) -> None:
         if self.is_scaled:
             add_qwen_scaling(graph, self.config["seq_length"])
 
-    def new_cache(self) -> KVCache:
+    def extra_inputs(self, prompt_length: int) -> dict[str, float]:
+        return {NTK_ALPHA: ntk_alpha(prompt_length, self.config["seq_length"])} if self.is_scaled else {}
+
+    def new_stateful_cache(self) -> KVCache:
         if not self.is_scaled:
-            return super().new_cache()
+            return super().new_stateful_cache()
         return QwenCache(self.compiled, self.sequence_axes, self.max_length, seq_length=self.config["seq_length"])
 
 

@@ -20,7 +20,7 @@ from engine.tokenizer import ChatTokenizer
 import numpy as np
 
 # How many tokens of a prompt are read before the caller can stop it: a fraction of a second each on a small model.
-PREFILL_CHUNK = 1024
+PREFILL_CHUNK = 512
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
@@ -28,7 +28,8 @@ FinishReason = Literal["stop", "length", "cancelled"]
 class Cache(Protocol):
     """The keys and values of one sequence of tokens: see `engine.kv_cache.KVCache`."""
 
-    ids: list[int]
+    @property
+    def ids(self) -> list[int]: ...
 
     def reset(self) -> None: ...
 

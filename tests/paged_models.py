@@ -5,9 +5,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from conversion.architectures import read_checkpoint
-from engine.graph import NTK_ALPHA, add_qwen_scaling, ntk_alpha
 from engine.paged_cache import PagedCache, PagedModel, open_paged_model
 from engine.paged_graph import make_paged
+from engine.qwen import NTK_ALPHA, add_qwen_scaling, ntk_alpha
 
 import numpy as np
 import openvino as ov

@@ -30,32 +30,32 @@ def cache_files(folder: Path) -> list[Path]:
 
 
 def test_what_was_compiled_is_used_again(own_folder: Path):
-    open_model(own_folder)
+    open_model(own_folder, paged=False)
     [blob] = cache_files(own_folder)
     written = blob.stat().st_mtime_ns
-    open_model(own_folder)
+    open_model(own_folder, paged=False)
     assert [path.stat().st_mtime_ns for path in cache_files(own_folder)] == [written]
 
 
 def test_a_changed_file_is_never_served_from_the_cache(own_folder: Path):
-    before = open_model(own_folder).new_cache().feed([1, 2, 3]).copy()
+    before = open_model(own_folder, paged=False).new_cache().feed([1, 2, 3]).copy()
     [stale] = cache_files(own_folder)
     weights = bytearray((own_folder / "openvino_model.bin").read_bytes())
     weights[40_000_000:60_000_000] = bytes(20_000_000)  # layers in the middle; the file is as long as before
     (own_folder / "openvino_model.bin").write_bytes(weights)
-    assert not np.array_equal(open_model(own_folder).new_cache().feed([1, 2, 3]), before)
+    assert not np.array_equal(open_model(own_folder, paged=False).new_cache().feed([1, 2, 3]), before)
     assert stale not in cache_files(own_folder)
 
 
 def test_an_unusable_cache_file_is_replaced(own_folder: Path, tokenizer):
-    open_model(own_folder)
+    open_model(own_folder, paged=False)
     [blob] = cache_files(own_folder)
     for damaged in (b"", b"damaged", blob.read_bytes()[: blob.stat().st_size // 2]):
         blob.write_bytes(damaged)
-        assert "Paris" in final(ChatSession(open_model(own_folder), tokenizer), FRANCE).text
+        assert "Paris" in final(ChatSession(open_model(own_folder, paged=False), tokenizer), FRANCE).text
 
 
 def test_a_folder_that_cannot_be_written_is_loaded_without_a_cache(own_folder: Path):
     (own_folder / "model_cache").touch()  # a file where the cache's folder would be
     assert compile_cache(own_folder) == {}
-    open_model(own_folder)
+    open_model(own_folder, paged=False)

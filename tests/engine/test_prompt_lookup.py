@@ -5,7 +5,7 @@ from pathlib import Path
 
 from engine.paged_cache import PagedModel, measure_prices
 from engine.prompt_lookup import Prices, PromptLookup
-from engine.sampling import Sampling, choose
+from engine.sampling import Sampling, sample
 
 import fake_runner
 import numpy as np
@@ -138,7 +138,7 @@ def generate(cache, prompt: list[int], sampling: Sampling, length: int) -> list[
     cache.trim_to_prefix(prompt[:-1])
     logits = cache.feed(prompt[len(cache.ids) :])
     for _ in range(length):
-        answer.append(choose(logits, np.array([], dtype=int), sampling, chance))
+        answer.append(sample(logits, np.array([], dtype=int), sampling, chance))
         logits = cache.feed(answer[-1:])
     return answer
 

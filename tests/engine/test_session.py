@@ -5,13 +5,14 @@ from itertools import islice, pairwise
 
 from chat_formats import ChatFormat
 from config import UserError
-from engine.kv_cache import KVCache
+from engine.loading import open_model
 from engine.model import ChatModel
 from engine.sampling import Sampling
 from engine.session import ChatSession, stream_ids
 
 import numpy as np
 import pytest
+from conftest import EXACT
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
@@ -26,6 +27,17 @@ def session(model, tokenizer) -> ChatSession:
 @pytest.fixture
 def exact_session(exact_model, tokenizer) -> ChatSession:
     return ChatSession(exact_model, tokenizer)
+
+
+@pytest.fixture(scope="module")
+def stateful_model(int4_folder) -> ChatModel:
+    """Without a pool: each conversation is an infer request."""
+    return open_model(int4_folder, ov_config=EXACT, paged=False)
+
+
+@pytest.fixture
+def stateful_session(stateful_model, tokenizer) -> ChatSession:
+    return ChatSession(stateful_model, tokenizer)
 
 
 def final(session: ChatSession, text: str, **generation):
@@ -65,15 +77,15 @@ class FailingRequest:
         return getattr(self._request, name)
 
 
-def test_after_a_failure_of_the_runtime_the_next_message_works(exact_session, exact_model, tokenizer):
-    final(exact_session, FRANCE)
-    exact_session._cache._request = FailingRequest(exact_session._cache._request)
+def test_after_a_failure_of_the_runtime_the_next_message_works(stateful_session, stateful_model, tokenizer):
+    final(stateful_session, FRANCE)
+    stateful_session._cache._request = FailingRequest(stateful_session._cache._request)
     with pytest.raises(RuntimeError, match="out of memory"):
-        final(exact_session, "And of Italy?")
-    assert len(exact_session.messages) == 2
-    fresh = ChatSession(exact_model, tokenizer)
-    fresh.messages = [dict(message) for message in exact_session.messages]
-    assert final(exact_session, "And of Italy?").text == final(fresh, "And of Italy?").text
+        final(stateful_session, "And of Italy?")
+    assert len(stateful_session.messages) == 2
+    fresh = ChatSession(stateful_model, tokenizer)
+    fresh.messages = [dict(message) for message in stateful_session.messages]
+    assert final(stateful_session, "And of Italy?").text == final(fresh, "And of Italy?").text
 
 
 def test_an_answer_grows_token_by_token_and_says_why_it_ended(session):
@@ -90,17 +102,25 @@ def test_the_second_answer_uses_the_first_turn(session):
     assert [message["role"] for message in session.messages] == ["user", "assistant"] * 2
 
 
-def test_the_second_turn_feeds_only_what_is_new(session):
-    first = final(session, FRANCE)
-    second = final(session, "And of Italy?")
+def test_the_second_turn_feeds_only_what_is_new(stateful_session):
+    first = final(stateful_session, FRANCE)
+    second = final(stateful_session, "And of Italy?")
     assert (first.cached_tokens, second.cached_tokens) == (0, first.prompt_tokens + first.completion_tokens)
 
 
-def test_reset_forgets(session):
-    final(session, FRANCE)
-    session.reset()
-    assert session.messages == []
-    assert final(session, FRANCE).cached_tokens == 0
+def test_what_another_conversation_has_read_is_not_read_again(exact_model, tokenizer):
+    first = final(ChatSession(exact_model, tokenizer), FRANCE)
+    again = final(session := ChatSession(exact_model, tokenizer), FRANCE)
+    assert (again.text, again.cached_tokens) == (first.text, first.prompt_tokens - 1)
+    second = final(session, "And of Italy?")
+    assert second.cached_tokens == first.prompt_tokens + first.completion_tokens
+
+
+def test_reset_forgets(stateful_session):
+    final(stateful_session, FRANCE)
+    stateful_session.reset()
+    assert stateful_session.messages == []
+    assert final(stateful_session, FRANCE).cached_tokens == 0
 
 
 def test_max_new_tokens_ends_an_answer(session):
@@ -228,8 +248,9 @@ def test_a_message_that_is_too_long_is_refused_and_nothing_is_lost(session, monk
 
 def test_closing_the_stream_feeds_no_further_token(session, monkeypatch):
     fed = []
-    feed = KVCache.feed
-    monkeypatch.setattr(KVCache, "feed", lambda cache, ids: (fed.append(len(ids)), feed(cache, ids))[1])
+    cache_class = type(session._cache)
+    feed = cache_class.feed
+    monkeypatch.setattr(cache_class, "feed", lambda cache, ids: (fed.append(len(ids)), feed(cache, ids))[1])
     stream = session.stream("Tell me a long story.")
     for _ in range(5):
         next(stream)
@@ -247,10 +268,10 @@ def test_reading_a_long_prompt_can_be_stopped_too(session):
     assert "Paris" in final(session, FRANCE).text
 
 
-def test_an_answer_and_its_continuation_are_one_longer_answer(model, tokenizer):
+def test_an_answer_and_its_continuation_are_one_longer_answer(exact_model, tokenizer):
     question = "Tell me a story about a café in 東京."
-    *_, whole = ChatSession(model, tokenizer).stream(question, max_new_tokens=60)
-    session, messages = ChatSession(model, tokenizer), [{"role": "user", "content": question}]
+    *_, whole = ChatSession(exact_model, tokenizer).stream(question, max_new_tokens=60)
+    session, messages = ChatSession(exact_model, tokenizer), [{"role": "user", "content": question}]
     for longest in (1, 7, 20, 32):
         *_, answer = session.answer(messages, max_new_tokens=longest)
         messages = [messages[0], {"role": "assistant", "content": answer.text}]
@@ -271,8 +292,7 @@ def test_a_stop_string_ends_an_answer(exact_model, tokenizer):
     assert (answer.text, answer.finish_reason) == ("The capital of France", "stop")
 
 
-def test_twenty_sessions_at_once_each_get_the_answer_that_they_get_alone(exact_model, tokenizer, monkeypatch):
-    monkeypatch.setattr(exact_model.engine, "max_idle_caches", 3)
+def test_twenty_sessions_at_once_each_get_the_answer_that_they_get_alone(exact_model, tokenizer):
     questions = [f"What is {n} + {n}?" for n in range(20)]
 
     def converse(question: str) -> list[str]:
@@ -285,10 +305,10 @@ def test_twenty_sessions_at_once_each_get_the_answer_that_they_get_alone(exact_m
 
 
 def test_the_session_that_was_silent_for_longest_gives_its_cache_back_and_rebuilds_it(
-    exact_model, tokenizer, monkeypatch
+    stateful_model, tokenizer, monkeypatch
 ):
-    monkeypatch.setattr(exact_model.engine, "max_idle_caches", 2)
-    sessions = [ChatSession(exact_model, tokenizer) for _ in range(3)]
+    monkeypatch.setattr(stateful_model, "max_idle_caches", 2)
+    sessions = [ChatSession(stateful_model, tokenizer) for _ in range(3)]
     for session in sessions:
         final(session, FRANCE)
     assert [bool(session._cache.ids) for session in sessions] == [False, True, True]

@@ -38,7 +38,7 @@ def test_qwen_reads_long_prompts_as_the_original_code_does(length: int, qwen):
 def test_qwens_cache_is_read_anew_where_a_longer_prompt_changes_the_scale(qwen):
     model, reference = qwen
     ids = reference["ids_2100"].tolist()
-    cache = model.new_cache()
+    cache = model.engine.new_stateful_cache()
     cache.feed(ids[:2040])
     assert cache.trim_to_prefix(ids[:2045]) == 2040
     assert cache.trim_to_prefix(ids[:-1]) == 0

@@ -3,7 +3,8 @@ from pathlib import Path
 
 from config import DEFAULT_MODEL, UserError, get_model_config
 from conversion.checkpoints import fetch_from_wheel
-from conversion.gguf_tokenizer import SPLITTINGS, read_gguf_tokenizer
+from conversion.gguf_splittings import SPLITTINGS
+from conversion.gguf_tokenizer import read_gguf_tokenizer
 
 import pytest
 from vocabularies import write_byte_level_gguf, write_gguf, write_scored_gguf
@@ -69,7 +70,7 @@ def test_qwens_text_is_composed_as_its_own_tokenizer_does(tmp_path: Path):
     assert tokenizer("cafe\u0301")["input_ids"] == tokenizer("caf\u00e9")["input_ids"]
 
 
-@pytest.mark.parametrize(("kind", "pre"), [("gpt2", "tekken"), ("bert", "default")])
+@pytest.mark.parametrize(("kind", "pre"), [("gpt2", "kimi-k2"), ("bert", "default")])
 def test_a_kind_that_is_not_known_is_refused(kind: str, pre: str, tmp_path: Path):
     write_gguf(tmp_path / "other.gguf", kind, pre, ["a"], [1])
     with pytest.raises(UserError, match="can't be read"):

@@ -15,7 +15,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
 
-from conversion.gguf_tokenizer import SPLITTINGS, read_gguf_tokenizer
+from conversion.gguf_splittings import SPLITTINGS
+from conversion.gguf_tokenizer import read_gguf_tokenizer
 
 from llama_cpp import Llama
 from sentencepiece import SentencePieceProcessor

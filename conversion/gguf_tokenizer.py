@@ -1,6 +1,6 @@
 """The tokenizer inside a GGUF file → an ordinary fast tokenizer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -158,19 +158,25 @@ def _with_settings(
     control = {*vocabulary.ids_of(TokenType.CONTROL), *stop_token_ids(vocabulary)}
     shown = [id for id in vocabulary.ids_of(TokenType.USER_DEFINED) if id not in control]
     tokenizer.add_tokens([AddedToken(tokens[id], normalized=False, special=False) for id in shown])
-    named = {
-        name: tokens[vocabulary.named[key]]
-        for name, key in (("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding"))
-        if key in vocabulary.named
-    }
+    strip = _stripping(fields)
+    keys = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
+    named = {name: vocabulary.named[key] for name, key in keys.items() if key in vocabulary.named}
     said = fields.flag("tokenizer.ggml.add_bos_token")
     architecture = fields.text("general.architecture")
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        **{f"{name}_token": token for name, token in named.items()},
-        additional_special_tokens=[tokens[id] for id in sorted(control) if tokens[id] not in named.values()],
+        **{f"{name}_token": strip(tokens[id]) for name, id in named.items()},
+        additional_special_tokens=[strip(tokens[id]) for id in sorted(control) if id not in named.values()],
         add_bos_token="bos" in named and bool(add_bos if said is None else said),
         chat_template=fields.text("tokenizer.chat_template"),
         clean_up_tokenization_spaces=False,
         model_max_length=fields.integer(f"{architecture}.context_length") or None,
     )
+
+
+def _stripping(fields: Fields) -> Callable[[str], AddedToken]:
+    """Makes special tokens. Those of Phi-3 take the white space behind them, which its files don't say."""
+    name = (fields.text("general.name") or "").lower()
+    strips = "phi-3" in name or "phi3" in name
+    kept = ("<unk>", "<s>", "<|endoftext|>")
+    return lambda token: AddedToken(token, rstrip=strips and token not in kept, normalized=False, special=True)

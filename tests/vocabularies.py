@@ -3,6 +3,7 @@
 import base64
 import json
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -151,6 +152,10 @@ def write_scored_gguf(path: Path, pieces: list[str], **fields) -> None:
     """
     types = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL, *[gguf.TokenType.BYTE] * 256]
     types += [gguf.TokenType.NORMAL if piece.strip("\n") else gguf.TokenType.USER_DEFINED for piece in pieces[259:]]
+    types = [
+        gguf.TokenType.CONTROL if re.fullmatch(r"<\|\w+\|>", piece) else type
+        for piece, type in zip(pieces, types, strict=True)
+    ]
     write_gguf(
         path,
         "llama",
@@ -168,6 +173,19 @@ def write_scored_gguf(path: Path, pieces: list[str], **fields) -> None:
 def write_gemma_gguf(path: Path, pieces: list[str]) -> None:
     """As Gemma's: no space before a text, and line breaks as tokens of the user's."""
     write_scored_gguf(path, [*pieces, *("\n" * length for length in range(1, 5))], add_space_prefix=False)
+
+
+def write_phi3_gguf(path: Path, pieces: list[str]) -> None:
+    """As Phi-3's, whose control tokens take the white space behind them."""
+    write_scored_gguf(path, [*pieces, "<|endoftext|>", "<|assistant|>", "<|end|>"], name="Phi 3 Mini or Phi-3-mini")
+
+
+# Texts with control tokens, as chat templates write them.
+MARKED_TEXTS = [
+    "<|begin|>Hello<|end|>\n <|begin|> you",
+    "<s> Hello</s>\n\nyou </s> <s><unk> it",
+    "<|end|>\nHello <|end|><|assistant|>\n\n  Hi\n<|endoftext|>\n x </s>  y",
+]
 
 
 # Tokens beyond a vocabulary of bytes, and which of them the file names.

@@ -9,10 +9,12 @@ from conversion.gguf_tokenizer import read_gguf_tokenizer, read_stop_token_ids
 import pytest
 from vocabularies import (
     ENDINGS,
+    MARKED_TEXTS,
     write_byte_level_gguf,
     write_ending_gguf,
     write_gemma_gguf,
     write_gguf,
+    write_phi3_gguf,
     write_scored_gguf,
 )
 
@@ -33,13 +35,15 @@ def kind_and_path(request, tmp_path: Path) -> tuple[str, Path]:
         write_scored_gguf(path, EXPECTED["pieces"])
     elif request.param == "gemma":
         write_gemma_gguf(path, EXPECTED["pieces"])
+    elif request.param == "phi3":
+        write_phi3_gguf(path, EXPECTED["pieces"])
     else:
         write_byte_level_gguf(path, request.param, EXPECTED["merges"])
     return request.param, path
 
 
 def test_every_splitting_was_compared_with_llama_cpp():
-    assert {*SPLITTINGS, "llama", "gemma"} == EXPECTED["answers"].keys()
+    assert {*SPLITTINGS, "llama", "gemma", "phi3"} == EXPECTED["answers"].keys()
 
 
 def test_the_texts_tell_all_splittings_apart():
@@ -52,6 +56,7 @@ def test_the_texts_tell_all_splittings_apart():
 def test_the_tokens_that_end_an_answer_are_llama_cpps(number: int, tmp_path: Path):
     write_ending_gguf(tmp_path / "small.gguf", number)
     assert sorted(read_stop_token_ids(tmp_path / "small.gguf")) == EXPECTED["stop_ids"][number]
+    assert {*EXPECTED["stop_ids"][number]} <= {*read_gguf_tokenizer(tmp_path / "small.gguf").all_special_ids}
 
 
 @pytest.mark.parametrize("row", EMBEDDED, ids=lambda row: ascii(row["text"][:20]))
@@ -78,6 +83,13 @@ def test_each_kind_of_tokenizer_gives_llama_cpps_ids_and_the_text_back(kind_and_
         assert ids == expected
         assert tokenizer.decode(ids, skip_special_tokens=True) == text
     assert tokenizer.model_max_length == 2048
+
+
+def test_each_kind_of_tokenizer_finds_control_tokens_as_llama_cpp_does(kind_and_path: tuple[str, Path]):
+    kind, path = kind_and_path
+    tokenizer = read_gguf_tokenizer(path)
+    for text, expected in zip(MARKED_TEXTS, EXPECTED["marked_ids"][kind], strict=True):
+        assert tokenizer(text, add_special_tokens=False)["input_ids"] == expected
 
 
 def test_control_tokens_are_special_and_those_of_the_user_are_shown(tmp_path: Path):

@@ -22,6 +22,7 @@ from llama_cpp import Llama, llama_vocab_is_eog
 from sentencepiece import SentencePieceProcessor
 from vocabularies import (
     ENDINGS,
+    MARKED_TEXTS,
     TEXTS,
     dense_texts,
     learn_merges,
@@ -29,6 +30,7 @@ from vocabularies import (
     write_byte_level_gguf,
     write_ending_gguf,
     write_gemma_gguf,
+    write_phi3_gguf,
     write_scored_gguf,
     write_sentencepiece,
 )
@@ -49,6 +51,17 @@ def ids_of(path: Path, texts: list[str]) -> list[list[int]]:
 def unmatched(tokenizer, text: str) -> list[int]:
     """Ids of a text in which control tokens are characters."""
     return tokenizer(text, split_special_tokens=True)["input_ids"]
+
+
+def marked_ids_of(path: Path) -> list[list[int]]:
+    """llama.cpp's ids of texts with control tokens, after they were compared with ours."""
+    theirs, ours = Llama(str(path), vocab_only=True, verbose=False), read_gguf_tokenizer(path)
+    expected = [theirs.tokenize(text.encode("utf-8"), add_bos=False, special=True) for text in MARKED_TEXTS]
+    for text, ids in zip(MARKED_TEXTS, expected, strict=True):
+        if (found := ours(text, add_special_tokens=False)["input_ids"]) != ids:
+            print(f"{path.stem}: {text!a} is {ids}, ours {found}")
+    theirs.close()
+    return expected
 
 
 def stop_ids_of(path: Path) -> list[int]:
@@ -80,9 +93,10 @@ def main() -> None:
         for pre in SPLITTINGS:
             write_byte_level_gguf(folder / f"{pre}.gguf", pre, merges)
             ids[pre] = ids_of(folder / f"{pre}.gguf", composed)
-        for kind, write in (("llama", write_scored_gguf), ("gemma", write_gemma_gguf)):
+        for kind, write in (("llama", write_scored_gguf), ("gemma", write_gemma_gguf), ("phi3", write_phi3_gguf)):
             write(folder / f"{kind}.gguf", pieces)
             ids[kind] = ids_of(folder / f"{kind}.gguf", composed)
+        marked_ids = {kind: marked_ids_of(folder / f"{kind}.gguf") for kind in ids}
         stop_ids = []
         for number in range(len(ENDINGS)):
             write_ending_gguf(folder / f"ending{number}.gguf", number)
@@ -92,7 +106,7 @@ def main() -> None:
     texts = composed[: len(TEXTS) + KEPT]
     content = {"merges": merges, "pieces": pieces, "texts": texts, "ids": different, "answers": answers}
     with (HERE / "gguf_tokens.json").open("w", encoding="utf-8") as file:
-        json.dump({**content, "stop_ids": stop_ids}, file)
+        json.dump({**content, "marked_ids": marked_ids, "stop_ids": stop_ids}, file)
 
 
 if __name__ == "__main__":

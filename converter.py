@@ -119,12 +119,21 @@ def __getattr__(name: str) -> Any:
 
 def main() -> int:
     parser = argparse.ArgumentParser(description="Convert a model to OpenVINO IR and compress its weights.")
-    parser.add_argument("name", help=f"one of: {', '.join(SUPPORTED_LLM_MODELS)} (e.g. {DEFAULT_MODEL})")
+    parser.add_argument("--list", action="store_true", help="list the catalogue and the models on this machine")
+    parser.add_argument("name", nargs="?", help=f"one of: {', '.join(SUPPORTED_LLM_MODELS)} (e.g. {DEFAULT_MODEL})")
     parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
     parser.add_argument("--output", type=Path, default=Path("."), help="folder for the converted models (default: .)")
     parser.add_argument("--awq", action="store_true", help="INT4 with activation-aware weight quantization, data-free")
     parser.add_argument("--scale-estimation", action="store_true", help="INT4 with scales fitted to sample text")
     arguments = parser.parse_args()
+    if arguments.list:
+        from conversion.model_list import model_list  # here, because it is needed for nothing else
+
+        for line in model_list(arguments.output):
+            print(line)
+        return 0
+    if not arguments.name:
+        parser.error("name a model, or see --list")
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout gets the folder and nothing else
             int4 = get_model_config(arguments.name).int4

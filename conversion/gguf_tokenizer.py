@@ -1,139 +1,182 @@
-"""The tokenizer in a GGUF file → a fast tokenizer."""
+"""The tokenizer inside a GGUF file → an ordinary fast tokenizer."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from config import UserError
-from conversion.original_tokenizers import QWEN_SPLIT, byte_level_bpe, scored_bpe
+from conversion.gguf_header import Fields, read_gguf_header
+from conversion.gguf_splittings import SPLITTINGS, Splitting
+from conversion.original_tokenizers import byte_level_bpe, scored_bpe
 
-from gguf import GGUFReader, TokenType
+from gguf import TokenType
 from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-GPT2_SPLIT = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-LLAMA3_SPLIT = QWEN_SPLIT.replace(r"\p{N}|", r"\p{N}{1,3}|")
+# What llama.cpp takes for the end of an answer, whatever else a file says: many files name one token alone as EOS.
+END_TOKENS = frozenset(
+    [
+        *("<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>"),
+        *("<|endoftext|>", "</s>", "<|eom_id|>", "<EOT>", "_<EOT>", "[EOT]", "[EOS]", "<|end_of_text|>"),
+        *("<end_of_utterance>", "<eos>", "<turn|>", "<|tool_response>", "<｜end▁of▁sentence｜>", "[e~["),
+    ]
+)
 
 
 @dataclass(frozen=True)
-class Splitting:
-    """How a `tokenizer.ggml.pre` splits text into the pieces for byte-level BPE; see `byte_level_bpe`.
+class Vocabulary:
+    """The tokens of a GGUF file.
 
     Attributes:
-        patterns: split the text, one after the other.
-        compose: whether text is normalized to NFC first. The models' own tokenizers do that and llama.cpp does not; for
-            text in NFC the ids are the same.
-        whole_first: whether a piece that is a token is not split, whatever the merges say.
-        add_bos: whether texts begin with the BOS token if the file does not say.
+        tokens: in the order of ids.
+        types: of the tokens, as the numbers of `gguf.TokenType`.
+        named: id of the token for each of "bos", "eos", "eot", "eom", "unknown", "padding" that the file names.
     """
 
-    patterns: tuple[str, ...]
-    compose: bool = False
-    whole_first: bool = False
-    add_bos: bool = False
+    tokens: list[str]
+    types: list[int]
+    named: dict[str, int]
 
-
-# Only those whose ids were compared with llama.cpp's: see tests/data/make_gguf_tokens.py.
-SPLITTINGS = {
-    "smollm": Splitting((r"\p{N}", GPT2_SPLIT)),
-    "gpt-2": Splitting((GPT2_SPLIT,)),
-    "default": Splitting((r"[\p{P}$+<=>^~|]+", GPT2_SPLIT, r"\p{N}+", "[0-9]{3}")),
-    "qwen2": Splitting((QWEN_SPLIT,), compose=True),
-    "deepseek-r1-qwen": Splitting((QWEN_SPLIT,)),
-    "llama-bpe": Splitting((LLAMA3_SPLIT,), whole_first=True, add_bos=True),
-}
-
-
-class _Fields:
-    """A GGUF file's metadata by key; None for keys that it lacks."""
-
-    def __init__(self, path: Path) -> None:
-        try:
-            self._reader = GGUFReader(path)
-        except (ValueError, IndexError, KeyError) as error:
-            raise UserError(f"{path} is damaged or not a GGUF file; download it again.") from error
-
-    def __getitem__(self, key: str) -> Any:
-        found = self._reader.get_field(key)
-        return found.contents() if found else None
+    def ids_of(self, type: TokenType) -> list[int]:
+        return [id for id, found in enumerate(self.types) if found == type]
 
 
 def read_gguf_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     """The tokenizer of a GGUF file, built from the file's own tokens with their merges or scores.
 
-    `AutoTokenizer.from_pretrained(gguf_file=…)` is not used: Transformers 5.5.4 takes the embedded model's vocabulary
-    for a SentencePiece one, without an error, and reads every space as `<|endoftext|>`.
+    `AutoTokenizer.from_pretrained(gguf_file=…)` is not used: for the embedded model's file Transformers 5.5.4 takes
+    the vocabulary for a SentencePiece one, without a word, and reads every space as `<|endoftext|>`.
 
     The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md#tokenizer
 
     Raises:
-        UserError: the file is damaged, or its type of tokenizer is not supported.
+        UserError: the file is damaged, or its tokenizer of a kind that is not known here.
     """
-    fields = _Fields(path)
-    kind, pre = fields["tokenizer.ggml.model"], fields["tokenizer.ggml.pre"]
+    fields = read_gguf_header(path).fields
+    kind, pre = fields.text("tokenizer.ggml.model"), fields.text("tokenizer.ggml.pre") or "default"
+    vocabulary = read_vocabulary(fields)
     if kind == "llama":
-        tokenizer, add_bos = _scored_tokenizer(fields), True
+        tokenizer, add_bos = _scored_tokenizer(fields, vocabulary), True
     elif kind == "gpt2" and pre in SPLITTINGS:
-        tokenizer, add_bos = _byte_level_tokenizer(fields, SPLITTINGS[pre]), SPLITTINGS[pre].add_bos
+        tokenizer, add_bos = _byte_level_tokenizer(fields, vocabulary, SPLITTINGS[pre]), SPLITTINGS[pre].add_bos
     else:
         raise UserError(
-            f"{path.name} has a tokenizer of the type {(kind, pre)}, which is not supported; "
-            f"choose a file with the type llama, or gpt2 with one of: {', '.join(SPLITTINGS)}."
+            f"{path.name} has a tokenizer of the kind {kind}, {pre}, which can't be read; "
+            f"known are llama, and gpt2 with: {', '.join(SPLITTINGS)}."
         )
-    return _with_settings(tokenizer, fields, add_bos)
+    return _with_settings(tokenizer, fields, vocabulary, add_bos)
 
 
-def _byte_level_tokenizer(fields: _Fields, splitting: Splitting) -> Tokenizer:
+def read_vocabulary(fields: Fields) -> Vocabulary:
+    """
+    Raises:
+        UserError: the file has no tokens, has one twice, or not a type for each.
+    """
+    tokens = fields.texts("tokenizer.ggml.tokens")
+    if not tokens:
+        raise UserError(f"{fields.path} has no tokenizer; choose a file of a whole model.")
+    tokens = [token or f"[EMPTY_{id}]" for id, token in enumerate(tokens)]  # called as llama.cpp does
+    if len(set(tokens)) < len(tokens):
+        raise fields.damaged("it has a token twice")
+    types = _for_each(tokens, "token_type", fields) or [TokenType.NORMAL] * len(tokens)
+    named = {
+        name: id
+        for name in ("bos", "eos", "eot", "eom", "unknown", "padding")
+        if (id := fields.integer(f"tokenizer.ggml.{name}_token_id")) is not None and 0 <= id < len(tokens)
+    }
+    return Vocabulary(tokens, types, named)
+
+
+def stop_token_ids(vocabulary: Vocabulary) -> set[int]:
+    """Ids of the tokens that end an answer, as llama.cpp finds them: those that the file names, and known texts."""
+    known = {token: id for id, token in enumerate(vocabulary.tokens) if token in END_TOKENS}
+    # In the formats that have these, an answer goes on after <|end|>.
+    if known.keys() & {"<|call|>", "<|calls|>"} and known.keys() & {"<|return|>", "<|flush|>"}:
+        known.pop("<|end|>", None)
+    if "<|tool_response>" in known:
+        known.pop("</s>", None)
+    return {*known.values(), *(id for name, id in vocabulary.named.items() if name in ("eos", "eot", "eom"))}
+
+
+def read_stop_token_ids(path: Path) -> set[int]:
+    """Ids of the tokens of a GGUF file that end an answer.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    return stop_token_ids(read_vocabulary(read_gguf_header(path).fields))
+
+
+def _for_each(tokens: Sequence[str], name: str, fields: Fields) -> list[Any] | None:
+    """A number for each token; None where the file does not have them."""
+    found = fields.numbers(f"tokenizer.ggml.{name}")
+    if found is not None and len(found) < len(tokens):
+        raise fields.damaged(f"its {name} are fewer than its tokens")
+    return found
+
+
+def _byte_level_tokenizer(fields: Fields, vocabulary: Vocabulary, splitting: Splitting) -> Tokenizer:
+    ids = {token: id for id, token in enumerate(vocabulary.tokens)}
+    # A half may begin with the space that separates the two, where a token does.
+    cuts = [(merge, merge.find(" ", 1)) for merge in fields.texts("tokenizer.ggml.merges") or []]
+    merges = [(merge[:cut], merge[cut + 1 :]) for merge, cut in cuts]
+    if any(left not in ids or right not in ids or left + right not in ids for left, right in merges):
+        raise fields.damaged("it merges what are not its tokens")
     return byte_level_bpe(
-        ids={token: id for id, token in enumerate(fields["tokenizer.ggml.tokens"])},
-        merges=[tuple(merge.split(" ")) for merge in fields["tokenizer.ggml.merges"]],
+        ids=ids,
+        merges=merges,
         patterns=splitting.patterns,
         compose=splitting.compose,
         whole_first=splitting.whole_first,
     )
 
 
-def _scored_tokenizer(fields: _Fields) -> Tokenizer:
-    tokens, types = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
-    unknown = fields["tokenizer.ggml.unknown_token_id"]
+def _scored_tokenizer(fields: Fields, vocabulary: Vocabulary) -> Tokenizer:
+    scores = _for_each(vocabulary.tokens, "scores", fields)
+    if scores is None or any(score != score for score in scores):
+        raise fields.damaged("its tokens have no scores")
+    unknown = vocabulary.named.get("unknown")
     return scored_bpe(
-        tokens,
-        scores=fields["tokenizer.ggml.scores"],
-        mergeable=_ids_of(types, TokenType.NORMAL),
-        unknown=None if unknown is None else tokens[unknown],
-        dummy_prefix=fields["tokenizer.ggml.add_space_prefix"] is not False,
+        vocabulary.tokens,
+        scores=scores,
+        mergeable=vocabulary.ids_of(TokenType.NORMAL),
+        unknown=None if unknown is None else vocabulary.tokens[unknown],
+        dummy_prefix=fields.flag("tokenizer.ggml.add_space_prefix") is not False,
     )
 
 
-def _with_settings(tokenizer: Tokenizer, fields: _Fields, add_bos: bool) -> PreTrainedTokenizerFast:
-    """Adds the file's special tokens, chat template and context length.
+def _with_settings(
+    tokenizer: Tokenizer, fields: Fields, vocabulary: Vocabulary, add_bos: bool
+) -> PreTrainedTokenizerFast:
+    """Adds what a GGUF file says of its tokenizer beside the vocabulary.
 
     Args:
-        add_bos: whether texts begin with the BOS token if the file does not say.
+        add_bos: whether texts begin with the BOS token where the file does not say.
     """
-    tokens, types = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
-    tokenizer.add_tokens(
-        [AddedToken(tokens[id], normalized=False, special=False) for id in _ids_of(types, TokenType.USER_DEFINED)]
-    )
-    named = {
-        name: tokens[id]
-        for name, key in (("bos", "bos"), ("eos", "eos"), ("unk", "unknown"), ("pad", "padding"))
-        if (id := fields[f"tokenizer.ggml.{key}_token_id"]) is not None
-    }
-    control = [tokens[id] for id in _ids_of(types, TokenType.CONTROL)]
-    own_add_bos = fields["tokenizer.ggml.add_bos_token"]
-    context_length = fields[f"{fields['general.architecture']}.context_length"]
+    tokens = vocabulary.tokens
+    control = {*vocabulary.ids_of(TokenType.CONTROL), *stop_token_ids(vocabulary)}
+    shown = [id for id in vocabulary.ids_of(TokenType.USER_DEFINED) if id not in control]
+    tokenizer.add_tokens([AddedToken(tokens[id], normalized=False, special=False) for id in shown])
+    strip = _stripping(fields)
+    keys = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
+    named = {name: vocabulary.named[key] for name, key in keys.items() if key in vocabulary.named}
+    said = fields.flag("tokenizer.ggml.add_bos_token")
+    architecture = fields.text("general.architecture")
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
-        **{f"{name}_token": token for name, token in named.items()},
-        additional_special_tokens=[token for token in control if token not in named.values()],
-        add_bos_token="bos" in named and bool(add_bos if own_add_bos is None else own_add_bos),
-        chat_template=fields["tokenizer.chat_template"],
+        **{f"{name}_token": strip(tokens[id]) for name, id in named.items()},
+        additional_special_tokens=[strip(tokens[id]) for id in sorted(control) if id not in named.values()],
+        add_bos_token="bos" in named and bool(add_bos if said is None else said),
+        chat_template=fields.text("tokenizer.chat_template"),
         clean_up_tokenization_spaces=False,
-        model_max_length=int(context_length) if context_length else None,
+        model_max_length=fields.integer(f"{architecture}.context_length") or None,
     )
 
 
-def _ids_of(types: Sequence[int], type: TokenType) -> list[int]:
-    return [id for id, found in enumerate(types) if found == type]
+def _stripping(fields: Fields) -> Callable[[str], AddedToken]:
+    """Makes special tokens. Those of Phi-3 take the white space behind them, which its files don't say."""
+    name = (fields.text("general.name") or "").lower()
+    strips = "phi-3" in name or "phi3" in name
+    kept = ("<unk>", "<s>", "<|endoftext|>")
+    return lambda token: AddedToken(token, rstrip=strips and token not in kept, normalized=False, special=True)

@@ -3,17 +3,20 @@
 Progress bars, resuming, proxies, `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` are that library's.
 """
 
+import re
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 from config import UserError
+from gguf_names import SPLIT_SUFFIX
 
 import httpx
-from huggingface_hub import HfApi, constants
+from huggingface_hub import HfApi, constants, try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -82,6 +85,63 @@ def download_checkpoint(repo_id: str, revision: str | None = None) -> Path:
     return folder
 
 
+def download_gguf(repo_id: str, file: str, revision: str | None = None) -> Path:
+    """Path of a GGUF file in huggingface_hub's cache, or of the first part of a split one, downloaded as a checkpoint.
+
+    Args:
+        repo_id: "organisation/name".
+        file: its path in the repository, or a quantization, like "Q4_K_M".
+        revision: a commit, tag or branch; None is the main branch.
+
+    Raises:
+        UserError: the repository has no such file, or several; or it can't be had.
+    """
+    api = HfApi()
+    with _translated_errors(repo_id, revision):
+        try:
+            info = api.model_info(repo_id, revision=revision, files_metadata=True)
+        except (OfflineModeIsEnabled, httpx.ConnectError, httpx.TimeoutException):
+            folder = Path(api.snapshot_download(repo_id, revision=revision, local_files_only=True))
+            names = [path.relative_to(folder).as_posix() for path in folder.rglob("*.gguf")]
+            return folder / gguf_parts(repo_id, names, file)[0]
+        sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
+        wanted = gguf_parts(repo_id, sizes, file)
+        missing = [
+            name for name in wanted if not isinstance(try_to_load_from_cache(repo_id, name, revision=info.sha), str)
+        ]
+        _check_free(repo_id, sum(sizes[name] for name in missing))
+        folder = Path(
+            api.snapshot_download(
+                repo_id, revision=revision, allow_patterns=[escape(name) for name in wanted], tqdm_class=TerminalBar
+            )
+        )
+        if missing:
+            _check_checksums(api, repo_id, folder)
+    return folder / wanted[0]
+
+
+def gguf_parts(repo_id: str, names: Iterable[str], file: str) -> list[str]:
+    """Those of a repository's files that make the model that is asked for: one, or the parts of a split one.
+
+    Raises:
+        UserError: there is none, or it is not clear which; the message has the names.
+    """
+    ggufs = sorted(name for name in names if name.endswith(".gguf") and "mmproj" not in name)
+    models = {re.sub(SPLIT_SUFFIX, "", name.removesuffix(".gguf")) for name in ggufs}
+    asked = re.sub(SPLIT_SUFFIX, "", file.removesuffix(".gguf"))
+    quantized = re.compile(rf"(^|[-._/]){re.escape(file)}([-._][^/]*)?$", re.IGNORECASE)
+    found = sorted({asked} & models if file.endswith(".gguf") else (name for name in models if quantized.search(name)))
+    exact = [name for name in found if name.lower().endswith(file.lower())]
+    if len(found := exact or found) != 1:
+        candidates = [
+            name for name in ggufs if re.sub(SPLIT_SUFFIX, "", name.removesuffix(".gguf")) in (found or models)
+        ]
+        what = f"several files for {file}" if found else f"no {file}"
+        there = ", ".join(f"{repo_id}/{name}" for name in candidates)
+        raise UserError(f"{repo_id} has {what}; {f'name one of: {there}' if there else 'it has no GGUF files'}.")
+    return [name for name in ggufs if re.sub(SPLIT_SUFFIX, "", name.removesuffix(".gguf")) == found[0]]
+
+
 def wanted_files(names: Iterable[str]) -> list[str]:
     """The files of a repository that a conversion reads: the weights, in one format, and `SIDE_FILES`."""
     names = list(names)
@@ -96,11 +156,16 @@ def _matching(names: list[str], patterns: Iterable[str]) -> list[str]:
 def _check_disk_space(repo_id: str, size: int) -> None:
     """Refuses a download of this many bytes, less those that are cached, if it does not fit on the disk."""
     cache = Path(constants.HF_HUB_CACHE)
-    existing = next(parent for parent in (cache, *cache.absolute().parents) if parent.is_dir())
     blobs = cache / repo_folder_name(repo_id=repo_id, repo_type="model") / "blobs"
-    cached = sum(file.stat().st_size for file in blobs.glob("*"))
+    _check_free(repo_id, size - sum(file.stat().st_size for file in blobs.glob("*")))
+
+
+def _check_free(repo_id: str, size: int) -> None:
+    """Refuses to download this many bytes if they do not fit on the disk."""
+    cache = Path(constants.HF_HUB_CACHE)
+    existing = next(parent for parent in (cache, *cache.absolute().parents) if parent.is_dir())
     free = shutil.disk_usage(existing).free
-    if free < size - cached:
+    if free < size:
         raise UserError(
             f"{repo_id} has {size / 1e9:.1f} GB to download and {existing} has {free / 1e9:.1f} GB free; "
             f"free some disk space or set HF_HOME to another folder."

@@ -68,11 +68,14 @@ def start(hub: Hub) -> str:
             elif what in ("revision", "tree", "resolve") and rest[0] not in ("main", COMMIT):
                 self._refuse(404, "RevisionNotFound", f"Invalid rev id: {rest[0]}")
             elif what == "resolve":
-                self._file(repository / parts[-1], with_body)
+                self._file(repository.joinpath(*parts[4:]), with_body)
             elif what == "tree":
-                self._json([entry(path) for path in files(repository)])
+                self._json([entry(path, repository) for path in files(repository)])
             else:
-                siblings = [{"rfilename": path.name, "size": path.stat().st_size} for path in files(repository)]
+                siblings = [
+                    {"rfilename": path.relative_to(repository).as_posix(), "size": path.stat().st_size}
+                    for path in files(repository)
+                ]
                 self._json({"id": repo_id, "sha": COMMIT, "siblings": siblings})
 
         def _json(self, value: object) -> None:
@@ -115,14 +118,19 @@ def start(hub: Hub) -> str:
 
 
 def files(repository: Path) -> list[Path]:
-    return sorted(path for path in repository.iterdir() if path.is_file())
+    return sorted(path for path in repository.rglob("*") if path.is_file())
 
 
-def entry(path: Path) -> dict:
+def entry(path: Path, repository: Path) -> dict:
     """A file as the Hub lists it: git's own checksum for small ones, SHA-256 for those kept outside of git."""
     body = path.read_bytes()
-    described = {"type": "file", "path": path.name, "size": len(body), "oid": git_sha1(body)}
-    if path.suffix in (".safetensors", ".bin", ".model"):
+    described = {
+        "type": "file",
+        "path": path.relative_to(repository).as_posix(),
+        "size": len(body),
+        "oid": git_sha1(body),
+    }
+    if path.suffix in (".safetensors", ".bin", ".model", ".gguf"):
         described["lfs"] = {"oid": sha256(body), "size": len(body), "pointerSize": 134}
     return described
 

@@ -14,6 +14,7 @@ from config import (
     UserError,
     get_model_config,
 )
+from gguf_names import HubGGUF, StoredGGUF
 
 import pytest
 
@@ -104,6 +105,20 @@ def test_a_gguf_file_is_a_model(tmp_path: Path):
     assert not SUPPORTED_LLM_MODELS["qwen3-4b"].is_gguf
 
 
+@pytest.mark.parametrize(
+    ("name", "source", "model_id"),
+    [
+        ("ollama:llama3.2", StoredGGUF("ollama", "llama3.2:latest"), "ollama:llama3.2:latest"),
+        ("lmstudio:pub/repo/x.gguf", StoredGGUF("lmstudio", "pub/repo/x.gguf"), "lmstudio:pub/repo/x.gguf"),
+        ("org/repo:q4_k_m", HubGGUF("org/repo", "Q4_K_M"), "org/repo:Q4_K_M"),
+        ("org/repo/sub/x.gguf", HubGGUF("org/repo", "sub/x.gguf"), "org/repo/sub/x.gguf"),
+    ],
+)
+def test_gguf_files_have_names_of_their_own(name: str, source: StoredGGUF | HubGGUF, model_id: str):
+    config = get_model_config(name)
+    assert (config.checkpoint, config.model_id, config.is_gguf) == (source, model_id, True)
+
+
 @pytest.mark.parametrize("name", SUPPORTED_LLM_MODELS)
 def test_every_row_is_complete(name: str):
     config = SUPPORTED_LLM_MODELS[name]
@@ -187,7 +202,7 @@ MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for pattern in ("*.py", "conversion/*.py", "docs/*.py", "engine/*.py", "page/*.py")
     for path in ROOT.glob(pattern)
-    if path.stem not in ("__init__", "chat_formats", "install")
+    if path.stem not in ("__init__", "chat_formats", "gguf_names", "install")
 )
 
 

@@ -9,10 +9,11 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"benchmarks"}
 FIRST_PARTY = PACKAGES | {path.stem for path in ROOT.glob("*.py")}
 
-CATALOGUE = {"config", "chat_formats"}
+CATALOGUE = {"config", "chat_formats", "gguf_names"}
 MAY_IMPORT: dict[str, set[str]] = {
     "chat_formats": set(),
-    "config": {"chat_formats"},
+    "gguf_names": set(),
+    "config": {"chat_formats", "gguf_names"},
     "install": set(),
     "model_folder": CATALOGUE,
     "converter": {"conversion", "model_folder", *CATALOGUE},

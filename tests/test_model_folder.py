@@ -38,6 +38,21 @@ def test_each_precision_has_its_folder():
     assert model_folder("m", "INT4", Path("r")) == Path("r/m/INT4_compressed_weights")
 
 
+@pytest.mark.parametrize(
+    ("name", "folder"),
+    [
+        ("ollama:llama3.2", "ollama--llama3.2--latest"),
+        ("ollama:llama3.2:latest", "ollama--llama3.2--latest"),
+        ("ollama:hf.co/org/repo:Q4_K_M", "ollama--hf.co--org--repo--Q4_K_M"),
+        ("lmstudio:pub/repo/file-Q8_0.gguf", "lmstudio--pub--repo--file-Q8_0"),
+        ("org/repo:q4_k_m", "org--repo--Q4_K_M"),
+        ("org/repo/sub/file-00001-of-00003.gguf", "org--repo--sub--file"),
+    ],
+)
+def test_gguf_files_have_folders_that_every_system_takes(name: str, folder: str):
+    assert model_folder(name, "INT4", Path("r")) == Path("r", folder, "INT4_compressed_weights")
+
+
 def test_an_unknown_precision_is_refused_with_those_that_there_are():
     with pytest.raises(UserError, match="FP16, INT8, INT4"):
         model_folder("m", "INT2")

@@ -3,6 +3,7 @@
 import base64
 import json
 import random
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -60,6 +61,13 @@ def many_texts(count: int, seed: int = 0) -> list[str]:
     return ["".join(part() for _ in range(rng.randint(1, 25))) for _ in range(count)]
 
 
+def dense_texts(count: int, seed: int = 1) -> list[str]:
+    """Texts in which what splittings tell apart meets: cases, digits, punctuation, marks, white space, contractions."""
+    rng = random.Random(seed)
+    parts = [*"aAbBaAbBaAbBzéÉßΩ五あ가١½12 (.,/!~$`'-", *" \n\r\t\u00a0\u0301\u0940", "\r\n", "'s", "'LL", "'Re", "'ſ"]
+    return ["".join(rng.choices(parts, k=rng.randint(2, 16))) for _ in range(count)]
+
+
 def learn_merges(size: int, split: str | None = None) -> list[tuple[str, str]]:
     """The merges of byte-level BPE trained on the texts; without `split`, across words too."""
     tokenizer = Tokenizer(models.BPE())
@@ -69,7 +77,7 @@ def learn_merges(size: int, split: str | None = None) -> list[tuple[str, str]]:
     )
     alphabet = pre_tokenizers.ByteLevel.alphabet()
     trainer = trainers.BpeTrainer(vocab_size=size, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator(TEXTS * 5 + many_texts(300), trainer)
+    tokenizer.train_from_iterator(TEXTS * 5 + many_texts(300) + dense_texts(1500), trainer)
     return [tuple(merge) for merge in json.loads(tokenizer.to_str())["model"]["merges"]]
 
 
@@ -136,21 +144,66 @@ def write_byte_level_gguf(path: Path, pre: str, merges: list[tuple[str, str]]) -
     )
 
 
-def write_scored_gguf(path: Path, pieces: list[str]) -> None:
+def write_scored_gguf(path: Path, pieces: list[str], **fields) -> None:
     """With `pieces` as a SentencePiece model has them: <unk>, <s>, </s>, the bytes, then by descending score.
 
-    Runs of spaces share the lowest score, as in Llama's and Mistral's models.
+    Runs of spaces share the lowest score, as in Llama's and Mistral's models. Pieces of line breaks are the user's, as
+    in Gemma's.
     """
-    special = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL]
-    normal = len(pieces) - 3 - 256
+    types = [gguf.TokenType.UNKNOWN, gguf.TokenType.CONTROL, gguf.TokenType.CONTROL, *[gguf.TokenType.BYTE] * 256]
+    types += [gguf.TokenType.NORMAL if piece.strip("\n") else gguf.TokenType.USER_DEFINED for piece in pieces[259:]]
+    types = [
+        gguf.TokenType.CONTROL if re.fullmatch(r"<\|\w+\|>", piece) else type
+        for piece, type in zip(pieces, types, strict=True)
+    ]
     write_gguf(
         path,
         "llama",
         "default",
         pieces,
-        [*special, *[gguf.TokenType.BYTE] * 256, *[gguf.TokenType.NORMAL] * normal],
+        types,
         token_scores=[-1e9 if set(piece) == {"▁"} else -float(rank) for rank, piece in enumerate(pieces)],
         unk_token_id=0,
         bos_token_id=1,
         eos_token_id=2,
+        **fields,
     )
+
+
+def write_gemma_gguf(path: Path, pieces: list[str]) -> None:
+    """As Gemma's: no space before a text, and line breaks as tokens of the user's."""
+    write_scored_gguf(path, [*pieces, *("\n" * length for length in range(1, 5))], add_space_prefix=False)
+
+
+def write_phi3_gguf(path: Path, pieces: list[str]) -> None:
+    """As Phi-3's, whose control tokens take the white space behind them."""
+    write_scored_gguf(path, [*pieces, "<|endoftext|>", "<|assistant|>", "<|end|>"], name="Phi 3 Mini or Phi-3-mini")
+
+
+# Texts with control tokens, as chat templates write them.
+MARKED_TEXTS = [
+    "<|begin|>Hello<|end|>\n <|begin|> you",
+    "<s> Hello</s>\n\nyou </s> <s><unk> it",
+    "<|end|>\nHello <|end|><|assistant|>\n\n  Hi\n<|endoftext|>\n x </s>  y",
+]
+
+
+# Tokens beyond a vocabulary of bytes, and which of them the file names.
+ENDINGS: list[tuple[list[str], dict[str, int]]] = [
+    (["<|endoftext|>", "<|im_start|>", "<|im_end|>"], {"eos_token_id": 256}),
+    (["<|begin_of_text|>", "<|end_of_text|>", "<|eom_id|>", "<|eot_id|>"], {"eos_token_id": 259, "eot_token_id": 258}),
+    (["<bos>", "<start_of_turn>", "<end_of_turn>", "own ending"], {"eos_token_id": 256, "eot_token_id": 259}),
+    (["<|start|>", "<|end|>", "<|return|>", "<|call|>"], {"eos_token_id": 258}),
+    (["<|end|>", "<|flush|>", "<|calls|>"], {"eos_token_id": 257, "eot_token_id": 258}),
+    (["<|end|>", "<|return|>"], {"eos_token_id": 257}),
+    (["<|tool_response>", "</s>", "<turn|>", "<eos>"], {"eos_token_id": 259}),
+    (["[EOS]", "[EOT]", "<EOT>", "_<EOT>", "[e~[", "<｜end▁of▁sentence｜>"], {"eos_token_id": 256}),
+    (["last"], {"eos_token_id": 256, "eot_token_id": 99999}),
+]
+
+
+def write_ending_gguf(path: Path, number: int) -> None:
+    extra, named = ENDINGS[number]
+    tokens = [*sorted(pre_tokenizers.ByteLevel.alphabet()), *extra, "ab"]
+    types = [gguf.TokenType.NORMAL] * 256 + [gguf.TokenType.CONTROL] * len(extra) + [gguf.TokenType.NORMAL]
+    write_gguf(path, "gpt2", "qwen2", tokens, types, token_merges=["a b"], **named)

@@ -2,9 +2,10 @@
 
 import socket
 from pathlib import Path
+from types import SimpleNamespace
 
 from config import UserError
-from conversion.hub import download_checkpoint, wanted_files
+from conversion.hub import download_checkpoint, download_gguf, wanted_files
 
 import pytest
 from hub_server import Hub
@@ -119,3 +120,79 @@ def test_a_disk_that_is_too_small_is_found_out_before(hub: Hub, monkeypatch: pyt
     with pytest.raises(UserError, match=r"to download and .* free; free some disk space"):
         download_checkpoint("some/model")
     assert hub.sent == []
+
+
+GGUFS = {
+    "some-Q4_K_M.gguf": b"four" * 999,
+    "some-Q4_K_S.gguf": b"small" * 999,
+    "Q8_0/some-Q8_0-00001-of-00002.gguf": b"eight" * 999,
+    "Q8_0/some-Q8_0-00002-of-00002.gguf": b"more" * 999,
+    "mmproj-some-Q4_K_M.gguf": b"eye",
+    "a/one-F16.gguf": b"one",
+    "b/two-F16.gguf": b"two",
+}
+
+
+@pytest.fixture
+def ggufs(repository: Path) -> Path:
+    for name, body in GGUFS.items():
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_bytes(body)
+    return repository
+
+
+@pytest.mark.parametrize("file", ["Q4_K_M", "q4_k_m", "some-Q4_K_M.gguf"])
+def test_of_a_repository_with_ggufs_only_the_one_that_is_asked_for_comes(file: str, ggufs: Path, hub: Hub):
+    path = download_gguf("some/model", file)
+    assert path.read_bytes() == GGUFS["some-Q4_K_M.gguf"]
+    assert asked(hub) == ["some-Q4_K_M.gguf"]
+    hub.sent.clear()
+    assert download_gguf("some/model", file) == path and not hub.sent
+
+
+@pytest.mark.parametrize("file", ["Q8_0", "Q8_0/some-Q8_0-00001-of-00002.gguf", "Q8_0/some-Q8_0-00002-of-00002.gguf"])
+def test_a_split_gguf_comes_whole_and_is_known_by_its_first_part(file: str, ggufs: Path, hub: Hub):
+    path = download_gguf("some/model", file)
+    assert path.name == "some-Q8_0-00001-of-00002.gguf" and len(list(path.parent.iterdir())) == 2
+    assert len(asked(hub)) == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [
+        ("Q5_K_M", r"has no Q5_K_M; name one of: .*some/model/some-Q4_K_M\.gguf"),
+        ("F16", r"several files for F16; name one of: some/model/a/one-F16\.gguf, some/model/b/two-F16\.gguf\."),
+        ("other.gguf", r"has no other\.gguf; name one of"),
+    ],
+)
+def test_a_gguf_that_is_not_there_or_not_clear_is_refused_with_the_names(file, sentence, ggufs: Path):
+    with pytest.raises(UserError, match=sentence):
+        download_gguf("some/model", file)
+
+
+def test_a_repository_without_ggufs_is_refused():
+    with pytest.raises(UserError, match="has no GGUF files"):
+        download_gguf("some/model", "Q4_K_M")
+
+
+def test_a_damaged_gguf_is_removed(ggufs: Path, hub: Hub):
+    hub.damaged.add("some-Q4_K_M.gguf")
+    with pytest.raises(UserError, match=r"some-Q4_K_M\.gguf of some/model arrived damaged"):
+        download_gguf("some/model", "Q4_K_M")
+    hub.damaged.clear()
+    assert download_gguf("some/model", "Q4_K_M").read_bytes() == GGUFS["some-Q4_K_M.gguf"]
+
+
+def test_a_gguf_for_which_there_is_no_room_is_refused_before_it_is_sent(ggufs: Path, hub: Hub, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100))
+    with pytest.raises(UserError, match="GB to download"):
+        download_gguf("some/model", "Q4_K_M")
+    assert not hub.sent
+
+
+def test_offline_a_gguf_comes_from_the_cache(ggufs: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch):
+    path = download_gguf("some/model", "Q4_K_M")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert download_gguf("some/model", "Q4_K_M") == path
+    with pytest.raises(UserError, match="has no Q8_0"):
+        download_gguf("some/model", "Q8_0")

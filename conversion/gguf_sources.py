@@ -1,0 +1,176 @@
+"""GGUF files that other programs keep on this machine: Ollama, LM Studio, huggingface_hub and llama.cpp.
+
+Their folders are only read. Nothing here imports more than it takes to list files.
+"""
+
+import json
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from config import UserError
+from conversion.gguf_header import GGUFHeader
+from gguf_names import SPLIT_SUFFIX, StoredGGUF
+
+from huggingface_hub import constants, scan_cache_dir
+from huggingface_hub.errors import CacheNotFound
+from platformdirs import user_cache_path
+
+OLLAMA_REGISTRY, OLLAMA_NAMESPACE = "registry.ollama.ai", "library"
+OLLAMA_MODEL = "application/vnd.ollama.image.model"
+
+# What a file's name says of it that is no model of its own: the part that sees pictures, another's adapter.
+NO_MODEL = re.compile(r"mmproj|^ggml-vocab|\.lora\.", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class FoundGGUF:
+    """A GGUF file on this machine.
+
+    Attributes:
+        name: what `get_model_config` takes.
+        path: the file, or the first of a split model.
+    """
+
+    name: str
+    path: Path
+
+
+def stored_gguf(source: StoredGGUF) -> Path:
+    """The file that another program has under a name.
+
+    Raises:
+        UserError: it has none, or several, with the names that there are.
+    """
+    if source.program == "ollama":
+        return _ollama_file(ollama_folder(), source.name)
+    found = list(_lmstudio_files())
+    matching = [file for file in found if source.name in _lmstudio_names(file)]
+    if len(matching) == 1:
+        return matching[0].path
+    if matching:
+        raise UserError(
+            f"LM Studio has several files for {source.name}; name one of: {', '.join(file.name for file in matching)}."
+        )
+    raise _not_there("LM Studio", source.name, found, " or ".join(map(str, lmstudio_folders())))
+
+
+def find_ggufs() -> list[FoundGGUF]:
+    """Every GGUF file that is a model, or the first part of one, in the folders of the programs known here."""
+    return [*_ollama_files(ollama_folder()), *_lmstudio_files(), *_hub_files(), *_llama_cpp_files()]
+
+
+def quantization(header: GGUFHeader) -> str:
+    """What most of the bytes of a model's tensors are, like Q4_K."""
+    sizes: Counter[str] = Counter()
+    for tensor in header.tensors.values():
+        sizes[tensor.type.name] += tensor.size
+    return sizes.most_common(1)[0][0] if sizes else "no tensors"
+
+
+def ollama_folder() -> Path:
+    return Path(os.environ.get("OLLAMA_MODELS") or Path.home() / ".ollama" / "models")
+
+
+def lmstudio_folders() -> list[Path]:
+    """LM Studio's models, where its settings have not moved them, and where its older versions had them."""
+    return [Path.home() / ".lmstudio" / "models", Path.home() / ".cache" / "lm-studio" / "models"]
+
+
+def llama_cpp_folder() -> Path:
+    return Path(os.environ.get("LLAMA_CACHE") or user_cache_path("llama.cpp", appauthor=False, opinion=False))
+
+
+def _ollama_file(folder: Path, name: str) -> Path:
+    """The blob of a model, through its manifest.
+
+    The layout: https://github.com/ollama/ollama/blob/main/docs/faq.mdx and the OCI image manifest.
+    """
+    model, tag = name.rsplit(":", 1)
+    parts = model.split("/")
+    host = [OLLAMA_REGISTRY, OLLAMA_NAMESPACE][: max(0, 3 - len(parts))]
+    manifest = folder.joinpath("manifests", *host, *parts, tag)
+    if not manifest.is_file():
+        raise _not_there("Ollama", name, list(_ollama_files(folder)), str(folder))
+    digests = _model_digests(manifest)
+    if len(digests) != 1:
+        what = "several model files" if digests else "no GGUF file"
+        raise UserError(f"Ollama's {name} has {what}, which can't be read; choose another model.")
+    blob = folder / "blobs" / digests[0].replace(":", "-")
+    if not blob.is_file():
+        raise UserError(f"{blob} is missing for Ollama's {name}; run: ollama pull {name}.")
+    return blob
+
+
+def _model_digests(manifest: Path) -> list[str]:
+    """Digests of a manifest's layers that are model files; empty where it is none or damaged."""
+    try:
+        layers = json.loads(manifest.read_text(encoding="utf-8"))["layers"]
+        digests = [str(layer["digest"]) for layer in layers if layer["mediaType"] == OLLAMA_MODEL]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []
+    return [digest for digest in digests if re.fullmatch("sha256:[0-9a-f]{64}", digest)]
+
+
+def _ollama_files(folder: Path) -> Iterator[FoundGGUF]:
+    root = folder / "manifests"
+    for manifest in sorted(root.glob("*/*/*/*")):
+        *parts, tag = manifest.relative_to(root).parts
+        if parts[:2] == [OLLAMA_REGISTRY, OLLAMA_NAMESPACE]:
+            parts = parts[2:]
+        elif parts[0] == OLLAMA_REGISTRY:
+            parts = parts[1:]
+        for digest in _model_digests(manifest)[:1]:
+            yield FoundGGUF(f"ollama:{'/'.join(parts)}:{tag}", folder / "blobs" / digest.replace(":", "-"))
+
+
+def _lmstudio_files() -> Iterator[FoundGGUF]:
+    for folder in lmstudio_folders():
+        for path in _model_files(folder):
+            if len(path.relative_to(folder).parts) == 3:
+                yield FoundGGUF(f"lmstudio:{path.relative_to(folder).as_posix()}", path)
+
+
+def _lmstudio_names(file: FoundGGUF) -> set[str]:
+    """What a file can be asked for by: its path, its repository, and the last part of either."""
+    path = file.name.removeprefix("lmstudio:")
+    publisher, repository, name = path.split("/")
+    stem = name.removesuffix(".gguf")
+    return {path, f"{publisher}/{repository}", repository, name, stem, re.sub(SPLIT_SUFFIX, "", stem)}
+
+
+def _hub_files() -> Iterator[FoundGGUF]:
+    try:
+        repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
+    except CacheNotFound:
+        return
+    for repository in sorted(repositories, key=lambda found: found.repo_id):
+        found = {
+            path.relative_to(revision.snapshot_path).as_posix(): path
+            for revision in repository.revisions
+            for path in _model_files(revision.snapshot_path)
+        }
+        for name in sorted(found):
+            yield FoundGGUF(f"{repository.repo_id}/{name}", found[name])
+
+
+def _llama_cpp_files() -> Iterator[FoundGGUF]:
+    for path in _model_files(llama_cpp_folder()):
+        yield FoundGGUF(str(path), path)
+
+
+def _model_files(folder: Path) -> list[Path]:
+    """The GGUF files below a folder that are models, and of split ones the first part."""
+    return [
+        path
+        for path in sorted(folder.rglob("*.gguf"))
+        if not NO_MODEL.search(path.name) and (not re.search(SPLIT_SUFFIX, path.stem) or "-00001-of-" in path.stem)
+    ]
+
+
+def _not_there(program: str, name: str, found: list[FoundGGUF], where: str) -> UserError:
+    there = ", ".join(file.name for file in found) or "no model"
+    return UserError(f"{program} has no {name} in {where}; there is: {there}.")

@@ -1,0 +1,47 @@
+"""The list that `python converter.py --list` prints: catalogue, converted models, and GGUF files on this machine."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from config import SUPPORTED_LLM_MODELS, UserError
+from conversion.gguf_header import read_gguf_header
+from conversion.gguf_sources import FoundGGUF, find_ggufs, quantization
+from model_folder import converted_models
+
+import psutil
+
+
+def model_list(root: Path) -> Iterator[str]:
+    """The lines of the list, one after the other: reading many files takes a while.
+
+    Args:
+        root: where converted models are, and new ones would be.
+    """
+    yield "Catalogue (billions of weights):"
+    for name, config in SUPPORTED_LLM_MODELS.items():
+        gated = " Gated." if config.gated else ""
+        yield f"  {name:<32} {(config.parameters or 0) / 1e9:>4.1f}  {config.description}{gated}"
+    yield f"Converted, in {root.resolve()}:"
+    converted = converted_models(root)
+    yield from [f"  {name:<32} {', '.join(precisions)}" for name, precisions in converted.items()] or ["  none"]
+    yield "GGUF files on this machine:"
+    yield from [f"  {_described(found, root)}" for found in find_ggufs()] or ["  none"]
+
+
+def _described(found: FoundGGUF, root: Path) -> str:
+    try:
+        header = read_gguf_header(found.path)
+        size = header.size
+    except UserError as error:
+        return f"{found.name}  not usable: {error}"
+    architecture = header.fields.get("general.architecture")
+    return f"{found.name}  {architecture}, {quantization(header)}, {size / 1e9:.1f} GB: {_fit(size, root)}"
+
+
+def _fit(size: int, root: Path) -> str:
+    """Whether a model with so many bytes of weights has room on the disk below `root` and in memory."""
+    existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.is_dir())
+    free = {"disk": shutil.disk_usage(existing).free, "memory": psutil.virtual_memory().available}
+    lacking = [f"{room / 1e9:.1f} GB of {where} free" for where, room in free.items() if room < size]
+    return f"too large, {' and '.join(lacking)}" if lacking else "fits"

@@ -1,0 +1,67 @@
+"""What the names of models on the Hub, and of GGUF files in other places, stand for. Data and parsing only."""
+
+import re
+from dataclasses import dataclass
+
+# The form of `org/name`; paths like ./folder or ../folder/name do not match.
+HUB_ID = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
+
+# GGUF files without a path: `ollama:llama3.2:3b`, `lmstudio:publisher/repo/file.gguf`, `org/name:Q4_K_M` and
+# `org/name/file.gguf`. Parts never begin with a dot, so they can't lead out of a folder.
+PART = r"[A-Za-z0-9][\w.-]*"
+STORED_GGUF = rf"(ollama|lmstudio):({PART}(?:/{PART})*)(?::({PART}))?"
+HUB_GGUF = rf"({HUB_ID})(?::([\w.-]+)|/({PART}(?:/{PART})*\.gguf))"
+SPLIT_SUFFIX = r"-\d{5}-of-\d{5}$"
+
+
+@dataclass(frozen=True)
+class StoredGGUF:
+    """A GGUF file that another program keeps on this machine.
+
+    Attributes:
+        program: a key of `conversion.gguf_sources.PROGRAMS`: "ollama" or "lmstudio".
+        name: what the program calls it, like "llama3.2:latest" or "publisher/repo/file.gguf".
+    """
+
+    program: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.program}:{self.name}"
+
+
+@dataclass(frozen=True)
+class HubGGUF:
+    """A GGUF file in a repository of the Hugging Face Hub.
+
+    Attributes:
+        repo_id: "organisation/name".
+        file: its path in the repository, or the quantization that its name ends with, like "Q4_K_M".
+    """
+
+    repo_id: str
+    file: str
+
+    def __str__(self) -> str:
+        return self.repo_id + ("/" if self.file.endswith(".gguf") else ":") + self.file
+
+
+def gguf_source(name: str) -> StoredGGUF | HubGGUF | None:
+    """What a name like `ollama:llama3.2`, `lmstudio:name`, `org/name:Q4_K_M` or `org/name/file.gguf` stands for."""
+    if match := re.fullmatch(STORED_GGUF, name):
+        program, stored, tag = match.groups()
+        if program == "ollama":
+            return StoredGGUF(program, f"{stored}:{tag or 'latest'}")
+        return None if tag else StoredGGUF(program, stored)
+    if match := re.fullmatch(HUB_GGUF, name):
+        return HubGGUF(match[1], match[3] or match[2].upper())
+    return None
+
+
+def gguf_folder_name(source: StoredGGUF | HubGGUF) -> str:
+    """What the folder of such a model is called; valid on every system, and another one for each source."""
+    if isinstance(source, StoredGGUF):
+        parts = [source.program, *re.split("[/:]", source.name)]
+    else:
+        parts = [*source.repo_id.split("/"), *source.file.split("/")]
+    return re.sub(SPLIT_SUFFIX, "", "--".join(parts).removesuffix(".gguf"))

@@ -1,0 +1,58 @@
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS
+from conversion.model_list import model_list
+from model_folder import REQUIRED_FILES, model_folder, write_manifest
+
+import psutil
+import pytest
+from hub_server import Hub
+from test_gguf_header import write_model
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: Hub) -> Path:
+    """LM Studio's folder with a good file and a damaged one, on a machine with no other."""
+    for name in ("OLLAMA_MODELS", "LLAMA_CACHE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+    monkeypatch.setattr(Path, "home", lambda: tmp_path)
+    folder = tmp_path / ".lmstudio" / "models" / "pub" / "repo"
+    folder.mkdir(parents=True)
+    write_model(folder / "good.gguf")
+    (folder / "bad.gguf").write_bytes((folder / "good.gguf").read_bytes()[:5000])
+    (folder / "gone.gguf").symlink_to(folder / "nothing")
+    return folder
+
+
+def row(lines: list[str], start: str) -> str:
+    (found,) = [line for line in lines if line.strip().startswith(start)]
+    return found
+
+
+def test_the_list_has_the_catalogue_what_is_converted_and_every_gguf_file(tmp_path: Path):
+    folder = model_folder(DEFAULT_MODEL, "INT8", tmp_path)
+    folder.mkdir(parents=True)
+    for name in REQUIRED_FILES:
+        (folder / name).touch()
+    write_manifest(folder, name=DEFAULT_MODEL)
+    lines = list(model_list(tmp_path))
+    converted = lines.index(f"Converted, in {tmp_path.resolve()}:")
+    assert [line.split()[0] for line in lines[1:converted]] == list(SUPPORTED_LLM_MODELS)
+    assert lines[converted + 1].split() == [DEFAULT_MODEL, "INT8"]
+    assert row(lines, "lmstudio:pub/repo/good.gguf").endswith("llama, Q8_0, 0.0 GB: fits")
+    assert "not usable" in row(lines, "lmstudio:pub/repo/bad.gguf")
+    assert "not usable" in row(lines, "lmstudio:pub/repo/gone.gguf")
+
+
+def test_what_does_not_fit_says_what_is_lacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
+    assert row(list(model_list(tmp_path)), "lmstudio:pub/repo/good.gguf").endswith("too large, 0.0 GB of memory free")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    assert "of disk free and" in row(list(model_list(tmp_path / "new")), "lmstudio:pub/repo/good.gguf")
+
+
+def test_an_empty_machine_has_a_list_too(files: Path, tmp_path: Path):
+    shutil.rmtree(files)
+    assert [line.strip() for line in model_list(tmp_path)].count("none") == 2

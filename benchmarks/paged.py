@@ -1,0 +1,257 @@
+"""The paged engine beside the same graph with hidden state and OpenVINO GenAI, in one process and turn by turn.
+
+    python benchmarks/paged.py smollm2-135m-instruct/INT4_compressed_weights
+
+Other work on the machine slows all of them alike: what is to be read are the ratios of medians.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from engine.graph import LOGITS_TO_KEEP, add_logits_to_keep
+from engine.paged_cache import PagedModel, open_paged_model
+from engine.paged_graph import make_paged
+from engine.paged_runner import PAGED_PROPERTIES
+
+import numpy as np
+import openvino as ov
+import openvino_genai
+from transformers import AutoTokenizer
+
+PROPERTIES = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": "NO"}
+CHUNK = 1024  # what a conversation feeds of a long prompt at a time
+PASTS = (0, 650, 1200, 4000)
+TURN = 41
+
+NEW_TEXT = ("Write a short story about a dragon who learns to cook.", "Explain how rain forms.", "Describe Rome.")
+REPEATED = "Repeat this word for word, and change nothing:\n\n"
+
+Feed = Callable[[list[int]], np.ndarray]
+
+
+class Stateful:
+    """One conversation on the graph as the folder has it."""
+
+    def __init__(self, folder: Path) -> None:
+        model = ov.Core().read_model(folder / "openvino_model.xml")
+        add_logits_to_keep(model)
+        self._request = ov.Core().compile_model(model, "CPU", PROPERTIES).create_infer_request()
+        self._names = {port.any_name for port in model.inputs}
+        self._past = 0
+        self._saved: list[tuple[ov.VariableState, np.ndarray]] = []
+
+    def reset(self) -> None:
+        self._request.reset_state()
+        self._past = 0
+
+    def feed(self, ids: list[int]) -> np.ndarray:
+        total = self._past + len(ids)
+        inputs = {
+            "input_ids": np.array([ids]),
+            "attention_mask": np.ones((1, total), dtype=np.int64),
+            "position_ids": np.arange(self._past, total)[None],
+            "beam_idx": np.zeros(1, dtype=np.int32),
+            LOGITS_TO_KEEP: np.ones(1, dtype=np.int64),
+        }
+        self._request.start_async({name: inputs[name] for name in self._names}, share_inputs=True)
+        self._request.wait()
+        self._past = total
+        return self._request.get_tensor("logits").data[0, -1]
+
+    def save(self) -> int:
+        """Remembers its state, for `restore`."""
+        self._saved = [(state, state.state.data.copy()) for state in self._request.query_state()]
+        return self._past
+
+    def restore(self, past: int) -> None:
+        for state, data in self._saved:
+            state.state = ov.Tensor(data)
+        self._past = past
+
+
+def open_paged(folder: Path) -> PagedModel:
+    model = ov.Core().read_model(folder / "openvino_model.xml")
+    make_paged(model)
+    return open_paged_model(ov.Core().compile_model(model, "CPU", PROPERTIES | PAGED_PROPERTIES), 8192)
+
+
+def open_genai(folder: Path) -> openvino_genai.LLMPipeline:
+    scheduler = openvino_genai.SchedulerConfig()
+    scheduler.cache_size, scheduler.enable_prefix_caching = 1, True
+    return openvino_genai.LLMPipeline(folder, "CPU", scheduler_config=scheduler)
+
+
+def first_token(pipeline: openvino_genai.LLMPipeline, ids: list[int]) -> float:
+    config = openvino_genai.GenerationConfig(max_new_tokens=1, ignore_eos=True)
+    return pipeline.generate(ov.Tensor(np.array([ids])), config).perf_metrics.get_ttft().mean / 1000
+
+
+def timed(action: Callable[..., object], *arguments: object) -> float:
+    started = time.perf_counter()
+    action(*arguments)
+    return time.perf_counter() - started
+
+
+def in_chunks(feed: Feed, ids: list[int]) -> None:
+    for start in range(0, len(ids), CHUNK):
+        feed(ids[start : start + CHUNK])
+
+
+def random_ids(length: int, seed: int) -> list[int]:
+    return np.random.default_rng(seed).integers(100, 40_000, length).tolist()
+
+
+def report(what: str, **times: list[float]) -> None:
+    """Medians in ms, and the first beside each of the others."""
+    medians = {name: statistics.median(values) for name, values in times.items()}
+    first, *others = medians
+    parts = [f"{name} {1000 * seconds:.0f} ms" for name, seconds in medians.items()]
+    ratios = [f"{first}/{other} {medians[first] / medians[other]:.2f}" for other in others]
+    print(f"{what:<28} {', '.join(parts)}; {', '.join(ratios)}", flush=True)
+
+
+def next_turns(paged: PagedModel, stateful: Stateful, genai: openvino_genai.LLMPipeline, repeats: int) -> None:
+    """A turn of 41 tokens after what was said before."""
+    for past in PASTS:
+        before = random_ids(past, seed=past)
+        cache = paged.new_cache()
+        stateful.reset()
+        if before:
+            in_chunks(cache.feed, before)
+            in_chunks(stateful.feed, before)
+            first_token(genai, before)
+        saved = stateful.save()
+        times: dict[str, list[float]] = {"paged": [], "stateful": [], "genai": []}
+        for seed in range(repeats):
+            turn = random_ids(TURN, seed=1000 + seed)
+            cache.trim_to_prefix(before)
+            times["paged"].append(timed(cache.feed, turn))
+            stateful.restore(saved) if past else stateful.reset()
+            times["stateful"].append(timed(stateful.feed, turn))
+            times["genai"].append(first_token(genai, before + turn))
+        report(f"{TURN} tokens after {past}", **times)
+        cache.release()
+
+
+def long_prompts(paged: PagedModel, stateful: Stateful, genai: openvino_genai.LLMPipeline, repeats: int) -> None:
+    times: dict[str, list[float]] = {"paged": [], "stateful": [], "genai": []}
+    for seed in range(repeats):
+        ids = random_ids(4000, seed=2000 + seed)
+        cache = paged.new_cache()
+        times["paged"].append(timed(in_chunks, cache.feed, ids))
+        cache.release()
+        stateful.reset()
+        times["stateful"].append(timed(in_chunks, stateful.feed, ids))
+        times["genai"].append(first_token(genai, ids))
+    report("4000 tokens", **times)
+
+
+def greedy(feed: Feed, ids: list[int], length: int) -> Iterator[float]:
+    """Times of each token after the first."""
+    logits = feed(ids)
+    for _ in range(length):
+        started = time.perf_counter()
+        logits = feed([int(logits.argmax())])
+        yield time.perf_counter() - started
+
+
+def decoding(paged: PagedModel, stateful: Stateful, genai: openvino_genai.LLMPipeline, repeats: int) -> None:
+    config = openvino_genai.GenerationConfig(max_new_tokens=65, ignore_eos=True)
+    times: dict[str, list[float]] = {"paged": [], "stateful": [], "genai": []}
+    for seed in range(repeats):
+        ids, cache = random_ids(50, seed=3000 + seed), paged.new_cache()
+        times["paged"] += greedy(cache.feed, ids, 64)
+        cache.release()
+        stateful.reset()
+        times["stateful"] += greedy(stateful.feed, ids, 64)
+        metrics = genai.generate(ov.Tensor(np.array([ids])), config).perf_metrics
+        times["genai"].append(metrics.get_tpot().mean / 1000)
+    report("one token", **times)
+
+
+def several(paged: PagedModel, folder: Path, repeats: int) -> None:
+    """Tokens per second of 1, 4 and 16 conversations in sum."""
+    scheduler = openvino_genai.SchedulerConfig()
+    scheduler.cache_size = 1
+    batching = openvino_genai.ContinuousBatchingPipeline(folder, scheduler, "CPU")
+    config = openvino_genai.GenerationConfig(max_new_tokens=48, ignore_eos=True)
+    for count in (1, 4, 16):
+        rates: dict[str, list[float]] = {"paged": [], "genai": []}
+        for seed in range(repeats):
+            prompts = [random_ids(30, seed=100 * seed + place) for place in range(count)]
+            caches = [paged.new_cache() for _ in prompts]
+            with ThreadPoolExecutor(count) as threads:
+                run = lambda cache, ids: list(greedy(cache.feed, ids, 47))  # noqa: E731
+                rates["paged"].append(48 * count / timed(lambda: list(threads.map(run, caches, prompts))))  # noqa: B023
+            for cache in caches:
+                cache.release()
+            tensors = [ov.Tensor(np.array([ids])) for ids in prompts]
+            rates["genai"].append(48 * count / timed(batching.generate, tensors, [config] * count))
+        ours, theirs = (statistics.median(values) for values in rates.values())
+        print(
+            f"{count:>2} conversations: paged {ours:.0f} tokens/s, genai {theirs:.0f}; {ours / theirs:.2f}", flush=True
+        )
+
+
+def lookup(paged: PagedModel, folder: Path, repeats: int) -> None:
+    """How many times as fast an answer comes with guesses; the same tokens are fed with and without."""
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    source = (Path(__file__).resolve().parents[1] / "engine/sampling.py").read_text(encoding="utf-8")
+    cases = {text: (text, None) for text in NEW_TEXT} | {
+        "repeats its prompt": (REPEATED + source[:3000], source[:1500])
+    }
+    for name, (text, answer) in cases.items():
+        prompt = tokenizer.apply_chat_template(
+            [{"role": "user", "content": text}], add_generation_prompt=True, return_dict=True
+        )["input_ids"]
+        given = tokenizer(answer)["input_ids"] if answer else sampled(paged, prompt, 200)
+        ratios = []
+        for _ in range(repeats):
+            seconds = [
+                timed(lambda cache: [cache.feed([token]) for token in given], cache)  # noqa: B023
+                for cache in (fed(paged.new_cache(), prompt), fed(paged.new_lookup_cache(), prompt))
+            ]
+            ratios.append(seconds[0] / seconds[1])
+        print(f"lookup, {name}: {statistics.median(ratios):.2f} × without", flush=True)
+
+
+def fed(cache, ids: list[int]):
+    cache.feed(ids)
+    return cache
+
+
+def sampled(paged: PagedModel, prompt: list[int], length: int) -> list[int]:
+    """An answer at temperature 1, which repeats little."""
+    cache, chance = paged.new_cache(), np.random.default_rng(0)
+    answer: list[int] = []
+    logits = cache.feed(prompt)
+    while len(answer) < length:
+        answer.append(int((logits + chance.gumbel(size=logits.size)).argmax()))
+        logits = cache.feed(answer[-1:])
+    return answer
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path, help="a converted model")
+    parser.add_argument("--repeats", type=int, default=5)
+    arguments = parser.parse_args()
+    folder, repeats = arguments.folder, arguments.repeats
+    paged, stateful, genai = open_paged(folder), Stateful(folder), open_genai(folder)
+    print(f"prices of 1, 4, 8 tokens and a change: {paged.prices and (paged.prices.measured, paged.prices.change)}")
+    next_turns(paged, stateful, genai, repeats)
+    long_prompts(paged, stateful, genai, max(repeats // 2, 1))
+    decoding(paged, stateful, genai, repeats)
+    several(paged, folder, max(repeats // 2, 1))
+    lookup(paged, folder, repeats)
+
+
+if __name__ == "__main__":
+    main()

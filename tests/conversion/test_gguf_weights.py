@@ -41,7 +41,7 @@ def source_of(rows: np.ndarray, type: GGML, path: Path) -> Source:
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return Source(tuple(GGUFReader(path).tensors))
+    return Source(GGUFReader(path).tensors[0])
 
 
 def multiplied(weight: ov.Node) -> tuple[np.ndarray, int]:

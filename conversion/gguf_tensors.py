@@ -47,6 +47,9 @@ ARCHITECTURES = (
     "bloom",
 )
 
+# These scale attention in another way than the smaller ones. llama.cpp tells them by their layers too.
+GEMMA_27B = (("gemma2", 46), ("gemma3_text", 62))
+
 GATE_AND_UP = ".gate_up_proj"  # two tensors of a file in one parameter of a module with several experts
 
 CHUNK_WEIGHTS = 1_000_000  # that are taken from the file at a time
@@ -100,6 +103,8 @@ def read_gguf_config(path: Path) -> PreTrainedConfig:
             f"{path} holds a model of the architecture {architecture(reader)!r}, which can't be read; "
             f"choose one of these: {', '.join(ARCHITECTURES)}."
         ) from error
+    if (config.model_type, config.num_hidden_layers) in GEMMA_27B:
+        config.query_pre_attn_scalar = config.hidden_size // config.num_attention_heads
     return config
 
 

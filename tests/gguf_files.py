@@ -1,5 +1,6 @@
 """Small GGUF files with random weights, in any type of blocks and any architecture that is read from them."""
 
+import json
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -74,12 +75,38 @@ HYPERPARAMETERS = {
     "rope.freq_base": 10000.0,
 }
 OTHER_HYPERPARAMETERS: dict[str, dict[str, float]] = {
-    "bloom": {"attention.head_count_kv": 4},
-    "falcon": {"attention.head_count_kv": 1},
-    "gpt2": {"attention.head_count_kv": 4, "feed_forward_length": 1024},
-    "qwen2moe": {"expert_count": 4, "expert_used_count": 2},
+    "bloom": {"attention.head_count_kv": 4, "feed_forward_length": 1024},
+    "falcon": {"attention.head_count_kv": 1, "feed_forward_length": 1024},
+    "gemma2": {"attention.key_length": 256, "attention.value_length": 256, "rope.dimension_count": 256},
+    "gemma3": {"attention.key_length": 256, "attention.value_length": 256, "rope.dimension_count": 256},
+    "stablelm": {"rope.dimension_count": 16},
+    "gpt2": {"attention.head_count_kv": 4, "feed_forward_length": 1024, "context_length": 1024},
+    # What Transformers doesn't read from a file is as in its configuration of such a model.
+    "qwen2moe": {
+        "expert_count": 4,
+        "expert_used_count": 2,
+        "expert_feed_forward_length": 1408,
+        "expert_shared_feed_forward_length": 5632,
+    },
+    "qwen3": {"attention.key_length": 128, "attention.value_length": 128, "rope.dimension_count": 128},
     "qwen3moe": {"expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 768},
 }
+
+
+# Types without a minimum, with which nothing is rounded, and those with one.
+EXACT_TYPES = (GGML.Q4_0, GGML.Q6_K, GGML.Q8_0, GGML.Q5_0, GGML.Q3_K, GGML.IQ4_XS, GGML.IQ4_NL)
+MINIMUM_TYPES = (GGML.Q4_K, GGML.Q5_K, GGML.Q2_K, GGML.Q4_1, GGML.Q5_1)
+
+# Architectures whose models of all sizes share the embeddings with the output layer.
+TIED = ("gemma2", "gemma3", "falcon", "bloom")
+
+DATA = Path(__file__).resolve().parent / "data"
+MERGES = json.loads((DATA / "gguf_tokens.json").read_text(encoding="utf-8"))["merges"]
+
+
+def write_architecture(path: Path, architecture: str) -> None:
+    """A small model of an architecture in blocks with which nothing is rounded."""
+    write_model(path, architecture, EXACT_TYPES, MERGES, tied=architecture in TIED)
 
 
 def write_model(

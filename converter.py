@@ -31,7 +31,7 @@ def convert_model(name: str, precision: str, output_root: Path = Path("."), int4
         name: of the catalogue, the Hub or a local checkpoint; see `get_model_config`.
         precision: of the weights: "FP16", "INT8" or "INT4".
         output_root: gets `<name>/FP16`, `<name>/INT8_compressed_weights` or `<name>/INT4_compressed_weights`.
-        int4: settings to use instead of the catalogue's.
+        int4: settings to use instead of the catalogue's, or of the blocks of a GGUF file as they are.
 
     Returns:
         The folder, which Optimum Intel and OpenVINO GenAI load as it is.
@@ -41,8 +41,11 @@ def convert_model(name: str, precision: str, output_root: Path = Path("."), int4
             downloaded or read.
     """
     config = get_model_config(name)
-    config = replace(config, int4=int4 or config.int4)
-    variant = Variant(name, config, as_precision(precision), Path(output_root))
+    variant = Variant(name, replace(config, int4=int4 or config.int4), as_precision(precision), Path(output_root))
+    if int4 is None and config.is_gguf:
+        from conversion.gguf_file import kept_blocks  # here, because other checkpoints need nothing of it
+
+        variant = replace(variant, blocks=kept_blocks(variant))
     if variant.is_current:
         return variant.folder
     try:
@@ -137,12 +140,14 @@ def main() -> int:
     try:
         with contextlib.redirect_stdout(sys.stderr):  # stdout gets the folder and nothing else
             int4 = get_model_config(arguments.name).int4
-            int4 = replace(
+            changed = replace(
                 int4,
                 awq=int4.awq or arguments.awq,
                 scale_estimation=int4.scale_estimation or arguments.scale_estimation,
             )
-            folder = convert_model(arguments.name, arguments.precision, arguments.output, int4)
+            folder = convert_model(
+                arguments.name, arguments.precision, arguments.output, changed if changed != int4 else None
+            )
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -51,12 +51,15 @@ class Variant:
         config: the model's row of the catalogue, with the INT4 settings to use.
         precision: of the weights.
         root: the folder that holds all converted models.
+        blocks: ggml's name for the quantized blocks of a GGUF file that are kept as they are; None: weights are
+            compressed from 16 bits.
     """
 
     name: str
     config: ModelConfig
     precision: Precision
     root: Path = Path(".")
+    blocks: str | None = None
 
     @property
     def folder(self) -> Path:
@@ -69,7 +72,9 @@ class Variant:
 
     @property
     def compression(self) -> dict[str, Any]:
-        """Arguments of `nncf.compress_weights`, with the mode by its name; empty for FP16."""
+        """Arguments of `nncf.compress_weights`, with the mode by its name, or the kept blocks; empty for FP16."""
+        if self.blocks:
+            return {"gguf": self.blocks}
         if self.precision == "FP16":
             return {}
         if self.precision == "INT8":

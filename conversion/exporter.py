@@ -43,7 +43,7 @@ def export(
             one by one as they are written.
         write: called with the IR and the path of its .xml instead of Optimum's writer; requires `can_hand_over()`.
     """
-    is_16bit = model.dtype in (torch.float16, torch.bfloat16)
+    is_16bit = any(parameter.dtype in (torch.float16, torch.bfloat16) for parameter in model.parameters())
     weights = (folder / MODEL_XML).with_suffix(".bin")
     with quiet(), ExitStack() as bar:
         bar.enter_context(
@@ -71,10 +71,16 @@ def export(
 
 @contextmanager
 def _optimum_saving_by(save_model: Callable[..., None]) -> Iterator[None]:
-    """Makes Optimum's exporter write models with `save_model(ov_model, path, compress_to_fp16)`."""
-    original = optimum_convert.save_model
-    optimum_convert.save_model = save_model
+    """Makes Optimum's exporter write models with `save_model(ov_model, path, compress_to_fp16)`.
+
+    The model is traced once, and not twice more for a comparison that only warns.
+    """
+    replaced: dict[str, Callable] = {"save_model": save_model}
+    if can_hand_over():
+        replaced["allow_skip_tracing_check"] = lambda library, model_type: True
+    original = {name: getattr(optimum_convert, name) for name in replaced}
     try:
+        vars(optimum_convert).update(replaced)
         yield
     finally:
-        optimum_convert.save_model = original
+        vars(optimum_convert).update(original)

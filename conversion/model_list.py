@@ -6,7 +6,7 @@ from pathlib import Path
 
 from config import SUPPORTED_LLM_MODELS, UserError
 from conversion.gguf_header import read_gguf_header
-from conversion.gguf_sources import FoundGGUF, find_ggufs, quantization
+from conversion.gguf_sources import FoundGGUF, find_ggufs
 from model_folder import converted_models
 
 import psutil
@@ -36,7 +36,7 @@ def _described(found: FoundGGUF, root: Path) -> str:
     except UserError as error:
         return f"{found.name}  not usable: {error}"
     architecture = header.fields.get("general.architecture")
-    return f"{found.name}  {architecture}, {quantization(header)}, {size / 1e9:.1f} GB: {_fit(size, root)}"
+    return f"{found.name}  {architecture}, {header.main_type}, {size / 1e9:.1f} GB: {_fit(size, root)}"
 
 
 def _fit(size: int, root: Path) -> str:

@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from conversion.calibration import calibration_dataset
-from conversion.checkpoints import load_checkpoint
+from conversion.checkpoints import complete, fetch_checkpoint, load_checkpoint
 from conversion.compression import compress_and_save
 from conversion.exporter import can_hand_over, export
+from conversion.gguf_model import BlockModel
+from conversion.gguf_tokenizer import read_gguf_tokenizer, read_stop_token_ids
 from conversion.progress import quiet
 from conversion.resources import check_resources
 from model_folder import MANIFEST, MODEL_BIN, MODEL_XML, Variant
@@ -36,6 +38,8 @@ def write_model(variant: Variant, folder: Path) -> int:
     Raises:
         UserError: disk or memory is too small, or the checkpoint cannot be downloaded or read.
     """
+    if variant.blocks:
+        return _convert_blocks(variant, folder)
     fp16 = replace(variant, precision="FP16")
     if variant.precision == "FP16" or not fp16.is_current:
         return _convert_checkpoint(variant, folder)
@@ -65,6 +69,19 @@ def _convert_checkpoint(variant: Variant, folder: Path) -> int:
         export(model, tokenizer, folder / "16bit")
         compress_folder(folder / "16bit", folder, variant.compression)
         shutil.rmtree(folder / "16bit")
+    return parameters
+
+
+def _convert_blocks(variant: Variant, folder: Path) -> int:
+    """Writes a variant's files from a GGUF file whose blocks are kept. Returns the number of parameters."""
+    path = fetch_checkpoint(variant.config)
+    with quiet():
+        blocks, tokenizer = BlockModel(path), read_gguf_tokenizer(path)
+    parameters = blocks.model.num_parameters()
+    check_resources(variant, parameters, folder, weights=blocks.n_bytes)
+    blocks.model.generation_config.eos_token_id = sorted(read_stop_token_ids(path)) or None
+    complete(blocks.model, tokenizer, variant.config, path)
+    export(blocks.model, tokenizer, folder, blocks.write)
     return parameters
 
 

@@ -16,23 +16,30 @@ MEMORY_PER_GGUF_WEIGHT = 6
 # Bytes for each weight when scale estimation runs the model on text.
 MEMORY_PER_WEIGHT_RUN = 4
 
+# Graph and tokenizers.
+BYTES_BESIDE_WEIGHTS = 20_000_000
+
 # A group of 4-bit weights has a 16-bit scale and a 4-bit zero point.
 BYTES_PER_GROUP = 2.5
 
 
-def check_resources(variant: Variant, parameters: int, folder: Path, unpacks_gguf: bool = False) -> None:
+def check_resources(
+    variant: Variant, parameters: int, folder: Path, unpacks_gguf: bool = False, weights: int | None = None
+) -> None:
     """Prints what a conversion needs and what is available, and refuses one that cannot fit.
 
     Args:
         variant: what is to be made.
         parameters: the model's number of weights.
         folder: on the disk that gets the result.
-        unpacks_gguf: whether the weights are still to be read from a GGUF file.
+        unpacks_gguf: whether the weights are still to be unpacked from a GGUF file.
+        weights: bytes of the result's weights where they are known; None: estimated.
 
     Raises:
         UserError: disk or memory is too small.
     """
-    disk, free_disk = disk_needed(variant, parameters), shutil.disk_usage(folder).free
+    disk = disk_needed(variant, parameters) if weights is None else 2 * weights + BYTES_BESIDE_WEIGHTS
+    free_disk = shutil.disk_usage(folder).free
     memory, free_memory = memory_needed(variant, parameters, unpacks_gguf), available_memory()
     print(
         f"{variant.config.model_id} in {variant.precision} needs about {_gb(disk)} of disk space ({_gb(free_disk)} "
@@ -57,7 +64,7 @@ def disk_needed(variant: Variant, parameters: int) -> int:
     average_int4 = int4.ratio * bytes_4bit + (1 - int4.ratio)  # the other layers have 8 bits
     copies = 1 if variant.precision == "FP16" else 2
     per_weight = {"FP16": 2.0, "INT8": 1.0, "INT4": average_int4}[variant.precision]
-    return int(1.1 * parameters * copies * per_weight) + 20_000_000
+    return int(1.1 * parameters * copies * per_weight) + BYTES_BESIDE_WEIGHTS
 
 
 def memory_needed(variant: Variant, parameters: int, unpacks_gguf: bool) -> int:

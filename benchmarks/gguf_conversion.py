@@ -1,0 +1,123 @@
+"""What it takes to convert a GGUF file with its own blocks: time from file to folder, and anonymous memory.
+
+    python benchmarks/gguf_conversion.py FOLDER [--embedded]
+
+Writes a Llama-like 7B file with random blocks to FOLDER, as Q4_K_M has them (Q6_K for the output layer, the values and
+half of the matrices that lead out of the layers, Q4_K for the rest), converts it and removes both. That needs 16 GB of
+disk. With `--embedded` it is the embedded model's file. The conversion is a process of its own, and its time includes
+all imports; what is sampled is in `conversion.py`.
+"""
+
+import argparse
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks.conversion import SHAPES, byte_tokenizer, sample
+from config import DEFAULT_MODEL
+
+import numpy as np
+from gguf import GGML_QUANT_SIZES, GGUFWriter, TokenType
+from gguf import GGMLQuantizationType as GGML
+
+SCALES = {GGML.Q4_K: (0, 2), GGML.Q6_K: (208,)}  # where a block's 16-bit numbers are, in bytes
+
+
+def tensors(shape: dict) -> Iterator[tuple[str, tuple[int, ...], GGML]]:
+    """Names, shapes and types of a Llama-like model's tensors."""
+    width, inner, vocabulary = shape["hidden_size"], shape["intermediate_size"], shape["vocab_size"]
+    narrow = width * shape["num_key_value_heads"] // shape["num_attention_heads"]
+    yield "token_embd.weight", (vocabulary, width), GGML.Q4_K
+    for layer in range(shape["num_hidden_layers"]):
+        better = GGML.Q6_K if layer % 2 else GGML.Q4_K
+        for name, rows, columns, type in (
+            ("attn_q", width, width, GGML.Q4_K),
+            ("attn_k", narrow, width, GGML.Q4_K),
+            ("attn_v", narrow, width, better),
+            ("attn_output", width, width, GGML.Q4_K),
+            ("ffn_gate", inner, width, GGML.Q4_K),
+            ("ffn_up", inner, width, GGML.Q4_K),
+            ("ffn_down", width, inner, better),
+        ):
+            yield f"blk.{layer}.{name}.weight", (rows, columns), type
+        yield f"blk.{layer}.attn_norm.weight", (width,), GGML.F32
+        yield f"blk.{layer}.ffn_norm.weight", (width,), GGML.F32
+    yield "output_norm.weight", (width,), GGML.F32
+    yield "output.weight", (vocabulary, width), GGML.Q6_K
+
+
+def write_file(path: Path, shape: dict) -> None:
+    """Writes a GGUF file, one tensor in memory at a time, with a tokenizer that knows bytes only."""
+    writer = GGUFWriter(path, "llama")
+    writer.add_context_length(4096)
+    writer.add_embedding_length(shape["hidden_size"])
+    writer.add_block_count(shape["num_hidden_layers"])
+    writer.add_feed_forward_length(shape["intermediate_size"])
+    writer.add_head_count(shape["num_attention_heads"])
+    writer.add_head_count_kv(shape["num_key_value_heads"])
+    writer.add_rope_dimension_count(shape["hidden_size"] // shape["num_attention_heads"])
+    writer.add_layer_norm_rms_eps(1e-5)
+    known = list(byte_tokenizer().get_vocab())
+    tokens = [*known, "ab", *(f"<unused {number}>" for number in range(shape["vocab_size"] - len(known) - 1))]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(tokens)
+    writer.add_token_types([TokenType.NORMAL] * len(tokens))
+    writer.add_token_merges(["a b"])
+    writer.add_bos_token_id(1)
+    writer.add_eos_token_id(2)
+    for name, dimensions, type in tensors(shape):
+        block, block_bytes = GGML_QUANT_SIZES[type]
+        n_bytes = int(np.prod(dimensions)) // block * block_bytes
+        writer.add_tensor_info(name, dimensions, np.dtype(np.float32), n_bytes, raw_dtype=type)
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_ti_data_to_file()
+    blocks = {type: random_blocks(type) for type in SCALES}
+    for number, (_, dimensions, type) in enumerate(tensors(shape)):
+        if type == GGML.F32:
+            writer.write_tensor_data(np.ones(dimensions, np.float32))
+        else:  # tensors that are alike would be stored once
+            count = int(np.prod(dimensions)) // GGML_QUANT_SIZES[type][0]
+            writer.write_tensor_data(np.resize(np.roll(blocks[type], number), count))
+    writer.close()
+
+
+def random_blocks(type: GGML, count: int = 65_537) -> np.ndarray:
+    """Blocks of a type, each as one item."""
+    rng = np.random.default_rng(0)
+    blocks = rng.integers(0, 256, (count, GGML_QUANT_SIZES[type][1]), dtype=np.uint8)
+    for offset in SCALES[type]:
+        scales = (1e-4 * rng.standard_normal((count, 1))).astype(np.float16)
+        blocks[:, offset : offset + 2] = scales.view(np.uint8)
+    return blocks.view(np.dtype((np.void, blocks.shape[1])))[:, 0]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure the conversion of a GGUF file with its own blocks.")
+    parser.add_argument("folder", type=Path, help="for the file and what is made of it, which are removed in the end")
+    parser.add_argument("--embedded", action="store_true", help="convert the embedded model")
+    arguments = parser.parse_args()
+    work = Path(tempfile.mkdtemp(dir=arguments.folder))
+    try:
+        name = DEFAULT_MODEL
+        if not arguments.embedded:
+            name = str(work / "random.gguf")
+            write_file(Path(name), SHAPES["7B"])
+        samples = sample([sys.executable, str(ROOT / "converter.py"), name, "--output", str(work)], interval=0.05)
+        size = next(work.glob("*/*/openvino_model.bin")).stat().st_size
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    seconds, cpu, _ = samples[-1]
+    peak = max(memory for _, _, memory in samples) / 2**30
+    print("| file | .bin, GB | peak, GiB | seconds | of CPU |\n|---|---:|---:|---:|---:|")
+    print(f"| {Path(name).stem} | {size / 1e9:.2f} | {peak:.2f} | {seconds:.0f} | {cpu:.0f} |")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,96 @@
+"""A GGUF file's own blocks beside NNCF's 4 and 8 bits: how far each is from the 16-bit weights, and how fast.
+
+    python benchmarks/gguf_quality.py [NAME]
+
+NAME is the embedded model or a .gguf file. Over the 16-bit variant's own answers: the mean Kullback-Leibler divergence
+of the next-token distribution, and how often both would take the same token, without the runtime's own rounding.
+Then decoding with the runtime's defaults, the variants in turn: the median of the ratios to NNCF's INT4.
+"""
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+
+from benchmarks.int4_settings import EXACT, log_probabilities
+from config import DEFAULT_MODEL, EXAMPLE_QUESTIONS, get_model_config
+from conversion.gguf_file import kept_blocks
+from converter import convert_model
+from model_folder import Variant
+from ov_llm_model import load_model
+
+import numpy as np
+import torch
+from transformers import AutoTokenizer
+
+ANSWER_TOKENS, ROUNDS, DECODED = 160, 9, 48
+
+
+def answers_of(folder: Path, questions: list[str]) -> list[tuple[torch.Tensor, int, np.ndarray]]:
+    """Ids of each question with the model's answer, the answer's length, and what the model thinks of its tokens."""
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), load_model(folder, ov_config=EXACT)
+    answers = []
+    for question in questions:
+        messages = [{"role": "user", "content": question}]
+        prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt")
+        ids = model.generate(**prompt, max_new_tokens=ANSWER_TOKENS, do_sample=False)
+        length = ids.shape[1] - prompt["input_ids"].shape[1]
+        answers.append((ids, length, log_probabilities(model, ids, length)))
+    return answers
+
+
+def distance(folder: Path, answers: list[tuple[torch.Tensor, int, np.ndarray]]) -> tuple[float, float]:
+    """Mean KL divergence from the answers' distributions, and the share of tokens that would be the same."""
+    model = load_model(folder, ov_config=EXACT)
+    divergence, same = [], []
+    for ids, length, expected in answers:
+        found = log_probabilities(model, ids, length)
+        divergence.append((np.exp(expected) * (expected - found)).sum(-1))
+        same.append(expected.argmax(-1) == found.argmax(-1))
+    return float(np.concatenate(divergence).mean()), float(np.concatenate(same).mean())
+
+
+def seconds_per_token(folders: dict[str, Path], prompt: torch.Tensor) -> dict[str, list[float]]:
+    """Of decoding in each round, the variants in turn."""
+    models = {name: load_model(folder) for name, folder in folders.items()}
+    times: dict[str, list[float]] = {name: [] for name in folders}
+    for _ in range(ROUNDS + 1):
+        for name, model in models.items():
+            model.generate(input_ids=prompt, max_new_tokens=1, do_sample=False)
+            start = time.perf_counter()
+            model.generate(input_ids=prompt, min_new_tokens=DECODED, max_new_tokens=DECODED, do_sample=False)
+            times[name].append((time.perf_counter() - start) / DECODED)
+    return {name: found[1:] for name, found in times.items()}  # the first round warms up
+
+
+def main() -> None:
+    name = sys.argv[1] if len(sys.argv) > 1 else DEFAULT_MODEL
+    config = get_model_config(name)
+    questions = [*EXAMPLE_QUESTIONS[config.language], "Who wrote Hamlet?", "Is the sun a star?", "What is 3 + 4?"]
+    int4, int8 = Variant(name, config, "INT4"), Variant(name, config, "INT8")
+    own = int4 if kept_blocks(int4) else int8
+    with tempfile.TemporaryDirectory() as temporary:
+        roots = {kind: Path(temporary, kind) for kind in ("16bit", "own", "nncf")}
+        fp16 = convert_model(name, "FP16", roots["16bit"])
+        answers = answers_of(fp16, questions)
+        nncf = f"NNCF {config.int4.mode}, groups of {config.int4.group_size}, {config.int4.ratio}"
+        folders = {
+            nncf: convert_model(name, "INT4", roots["nncf"], config.int4),
+            f"the file's {kept_blocks(own)}": convert_model(name, own.precision, roots["own"]),
+            "NNCF INT8_ASYM": convert_model(name, "INT8", roots["nncf"]) if own is not int8 else fp16,
+        }
+        times = seconds_per_token(folders, answers[0][0][:, :32])
+        print(f"{sum(length for _, length, _ in answers)} tokens")
+        print("| weights | MB | KL | same token | decoding |\n|---|---:|---:|---:|---:|")
+        for kind, folder in folders.items():
+            divergence, same = distance(folder, answers)
+            size = (folder / "openvino_model.bin").stat().st_size / 1e6
+            ratio = statistics.median(base / own for base, own in zip(times[nncf], times[kind], strict=True))
+            print(f"| {kind} | {size:.0f} | {divergence:.4f} | {same:.1%} | {ratio:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,244 @@
+"""Blocks of ggml's quantized types → integers, scales and zero points in OpenVINO's layout, without rounding weights.
+
+A weight is `(integer - zero point) * scale`, with a scale and a zero point for each group of neighbours in a row.
+The layouts of the blocks: https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h, and `gguf.quants`, whose
+`dequantize` is the reference. ggml packs the first half of a group into the low nibbles of its bytes and the second
+half into the high ones; OpenVINO packs neighbours, the first of them into the low bits.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from gguf import GGML_QUANT_SIZES
+from gguf import GGMLQuantizationType as GGML
+from gguf.quants import IQ4_NL
+
+# The largest zero point that 16 bits hold. A minimum that is more than so many steps away drowns the steps.
+LARGEST_ZERO_POINT = float(np.finfo(np.float16).max)
+
+
+@dataclass(frozen=True)
+class Groups:
+    """Rows of weights, in groups.
+
+    Attributes:
+        integers: packed as OpenVINO packs them: uint8 [rows, bytes].
+        scale: float16 or float32 [rows, groups, 1].
+        zero_point: float16 [rows, groups, 1], or None where it is zero.
+    """
+
+    integers: np.ndarray
+    scale: np.ndarray
+    zero_point: np.ndarray | None
+
+
+# What a block holds: packed integers [blocks, bytes], scales [blocks, groups], minima [blocks, groups] or None.
+Unpacked = tuple[np.ndarray, np.ndarray, np.ndarray | None]
+
+
+@dataclass(frozen=True)
+class BlockForm:
+    """How the blocks of a type are kept in OpenVINO.
+
+    Attributes:
+        integer_type: name of the smallest OpenVINO type that holds the integers and that its CPU runtime multiplies
+            without unpacking the whole matrix first.
+        group: number of weights that share a scale.
+        unpack: takes blocks, uint8 [blocks, bytes of a block].
+        has_minimum: whether there are zero points.
+    """
+
+    integer_type: str
+    group: int
+    unpack: Callable[[np.ndarray], Unpacked]
+    has_minimum: bool = False
+
+
+def read_groups(rows: np.ndarray, type: GGML) -> Groups:
+    """Integers, scales and zero points of rows of blocks, uint8 [rows, bytes].
+
+    Scales are exact: 32-bit where the type's are products of two numbers, 16-bit otherwise. Zero points are rounded to
+    16 bits.
+
+    Raises:
+        ValueError: a scale or a minimum is not a finite number.
+    """
+    form = FORMS[type]
+    _, block_bytes = GGML_QUANT_SIZES[type]
+    integers, scale, minimum = form.unpack(rows.reshape(-1, block_bytes))
+    if not (np.isfinite(scale).all() and (minimum is None or np.isfinite(minimum).all())):
+        raise ValueError("a scale is not a finite number")
+    zero_point = None
+    if minimum is not None:
+        integers, scale, zero_point = _with_zero_points(integers, scale, minimum)
+        zero_point = zero_point.reshape(len(rows), -1, 1)
+    return Groups(integers.reshape(len(rows), -1), scale.reshape(len(rows), -1, 1), zero_point)
+
+
+def _with_zero_points(
+    integers: np.ndarray, scale: np.ndarray, minimum: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Turns `integer * scale + minimum` into `(integer - zero point) * scale`.
+
+    Where the scale is zero or next to nothing beside the minimum, all weights of the group are the minimum:
+    `(0 - -1) * minimum`.
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        zero_point = -minimum.astype(np.float32) / scale.astype(np.float32)
+    drowned = (minimum != 0) & ~(np.abs(zero_point) <= LARGEST_ZERO_POINT)
+    zero_point[minimum == 0] = 0
+    if drowned.any():
+        zero_point[drowned] = -1
+        scale = np.where(drowned, minimum, scale)
+        integers = integers.copy()
+        integers.reshape(*scale.shape, -1)[drowned] = 0
+    return integers, scale, zero_point.astype(np.float16)
+
+
+def _split(blocks: np.ndarray, *sizes: int) -> list[np.ndarray]:
+    """The fields of blocks, of so many bytes each; the last has the rest."""
+    return [np.ascontiguousarray(field) for field in np.split(blocks, np.cumsum(sizes), axis=1)]
+
+
+def _nibbles(packed: np.ndarray) -> np.ndarray:
+    """Values of nibbles in ggml's order, the low ones first: uint8 [..., bytes] → [..., 2 * bytes]."""
+    return np.concatenate([packed & 0x0F, packed >> 4], axis=-1)
+
+
+def _swap_nibbles(packed: np.ndarray) -> np.ndarray:
+    """ggml's order of nibbles → OpenVINO's: uint8 [..., bytes], where the last axis is one run of low and high ones."""
+    pairs = packed.view("<u2")  # two neighbours' bytes: low nibbles a, c and high ones b, d of 0xDCBA
+    low = (pairs & 0x0F) | (pairs >> 4 & 0xF0)
+    high = (pairs >> 4 & 0x0F) | (pairs >> 8 & 0xF0)
+    return np.concatenate([low, high], axis=-1).astype(np.uint8)
+
+
+def _shifted(packed: np.ndarray, *shifts: int) -> np.ndarray:
+    """Each byte, shifted right by each of the numbers of bits: uint8 [..., bytes] → [..., shifts, bytes]."""
+    return packed[..., None, :] >> np.array(shifts, np.uint8)[:, None]
+
+
+def _pack_pairs(values: np.ndarray) -> np.ndarray:
+    """Neighbours as nibbles of one byte: uint8 [..., 2 * bytes] → [..., bytes]."""
+    return values[..., 0::2] | values[..., 1::2] << 4
+
+
+def _bits(packed: np.ndarray) -> np.ndarray:
+    """The bits of bytes as values, lowest first: uint8 [blocks, bytes] → [blocks, 8 * bytes]."""
+    return np.unpackbits(packed, axis=-1, bitorder="little")
+
+
+def _half(field: np.ndarray) -> np.ndarray:
+    return field.view("<f2")
+
+
+def _product(factor: np.ndarray, integers: np.ndarray) -> np.ndarray:
+    """A 16-bit factor of a block times the small integer of a group, which 32 bits hold exactly."""
+    return _half(factor).astype(np.float32) * integers.astype(np.float32)
+
+
+def _q4_0(blocks: np.ndarray) -> Unpacked:
+    scale, integers = _split(blocks, 2)
+    return _swap_nibbles(integers) ^ 0x88, _half(scale), None  # 0…15 with 8 for zero → two's complement
+
+
+def _q4_1(blocks: np.ndarray) -> Unpacked:
+    scale, minimum, integers = _split(blocks, 2, 2)
+    return _swap_nibbles(integers), _half(scale), _half(minimum)
+
+
+def _q5_0(blocks: np.ndarray) -> Unpacked:
+    scale, high, low = _split(blocks, 2, 4)
+    return (_nibbles(low) | _bits(high) << 4) - np.uint8(16), _half(scale), None
+
+
+def _q5_1(blocks: np.ndarray) -> Unpacked:
+    scale, minimum, high, low = _split(blocks, 2, 2, 4)
+    return _nibbles(low) | _bits(high) << 4, _half(scale), _half(minimum)
+
+
+def _q8_0(blocks: np.ndarray) -> Unpacked:
+    scale, integers = _split(blocks, 2)
+    return integers, _half(scale), None
+
+
+def _q2_k(blocks: np.ndarray) -> Unpacked:
+    scales, packed, factor, minimum_factor = _split(blocks, 16, 64, 2)
+    values = _shifted(packed.reshape(-1, 2, 32), 0, 2, 4, 6).reshape(len(blocks), -1) & 3
+    return _pack_pairs(values), _product(factor, scales & 0x0F), -_product(minimum_factor, scales >> 4)
+
+
+def _q3_k(blocks: np.ndarray) -> Unpacked:
+    high, low, scales, factor = _split(blocks, 32, 64, 12)
+    values = _shifted(low.reshape(-1, 2, 32), 0, 2, 4, 6).reshape(len(blocks), -1) & 3
+    values |= (_shifted(high, *range(8)).reshape(len(blocks), -1) & 1) << 2
+    integers = _pack_pairs(values) ^ 0x44  # 0…7 with 4 for zero: two's complement of 3 bits, and then of 4
+    integers |= (integers & 0x44) << 1
+    low_scales, high_scales = _nibbles(scales[:, :8]), _shifted(scales[:, 8:], 0, 2, 4, 6).reshape(-1, 16) & 3
+    signed = (low_scales | high_scales << 4).astype(np.int8) - np.int8(32)
+    return integers, _product(factor, signed), None
+
+
+def _six_bit_scales(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The 8 scales and 8 minima of Q4_K and Q5_K, of 6 bits each: uint8 [blocks, 12] → two of [blocks, 8]."""
+    first, second, rest = packed[:, :4], packed[:, 4:8], packed[:, 8:]
+    scales = np.concatenate([first & 0x3F, rest & 0x0F | first >> 2 & 0x30], axis=1)
+    minima = np.concatenate([second & 0x3F, rest >> 4 | second >> 2 & 0x30], axis=1)
+    return scales, minima
+
+
+def _q4_k(blocks: np.ndarray) -> Unpacked:
+    factor, minimum_factor, scales, packed = _split(blocks, 2, 2, 12)
+    integers = _swap_nibbles(packed.reshape(-1, 4, 32)).reshape(len(blocks), -1)
+    scales, minima = _six_bit_scales(scales)
+    return integers, _product(factor, scales), -_product(minimum_factor, minima)
+
+
+def _q5_k(blocks: np.ndarray) -> Unpacked:
+    factor, minimum_factor, scales, high, low = _split(blocks, 2, 2, 12, 32)
+    values = _nibbles(low.reshape(-1, 4, 32)).reshape(len(blocks), -1)
+    values |= (_shifted(high, *range(8)).reshape(len(blocks), -1) & 1) << 4
+    scales, minima = _six_bit_scales(scales)
+    return values, _product(factor, scales), -_product(minimum_factor, minima)
+
+
+def _q6_k(blocks: np.ndarray) -> Unpacked:
+    low, high, scales, factor = _split(blocks, 128, 64, 16)
+    values = _nibbles(low.reshape(-1, 2, 64)).reshape(len(blocks), -1)
+    values |= (_shifted(high.reshape(-1, 2, 32), 0, 2, 4, 6).reshape(len(blocks), -1) & 3) << 4
+    return values - np.uint8(32), _product(factor, scales.view(np.int8)), None
+
+
+def _iq4_nl(blocks: np.ndarray) -> Unpacked:
+    scale, packed = _split(blocks, 2)
+    return CODEBOOK[_nibbles(packed)], _half(scale), None
+
+
+def _iq4_xs(blocks: np.ndarray) -> Unpacked:
+    factor, high, low, packed = _split(blocks, 2, 2, 4)
+    integers = CODEBOOK[_nibbles(packed.reshape(-1, 8, 16))].reshape(len(blocks), -1)
+    low_scales = np.stack([low & 0x0F, low >> 4], axis=-1).reshape(-1, 8)
+    high_scales = (high.view("<u2") >> np.arange(0, 16, 2, dtype=np.uint16) & 3).astype(np.uint8)
+    signed = (low_scales | high_scales << 4).astype(np.int8) - np.int8(32)
+    return integers, _product(factor, signed), None
+
+
+# What the 4 bits of the IQ4 types stand for, as bytes.
+CODEBOOK = np.array(IQ4_NL.kvalues, np.int8).view(np.uint8)
+
+FORMS = {
+    GGML.Q4_0: BlockForm("i4", 32, _q4_0),
+    GGML.Q4_1: BlockForm("u4", 32, _q4_1, has_minimum=True),
+    GGML.Q5_0: BlockForm("i8", 32, _q5_0),
+    GGML.Q5_1: BlockForm("u8", 32, _q5_1, has_minimum=True),
+    GGML.Q8_0: BlockForm("i8", 32, _q8_0),
+    # The CPU runtime multiplies with u2 as fast, but makes 32-bit weights of a table of embeddings in it.
+    GGML.Q2_K: BlockForm("u4", 16, _q2_k, has_minimum=True),
+    GGML.Q3_K: BlockForm("i4", 16, _q3_k),
+    GGML.Q4_K: BlockForm("u4", 32, _q4_k, has_minimum=True),
+    GGML.Q5_K: BlockForm("u8", 32, _q5_k, has_minimum=True),
+    GGML.Q6_K: BlockForm("i8", 16, _q6_k),
+    GGML.IQ4_NL: BlockForm("i8", 32, _iq4_nl),
+    GGML.IQ4_XS: BlockForm("i8", 32, _iq4_xs),
+}

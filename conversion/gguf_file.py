@@ -1,0 +1,83 @@
+"""A GGUF file, read once for all that want something of it."""
+
+from functools import lru_cache
+from importlib.metadata import version
+from pathlib import Path
+
+from config import GGUFWheel
+from conversion.gguf_header import read_gguf_header
+from model_folder import Variant
+
+import numpy as np
+from gguf import GGUFReader
+
+# What `conversion.gguf_tensors` and `conversion.exporter` know of the inside of these.
+KNOWN_VERSIONS = {"transformers": "5.5.", "optimum-intel": "2.2."}
+
+FLOAT_TYPES = ("F32", "F16", "BF16")
+
+
+def kept_blocks(variant: Variant) -> str | None:
+    """The type of the blocks of a GGUF file that a variant keeps as they are.
+
+    That is what "INT4" means for a GGUF file whose weights are quantized, or "INT8" if they are Q8_0.
+
+    Returns:
+        ggml's name for the type of most of the weights, such as "Q4_K", or None if none are kept.
+    """
+    blocks = _block_type(variant)
+    if blocks in FLOAT_TYPES or variant.precision != ("INT8" if blocks == "Q8_0" else "INT4"):
+        return None
+    if unknown := [name for name, known in KNOWN_VERSIONS.items() if not version(name).startswith(known)]:
+        print(f"This version of {unknown[0]} is untested, so the weights are unpacked and compressed again.")
+        return None
+    return blocks
+
+
+def _block_type(variant: Variant) -> str:
+    checkpoint = variant.config.checkpoint
+    if isinstance(checkpoint, GGUFWheel):
+        return checkpoint.blocks
+    if isinstance(checkpoint, Path):
+        return read_gguf_header(checkpoint).main_type
+    # A file that may be gone, or still has to be downloaded, is asked for only where the folder doesn't tell.
+    recorded = (variant.manifest.get("compression") or {}).get("gguf")
+    if recorded:
+        return recorded
+    from conversion.gguf_sources import gguf_path
+
+    return read_gguf_header(gguf_path(variant.config)).main_type
+
+
+def open_gguf(path: Path) -> GGUFReader:
+    """What a GGUF file says, and its tensors, which are mapped and not read.
+
+    A file that was opened last is not parsed again: that takes seconds where the vocabulary is large.
+
+    Raises:
+        UserError: the file is damaged or not a GGUF file.
+    """
+    header = read_gguf_header(path)  # the reader trusts what it finds
+    parts = sorted({path, *(tensor.path for tensor in header.tensors.values())})
+    status = path.stat()
+    return _parsed(tuple(parts), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=1)
+def _parsed(parts: tuple[Path, ...], size: int, changed: int) -> GGUFReader:
+    reader = _Reader(parts[0])
+    for part in parts[1:]:
+        reader.tensors += _Reader(part).tensors
+    return reader
+
+
+class _Reader(GGUFReader):
+    """Slices of a `numpy.memmap`, of which parsing takes a million, cost several times those of a plain array."""
+
+    @property  # type: ignore[override]
+    def data(self) -> np.ndarray:
+        return self._data
+
+    @data.setter
+    def data(self, mapped: np.memmap) -> None:
+        self._data = np.asarray(mapped)

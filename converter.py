@@ -43,9 +43,7 @@ def convert_model(name: str, precision: str, output_root: Path = Path("."), int4
     config = get_model_config(name)
     variant = Variant(name, replace(config, int4=int4 or config.int4), as_precision(precision), Path(output_root))
     if int4 is None and config.is_gguf:
-        from conversion.gguf_file import kept_blocks  # here, because other checkpoints need nothing of it
-
-        variant = replace(variant, blocks=kept_blocks(variant))
+        variant = replace(variant, blocks=variant.recorded_blocks or _kept_blocks(variant))
     if variant.is_current:
         return variant.folder
     try:
@@ -61,6 +59,12 @@ def convert_model(name: str, precision: str, output_root: Path = Path("."), int4
             f"Cannot write {variant.folder} ({reason}); free some disk space or choose another folder."
         ) from error
     return variant.folder
+
+
+def _kept_blocks(variant: Variant) -> str | None:
+    from conversion.gguf_file import kept_blocks  # here, because a folder that is there records the answer
+
+    return kept_blocks(variant)
 
 
 def _convert(variant: Variant) -> None:

@@ -84,6 +84,11 @@ class Variant:
         return {key: value for key, value in settings.items() if key not in switched_off}
 
     @property
+    def recorded_blocks(self) -> str | None:
+        """What `blocks` was when the folder was made."""
+        return (self.manifest.get("compression") or {}).get("gguf")
+
+    @property
     def identity(self) -> dict[str, Any]:
         """The manifest entries that have to be the same for a folder to hold this variant."""
         checkpoint = self.config.checkpoint

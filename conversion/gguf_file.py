@@ -40,10 +40,6 @@ def _block_type(variant: Variant) -> str:
         return checkpoint.blocks
     if isinstance(checkpoint, Path):
         return read_gguf_header(checkpoint).main_type
-    # A file that may be gone, or still has to be downloaded, is asked for only where the folder doesn't tell.
-    recorded = (variant.manifest.get("compression") or {}).get("gguf")
-    if recorded:
-        return recorded
     from conversion.gguf_sources import gguf_path
 
     return read_gguf_header(gguf_path(variant.config)).main_type

@@ -160,16 +160,16 @@ def test_a_killed_run_leaves_nothing_complete_and_the_next_one_succeeds(tiny: Pa
 
 def test_of_two_at_once_the_second_waits_and_finds_it_done(tiny: Path, monkeypatch, capsys: pytest.CaptureFixture):
     processes: list[subprocess.Popen] = []
-    compress = converter.compress
+    compress = pipeline.compress_folder
 
-    def compress_once_another_waits(*arguments: Any, **settings: Any) -> None:
+    def compress_once_another_waits(*arguments: Any) -> None:
         second = start_converting_tiny(tiny)
         processes.append(second)
         assert second.stdout is not None
         assert "waiting for it" in second.stdout.readline()
-        compress(*arguments, **settings)
+        compress(*arguments)
 
-    monkeypatch.setattr(converter, "compress", compress_once_another_waits)
+    monkeypatch.setattr(pipeline, "compress_folder", compress_once_another_waits)
     convert_model("tiny", "INT4", tiny)
     (second,) = processes
     printed, _ = second.communicate()

@@ -12,7 +12,7 @@ from config import ModelConfig, UserError
 from engine.devices import available_devices
 from engine.session import Answer, Model
 from engine.tokenizer import ChatTokenizer
-from model_folder import converted_models
+from model_folder import converted_models, model_folder, precision_label
 from page.layout import Layout, example_questions, phase, welcome
 from page.messages import Message, context_used, user_message, validate_messages
 from page.models import LoadedModel, ModelPool, title_of
@@ -343,7 +343,7 @@ class ChatPage(Layout):
 def variant_choices(root: Path) -> list[tuple[str, str]]:
     """Labels and values of the converted models under `root`; `json.loads` of a value gives name and precision."""
     return [
-        (title_of(name, precision), json.dumps([name, precision]))
+        (title_of(name, precision_label(model_folder(name, precision, root))), json.dumps([name, precision]))
         for name, precisions in converted_models(root).items()
         for precision in precisions
     ]

@@ -44,7 +44,7 @@ def make_demo(
     config: ModelConfig,
     title: str,
     root: Path | None = None,
-    max_concurrent: int = 2,
+    max_concurrent: int = 8,
     max_waiting: int = 30,
 ) -> gr.Blocks:
     """Makes a page on which any number of people can chat with the model, each in their own conversation.
@@ -68,9 +68,16 @@ class ChatPage(Layout):
     similar methods accept a question at once, and `answer` answers it when its turn in the queue comes.
     """
 
-    def __init__(self, loaded: LoadedModel, root: Path | None, max_concurrent: int = 2, max_waiting: int = 30) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        root: Path | None,
+        max_concurrent: int = 8,
+        max_waiting: int = 30,
+        kv_cache_gb: float | None = None,
+    ) -> None:
         self.root = root
-        self.pool = ModelPool(root or Path("."), loaded)
+        self.pool = ModelPool(root or Path("."), loaded, kv_cache_gb)
         self.tabs: dict[str, Tab] = {}
         super().__init__(loaded, choose_model=root is not None)
         with self.demo:

@@ -219,7 +219,7 @@ class BlockTable:
         del self.ids[full * size :]
 
     def trim_to_prefix(self, ids: Sequence[int]) -> int:
-        """Keeps or shares the longest cached prefix of `ids`, drops everything else, and returns the prefix's length."""
+        """Keeps or shares the longest cached prefix of `ids`, drops the rest, and returns the prefix's length."""
         ids = list(ids)
         self._pool.used(self)
         self.truncate(common_length(self.ids, ids))

@@ -1,4 +1,4 @@
-"""Conversations that share a pool and calls. The model is a fake that reads what its blocks hold."""
+"""Batching and prefix sharing between conversations, on a fake model whose logits depend on what its blocks hold."""
 
 import random
 import time

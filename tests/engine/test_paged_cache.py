@@ -69,7 +69,7 @@ def test_what_alone_does_not_fit_is_a_sentence_and_changes_nothing():
     model, _ = fake(blocks=4)
     cache = model.new_cache()
     cache.feed(text(100))
-    with pytest.raises(UserError, match="129 tokens are more than the 128 that this model reads; shorten"):
+    with pytest.raises(UserError, match="129 tokens are more than the 128 that this model can read; shorten"):
         cache.feed(text(29))
     assert cache.ids == text(100)
     cache.feed(text(28))

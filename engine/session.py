@@ -248,7 +248,7 @@ class ChatSession:
         return text, self._tokenizer(text.removeprefix(self._begun), add_special_tokens=False)["input_ids"]
 
     def _fitting_prompt(self, messages: Sequence[Message], given: int, max_new_tokens: int) -> tuple[list[int], int]:
-        """Ids of a prompt that reserves up to a quarter of the context for the answer, and the number of dropped turns."""
+        """Ids of a prompt that reserves up to a quarter of the context for the answer, and how many turns it drops."""
         if self._model.context_length is None:
             return fitting_prompt(self._tokenizer, messages, None)
         room = self._model.context_length - given

@@ -1,4 +1,4 @@
-"""What the names of models on the Hub, and of GGUF files in other places, stand for. Data and parsing only."""
+"""Parses names of models on the Hub, and of GGUF files there or kept by other programs. No file or network access."""
 
 import re
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 # The form of `org/name`; paths like ./folder or ../folder/name do not match.
 HUB_ID = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 
-# GGUF files without a path: `ollama:llama3.2:3b`, `lmstudio:publisher/repo/file.gguf`, `org/name:Q4_K_M` and
-# `org/name/file.gguf`. Parts never begin with a dot, so they can't lead out of a folder.
+# GGUF files by name: `ollama:llama3.2:3b`, `lmstudio:publisher/repo/file.gguf`, `org/name:Q4_K_M` and
+# `org/name/file.gguf`. No part begins with a dot, so a name can't lead out of a folder.
 PART = r"[A-Za-z0-9][\w.-]*"
 STORED_GGUF = rf"(ollama|lmstudio):({PART}(?:/{PART})*)(?::({PART}))?"
 HUB_GGUF = rf"({HUB_ID})(?::([\w.-]+)|/({PART}(?:/{PART})*\.gguf))"
@@ -20,7 +20,7 @@ class StoredGGUF:
 
     Attributes:
         program: a key of `conversion.gguf_sources.PROGRAMS`: "ollama" or "lmstudio".
-        name: what the program calls it, like "llama3.2:latest" or "publisher/repo/file.gguf".
+        name: the program's name for it, such as "llama3.2:latest" or "publisher/repo/file.gguf".
     """
 
     program: str
@@ -36,7 +36,7 @@ class HubGGUF:
 
     Attributes:
         repo_id: "organisation/name".
-        file: its path in the repository, or the quantization that its name ends with, like "Q4_K_M".
+        file: its path in the repository, or the quantization at the end of its name, such as "Q4_K_M".
     """
 
     repo_id: str
@@ -47,7 +47,7 @@ class HubGGUF:
 
 
 def gguf_source(name: str) -> StoredGGUF | HubGGUF | None:
-    """What a name like `ollama:llama3.2`, `lmstudio:name`, `org/name:Q4_K_M` or `org/name/file.gguf` stands for."""
+    """Parses `ollama:llama3.2`, `lmstudio:name`, `org/name:Q4_K_M` or `org/name/file.gguf`; None for other names."""
     if match := re.fullmatch(STORED_GGUF, name):
         program, stored, tag = match.groups()
         if program == "ollama":
@@ -59,7 +59,7 @@ def gguf_source(name: str) -> StoredGGUF | HubGGUF | None:
 
 
 def gguf_folder_name(source: StoredGGUF | HubGGUF) -> str:
-    """What the folder of such a model is called; valid on every system, and another one for each source."""
+    """The folder name for a converted GGUF file; valid on every system, and different for each source."""
     if isinstance(source, StoredGGUF):
         parts = [source.program, *re.split("[/:]", source.name)]
     else:

@@ -1,11 +1,11 @@
-"""What it takes to convert a GGUF file with its own blocks: time from file to folder, and anonymous memory.
+"""Measures time and anonymous memory of converting a GGUF file that keeps its own blocks.
 
     python benchmarks/gguf_conversion.py FOLDER [--embedded]
 
-Writes a Llama-like 7B file with random blocks to FOLDER, as Q4_K_M has them (Q6_K for the output layer, the values and
-half of the matrices that lead out of the layers, Q4_K for the rest), converts it and removes both. That needs 16 GB of
-disk. With `--embedded` it is the embedded model's file. The conversion is a process of its own, and its time includes
-all imports; what is sampled is in `conversion.py`.
+Writes a Llama-like 7B file with random blocks to FOLDER, with the types of Q4_K_M (Q6_K for the output layer and, in
+every other layer, for `attn_v` and `ffn_down`; Q4_K for the rest), converts it and removes both. That needs 16 GB of
+disk space. With `--embedded` it converts the embedded model's file instead. The conversion runs in its own process, and
+its time includes all imports; `conversion.py` describes the samples.
 """
 
 import argparse
@@ -25,7 +25,7 @@ import numpy as np
 from gguf import GGML_QUANT_SIZES, GGUFWriter, TokenType
 from gguf import GGMLQuantizationType as GGML
 
-SCALES = {GGML.Q4_K: (0, 2), GGML.Q6_K: (208,)}  # where a block's 16-bit numbers are, in bytes
+SCALES = {GGML.Q4_K: (0, 2), GGML.Q6_K: (208,)}  # byte offsets of a block's float16 factors
 
 
 def tensors(shape: dict) -> Iterator[tuple[str, tuple[int, ...], GGML]]:
@@ -52,7 +52,7 @@ def tensors(shape: dict) -> Iterator[tuple[str, tuple[int, ...], GGML]]:
 
 
 def write_file(path: Path, shape: dict) -> None:
-    """Writes a GGUF file, one tensor in memory at a time, with a tokenizer that knows bytes only."""
+    """Writes a GGUF file with a byte-level tokenizer, holding one tensor in memory at a time."""
     writer = GGUFWriter(path, "llama")
     writer.add_context_length(4096)
     writer.add_embedding_length(shape["hidden_size"])
@@ -82,14 +82,14 @@ def write_file(path: Path, shape: dict) -> None:
     for number, (_, dimensions, type) in enumerate(tensors(shape)):
         if type == GGML.F32:
             writer.write_tensor_data(np.ones(dimensions, np.float32))
-        else:  # tensors that are alike would be stored once
+        else:  # rolled, because equal tensors would be stored only once
             count = int(np.prod(dimensions)) // GGML_QUANT_SIZES[type][0]
             writer.write_tensor_data(np.resize(np.roll(blocks[type], number), count))
     writer.close()
 
 
 def random_blocks(type: GGML, count: int = 65_537) -> np.ndarray:
-    """Blocks of a type, each as one item."""
+    """Random blocks of a type, one array item per block."""
     rng = np.random.default_rng(0)
     blocks = rng.integers(0, 256, (count, GGML_QUANT_SIZES[type][1]), dtype=np.uint8)
     for offset in SCALES[type]:
@@ -100,7 +100,7 @@ def random_blocks(type: GGML, count: int = 65_537) -> np.ndarray:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure the conversion of a GGUF file with its own blocks.")
-    parser.add_argument("folder", type=Path, help="for the file and what is made of it, which are removed in the end")
+    parser.add_argument("folder", type=Path, help="for the file and its conversion, which are removed at the end")
     parser.add_argument("--embedded", action="store_true", help="convert the embedded model")
     arguments = parser.parse_args()
     work = Path(tempfile.mkdtemp(dir=arguments.folder))

@@ -1,10 +1,11 @@
-"""A GGUF file's own blocks beside NNCF's 4 and 8 bits: how far each is from the 16-bit weights, and how fast.
+"""Compares a GGUF file's own blocks with NNCF's INT4 and INT8: the loss against 16-bit weights, and the speed.
 
     python benchmarks/gguf_quality.py [NAME]
 
-NAME is the embedded model or a .gguf file. Over the 16-bit variant's own answers: the mean Kullback-Leibler divergence
-of the next-token distribution, and how often both would take the same token, without the runtime's own rounding.
-Then decoding with the runtime's defaults, the variants in turn: the median of the ratios to NNCF's INT4.
+NAME is the embedded model or a .gguf file. Quality is measured on the 16-bit variant's own answers, with exact float32
+execution: the mean Kullback-Leibler divergence of the next-token distribution, and the share of positions with the same
+most likely token. Decoding speed is measured with the runtime's defaults, the variants interleaved, as the median of
+the ratios to NNCF's INT4.
 """
 
 import statistics
@@ -30,7 +31,7 @@ ANSWER_TOKENS, ROUNDS, DECODED = 160, 9, 48
 
 
 def answers_of(folder: Path, questions: list[str]) -> list[tuple[torch.Tensor, int, np.ndarray]]:
-    """Ids of each question with the model's answer, the answer's length, and what the model thinks of its tokens."""
+    """For each question: ids of question and answer, the answer's length, and the log-probabilities of its tokens."""
     tokenizer, model = AutoTokenizer.from_pretrained(folder), load_model(folder, ov_config=EXACT)
     answers = []
     for question in questions:
@@ -43,7 +44,7 @@ def answers_of(folder: Path, questions: list[str]) -> list[tuple[torch.Tensor, i
 
 
 def distance(folder: Path, answers: list[tuple[torch.Tensor, int, np.ndarray]]) -> tuple[float, float]:
-    """Mean KL divergence from the answers' distributions, and the share of tokens that would be the same."""
+    """Mean KL divergence from the answers' distributions, and the share of positions with the same top token."""
     model = load_model(folder, ov_config=EXACT)
     divergence, same = [], []
     for ids, length, expected in answers:
@@ -54,7 +55,7 @@ def distance(folder: Path, answers: list[tuple[torch.Tensor, int, np.ndarray]]) 
 
 
 def seconds_per_token(folders: dict[str, Path], prompt: torch.Tensor) -> dict[str, list[float]]:
-    """Of decoding in each round, the variants in turn."""
+    """Seconds per decoded token in each round, for each variant; the variants are interleaved."""
     models = {name: load_model(folder) for name, folder in folders.items()}
     times: dict[str, list[float]] = {name: [] for name in folders}
     for _ in range(ROUNDS + 1):

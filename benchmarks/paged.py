@@ -1,8 +1,8 @@
-"""The paged engine beside the same graph with hidden state and OpenVINO GenAI, in one process and turn by turn.
+"""Compares the paged engine with the stateful graph and with OpenVINO GenAI, interleaved in one process.
 
     python benchmarks/paged.py smollm2-135m-instruct/INT4_compressed_weights
 
-Other work on the machine slows all of them alike: what is to be read are the ratios of medians.
+Other load on the machine slows all of them alike, so compare the ratios of medians.
 """
 
 import argparse
@@ -26,7 +26,7 @@ import openvino_genai
 from transformers import AutoTokenizer
 
 PROPERTIES = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": "NO"}
-CHUNK = 1024  # what a conversation feeds of a long prompt at a time
+CHUNK = 1024  # tokens of a long prompt that a conversation feeds at a time
 PASTS = (0, 650, 1200, 4000)
 TURN = 41
 
@@ -37,7 +37,7 @@ Feed = Callable[[list[int]], np.ndarray]
 
 
 class Stateful:
-    """One conversation on the graph as the folder has it."""
+    """One conversation on the folder's stateful graph."""
 
     def __init__(self, folder: Path) -> None:
         model = ov.Core().read_model(folder / "openvino_model.xml")
@@ -66,7 +66,7 @@ class Stateful:
         return self._request.get_tensor("logits").data[0, -1]
 
     def save(self) -> int:
-        """Remembers its state, for `restore`."""
+        """Saves the state for `restore`; returns the number of cached tokens."""
         self._saved = [(state, state.state.data.copy()) for state in self._request.query_state()]
         return self._past
 
@@ -109,7 +109,7 @@ def random_ids(length: int, seed: int) -> list[int]:
 
 
 def report(what: str, **times: list[float]) -> None:
-    """Medians in ms, and the first beside each of the others."""
+    """Prints the medians in ms, and the ratios of the first to each of the others."""
     medians = {name: statistics.median(values) for name, values in times.items()}
     first, *others = medians
     parts = [f"{name} {1000 * seconds:.0f} ms" for name, seconds in medians.items()]
@@ -118,7 +118,7 @@ def report(what: str, **times: list[float]) -> None:
 
 
 def next_turns(paged: PagedModel, stateful: Stateful, genai: openvino_genai.LLMPipeline, repeats: int) -> None:
-    """A turn of 41 tokens after what was said before."""
+    """Time to the first token of a turn of `TURN` tokens, after several lengths of history."""
     for past in PASTS:
         before = random_ids(past, seed=past)
         cache = paged.new_cache()
@@ -154,7 +154,7 @@ def long_prompts(paged: PagedModel, stateful: Stateful, genai: openvino_genai.LL
 
 
 def greedy(feed: Feed, ids: list[int], length: int) -> Iterator[float]:
-    """Times of each token after the first."""
+    """Yields the seconds for each token after the first."""
     logits = feed(ids)
     for _ in range(length):
         started = time.perf_counter()
@@ -177,7 +177,7 @@ def decoding(paged: PagedModel, stateful: Stateful, genai: openvino_genai.LLMPip
 
 
 def several(paged: PagedModel, folder: Path, repeats: int) -> None:
-    """Tokens per second of 1, 4 and 16 conversations in sum."""
+    """Total tokens per second of 1, 4 and 16 conversations."""
     scheduler = openvino_genai.SchedulerConfig()
     scheduler.cache_size = 1
     batching = openvino_genai.ContinuousBatchingPipeline(folder, scheduler, "CPU")
@@ -201,7 +201,7 @@ def several(paged: PagedModel, folder: Path, repeats: int) -> None:
 
 
 def lookup(paged: PagedModel, folder: Path, repeats: int) -> None:
-    """How many times as fast an answer comes with guesses; the same tokens are fed with and without."""
+    """The speedup by prompt lookup; the same tokens are fed with and without."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     source = (Path(__file__).resolve().parents[1] / "engine/sampling.py").read_text(encoding="utf-8")
     cases = {text: (text, None) for text in NEW_TEXT} | {
@@ -228,7 +228,7 @@ def fed(cache, ids: list[int]):
 
 
 def sampled(paged: PagedModel, prompt: list[int], length: int) -> list[int]:
-    """An answer at temperature 1, which repeats little."""
+    """An answer sampled at temperature 1, which rarely repeats itself."""
     cache, chance = paged.new_cache(), np.random.default_rng(0)
     answer: list[int] = []
     logits = cache.feed(prompt)
@@ -245,7 +245,7 @@ def main() -> None:
     arguments = parser.parse_args()
     folder, repeats = arguments.folder, arguments.repeats
     paged, stateful, genai = open_paged(folder), Stateful(folder), open_genai(folder)
-    print(f"prices of 1, 4, 8 tokens and a change: {paged.prices and (paged.prices.measured, paged.prices.change)}")
+    print(f"cost of calls, and of a change: {paged.prices and (paged.prices.measured, paged.prices.change)}")
     next_turns(paged, stateful, genai, repeats)
     long_prompts(paged, stateful, genai, max(repeats // 2, 1))
     decoding(paged, stateful, genai, repeats)

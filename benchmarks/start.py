@@ -1,10 +1,9 @@
-"""How long it takes to the first answer where everything is installed and converted.
+"""Measures the time to the first answer when everything is installed and converted.
 
     python benchmarks/start.py [--rounds N]
 
-Does what `make chat` does: `converter.py` on a folder that is current, then `chat_ui.py` until the page has answered
-a short question through its API. Each figure is the median of the rounds; one round before them, which fills the
-caches, is not counted. Prints a table.
+Does what `make chat` does: runs `converter.py` on an up-to-date folder, then `chat_ui.py` until the page has answered
+a short question through its API. Each figure is the median of the rounds, after one warm-up round. Prints a table.
 """
 
 import argparse
@@ -35,7 +34,7 @@ def seconds(call: Callable[[], None]) -> float:
 
 
 def convert_again() -> None:
-    """Finds the folder as it should be."""
+    """Runs the converter, which finds the folder up to date."""
     subprocess.run([sys.executable, "converter.py", DEFAULT_MODEL], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
 
 
@@ -46,17 +45,17 @@ def free_port() -> int:
 
 
 def wait_for(port: int, page: subprocess.Popen) -> None:
-    """Returns as soon as the page listens; raises a `RuntimeError` if it ended before."""
+    """Waits until the page listens on its port; raises a `RuntimeError` if it exits before."""
     while page.poll() is None:
         with socket.socket() as client:
             if client.connect_ex(("127.0.0.1", port)) == 0:
                 return
         time.sleep(POLL_SECONDS)
-    raise RuntimeError(f"chat_ui.py ended with exit code {page.returncode} before it listened.")
+    raise RuntimeError(f"chat_ui.py exited with code {page.returncode} before it listened.")
 
 
 def chat_once() -> None:
-    """Starts the page, asks a question and has the whole answer; the page's end is not waited for."""
+    """Starts the page, asks a question and reads the whole answer; does not wait for the page to exit."""
     port = free_port()
     page = subprocess.Popen([sys.executable, "chat_ui.py", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
@@ -77,7 +76,7 @@ def main() -> None:
     times = [(seconds(convert_again), seconds(chat_once)) for _ in range(rounds + 1)][1:]
     converting, chatting = (median(column) for column in zip(*times, strict=True))
     print(f"| | seconds, median of {rounds} |\n|---|---:|")
-    print(f"| `python converter.py {DEFAULT_MODEL}` on a current folder | {converting:.1f} |")
+    print(f"| `python converter.py {DEFAULT_MODEL}` on an up-to-date folder | {converting:.1f} |")
     print(f"| `python chat_ui.py` to its first answer through `/chat` | {chatting:.1f} |")
     print(f"| both, as `make chat` | {median(map(sum, times)):.1f} |")
 

@@ -1,7 +1,7 @@
-"""A checkpoint's chat template is a program: tried in a process of its own before a conversion relies on it.
+"""Checks a checkpoint's chat template, an untrusted program, by rendering it in a child process.
 
-Transformers renders it in Jinja's sandbox, which keeps it away from Python's objects, but not from loops without end
-or texts that fill the memory.
+Transformers renders templates in Jinja's sandbox. That blocks access to Python's internals, but not endless loops or
+output that fills the memory.
 """
 
 import contextlib
@@ -17,8 +17,8 @@ from jinja2.exceptions import SecurityError
 from transformers.utils.chat_template_utils import render_jinja_template
 
 SECONDS = 30
-MEMORY = 4_000_000_000  # of addresses, most of which the libraries only reserve
-CHARACTERS = 100_000  # of a conversation in three words
+MEMORY = 4_000_000_000  # bytes of address space, most of which the libraries only reserve
+CHARACTERS = 100_000  # the maximum length of a rendered conversation
 
 CONVERSATIONS = [
     [{"role": "user", "content": "Hello"}],
@@ -31,17 +31,17 @@ CONVERSATIONS = [
 
 
 def check_chat_template(template: str | None, special_tokens: dict[str, str], name: str) -> None:
-    """Tries a chat template on two short conversations.
+    """Renders a chat template for two short conversations.
 
-    What it says against a conversation is no reason to refuse it: that is told when somebody has such a conversation.
+    A template may refuse a conversation with an error; that is reported when a user has such a conversation.
 
     Args:
-        template: of the checkpoint; None: there is nothing to check.
-        special_tokens: what it knows by names like `bos_token`.
-        name: of the model, for the message.
+        template: the checkpoint's template; None if there is none to check.
+        special_tokens: the special tokens by names such as `bos_token`.
+        name: the model's name, for the message.
 
     Raises:
-        UserError: it does not end, writes without end, or tries to leave the sandbox.
+        UserError: the template does not terminate, produces too much text, or tries to escape from the sandbox.
     """
     if template is None:
         return
@@ -57,13 +57,13 @@ def check_chat_template(template: str | None, special_tokens: dict[str, str], na
             cwd=Path(__file__).resolve().parents[1],
         )
     except subprocess.TimeoutExpired as error:
-        raise _refused(name, f"does not end within {SECONDS} seconds") from error
+        raise _refused(name, f"does not finish within {SECONDS} seconds") from error
     if done.returncode or done.stdout:
-        raise _refused(name, done.stdout.strip() or "takes more memory than it may")
+        raise _refused(name, done.stdout.strip() or "uses too much memory")
 
 
 def render_in_child() -> None:
-    """Reads a template from standard input, and prints what is wrong with it, if anything."""
+    """Reads a template from standard input and prints what is wrong with it, if anything."""
     with contextlib.suppress(ImportError):
         import resource  # not on Windows
 
@@ -74,11 +74,11 @@ def render_in_child() -> None:
             CONVERSATIONS, chat_template=template, add_generation_prompt=True, **special_tokens
         )
         if max(map(len, rendered)) > CHARACTERS:
-            print("writes without end")
+            print("produces too much text")
     except SecurityError:
-        print("tries to leave its sandbox")
+        print("tries to escape from its sandbox")
     except (MemoryError, OverflowError, RecursionError):
-        print("takes more memory than it may")
+        print("uses too much memory")
     except (TemplateError, ValueError, TypeError, LookupError, AttributeError):
         pass
 

@@ -1,9 +1,9 @@
-"""Blocks of ggml's quantized types → integers, scales and zero points in OpenVINO's layout, without rounding weights.
+"""Repacks ggml's quantized blocks as integers, scales and zero points in OpenVINO's layout, without requantizing.
 
-A weight is `(integer - zero point) * scale`, with a scale and a zero point for each group of neighbours in a row.
-The layouts of the blocks: https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h, and `gguf.quants`, whose
-`dequantize` is the reference. ggml packs the first half of a group into the low nibbles of its bytes and the second
-half into the high ones; OpenVINO packs neighbours, the first of them into the low bits.
+A weight is `(integer - zero point) * scale`; each group of consecutive weights in a row has one scale and zero point.
+The block layouts are in https://github.com/ggml-org/ggml/blob/master/src/ggml-common.h; the reference is
+`gguf.quants.dequantize`. ggml packs the first half of a group into the low nibbles and the second half into the high
+ones; OpenVINO packs consecutive weights into one byte, the first into the low nibble.
 """
 
 from collections.abc import Callable
@@ -14,18 +14,18 @@ from gguf import GGML_QUANT_SIZES
 from gguf import GGMLQuantizationType as GGML
 from gguf.quants import IQ4_NL
 
-# The largest zero point that 16 bits hold. A minimum that is more than so many steps away drowns the steps.
+# The largest float16 zero point. In a group whose minimum is more steps away than that, the steps are negligible.
 LARGEST_ZERO_POINT = float(np.finfo(np.float16).max)
 
 
 @dataclass(frozen=True)
 class Groups:
-    """Rows of weights, in groups.
+    """Rows of group-wise quantized weights.
 
     Attributes:
-        integers: packed as OpenVINO packs them: uint8 [rows, bytes].
+        integers: in OpenVINO's packing, uint8 [rows, bytes].
         scale: float16 or float32 [rows, groups, 1].
-        zero_point: float16 [rows, groups, 1], or None where it is zero.
+        zero_point: float16 [rows, groups, 1]; None for symmetric types.
     """
 
     integers: np.ndarray
@@ -33,20 +33,20 @@ class Groups:
     zero_point: np.ndarray | None
 
 
-# What a block holds: packed integers [blocks, bytes], scales [blocks, groups], minima [blocks, groups] or None.
+# Unpacked blocks: packed integers [blocks, bytes], scales [blocks, groups], minima [blocks, groups] or None.
 Unpacked = tuple[np.ndarray, np.ndarray, np.ndarray | None]
 
 
 @dataclass(frozen=True)
 class BlockForm:
-    """How the blocks of a type are kept in OpenVINO.
+    """How blocks of a type are represented in OpenVINO.
 
     Attributes:
-        integer_type: name of the smallest OpenVINO type that holds the integers and that its CPU runtime multiplies
-            without unpacking the whole matrix first.
-        group: number of weights that share a scale.
-        unpack: takes blocks, uint8 [blocks, bytes of a block].
-        has_minimum: whether there are zero points.
+        integer_type: the smallest OpenVINO type that holds the integers and that the CPU runtime multiplies with
+            without dequantizing the whole matrix first.
+        group: the number of weights that share a scale.
+        unpack: unpacks blocks, uint8 [blocks, bytes per block].
+        has_minimum: whether the type is asymmetric, that is, has zero points.
     """
 
     integer_type: str
@@ -56,13 +56,13 @@ class BlockForm:
 
 
 def read_groups(rows: np.ndarray, type: GGML) -> Groups:
-    """Integers, scales and zero points of rows of blocks, uint8 [rows, bytes].
+    """Repacks rows of blocks, uint8 [rows, bytes].
 
-    Scales are exact: 32-bit where the type's are products of two numbers, 16-bit otherwise. Zero points are rounded to
-    16 bits.
+    Scales are exact: float32 for types with super-blocks, whose scales are products of two numbers, float16 otherwise.
+    Zero points are rounded to float16.
 
     Raises:
-        ValueError: a scale or a minimum is not a finite number.
+        ValueError: a scale or a minimum is not finite.
     """
     form = FORMS[type]
     _, block_bytes = GGML_QUANT_SIZES[type]
@@ -79,53 +79,53 @@ def read_groups(rows: np.ndarray, type: GGML) -> Groups:
 def _with_zero_points(
     integers: np.ndarray, scale: np.ndarray, minimum: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Turns `integer * scale + minimum` into `(integer - zero point) * scale`.
+    """Rewrites `integer * scale + minimum` as `(integer - zero point) * scale`.
 
-    Where the scale is zero or next to nothing beside the minimum, all weights of the group are the minimum:
+    In a group whose scale is zero or negligible beside the minimum, all weights become the minimum:
     `(0 - -1) * minimum`.
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         zero_point = -minimum.astype(np.float32) / scale.astype(np.float32)
-    drowned = (minimum != 0) & ~(np.abs(zero_point) <= LARGEST_ZERO_POINT)
+    negligible = (minimum != 0) & ~(np.abs(zero_point) <= LARGEST_ZERO_POINT)
     zero_point[minimum == 0] = 0
-    if drowned.any():
-        zero_point[drowned] = -1
-        scale = np.where(drowned, minimum, scale)
+    if negligible.any():
+        zero_point[negligible] = -1
+        scale = np.where(negligible, minimum, scale)
         integers = integers.copy()
-        integers.reshape(*scale.shape, -1)[drowned] = 0
+        integers.reshape(*scale.shape, -1)[negligible] = 0
     return integers, scale, zero_point.astype(np.float16)
 
 
 def _split(blocks: np.ndarray, *sizes: int) -> list[np.ndarray]:
-    """The fields of blocks, of so many bytes each; the last has the rest."""
+    """Splits blocks into fields of these sizes in bytes; the last field takes the rest."""
     return [np.ascontiguousarray(field) for field in np.split(blocks, np.cumsum(sizes), axis=1)]
 
 
 def _nibbles(packed: np.ndarray) -> np.ndarray:
-    """Values of nibbles in ggml's order, the low ones first: uint8 [..., bytes] → [..., 2 * bytes]."""
+    """Unpacks nibbles in ggml's order, all low ones first: uint8 [..., bytes] → [..., 2 * bytes]."""
     return np.concatenate([packed & 0x0F, packed >> 4], axis=-1)
 
 
 def _swap_nibbles(packed: np.ndarray) -> np.ndarray:
-    """ggml's order of nibbles → OpenVINO's: uint8 [..., bytes], where the last axis is one run of low and high ones."""
-    pairs = packed.view("<u2")  # two neighbours' bytes: low nibbles a, c and high ones b, d of 0xDCBA
+    """Reorders nibbles from ggml's to OpenVINO's packing: uint8 [..., bytes]; the last axis is packed as one unit."""
+    pairs = packed.view("<u2")  # two consecutive bytes, 0xDCBA: low nibbles A and C, high nibbles B and D
     low = (pairs & 0x0F) | (pairs >> 4 & 0xF0)
     high = (pairs >> 4 & 0x0F) | (pairs >> 8 & 0xF0)
     return np.concatenate([low, high], axis=-1).astype(np.uint8)
 
 
 def _shifted(packed: np.ndarray, *shifts: int) -> np.ndarray:
-    """Each byte, shifted right by each of the numbers of bits: uint8 [..., bytes] → [..., shifts, bytes]."""
+    """Shifts the bytes right by each number of bits: uint8 [..., bytes] → [..., shifts, bytes]."""
     return packed[..., None, :] >> np.array(shifts, np.uint8)[:, None]
 
 
 def _pack_pairs(values: np.ndarray) -> np.ndarray:
-    """Neighbours as nibbles of one byte: uint8 [..., 2 * bytes] → [..., bytes]."""
+    """Packs pairs of consecutive 4-bit values into bytes: uint8 [..., 2 * bytes] → [..., bytes]."""
     return values[..., 0::2] | values[..., 1::2] << 4
 
 
 def _bits(packed: np.ndarray) -> np.ndarray:
-    """The bits of bytes as values, lowest first: uint8 [blocks, bytes] → [blocks, 8 * bytes]."""
+    """Unpacks bits, lowest first: uint8 [blocks, bytes] → [blocks, 8 * bytes]."""
     return np.unpackbits(packed, axis=-1, bitorder="little")
 
 
@@ -134,13 +134,13 @@ def _half(field: np.ndarray) -> np.ndarray:
 
 
 def _product(factor: np.ndarray, integers: np.ndarray) -> np.ndarray:
-    """A 16-bit factor of a block times the small integer of a group, which 32 bits hold exactly."""
+    """A super-block's float16 factor times the integer scale of each group; exact in float32."""
     return _half(factor).astype(np.float32) * integers.astype(np.float32)
 
 
 def _q4_0(blocks: np.ndarray) -> Unpacked:
     scale, integers = _split(blocks, 2)
-    return _swap_nibbles(integers) ^ 0x88, _half(scale), None  # 0…15 with 8 for zero → two's complement
+    return _swap_nibbles(integers) ^ 0x88, _half(scale), None  # offset binary (zero is 8) → two's complement
 
 
 def _q4_1(blocks: np.ndarray) -> Unpacked:
@@ -173,15 +173,15 @@ def _q3_k(blocks: np.ndarray) -> Unpacked:
     high, low, scales, factor = _split(blocks, 32, 64, 12)
     values = _shifted(low.reshape(-1, 2, 32), 0, 2, 4, 6).reshape(len(blocks), -1) & 3
     values |= (_shifted(high, *range(8)).reshape(len(blocks), -1) & 1) << 2
-    integers = _pack_pairs(values) ^ 0x44  # 0…7 with 4 for zero: two's complement of 3 bits, and then of 4
-    integers |= (integers & 0x44) << 1
+    integers = _pack_pairs(values) ^ 0x44  # offset binary (zero is 4) → 3-bit two's complement
+    integers |= (integers & 0x44) << 1  # sign extension to 4 bits
     low_scales, high_scales = _nibbles(scales[:, :8]), _shifted(scales[:, 8:], 0, 2, 4, 6).reshape(-1, 16) & 3
     signed = (low_scales | high_scales << 4).astype(np.int8) - np.int8(32)
     return integers, _product(factor, signed), None
 
 
 def _six_bit_scales(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The 8 scales and 8 minima of Q4_K and Q5_K, of 6 bits each: uint8 [blocks, 12] → two of [blocks, 8]."""
+    """Unpacks the eight 6-bit scales and minima of Q4_K and Q5_K: uint8 [blocks, 12] → two arrays [blocks, 8]."""
     first, second, rest = packed[:, :4], packed[:, 4:8], packed[:, 8:]
     scales = np.concatenate([first & 0x3F, rest & 0x0F | first >> 2 & 0x30], axis=1)
     minima = np.concatenate([second & 0x3F, rest >> 4 | second >> 2 & 0x30], axis=1)
@@ -224,7 +224,7 @@ def _iq4_xs(blocks: np.ndarray) -> Unpacked:
     return integers, _product(factor, signed), None
 
 
-# What the 4 bits of the IQ4 types stand for, as bytes.
+# The codebook of the IQ4 types: the int8 value of each 4-bit index, as a byte.
 CODEBOOK = np.array(IQ4_NL.kvalues, np.int8).view(np.uint8)
 
 FORMS = {
@@ -233,7 +233,7 @@ FORMS = {
     GGML.Q5_0: BlockForm("i8", 32, _q5_0),
     GGML.Q5_1: BlockForm("u8", 32, _q5_1, has_minimum=True),
     GGML.Q8_0: BlockForm("i8", 32, _q8_0),
-    # The CPU runtime multiplies with u2 as fast, but makes 32-bit weights of a table of embeddings in it.
+    # u2 is as fast on the CPU, but the runtime would dequantize an embedding table in u2 to 32 bits.
     GGML.Q2_K: BlockForm("u4", 16, _q2_k, has_minimum=True),
     GGML.Q3_K: BlockForm("i4", 16, _q3_k),
     GGML.Q4_K: BlockForm("u4", 32, _q4_k, has_minimum=True),

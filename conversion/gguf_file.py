@@ -1,4 +1,4 @@
-"""A GGUF file, read once for all that want something of it."""
+"""Opens a GGUF file, parsed only once, and decides whether its quantized blocks are kept."""
 
 from functools import lru_cache
 from importlib.metadata import version
@@ -11,25 +11,25 @@ from model_folder import Variant
 import numpy as np
 from gguf import GGUFReader
 
-# What `conversion.gguf_tensors` and `conversion.exporter` know of the inside of these.
+# The versions whose internals `conversion.gguf_tensors` and `conversion.exporter` rely on.
 KNOWN_VERSIONS = {"transformers": "5.5.", "optimum-intel": "2.2."}
 
 FLOAT_TYPES = ("F32", "F16", "BF16")
 
 
 def kept_blocks(variant: Variant) -> str | None:
-    """The type of the blocks of a GGUF file that a variant keeps as they are.
+    """The block type of a variant that keeps a GGUF file's quantized blocks.
 
-    That is what "INT4" means for a GGUF file whose weights are quantized, or "INT8" if they are Q8_0.
+    For a quantized GGUF file, "INT4" means to keep its blocks; if they are Q8_0, "INT8" does.
 
     Returns:
-        ggml's name for the type of most of the weights, such as "Q4_K", or None if none are kept.
+        ggml's name for the type of most of the weights, such as "Q4_K"; None if the blocks are not kept.
     """
     blocks = _block_type(variant)
     if blocks in FLOAT_TYPES or variant.precision != ("INT8" if blocks == "Q8_0" else "INT4"):
         return None
     if unknown := [name for name, known in KNOWN_VERSIONS.items() if not version(name).startswith(known)]:
-        print(f"This version of {unknown[0]} is untested, so the weights are unpacked and compressed again.")
+        print(f"This version of {unknown[0]} is untested, so the weights are dequantized and compressed again.")
         return None
     return blocks
 
@@ -46,14 +46,14 @@ def _block_type(variant: Variant) -> str:
 
 
 def open_gguf(path: Path) -> GGUFReader:
-    """What a GGUF file says, and its tensors, which are mapped and not read.
+    """A GGUF file's metadata and its memory-mapped tensors.
 
-    A file that was opened last is not parsed again: that takes seconds where the vocabulary is large.
+    The file opened last is cached, because parsing a large vocabulary takes seconds.
 
     Raises:
         UserError: the file is damaged or not a GGUF file.
     """
-    header = read_gguf_header(path)  # the reader trusts what it finds
+    header = read_gguf_header(path)  # `GGUFReader` does not check the file
     parts = sorted({path, *(tensor.path for tensor in header.tensors.values())})
     status = path.stat()
     return _parsed(tuple(parts), status.st_size, status.st_mtime_ns)
@@ -68,7 +68,7 @@ def _parsed(parts: tuple[Path, ...], size: int, changed: int) -> GGUFReader:
 
 
 class _Reader(GGUFReader):
-    """Slices of a `numpy.memmap`, of which parsing takes a million, cost several times those of a plain array."""
+    """A faster reader. Parsing takes a million slices, and slicing a `numpy.memmap` is several times slower."""
 
     @property  # type: ignore[override]
     def data(self) -> np.ndarray:

@@ -1,11 +1,12 @@
-"""A GGUF file with quantized blocks → OpenVINO IR that multiplies with these blocks, bit for bit.
+"""A GGUF file with quantized blocks → OpenVINO IR with the same integers and scales, without requantizing.
 
-The graph is Optimum's, as for any other checkpoint, but traced with placeholders: parameters in a mapped file of zeros
-that takes neither memory nor disk. Then each of their constants, known by its address, is replaced by what the GGUF
-file has in its place.
+Optimum exports the graph as for any other checkpoint, but with placeholders for the weights: parameters in a sparse
+mapped file of zeros, which takes neither memory nor disk. In the exported graph, each placeholder is found by its
+address and replaced by the GGUF file's weights.
 """
 
 import gc
+import math
 import mmap
 import tempfile
 from collections.abc import Iterable
@@ -28,29 +29,29 @@ from gguf import GGUFReader
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
-# Their 16-bit weights are traced as they are; what others have becomes 32-bit first.
+# Modules whose float16 weights are traced without a copy; the weights of others are converted to float32 first.
 TRACED_16BIT = (torch.nn.Linear, torch.nn.Embedding, Conv1D)
 
 
 class BlockModel:
-    """The model in a GGUF file, of which only the vectors are in memory.
+    """The model in a GGUF file, with only its vectors in memory.
 
     Attributes:
-        model: has the file's configuration and vectors. The matrices are zeros.
-        n_bytes: how long the IR's .bin will be, about.
+        model: has the file's configuration and vectors; its matrices are placeholders.
+        n_bytes: the approximate size of the IR's .bin file.
     """
 
     def __init__(self, path: Path) -> None:
         """
         Raises:
-            UserError: the file is damaged, has a type of blocks that can't be read, or no model that can be exported.
+            UserError: the file is damaged, has an unsupported block type, or has a model that can't be exported.
         """
         reader = open_gguf(path)
         known = {*FLOATS, *FORMS}
         if unknown := sorted({tensor.tensor_type.name for tensor in reader.tensors if tensor.tensor_type not in known}):
             names = ", ".join(type.name for type in known)
             raise UserError(
-                f"{path} has blocks of the type {unknown[0]}, which can't be read; choose a file with {names}."
+                f"{path} has blocks of the type {unknown[0]}, which are not supported; choose a file with {names}."
             )
         config = read_gguf_config(path)
         model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
@@ -70,16 +71,16 @@ class BlockModel:
         )
         if missing := sorted(report["missing_keys"]):
             raise UserError(f"{self._path} lacks {missing[0]}; download it again or choose another model.")
-        # Loading has rounded these to 16 bits.
+        # Loading has rounded the vectors to 16 bits, so they are assigned again.
         model.load_state_dict({**vectors, **self._placeholders.tensors}, strict=False, assign=True)
         model.tie_weights()
         self._placeholders.halve(model)
         return model
 
     def write(self, ov_model: ov.Model, path: Path) -> None:
-        """Puts the file's blocks in the place of the placeholders, and writes the IR to `path` (.xml) and its .bin.
+        """Replaces the placeholders by the file's weights, and writes the IR to `path` (.xml) and its .bin.
 
-        The folder needs room for the .bin twice.
+        Temporarily needs twice the size of the .bin on disk.
         """
         with tempfile.TemporaryFile(dir=path.parent) as file:
             constants = MappedConstants(file)
@@ -95,22 +96,22 @@ class BlockModel:
                         put_weight(placeholder, weight, source.transposed)
                     bar.update(source.n_bytes)
             save(ov_model, path)
-            del ov_model, found, weight, placeholder, placeholders  # before the file that the constants are in
+            del ov_model, found, weight, placeholder, placeholders  # before closing the file that holds the constants
             gc.collect()
 
 
 class Placeholders:
-    """Parameters in a mapped file of zeros.
+    """Parameters in a sparse mapped file of zeros.
 
     Attributes:
-        tensors: by name, in the type in which tracing leaves them where they are.
+        tensors: by name, in the type that tracing does not copy.
     """
 
     def __init__(self, model: PreTrainedModel, names: list[str]) -> None:
         """
         Args:
-            model: has the parameters' shapes; may be on the meta device.
-            names: of parameters, or of their halves.
+            model: a model with the parameters' shapes; may be on the meta device.
+            names: names of parameters, or of their halves.
         """
         shapes, starts, end = {}, {}, 0
         for name in names:
@@ -119,7 +120,7 @@ class Placeholders:
             if whole not in starts:
                 starts[whole] = end
                 size = shapes[whole].numel() * _placeholder_type(model, whole).itemsize
-                end += -(-size // mmap.PAGESIZE) * mmap.PAGESIZE
+                end += math.ceil(size / mmap.PAGESIZE) * mmap.PAGESIZE
         with tempfile.TemporaryFile() as file:
             file.truncate(max(end, 1))
             memory = torch.from_numpy(np.memmap(file, np.uint8, mode="c"))
@@ -131,7 +132,7 @@ class Placeholders:
         _mark(self.tensors.values())
 
     def halve(self, model: PreTrainedModel) -> None:
-        """Makes two parameters of each of the experts' that the graph would cut in two, away from its address."""
+        """Splits the experts' `gate_up_proj` into two parameters: the graph would split it and change the address."""
         for name, tensor in self.tensors.items():
             if name.endswith(GATE_AND_UP):
                 parent, _, attribute = name.rpartition(".")
@@ -142,7 +143,7 @@ class Placeholders:
                 self._names |= {half.data_ptr(): f"{name}.{part}" for part, half in halves.named_parameters()}
 
     def find(self, ov_model: ov.Model) -> dict[str, list[ov.Node]]:
-        """The constants of a graph that share their memory with a placeholder, by its name."""
+        """The constants of a graph that share memory with a placeholder, by the placeholder's name."""
         found: dict[str, list[ov.Node]] = {}
         for node in ov_model.get_ops():
             if node.get_type_name() == "Constant" and (name := self._names.get(node.data.ctypes.data)):
@@ -151,7 +152,7 @@ class Placeholders:
 
 
 class GateAndUp(torch.nn.Module):
-    """Two parameters where a model has both in one, and takes them apart with `chunk`."""
+    """Stands for a parameter that a model splits with `chunk`, and holds the two halves as parameters."""
 
     def __init__(self, gate: torch.Tensor, up: torch.Tensor) -> None:
         super().__init__()
@@ -163,28 +164,26 @@ class GateAndUp(torch.nn.Module):
 
 
 def _mark(tensors: Iterable[torch.Tensor]) -> None:
-    """Makes each of the tensors another one, because OpenVINO joins constants that are alike."""
+    """Writes different values into each tensor, because OpenVINO merges equal constants."""
     for number, tensor in enumerate(tensors):
         values = tensor.data.view(-1)
         values[0], values[1] = number % 1000, number // 1000
 
 
 def _scale_rope(model: PreTrainedModel, reader: GGUFReader) -> None:
-    """Stretches the wavelengths of rotary positions as a GGUF file says, which Transformers doesn't look at.
+    """Applies a GGUF file's RoPE scaling, which Transformers ignores.
 
     Raises:
-        UserError: it says something else than can be done so.
+        UserError: the scaling is neither linear nor given as factors.
     """
     kind = read_field(reader, "rope.scaling.type")
     if kind not in (None, "none", "linear"):
-        raise UserError(
-            f"The file scales its positions by the method {kind!r}, which can't be read; choose another file."
-        )
+        raise UserError(f"The file uses the RoPE scaling method {kind!r}, which is not supported; choose another file.")
     factors = [values for values in reader.tensors if values.name == ROPE_FACTORS]
     factor = read_field(reader, "rope.scaling.factor") if kind == "linear" else None
     scale = torch.from_numpy(np.array(factors[0].data)) if factors else torch.tensor(factor or 1.0)
     for name, buffer in model.named_buffers():
-        if name.endswith("inv_freq") and "sliding" not in name:  # Gemma's sliding layers are not scaled
+        if name.endswith("inv_freq") and "sliding" not in name:  # Gemma's sliding-window layers are not scaled
             buffer /= scale
 
 
@@ -194,5 +193,5 @@ def _placeholder_type(model: PreTrainedModel, name: str) -> torch.dtype:
 
 
 def _as_16bit(tensor: torch.Tensor) -> torch.Tensor:
-    """The first half of a placeholder's memory in its shape: 16-bit zeros without a copy."""
+    """A float16 view of a placeholder, in its shape: zeros without a copy."""
     return tensor.view(torch.float16).flatten()[: tensor.numel()].view(tensor.shape)

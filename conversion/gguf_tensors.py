@@ -1,7 +1,7 @@
-"""Which tensor of a GGUF file is which parameter of a Transformers model, and in what order its rows are.
+"""Maps the tensors of a GGUF file to the parameters of a Transformers model, with the order of their rows.
 
-Transformers knows both, but its reader unpacks every tensor to 32 bits. There is no public way to ask for the rest.
-All that this project knows of its inside is in this module, and goes for the version in `KNOWN_VERSIONS` only.
+Transformers has this mapping, but no public way to get it without dequantizing every tensor to 32 bits. This module
+alone uses its internals, and only for the version in `KNOWN_VERSIONS`.
 """
 
 from collections.abc import Callable, Iterator
@@ -27,10 +27,10 @@ from transformers.modeling_gguf_pytorch_utils import (
     get_gguf_hf_weights_map,
 )
 
-# What Llama 3's wavelengths are multiplied by; Transformers has no parameter for it.
+# The RoPE factors of Llama 3, which multiply the wavelengths; Transformers has no parameter for them.
 ROPE_FACTORS = "rope_freqs.weight"
 
-# What both Transformers reads and Optimum Intel exports, by the names that GGUF has for it.
+# Architectures that Transformers reads and Optimum Intel exports, by GGUF's names.
 ARCHITECTURES = (
     "llama",
     "qwen2",
@@ -47,22 +47,21 @@ ARCHITECTURES = (
     "bloom",
 )
 
-# These scale attention in another way than the smaller ones. llama.cpp tells them by their layers too.
+# Models that scale attention differently from the smaller ones. Like llama.cpp, this tells them by their layers.
 GEMMA_27B = (("gemma2", 46), ("gemma3_text", 62))
 
-GATE_AND_UP = ".gate_up_proj"  # two tensors of a file in one parameter of a module with several experts
+GATE_AND_UP = ".gate_up_proj"  # one parameter for all experts, two tensors in the file
 
-CHUNK_WEIGHTS = 1_000_000  # that are taken from the file at a time
+CHUNK_WEIGHTS = 1_000_000  # weights read from the file at a time
 
 
 @dataclass(frozen=True)
 class Source:
-    """What a parameter is made of.
+    """Where the values of a parameter come from.
 
     Attributes:
-        tensor: of the file.
-        rows: for each row of the parameter, seen as a matrix, the number of the tensor's row; None if the order is
-            the same.
+        tensor: the file's tensor.
+        rows: for each row of the parameter, as a matrix, the index of the tensor's row; None if the order is the same.
         transposed: whether the parameter's columns are the tensor's rows.
     """
 
@@ -79,7 +78,7 @@ class Source:
         return int(self.tensor.n_bytes)
 
     def chunks(self) -> Iterator[np.ndarray]:
-        """The bytes of the parameter's rows, in its order, some rows at a time: uint8 [rows, bytes of a row]."""
+        """The bytes of the parameter's rows, in its order, in chunks of some rows: uint8 [rows, bytes per row]."""
         columns = int(self.tensor.shape[0])
         data = self.tensor.data.view(np.uint8).reshape(int(self.tensor.n_elements) // columns, -1)
         step = max(1, CHUNK_WEIGHTS // columns)
@@ -91,16 +90,16 @@ def read_gguf_config(path: Path) -> PreTrainedConfig:
     """The configuration of the model in a GGUF file.
 
     Raises:
-        UserError: the file is damaged, or Transformers doesn't read its architecture.
+        UserError: the file is damaged, or its architecture is not supported.
     """
     reader = open_gguf(path)
     try:
-        with _replaced("GGUFReader", lambda path: reader):  # parsing takes seconds
+        with _replaced("GGUFReader", lambda path: reader):  # parsing again would take seconds
             config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
         check_exportable(config.model_type)
     except (ValueError, LookupError, TypeError) as error:
         raise UserError(
-            f"{path} holds a model of the architecture {architecture(reader)!r}, which can't be read; "
+            f"{path} holds a model of the architecture {architecture(reader)!r}, which is not supported; "
             f"choose one of these: {', '.join(ARCHITECTURES)}."
         ) from error
     if (config.model_type, config.num_hidden_layers) in GEMMA_27B:
@@ -114,14 +113,14 @@ def architecture(reader: gguf.GGUFReader) -> str:
 
 
 def read_field(reader: gguf.GGUFReader, key: str) -> Any:
-    """What the header says of the architecture by this key; None if nothing."""
+    """The value of an architecture's key in the header; None if it is missing."""
     field = reader.get_field(f"{architecture(reader)}.{key}")
     return field.contents() if field else None
 
 
 @contextmanager
 def _replaced(name: str, function: Callable) -> Iterator[None]:
-    """Gives Transformers a result that is known already where it asks the `gguf` package for it, again and again."""
+    """Temporarily replaces a function of the `gguf` package, so that Transformers gets a cached result from it."""
     original = getattr(gguf, name)
     setattr(gguf, name, function)
     try:
@@ -131,20 +130,21 @@ def _replaced(name: str, function: Callable) -> Iterator[None]:
 
 
 def find_sources(reader: gguf.GGUFReader, model: PreTrainedModel) -> tuple[dict[str, Source], dict[str, torch.Tensor]]:
-    """The tensors of a GGUF file by the names of a model's parameters.
+    """Maps the parameters of a model to the tensors of a GGUF file.
 
     Args:
-        model: of the file's architecture; its parameters may be on the meta device.
+        reader: the file.
+        model: a model of the file's architecture; its parameters may be on the meta device.
 
     Returns:
-        Where the rows of each matrix are, and the values of each vector, such as a norm's or a bias, float32. Experts'
-        `gate_up_proj` is two matrices, `gate_up_proj.gate` and `gate_up_proj.up`.
+        The sources of all matrices and the values of all vectors, such as norms and biases, as float32; both by the
+        parameter's name. The experts' `gate_up_proj` is two matrices, `gate_up_proj.gate` and `gate_up_proj.up`.
 
     Raises:
-        UserError: the file has tensors that the model has no place for.
+        UserError: the file has tensors without a parameter in the model.
     """
     processor = TENSOR_PROCESSORS.get(architecture(reader), TensorProcessor)(config=model.config.to_dict())
-    # The `gguf` package is asked for each module of the model, and knows Mistral's models as Llama's.
+    # Transformers gets the map anew for each module. The `gguf` package treats Mistral's models as Llama's.
     with _replaced("get_tensor_name_map", cache(gguf.get_tensor_name_map)):
         names = get_gguf_hf_weights_map(model, processor, {"mistral": "llama"}.get(model.config.model_type))
     matrices: dict[str, torch.Tensor] = {}
@@ -159,7 +159,7 @@ def find_sources(reader: gguf.GGUFReader, model: PreTrainedModel) -> tuple[dict[
             kept[names[processed.name]] = torch.from_numpy(np.array(processed.weights))
         elif processed.name is not None and tensor.name != ROPE_FACTORS:
             raise UserError(
-                f"{tensor.name} has no place in a model of the kind {model.config.model_type}; choose another file."
+                f"{tensor.name} has no place in a model of the type {model.config.model_type}; choose another file."
             )
         first_rows.append(first_rows[-1] + (0 if is_vector else values.size))
     for name in [name for name in matrices if name.endswith(GATE_AND_UP)]:
@@ -172,7 +172,7 @@ def _values(tensor: ReaderTensor) -> np.ndarray:
 
 
 def _row_numbers(tensor: ReaderTensor, start: int) -> np.ndarray:
-    """What stands for a tensor's values where it matters only which row goes where: int64 [..., rows, 1]."""
+    """Row indices in place of a tensor's values, to find out how rows are reordered: int64 [..., rows, 1]."""
     rows = tuple(int(size) for size in tensor.shape[:0:-1])
     return np.arange(start, start + int(np.prod(rows))).reshape(*rows, 1)
 
@@ -180,28 +180,30 @@ def _row_numbers(tensor: ReaderTensor, start: int) -> np.ndarray:
 def _process(
     processor: TensorProcessor, values: np.ndarray, tensor: ReaderTensor, names: dict, kept: dict
 ) -> GGUFTensor:
-    """Lets Transformers do to a tensor what it does on reading; some parameters it puts into `kept` itself."""
+    """Applies Transformers' processing of a tensor, which puts some parameters into `kept` itself."""
     options = {"tensor_key_mapping": names, "parsed_parameters": {"tensors": kept}}
     try:
         return processor.process(values, name=tensor.name, **options)
-    except ValueError:  # BLOOM's wants whole rows
+    except ValueError:  # BLOOM's processor needs whole rows
         whole = np.repeat(values, int(tensor.shape[0]), axis=-1)
         processed = processor.process(whole, name=tensor.name, **options)
         return processed._replace(weights=processed.weights[..., :1])
 
 
 def _source(name: str, numbers: torch.Tensor, tensors: list[ReaderTensor], first_rows: list[int]) -> Source:
-    """What has been made of the numbers of rows tells where a parameter's values are.
+    """Derives a parameter's source from the row indices that took the place of its values.
 
     Args:
-        numbers: of the parameter's rows, counted over all tensors.
-        first_rows: each tensor's.
+        name: of the parameter.
+        numbers: the indices of its rows, counted over all tensors.
+        tensors: all tensors of the file.
+        first_rows: the index of each tensor's first row, and the end of the last.
     """
     rows = numbers.numpy().reshape(-1)
     index = int(np.searchsorted(first_rows, rows.min(), side="right")) - 1
     rows = rows - first_rows[index]
     in_order = np.arange(first_rows[index + 1] - first_rows[index])
     if not np.array_equal(np.sort(rows), in_order):
-        raise UserError(f"{name} is no tensor of the file with its rows in some order; choose another file.")
+        raise UserError(f"{name} does not correspond to a single tensor of the file; choose another file.")
     transposed = len(rows) > 1 and numbers.shape[-1] == len(rows)
     return Source(tensors[index], None if np.array_equal(rows, in_order) else rows, transposed)

@@ -1,4 +1,4 @@
-"""The tokenizer inside a GGUF file → an ordinary fast tokenizer."""
+"""The tokenizer in a GGUF file → a fast tokenizer of Transformers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from gguf import TokenType
 from tokenizers import AddedToken, Tokenizer
 from transformers import PreTrainedTokenizerFast
 
-# What llama.cpp takes for the end of an answer, whatever else a file says: many files name one token alone as EOS.
+# Tokens that end an answer for llama.cpp whatever the file says: many files name only one token as EOS.
 END_TOKENS = frozenset(
     [
         *("<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<|flush|>", "<|calls|>", "<end_of_turn>"),
@@ -26,12 +26,12 @@ END_TOKENS = frozenset(
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """The tokens of a GGUF file.
+    """The vocabulary of a GGUF file.
 
     Attributes:
-        tokens: in the order of ids.
-        types: of the tokens, as the numbers of `gguf.TokenType`.
-        named: id of the token for each of "bos", "eos", "eot", "eom", "unknown", "padding" that the file names.
+        tokens: the tokens, in the order of their ids.
+        types: the type of each token, a value of `gguf.TokenType`.
+        named: the ids of "bos", "eos", "eot", "eom", "unknown" and "padding", as far as the file names them.
     """
 
     tokens: list[str]
@@ -45,13 +45,13 @@ class Vocabulary:
 def read_gguf_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     """The tokenizer of a GGUF file, built from the file's own tokens with their merges or scores.
 
-    `AutoTokenizer.from_pretrained(gguf_file=…)` is not used: for the embedded model's file Transformers 5.5.4 takes
-    the vocabulary for a SentencePiece one, without a word, and reads every space as `<|endoftext|>`.
+    `AutoTokenizer.from_pretrained(gguf_file=…)` is not used: with the embedded model's file, Transformers 5.5.4
+    silently treats the vocabulary as SentencePiece's and encodes every space as `<|endoftext|>`.
 
     The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md#tokenizer
 
     Raises:
-        UserError: the file is damaged, or its tokenizer of a kind that is not known here.
+        UserError: the file is damaged, or its type of tokenizer is not supported.
     """
     fields = read_gguf_header(path).fields
     kind, pre = fields.text("tokenizer.ggml.model"), fields.text("tokenizer.ggml.pre") or "default"
@@ -62,8 +62,8 @@ def read_gguf_tokenizer(path: Path) -> PreTrainedTokenizerFast:
         tokenizer, add_bos = _byte_level_tokenizer(fields, vocabulary, SPLITTINGS[pre]), SPLITTINGS[pre].add_bos
     else:
         raise UserError(
-            f"{path.name} has a tokenizer of the kind {kind}, {pre}, which can't be read; "
-            f"known are llama, and gpt2 with: {', '.join(SPLITTINGS)}."
+            f"{path.name} has a tokenizer of the type {kind} with pre-tokenizer {pre}, which is not supported; "
+            f"choose a file with the type llama, or gpt2 with one of: {', '.join(SPLITTINGS)}."
         )
     return _with_settings(tokenizer, fields, vocabulary, add_bos)
 
@@ -71,12 +71,12 @@ def read_gguf_tokenizer(path: Path) -> PreTrainedTokenizerFast:
 def read_vocabulary(fields: Fields) -> Vocabulary:
     """
     Raises:
-        UserError: the file has no tokens, has one twice, or not a type for each.
+        UserError: the file has no tokens, has duplicate tokens, or lacks types for some.
     """
     tokens = fields.texts("tokenizer.ggml.tokens")
     if not tokens:
         raise UserError(f"{fields.path} has no tokenizer; choose a file of a whole model.")
-    tokens = [token or f"[EMPTY_{id}]" for id, token in enumerate(tokens)]  # called as llama.cpp does
+    tokens = [token or f"[EMPTY_{id}]" for id, token in enumerate(tokens)]  # the same names as in llama.cpp
     if len(set(tokens)) < len(tokens):
         raise fields.damaged("it has a token twice")
     types = _for_each(tokens, "token_type", fields) or [TokenType.NORMAL] * len(tokens)
@@ -89,9 +89,9 @@ def read_vocabulary(fields: Fields) -> Vocabulary:
 
 
 def stop_token_ids(vocabulary: Vocabulary) -> set[int]:
-    """Ids of the tokens that end an answer, as llama.cpp finds them: those that the file names, and known texts."""
+    """Ids of the tokens that end an answer, by llama.cpp's rules: those that the file names, and `END_TOKENS`."""
     known = {token: id for id, token in enumerate(vocabulary.tokens) if token in END_TOKENS}
-    # In the formats that have these, an answer goes on after <|end|>.
+    # In formats with these tokens, an answer continues after <|end|>.
     if known.keys() & {"<|call|>", "<|calls|>"} and known.keys() & {"<|return|>", "<|flush|>"}:
         known.pop("<|end|>", None)
     if "<|tool_response>" in known:
@@ -109,20 +109,20 @@ def read_stop_token_ids(path: Path) -> set[int]:
 
 
 def _for_each(tokens: Sequence[str], name: str, fields: Fields) -> list[Any] | None:
-    """A number for each token; None where the file does not have them."""
+    """One number for each token; None if the file has none."""
     found = fields.numbers(f"tokenizer.ggml.{name}")
     if found is not None and len(found) < len(tokens):
-        raise fields.damaged(f"its {name} are fewer than its tokens")
+        raise fields.damaged(f"it has fewer values of {name} than tokens")
     return found
 
 
 def _byte_level_tokenizer(fields: Fields, vocabulary: Vocabulary, splitting: Splitting) -> Tokenizer:
     ids = {token: id for id, token in enumerate(vocabulary.tokens)}
-    # A half may begin with the space that separates the two, where a token does.
+    # The two halves are separated by a space, but the first may itself begin with one.
     cuts = [(merge, merge.find(" ", 1)) for merge in fields.texts("tokenizer.ggml.merges") or []]
     merges = [(merge[:cut], merge[cut + 1 :]) for merge, cut in cuts]
     if any(left not in ids or right not in ids or left + right not in ids for left, right in merges):
-        raise fields.damaged("it merges what are not its tokens")
+        raise fields.damaged("its merges contain unknown tokens")
     return byte_level_bpe(
         ids=ids,
         merges=merges,
@@ -149,10 +149,13 @@ def _scored_tokenizer(fields: Fields, vocabulary: Vocabulary) -> Tokenizer:
 def _with_settings(
     tokenizer: Tokenizer, fields: Fields, vocabulary: Vocabulary, add_bos: bool
 ) -> PreTrainedTokenizerFast:
-    """Adds what a GGUF file says of its tokenizer beside the vocabulary.
+    """Adds a GGUF file's settings for its tokenizer: special tokens, chat template and maximum length.
 
     Args:
-        add_bos: whether texts begin with the BOS token where the file does not say.
+        tokenizer: the tokenizer to wrap.
+        fields: the file's metadata.
+        vocabulary: the file's tokens.
+        add_bos: whether texts begin with the BOS token if the file does not specify it.
     """
     tokens = vocabulary.tokens
     control = {*vocabulary.ids_of(TokenType.CONTROL), *stop_token_ids(vocabulary)}
@@ -175,7 +178,7 @@ def _with_settings(
 
 
 def _stripping(fields: Fields) -> Callable[[str], AddedToken]:
-    """Makes special tokens. Those of Phi-3 take the white space behind them, which its files don't say."""
+    """A function that makes special tokens. Phi-3's strip the white space after them, which its files don't specify."""
     name = (fields.text("general.name") or "").lower()
     strips = "phi-3" in name or "phi3" in name
     kept = ("<unk>", "<s>", "<|endoftext|>")

@@ -1,7 +1,7 @@
-"""Tensors of a GGUF file → OpenVINO constants, and the operations that make weights of them.
+"""Tensors of a GGUF file → OpenVINO constants, and the operations that dequantize them.
 
-The operations form the pattern in which NNCF writes compressed weights, so that the runtimes know it and multiply with
-the integers themselves: integers → Convert → Subtract zero points → Multiply by scales → Reshape.
+The operations form NNCF's pattern for compressed weights, which the runtimes recognise, so that they multiply with the
+integers directly: integers → Convert → Subtract zero points → Multiply by scales → Reshape.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,13 +21,16 @@ FLOATS = {GGML.F32: ov.Type.f32, GGML.F16: ov.Type.f16, GGML.BF16: ov.Type.bf16}
 
 
 def make_weight(name: str, source: Source, shape: Sequence[int], constants: MappedConstants) -> ov.Node:
-    """An operation whose output is the weight, float32, exactly as `gguf.quants.dequantize` would make it.
+    """Creates the operations for a weight, float32.
 
-    Where blocks have a minimum, it is within the rounding of a 16-bit zero point.
+    The values are exactly those of `gguf.quants.dequantize`, except for types with a minimum, whose zero points are
+    rounded to float16.
 
     Args:
-        name: for the constants.
-        shape: of the weight in the graph; what the operation has if the source is transposed is turned.
+        name: the prefix of the constants' names.
+        source: where the values come from.
+        shape: the weight's shape in the graph; if the source is transposed, the output has the transposed shape.
+        constants: where the constants are stored.
 
     Raises:
         UserError: the blocks are damaged.
@@ -65,7 +68,7 @@ def make_weight(name: str, source: Source, shape: Sequence[int], constants: Mapp
 
 
 def bytes_in_openvino(tensors: Sequence[ReaderTensor]) -> int:
-    """How long the constants of tensors are, with those of their scales and zero points."""
+    """The size of the tensors' constants with scales and zero points, in bytes."""
 
     def bits(type: GGML) -> float:
         if type in FLOATS:
@@ -79,22 +82,22 @@ def bytes_in_openvino(tensors: Sequence[ReaderTensor]) -> int:
 
 
 def put_weight(placeholder: ov.Node, weight: ov.Node, transposed: bool) -> None:
-    """Connects what uses a constant, or its conversion to float32, with a weight instead."""
+    """Replaces a constant, or its conversion to float32, by a weight."""
     for port in placeholder.output(0).get_target_inputs():
         user = port.get_node()
         replaced = user.output(0) if user.get_type_name() == "Convert" else placeholder.output(0)
         if transposed:
             for target in replaced.get_target_inputs():
-                _turn(target, weight)
+                _put_transposed(target, weight)
         else:
             replaced.replace(weight.output(0))
 
 
-def _turn(target: ov.Input, weight: ov.Node) -> None:
-    """Multiplies with a matrix whose rows are what was columns before."""
+def _put_transposed(target: ov.Input, weight: ov.Node) -> None:
+    """Connects a transposed weight: through the matrix product's `transpose_b` if possible, else by a Transpose."""
     product = target.get_node()
-    turned = product.get_type_name() == "MatMul" and target.get_index() == 1
-    if turned and not product.get_attributes()["transpose_b"]:
+    is_right_factor = product.get_type_name() == "MatMul" and target.get_index() == 1
+    if is_right_factor and not product.get_attributes()["transpose_b"]:
         other = ops.matmul(product.input_value(0), weight, product.get_attributes()["transpose_a"], True)
         other.set_friendly_name(product.get_friendly_name())
         product.output(0).replace(other.output(0))

@@ -1,30 +1,31 @@
-"""OpenVINO constants whose values are in a file that is mapped into memory, not on the heap."""
+"""OpenVINO constants whose values lie in a memory-mapped file instead of on the heap."""
 
+import math
 from collections.abc import Iterable
 from typing import IO
 
 import numpy as np
 import openvino as ov
 
-ALIGNMENT = 64  # as the heap would have it
+ALIGNMENT = 64  # bytes, as for constants on the heap
 
 
 class MappedConstants:
-    """Makes constants in a part of a file each.
+    """Creates constants in a file.
 
-    Values are written, not copied into a mapping: where the disk is full, that is an `OSError` and no crash.
+    Values are written to the file before it is mapped, so a full disk raises an `OSError` instead of crashing.
 
     Args:
-        file: open for reading and writing in binary form; stays open as long as the constants are in use.
+        file: open for reading and writing in binary mode, for as long as the constants are in use.
     """
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._mappings: list[np.memmap] = []  # OpenVINO knows only the address
+        self._mappings: list[np.memmap] = []  # keeps them alive: OpenVINO only has the address
 
     def make(self, parts: Iterable[np.ndarray], shape: list[int], type: ov.Type, name: str) -> ov.Node:
-        """A constant of the bytes of all parts, one after the other."""
-        start = self._file.seek(-(-self._file.tell() // ALIGNMENT) * ALIGNMENT)
+        """Creates a constant from the concatenated bytes of all parts."""
+        start = self._file.seek(math.ceil(self._file.tell() / ALIGNMENT) * ALIGNMENT)
         size = sum(self._file.write(np.ascontiguousarray(part).view(np.uint8).data) for part in parts)
         self._file.flush()
         mapped = np.memmap(self._file, np.uint8, mode="r", offset=start, shape=size)

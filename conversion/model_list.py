@@ -13,10 +13,10 @@ import psutil
 
 
 def model_list(root: Path) -> Iterator[str]:
-    """The lines of the list, one after the other: reading many files takes a while.
+    """Yields the lines of the list as they become known, because reading many files takes a while.
 
     Args:
-        root: where converted models are, and new ones would be.
+        root: the folder of converted models.
     """
     yield "Catalogue (billions of weights):"
     for name, config in SUPPORTED_LLM_MODELS.items():
@@ -40,8 +40,8 @@ def _described(found: FoundGGUF, root: Path) -> str:
 
 
 def _fit(size: int, root: Path) -> str:
-    """Whether a model with so many bytes of weights has room on the disk below `root` and in memory."""
+    """Whether a model with `size` bytes of weights fits on the disk of `root` and in memory."""
     existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.is_dir())
     free = {"disk": shutil.disk_usage(existing).free, "memory": psutil.virtual_memory().available}
     lacking = [f"{room / 1e9:.1f} GB of {where} free" for where, room in free.items() if room < size]
-    return f"too large, {' and '.join(lacking)}" if lacking else "fits"
+    return f"too large, only {' and '.join(lacking)}" if lacking else "fits"

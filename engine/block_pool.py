@@ -1,10 +1,11 @@
-"""Which blocks of a pool hold the keys and values of which tokens. Only the bookkeeping: it knows no tensors.
+"""Block allocation for a paged KV cache: block tables, reference counts, prefix sharing and eviction.
 
-A sequence holds its tokens in a table of blocks. Blocks that are full never change; each is a node of a tree, under
-the block before it and found by its own tokens, so that sequences with the same beginning hold the same blocks. What
-nobody holds any longer stays in the tree until its space is needed.
+Only the bookkeeping; no tensors. Each sequence has a block table. A full block is immutable and becomes a node of a
+prefix tree, a child of the block before it, keyed by its tokens, so sequences with a common prefix share blocks. Blocks
+without references stay cached in the tree until their space is needed.
 """
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from itertools import takewhile
 
 
 class PoolFullError(Exception):
-    """There are not as many blocks as are asked for, even if all other sequences give theirs back."""
+    """The pool has too few blocks, even after releasing every sequence that is not in use."""
 
 
 @dataclass(eq=False)
@@ -20,11 +21,11 @@ class Block:
     """One block of the pool.
 
     Attributes:
-        index: its place in the pool; -1 for the root of a tree, which has no tokens.
-        holders: how many tables it is in.
+        index: its position in the pool; -1 for the root of a prefix tree, which holds no tokens.
+        holders: its reference count: the number of block tables that contain it.
         parent: the block before it, once it is full and in the tree.
-        ids: the tokens whose keys and values it has, once it is in the tree.
-        children: the full blocks that follow it, by their tokens.
+        ids: the tokens it holds, once it is in the tree.
+        children: the full blocks that follow it, keyed by their tokens.
     """
 
     index: int
@@ -35,15 +36,15 @@ class Block:
 
 
 class BlockPool:
-    """The blocks of all sequences.
+    """The blocks shared by all sequences.
 
     Args:
-        blocks: how many there are.
-        block_size: tokens in a block.
-        copy: copies the content of one block to another, by their indices.
+        blocks: the number of blocks.
+        block_size: tokens per block.
+        copy: copies the contents of one block to another: (source index, target index).
 
     Attributes:
-        busy: tables that keep their blocks, whoever needs some: they are being written to.
+        busy: tables that must not be evicted because a call is writing to them.
     """
 
     def __init__(self, blocks: int, block_size: int, copy: Callable[[int, int], None]) -> None:
@@ -51,25 +52,25 @@ class BlockPool:
         self.block_size = block_size
         self.busy: set[BlockTable] = set()
         self._copy = copy
-        self._free = list(range(blocks))[::-1]  # the lowest at the end, to be taken first
-        self._unheld: OrderedDict[Block, None] = OrderedDict()  # in the tree; the first to be given up comes first
+        self._free = list(range(blocks))[::-1]  # a stack: the lowest index is taken first
+        self._unheld: OrderedDict[Block, None] = OrderedDict()  # cached without references, in eviction order
         self._roots: dict[Hashable, Block] = {}
-        self._tables: OrderedDict[BlockTable, None] = OrderedDict()  # with blocks; silent for longest first
+        self._tables: OrderedDict[BlockTable, None] = OrderedDict()  # those with blocks, least recently used first
 
     @property
     def free(self) -> int:
-        """How many blocks nobody holds."""
+        """The number of blocks without references."""
         return len(self._free) + len(self._unheld)
 
     def root(self, key: Hashable) -> Block:
-        """The tree of sequences whose keys and values depend on `key`, beside their tokens."""
+        """The root of the prefix tree for `key`: whatever keys and values depend on besides the tokens."""
         return self._roots.setdefault(key, Block(-1))
 
     def allocate(self, count: int, table: "BlockTable") -> list[Block]:
-        """New blocks for a table, for which others may have to give theirs back.
+        """Allocates blocks for a table, releasing the least recently used tables if necessary.
 
         Raises:
-            PoolFullError: there are too few.
+            PoolFullError: there are too few blocks.
         """
         for other in [other for other in self._tables if other is not table and other not in self.busy]:
             if self.free >= count:
@@ -81,22 +82,23 @@ class BlockPool:
 
     def _take(self) -> int:
         if not self._free:
-            self._forget(next(iter(self._unheld)))
+            self._evict(next(iter(self._unheld)))
         return self._free.pop()
 
-    def _forget(self, block: Block) -> None:
-        """Takes a block out of the tree that nobody holds. Nothing is below it: children come before their parents."""
+    def _evict(self, block: Block) -> None:
+        """Removes an unreferenced block from the tree. It is a leaf: children are evicted before their parents."""
         assert block.parent is not None and not block.children and not block.holders
         del self._unheld[block]
         del block.parent.children[block.ids]
         self._free.append(block.index)
 
     def hold(self, block: Block) -> None:
+        """Adds a reference to a block."""
         self._unheld.pop(block, None)
         block.holders += 1
 
     def drop(self, blocks: Sequence[Block]) -> None:
-        """Gives back blocks of one table, in its order."""
+        """Removes one reference from each of these blocks, given in the order of their table."""
         for block in reversed(blocks):
             block.holders -= 1
             if block.holders:
@@ -107,18 +109,19 @@ class BlockPool:
                 self._free.append(block.index)
 
     def used(self, table: "BlockTable") -> None:
-        """Notes that a table is in use now."""
+        """Marks a table as the most recently used."""
         self._tables[table] = None
         self._tables.move_to_end(table)
 
     def unused(self, table: "BlockTable") -> None:
+        """Removes a table without blocks from the eviction order."""
         self._tables.pop(table, None)
 
     def copy_of(self, block: Block, table: "BlockTable") -> Block:
-        """A block with the same content for a table.
+        """Copies a block for a table, which then owns the copy.
 
         Raises:
-            PoolFullError: there is none left.
+            PoolFullError: no block is left.
         """
         self.hold(block)
         try:
@@ -130,11 +133,11 @@ class BlockPool:
 
 
 class BlockTable:
-    """The blocks of one sequence.
+    """The block table of one sequence.
 
     Attributes:
-        ids: the tokens that are held, in order.
-        blocks: those of the tokens, then those that were reserved. All but the last that has tokens are full.
+        ids: the cached tokens, in order.
+        blocks: the blocks that hold them, then reserved blocks. Only the last block with tokens may be partly filled.
     """
 
     def __init__(self, pool: BlockPool, key: Hashable = None) -> None:
@@ -145,22 +148,22 @@ class BlockTable:
 
     @property
     def indices(self) -> list[int]:
-        """Of the blocks, in the pool."""
+        """The blocks' indices in the pool."""
         return [block.index for block in self.blocks]
 
     def reserve(self, count: int) -> None:
-        """Holds blocks for `count` more tokens.
+        """Reserves blocks for `count` more tokens.
 
         Raises:
-            PoolFullError: there are too few.
+            PoolFullError: there are too few blocks.
         """
-        missing = -(-(len(self.ids) + count) // self._pool.block_size) - len(self.blocks)
+        missing = math.ceil((len(self.ids) + count) / self._pool.block_size) - len(self.blocks)
         self._pool.used(self)
         if missing > 0:
             self.blocks += self._pool.allocate(missing, self)
 
     def append(self, ids: Sequence[int]) -> None:
-        """Notes that the reserved blocks now hold `ids` too, and puts those that became full into the tree."""
+        """Records that the reserved blocks now hold `ids` too, and adds blocks that became full to the tree."""
         size = self._pool.block_size
         first = len(self.ids) // size
         self.ids += ids
@@ -169,7 +172,7 @@ class BlockTable:
             self._share(place, tuple(self.ids[place * size : (place + 1) * size]))
 
     def _share(self, place: int, ids: tuple[int, ...]) -> None:
-        """Puts a full block into the tree, or takes the one that is there already in its stead."""
+        """Adds a full block to the tree, or replaces it with the equal one that is already there."""
         block, parent = self.blocks[place], self._before(place)
         if (known := parent.children.get(ids)) is not None:
             self._pool.hold(known)
@@ -183,17 +186,18 @@ class BlockTable:
         return self.blocks[place - 1] if place else self._root
 
     def truncate(self, length: int) -> None:
-        """Cuts the sequence back to its first `length` tokens, fewer where there is no block for a copy."""
+        """Truncates the sequence to its first `length` tokens, or to fewer if there is no block left for a copy."""
         if length >= len(self.ids):
             return
         full, rest = divmod(length, self._pool.block_size)
         if rest and self.blocks[full].parent is None:
             self._drop_from(full + 1)
-        else:  # full blocks never change, as others may hold them or come to
+        else:  # a full block may be shared, so its first tokens are copied
             copied = self._copied(self.blocks[full]) if rest else []
             self._drop_from(full)
             self.blocks += copied
-            length -= rest * (not copied)
+            if not copied:
+                length -= rest
         del self.ids[length:]
 
     def _drop_from(self, place: int) -> None:
@@ -201,37 +205,38 @@ class BlockTable:
         del self.blocks[place:]
 
     def _copied(self, block: Block) -> list[Block]:
+        """A copy of a block; an empty list if the pool is full."""
         try:
             return [self._pool.copy_of(block, self)]
         except PoolFullError:
             return []
 
     def drop_tail(self) -> None:
-        """Cuts the sequence back to its full blocks: a call that failed may have changed all others."""
+        """Truncates the sequence to its full blocks: a failed call leaves the contents of the others undefined."""
         size = self._pool.block_size
         full = len(self.ids) // size
         self._drop_from(full)
         del self.ids[full * size :]
 
     def trim_to_prefix(self, ids: Sequence[int]) -> int:
-        """Holds as much of `ids` as it or others do, and nothing else. Returns how many tokens that is."""
+        """Keeps or shares the longest cached prefix of `ids`, drops the rest, and returns the prefix's length."""
         ids = list(ids)
         self._pool.used(self)
         self.truncate(common_length(self.ids, ids))
         size = self._pool.block_size
-        if len(self.ids) % size and len(ids) >= (end := -(-len(self.ids) // size) * size):
-            place = len(self.ids) // size
-            if tuple(ids[place * size : end]) in self._before(place).children:
-                self.drop_tail()
+        place, rest = divmod(len(self.ids), size)
+        next_block = tuple(ids[place * size : (place + 1) * size])
+        if rest and next_block in self._before(place).children:
+            self.drop_tail()  # a full block in the tree replaces the partly filled one
         if len(self.ids) % size == 0:
             self._drop_from(len(self.ids) // size)
-            self._take_over(ids)
+            self._extend_from_tree(ids)
         if not self.blocks:
             self._pool.unused(self)
         return len(self.ids)
 
-    def _take_over(self, ids: list[int]) -> None:
-        """Goes on with full blocks of the tree, and with a copy of the one that begins alike."""
+    def _extend_from_tree(self, ids: list[int]) -> None:
+        """Extends the prefix with matching blocks of the tree, then with a copy of the best partial match."""
         size = self._pool.block_size
         while True:
             parent, rest = self._before(len(self.blocks)), ids[len(self.ids) :]
@@ -241,21 +246,22 @@ class BlockTable:
             self._pool.hold(child)
             self.blocks.append(child)
             self.ids += child.ids
-        alike = max(parent.children.values(), key=lambda block: common_length(block.ids, rest), default=None)
-        if alike is not None and (length := common_length(alike.ids, rest)):
-            copied = self._copied(alike)
+        similar = max(parent.children.values(), key=lambda block: common_length(block.ids, rest), default=None)
+        if similar is None or not (length := common_length(similar.ids, rest)):
+            return
+        if copied := self._copied(similar):
             self.blocks += copied
-            self.ids += alike.ids[: length * len(copied)]
+            self.ids += similar.ids[:length]
 
     def release(self) -> None:
-        """Gives all blocks back. What is full may be found again, for as long as nobody needs its space."""
+        """Drops all blocks. Full ones stay cached and can be shared until they are evicted."""
         self._pool.drop(self.blocks)
         self.blocks, self.ids = [], []
         self._pool.unused(self)
 
 
 def common_length(one: Sequence[int], other: Sequence[int]) -> int:
-    """How many elements two sequences have in common at their beginning."""
+    """The length of the longest common prefix of two sequences."""
     shorter = min(len(one), len(other))
     if one[:shorter] == other[:shorter]:
         return shorter

@@ -1,4 +1,4 @@
-"""The devices of this machine, and what the runtime is told for each."""
+"""The devices of this machine, and the runtime properties for each."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from model_folder import read_manifest
 
 import openvino as ov
 
-# Devices that stand for others, as in "AUTO" or "AUTO:GPU,CPU".
+# Virtual devices that select among others, as in "AUTO" or "AUTO:GPU,CPU".
 META_DEVICES = ("AUTO", "HETERO", "MULTI")
 
 
@@ -17,7 +17,7 @@ def available_devices() -> list[str]:
 
 
 def check_device(device: str) -> None:
-    """Raises a `UserError` that lists the devices where `device`, or one it stands for, is not on this machine."""
+    """Raises a `UserError` that lists the devices if `device`, or one it selects from, is not on this machine."""
     known = available_devices()
     known_families = {name.split(".")[0] for name in known}
     meta, _, rest = device.upper().partition(":")
@@ -27,11 +27,11 @@ def check_device(device: str) -> None:
 
 
 def device_properties(model_dir: Path, device: str) -> dict[str, str]:
-    """The runtime's properties for one conversation at a time on a device, fast."""
+    """Runtime properties for low latency on a device."""
     properties = {"PERFORMANCE_HINT": "LATENCY"}
     precision = read_manifest(model_dir).get("gpu_precision")
     if device.upper() == "CPU":
-        # A thread bound to a core waits for whatever else runs there, be it the browser, while another core is free.
+        # A pinned thread waits for whatever else runs on its core, such as the browser, even if another core is free.
         properties["ENABLE_CPU_PINNING"] = "NO"
     elif precision and device.upper().startswith(("GPU", *META_DEVICES)):
         properties["INFERENCE_PRECISION_HINT"] = precision

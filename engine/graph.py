@@ -1,4 +1,4 @@
-"""What is checked and added in a model's graph after it was read: nothing in the folder changes."""
+"""Checks and changes a model's graph in memory; the files in the folder stay as they are."""
 
 from pathlib import Path
 
@@ -8,15 +8,15 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
-# The name that Transformers has for it, as an argument of `forward` and here of the graph too.
+# The graph input, named like the argument of `forward` in Transformers.
 LOGITS_TO_KEEP = "logits_to_keep"
 
 
 def add_logits_to_keep(model: ov.Model) -> None:
-    """Gives the graph an input that says for how many of the last positions logits are computed; 0: for all.
+    """Adds an input for the number of last positions to compute logits for; 0 means all.
 
-    The output layer is a fifth of the work in a small model, and a prompt needs only the last position's. Where the
-    graph does not end in a matrix product, it is left as it is.
+    The output layer is a fifth of the work in a small model, and a prompt only needs the logits of the last position.
+    A graph that does not end in a matrix product is left as it is.
     """
     node = model.output("logits").node.input_value(0).node
     while node.get_type_name() in ("Add", "Convert", "Divide", "Multiply", "Tanh"):
@@ -34,7 +34,7 @@ def add_logits_to_keep(model: ov.Model) -> None:
 
 
 def check_state(graph: ov.Model, model_dir: Path) -> None:
-    """Refuses a graph whose state is not the keys and values of its tokens, since no conversation could be continued.
+    """Refuses a graph whose state is not a KV cache: a conversation on it could not be continued.
 
     Raises:
         UserError: it is a state-space model, or has no state.

@@ -1,4 +1,4 @@
-"""The keys and values of one conversation, which a compiled model's infer request holds as its state."""
+"""The KV cache of one conversation, held as the state of an infer request."""
 
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
@@ -11,15 +11,15 @@ import openvino as ov
 
 
 class KVCache:
-    """The keys and values of one sequence of tokens, in an infer request of their own.
+    """The KV cache of one sequence, in its own infer request.
 
     Args:
         compiled: a stateful model.
-        sequence_axes: by the name of each state, the axis along which it grows.
-        max_length: how many tokens the model can hold; None: no limit.
+        sequence_axes: the axis of each state that grows with the sequence, by the state's name.
+        max_length: the maximum length of the sequence, in tokens; None for no limit.
 
     Attributes:
-        ids: the tokens whose keys and values are held, in order.
+        ids: the cached tokens, in order.
     """
 
     def __init__(
@@ -33,21 +33,21 @@ class KVCache:
         self._max_length = max_length
 
     def reset(self) -> None:
-        """Forgets the tokens."""
+        """Empties the cache."""
         self.ids = []
         if self._request is not None:
             self._request.reset_state()
 
     def release(self) -> None:
-        """Forgets the tokens and gives the memory back."""
+        """Empties the cache and frees its memory."""
         self.ids = []
         self._request = None
 
     def trim_to_prefix(self, ids: Sequence[int]) -> int:
-        """Cuts the cache back to the tokens that it has in common with `ids`, and returns how many those are.
+        """Truncates the cache to its longest common prefix with `ids`, and returns the prefix's length.
 
         Args:
-            ids: what the next prompt begins with: all of it but its last token, which is always fed for its logits.
+            ids: the next prompt without its last token, which is always fed, for its logits.
         """
         common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(self.ids, ids, strict=False)))
         if common == 0:
@@ -62,25 +62,25 @@ class KVCache:
     def feed(self, ids: Sequence[int]) -> np.ndarray:
         """Appends tokens to the sequence and returns the logits after the last one, float32 [vocabulary].
 
-        The array is the runtime's own: it holds until the next call.
+        The array is a view of the runtime's memory, valid until the next call.
 
         Raises:
-            UserError: the sequence would be longer than the model can hold.
+            UserError: the sequence would exceed what the model can hold.
         """
         check_length(len(self.ids) + len(ids), self._max_length)
         if self._request is None:
             self._request = self._compiled.create_infer_request()
         inputs = self._inputs(ids)
-        held, self.ids = self.ids, []  # if the runtime fails, what it holds is unknown
+        held, self.ids = self.ids, []  # if the runtime fails, its state is undefined
         fed = {name: inputs[name] for name in self._input_names}
-        self._request.start_async(fed, share_inputs=True)  # on the runtime's own thread: faster here than `infer`
+        self._request.start_async(fed, share_inputs=True)  # faster than `infer`: runs on the runtime's own thread
         self._request.wait()
         held.extend(ids)
         self.ids = held
         return self._request.get_tensor("logits").data[0, -1]
 
     def _inputs(self, ids: Sequence[int]) -> dict[str, np.ndarray]:
-        """Everything that a graph may ask for when `ids` follow what is held."""
+        """All inputs a graph may have, for `ids` after the cached tokens."""
         past, total = len(self.ids), len(self.ids) + len(ids)
         return {
             "input_ids": np.array([ids], dtype=np.int64),
@@ -92,13 +92,12 @@ class KVCache:
 
 
 def check_length(tokens: int, max_length: int | None) -> None:
-    """Refuses a sequence that the model would fail on or read wrongly.
-
+    """
     Raises:
-        UserError: it is too long.
+        UserError: the sequence is too long for the model.
     """
     if max_length is not None and tokens > max_length:
         raise UserError(
-            f"{tokens} tokens are more than the {max_length} that this model reads; "
+            f"{tokens} tokens are more than the {max_length} that this model can read; "
             f"shorten the text or ask for a shorter answer."
         )

@@ -1,4 +1,4 @@
-"""Opens a converted folder, with a class of its own for the architectures whose context or state differs."""
+"""Opens a converted folder with the model class for its architecture."""
 
 from pathlib import Path
 from typing import Any
@@ -13,13 +13,13 @@ import openvino as ov
 
 
 class MPTModel(ChatModel):
-    """MPT. It knows positions by ALiBi, whose biases the graph has for `max_seq_len` tokens: beyond them it fails."""
+    """MPT. The graph contains its ALiBi biases for `max_seq_len` tokens and fails beyond."""
 
     can_exceed_context = False
 
 
 class ChatGLMModel(ChatModel):
-    """ChatGLM2 and 3, as the GLM that they are or as an older Optimum Intel exported them."""
+    """ChatGLM2 and 3, converted as a GLM or exported by an older Optimum Intel."""
 
     def sequence_axis(self, variable: ov.op.util.Variable) -> int:
         """Older exports keep [tokens, batch, groups, size], with two dynamic axes at the front."""
@@ -27,7 +27,7 @@ class ChatGLMModel(ChatModel):
 
 
 class Phi3Model(ChatModel):
-    """Phi-3 and Phi-4-mini. Beyond `original_max_position_embeddings` all keys would have to be computed anew."""
+    """Phi-3 and Phi-4-mini. Beyond `original_max_position_embeddings` all keys would have to be recomputed."""
 
     can_exceed_context = False
 
@@ -54,16 +54,16 @@ def open_model(
 ) -> ChatModel:
     """Compiles a converted folder for a device.
 
-    What the runtime compiles is kept in the folder, so that the next start is faster.
+    The compiled model is cached in the folder if the device and graph allow it, which makes the next start faster.
 
     Args:
-        model_dir: what `convert_model` returned.
+        model_dir: the folder that `convert_model` returned.
         device: one of OpenVINO's devices ("CPU", "GPU", "GPU.1", "NPU") or "AUTO".
-        ov_config: properties for the runtime; they win over the engine's own.
+        ov_config: runtime properties; they override the engine's own.
         kv_cache_gb, paged: see `ChatModel`.
 
     Raises:
-        UserError: the folder is not a whole converted model, there is no such device on this machine, or
+        UserError: the folder is not a complete converted model, there is no such device on this machine, or
             the device can't run the model.
     """
     model_dir = Path(model_dir)
@@ -79,5 +79,5 @@ def open_model(
 
 
 def original_model_type(config: dict[str, Any]) -> str:
-    """What the checkpoint was before it was rewritten as an architecture of Transformers, or else what it is."""
+    """The checkpoint's `model_type`, before a conversion that rewrote it as another architecture of Transformers."""
     return config.get(ORIGINAL_MODEL_TYPE, config["model_type"])

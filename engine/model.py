@@ -1,4 +1,4 @@
-"""A converted folder → a compiled model, and KV caches on it that conversations own."""
+"""Compiles the model in a converted folder, and creates a KV cache for each conversation."""
 
 import hashlib
 import json
@@ -28,23 +28,23 @@ logger = logging.getLogger(__name__)
 
 
 class ChatModel:
-    """A model on a device. An architecture that differs has a subclass, see `engine.loading`.
+    """A model on a device. Architectures that need special treatment have subclasses; see `engine.loading`.
 
-    Conversations share a pool of blocks where the runtime can rewrite the graph for paged attention; elsewhere each has
-    the state of an infer request.
+    If OpenVINO can rewrite the graph for paged attention, conversations share a pool of blocks. Otherwise each has the
+    state of its own infer request.
 
     Args:
         model_dir: a converted folder.
-        config: what its `config.json` says, see `read_config`.
-        device: one of OpenVINO's, or "AUTO".
-        properties: for the runtime; they win over those set here.
-        kv_cache_gb: how much memory the keys and values of all conversations may take; None: chosen by what is free.
-        paged: False asks for the state of infer requests in any case.
+        config: its `config.json`; see `read_config`.
+        device: one of OpenVINO's devices, or "AUTO".
+        properties: runtime properties; they override those set here.
+        kv_cache_gb: memory for the keys and values of all conversations, in GB; None chooses by the free memory.
+        paged: False always uses the state of infer requests.
 
     Attributes:
-        max_idle_caches: without a pool, how many conversations keep their KV cache while they are not speaking. Beyond
-            it, the one that was silent for longest gives its memory back, and is read again when it speaks.
-        can_exceed_context: whether the architecture still computes what it was made to beyond its context.
+        max_idle_caches: without a pool, how many idle conversations keep their KV cache. Beyond that, the least
+            recently used one is released, and its tokens are read again when it continues.
+        can_exceed_context: whether the architecture still computes correctly beyond its context length.
         stop_ids: ids of the tokens that end an answer.
     """
 
@@ -69,7 +69,7 @@ class ChatModel:
         self._idle_lock = threading.Lock()
         self._paged = self._open_paged(kv_cache_gb) if paged else None
         if self._paged is None:
-            self.compiled  # noqa: B018, a device that can't run the model is to be known now
+            self.compiled  # noqa: B018, fails now if the device can't run the model
 
     def _open_paged(self, kv_cache_gb: float | None) -> PagedModel | None:
         graph = self.read_graph()
@@ -78,34 +78,34 @@ class ChatModel:
             if self._device.upper() != "CPU":
                 raise PagedAttentionUnavailableError("it was tested on CPU only")
             make_paged(graph, self.extra_inputs(1).keys())
-            # Without a compile cache: OpenVINO can't read back what it would write of a paged graph.
+            # Without a compile cache: OpenVINO can't load a cached paged graph.
             properties = {**PAGED_PROPERTIES, **self._properties}
             compiled = ov.Core().compile_model(graph, self._device, properties)
             return open_paged_model(compiled, self.context_length, self.max_length, kv_cache_gb, self.extra_inputs)
         except PagedAttentionUnavailableError as error:
-            logger.warning("Conversations don't share their memory, because %s.", error)
+            logger.warning("Conversations don't share a KV cache, because %s.", error)
             return None
 
     def read_graph(self) -> ov.Model:
         """The folder's graph as it is on disk.
 
         Raises:
-            UserError: its state is not that of a chat model.
+            UserError: its state is not a KV cache.
         """
         graph = ov.Core().read_model(self._model_dir / MODEL_XML)
         check_state(graph, self._model_dir)
         return graph
 
     def add_inputs(self, graph: ov.Model) -> None:
-        """Adds the inputs to a graph that its architecture needs beyond the usual ones."""
+        """Adds the extra inputs that the architecture needs to a graph."""
 
     def extra_inputs(self, prompt_length: int) -> dict[str, float]:
-        """Values of these inputs for a prompt of so many tokens."""
+        """The values of these inputs for a prompt of `prompt_length` tokens."""
         return {}
 
     @cached_property
     def graph(self) -> ov.Model:
-        """The stateful graph with the inputs that were added."""
+        """The stateful graph with all extra inputs."""
         graph = self.read_graph()
         add_logits_to_keep(graph)
         self.add_inputs(graph)
@@ -113,7 +113,7 @@ class ChatModel:
 
     @property
     def compiled(self) -> ov.CompiledModel:
-        """The stateful graph on the device. Compiled when it is first asked for: conversations may not need it."""
+        """The stateful graph on the device, compiled on first use: with paged attention it may not be needed."""
         with self._compiling:
             return self._compiled_graph
 
@@ -123,18 +123,18 @@ class ChatModel:
 
     @property
     def context_length(self) -> int | None:
-        """How many tokens, prompt and answer together, the model was made for; None where it does not say."""
+        """The context length in tokens, prompt and answer together; None if the configuration has none."""
         names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
         return next((self.config[name] for name in names if isinstance(self.config.get(name), int)), None)
 
     @property
     def max_length(self) -> int | None:
-        """How many tokens can be fed at all; None: no limit."""
+        """The maximum length of a sequence, in tokens; None for no limit."""
         return None if self.can_exceed_context else self.context_length
 
     @cached_property
     def sequence_axes(self) -> dict[str, int]:
-        """By the name of each state, the axis along which it grows with the sequence."""
+        """The axis of each state that grows with the sequence, by the state's name."""
         return {variable.info.variable_id: self.sequence_axis(variable) for variable in self.graph.get_variables()}
 
     def sequence_axis(self, variable: ov.op.util.Variable) -> int:
@@ -151,8 +151,8 @@ class ChatModel:
 
     @contextmanager
     def in_use(self, cache: Any) -> Iterator[None]:
-        """Keeps a cache from being taken away, and makes it the last to be taken away afterwards."""
-        if self._paged is not None:  # the pool knows who speaks
+        """Protects a cache from being released meanwhile, and then marks it as the most recently used."""
+        if self._paged is not None:  # the pool tracks use itself
             yield
             return
         with self._idle_lock:
@@ -167,10 +167,10 @@ class ChatModel:
 
 
 def read_config(model_dir: Path) -> dict[str, Any]:
-    """What the folder's `config.json` says, but for `auto_map`, which names Python files to run.
+    """The folder's `config.json` without `auto_map`, which names Python files to run.
 
     Raises:
-        UserError: it does not say what kind of model this is.
+        UserError: it is damaged or has no `model_type`.
     """
     config = _read_json(model_dir, "config.json")
     config.pop("auto_map", None)
@@ -201,9 +201,9 @@ def _read_json(model_dir: Path, name: str) -> dict[str, Any]:
 
 
 def compile_cache(model_dir: Path) -> dict[str, str]:
-    """The runtime's property that names where compiled models are kept, or none where nothing can be written.
+    """The runtime property for the folder of compiled models; empty if the folder can't be written to.
 
-    The folder's name stands for the model's files as they are now. One that stands for earlier files is removed.
+    The name is a hash of the size and time of the model's files. Folders for earlier versions of them are removed.
     """
     files = [model_dir / MODEL_XML, model_dir / MODEL_BIN]
     facts = [(path.stat().st_size, path.stat().st_mtime_ns) for path in files]
@@ -221,7 +221,7 @@ def compile_cache(model_dir: Path) -> dict[str, str]:
 def compile_with_cache(
     graph: ov.Model, device: str, properties: dict[str, Any], cache: dict[str, str]
 ) -> ov.CompiledModel:
-    """Compiles a graph, or takes what an earlier start has compiled; a file there that can't be used is replaced."""
+    """Compiles a graph or loads it from the compile cache. If that fails, clears the cache and compiles again."""
     core, properties = ov.Core(), {**cache, **properties}
     try:
         return core.compile_model(graph, device, properties)

@@ -1,4 +1,4 @@
-"""The keys and values of all conversations with a model in one pool, and calls that several of them share."""
+"""A paged KV cache: all conversations with a model share one pool of blocks, and their requests are batched."""
 
 import math
 import statistics
@@ -19,22 +19,22 @@ import numpy as np
 import openvino as ov
 import psutil
 
-# How much the pool may take unless the caller says: what so many conversations need, and so much of what is free.
+# The default size of the pool: enough for this many conversations of full length, within this share of free memory.
 FULL_CONVERSATIONS = 8
 SHARE_OF_FREE_MEMORY = 0.4
 UNKNOWN_CONTEXT = 8192
 
-# While others are talking, a long prompt is read in pieces that take about so many seconds. Alone, in pieces of so many
-# tokens: from 128 to 2,048 the embedded model takes the same time for all of them.
+# Chunked prefill: next to other conversations, a chunk of a long prompt takes about this many seconds; alone, a chunk
+# has this many tokens. With the embedded model, chunks of 128 to 2,048 tokens prefill equally fast.
 SECONDS_FOR_A_PIECE = 0.25
 TOKENS_ALONE = 256
-TALKING = 32  # who wants to read no more than that is not reading a long prompt
+TALKING = 32  # requests with at most this many tokens to read count as decoding, not as prefill
 
-# How long a call waits for those who took part in the last one, as a share of the time that it took.
+# How long a call waits for the conversations of the previous one, as a share of that call's duration.
 PATIENCE = 0.2
 
-# How many tokens the calls have whose price is measured, how often, and how long that may take. No measurement is
-# believed that has a further token cost less than such a share of the first.
+# Pricing of calls: the numbers of tokens that are timed, the attempts, and the time limit. Each further token is taken
+# to cost at least LEAST_SHARE of a call with one token, even if the measurement says less.
 MEASURED_ROWS = (1, 4, 8)
 PRICE_ATTEMPTS = 5
 SECONDS_FOR_PRICES = 4.0
@@ -42,12 +42,12 @@ LEAST_SHARE = 0.04
 
 
 def nothing(prompt_length: int) -> dict[str, float]:
-    """The extra inputs of most models."""
+    """The extra inputs of most models: none."""
     return {}
 
 
 class Runner(Protocol):
-    """What reads tokens and keeps their keys and values: see `engine.paged_runner.PagedRunner`."""
+    """Runs the model and holds its KV cache tensors; see `engine.paged_runner.PagedRunner`."""
 
     def run(self, parts: Sequence[Part], extra: Mapping[str, float]) -> list[np.ndarray]: ...
 
@@ -55,20 +55,23 @@ class Runner(Protocol):
 
 
 class PagedModel:
-    """A compiled paged graph that all conversations use together.
+    """A compiled paged graph that all conversations share.
+
+    Requests of several conversations are batched into one call. There is no scheduler thread: the first waiting thread
+    becomes the leader and makes calls for all waiting requests until its own is done.
 
     Args:
-        runner: makes the calls.
-        blocks: how many blocks it has.
-        max_length: how many tokens can be fed at all; None: no limit.
-        extra_inputs: values of the inputs that were added to the graph, by the length of a prompt. All keys and values
-            of a conversation depend on them.
+        runner: runs the graph.
+        blocks: the number of blocks of its KV cache.
+        max_length: the maximum length of a sequence, in tokens; None for no limit.
+        extra_inputs: maps a prompt's length to the values of the inputs that were added to the graph. All keys and
+            values of a conversation depend on them.
+        prices: what calls cost, for prompt lookup; None turns prompt lookup off.
 
     Attributes:
-        pool: the blocks.
-        lock: held whenever anything is changed but what the runner has, which belongs to who leads.
-        prices: of calls, for prompt lookup; None: there is none.
-        last_rows, last_others: how many tokens the last call had, and how many conversations beside one.
+        pool: allocates the blocks.
+        lock: protects everything except the runner, which only the leader uses.
+        last_rows, last_others: the last call's number of tokens, and of conversations besides the leader's.
     """
 
     def __init__(
@@ -87,8 +90,8 @@ class PagedModel:
         self.lock = threading.Condition()
         self._runner = runner
         self._waiting: list[Request] = []
-        self._led = False  # whether one of those who wait makes calls for all
-        self._expected: set[PagedCache] = set()  # took part in the last call and did not ask again yet
+        self._led = False  # whether one of the waiting threads is the leader
+        self._expected: set[PagedCache] = set()  # in the last call, without a new request yet
         self._patience = 0.0
         self._token_seconds = SECONDS_FOR_A_PIECE / 128
 
@@ -97,16 +100,16 @@ class PagedModel:
         return PagedCache(self)
 
     def new_lookup_cache(self) -> LookupCache:
-        """An empty conversation that makes guesses where they pay."""
+        """An empty conversation that uses prompt lookup where it pays."""
         return LookupCache(self.new_cache(), self)
 
     def serve(self, request: "Request") -> None:
-        """Returns when the request is done.
+        """Blocks until the request is done.
 
-        Whoever finds nobody leading does, and takes along the others who wait, until its own request is done.
+        If there is no leader, this thread leads: it makes calls for all waiting requests until its own is done.
 
         Raises:
-            RuntimeError: the runtime fails on this request, also if it is alone.
+            RuntimeError: the runtime failed on this request even without others in the call.
         """
         leads = False
         try:
@@ -121,13 +124,14 @@ class PagedModel:
                 self._lead(request)
         finally:
             with self.lock:
-                self._led = self._led and not leads
+                if leads:
+                    self._led = False
                 if request in self._waiting:
                     self._waiting.remove(request)
                 self.lock.notify_all()
 
     def _lead(self, request: "Request") -> None:
-        """One call, for this request and others."""
+        """Makes one call for the leader's request and those that can join it."""
         with self.lock:
             self.lock.wait_for(lambda: not self._expected, timeout=self._patience)
             self._expected.clear()
@@ -148,25 +152,25 @@ class PagedModel:
                     self._note_time(time.perf_counter() - started, sum(counts.values()))
                     for (other, count), logits in zip(counts.items(), results, strict=True):
                         self._note_read(other, count, logits)
-                else:  # each then tries alone, so that only those fail on whom the runtime does
+                else:  # each request is retried alone, so that only the faulty ones fail
                     for other in counts:
                         other.cache.table.drop_tail()
                         other.alone = True
 
     def _reserve(self, leader: "Request") -> "dict[Request, int]":
-        """Who takes part in the next call, and with how many tokens; there are blocks for all of these."""
-        together = [leader] if leader.alone else [other for other in self._waiting if other.may_join(leader)]
-        for request in together:
-            request.take_over()
-        room = TOKENS_ALONE if len(together) == 1 else self._piece
+        """Selects the requests of the next call and the number of tokens for each, and reserves their blocks."""
+        batch = [leader] if leader.alone else [other for other in self._waiting if other.may_join(leader)]
+        for request in batch:
+            request.restore_prefix()
+        room = TOKENS_ALONE if len(batch) == 1 else self._piece
         counts = {}
-        for request in sorted(together, key=lambda request: request.missing > TALKING):
+        for request in sorted(batch, key=lambda request: request.missing > TALKING):  # decoding before prefill
             count = request.next_piece(room)
             if count <= 0:
                 continue
             try:
                 request.cache.table.reserve(count)
-            except PoolFullError:  # who takes part already needs the space; the first always finds some
+            except PoolFullError:  # the blocks are taken by earlier requests of this call; the first one always fits
                 continue
             self.pool.busy.add(request.cache.table)
             counts[request] = count
@@ -175,14 +179,14 @@ class PagedModel:
 
     @property
     def _piece(self) -> int:
-        """How many tokens are read in `SECONDS_FOR_A_PIECE`, in whole blocks."""
+        """The number of tokens that takes `SECONDS_FOR_A_PIECE`, in whole blocks."""
         return BLOCK_SIZE * min(max(int(SECONDS_FOR_A_PIECE / self._token_seconds / BLOCK_SIZE), 1), 32)
 
     def _part(self, request: "Request", count: int) -> Part:
         table = request.cache.table
         past = len(table.ids)
         ids = request.cache.ids[past : past + count]
-        blocks = table.indices[: -(-(past + count) // BLOCK_SIZE)]
+        blocks = table.indices[: math.ceil((past + count) / BLOCK_SIZE)]
         return Part(ids, past, blocks, request.wanted if count == request.missing else 0)
 
     def _note_read(self, request: "Request", count: int, logits: np.ndarray) -> None:
@@ -203,13 +207,13 @@ class PagedModel:
 
 @dataclass(eq=False)
 class Request:
-    """What a conversation wants of the next calls: that all its tokens are read.
+    """A conversation's request to read all its tokens.
 
     Attributes:
-        cache: whose tokens.
-        wanted: for how many of the last tokens logits are wanted.
-        logits: float32 [wanted, vocabulary] once it is done.
-        alone: whether a call with others failed.
+        cache: the conversation's KV cache.
+        wanted: the number of last tokens to compute logits for.
+        logits: float32 [wanted, vocabulary] once the request is done.
+        alone: whether to run it alone, because a batch with it failed.
     """
 
     cache: "PagedCache"
@@ -219,29 +223,29 @@ class Request:
 
     @property
     def missing(self) -> int:
-        """How many tokens are not read yet."""
+        """The number of tokens that have not been read yet."""
         return len(self.cache.ids) - len(self.cache.table.ids)
 
     def next_piece(self, room: int) -> int:
-        """How many tokens to read next, of `room` at most: the last ones, whose logits are wanted, in one call."""
+        """The number of tokens to read next, at most `room`. Those whose logits are wanted go into one call."""
         return self.missing if self.missing <= room else min(room, self.missing - self.wanted)
 
     def may_join(self, leader: "Request") -> bool:
         return self is leader or (not self.alone and self.cache.extra == leader.cache.extra)
 
-    def take_over(self) -> None:
-        """Holds again what was given back, where it is still there."""
+    def restore_prefix(self) -> None:
+        """After an eviction, reuses the blocks that are still cached."""
         if not self.cache.table.ids:
             self.cache.table.trim_to_prefix(self.cache.ids[: -self.wanted])
 
 
 class PagedCache:
-    """The keys and values of one conversation, in blocks of its model's pool.
+    """The KV cache of one conversation, in blocks of its model's pool.
 
     Attributes:
-        ids: its tokens, in order. Those whose blocks another needed meanwhile are read again when it goes on.
-        extra: values of the inputs on which its keys and values depend.
-        table: the blocks that it holds.
+        ids: its tokens, in order. Tokens whose blocks were evicted are read again by the next `feed`.
+        extra: the values of the extra inputs that its keys and values depend on.
+        table: its block table.
     """
 
     def __init__(self, model: PagedModel) -> None:
@@ -249,24 +253,24 @@ class PagedCache:
         self.extra: dict[str, float] = {}
         self.table = BlockTable(model.pool)
         self._model = model
-        self._prompted = False  # whether `extra` was chosen for the sequence that is about to be fed
+        self._prompted = False  # whether `extra` has been chosen for the next prompt
 
     def reset(self) -> None:
-        """Forgets the tokens."""
+        """Empties the cache."""
         self.ids = []
         self._prompted = False
         self.release()
 
     def release(self) -> None:
-        """Gives the memory back; what is needed of it is read again."""
+        """Frees the memory. The tokens are read again by the next `feed`."""
         with self._model.lock:
             self.table.release()
 
     def trim_to_prefix(self, ids: Sequence[int]) -> int:
-        """Becomes the longest beginning of `ids` that this or another conversation holds; returns its length.
+        """Keeps the longest prefix of `ids` that this or another conversation has cached, and returns its length.
 
         Args:
-            ids: what the next prompt begins with: all of it but its last token, which is always fed for its logits.
+            ids: the next prompt without its last token, which is always fed, for its logits.
         """
         with self._model.lock:
             self._depend_on(len(ids) + 1)
@@ -275,7 +279,7 @@ class PagedCache:
         return held
 
     def truncate(self, length: int) -> None:
-        """Cuts the sequence back to its first `length` tokens."""
+        """Truncates the sequence to its first `length` tokens."""
         with self._model.lock:
             self.table.truncate(length)
             del self.ids[length:]
@@ -284,12 +288,12 @@ class PagedCache:
         """Appends tokens to the sequence and returns the logits after the last one, float32 [vocabulary].
 
         Raises:
-            UserError: the sequence would be longer than the model or its pool can hold.
+            UserError: the sequence would exceed what the model or its pool can hold.
         """
         return self._feed(ids, 1)[0]
 
     def feed_all(self, ids: Sequence[int]) -> np.ndarray:
-        """As `feed`, with the logits after each of at most `BLOCK_SIZE` tokens, float32 [tokens, vocabulary]."""
+        """Like `feed`, for at most `BLOCK_SIZE` tokens; returns the logits after each, float32 [tokens, vocabulary]."""
         return self._feed(ids, len(ids))
 
     def _feed(self, ids: Sequence[int], wanted: int) -> np.ndarray:
@@ -308,7 +312,7 @@ class PagedCache:
         return request.logits
 
     def _depend_on(self, prompt_length: int) -> None:
-        """Chooses the extra inputs. Others than before mean that all is read again."""
+        """Chooses the extra inputs. If they change, the cached tokens are dropped."""
         extra = self._model.extra_inputs(prompt_length)
         self._prompted = True
         if extra != self.extra:
@@ -324,16 +328,16 @@ def open_paged_model(
     kv_cache_gb: float | None = None,
     extra_inputs: Callable[[int], dict[str, float]] = nothing,
 ) -> PagedModel:
-    """A compiled paged graph with a pool of its own.
+    """Creates a pool for a compiled paged graph.
 
     Args:
         compiled: see `engine.paged_graph.make_paged`.
-        context_length: how many tokens the model was made for; None where it does not say.
+        context_length: the model's context length in tokens; None if unknown.
         max_length, extra_inputs: see `PagedModel`.
-        kv_cache_gb: how much memory all keys and values together may take; None: chosen by what is free.
+        kv_cache_gb: memory for the keys and values of all conversations, in GB; None chooses by the free memory.
 
     Raises:
-        PagedAttentionUnavailableError: the device's blocks are not of the size that is known.
+        PagedAttentionUnavailableError: the device's block size is not `BLOCK_SIZE`.
     """
     if (size := tokens_in_a_block(compiled)) != BLOCK_SIZE:
         raise PagedAttentionUnavailableError(f"a block has {size} tokens on this device, not {BLOCK_SIZE}")
@@ -343,7 +347,7 @@ def open_paged_model(
 
 
 def measure_prices(runner: Runner, extra: Mapping[str, float]) -> Prices | None:
-    """What calls with a few tokens cost, in the pool's first block; None where it takes long to find out."""
+    """Times calls with a few tokens, in the pool's first block; None if that takes too long."""
 
     def call(rows: int) -> float:
         started = time.perf_counter()
@@ -356,7 +360,7 @@ def measure_prices(runner: Runner, extra: Mapping[str, float]) -> Prices | None:
     for attempt in range(PRICE_ATTEMPTS):
         for rows in MEASURED_ROWS:
             first = call(rows)
-            if attempt:  # before, the runtime prepares itself for that number of tokens
+            if attempt:  # the first attempt warms the runtime up for this number of tokens
                 changed[rows] = min(changed[rows], first)
             measured[rows] = min(measured[rows], call(rows), call(rows))
             if attempt < 2 and time.perf_counter() - started > SECONDS_FOR_PRICES:
@@ -369,8 +373,9 @@ def measure_prices(runner: Runner, extra: Mapping[str, float]) -> Prices | None:
 
 
 def pool_blocks(size: int, context_length: int | None, kv_cache_gb: float | None) -> int:
-    """How many blocks of `size` bytes a pool has."""
+    """The number of blocks of a pool, for blocks of `size` bytes."""
     if kv_cache_gb is not None:
         return max(int(kv_cache_gb * 1e9) // size, 1)
-    wanted = FULL_CONVERSATIONS * -(-(context_length or UNKNOWN_CONTEXT) // BLOCK_SIZE)
-    return max(min(wanted, int(psutil.virtual_memory().available * SHARE_OF_FREE_MEMORY) // size), 1)
+    wanted = FULL_CONVERSATIONS * math.ceil((context_length or UNKNOWN_CONTEXT) / BLOCK_SIZE)
+    affordable = int(psutil.virtual_memory().available * SHARE_OF_FREE_MEMORY) // size
+    return max(min(wanted, affordable), 1)

@@ -1,7 +1,7 @@
-"""The paged form of a model's graph, whose attention reads keys and values from blocks that conversations share.
+"""Rewrites a model's graph for paged attention, which reads keys and values from blocks that conversations share.
 
-The form is that of vLLM's PagedAttention (Kwon et al. 2023, arXiv:2309.06180). OpenVINO has the rewriting for its own
-pipelines, as a function that is not public: this module alone knows it, for the versions that it was tested with.
+PagedAttention is vLLM's (Kwon et al. 2023, arXiv:2309.06180). OpenVINO has the transformation for its own pipelines, in
+a private function. Only this module calls it, and only for the versions it was tested with.
 """
 
 from collections.abc import Set
@@ -10,18 +10,18 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
-# Versions of OpenVINO whose private function was tested, see tests/engine/test_paged_graph.py.
+# Versions of OpenVINO that were tested, by tests/engine/test_paged_graph.py.
 KNOWN_OPENVINO = "2026.4."
 
-# Inputs of the paged graph: for T tokens of B sequences that lie one after another, int64 and the others int32.
+# Inputs of the paged graph for T new tokens of B concatenated sequences. [T] inputs are int64, the others int32.
 INPUT_IDS = "input_ids"  # [T]
 POSITION_IDS = "position_ids"  # [T]
-PAST_LENS = "past_lens"  # [B] tokens of each sequence that are held already
-SUBSEQUENCE_BEGINS = "subsequence_begins"  # [B + 1] where in T each sequence begins, and T
-BLOCK_INDICES = "block_indices"  # blocks of all sequences, past and new tokens
-BLOCK_INDICES_BEGINS = "block_indices_begins"  # [B + 1] where in `block_indices` each sequence begins
-MAX_CONTEXT_LEN = "max_context_len"  # [] of the longest sequence, past and new tokens
-LOGITS_INDICES = "logits_indices"  # [L] which of the T tokens logits are wanted for; added here
+PAST_LENS = "past_lens"  # [B] cached tokens of each sequence
+SUBSEQUENCE_BEGINS = "subsequence_begins"  # [B + 1] offsets of the sequences in the T tokens, then T
+BLOCK_INDICES = "block_indices"  # the block tables of all sequences, for cached and new tokens
+BLOCK_INDICES_BEGINS = "block_indices_begins"  # [B + 1] offsets of the sequences in `block_indices`, then its length
+MAX_CONTEXT_LEN = "max_context_len"  # [] length of the longest sequence, cached and new tokens
+LOGITS_INDICES = "logits_indices"  # [L] which of the T tokens to compute logits for; added by this module
 KNOWN_INPUTS = {
     INPUT_IDS,
     POSITION_IDS,
@@ -34,26 +34,26 @@ KNOWN_INPUTS = {
 }
 CACHE_INPUTS = ("key_cache.", "value_cache.")
 
-# Where the operator of paged attention has ALiBi's slopes among its inputs, or an empty constant.
+# Which input of the paged attention operator takes ALiBi's slopes, or an empty constant.
 ALIBI_SLOPES = 11
 
-# What may follow the output layer in a graph, position by position.
+# Elementwise operations that may follow the output layer.
 AFTER_OUTPUT_LAYER = ("Add", "Convert", "Divide", "Multiply", "Tanh")
 
 
 class PagedAttentionUnavailableError(Exception):
-    """This graph can't be rewritten here. The text says why, as the second half of a sentence."""
+    """The graph can't be rewritten. The message gives the reason, as a clause that can follow "because"."""
 
 
 def make_paged(model: ov.Model, extra_inputs: Set[str] = frozenset()) -> None:
-    """Rewrites a stateful graph as a paged one with the inputs above and logits [L, 1, vocabulary].
+    """Rewrites a stateful graph in place as a paged one, with the inputs above and logits [L, 1, vocabulary].
 
     Args:
-        model: as the folder has it, with position ids; where an exception is raised it is of no further use.
-        extra_inputs: those that were added to it, and that stay.
+        model: the graph as it is in the folder; unusable after an exception.
+        extra_inputs: names of inputs that were added to it and are kept.
 
     Raises:
-        PagedAttentionUnavailableError: this OpenVINO is not one that was tested, or it can't rewrite this graph.
+        PagedAttentionUnavailableError: this version of OpenVINO is untested, or can't rewrite this graph.
     """
     version = ov.get_version()
     if not version.startswith(KNOWN_OPENVINO):
@@ -77,13 +77,13 @@ def make_paged(model: ov.Model, extra_inputs: Set[str] = frozenset()) -> None:
 
 
 def _attention_biases(model: ov.Model) -> list[np.ndarray]:
-    """Constants in the attention masks that are more than one number: in a plain causal mask there are none."""
+    """Non-scalar constants in the attention masks; a plain causal mask has none."""
     attentions = [node for node in model.get_ops() if node.get_type_name() == "ScaledDotProductAttention"]
     todo = [node.input_value(3).node for node in attentions if node.get_input_size() > 3]
     biases, seen = [], set()
     while todo:
         node = todo.pop()
-        if node.get_friendly_name() in seen or node.get_type_name() == "ShapeOf":  # beyond are keys, not masks
+        if node.get_friendly_name() in seen or node.get_type_name() == "ShapeOf":  # beyond it are keys, not masks
             continue
         seen.add(node.get_friendly_name())
         todo += [node.input_value(i).node for i in range(node.get_input_size())]
@@ -93,9 +93,9 @@ def _attention_biases(model: ov.Model) -> list[np.ndarray]:
 
 
 def _add_alibi(model: ov.Model, biases: list[np.ndarray]) -> None:
-    """Gives the attention the slopes of ALiBi (Press et al. 2022, arXiv:2108.12409), which it has instead of a bias.
+    """Sets the ALiBi slopes (Press et al. 2022, arXiv:2108.12409) where OpenVINO's transformation lost them.
 
-    OpenVINO recognises them as Bloom has them, and overlooks them as MPT does: [1, heads, 1, 1] times positions.
+    The transformation recognises the slopes in Bloom's form, but not in MPT's: [1, heads, 1, 1] times positions.
     """
     attentions = [node for node in model.get_ops() if node.get_type_name() == "PagedAttentionExtension"]
     plain = [node for node in attentions if node.input(ALIBI_SLOPES).get_partial_shape() == ov.PartialShape([0])]
@@ -110,7 +110,7 @@ def _add_alibi(model: ov.Model, biases: list[np.ndarray]) -> None:
 
 
 def _add_logits_indices(model: ov.Model) -> None:
-    """Keeps the output layer to the positions that logits are wanted for."""
+    """Computes the output layer only at the positions in `logits_indices`."""
     target = model.output("logits").node.input(0)
     node = target.get_source_output().node
     while node.get_type_name() in AFTER_OUTPUT_LAYER:

@@ -1,4 +1,4 @@
-"""Calls of a paged graph: tokens of several sequences in one, with keys and values in the blocks of a pool."""
+"""Runs a paged graph: one call reads tokens of several sequences, whose keys and values lie in blocks of one pool."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,25 +19,24 @@ from engine.paged_graph import (
 import numpy as np
 import openvino as ov
 
-# How many tokens a block holds on a CPU.
+# Tokens per block on a CPU.
 BLOCK_SIZE = 32
 
-# What a paged graph is compiled with unless the user says otherwise. The runtime keeps something for each number of
-# tokens that a call ever had: without a limit that grows for a long time, and the limit makes no call slower. The
-# precision of keys and values is the runtime's own choice: 8 bits halve their memory, but change the most likely token
-# at one position in a hundred.
+# Default properties for compiling a paged graph. The runtime caches kernels for each number of tokens that a call ever
+# had, which takes more and more memory; the limit makes no call slower. The precision of the KV cache is left to the
+# runtime: 8 bits halve its memory, but change the most likely token at one position in a hundred.
 PAGED_PROPERTIES = {"CPU_RUNTIME_CACHE_CAPACITY": 100}
 
 
 @dataclass(frozen=True)
 class Part:
-    """What a call does for one sequence.
+    """One sequence's part of a call.
 
     Attributes:
         ids: its new tokens, at least one.
-        past: how many it has before them.
-        blocks: indices of those that hold its past and will hold its new tokens.
-        logits: for how many of the last of `ids` logits are wanted.
+        past: the number of cached tokens before them.
+        blocks: indices of the blocks for its cached and new tokens.
+        logits: the number of last tokens of `ids` to compute logits for.
     """
 
     ids: Sequence[int]
@@ -47,13 +46,13 @@ class Part:
 
 
 class PagedRunner:
-    """A compiled paged graph with the tensors of its keys and values.
+    """A compiled paged graph with its KV cache tensors.
 
-    The tensors take no memory before something is written to them.
+    Memory for a block is only committed once it is written to.
 
     Args:
         compiled: see `engine.paged_graph.make_paged`.
-        blocks: how many blocks there are, see `block_bytes`.
+        blocks: the number of blocks; see `block_bytes` for their size.
     """
 
     def __init__(self, compiled: ov.CompiledModel, blocks: int) -> None:
@@ -71,21 +70,21 @@ class PagedRunner:
             block_of(tensor, source).copy_to(block_of(tensor, target))
 
     def run(self, parts: Sequence[Part], extra: Mapping[str, float]) -> list[np.ndarray]:
-        """Reads the tokens of all parts.
+        """Reads the new tokens of several sequences in one call.
 
         Args:
-            parts: of different sequences.
-            extra: values of inputs that were added to the graph.
+            parts: one for each sequence.
+            extra: values of the inputs that were added to the graph.
 
         Returns:
-            for each part float32 [logits, vocabulary].
+            The logits of each part, float32 [logits, vocabulary].
 
         Raises:
-            RuntimeError: the runtime failed; what the blocks of the new tokens hold is unknown.
+            RuntimeError: the runtime failed; the contents of the new tokens' blocks are undefined.
         """
         inputs = {name: np.array([value], dtype=np.float32) for name, value in extra.items()} | inputs_of(parts)
         fed = {name: array for name, array in inputs.items() if name in self._names}
-        self._request.start_async(fed, share_inputs=True)  # on the runtime's own thread: faster here than `infer`
+        self._request.start_async(fed, share_inputs=True)  # faster than `infer`: runs on the runtime's own thread
         self._request.wait()
         logits = self._request.get_tensor("logits").data[:, 0]
         ends = np.cumsum([part.logits for part in parts])
@@ -93,7 +92,7 @@ class PagedRunner:
 
 
 def inputs_of(parts: Sequence[Part]) -> dict[str, np.ndarray]:
-    """What a call is given, see `engine.paged_graph`."""
+    """The inputs of a call by name; `engine.paged_graph` describes them."""
     begins = offsets([len(part.ids) for part in parts])
     wanted = [range(end - part.logits, end) for part, end in zip(parts, begins[1:], strict=True)]
     positions = [np.arange(part.past, part.past + len(part.ids)) for part in parts]
@@ -105,29 +104,29 @@ def inputs_of(parts: Sequence[Part]) -> dict[str, np.ndarray]:
         BLOCK_INDICES: np.concatenate([part.blocks for part in parts]).astype(np.int32),
         BLOCK_INDICES_BEGINS: offsets([len(part.blocks) for part in parts]),
         MAX_CONTEXT_LEN: np.array(max(part.past + len(part.ids) for part in parts), dtype=np.int32),
-        # The output layer is not made for no rows at all.
+        # The output layer does not support zero rows.
         LOGITS_INDICES: np.array([i for indices in wanted for i in indices] or [0], dtype=np.int32),
     }
 
 
 def offsets(lengths: Sequence[int]) -> np.ndarray:
-    """Where each of several stretches begins that lie one after another, and where the last ends."""
+    """Start offsets of consecutive ranges, followed by the end of the last one."""
     return np.cumsum([0, *lengths]).astype(np.int32)
 
 
 def cache_ports(compiled: ov.CompiledModel) -> list[ov.ConstOutput]:
-    """The inputs that take keys and values: [blocks, heads, tokens, size], with the scales of 8-bit ones inside."""
+    """The KV cache inputs, [blocks, heads, tokens, size]; 8-bit caches store their scales in the same tensors."""
     return [port for port in compiled.inputs if port.any_name.startswith(CACHE_INPUTS)]
 
 
 def block_bytes(compiled: ov.CompiledModel) -> int:
-    """How much memory one block takes in all layers."""
+    """The size of one block over all layers, in bytes."""
     shapes = [(port, [size.get_length() for size in list(port.partial_shape)[1:]]) for port in cache_ports(compiled)]
     return sum(prod(shape) * port.element_type.bitwidth // 8 for port, shape in shapes)
 
 
 def tokens_in_a_block(compiled: ov.CompiledModel) -> int:
-    """How many tokens a block holds: keys of 8 bits have their scales as further rows, values in their own."""
+    """Tokens per block, from a value tensor: 8-bit keys store their scales as additional rows, values within theirs."""
     return next(list(port.partial_shape)[2].get_length() for port in compiled.inputs if "value" in port.any_name)
 
 

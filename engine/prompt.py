@@ -1,4 +1,4 @@
-"""Messages → token ids of a prompt that fits, in which nothing that somebody typed is read as a control token."""
+"""Messages → token ids of a prompt that fits the context. Typed text never becomes a control token."""
 
 import json
 import re
@@ -16,23 +16,23 @@ from tokenizers import Tokenizer
 
 Message = dict[str, str]
 
-# What a model writes between these is for itself: https://qwen.readthedocs.io/en/latest/getting_started/concepts.html
+# Delimiters of a model's reasoning: https://qwen.readthedocs.io/en/latest/getting_started/concepts.html
 REASONING_START, REASONING_END = "<think>", "</think>"
 
 
 def fitting_prompt(tokenizer: ChatTokenizer, messages: Sequence[Message], limit: int | None) -> tuple[list[int], int]:
-    """The prompt that asks for the next answer, with as much of the conversation as fits.
+    """The prompt for the next answer, with as much of the conversation as fits.
 
-    Where all of it does not fit, whole turns are left out, the oldest first. System messages at the beginning and the
-    last turn always stay.
+    If it is too long, whole turns are left out, the oldest first. System messages at the beginning and the last turn
+    are always kept.
 
     Args:
-        tokenizer: with the model's chat template.
-        messages: the last one is the user's.
-        limit: of the prompt, in tokens; None: no limit.
+        tokenizer: the model's, with its chat template.
+        messages: the conversation, ending with the user's message.
+        limit: the maximum length of the prompt, in tokens; None for no limit.
 
     Returns:
-        ids, and how many turns were left out.
+        The prompt's ids, and the number of turns left out.
 
     Raises:
         UserError: the last message alone is too long.
@@ -57,9 +57,8 @@ def fitting_prompt(tokenizer: ChatTokenizer, messages: Sequence[Message], limit:
 def prompt_ids(tokenizer: ChatTokenizer, messages: Sequence[Message]) -> list[int]:
     """Ids of all messages in the model's chat format, up to where the next answer begins.
 
-    A message may hold the very text of a control token, like `<|im_end|>`. It is tokenized as the characters that it
-    is, while the chat template's own control tokens stay what they are. The reasoning before earlier answers is left
-    out.
+    If a message contains the text of a control token, such as `<|im_end|>`, it is tokenized as plain characters; only
+    the chat template can write control tokens. The reasoning in earlier answers is left out.
     """
     messages = [{**message, "content": without_reasoning(message)} for message in messages]
     codec = _control_tokens(tokenizer)
@@ -77,15 +76,15 @@ def _rendered(tokenizer: ChatTokenizer, messages: Sequence[Message]) -> str:
         UserError: there is no chat format, or it does not allow such a conversation.
     """
     if not tokenizer.chat_template:
-        raise UserError("This model has no chat template, so it was not made to chat; choose one whose name says so.")
+        raise UserError("This model has no chat template; choose one made for chat, often named Chat, Instruct or it.")
     try:
         return str(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
-    except TemplateError as error:  # Gemma's, for one, where there is a system message
-        raise UserError(f"The model's chat template says: {error}; try without a system prompt.") from error
+    except TemplateError as error:  # Gemma's, for example, if there is a system message
+        raise UserError(f"The model's chat template refuses: {error}; try without a system prompt.") from error
 
 
 def without_reasoning(message: Message) -> str:
-    """What a message says, without the reasoning that an answer may begin with."""
+    """A message's content, without the reasoning that an answer may begin with."""
     content = message["content"]
     if message["role"] != "assistant" or not content.lstrip().startswith(REASONING_START):
         return content
@@ -93,18 +92,18 @@ def without_reasoning(message: Message) -> str:
 
 
 def begun_answer(tokenizer: ChatTokenizer, ids: Sequence[int]) -> str:
-    """What a prompt has already written of the answer: the start of its reasoning, or nothing."""
+    """The part of the answer that the prompt already contains: the start of its reasoning, or nothing."""
     end = tokenizer.decode(ids[-8:])
     start = end.rfind(REASONING_START)
     return end[start:] if start >= 0 and not end[start + len(REASONING_START) :].strip() else ""
 
 
 class _ControlTokens:
-    """Tells the control tokens of a chat template from the same characters in a message.
+    """Distinguishes the control tokens of a chat template from the same characters in a message.
 
-    Messages go into the template with a mark inside each control token, so that what matches one in the result is the
-    template's own. Those are respelled with a nonce that nobody can know and type, and then tokenized by a copy of
-    the tokenizer that knows control tokens by this spelling only.
+    Before rendering, a mark is inserted into each control token in a message, so that the control tokens left in the
+    rendered text are the template's own. Those are respelled with a random nonce that nobody can type, and tokenized
+    by a copy of the tokenizer that knows control tokens only by this spelling.
     """
 
     def __init__(self, tokenizer: ChatTokenizer) -> None:
@@ -131,7 +130,7 @@ def _control_tokens(tokenizer: ChatTokenizer) -> _ControlTokens:
 
 
 def _respelled(tokenizer: Tokenizer, spelling: dict[str, str]) -> Tokenizer:
-    """A copy of a tokenizer with other texts for its added tokens, and the same ids."""
+    """A copy of a tokenizer whose added tokens have other texts and the same ids."""
     description = json.loads(tokenizer.to_str())
     for token in description["added_tokens"]:
         token["content"] = spelling[token["content"]]
@@ -142,5 +141,5 @@ def _respelled(tokenizer: Tokenizer, spelling: dict[str, str]) -> Tokenizer:
         description["model"]["vocab"] = [[spelling.get(token, token), score] for token, score in vocabulary]
     if (unknown := description["model"].get("unk_token")) in spelling:
         description["model"]["unk_token"] = spelling[unknown]
-    description["post_processor"] = None  # adds the tokens around a text, which a chat template does itself
+    description["post_processor"] = None  # the chat template adds BOS and EOS itself
     return Tokenizer.from_str(json.dumps(description))

@@ -1,6 +1,6 @@
-"""Qwen v1 beyond its `seq_length`, where the original code scales the rotary base and the queries.
+"""Qwen v1 beyond its `seq_length`: dynamic NTK scaling of the rotary base, and log-n scaling of the queries.
 
-Dynamic NTK and log-n attention: `_ntk_scaled_init` and `use_logn_attn` in
+From `_ntk_scaled_init` and `use_logn_attn` in
 https://huggingface.co/Qwen/Qwen-7B-Chat/blob/main/modeling_qwen.py
 """
 
@@ -16,12 +16,12 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
-# The graph input that scales the rotary base, under the original code's name for it.
+# The graph input that scales the rotary base, named as in the original code.
 NTK_ALPHA = "ntk_alpha"
 
 
 class QwenModel(ChatModel):
-    """Qwen v1. The scaling is added to the graph where this project converted the model; elsewhere the context ends."""
+    """Qwen v1. Models that this project converted get the scaling; others end at their original context length."""
 
     can_exceed_context = False
 
@@ -47,19 +47,19 @@ class QwenModel(ChatModel):
 
 
 class QwenCache(KVCache):
-    """A KV cache whose keys all depend on the rotary base that the prompt's length asks for."""
+    """A KV cache whose keys all depend on the prompt's length, by the scale of the rotary base."""
 
     def __init__(self, *args: Any, seq_length: int) -> None:
         super().__init__(*args)
         self._seq_length = seq_length
-        self._alpha: float | None = None  # None: chosen by the next prompt
+        self._alpha: float | None = None  # None: set by the next prompt
 
     def reset(self) -> None:
         super().reset()
         self._alpha = None
 
     def trim_to_prefix(self, ids: Sequence[int]) -> int:
-        """As in `KVCache`; a prompt is one token longer than `ids`. Another scale means to read all of it again."""
+        """See `KVCache`. If the scale changes, nothing is kept. A prompt is one token longer than `ids`."""
         alpha = ntk_alpha(len(ids) + 1, self._seq_length)
         if alpha != self._alpha:
             self.reset()
@@ -76,7 +76,7 @@ class QwenCache(KVCache):
 def ntk_alpha(prompt_length: int, seq_length: int) -> float:
     """Qwen v1's scale for the rotary base: 1 up to `seq_length`, 3 up to twice that, 7 up to four times and so on.
 
-    The prompt decides it, and it holds while the answer is generated.
+    It depends on the prompt and stays the same while the answer is generated.
     """
     if prompt_length <= seq_length:
         return 1.0
@@ -84,9 +84,9 @@ def ntk_alpha(prompt_length: int, seq_length: int) -> float:
 
 
 def add_qwen_scaling(model: ov.Model, seq_length: int) -> None:
-    """Gives a Qwen2 what Qwen v1 has beyond `seq_length`: an input that scales the rotary base, and larger queries.
+    """Adds Qwen v1's scaling beyond `seq_length` to a Qwen2 graph: an input for the rotary base, and larger queries.
 
-    With base' = base · alpha^(d/(d-2)), a pair's frequency base'^(-2i/d) is the one that the graph has times
+    With base' = base · alpha^(d/(d-2)), a pair's frequency base'^(-2i/d) is the graph's frequency times
     alpha^(-2i/(d-2)). A query at the 1-based position p is multiplied by max(1, ln p / ln seq_length).
     """
     nodes = model.get_ordered_ops()
@@ -95,7 +95,7 @@ def add_qwen_scaling(model: ov.Model, seq_length: int) -> None:
         node for node in nodes if node.get_type_name() == "MatMul" and node.input(0).get_partial_shape()[0] == 1
     )
     pairs = turn.input(0).get_shape()[1]  # frequencies [1, pairs, 1] times positions [batch, 1, tokens]
-    alpha = ops.parameter([-1], np.float32, name=NTK_ALPHA)  # one for each sequence, as `logits_to_keep` is
+    alpha = ops.parameter([-1], np.float32, name=NTK_ALPHA)  # one for each sequence, like `logits_to_keep`
     alpha.output(0).set_names({NTK_ALPHA})
     exponents = -np.arange(pairs, dtype=np.float32) / (pairs - 1)
     factors = ops.power(ops.reduce_max(alpha, [0], keep_dims=True), ops.constant(exponents[None, :, None]))

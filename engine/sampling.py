@@ -1,7 +1,7 @@
 """Choosing the next token from the logits, in NumPy.
 
-The same distribution as Transformers' logits processors, without their detour through torch, which
-costs about a third of the speed on a small model.
+The distribution is the same as that of Transformers' logits processors. Using those would mean going through
+PyTorch, which costs about a third of the speed on a small model.
 """
 
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ class Sampling:
     """How the next token is chosen. The names are those of `transformers.GenerationConfig`.
 
     Attributes:
-        temperature: divides the logits; 0 always takes the most likely token.
-        top_k: only the k most likely tokens are considered; 0 considers all.
-        top_p: only the most likely tokens that together reach this probability are considered; 1 considers all.
-        repetition_penalty: makes tokens that were already there less likely; 1 does nothing.
+        temperature: divides the logits; 0 is greedy decoding.
+        top_k: samples from the k most likely tokens; 0 from all.
+        top_p: samples from the most likely tokens that together reach this probability; 1 from all.
+        repetition_penalty: above 1, tokens that have occurred become less likely; 1 has no effect.
     """
 
     temperature: float = 0.0
@@ -27,17 +27,17 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1 or self.repetition_penalty <= 0:
-            raise ValueError(f"temperature and top_k are at least 0, top_p is in (0, 1], the penalty above 0: {self}")
+            raise ValueError(f"temperature and top_k must be >= 0, top_p in (0, 1], the penalty > 0: {self}")
 
 
 def candidates(logits: np.ndarray, seen: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
-    """The tokens that may come next, and how likely each is.
+    """The tokens to sample from, and their probabilities.
 
     The order is that of Transformers: penalty, temperature, top-k, top-p.
 
     Args:
         logits: float32 [vocabulary].
-        seen: ids of the tokens that are penalised; one that is there twice is penalised once.
+        seen: ids of the tokens to penalise; duplicates are penalised once.
         sampling: with a temperature above 0.
 
     Returns:
@@ -46,8 +46,8 @@ def candidates(logits: np.ndarray, seen: np.ndarray, sampling: Sampling) -> tupl
     logits = apply_repetition_penalty(logits, seen, sampling.repetition_penalty)
     ids = np.arange(logits.size)
     if 0 < sampling.top_k < logits.size:
-        # Temperature does not change the order, so it can wait until there are few left.
-        # A tie with the k-th is kept, as Transformers does.
+        # Temperature does not change the order, so it is applied later, to fewer tokens.
+        # Ties with the k-th are kept, as in Transformers.
         ids = np.flatnonzero(logits >= np.partition(logits, -sampling.top_k)[-sampling.top_k])
     if ids.size < logits.size or sampling.top_p < 1:
         ids = ids[np.argsort(-logits[ids], kind="stable")]
@@ -55,14 +55,14 @@ def candidates(logits: np.ndarray, seen: np.ndarray, sampling: Sampling) -> tupl
     probabilities = np.exp(scaled - scaled.max())
     probabilities /= probabilities.sum()
     if sampling.top_p < 1:
-        # A token stays when those before it do not reach top_p yet, so the first always does.
+        # A token is kept if those before it do not reach top_p yet, so the first one always is.
         count = int(np.searchsorted(np.cumsum(probabilities), sampling.top_p)) + 1
         ids, probabilities = ids[:count], probabilities[:count] / probabilities[:count].sum()
     return ids, probabilities
 
 
 def apply_repetition_penalty(logits: np.ndarray, seen: np.ndarray, penalty: float) -> np.ndarray:
-    """The logits with those of `seen` moved away from likely (Keskar et al. 2019, arXiv:1909.05858)."""
+    """Lowers the logits of `seen` if the penalty is above 1 (Keskar et al. 2019, arXiv:1909.05858)."""
     if penalty == 1:
         return logits
     logits = logits.copy()
@@ -76,4 +76,4 @@ def sample(logits: np.ndarray, seen: np.ndarray, sampling: Sampling, random: np.
         return int(apply_repetition_penalty(logits, seen, sampling.repetition_penalty).argmax())
     ids, probabilities = candidates(logits, seen, sampling)
     drawn = int(np.searchsorted(np.cumsum(probabilities), random.random(), side="right"))
-    return int(ids[min(drawn, ids.size - 1)])  # rounding may leave the sum a little below 1
+    return int(ids[min(drawn, ids.size - 1)])  # after rounding, the sum may be slightly below 1

@@ -1,7 +1,7 @@
-"""A conversation with a model, which streams.
+"""A streaming conversation with a model.
 
-In layers, each a loop over the one below: `Cache.feed` gives logits for tokens, `stream_ids` gives token ids,
-`ChatSession.answer` gives text. The caller drives them and closes them; nothing runs on its own.
+Three layers, each a loop over the one below: `Cache.feed` turns tokens into logits, `stream_ids` yields token ids,
+`ChatSession.answer` yields text. They are generators that the caller drives and closes; there is no background thread.
 """
 
 import time
@@ -19,14 +19,15 @@ from engine.tokenizer import ChatTokenizer
 
 import numpy as np
 
-# How many tokens of a prompt are read before the caller can stop it: a fraction of a second each on a small model.
+# Prefill is split into chunks of this many tokens, so that the caller can stop it in between. A small model takes a
+# fraction of a second for each.
 PREFILL_CHUNK = 512
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
 
 class Cache(Protocol):
-    """The keys and values of one sequence of tokens: see `engine.kv_cache.KVCache`."""
+    """The KV cache of one sequence; see `engine.kv_cache.KVCache`."""
 
     @property
     def ids(self) -> list[int]: ...
@@ -39,7 +40,7 @@ class Cache(Protocol):
 
 
 class Model(Protocol):
-    """What a conversation needs of a model: see `engine.model.ChatModel`."""
+    """What a conversation needs of a model; see `engine.model.ChatModel`."""
 
     @property
     def context_length(self) -> int | None: ...
@@ -55,21 +56,21 @@ class Model(Protocol):
 def stream_ids(
     cache: Cache, ids: Sequence[int], sampling: Sampling, stop_ids: set[int], seed: int | None = None
 ) -> Generator[int, None, None]:
-    """Continues a sequence, one token at a time, for as long as the caller asks and until a stop token.
+    """Feeds `ids` and yields the tokens that follow, one at a time, until a stop token.
 
-    Closing the generator ends the work. The cache then holds all tokens that were fed: the last one that
-    was yielded is among them only if another was asked for.
+    Closing the generator ends the work. A yielded token is fed only when the next one is requested, so the cache may
+    not hold the last one.
 
     Args:
-        cache: what comes before `ids`.
+        cache: holds the tokens before `ids`.
         ids: at least one token.
         sampling: how each token is chosen.
         stop_ids: tokens that end the answer; they are not yielded.
-        seed: makes sampling repeatable; None takes a new one each time.
+        seed: makes sampling repeatable; None uses a new random seed.
     """
     random = np.random.default_rng(seed)
     logits = cache.feed(ids)
-    seen = np.unique(cache.ids)  # that a token may come again below makes no difference
+    seen = np.unique(cache.ids)  # duplicates may be appended below; the penalty applies once
     while (token := sample(logits, seen, sampling, random)) not in stop_ids:
         yield token
         logits = cache.feed([token])
@@ -78,18 +79,18 @@ def stream_ids(
 
 @dataclass(frozen=True)
 class Answer:
-    """What there is of an answer at one moment.
+    """A snapshot of an answer.
 
     Attributes:
-        text: all of it so far.
+        text: the text so far.
         prompt_tokens: length of the prompt.
-        cached_tokens: how many of those were in the KV cache and cost nothing.
-        dropped_turns: how many of the oldest turns were left out, for the rest to fit.
+        cached_tokens: how many of those were already in the KV cache.
+        dropped_turns: how many of the oldest turns were left out to make the rest fit.
         completion_tokens: length of the answer so far.
         time_to_first_token: seconds.
-        tokens_per_second: of decoding, without the first token; 0.0 before the second.
-        finish_reason: "stop" where the model ended it, "length" where it is as long as it may be, "cancelled" where
-            the stream was closed, None before that.
+        tokens_per_second: decoding speed, without the first token; 0.0 before the second.
+        finish_reason: "stop" if the model ended the answer, "length" if it reached the maximum length, "cancelled" if
+            the stream was closed; None while it is running.
     """
 
     text: str
@@ -105,13 +106,13 @@ class Answer:
 class ChatSession:
     """One conversation with a model.
 
-    `answer` takes the conversation from the caller; `stream` keeps it here.
+    `answer` gets the messages from the caller; `stream` keeps them in the session.
 
     Attributes:
-        messages: all turns that `stream` has seen, as `{"role": …, "content": …}`; free to change between two answers.
-        system_prompt: what `stream` puts before the messages; None leaves that to the chat template.
-        chat_format: how answers are read.
-        last_answer: the latest answer as it ended, also where it was cancelled.
+        messages: the turns of `stream`, as `{"role": …, "content": …}`; may be changed between answers.
+        system_prompt: the system message that `stream` puts first; None leaves it to the chat template.
+        chat_format: stop strings and replacements for answers.
+        last_answer: the final state of the latest answer, even if it was cancelled.
     """
 
     def __init__(
@@ -132,21 +133,21 @@ class ChatSession:
         self._detokenizer: StreamingDetokenizer | None = None  # of the latest answer
 
     def reset(self) -> None:
-        """Forgets the conversation."""
+        """Clears the conversation."""
         self.messages = []
         self._cache.reset()
 
     def stream(self, text: str, **generation: Any) -> Generator[Answer, None, None]:
-        """Says `text` to the model and yields its answer after every token; both become part of `messages`.
+        """Sends a message and yields the answer after every token; both are added to `messages`.
 
-        Closing the iterator stops the answer, and the conversation keeps what there is of it.
+        Closing the iterator stops the answer; `messages` keeps the part that was generated.
 
         Args:
             text: the user's message.
-            generation: as for `answer`.
+            generation: see `answer`.
 
         Raises:
-            UserError: the message alone is longer than what the model can read.
+            UserError: the message alone does not fit into the context.
         """
         system = [] if self.system_prompt is None else [{"role": "system", "content": self.system_prompt}]
         asked = [*self.messages, {"role": "user", "content": text}]
@@ -167,27 +168,26 @@ class ChatSession:
         max_new_tokens: int = 256,
         seed: int | None = None,
     ) -> Generator[Answer, None, None]:
-        """Yields the answer to a conversation after every token, and changes nothing but its own KV cache.
+        """Yields the answer to a conversation after every token. Does not change `messages`.
 
-        Closing the iterator stops the answer. While a long prompt is being read, the answer is yielded now and then
-        without text, so that this too can be stopped.
+        Closing the iterator stops the answer. Between the chunks of a long prompt an answer without new text is
+        yielded, so that prefill can be stopped too.
 
         Args:
-            messages: the last one is the user's; or it is an answer, which is continued as if it had been allowed to
-                be longer.
+            messages: the conversation. It ends with the user's message, or with an answer that is to be continued.
             temperature, top_p, top_k, repetition_penalty: see `Sampling`.
-            max_new_tokens: how many tokens are generated at most.
+            max_new_tokens: the maximum number of tokens to generate.
             seed: makes sampling repeatable.
 
         Raises:
-            UserError: the last message alone is longer than what the model can read.
+            UserError: the last message alone does not fit into the context.
         """
         started = time.perf_counter()
         sampling = Sampling(temperature, top_k, top_p, repetition_penalty)
         if max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens is at least 1: {max_new_tokens}")
+            raise ValueError(f"max_new_tokens must be at least 1, not {max_new_tokens}")
 
-        # 1. The prompt: as much of the conversation as leaves room for an answer.
+        # 1. The prompt: as much of the conversation as fits and leaves room for an answer.
         begun, given = self._begun_answer(messages)
         asked = messages[:-1] if begun is not None else messages
         prompt, dropped = self._fitting_prompt(asked, len(given), max_new_tokens)
@@ -196,7 +196,7 @@ class ChatSession:
             max_new_tokens = min(max_new_tokens, self._model.context_length - len(ids))
 
         with self._model.in_use(self._cache):
-            # 2. Prefill: what the cache has not read yet. The last token is always fed, for its logits.
+            # 2. Prefill: the tokens that are not cached. The last token is always fed, for its logits.
             cached = self._cache.trim_to_prefix(ids[:-1])
             answer = Answer(begun or "", len(prompt), min(cached, len(prompt)), dropped, len(given))
             new = ids[cached:]
@@ -205,7 +205,7 @@ class ChatSession:
                 new = new[PREFILL_CHUNK:]
                 yield answer
 
-            # 3. Decode. From the first token on there is something to keep, whatever happens.
+            # 3. Decode. From the first token on, a cancelled answer is kept.
             detokenizer = self._detokenizer = StreamingDetokenizer(self._tokenizer, self.chat_format, self._begun)
             for token in given:
                 detokenizer.add_token(token)
@@ -224,10 +224,10 @@ class ChatSession:
                         time_to_first_token=first - started,
                         tokens_per_second=(count - 1) / (time.perf_counter() - first),
                     )
-                    self.last_answer = replace(answer, finish_reason="cancelled")  # if the caller goes no further
+                    self.last_answer = replace(answer, finish_reason="cancelled")  # unless the caller continues
                     yield answer
 
-        # 4. The end: nothing is held back any longer.
+        # 4. The end: show the text that was held back.
         detokenizer.finalize()
         reason: FinishReason = "length" if count == max_new_tokens and not detokenizer.stopped else "stop"
         self.last_answer = replace(
@@ -236,9 +236,9 @@ class ChatSession:
         yield self.last_answer
 
     def _begun_answer(self, messages: Sequence[Message]) -> tuple[str | None, list[int]]:
-        """The answer that a conversation ends with, if it does, and its tokens.
+        """The answer to be continued, or None, and its tokens.
 
-        They are those that it was made of where these are known, as others can spell the same text.
+        If this session generated the answer, its original tokens are used: tokenizing the text may give others.
         """
         if messages[-1]["role"] != "assistant":
             return None, []
@@ -248,7 +248,7 @@ class ChatSession:
         return text, self._tokenizer(text.removeprefix(self._begun), add_special_tokens=False)["input_ids"]
 
     def _fitting_prompt(self, messages: Sequence[Message], given: int, max_new_tokens: int) -> tuple[list[int], int]:
-        """Ids of a prompt that leaves at least a quarter of the room to the answer, and how many turns do not fit."""
+        """Ids of a prompt that reserves up to a quarter of the context for the answer, and how many turns it drops."""
         if self._model.context_length is None:
             return fitting_prompt(self._tokenizer, messages, None)
         room = self._model.context_length - given

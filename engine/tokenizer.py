@@ -1,6 +1,6 @@
-"""A folder's tokenizer and chat template, read without Transformers, whose import takes PyTorch's time and memory.
+"""A folder's tokenizer and chat template, read without Transformers, whose import is slow and loads PyTorch.
 
-What is here of Transformers' tokenizers has their names and results, so that either can be given to a conversation.
+The methods have the names and results of Transformers' tokenizers, so a conversation can use either.
 """
 
 import json
@@ -46,9 +46,9 @@ class FolderTokenizer:
     """The tokenizer in a converted folder.
 
     Attributes:
-        backend_tokenizer: what turns text into ids.
-        chat_template: a Jinja template; None where the model has none.
-        special_tokens_map: by its name, like "bos_token", each token that a template may write.
+        backend_tokenizer: converts between text and ids.
+        chat_template: a Jinja template; None if the model has none.
+        special_tokens_map: the tokens that a template may write, by names such as "bos_token".
     """
 
     def __init__(self, folder: Path) -> None:
@@ -85,7 +85,7 @@ class FolderTokenizer:
         """The conversation in the model's chat format: its text, or its ids as `["input_ids"]`.
 
         Raises:
-            jinja2.TemplateError: the template refuses the conversation, or is none.
+            jinja2.TemplateError: the template refuses the conversation, or is not valid.
         """
         template = _compiled(self.chat_template or "")
         text = template.render(
@@ -95,7 +95,7 @@ class FolderTokenizer:
 
 
 class _Generation(Extension):
-    """`{% generation %}`, by which templates mark answers for training. Here its body is written as it is."""
+    """`{% generation %}`, which marks answers for training. Here its body is rendered unchanged."""
 
     tags = {"generation"}  # noqa: RUF012, Jinja's own declaration
 
@@ -106,9 +106,9 @@ class _Generation(Extension):
 
 @lru_cache(maxsize=8)
 def _compiled(template: str) -> Template:
-    """A template in the sandbox that chat templates are written for.
+    """A template, compiled in a sandbox with what chat templates may use.
 
-    What it offers: https://huggingface.co/docs/transformers/chat_templating_writing
+    See https://huggingface.co/docs/transformers/chat_templating_writing.
     """
 
     def raise_exception(message: str) -> None:
@@ -127,7 +127,7 @@ def _compiled(template: str) -> Template:
 
 
 def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:
-    """The template in a file of its own, or in the settings; of several, the one called "default"."""
+    """The template in its own file, or in the settings; of several, the one called "default"."""
     path = folder / "chat_template.jinja"
     if path.is_file():
         return path.read_text(encoding="utf-8")
@@ -142,7 +142,7 @@ def _content(token: str | dict[str, Any]) -> str:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """A file's JSON object; an empty one where there is no such file."""
+    """A file's JSON object; an empty one if the file does not exist."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -55,7 +55,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "max_new_tokens": "Maximum answer length",
         "max_new_tokens_info": "In tokens. A token is about three quarters of an English word.",
         "seed": "Seed",
-        "seed_info": "The same seed repeats an answer, apart from rounding differences. -1 picks a new seed every time.",
+        "seed_info": "The same seed repeats an answer, apart from rounding. -1 picks a new seed every time.",
         "defaults": "Restore defaults",
         "language": "Language",
         "context": "Context used: {used} of {length} tokens",

@@ -1,4 +1,4 @@
-"""A model that reads what its blocks hold: wrong bookkeeping gives wrong logits."""
+"""A fake model whose logits depend on what its blocks hold, so wrong bookkeeping gives wrong logits."""
 
 import threading
 import time

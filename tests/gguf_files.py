@@ -1,4 +1,4 @@
-"""Small GGUF files with random weights, in any type of blocks and any architecture that is read from them."""
+"""Small GGUF files with random weights, for every supported block type and architecture."""
 
 import json
 import tempfile

@@ -1,4 +1,4 @@
-"""Small models of every kind of attention in the catalogue, and what their graphs compute without pages."""
+"""Small models for every kind of attention in the catalogue, and the logits of their stateful graphs."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

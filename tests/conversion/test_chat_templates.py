@@ -26,13 +26,13 @@ def test_a_template_that_ends_is_taken(template: str | None):
 @pytest.mark.parametrize(
     ("template", "what"),
     [
-        ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "leave its sandbox"),
-        ("{{ messages.__class__.__base__ }}{{ ''.__class__.mro() }}", "leave its sandbox"),
-        ("{{ messages.append(1) }}", "leave its sandbox"),
-        ("{% for i in range(10**9) %}x{% endfor %}", "more memory"),
-        ("{{ 'x' * 10**11 }}", "more memory"),
-        ("{{ 'x' * 10**6 }}", "writes without end"),
-        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "more memory"),
+        ("{{ ''.__class__.__mro__[1].__subclasses__() }}", "escape from its sandbox"),
+        ("{{ messages.__class__.__base__ }}{{ ''.__class__.mro() }}", "escape from its sandbox"),
+        ("{{ messages.append(1) }}", "escape from its sandbox"),
+        ("{% for i in range(10**9) %}x{% endfor %}", "too much memory"),
+        ("{{ 'x' * 10**11 }}", "too much memory"),
+        ("{{ 'x' * 10**6 }}", "produces too much text"),
+        ("{% macro m() %}{{ m() }}{% endmacro %}{{ m() }}", "too much memory"),
     ],
 )
 def test_a_template_that_does_harm_is_refused(template: str, what: str):
@@ -44,6 +44,6 @@ def test_a_template_without_end_is_refused(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(chat_templates, "SECONDS", 8)
     loops = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
     started = time.monotonic()
-    with pytest.raises(UserError, match="does not end within 8 seconds"):
+    with pytest.raises(UserError, match="does not finish within 8 seconds"):
         check_chat_template(loops, {}, "some model")
     assert time.monotonic() - started < 30

@@ -215,7 +215,7 @@ def test_a_split_model_is_read_through_its_first_part(model: Path, tmp_path: Pat
     assert contents(header) == contents(read_gguf_header(model))
     assert header.fields.text("general.architecture") == "llama"
     assert header.size == sum(part.stat().st_size for part in parts)
-    with pytest.raises(UserError, match=r"the name of its first part, model-00001-of-00003\.gguf"):
+    with pytest.raises(UserError, match=r"use its first part instead, model-00001-of-00003\.gguf"):
         read_gguf_header(parts[1])
 
 
@@ -227,5 +227,5 @@ def test_a_split_model_that_lacks_a_part_is_refused_by_its_name(tmp_path: Path):
     parts[1].write_bytes(parts[2].read_bytes())
     with pytest.raises(UserError, match="not part 2"):
         read_gguf_header(parts[0])
-    with pytest.raises(UserError, match="give the parts their names back"):
+    with pytest.raises(UserError, match="restore the original names"):
         read_gguf_header(parts[0].rename(tmp_path / "renamed.gguf"))

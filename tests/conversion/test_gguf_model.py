@@ -94,13 +94,15 @@ def test_settings_that_are_given_compress_the_weights_anew(tmp_path: Path):
 
 def test_an_architecture_that_is_not_read_is_one_sentence_with_those_that_are(tmp_path: Path):
     write_model(tmp_path / "small.gguf", "llama", [GGML.Q4_0], MERGES, says_architecture="mamba")
-    with pytest.raises(UserError, match=r"architecture 'mamba', which can't be read; choose one of these: llama, "):
+    with pytest.raises(UserError, match=r"architecture 'mamba', which is not supported; choose one of these: llama, "):
         convert_model(str(tmp_path / "small.gguf"), "INT4", tmp_path)
 
 
 def test_a_type_of_blocks_that_is_not_read_is_one_sentence_with_those_that_are(tmp_path: Path):
     write_model(tmp_path / "small.gguf", "llama", [GGML.TQ2_0], MERGES)
-    with pytest.raises(UserError, match=r"blocks of the type TQ2_0, which can't be read; choose a file with .*Q4_K"):
+    with pytest.raises(
+        UserError, match=r"blocks of the type TQ2_0, which are not supported; choose a file with .*Q4_K"
+    ):
         convert_model(str(tmp_path / "small.gguf"), "INT4", tmp_path)
 
 

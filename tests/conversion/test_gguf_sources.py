@@ -79,7 +79,7 @@ def test_ollamas_folder_can_be_another(home: Path, model: Path, monkeypatch: pyt
 
 def test_what_ollama_does_not_have_is_refused_with_what_it_has(home: Path, model: Path):
     blob = pull(home, model, "registry.ollama.ai", "library", "llama3.2", "latest")
-    with pytest.raises(UserError, match=r"has no llama4:latest .* there is: ollama:llama3\.2:latest\."):
+    with pytest.raises(UserError, match=r"has no llama4:latest .* available: ollama:llama3\.2:latest\."):
         fetch_checkpoint(get_model_config("ollama:llama4"))
     blob.unlink()
     with pytest.raises(UserError, match=r"ollama pull llama3\.2"):

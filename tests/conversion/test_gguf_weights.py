@@ -1,4 +1,4 @@
-"""What the CPU runtime multiplies with, beside `gguf`'s reference."""
+"""The weights that the CPU runtime multiplies with, compared with `gguf`'s reference."""
 
 from pathlib import Path
 

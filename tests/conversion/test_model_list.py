@@ -48,7 +48,9 @@ def test_the_list_has_the_catalogue_what_is_converted_and_every_gguf_file(tmp_pa
 
 def test_what_does_not_fit_says_what_is_lacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
-    assert row(list(model_list(tmp_path)), "lmstudio:pub/repo/good.gguf").endswith("too large, 0.0 GB of memory free")
+    assert row(list(model_list(tmp_path)), "lmstudio:pub/repo/good.gguf").endswith(
+        "too large, only 0.0 GB of memory free"
+    )
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
     assert "of disk free and" in row(list(model_list(tmp_path / "new")), "lmstudio:pub/repo/good.gguf")
 

@@ -1,4 +1,4 @@
-"""Which blocks hold which tokens: sharing, copying, giving back. Blocks of four tokens, contents as lists of ids."""
+"""Prefix sharing, copy on write, eviction. Blocks hold four tokens; their contents are lists of token ids."""
 
 import random
 from contextlib import suppress

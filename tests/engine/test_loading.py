@@ -36,7 +36,7 @@ def test_a_model_that_would_go_wrong_beyond_its_context_refuses(name: str, tiny_
     assert length is not None
     cache.feed([1] * (length - 1))
     cache.feed([2])
-    with pytest.raises(UserError, match=f"{length + 1} tokens are more than the {length} that this model reads"):
+    with pytest.raises(UserError, match=f"{length + 1} tokens are more than the {length} that this model can read"):
         cache.feed([3])
 
 

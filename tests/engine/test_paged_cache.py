@@ -1,4 +1,4 @@
-"""Conversations that share a pool and calls. The model is a fake that reads what its blocks hold."""
+"""Batching and prefix sharing between conversations, on a fake model whose logits depend on what its blocks hold."""
 
 import random
 import time
@@ -69,7 +69,7 @@ def test_what_alone_does_not_fit_is_a_sentence_and_changes_nothing():
     model, _ = fake(blocks=4)
     cache = model.new_cache()
     cache.feed(text(100))
-    with pytest.raises(UserError, match="129 tokens are more than the 128 that this model reads; shorten"):
+    with pytest.raises(UserError, match="129 tokens are more than the 128 that this model can read; shorten"):
         cache.feed(text(29))
     assert cache.ids == text(100)
     cache.feed(text(28))

@@ -1,4 +1,4 @@
-"""Every kind of attention in the catalogue, with pages and without: full, in pieces, after cuts, beside others."""
+"""Paged against stateful graphs, for each kind of attention in the catalogue: whole, chunked, truncated, batched."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Guesses from what was there before: they change the speed and nothing else."""
+"""Prompt lookup changes the speed and never the tokens."""
 
 import random
 from pathlib import Path

@@ -167,8 +167,9 @@ def test_a_system_prompt_comes_first(session, tokenizer):
 
 
 def test_a_seed_repeats_an_answer_and_another_one_does_not(exact_model, tokenizer):
+    options = {"temperature": 1.0, "max_new_tokens": 20}
     texts = [
-        final(ChatSession(exact_model, tokenizer), "Tell me about cats.", temperature=1.0, seed=seed, max_new_tokens=20).text
+        final(ChatSession(exact_model, tokenizer), "Tell me about cats.", seed=seed, **options).text
         for seed in (1, 1, 2)
     ]
     assert texts[0] == texts[1] != texts[2]

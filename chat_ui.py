@@ -4,6 +4,7 @@ import argparse
 import os
 import socket
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,12 +29,15 @@ def main() -> int:
     arguments = parser().parse_args()
     try:
         check(arguments)
-        from page.models import open_model  # before Gradio, so that a wrong device is reported first
+        from page.models import open_model
 
-        loaded = open_model(arguments.model, arguments.precision, arguments.device, arguments.output)
-        from page.app import ChatPage
+        model = (arguments.model, arguments.precision, arguments.device, arguments.output, arguments.kv_cache_gb)
+        with ThreadPoolExecutor(max_workers=1) as thread:
+            opening = thread.submit(open_model, *model)
+            from page.app import ChatPage  # meanwhile: Gradio's import takes as long as compiling a small model
 
-        page = ChatPage(loaded, arguments.output, arguments.max_concurrent)
+            loaded = opening.result()
+        page = ChatPage(loaded, arguments.output, arguments.max_concurrent, kv_cache_gb=arguments.kv_cache_gb)
         page.demo.launch(
             server_name=arguments.host,
             server_port=arguments.port,
@@ -61,7 +65,12 @@ def parser() -> argparse.ArgumentParser:
         help=f"require a login; {AUTH_VARIABLE} in the environment does the same and hides it from other users",
     )
     parser.add_argument("--root-path", help="path of the page behind a reverse proxy, such as /chat")
-    parser.add_argument("--max-concurrent", type=int, default=2, help="answers at a time; others wait (default: 2)")
+    parser.add_argument("--max-concurrent", type=int, default=8, help="answers at a time; others wait (default: 8)")
+    parser.add_argument(
+        "--kv-cache-gb",
+        type=float,
+        help="memory for the keys and values of all conversations (default: by what is free)",
+    )
     return parser
 
 
@@ -76,6 +85,11 @@ def check(arguments: argparse.Namespace) -> None:
     check_port(arguments.host, arguments.port)
     if arguments.max_concurrent < 1:
         raise UserError(f"--max-concurrent must be at least 1, not {arguments.max_concurrent}.")
+    if arguments.kv_cache_gb is not None and arguments.kv_cache_gb <= 0:
+        raise UserError(f"--kv-cache-gb must be above 0, not {arguments.kv_cache_gb:g}.")
+    from engine.devices import check_device  # after the cheaper checks: it asks the runtime
+
+    check_device(arguments.device)
     if credentials(arguments.auth) is None and arguments.host not in LOCAL_HOSTS:
         print(f"Anyone who can reach {arguments.host} can use this page; require a login with --auth.", file=sys.stderr)
 

@@ -184,6 +184,13 @@ def is_complete(folder: Path) -> bool:
     return bool(complete_manifest(folder))
 
 
+def precision_label(folder: Path) -> str:
+    """A folder's precision for people to read, such as "INT8" or "INT4: Q4_1, as in the file"."""
+    manifest = read_manifest(folder)
+    precision, blocks = manifest.get("precision", ""), (manifest.get("compression") or {}).get("gguf")
+    return f"{precision}: {blocks}, as in the file" if blocks else precision
+
+
 def missing_files(folder: Path) -> list[str]:
     """Names of the files that are missing from a converted model's folder, or truncated."""
     manifest = read_manifest(folder)

@@ -12,7 +12,7 @@ from config import ModelConfig, UserError
 from engine.devices import available_devices
 from engine.session import Answer, Model
 from engine.tokenizer import ChatTokenizer
-from model_folder import converted_models
+from model_folder import converted_models, model_folder, precision_label
 from page.layout import Layout, example_questions, phase, welcome
 from page.messages import Message, context_used, user_message, validate_messages
 from page.models import LoadedModel, ModelPool, title_of
@@ -44,7 +44,7 @@ def make_demo(
     config: ModelConfig,
     title: str,
     root: Path | None = None,
-    max_concurrent: int = 2,
+    max_concurrent: int = 8,
     max_waiting: int = 30,
 ) -> gr.Blocks:
     """Makes a page on which any number of people can chat with the model, each in their own conversation.
@@ -68,9 +68,16 @@ class ChatPage(Layout):
     similar methods accept a question at once, and `answer` answers it when its turn in the queue comes.
     """
 
-    def __init__(self, loaded: LoadedModel, root: Path | None, max_concurrent: int = 2, max_waiting: int = 30) -> None:
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        root: Path | None,
+        max_concurrent: int = 8,
+        max_waiting: int = 30,
+        kv_cache_gb: float | None = None,
+    ) -> None:
         self.root = root
-        self.pool = ModelPool(root or Path("."), loaded)
+        self.pool = ModelPool(root or Path("."), loaded, kv_cache_gb)
         self.tabs: dict[str, Tab] = {}
         super().__init__(loaded, choose_model=root is not None)
         with self.demo:
@@ -343,7 +350,7 @@ class ChatPage(Layout):
 def variant_choices(root: Path) -> list[tuple[str, str]]:
     """Labels and values of the converted models under `root`; `json.loads` of a value gives name and precision."""
     return [
-        (title_of(name, precision), json.dumps([name, precision]))
+        (title_of(name, precision_label(model_folder(name, precision, root))), json.dumps([name, precision]))
         for name, precisions in converted_models(root).items()
         for precision in precisions
     ]

@@ -15,6 +15,7 @@ from model_folder import (
     is_complete,
     missing_files,
     model_folder,
+    precision_label,
     write_manifest,
 )
 
@@ -192,3 +193,10 @@ assert not heavy, heavy
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_a_precision_says_whether_the_weights_are_the_files_own(tmp_path: Path):
+    write_manifest(tmp_path, precision="INT4", compression={"gguf": "Q4_K"})
+    assert precision_label(tmp_path) == "INT4: Q4_K, as in the file"
+    write_manifest(tmp_path, precision="FP16", compression=None)
+    assert precision_label(tmp_path) == "FP16"

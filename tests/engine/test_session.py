@@ -166,9 +166,11 @@ def test_a_system_prompt_comes_first(session, tokenizer):
     assert text.startswith("<|im_start|>system\nYou only speak French.<|im_end|>\n<|im_start|>user\n")
 
 
-def test_a_seed_repeats_an_answer_and_another_one_does_not(model, tokenizer):
+def test_a_seed_repeats_an_answer_and_another_one_does_not(exact_model, tokenizer):
     texts = [
-        final(ChatSession(model, tokenizer), "Tell me about cats.", temperature=1.0, seed=seed, max_new_tokens=20).text
+        final(
+            ChatSession(exact_model, tokenizer), "Tell me about cats.", temperature=1.0, seed=seed, max_new_tokens=20
+        ).text
         for seed in (1, 1, 2)
     ]
     assert texts[0] == texts[1] != texts[2]

@@ -144,7 +144,7 @@ def find_sources(reader: gguf.GGUFReader, model: PreTrainedModel) -> tuple[dict[
         UserError: the file has tensors without a parameter in the model.
     """
     processor = TENSOR_PROCESSORS.get(architecture(reader), TensorProcessor)(config=model.config.to_dict())
-    # Transformers gets the map anew for each module. The `gguf` package treats Mistral's models as Llama's.
+    # Transformers requests the map again for each module. The `gguf` package treats Mistral's models as Llama's.
     with _replaced("get_tensor_name_map", cache(gguf.get_tensor_name_map)):
         names = get_gguf_hf_weights_map(model, processor, {"mistral": "llama"}.get(model.config.model_type))
     matrices: dict[str, torch.Tensor] = {}

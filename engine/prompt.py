@@ -102,7 +102,7 @@ class _ControlTokens:
     """Distinguishes the control tokens of a chat template from the same characters in a message.
 
     Before rendering, a mark is inserted into each control token in a message, so that the control tokens left in the
-    rendered text are the template's own. Those are respelled with a random nonce that nobody can type, and tokenized
+    rendered text are the template's own. Those are respelled with an unguessable nonce, and tokenized
     by a copy of the tokenizer that knows control tokens only by this spelling.
     """
 

@@ -48,7 +48,7 @@ NEEDING_DATA = ("scale_estimation", "gptq", "lora_correction")
 SWEEP: list[Settings] = [
     {"mode": "INT8_ASYM"},
     {"mode": "INT8_SYM"},
-    *({"mode": "INT4_ASYM", "group_size": 32, "ratio": ratio} for ratio in (1.0, 0.8, 0.6)),
+    *({"mode": "INT4_ASYM", "group_size": 32, "ratio": ratio} for ratio in (1.0, 0.8, 0.7, 0.6)),
     *({"mode": "INT4_ASYM", "group_size": 64, "ratio": ratio} for ratio in (1.0, 0.8)),
     *({"mode": "INT4_SYM", "group_size": 32, "ratio": ratio} for ratio in (1.0, 0.8, 0.6)),
     {"mode": "INT4_SYM", "group_size": 64, "ratio": 1.0},

@@ -11,6 +11,7 @@ from statistics import mean, median
 from typing import Any
 
 from config import EXAMPLE_QUESTIONS, UserError
+from engine.kv_cache import KVCache
 from engine.loading import open_model
 from engine.model import MODEL_XML, ChatModel, read_config
 from engine.prompt import prompt_ids
@@ -22,6 +23,8 @@ from evaluation.metrics import TokenScores, concatenate, divergence, log_softmax
 from evaluation.texts import passages
 from evaluation.weights import WeightStorage, weight_storage
 from model_folder import check_complete, read_manifest
+
+import numpy as np
 
 # The runtime rounds activations too, as the processor allows. Without that, only the weights differ between variants,
 # and quality comes out the same on each machine.
@@ -98,7 +101,7 @@ def compare(
     paths = [Path(folder) for folder in folders]
     storages = check_variants(paths)
     reference = next(path for path, storage in storages.items() if storage.is_16bit)
-    scores, answers = _quality(paths, reference, passages() if texts is None else texts, questions)
+    scores, answers = measure_quality(paths, reference, passages() if texts is None else texts, questions)
     speeds = measure_speed(paths, rounds)
     loading = {path: measure_loading(path) for path in paths}
     names = variant_names(paths)
@@ -116,7 +119,7 @@ def compare(
             memory_mb=loading[path][1] / 1e6,
             prefill_tps=speeds[path][0],
             decode_tps=speeds[path][1],
-            **_summary(scores[path], answers[path], answers[reference]),
+            **summarize(scores[path], answers[path], answers[reference]),
         )
         for path in paths
     ]
@@ -171,27 +174,41 @@ def measure_speed(folders: Sequence[Path], rounds: int = ROUNDS) -> dict[Path, t
 
 
 def score_texts(
-    models: Mapping[Path, ChatModel], reference: Path, tokenizer: FolderTokenizer, texts: Mapping[str, str]
+    models: Mapping[Path, ChatModel],
+    reference: Path,
+    tokenizer: FolderTokenizer,
+    texts: Mapping[str, str],
+    window: int = WINDOW,
 ) -> dict[Path, dict[str, TokenScores]]:
-    """Has each model predict the texts, a window at a time, and compares it with the reference."""
+    """Has each model predict the texts, a window at a time, and compares it with the reference.
+
+    Args:
+        models: by their folders.
+        reference: the folder of the one that the others are compared with.
+        tokenizer: of all of them.
+        texts: by name.
+        window: tokens that are fed at most.
+
+    Returns:
+        By folder and text, the scores of the text's tokens.
+    """
     prefix = prefix_token(tokenizer)
     caches = {path: model.new_cache() for path, model in models.items()}
-    scores: dict[Path, dict[str, TokenScores]] = {path: {} for path in models}
+    parts: dict[Path, dict[str, list[TokenScores]]] = {path: {name: [] for name in texts} for path in models}
     for name, text in texts.items():
-        parts: dict[Path, list[TokenScores]] = {path: [] for path in models}
-        for fed, predicted in rolling_windows(tokenizer(text, add_special_tokens=False)["input_ids"], prefix, WINDOW):
+        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
+        for fed, predicted in rolling_windows(ids, prefix, window):
+            expected = _predict(caches[reference], fed, len(predicted))
+            for path, cache in caches.items():
+                found = expected if path == reference else _predict(cache, fed, len(predicted))
+                parts[path][name].append(score_tokens(expected, found, predicted))
+    return {path: {name: concatenate(some) for name, some in by_text.items()} for path, by_text in parts.items()}
 
-            def predict(path: Path, fed: list[int] = fed, count: int = len(predicted)) -> Any:
-                caches[path].reset()
-                return log_softmax(caches[path].feed_for_all_logits(fed)[-count:])
 
-            expected = predict(reference)
-            for path in models:
-                found = expected if path == reference else predict(path)
-                parts[path].append(score_tokens(expected, found, predicted))
-        for path in models:
-            scores[path][name] = concatenate(parts[path])
-    return scores
+def _predict(cache: KVCache, ids: list[int], count: int) -> np.ndarray:
+    """Log probabilities after the last `count` of a text's tokens, float32 [count, vocabulary]."""
+    cache.reset()
+    return log_softmax(cache.feed_for_all_logits(ids)[-count:])
 
 
 def prefix_token(tokenizer: FolderTokenizer) -> int:
@@ -223,9 +240,10 @@ def versions() -> dict[str, str]:
     return {package: version(package) for package in ("openvino", "nncf", "tokenizers", "numpy")}
 
 
-def _quality(
+def measure_quality(
     folders: Sequence[Path], reference: Path, texts: Mapping[str, str], questions: Sequence[str]
 ) -> tuple[dict[Path, dict[str, TokenScores]], dict[Path, list[list[int]]]]:
+    """By folder: the scores of each text, compared with the reference's, and the greedy answers to the questions."""
     models = {folder: open_model(folder, ov_config=EXACT) for folder in folders}
     tokenizer = FolderTokenizer(reference)
     scores = score_texts(models, reference, tokenizer, texts)
@@ -235,17 +253,22 @@ def _quality(
     return scores, answers
 
 
-def _summary(
+def summarize(
     scores: Mapping[str, TokenScores], answers: Sequence[list[int]], expected: Sequence[list[int]]
 ) -> dict[str, Any]:
-    """The figures of quality, from the scores by text and the answers."""
+    """What `VariantFigures` says of quality.
+
+    Args:
+        scores: by text.
+        answers: to each question.
+        expected: the 16-bit variant's.
+    """
     whole = concatenate(list(scores.values()))
     pairs = [divergence(reference, found) for reference, found in zip(expected, answers, strict=True)]
-    kl_p99 = sorted(whole.kl)[int(0.99 * (len(whole.kl) - 1))]
     return {
         "perplexity": whole.perplexity,
         "kl": float(whole.kl.mean()),
-        "kl_p99": float(kl_p99),
+        "kl_p99": float(np.percentile(whole.kl, 99)),
         "same_top": float(whole.same_top.mean()),
         "fdt": mean(first for first, _ in pairs),
         "sdt": mean(share for _, share in pairs),

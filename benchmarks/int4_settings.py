@@ -59,12 +59,10 @@ SWEEP: list[Settings] = [
     {"mode": "INT4_SYM", "group_size": 32, "ratio": 1.0, "awq": True},
     {"mode": "INT4_ASYM", "group_size": 32, "ratio": 1.0, "awq": True, "data": True},
     {"mode": "INT4_ASYM", "group_size": 32, "ratio": 1.0, "scale_estimation": True},
-    {"mode": "INT4_ASYM", "group_size": 64, "ratio": 1.0, "scale_estimation": True},
-    {"mode": "INT4_SYM", "group_size": 32, "ratio": 1.0, "scale_estimation": True},
-    {"mode": "INT4_ASYM", "group_size": 32, "ratio": 1.0, "awq": True, "scale_estimation": True},
-    {"mode": "INT4_ASYM", "group_size": 32, "ratio": 0.6, "awq": True, "scale_estimation": True},
-    {"mode": "INT4_ASYM", "group_size": 32, "ratio": 1.0, "gptq": True},
     {"mode": "INT4_ASYM", "group_size": 32, "ratio": 1.0, "lora_correction": True},
+    {"mode": "INT4_ASYM", "group_size": 32, "ratio": 1.0, "gptq": True},
+    {"mode": "INT4_ASYM", "group_size": 32, "ratio": 1.0, "awq": True, "scale_estimation": True},
+    {"mode": "INT4_SYM", "group_size": 32, "ratio": 1.0, "scale_estimation": True},
 ]
 AT_ONCE = 4  # models in memory, beside the 16-bit one
 

@@ -20,11 +20,13 @@ def test_probabilities_sum_to_one_however_large_the_logits_are():
 
 
 def test_divergence_is_taken_from_the_reference_to_what_was_found():
-    reference, found = np.log([[0.5, 0.25, 0.25]]), np.log([[0.25, 0.5, 0.25]])
+    reference, found = np.log([[0.5, 0.25, 0.25]]), np.log([[0.25, 0.7, 0.05]])
     scores = score_tokens(reference, found, [1])
-    np.testing.assert_allclose(scores.kl, 0.5 * np.log(2) - 0.25 * np.log(2))
+    np.testing.assert_allclose(
+        scores.kl, 0.5 * np.log(0.5 / 0.25) + 0.25 * np.log(0.25 / 0.7) + 0.25 * np.log(0.25 / 0.05)
+    )
     assert not scores.same_top[0]
-    assert scores.perplexity == pytest.approx(2)
+    assert scores.perplexity == pytest.approx(1 / 0.7)
     assert score_tokens(reference, reference, [1]).kl[0] == 0
 
 

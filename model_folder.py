@@ -1,26 +1,38 @@
-"""What a converted model looks like on disk: where it is, what it holds, and whether it is whole."""
+"""The folder of a converted model: where it is, what is in it, and whether it is complete and up to date.
+
+Importing this module is cheap: whether a model has to be converted is known before PyTorch or NNCF is imported.
+"""
 
 import json
 import re
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
-from config import HUB_ID, SUPPORTED_LLM_MODELS, UserError
+from config import HUB_ID, SUPPORTED_LLM_MODELS, ModelConfig, UserError
 
-SUBFOLDERS = {"FP16": "FP16", "INT8": "INT8_compressed_weights", "INT4": "INT4_compressed_weights"}
+Precision = Literal["FP16", "INT8", "INT4"]
+
+SUBFOLDERS: dict[Precision, str] = {
+    "FP16": "FP16",
+    "INT8": "INT8_compressed_weights",
+    "INT4": "INT4_compressed_weights",
+}
 
 MANIFEST = "conversion.json"
+MODEL_XML, MODEL_BIN = "openvino_model.xml", "openvino_model.bin"
 
-# The entry of `config.json` that says what a checkpoint was before it was rewritten as an architecture of Transformers.
+# The entry of `config.json` with the checkpoint's own `model_type`, where the model was converted as another one.
 ORIGINAL_MODEL_TYPE = "original_model_type"
 
-# The entry that says how far a Qwen v1 reads with what its original code does beyond `seq_length`. What other runtimes
-# look at, `max_position_embeddings`, stays at `seq_length`: they don't do that.
+# The entry of `config.json` with the context length of a Qwen v1 model that scales its attention beyond `seq_length`.
+# `max_position_embeddings` stays at `seq_length` for other runtimes, which don't scale it.
 SCALED_CONTEXT = "scaled_context"
 
 REQUIRED_FILES = (
-    "openvino_model.xml",
-    "openvino_model.bin",
+    MODEL_XML,
+    MODEL_BIN,
     "config.json",
     "generation_config.json",
     "tokenizer_config.json",
@@ -29,46 +41,118 @@ REQUIRED_FILES = (
 )
 
 
-def model_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
-    """Where the variant of a model belongs under `root`, whether it is there or not.
+@dataclass(frozen=True)
+class Variant:
+    """A model in one precision, and its place on disk.
 
-    The folder is called as the model is in the catalogue, `org--name` for the Hub's `org/name`, and as a
-    local checkpoint's own folder or file.
+    Attributes:
+        name: as the user gave it; see `get_model_config`.
+        config: the model's row of the catalogue, with the INT4 settings to use.
+        precision: of the weights.
+        root: the folder that holds all converted models.
+    """
+
+    name: str
+    config: ModelConfig
+    precision: Precision
+    root: Path = Path(".")
+
+    @property
+    def folder(self) -> Path:
+        return model_folder(self.name, self.precision, self.root)
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """The folder's manifest when it was first asked for; empty if no complete model was there."""
+        return complete_manifest(self.folder)
+
+    @property
+    def compression(self) -> dict[str, Any]:
+        """Arguments of `nncf.compress_weights`, with the mode by its name; empty for FP16."""
+        if self.precision == "FP16":
+            return {}
+        if self.precision == "INT8":
+            return {"mode": "INT8_ASYM"}
+        settings = asdict(self.config.int4)
+        switched_off = [option for option in ("awq", "scale_estimation") if not settings[option]]
+        return {key: value for key, value in settings.items() if key not in switched_off}
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """The manifest entries that have to be the same for a folder to hold this variant."""
+        checkpoint = self.config.checkpoint
+        return {
+            "model_id": str(checkpoint.resolve()) if isinstance(checkpoint, Path) else self.config.model_id,
+            "revision": self.config.revision,
+            "precision": self.precision,
+            "compression": self.compression or None,
+        }
+
+    @property
+    def changes(self) -> dict[str, tuple[Any, Any]]:
+        """The entries of `identity` in which the manifest differs: (the manifest's value, this variant's)."""
+        return {
+            key: (self.manifest.get(key), value)
+            for key, value in self.identity.items()
+            if self.manifest.get(key) != value
+        }
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the folder holds this variant, complete and converted with the same settings."""
+        return bool(self.manifest) and not self.changes
+
+
+def as_precision(text: str) -> Precision:
+    """Checks a precision that a user gave.
 
     Raises:
-        UserError: no such precision.
+        UserError: there is no such precision.
     """
-    if precision not in SUBFOLDERS:
-        raise UserError(f"There is no precision {precision!r}; choose one of: {', '.join(SUBFOLDERS)}.")
+    for precision in get_args(Precision):
+        if text == precision:
+            return precision
+    raise UserError(f"There is no precision {text!r}; choose one of: {', '.join(SUBFOLDERS)}.")
+
+
+def model_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
+    """Where a variant of a model belongs under `root`, whether it is there or not.
+
+    The model's folder has the name of the catalogue's row; for the Hub's `org/name` it is `org--name`, and for a local
+    checkpoint the name of its folder or file.
+
+    Raises:
+        UserError: there is no such precision.
+    """
     path = Path(name)
     if re.fullmatch(HUB_ID, name) and not path.exists():
         folder_name = name.replace("/", "--")
     else:
         folder_name = path.resolve().name.removesuffix(".gguf")
-    return Path(root) / folder_name / SUBFOLDERS[precision]
+    return Path(root) / folder_name / SUBFOLDERS[as_precision(precision)]
 
 
 def converted_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
-    """The folder of a model that was converted under `root`.
+    """The folder of a model that has been converted under `root`.
 
     Raises:
-        UserError: no such precision, or it was not converted yet.
+        UserError: there is no such precision, or the model has not been converted to it.
     """
     folder = model_folder(name, precision, root)
     if not is_complete(folder):
-        raise UserError(f"{folder} is not there or not whole; run: python converter.py {name} --precision {precision}.")
+        raise UserError(f"{folder} is missing or incomplete; run: python converter.py {name} --precision {precision}.")
     return folder
 
 
 def write_manifest(folder: Path, **facts: Any) -> None:
-    """Records how a folder was made and the size in bytes of every file in it."""
+    """Records how a folder was made, and the size in bytes of every file in it."""
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.name != MANIFEST}
     text = json.dumps({**facts, "files": files}, indent=2)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What `write_manifest` recorded; empty if there is none or it can't be read."""
+    """What `write_manifest` recorded; empty if there is no manifest or it cannot be read."""
     try:
         manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
@@ -76,50 +160,57 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     return manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), dict) else {}
 
 
-def missing_files(folder: Path) -> list[str]:
-    """Names of the files that a folder lacks, or that are not as long as when they were written."""
-    missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
-    if (folder / MANIFEST).is_file():
-        manifest = read_manifest(folder)
-        if not manifest:
-            return [*missing, MANIFEST]
-        sizes = manifest["files"].items()
-        missing += [name for name, size in sizes if name not in missing and not _has_size(folder / name, size)]
-    return missing
+def complete_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder that `convert_model` made and in which no file is missing; otherwise empty."""
+    manifest = read_manifest(folder)
+    return {} if not manifest or _missing_files(folder, manifest) else manifest
 
 
 def is_complete(folder: Path) -> bool:
-    """Whether `convert_model` made this folder and everything in it is still there."""
-    return (folder / MANIFEST).is_file() and not missing_files(folder)
+    """Whether `convert_model` made this folder and no file in it is missing or truncated."""
+    return bool(complete_manifest(folder))
+
+
+def missing_files(folder: Path) -> list[str]:
+    """Names of the files that are missing from a converted model's folder, or truncated."""
+    manifest = read_manifest(folder)
+    unreadable = [MANIFEST] if not manifest and (folder / MANIFEST).is_file() else []
+    return _missing_files(folder, manifest) + unreadable
 
 
 def check_complete(folder: Path) -> None:
-    """Says what is wrong with a folder before the runtime fails on it.
+    """Checks a folder before it is loaded: the runtime's own errors don't name the cause.
 
     Raises:
-        UserError: it is not a folder, not a converted model, or not all of one.
+        UserError: it is not a folder, not a converted model, or an incomplete one.
     """
     if not folder.is_dir():
         raise UserError(f"There is no folder {folder}; convert a model first: python converter.py --help.")
     if missing := missing_files(folder):
         raise UserError(
-            f"{folder} is not a whole converted model ({', '.join(missing)} missing or cut short); "
-            f"remove it and convert the model again."
+            f"{folder} is not a complete converted model ({', '.join(missing)} missing or truncated); "
+            f"delete the folder and convert the model again."
         )
 
 
-def converted_models(root: Path = Path(".")) -> dict[str, list[str]]:
-    """The models that are complete under `root`, each with its precisions, smallest first; the catalogue's come first.
+def converted_models(root: Path = Path(".")) -> dict[str, list[Precision]]:
+    """The complete models under `root` with their precisions, smallest first; the catalogue's models come first.
 
-    A name is what `convert_model` was given, and what other functions want to find the folder again.
+    The names are those that `convert_model` was given, so other functions find the folders by them.
     """
-    found: dict[str, list[str]] = {}
+    found: dict[str, list[Precision]] = {}
     for precision in reversed(SUBFOLDERS):
         for folder in sorted(Path(root).glob(f"*/{SUBFOLDERS[precision]}")):
-            if is_complete(folder):
-                found.setdefault(read_manifest(folder).get("name", folder.parent.name), []).append(precision)
+            if manifest := complete_manifest(folder):
+                found.setdefault(manifest.get("name", folder.parent.name), []).append(precision)
     in_catalogue = [name for name in SUPPORTED_LLM_MODELS if name in found]
     return {name: found[name] for name in (*in_catalogue, *sorted(found.keys() - set(in_catalogue)))}
+
+
+def _missing_files(folder: Path, manifest: dict[str, Any]) -> list[str]:
+    missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
+    sizes = manifest.get("files", {}).items()
+    return missing + [name for name, size in sizes if name not in missing and not _has_size(folder / name, size)]
 
 
 def _has_size(path: Path, size: int) -> bool:

@@ -7,10 +7,11 @@ from engine.devices import available_devices as available_devices
 from engine.graph import LOGITS_TO_KEEP
 from engine.kv_cache import KVCache, check_length
 from engine.loading import open_model, original_model_type
-from engine.model import MODEL_XML, ChatModel, damaged, read_config
+from engine.model import ChatModel, damaged, read_config
 from engine.qwen import NTK_ALPHA, ntk_alpha
 from engine.session import Answer as Answer
 from engine.session import ChatSession as ChatSession
+from model_folder import MODEL_XML
 
 import numpy as np
 import openvino as ov

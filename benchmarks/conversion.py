@@ -129,13 +129,15 @@ def sample(command: list[str], interval: float = 0.1, cwd: Path | None = None) -
 def command_of(path: str, checkpoint: Path, precision: str, output: Path) -> list[str]:
     if path == "ours":
         return [sys.executable, __file__, "--convert", precision, str(checkpoint), "--output", str(output)]
+    from conversion.exporter_configs import TASK
+
     options = {
         "FP16": ["--weight-format", "fp16"],
         "INT8": ["--weight-format", "int8"],
         "INT4": ["--weight-format", "int4", "--sym", "--group-size", str(INT4.group_size), "--ratio", str(INT4.ratio)],
     }[precision]
     cli = [sys.executable, "-m", "optimum.commands.optimum_cli", "export", "openvino", "--model", str(checkpoint)]
-    return [*cli, "--task", "text-generation-with-past", *options, str(output)]
+    return [*cli, "--task", TASK, *options, str(output)]
 
 
 def draw(results: list[dict], path: Path) -> None:

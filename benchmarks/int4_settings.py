@@ -28,13 +28,12 @@ from conversion.calibration import calibration_dataset
 from conversion.compression import compress_and_save
 from converter import convert_model
 from engine.loading import open_model
-from engine.model import MODEL_XML
 from engine.tokenizer import FolderTokenizer
 from evaluation.comparison import EXACT, measure_speed, score_texts, versions
 from evaluation.metrics import concatenate
 from evaluation.texts import passages
-from evaluation.weights import weight_storage
-from model_folder import MANIFEST
+from evaluation.weight_storage import weight_storage
+from model_folder import MANIFEST, MODEL_BIN, MODEL_XML
 
 import matplotlib
 import nncf
@@ -81,7 +80,7 @@ def compress(source: Path, folder: Path, settings: Settings) -> float:
     start = time.perf_counter()
     folder.mkdir(parents=True)
     for path in source.iterdir():
-        if path.is_file() and path.name not in (MODEL_XML, Path(MODEL_XML).with_suffix(".bin").name, MANIFEST):
+        if path.is_file() and path.name not in (MODEL_XML, MODEL_BIN, MANIFEST):
             shutil.copy2(path, folder)
     model = ov.Core().read_model(source / MODEL_XML)
     arguments = {**settings, "mode": nncf.CompressWeightsMode[settings["mode"]]}
@@ -148,7 +147,7 @@ def sweep(source: Path, work: Path) -> list[dict[str, Any]]:
         rows.append(
             {
                 "settings": name,
-                "mb": (folder / MODEL_XML).with_suffix(".bin").stat().st_size / 1e6,
+                "mb": (folder / MODEL_BIN).stat().st_size / 1e6,
                 "bits_per_weight": weight_storage(folder / MODEL_XML).bits_per_weight,
                 **quality[folder],
                 "prefill_tps": speeds[folder][0],

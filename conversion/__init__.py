@@ -1,7 +1,7 @@
-"""Checkpoint → OpenVINO IR → compressed weights: what `converter.py` is made of.
+"""Checkpoint → OpenVINO IR → compressed weights: the work behind `converter.py`.
 
-It may know the catalogue and the folder's layout, and is the one place for PyTorch's modelling code, Optimum Intel's
-exporters, NNCF, SentencePiece and GGUF. It knows nothing of how a folder is run.
+Only this package uses Optimum Intel's exporters, NNCF, SentencePiece and GGUF. It knows the catalogue and the layout of
+a converted folder, and nothing of how such a folder is run.
 """
 
-import config as config  # first of all: it keeps the libraries from reporting usage
+import config as config  # first: it switches the libraries' telemetry off

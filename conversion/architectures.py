@@ -1,7 +1,7 @@
-"""A checkpoint folder as its authors published it → a Transformers model, without running any of the folder's code.
+"""A checkpoint folder as its authors published it → a Transformers model. No code in the folder is run.
 
-Weights are mapped into memory, not read: a model takes hardly any of the machine's own until something works on it.
-Architectures that Transformers does not have are rewritten as the ones that they are: `converters` says which.
+Most checkpoints are of an architecture that Transformers has. Those that bring their own Python code instead are
+converted to the equivalent architecture of Transformers: `converters` has one function for each.
 """
 
 from collections.abc import Callable, Collection
@@ -10,7 +10,8 @@ from typing import Any
 
 from config import UserError
 from conversion.exporter_configs import check_exportable
-from conversion.weights import Tensors, build_model, read_json, read_tensors
+from conversion.json_files import read_json
+from conversion.weights import build_model, drop_tensors, read_tensors, rename_tensors, split_qkv
 from model_folder import ORIGINAL_MODEL_TYPE, SCALED_CONTEXT
 
 from huggingface_hub.errors import StrictDataclassError
@@ -22,31 +23,56 @@ from transformers import (
     Qwen2Config,
 )
 
-# ChatGLM3's `<|user|>` and `<|observation|>`: the model says one of them where it wants an answer.
+# ChatGLM3's `<|user|>` and `<|observation|>`: it ends its turn by naming who speaks next.
 CHATGLM3_TURNS = (64795, 64797)
+
+# Parts of tensor names in a Qwen v1 checkpoint, and their counterparts in Qwen2.
+QWEN_NAMES = {
+    "transformer.wte.": "model.embed_tokens.",
+    "transformer.ln_f.": "model.norm.",
+    "transformer.h.": "model.layers.",
+    ".ln_1.": ".input_layernorm.",
+    ".ln_2.": ".post_attention_layernorm.",
+    ".attn.c_proj.": ".self_attn.o_proj.",
+    ".mlp.w2.": ".mlp.gate_proj.",
+    ".mlp.w1.": ".mlp.up_proj.",
+    ".mlp.c_proj.": ".mlp.down_proj.",
+    ".attn.c_attn.": ".self_attn.qkv_proj.",
+}
+
+# The same for ChatGLM2 and ChatGLM3, and GLM.
+CHATGLM_NAMES = {
+    "transformer.embedding.word_embeddings.": "model.embed_tokens.",
+    "transformer.encoder.final_layernorm.": "model.norm.",
+    "transformer.encoder.layers.": "model.layers.",
+    "transformer.output_layer.": "lm_head.",
+    ".self_attention.dense.": ".self_attn.o_proj.",
+    ".mlp.dense_h_to_4h.": ".mlp.gate_up_proj.",
+    ".mlp.dense_4h_to_h.": ".mlp.down_proj.",
+    ".self_attention.query_key_value.": ".self_attn.qkv_proj.",
+}
 
 
 def read_checkpoint(folder: Path) -> PreTrainedModel:
     """The model in a folder, in the checkpoint's own precision, with its weights mapped from the files.
 
-    Nothing in the folder is executed: what `auto_map` names is not looked at, and pickles may hold only tensors.
+    Nothing in the folder is executed: `auto_map` is ignored, and pickles may hold only tensors.
 
     Raises:
-        UserError: the folder lacks something, a file is damaged, the weights are not those that `config.json`
-            describes, or nothing here can read this kind of model.
+        UserError: a file is missing or damaged, the weights are not those that `config.json` describes, or the
+            architecture is not supported.
     """
     config = read_config(folder)
     model_type = config["model_type"]
     if quantization := config.get("quantization_config"):
         method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization
         raise UserError(
-            f"{folder} holds weights that are compressed already ({method}); "
-            f"choose the checkpoint that they were made from."
+            f"{folder} has weights that are already quantized ({method}); choose the original, unquantized checkpoint."
         )
     if model_type not in converters and model_type not in CONFIG_MAPPING:
         raise UserError(
-            f"{folder} has a model of the kind {model_type!r}, which neither Transformers nor this project can read "
-            f"without running the checkpoint's own code; choose a model of another kind."
+            f"{folder} has a model of the type {model_type!r}, which neither Transformers nor this project can read "
+            f"without running the checkpoint's own code; choose a model of another type."
         )
     model = converters.get(model_type, from_transformers)(folder, config)
     model.config.name_or_path = str(folder)
@@ -56,22 +82,22 @@ def read_checkpoint(folder: Path) -> PreTrainedModel:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """What `config.json` says, without `auto_map`, which names Python files to run.
+    """The content of `config.json` without `auto_map`, which names Python files to run.
 
     Raises:
-        UserError: there is no such file, or it does not say what kind of model this is.
+        UserError: the file is missing or damaged, or has no `model_type`.
     """
     config = read_json(folder / "config.json")
     config.pop("auto_map", None)
     if not isinstance(config.get("model_type"), str):
-        raise UserError(f"{folder / 'config.json'} has no model_type; download the checkpoint again or name another.")
+        raise UserError(f"{folder / 'config.json'} has no model_type; download the checkpoint again or choose another.")
     return config
 
 
 def from_transformers(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     """A model of an architecture that Transformers has."""
     config_class = CONFIG_MAPPING[config["model_type"]]
-    # A number of heads that does not fit the weights would not show: shapes don't tell it.
+    # A default number of heads would go unnoticed: the weights' shapes don't depend on it.
     heads = {"num_attention_heads", config_class.attribute_map.get("num_attention_heads"), "n_head"}
     if not heads & config.keys():
         raise _missing_keys(folder, ["num_attention_heads"])
@@ -79,39 +105,41 @@ def from_transformers(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
         parsed = config_class.from_dict(config)
     except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{folder / 'config.json'} can't be used ({reason}); download the checkpoint again.") from error
+        raise UserError(f"{folder / 'config.json'} is invalid ({reason}); download the checkpoint again.") from error
     check_exportable(parsed.model_type)
     if type(parsed) not in MODEL_FOR_CAUSAL_LM_MAPPING or parsed.is_encoder_decoder:
-        raise UserError(f"{folder} has a {parsed.model_type!r}, which does not continue a text; choose a chat model.")
+        raise UserError(
+            f"{folder} has a model of the type {parsed.model_type!r}, which is no language model; choose a chat model."
+        )
     return build_model(folder, parsed, read_tensors(folder))
 
 
 def from_mpt(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
-    """MPT. Transformers has the architecture, but reads past the switches that it does not know."""
+    """MPT. Transformers has the architecture, but ignores the options that it does not implement."""
     attention = config.get("attn_config") or {}
-    _refuse(
+    _refuse_options(
         folder,
         {
             "attn_config.alibi": attention.get("alibi", True) is not True,
             "attn_config.alibi_bias_max": attention.get("alibi_bias_max", 8) != 8,
-            "attn_config.clip_qkv": attention.get("clip_qkv") is not None,  # the exporter leaves it out
+            "attn_config.clip_qkv": attention.get("clip_qkv") is not None,  # the exporter ignores it
             "attn_config.prefix_lm": bool(attention.get("prefix_lm")),
             "attn_config.qk_ln": bool(attention.get("qk_ln")),
             "logit_scale": config.get("logit_scale") is not None,
             "no_bias": config.get("no_bias", True) is not True,
         },
     )
-    _values(folder, config, "d_model", "n_heads", "n_layers", "max_seq_len", "vocab_size")
+    _required_ints(folder, config, "d_model", "n_heads", "n_layers", "max_seq_len", "vocab_size")
     return from_transformers(folder, {**config, "use_cache": True})
 
 
 def from_qwen(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
-    """Qwen v1 as the Qwen2 that it is. Its `config.json` comes in two layouts.
+    """Qwen v1 as a Qwen2. Its `config.json` comes in two layouts.
 
-    Up to `seq_length` the two compute the same, and there `max_position_embeddings` ends. What the original does beyond
-    it, `OVQWENModel` adds to the converted graph.
+    Up to `seq_length`, which becomes `max_position_embeddings`, both compute the same. Beyond it the original scales
+    its attention, which `OVQWENModel` adds to the converted graph.
     """
-    hidden, layers, heads, ffn, vocabulary, context = _values(
+    hidden, layers, heads, ffn, vocabulary, context = _required_ints(
         folder,
         config,
         ("hidden_size", "n_embd"),
@@ -121,7 +149,9 @@ def from_qwen(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
         ("padded_vocab_size", "vocab_size"),
         "seq_length",
     )
-    _refuse(folder, {"rotary_pct": config.get("rotary_pct", 1.0) != 1.0, "no_bias": config.get("no_bias") is False})
+    _refuse_options(
+        folder, {"rotary_pct": config.get("rotary_pct", 1.0) != 1.0, "no_bias": config.get("no_bias") is False}
+    )
     parsed = Qwen2Config(
         hidden_size=hidden,
         num_hidden_layers=layers,
@@ -137,27 +167,15 @@ def from_qwen(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
         seq_length=context,
     )
     if config.get("use_dynamic_ntk") and config.get("use_logn_attn"):
-        scaled = _values(folder, config, ("max_position_embeddings", "n_positions"))[0]
+        scaled = _required_ints(folder, config, ("max_position_embeddings", "n_positions"))[0]
         setattr(parsed, SCALED_CONTEXT, max(context, scaled))
-    names = {
-        "transformer.wte.": "model.embed_tokens.",
-        "transformer.ln_f.": "model.norm.",
-        "transformer.h.": "model.layers.",
-        ".ln_1.": ".input_layernorm.",
-        ".ln_2.": ".post_attention_layernorm.",
-        ".attn.c_proj.": ".self_attn.o_proj.",
-        ".mlp.w2.": ".mlp.gate_proj.",
-        ".mlp.w1.": ".mlp.up_proj.",
-        ".mlp.c_proj.": ".mlp.down_proj.",
-        ".attn.c_attn.": ".self_attn.qkv_proj.",
-    }
-    tensors = _split_qkv(_renamed(read_tensors(folder), names), [hidden, hidden, hidden])
-    return build_model(folder, parsed, _without(tensors, ".rotary_emb.inv_freq"))
+    tensors = split_qkv(rename_tensors(read_tensors(folder), QWEN_NAMES), [hidden, hidden, hidden])
+    return build_model(folder, parsed, drop_tensors(tensors, ".rotary_emb.inv_freq"))
 
 
 def from_chatglm(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
-    """ChatGLM2 and 3 as the GLM that they are."""
-    hidden, layers, heads, head_size, ffn, vocabulary, context = _values(
+    """ChatGLM2 and ChatGLM3 as a GLM."""
+    hidden, layers, heads, head_size, ffn, vocabulary, context = _required_ints(
         folder,
         config,
         "hidden_size",
@@ -168,7 +186,7 @@ def from_chatglm(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
         ("padded_vocab_size", "vocab_size"),
         "seq_length",
     )
-    _refuse(
+    _refuse_options(
         folder,
         {
             "add_bias_linear": bool(config.get("add_bias_linear")),
@@ -198,22 +216,12 @@ def from_chatglm(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
         pad_token_id=config.get("pad_token_id", 0),
         eos_token_id=_chatglm_eos(config.get("eos_token_id", 2), vocabulary),
     )
-    names = {
-        "transformer.embedding.word_embeddings.": "model.embed_tokens.",
-        "transformer.encoder.final_layernorm.": "model.norm.",
-        "transformer.encoder.layers.": "model.layers.",
-        "transformer.output_layer.": "lm_head.",
-        ".self_attention.dense.": ".self_attn.o_proj.",
-        ".mlp.dense_h_to_4h.": ".mlp.gate_up_proj.",
-        ".mlp.dense_4h_to_h.": ".mlp.down_proj.",
-        ".self_attention.query_key_value.": ".self_attn.qkv_proj.",
-    }
     rows = [heads * head_size, groups * head_size, groups * head_size]
-    tensors = _split_qkv(_renamed(read_tensors(folder), names), rows)
-    return build_model(folder, parsed, _without(tensors, "rotary_pos_emb.inv_freq"))
+    tensors = split_qkv(rename_tensors(read_tensors(folder), CHATGLM_NAMES), rows)
+    return build_model(folder, parsed, drop_tensors(tensors, "rotary_pos_emb.inv_freq"))
 
 
-# A key is a `model_type`: the architectures that Transformers does not read as they were published.
+# By `model_type`: the architectures whose published checkpoints Transformers cannot read correctly.
 converters: dict[str, Callable[[Path, dict[str, Any]], PreTrainedModel]] = {
     "chatglm": from_chatglm,
     "mpt": from_mpt,
@@ -221,62 +229,43 @@ converters: dict[str, Callable[[Path, dict[str, Any]], PreTrainedModel]] = {
 }
 
 
-def _renamed(tensors: Tensors, names: dict[str, str]) -> Tensors:
-    """The tensors, with every part of a name that is a key in `names` replaced."""
-    result = {}
-    for name, tensor in tensors.items():
-        for old, new in names.items():
-            name = name.replace(old, new)
-        result[name] = tensor
-    return result
+def _required_ints(folder: Path, config: dict[str, Any], *names: str | tuple[str, ...]) -> list[int]:
+    """The config's integers under these names.
 
-
-def _split_qkv(tensors: Tensors, rows: list[int]) -> Tensors:
-    """The tensors, with each `qkv_proj` as three views of so many rows. One of another size is left for the check."""
-    result = {}
-    for name, tensor in tensors.items():
-        if ".qkv_proj." in name and len(tensor) == sum(rows):
-            for letter, part in zip("qkv", tensor.split(rows), strict=True):
-                result[name.replace(".qkv_proj.", f".{letter}_proj.")] = part
-        else:
-            result[name] = tensor
-    return result
-
-
-def _without(tensors: Tensors, ending: str) -> Tensors:
-    return {name: tensor for name, tensor in tensors.items() if not name.endswith(ending)}
-
-
-def _values(folder: Path, config: dict[str, Any], *names: str | tuple[str, ...]) -> list[int]:
-    """The config's whole numbers under these names, each the first of its spellings that is there.
+    Args:
+        names: each a key, or the alternative keys of one value, of which the first that is there counts.
 
     Raises:
-        UserError: some are missing, or are something else.
+        UserError: some are missing or are not integers.
     """
-    spellings = [(name,) if isinstance(name, str) else name for name in names]
-    found = [next((config[name] for name in row if config.get(name) is not None), None) for row in spellings]
-    if missing := [row[0] for row, value in zip(spellings, found, strict=True) if not isinstance(value, int)]:
+    alternatives = [(name,) if isinstance(name, str) else name for name in names]
+    found = [next((config[key] for key in keys if config.get(key) is not None), None) for keys in alternatives]
+    if missing := [keys[0] for keys, value in zip(alternatives, found, strict=True) if not isinstance(value, int)]:
         raise _missing_keys(folder, missing)
     return [int(value) for value in found if value is not None]
 
 
 def _missing_keys(folder: Path, names: Collection[str]) -> UserError:
     return UserError(
-        f"{folder / 'config.json'} does not say {', '.join(names)}; download the checkpoint again or name another."
+        f"{folder / 'config.json'} lacks {', '.join(names)}; download the checkpoint again or choose another."
     )
 
 
-def _refuse(folder: Path, switches: dict[str, bool]) -> None:
-    """Says which of the config's switches ask for something that would be left out."""
-    if unknown := [name for name, is_unknown in switches.items() if is_unknown]:
+def _refuse_options(folder: Path, options: dict[str, bool]) -> None:
+    """Refuses options that the converted model would silently ignore.
+
+    Args:
+        options: by the config's key, whether it has an unsupported value.
+    """
+    if unsupported := [name for name, is_unsupported in options.items() if is_unsupported]:
         raise UserError(
-            f"{folder / 'config.json'} asks for something that is not supported ({', '.join(unknown)}); "
+            f"{folder / 'config.json'} has options that are not supported ({', '.join(unsupported)}); "
             f"choose another model."
         )
 
 
 def _chatglm_eos(eos: int | list[int], vocabulary: int) -> list[int]:
-    """What ends an answer: the config's own ids, and the role tokens where it names only ChatGLM's one."""
+    """The tokens that end an answer: the config's, and with ChatGLM's usual one the role tokens too."""
     if eos != 2:
         return eos if isinstance(eos, list) else [eos]
     return [2, *(id for id in CHATGLM3_TURNS if id < vocabulary)]

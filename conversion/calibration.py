@@ -1,4 +1,4 @@
-"""Text for compression methods that look at activations, as the input of a model's IR."""
+"""Sample text as model inputs, for compression methods that measure activations."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +14,7 @@ SAMPLES, SAMPLE_TOKENS = 32, 256
 
 
 def calibration_dataset(model: ov.Model, tokenizer: PreTrainedTokenizerBase) -> nncf.Dataset:
-    """Samples of text as inputs of the model: `SAMPLES` prompts of at most `SAMPLE_TOKENS` tokens."""
+    """Inputs of the model for `SAMPLES` texts of at most `SAMPLE_TOKENS` tokens each."""
     names = {name for port in model.inputs for name in port.get_names()}
 
     def inputs(text: str) -> dict[str, np.ndarray]:
@@ -31,11 +31,11 @@ def calibration_dataset(model: ov.Model, tokenizer: PreTrainedTokenizerBase) -> 
 
 
 def sample_texts() -> list[str]:
-    """Long English paragraphs: WikiText-2's where the Hugging Face Hub can be reached, else Python's own help texts."""
+    """Long English paragraphs from WikiText-2 or, if the Hub cannot be reached, from Python's help texts."""
     try:
         rows: Any = load_dataset("Salesforce/wikitext", "wikitext-2-raw-v1", split="train")["text"]
-    except (OSError, RuntimeError, HTTPError):  # what huggingface_hub lets through when there is no network
-        print("WikiText can't be downloaded, so Python's help texts are used to calibrate.")
+    except (OSError, RuntimeError, HTTPError):  # how huggingface_hub reports that there is no network
+        print("Cannot download WikiText; calibrating with Python's help texts instead.")
         rows = _help_texts()
     texts = [text for text in rows if len(text) > 4 * SAMPLE_TOKENS]
     return texts[:: max(1, len(texts) // SAMPLES)][:SAMPLES]

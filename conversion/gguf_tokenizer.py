@@ -1,4 +1,4 @@
-"""The tokenizer inside a GGUF file → an ordinary fast tokenizer."""
+"""The tokenizer in a GGUF file → a fast tokenizer."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ LLAMA3_SPLIT = QWEN_SPLIT.replace(r"\p{N}|", r"\p{N}{1,3}|")
 
 @dataclass(frozen=True)
 class Splitting:
-    """How a GGUF file's `tokenizer.ggml.pre` prepares text for the merges of byte-level BPE.
+    """How a `tokenizer.ggml.pre` splits text into the pieces for byte-level BPE; see `byte_level_bpe`.
 
     Attributes:
-        patterns: each isolates its matches in what the ones before it have left.
-        compose: whether text is brought into Unicode's form NFC first. The models' own tokenizer does; llama.cpp,
-            whose ids are the same for a text in that form, does not.
-        whole_first: whether a piece that is a token is taken as it is, whatever the merges would make of it.
-        add_bos: whether texts begin with the BOS token where the file does not say.
+        patterns: split the text, one after the other.
+        compose: whether text is normalized to NFC first. The models' own tokenizers do that and llama.cpp does not; for
+            text in NFC the ids are the same.
+        whole_first: whether a piece that is a token is not split, whatever the merges say.
+        add_bos: whether texts begin with the BOS token if the file does not say.
     """
 
     patterns: tuple[str, ...]
@@ -34,7 +34,7 @@ class Splitting:
     add_bos: bool = False
 
 
-# Only what was proven equal to llama.cpp.
+# Only those whose ids were compared with llama.cpp's: see tests/data/make_gguf_tokens.py.
 SPLITTINGS = {
     "smollm": Splitting((r"\p{N}", GPT2_SPLIT)),
     "gpt-2": Splitting((GPT2_SPLIT,)),
@@ -46,7 +46,7 @@ SPLITTINGS = {
 
 
 class _Fields:
-    """What a GGUF file says, by key; None where it does not say it."""
+    """A GGUF file's metadata by key; None for keys that it lacks."""
 
     def __init__(self, path: Path) -> None:
         try:
@@ -62,13 +62,13 @@ class _Fields:
 def read_gguf_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     """The tokenizer of a GGUF file, built from the file's own tokens with their merges or scores.
 
-    `AutoTokenizer.from_pretrained(gguf_file=…)` is not used: for the embedded model's file Transformers 5.5.4 takes
-    the vocabulary for a SentencePiece one, without a word, and reads every space as `<|endoftext|>`.
+    `AutoTokenizer.from_pretrained(gguf_file=…)` is not used: Transformers 5.5.4 takes the embedded model's vocabulary
+    for a SentencePiece one, without an error, and reads every space as `<|endoftext|>`.
 
     The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md#tokenizer
 
     Raises:
-        UserError: the file is damaged, or its tokenizer of a kind that is not known here.
+        UserError: the file is damaged, or its type of tokenizer is not supported.
     """
     fields = _Fields(path)
     kind, pre = fields["tokenizer.ggml.model"], fields["tokenizer.ggml.pre"]
@@ -78,8 +78,8 @@ def read_gguf_tokenizer(path: Path) -> PreTrainedTokenizerFast:
         tokenizer, add_bos = _byte_level_tokenizer(fields, SPLITTINGS[pre]), SPLITTINGS[pre].add_bos
     else:
         raise UserError(
-            f"{path.name} has a tokenizer of the kind {(kind, pre)}, which can't be read; "
-            f"known are llama, and gpt2 with: {', '.join(SPLITTINGS)}."
+            f"{path.name} has a tokenizer of the type {(kind, pre)}, which is not supported; "
+            f"choose a file with the type llama, or gpt2 with one of: {', '.join(SPLITTINGS)}."
         )
     return _with_settings(tokenizer, fields, add_bos)
 
@@ -107,10 +107,10 @@ def _scored_tokenizer(fields: _Fields) -> Tokenizer:
 
 
 def _with_settings(tokenizer: Tokenizer, fields: _Fields, add_bos: bool) -> PreTrainedTokenizerFast:
-    """Adds what a GGUF file says of its tokenizer beside the vocabulary.
+    """Adds the file's special tokens, chat template and context length.
 
     Args:
-        add_bos: whether texts begin with the BOS token where the file does not say.
+        add_bos: whether texts begin with the BOS token if the file does not say.
     """
     tokens, types = fields["tokenizer.ggml.tokens"], fields["tokenizer.ggml.token_type"]
     tokenizer.add_tokens(
@@ -122,13 +122,13 @@ def _with_settings(tokenizer: Tokenizer, fields: _Fields, add_bos: bool) -> PreT
         if (id := fields[f"tokenizer.ggml.{key}_token_id"]) is not None
     }
     control = [tokens[id] for id in _ids_of(types, TokenType.CONTROL)]
-    said = fields["tokenizer.ggml.add_bos_token"]
+    own_add_bos = fields["tokenizer.ggml.add_bos_token"]
     context_length = fields[f"{fields['general.architecture']}.context_length"]
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         **{f"{name}_token": token for name, token in named.items()},
         additional_special_tokens=[token for token in control if token not in named.values()],
-        add_bos_token="bos" in named and bool(add_bos if said is None else said),
+        add_bos_token="bos" in named and bool(add_bos if own_add_bos is None else own_add_bos),
         chat_template=fields["tokenizer.chat_template"],
         clean_up_tokenization_spaces=False,
         model_max_length=int(context_length) if context_length else None,

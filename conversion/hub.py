@@ -1,6 +1,6 @@
-"""Downloads from the Hugging Face Hub, through huggingface_hub: only the files that a conversion needs.
+"""Downloads from the Hugging Face Hub with huggingface_hub: only the files that a conversion needs.
 
-Progress, resuming, proxies, `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` are that library's own.
+Progress bars, resuming, proxies, `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` are that library's.
 """
 
 import shutil
@@ -26,13 +26,13 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import tqdm
 
-# Weights, the best first: safetensors are mapped into memory and can't hold code.
+# Weights in order of preference: safetensors can be mapped into memory and cannot hold code.
 WEIGHTS = (
     ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json"),
     ("pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"),
 )
 
-# What else is read, none of it Python.
+# The other files that are read; none is Python code.
 SIDE_FILES = (
     "config.json",
     "generation_config.json",
@@ -49,33 +49,33 @@ SIDE_FILES = (
 
 
 class TerminalBar(tqdm):
-    """huggingface_hub's progress bar, but silent where nobody watches."""
+    """huggingface_hub's progress bar, shown in terminals only."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **{"disable": None, **kwargs})
 
 
 def download_checkpoint(repo_id: str, revision: str | None = None) -> Path:
-    """Path of a model repository's files in huggingface_hub's cache, downloaded where they are not there.
+    """Path of a model repository's files in huggingface_hub's cache, downloaded if necessary.
 
-    A download that was interrupted goes on where it stopped. What came from the network is compared with the Hub's
-    checksums; without a network, or in offline mode, what is in the cache is taken.
+    An interrupted download is resumed. The files are checked against the Hub's checksums. Without a network or in
+    offline mode, the cached files are used.
 
     Args:
         repo_id: "organisation/name".
-        revision: a commit, tag or branch; None is the main branch.
+        revision: a commit, tag or branch; None: the main branch.
 
     Raises:
-        UserError: the files can't be had; the message says why and what to do.
+        UserError: the files cannot be downloaded.
     """
     api = HfApi()
-    with _sentences(repo_id, revision):
+    with _translated_errors(repo_id, revision):
         try:
             files = api.model_info(repo_id, revision=revision, files_metadata=True).siblings or []
         except (OfflineModeIsEnabled, httpx.ConnectError, httpx.TimeoutException):
             return Path(api.snapshot_download(repo_id, revision=revision, local_files_only=True))
         wanted = wanted_files(file.rfilename for file in files)
-        _check_room(repo_id, sum(file.size or 0 for file in files if file.rfilename in wanted))
+        _check_disk_space(repo_id, sum(file.size or 0 for file in files if file.rfilename in wanted))
         download = api.snapshot_download(repo_id, revision=revision, allow_patterns=wanted, tqdm_class=TerminalBar)
         folder = Path(download)
         _check_checksums(api, repo_id, folder)
@@ -83,7 +83,7 @@ def download_checkpoint(repo_id: str, revision: str | None = None) -> Path:
 
 
 def wanted_files(names: Iterable[str]) -> list[str]:
-    """Those of a repository's files that a conversion reads: one format of the weights, and what belongs to it."""
+    """The files of a repository that a conversion reads: the weights, in one format, and `SIDE_FILES`."""
     names = list(names)
     weights = next((found for patterns in WEIGHTS if (found := _matching(names, patterns))), [])
     return weights + _matching(names, SIDE_FILES)
@@ -93,34 +93,37 @@ def _matching(names: list[str], patterns: Iterable[str]) -> list[str]:
     return [name for name in names if any(fnmatch(name, pattern) for pattern in patterns)]
 
 
-def _check_room(repo_id: str, size: int) -> None:
+def _check_disk_space(repo_id: str, size: int) -> None:
+    """Refuses a download of this many bytes, less those that are cached, if it does not fit on the disk."""
     cache = Path(constants.HF_HUB_CACHE)
     existing = next(parent for parent in (cache, *cache.absolute().parents) if parent.is_dir())
     blobs = cache / repo_folder_name(repo_id=repo_id, repo_type="model") / "blobs"
-    have = sum(file.stat().st_size for file in blobs.glob("*"))
+    cached = sum(file.stat().st_size for file in blobs.glob("*"))
     free = shutil.disk_usage(existing).free
-    if free < size - have:
+    if free < size - cached:
         raise UserError(
-            f"{repo_id} is {size / 1e9:.1f} GB to download and {existing} has {free / 1e9:.1f} GB free; "
-            f"free some space or name another folder in HF_HOME."
+            f"{repo_id} has {size / 1e9:.1f} GB to download and {existing} has {free / 1e9:.1f} GB free; "
+            f"free some disk space or set HF_HOME to another folder."
         )
 
 
 def _check_checksums(api: HfApi, repo_id: str, folder: Path) -> None:
-    """Removes what is not what the Hub says it is: huggingface_hub itself compares only the sizes."""
+    """Deletes files with a wrong checksum: huggingface_hub itself compares only the sizes."""
     wrong = api.verify_repo_checksums(repo_id, revision=folder.name).mismatches
     for mismatch in wrong:
         path = folder / mismatch["path"]
-        path.resolve().unlink()  # the file itself; where the system has links, `path` is one
+        path.resolve().unlink()  # the cached file, to which `path` is a link where the system has links
         path.unlink(missing_ok=True)
     if wrong:
         names = ", ".join(mismatch["path"] for mismatch in wrong)
-        raise UserError(f"{names} of {repo_id} came damaged and was removed; try again to download it anew.")
+        raise UserError(
+            f"{names} of {repo_id} arrived damaged and was deleted; run the command again to download it again."
+        )
 
 
 @contextmanager
-def _sentences(repo_id: str, revision: str | None) -> Iterator[None]:
-    """Says what huggingface_hub's errors mean for the user. The one place that knows them."""
+def _translated_errors(repo_id: str, revision: str | None) -> Iterator[None]:
+    """Turns huggingface_hub's errors into UserErrors that name the remedy."""
     hub = constants.ENDPOINT
     log_in = "log in with `hf auth login` or set HF_TOKEN"
     try:
@@ -128,14 +131,18 @@ def _sentences(repo_id: str, revision: str | None) -> Iterator[None]:
     except GatedRepoError as error:
         raise UserError(f"{repo_id} is gated: accept its licence on {hub}/{repo_id}, then {log_in}.") from error
     except RepositoryNotFoundError as error:
-        raise UserError(f"There is no model {repo_id} on {hub}; check its name, or, if private, {log_in}.") from error
+        raise UserError(
+            f"There is no model {repo_id} on {hub}; check the name or, if it is private, {log_in}."
+        ) from error
     except RevisionNotFoundError as error:
         raise UserError(f"{repo_id} has no revision {revision!r}; see {hub}/{repo_id}/commits/main.") from error
     except HFValidationError as error:
-        raise UserError(f"{repo_id!r} can't be the name of a model on the Hub: those are organisation/name.") from error
+        raise UserError(
+            f"{repo_id!r} is not a valid name on the Hub; names have the form organisation/name."
+        ) from error
     except LocalEntryNotFoundError as error:
         raise UserError(
-            f"{repo_id} is not in {constants.HF_HUB_CACHE} and {hub} can't be reached; check the network, "
+            f"{repo_id} is not in {constants.HF_HUB_CACHE} and {hub} cannot be reached; check the network, "
             f"HTTPS_PROXY, HF_ENDPOINT and HF_HUB_OFFLINE."
         ) from error
     except HfHubHTTPError as error:
@@ -143,4 +150,6 @@ def _sentences(repo_id: str, revision: str | None) -> Iterator[None]:
         raise UserError(f"{hub} answered {answer!r} for {repo_id}; try again later, or {log_in}.") from error
     except (httpx.HTTPError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UserError(f"The download of {repo_id} broke off ({reason}); run it again to go on from there.") from error
+        raise UserError(
+            f"The download of {repo_id} was interrupted ({reason}); run the command again to resume it."
+        ) from error

@@ -1,6 +1,6 @@
-"""A checkpoint's tokenizer files, in whatever format they are → an ordinary fast tokenizer.
+"""A checkpoint's tokenizer files, in their original format → a fast tokenizer.
 
-Nothing of a checkpoint is executed: formats that its own Python file would read are read here.
+No code of a checkpoint is run: formats that its own Python file would read are read here.
 """
 
 import base64
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from config import UserError
+from conversion.json_files import damaged, read_json
 
 import openvino as ov
 from openvino_tokenizers import convert_tokenizer
@@ -23,7 +24,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalize
 from transformers import GPT2Tokenizer, PreTrainedTokenizerFast, Qwen2Tokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
-# What the settings of a tokenizer can be in, beside its vocabulary.
+# The files that can hold a tokenizer's settings, beside its vocabulary.
 SETTINGS_FILES = (
     "tokenizer_config.json",
     "special_tokens_map.json",
@@ -32,49 +33,50 @@ SETTINGS_FILES = (
     "chat_template.json",
 )
 
-# What reads a vocab.json with a merges.txt.
+# By `tokenizer_class`: the classes that read a vocab.json with a merges.txt.
 CLASSES_WITH_MERGES = {"GPT2Tokenizer": GPT2Tokenizer, "Qwen2Tokenizer": Qwen2Tokenizer}
 
 QWEN_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
 
-# Their ids follow the ranks'.
+# Their ids come after the ranks.
 QWEN_SPECIAL_TOKENS = (
     *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<R>", "<S>", "<X>", "<mask>", "<sep>"),
     *(f"<extra_{number}>" for number in range(200)),
 )
 
-# Their ids follow the SentencePiece model's.
+# Their ids come after the SentencePiece model's.
 CHATGLM3_SPECIAL_TOKENS = (
     *("[MASK]", "[gMASK]", "[sMASK]", "sop", "eop"),
     *("<|system|>", "<|user|>", "<|assistant|>", "<|observation|>"),
 )
 
+# The spelling of a single-word token while OpenVINO tokenizes: characters for private use, which nobody types.
 RESPELLED = "\ue000{}\ue001"
 
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer of a checkpoint, saved by `save_pretrained` as one that needs no code of the checkpoint's.
+    """The tokenizer of a checkpoint. What `save_pretrained` writes of it needs none of the checkpoint's code.
 
-    A `tokenizer.json` is taken as it stands. `AutoTokenizer` is not asked to read it, because Transformers 5.5.4
-    builds some classes' tokenizers anew from the vocabulary alone, which for a class that was named wrongly (as
-    the distilled Llama of DeepSeek does) is another tokenizer.
+    A `tokenizer.json` is used unchanged. `AutoTokenizer` is not, because Transformers 5.5.4 rebuilds the tokenizers of
+    some classes from the vocabulary alone. If a checkpoint names the wrong class, as DeepSeek's distilled Llama does,
+    that is a different tokenizer.
 
     Args:
         folder: the checkpoint, with its `config.json`.
 
     Raises:
-        UserError: the files are missing, damaged, or of a format that is not known here.
+        UserError: the files are missing, damaged or in an unknown format.
     """
-    model_type = _read_json(folder / "config.json").get("model_type")
+    model_type = read_json(folder / "config.json").get("model_type")
     if model_type in ORIGINAL_FORMATS:
         name, read = ORIGINAL_FORMATS[model_type]
         if (folder / name).is_file() or not (folder / "tokenizer.json").is_file():
             return read(folder)
     if (folder / "tokenizer.json").is_file():
-        if "model" not in _read_json(folder / "tokenizer.json"):
-            raise _damaged(folder / "tokenizer.json")
+        if "model" not in read_json(folder / "tokenizer.json"):
+            raise damaged(folder / "tokenizer.json")
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     elif (folder / "tokenizer.model").is_file():
         tokenizer = _read_sentencepiece_tokenizer(folder)
@@ -83,7 +85,7 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     else:
         raise UserError(
             f"{folder} has no tokenizer.json, tokenizer.model, or vocab.json with merges.txt; "
-            f"download the model's tokenizer files as well."
+            f"download the model's tokenizer files too."
         )
     tokenizer.init_kwargs.pop("auto_map", None)
     return tokenizer
@@ -92,8 +94,8 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 def read_qwen_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """Qwen v1's tokenizer from `qwen.tiktoken`: byte-level BPE whose merges are implied by the tokens' ranks.
 
-    The end-of-text token is the one that training put between documents; that an answer ends at `<|im_end|>` belongs
-    to the chat format.
+    The EOS token is the one between documents in training; `<|im_end|>`, which ends an answer, is part of the chat
+    format.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -103,7 +105,7 @@ def read_qwen_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     try:
         merges = _merges_of(ranks)
     except ValueError as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
     spelling = bytes_to_unicode()
     spelled = {token: "".join(spelling[byte] for byte in token) for token in ranks}
     tokenizer = byte_level_bpe(
@@ -125,8 +127,8 @@ def read_qwen_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 def read_chatglm3_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """ChatGLM3's tokenizer from `tokenizer.model`.
 
-    Its own tokens follow the SentencePiece model's. `sop` and `eop`, of which "philosophy" and "people" have one each,
-    are found where no letter adjoins: a chat template writes `[gMASK]sop`.
+    `sop` and `eop` count as special tokens only between non-letters: a chat template writes `[gMASK]sop`, but
+    "philosophy" and "people" contain them too.
 
     Raises:
         UserError: the file is missing or damaged.
@@ -164,14 +166,15 @@ def byte_level_bpe(
     compose: bool,
     whole_first: bool = False,
 ) -> Tokenizer:
-    """BPE over the bytes of a text, each spelled as a character, as in GPT-2.
+    """Byte-level BPE as in GPT-2: each byte of the text is written as one character.
 
     Args:
         ids: of the tokens.
-        merges: in the order in which they are tried.
-        patterns: each isolates its matches in what the ones before it have left; merges stay within such a piece.
-        compose: whether text is brought into Unicode's form NFC first.
-        whole_first: whether a piece that is a token is taken as it is, whatever the merges would make of it.
+        merges: by priority.
+        patterns: split the text into the pieces within which tokens are merged; each isolates its matches in the pieces
+            that the patterns before it have left.
+        compose: whether text is normalized to NFC first.
+        whole_first: whether a piece that is a token is not split, whatever the merges say.
     """
     tokenizer = Tokenizer(models.BPE(vocab=ids, merges=list(merges), ignore_merges=whole_first))
     if compose:
@@ -189,14 +192,14 @@ def byte_level_bpe(
 def scored_bpe(
     pieces: Sequence[str], scores: Sequence[float], mergeable: Iterable[int], unknown: str | None, dummy_prefix: bool
 ) -> Tokenizer:
-    """SentencePiece's BPE, which merges the two neighbours that make the piece with the highest score.
+    """SentencePiece's BPE, which always merges the two neighbours that form the piece with the highest score.
 
     Args:
-        pieces: the vocabulary in the order of ids, with ▁ for a space and <0x00>…<0xFF> for the bytes of what it lacks.
-        scores: one for each piece.
-        mergeable: ids of the pieces that text can become; not bytes and control tokens.
-        unknown: the piece for what not even bytes can spell.
-        dummy_prefix: whether every text is read as if a space stood before it.
+        pieces: the vocabulary by id, with ▁ for a space and <0x00>…<0xFF> for bytes.
+        scores: of the pieces.
+        mergeable: ids of the ordinary pieces; neither bytes nor control tokens.
+        unknown: the piece for characters that the vocabulary lacks, if it has no bytes.
+        dummy_prefix: whether a space is put before every text.
     """
     ids = {piece: id for id, piece in enumerate(pieces)}
     merged = dict.fromkeys(pieces[id] for id in mergeable)
@@ -206,8 +209,8 @@ def scored_bpe(
         for cut in range(1, len(piece))
         if piece[:cut] in merged and piece[cut:] in merged
     ]
-    # Of merges with the same score, as runs of spaces have in Llama's and Mistral's models, SentencePiece does the
-    # leftmost first. In a run that has been merged from the left, this is the one with the longer first half.
+    # Of merges with equal scores, as for runs of spaces in Llama's and Mistral's models, SentencePiece does the
+    # leftmost first. In a run that is merged from the left, that is the one with the longer first half.
     merges.sort(key=lambda halves: (-scores[ids["".join(halves)]], -len(halves[0])))
     tokenizer = Tokenizer(models.BPE(vocab=ids, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
     spaces: list[Any] = [normalizers.Replace(" ", "▁")]
@@ -223,9 +226,9 @@ def scored_bpe(
 def save_as_openvino(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     """Writes a tokenizer and its detokenizer as OpenVINO models.
 
-    OpenVINO Tokenizers 2026.4.1 overlooks that an added token is to be found as a single word only, and would find
-    "eop" in "people". It gets a tokenizer that has other spellings for such tokens, and a step before all others that
-    respells the single words.
+    OpenVINO Tokenizers 2026.4.1 ignores the option of an added token to match single words only, and would find "eop"
+    in "people". So such tokens get another spelling in the converted tokenizer, and a first step respells them in the
+    text where they are single words.
     """
     words = [token.content for token in tokenizer.added_tokens_decoder.values() if token.single_word]
     source = _respelled(tokenizer, words) if words else tokenizer
@@ -246,7 +249,7 @@ def save_as_openvino(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
 
 
 def _respelled(tokenizer: PreTrainedTokenizerFast, tokens: list[str]) -> PreTrainedTokenizerFast:
-    """A copy of a tokenizer in which some of its added tokens are spelled as nobody types them."""
+    """A copy of a tokenizer with another spelling, `RESPELLED`, for some of its added tokens."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
         for path in Path(folder).glob("tokenizer*.json"):
@@ -258,26 +261,26 @@ def _respelled(tokenizer: PreTrainedTokenizerFast, tokens: list[str]) -> PreTrai
 
 
 def _read_ranks(path: Path) -> dict[bytes, int]:
-    """A tiktoken vocabulary: on each line a token in Base64 and its rank, which is its id."""
+    """Reads a tiktoken vocabulary. Each line has a token in Base64 and its rank, which is its id."""
     try:
         lines = [line.split() for line in path.read_bytes().splitlines()]
         ranks = {base64.b64decode(token, validate=True): int(rank) for token, rank in lines}
     except FileNotFoundError as error:
         raise _missing(path) from error
     except ValueError as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
     if len(ranks) < 256 or sorted(ranks.values()) != list(range(len(ranks))):
-        raise _damaged(path)
+        raise damaged(path)
     return ranks
 
 
 def _merges_of(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
-    """The merges that byte-level BPE learned, in its order: of each token, the two that it was made of.
+    """The merges of a byte-level BPE vocabulary, by priority: for each token, the two tokens that form it.
 
-    These are what merging the token's own bytes leaves, when the token itself is not known yet.
+    They are what remains when the token's bytes are merged with all tokens of a lower rank.
 
     Raises:
-        ValueError: the ranks are not those of such a vocabulary.
+        ValueError: these are not the ranks of such a vocabulary.
     """
 
     def halves(token: bytes) -> list[bytes]:
@@ -286,7 +289,7 @@ def _merges_of(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
             pairs = [ranks.get(left + right, ranks[token]) for left, right in pairwise(parts)]
             first = min(range(len(pairs)), key=pairs.__getitem__)
             if pairs[first] >= ranks[token]:
-                raise ValueError(f"no merges lead to {token!r}")
+                raise ValueError(f"no merges form {token!r}")
             parts[first : first + 2] = [parts[first] + parts[first + 1]]
         return parts
 
@@ -297,13 +300,13 @@ def _merges_of(ranks: dict[bytes, int]) -> list[tuple[bytes, bytes]]:
 
 
 def _sentencepiece_tokenizer(path: Path) -> Tokenizer:
-    """The tokenizer of a SentencePiece BPE model, compared with SentencePiece itself on its whole vocabulary."""
+    """The tokenizer of a SentencePiece BPE model, checked against SentencePiece on its whole vocabulary."""
     if not path.is_file():
         raise _missing(path)
     try:
         model = SentencePieceProcessor(model_file=str(path))
     except (RuntimeError, OSError) as error:
-        raise _damaged(path) from error
+        raise damaged(path) from error
     ids = range(model.get_piece_size())
     pieces = [model.id_to_piece(id) for id in ids]
     controls = [pieces[id] for id in ids if model.is_control(id) or model.is_unknown(id)]
@@ -315,16 +318,16 @@ def _sentencepiece_tokenizer(path: Path) -> Tokenizer:
         unknown=pieces[model.unk_id()],
         dummy_prefix=model.normalize("a") == "▁a",
     )
-    # Another kind of model, or one that rewrites characters or spaces, would differ here.
+    # Models of another type, or with another normalization of characters or spaces, differ here.
     texts = ["  a  b  ", "ﬁ Ａ ½ e\u0301", "\U0001f9ff\n", *(pieces[id].replace("▁", " ") for id in mergeable)]
     if [encoding.ids for encoding in tokenizer.encode_batch(texts)] != model.encode(texts):
-        raise UserError(f"{path} is of a kind that can't be read; bring the model's tokenizer.json into its folder.")
+        raise UserError(f"{path} is of an unsupported type; add the model's tokenizer.json to its folder.")
     tokenizer.add_special_tokens(controls)
     return tokenizer
 
 
 def _read_sentencepiece_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
-    """A tokenizer in Llama's original format, with the settings that lie beside it."""
+    """A tokenizer in Llama's original format, `tokenizer.model`, with the settings in the folder."""
     tokenizer = _sentencepiece_tokenizer(folder / "tokenizer.model")
     settings = _read_settings(folder)
     usual = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -347,40 +350,24 @@ def _read_vocabulary_and_merges(folder: Path) -> PreTrainedTokenizerFast:
     name = _read_settings(folder).get("tokenizer_class")
     if name not in CLASSES_WITH_MERGES:
         raise UserError(
-            f"{folder} has a tokenizer of the class {name}, which can't be read; "
-            f"bring the model's tokenizer.json into its folder."
+            f"{folder} has a tokenizer of the class {name}, which is not supported; "
+            f"add the model's tokenizer.json to its folder."
         )
-    _read_json(folder / "vocab.json")
+    read_json(folder / "vocab.json")  # says so if it is damaged
     return CLASSES_WITH_MERGES[name].from_pretrained(folder)
 
 
 def _own_settings(folder: Path) -> dict[str, Any]:
-    """What of a checkpoint's `tokenizer_config.json` holds for every tokenizer."""
+    """The settings in a checkpoint's `tokenizer_config.json` that do not depend on the tokenizer's class."""
     settings = _read_settings(folder)
     return {name: settings[name] for name in ("chat_template", "model_max_length") if name in settings}
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:
-    """What a checkpoint says of its tokenizer beside the vocabulary; nothing where it has no such files."""
+    """A checkpoint's tokenizer settings; empty if it has no such files."""
     paths = [folder / "special_tokens_map.json", folder / "tokenizer_config.json"]
-    return {name: value for path in paths if path.is_file() for name, value in _read_json(path).items()}
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise _missing(path) from error
-    except ValueError as error:
-        raise _damaged(path) from error
-    if not isinstance(found, dict):
-        raise _damaged(path)
-    return found
+    return {name: value for path in paths if path.is_file() for name, value in read_json(path).items()}
 
 
 def _missing(path: Path) -> UserError:
-    return UserError(f"{path} is missing; download the model's tokenizer files as well.")
-
-
-def _damaged(path: Path) -> UserError:
-    return UserError(f"{path} is damaged; remove it and download it again.")
+    return UserError(f"{path} is missing; download the model's tokenizer files too.")

@@ -1,4 +1,4 @@
-"""What the reader sees while something takes long: progress bars, and not the libraries' own chatter."""
+"""Progress bars for long steps, and silence from the libraries' own logging."""
 
 import logging
 import threading
@@ -15,20 +15,20 @@ from tqdm.notebook import tqdm_notebook
 
 
 def progress_bar(**options: Any) -> tqdm:
-    """A tqdm bar for a terminal or a notebook, and nothing where the output goes to a file or a pipe.
+    """A tqdm bar for terminals and notebooks; nothing if the output goes to a file or a pipe.
 
-    Left to itself (`disable=None`) tqdm would be silent in a notebook too, which is not a terminal either.
+    `disable=None` alone would also hide it in a notebook, whose output is not a terminal.
     """
     return tqdm(disable=False if issubclass(tqdm, tqdm_notebook) else None, leave=False, **options)
 
 
 @contextmanager
 def watching(description: str, total: int, measure: Callable[[], int]) -> Iterator[None]:
-    """Shows a bar, in bytes, while one long call runs that can only be watched from outside.
+    """Shows a bar, in bytes, for a long call that reports no progress itself.
 
     Args:
-        total: what `measure` will return at the end, or about that.
-        measure: called about twice a second in a thread of its own.
+        total: what `measure` will return at the end, approximately.
+        measure: returns the progress in bytes; called twice a second in another thread.
     """
     done = threading.Event()
     with progress_bar(desc=description, total=total, unit="B", unit_scale=True) as bar:
@@ -52,7 +52,7 @@ def watching(description: str, total: int, measure: Callable[[], int]) -> Iterat
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keeps from the reader what tracing and compressing say to those who write exporters."""
+    """Silences the log messages, warnings and progress bars of tracing and compression, which no user can act on."""
     level = transformers.logging.get_verbosity()
     transformers.logging.set_verbosity_error()
     transformers.logging.disable_progress_bar()

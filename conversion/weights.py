@@ -1,26 +1,25 @@
-"""The tensors of a checkpoint folder → a Transformers model, with its weights mapped from the files.
+"""The tensors of a checkpoint folder → a Transformers model.
 
-Weights are mapped into memory, not read: a model takes hardly any of the machine's own until something works on it.
+Weights are mapped into memory, not read: they take hardly any memory until something computes with them.
 """
 
-import json
 import pickle
 import zipfile
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 from config import UserError
+from conversion.json_files import damaged, read_json
 
 import torch
 from safetensors import SafetensorError, safe_open
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig, PreTrainedModel
 
-# In the order of preference: a safetensors file is data and nothing else.
+# In order of preference: a safetensors file cannot hold code.
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
 
-# What tells someone else's weights from a file that merely lies in the folder.
+# Files that an error message names as weights in a format that is not supported.
 OTHER_WEIGHTS = (".h5", ".msgpack", ".ot", ".onnx", ".pth", ".pt", ".gguf", ".ckpt", ".safetensors", ".bin")
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
@@ -28,8 +27,11 @@ DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 Tensors = dict[str, torch.Tensor]
 
 
+# Reading
+
+
 def read_tensors(folder: Path) -> Tensors:
-    """All tensors of a checkpoint by name, mapped from safetensors files, or else from pickles.
+    """All tensors of a checkpoint by name, mapped from its safetensors files or, if it has none, from its pickles.
 
     Raises:
         UserError: there are no such files, some are missing, or one is damaged or holds more than tensors.
@@ -37,32 +39,102 @@ def read_tensors(folder: Path) -> Tensors:
     tensors: Tensors = {}
     for path in _weight_files(folder):
         try:
-            tensors.update(_safetensors(path) if path.suffix == ".safetensors" else _pickle(path))
+            tensors.update(_read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path))
         except pickle.UnpicklingError as error:
             raise UserError(
                 f"{path} is damaged, or holds more than tensors and could run code; "
                 f"download the checkpoint again or choose one with {SAFETENSORS} files."
             ) from error
         except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} is damaged or cut short; remove it and download the checkpoint again.") from error
+            raise UserError(f"{path} is damaged or truncated; delete it and download the checkpoint again.") from error
     return tensors
 
 
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that hold the weights, in the preferred format of those that are there."""
+    for name in (SAFETENSORS, PICKLE):
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            return _shards(index)
+        if (folder / name).is_file():
+            return [folder / name]
+    others = sorted(path.name for path in folder.iterdir() if path.suffix in OTHER_WEIGHTS)
+    found = f"only {', '.join(others)}, which cannot be read" if others else "no weights"
+    raise UserError(f"{folder} holds {found}; download the checkpoint's {SAFETENSORS} or {PICKLE} files.")
+
+
+def _shards(index: Path) -> list[Path]:
+    """The files that an index lists."""
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict):
+        raise damaged(index)
+    shards = [index.parent / shard for shard in sorted(set(names.values()))]
+    if missing := [shard.name for shard in shards if not shard.is_file()]:
+        raise UserError(f"{index.parent} lacks {', '.join(missing)}; download the checkpoint again to complete it.")
+    return shards
+
+
+def _read_safetensors(path: Path) -> Tensors:
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is not a dict
+
+
+def _read_pickle(path: Path) -> Tensors:
+    """A pickle's tensors. Pickles written since PyTorch 1.6 are zip files, which can be mapped."""
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    return {name: tensor for name, tensor in content.items() if isinstance(tensor, torch.Tensor)}
+
+
+# Rewriting for another architecture
+
+
+def rename_tensors(tensors: Tensors, names: dict[str, str]) -> Tensors:
+    """The tensors with every key of `names` in their names replaced by its value, one after the other."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        for old, new in names.items():
+            name = name.replace(old, new)
+        renamed[name] = tensor
+    return renamed
+
+
+def split_qkv(tensors: Tensors, rows: Sequence[int]) -> Tensors:
+    """The tensors with each `qkv_proj` split into views: `q_proj`, `k_proj`, `v_proj`.
+
+    A `qkv_proj` with another number of rows in all is left for `build_model` to refuse.
+
+    Args:
+        rows: of the query, key and value projections.
+    """
+    split = {}
+    for name, tensor in tensors.items():
+        if ".qkv_proj." in name and len(tensor) == sum(rows):
+            for letter, part in zip("qkv", tensor.split(list(rows)), strict=True):
+                split[name.replace(".qkv_proj.", f".{letter}_proj.")] = part
+        else:
+            split[name] = tensor
+    return split
+
+
+def drop_tensors(tensors: Tensors, suffix: str) -> Tensors:
+    """The tensors without those whose names end in `suffix`."""
+    return {name: tensor for name, tensor in tensors.items() if not name.endswith(suffix)}
+
+
+# Building
+
+
 def build_model(folder: Path, config: PreTrainedConfig, tensors: Tensors) -> PreTrainedModel:
-    """A model whose parameters are these tensors, in the precision that most of them have.
+    """A model with these tensors as its parameters, in the precision that most of them have.
+
+    Args:
+        folder: the checkpoint, for its `generation_config.json` and for messages.
 
     Raises:
         UserError: they are not the tensors of a model with this config.
     """
-    model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
-    sizes: Counter[torch.dtype] = Counter()
-    for tensor in tensors.values():
-        sizes[tensor.dtype] += tensor.numel()
-    dtype = sizes.most_common(1)[0][0] if sizes else None
-    if dtype not in DTYPES:
-        raise UserError(f"{folder} holds weights of the type {dtype}; choose a checkpoint with 16-bit or 32-bit ones.")
-
-    # Shapes are compared first: Transformers would make room for every tensor that does not fit.
+    model_class, dtype = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)], _dtype_of(folder, tensors)
+    # Shapes are compared first: Transformers would allocate every tensor that does not fit.
     with torch.device("meta"):
         expected = model_class(config).state_dict()
     _check(folder, "shape", {name for name in expected.keys() & tensors if expected[name].shape != tensors[name].shape})
@@ -81,68 +153,38 @@ def build_model(folder: Path, config: PreTrainedConfig, tensors: Tensors) -> Pre
     return model
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    """The files that hold the weights, in the first of the formats that is there."""
-    for name in (SAFETENSORS, PICKLE):
-        index = folder / f"{name}.index.json"
-        if index.is_file():
-            names = read_json(index).get("weight_map")
-            if not isinstance(names, dict):
-                raise UserError(f"{index} is damaged; remove it and download the checkpoint again.")
-            shards = [folder / shard for shard in sorted(set(names.values()))]
-            if absent := [shard.name for shard in shards if not shard.is_file()]:
-                raise UserError(f"{folder} lacks {', '.join(absent)}; download the checkpoint again to complete it.")
-            return shards
-        if (folder / name).is_file():
-            return [folder / name]
-    others = sorted(path.name for path in folder.iterdir() if path.suffix in OTHER_WEIGHTS)
-    found = f"only {', '.join(others)}, which can't be read here" if others else "no weights"
-    raise UserError(f"{folder} holds {found}; download the checkpoint's {SAFETENSORS} or {PICKLE} files.")
+def _dtype_of(folder: Path, tensors: Tensors) -> torch.dtype:
+    """The type that most of the weights have."""
+    sizes: Counter[torch.dtype] = Counter()
+    for tensor in tensors.values():
+        sizes[tensor.dtype] += tensor.numel()
+    dtype = max(sizes, key=lambda dtype: sizes[dtype], default=None)
+    if dtype not in DTYPES:
+        raise UserError(f"{folder} has weights of the type {dtype}; choose a checkpoint with 16-bit or 32-bit weights.")
+    return dtype
 
 
-def _safetensors(path: Path) -> Tensors:
-    with safe_open(path, framework="pt") as file:
-        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is not a dict
-
-
-def _pickle(path: Path) -> Tensors:
-    """A pickle's tensors. Those written since PyTorch 1.6 are zip files, which can be mapped."""
-    content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    return {name: tensor for name, tensor in content.items() if isinstance(tensor, torch.Tensor)}
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"There is no {path}; name the folder of a whole checkpoint or download it again.") from error
-    except ValueError as error:
-        raise UserError(f"{path} is damaged; remove it and download the checkpoint again.") from error
-    if not isinstance(content, dict):
-        raise UserError(f"{path} is damaged; remove it and download the checkpoint again.")
-    return content
-
-
-def _read_generation_config(folder: Path, model: PreTrainedModel) -> None:
-    """Takes the tokens that begin and end a text from `generation_config.json`, where the checkpoint has one.
-
-    How tokens are chosen is the user's to say, and some checkpoints' values contradict each other, which
-    Transformers refuses to write again.
-    """
-    if (folder / "generation_config.json").is_file():
-        said = read_json(folder / "generation_config.json")
-        for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-            if said.get(name) is not None:
-                setattr(model.generation_config, name, said[name])
-
-
-def _check(folder: Path, what: str, names: Collection[str]) -> None:
-    """Refuses weights that are not those of the model that `config.json` describes."""
-    said = {"shape": "have another shape than", "missing": "are missing for", "unexpected": "have no place in"}[what]
+def _check(folder: Path, problem: str, names: Collection[str]) -> None:
+    """Refuses tensors that are not those of the model that `config.json` describes."""
+    verb = {"shape": "have another shape than in", "missing": "are missing from", "unexpected": "do not belong to"}
     if names:
         first, more = sorted(names)[0], len(names) - 1
         which = f"{first} and {more} more tensors" if more else f"tensor {first}"
         raise UserError(
-            f"{folder}: {which} {said} the model that its config.json describes; "
+            f"{folder}: {which} {verb[problem]} the model that its config.json describes; "
             f"download the whole checkpoint again, from one revision."
         )
+
+
+def _read_generation_config(folder: Path, model: PreTrainedModel) -> None:
+    """Takes the special tokens from the checkpoint's `generation_config.json`, if it has one.
+
+    Sampling settings are left to the user; some checkpoints' contradict each other, and Transformers refuses to save
+    those.
+    """
+    path = folder / "generation_config.json"
+    if path.is_file():
+        settings = read_json(path)
+        for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+            if settings.get(name) is not None:
+                setattr(model.generation_config, name, settings[name])

@@ -15,10 +15,9 @@ from config import UserError
 from engine.devices import device_properties
 from engine.graph import add_logits_to_keep, check_state
 from engine.kv_cache import KVCache
+from model_folder import MODEL_BIN, MODEL_XML
 
 import openvino as ov
-
-MODEL_XML = "openvino_model.xml"
 
 
 class ChatModel:
@@ -133,7 +132,7 @@ def compile_cache(model_dir: Path) -> dict[str, str]:
 
     The folder's name stands for the model's files as they are now. One that stands for earlier files is removed.
     """
-    files = [model_dir / MODEL_XML, (model_dir / MODEL_XML).with_suffix(".bin")]
+    files = [model_dir / MODEL_XML, model_dir / MODEL_BIN]
     facts = [(path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     root = model_dir / "model_cache"
     current = root / hashlib.sha256(repr(facts).encode()).hexdigest()[:16]

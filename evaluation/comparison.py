@@ -13,7 +13,7 @@ from typing import Any
 from config import EXAMPLE_QUESTIONS, UserError
 from engine.kv_cache import KVCache
 from engine.loading import open_model
-from engine.model import MODEL_XML, ChatModel, read_config
+from engine.model import ChatModel, read_config
 from engine.prompt import prompt_ids
 from engine.sampling import Sampling
 from engine.session import stream_ids
@@ -21,8 +21,8 @@ from engine.tokenizer import FolderTokenizer
 from evaluation.loading import measure_loading
 from evaluation.metrics import TokenScores, concatenate, divergence, log_softmax, rolling_windows, score_tokens
 from evaluation.texts import passages
-from evaluation.weights import WeightStorage, weight_storage
-from model_folder import check_complete, read_manifest
+from evaluation.weight_storage import WeightStorage, weight_storage
+from model_folder import MODEL_BIN, MODEL_XML, check_complete, read_manifest
 
 import numpy as np
 
@@ -105,7 +105,7 @@ def compare(
     speeds = measure_speed(paths, rounds)
     loading = {path: measure_loading(path) for path in paths}
     names = variant_names(paths)
-    sizes = {path: _size(path) for path in paths}
+    sizes = {path: (path / MODEL_BIN).stat().st_size for path in paths}
     return [
         VariantFigures(
             variant=names[path],
@@ -284,7 +284,3 @@ def _identity(folder: Path) -> Any:
     manifest = read_manifest(folder)
     tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]
     return manifest.get("model_id"), manifest.get("revision"), [config.get(name) for name in SHAPE], tokenizer
-
-
-def _size(folder: Path) -> int:
-    return (folder / MODEL_XML).with_suffix(".bin").stat().st_size

@@ -1,6 +1,6 @@
-"""The chat page: what is on it, what happens when somebody uses it, and how it is served.
+"""The chat page: what it shows, how it reacts to its users, and how it is served.
 
-It sits on top of the engine and is the one place for Gradio. Nothing below it knows that there is a page.
+It is built on the engine, and only this package and `chat_ui` use Gradio. Nothing below it knows of the page.
 """
 
-import config as config  # first of all: it keeps the libraries from reporting usage
+import config as config  # first of all: it turns off the usage reports of the libraries

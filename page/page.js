@@ -1,17 +1,18 @@
-// The browser's part of the page: the conversations, which are kept here and nowhere else, and the language.
-// Gradio calls `chatPage.attach` when the list's element is there; `trigger("select", …)` opens a conversation.
+// The browser's part of the page: the conversations, which are saved only here, and the language.
+// `page_script` in server.py starts it as `chatPage`. Gradio calls `chatPage.attach` when the element of the list
+// exists; `trigger("select", …)` opens a conversation.
 
-const chatPage = (() => {
+// texts: {language: {key: text}}, see texts.py. lessThan: the spelling of "<" in messages, see view.py.
+function startChatPage({ texts, lessThan }) {
   const PREFIX = "llm-chatbot.conversation.";
   const LANGUAGE = "llm-chatbot.language";
   const CURRENT = "llm-chatbot.current"; // of this tab
-  const LANGUAGES = ["en", "ja", "zh"];
 
-  // Language: the one that was chosen, or the browser's.
-  const known = (code) => (LANGUAGES.includes(code) ? code : "en");
+  // The language: the one that was chosen, or the browser's.
+  const known = (code) => (code in texts ? code : "en");
   let language = known(localStorage.getItem(LANGUAGE) || navigator.language.slice(0, 2));
 
-  // Gradio has no public way to change the language of its own texts and of `gr.I18n`; its settings page calls this.
+  // Gradio has no public way to change the language of its own texts and of `gr.I18n`: this is what its settings page calls.
   async function speak(chosen) {
     language = known(chosen);
     localStorage.setItem(LANGUAGE, language);
@@ -23,7 +24,7 @@ const chatPage = (() => {
     return language;
   }
 
-  // Called when the page is there.
+  // Called when the page has loaded.
   function greet() {
     if (localStorage.getItem(LANGUAGE)) return speak(language);
     document.documentElement.lang = language;
@@ -31,14 +32,14 @@ const chatPage = (() => {
     return language;
   }
 
-  // A message is copied and edited as it was written: see LESS_THAN and `bubbles` in page_view.py.
-  const written = (text) => text.replace(/\n\n<small>[^\n]*<\/small>$/, "").replaceAll("&#x0003C;", "<");
+  // The original text of a message, to copy and edit: undoes what `bubbles` in view.py does to it.
+  const original = (text) => text.replace(/\n\n<small>[^\n]*<\/small>$/, "").replaceAll(lessThan, "<");
 
-  // Gradio's markup, where a keyboard or a screen reader needs more, and a message that is edited.
+  // Corrects Gradio's markup for keyboards and screen readers, and the text of a message that is edited.
   function repair() {
     document.querySelectorAll("#conversation textarea").forEach((node) => {
-      if (written(node.value) === node.value) return;
-      node.value = written(node.value);
+      if (original(node.value) === node.value) return;
+      node.value = original(node.value);
       node.dispatchEvent(new Event("input"));
     });
     document.querySelectorAll("#conversation .examples[role=list]").forEach((node) => node.setAttribute("role", "group"));
@@ -48,10 +49,10 @@ const chatPage = (() => {
 
   if (navigator.clipboard) {
     const write = navigator.clipboard.writeText.bind(navigator.clipboard);
-    navigator.clipboard.writeText = (text) => write(written(text));
+    navigator.clipboard.writeText = (text) => write(original(text));
   }
 
-  // The store: an entry for each conversation, {id, name, updated, messages: [{role, content, figures}]}.
+  // The storage: an entry for each conversation, {id, name, updated, messages: [{role, content, figures}]}.
   const read = (key) => {
     try {
       return JSON.parse(localStorage.getItem(key));
@@ -80,7 +81,7 @@ const chatPage = (() => {
     }
   }
 
-  const removed = new Set(); // an answer that was running may still end
+  const removed = new Set(); // an answer may still arrive for one of them
 
   function save({ id, messages }) {
     if (removed.has(id)) return;
@@ -95,11 +96,13 @@ const chatPage = (() => {
   const nameOf = (conversation) => conversation.name || conversation.messages[0].content.trim().slice(0, 80);
 
   // The list.
-  let element, trigger, texts, search, list, status;
+  let element, trigger, search, list, status;
   let renamed = null;
 
-  const text = (key, values = {}) =>
-    Object.entries(values).reduce((line, [name, value]) => line.replace(`{${name}}`, value), texts[language][key]);
+  function text(key, values = {}) {
+    const singular = values.count === 1 ? texts[language][`${key}_one`] : undefined;
+    return Object.entries(values).reduce((line, [name, value]) => line.replace(`{${name}}`, value), singular ?? texts[language][key]);
+  }
   const say = (key, values) => {
     if (status) status.textContent = text(key, values);
   };
@@ -124,7 +127,7 @@ const chatPage = (() => {
   const BIN = "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13";
 
   function attach(root, props, fire, watch) {
-    [element, trigger, texts] = [root.querySelector(".library"), fire, props.texts];
+    [element, trigger] = [root.querySelector(".library"), fire];
     build();
     watch("value", () => props.value && save(props.value));
     window.addEventListener("storage", draw); // another tab of this page
@@ -193,7 +196,7 @@ const chatPage = (() => {
     const finish = (keep) => {
       if (renamed !== conversation.id) return;
       renamed = null;
-      const latest = stored(conversation.id); // an answer may have come meanwhile
+      const latest = stored(conversation.id); // an answer may have arrived in the meantime
       if (keep && latest) put({ ...latest, name: input.value.trim() });
       draw();
     };
@@ -214,7 +217,7 @@ const chatPage = (() => {
     draw();
   }
 
-  // Files. In Markdown each message has a heading; a line of a message that looks like one gets a backslash.
+  // Files. In Markdown, each message has a heading; a line of a message that looks like one is escaped with a backslash.
   const HEADINGS = { user: "## User", assistant: "## Assistant" };
 
   function download(name, type, content) {
@@ -256,7 +259,7 @@ const chatPage = (() => {
     }
   }
 
-  // `crypto.randomUUID` is only there with https or on the machine itself.
+  // `crypto.randomUUID` exists only with https and on localhost.
   const newId = () => Date.now().toString(36) + Math.random().toString(36).slice(2);
 
   function load(content) {
@@ -271,4 +274,4 @@ const chatPage = (() => {
   }
 
   return { attach, greet, speak };
-})();
+}

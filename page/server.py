@@ -1,10 +1,13 @@
-"""How the page is served: to whom, and what is refused."""
+"""How the page is served: its theme and script, and which requests are refused."""
 
+import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
 from page.texts import TEXTS
+from page.view import LESS_THAN
 
 import gradio as gr
 from starlette.datastructures import Headers, MutableHeaders
@@ -14,19 +17,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 HERE = Path(__file__).resolve().parent
 
-# What the page's elements are called, in the browser's language. zh stands for all kinds of Chinese.
+# The labels of the components, in the language of the browser. zh covers all variants of Chinese.
 I18N = gr.I18n(en=TEXTS["en"], ja=TEXTS["ja"], **dict.fromkeys(("zh", "zh-CN", "zh-TW"), TEXTS["zh"]))
 
-# A conversation that fills the longest context is far below it.
+# Far more than a conversation that fills the longest context.
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 
-# What Gradio offers and a chat has no use for: files to the server and from it, requests in its name, its own records.
-CLOSED = re.compile(
+# Endpoints of Gradio that a chat does not need: uploads, downloads, proxied requests, statistics.
+BLOCKED_PATHS = re.compile(
     r"/(upload|upload_progress|file|file=.*|proxy=.*|stream|process_recording|component_server|deep_link|vibe-[^/]*"
     r"|monitoring|profiling|run-history|runs)(/|$)"
 )
 
-# The page needs nothing from elsewhere, and a model's answer can't make the browser ask for anything there.
+# The page loads nothing from other hosts, and an answer can't make the browser send a request to one.
 CONTENT_SECURITY_POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; form-action 'self'"
 )
@@ -38,7 +41,7 @@ THEME = gr.themes.Base(
     font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"],
     font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
 ).set(
-    # Gradio's own are too pale to be read by everybody: a contrast of 4.5 is what WCAG asks for.
+    # Gradio's defaults are too pale: WCAG requires a contrast of 4.5.
     body_text_color_subdued="*neutral_600",
     body_text_color_subdued_dark="*neutral_400",
     block_info_text_color="*neutral_600",
@@ -51,32 +54,46 @@ THEME = gr.themes.Base(
 
 
 class ServedBlocks(gr.Blocks):
-    """Blocks that are launched with the page's own theme, style, script, language and gate."""
+    """Blocks that are launched with the page's own theme, style, script, language and request filter."""
 
-    def launch(self, *args: Any, **options: Any) -> Any:
-        """Starts the page.
+    def launch(self, *args: Any, quiet: bool = False, prevent_thread_lock: bool | None = None, **options: Any) -> Any:
+        """Starts the page and prints its address.
 
         Args:
-            args, options: of `gr.Blocks.launch`; they win over what is set here.
+            quiet: print nothing.
+            prevent_thread_lock: return at once instead of serving until Ctrl+C; the default in a notebook.
+            args, options: of `gr.Blocks.launch`; they override the page's own.
         """
-        script = (HERE / "page.js").read_text(encoding="utf-8")
-        ours: dict[str, Any] = {
+        defaults: dict[str, Any] = {
             "share": False,
             "show_error": True,
             "theme": THEME,
             "css_paths": HERE / "page.css",
-            "head": f"<script>{script}</script>",
+            "head": f"<script>{page_script()}</script>",
             "i18n": I18N,
             "footer_links": [],
             "ssr_mode": False,
             "run_history": False,
-            "app_kwargs": {"middleware": [Middleware(Gate)]},
+            "app_kwargs": {"middleware": [Middleware(RequestFilter)]},
         }
-        return super().launch(*args, **{**ours, **options})
+        launched = super().launch(*args, quiet=True, prevent_thread_lock=True, **{**defaults, **options})
+        if not quiet:
+            print(f"Chat page: {self.local_url}", flush=True)
+        interactive = hasattr(sys, "ps1") or bool(sys.flags.interactive)
+        if not (interactive if prevent_thread_lock is None else prevent_thread_lock):
+            self.block_thread()
+        return launched
 
 
-class Gate:
-    """ASGI middleware that refuses what is no part of a chat, before it is read."""
+def page_script() -> str:
+    """The browser's part of the page, started with what it shares with Python."""
+    script = (HERE / "page.js").read_text(encoding="utf-8")
+    shared = json.dumps({"texts": TEXTS, "lessThan": LESS_THAN}).replace("<", "\\u003c")  # no tag inside a script
+    return f"{script}\nconst chatPage = startChatPage({shared});"
+
+
+class RequestFilter:
+    """ASGI middleware that refuses requests a chat does not need, before their body is read."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -84,8 +101,8 @@ class Gate:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
-        elif (refusal := refused(scope)) is not None:
-            await refusal(scope, receive, send)
+        elif (response := refusal(scope)) is not None:
+            await response(scope, receive, send)
         else:
             await self.app(scope, receive, self._with_policy(send))
 
@@ -99,16 +116,16 @@ class Gate:
         return send_with_policy
 
 
-def refused(scope: Scope) -> PlainTextResponse | None:
-    """The answer to a request that is not let through; None lets it through."""
+def refusal(scope: Scope) -> PlainTextResponse | None:
+    """The response to a request that is refused; None if it is allowed."""
     path, headers = scope["path"], Headers(scope=scope)
-    if CLOSED.search(path):
-        return PlainTextResponse("This page takes no files and gives none.", 403)
+    if BLOCKED_PATHS.search(path):
+        return PlainTextResponse("This page neither accepts nor serves files.", 403)
     if scope["method"] not in ("POST", "PUT", "PATCH"):
         return None
     length = headers.get("content-length", "")
-    if not length.isdigit():  # it could be of any size; whoever sends a chat knows how long it is
-        return PlainTextResponse("The request has to say how long it is.", 411)
+    if not length.isdigit():  # the body could be of any size
+        return PlainTextResponse("The request needs a Content-Length header.", 411)
     if int(length) > MAX_REQUEST_BYTES:
-        return PlainTextResponse(f"The request is too large; {MAX_REQUEST_BYTES} bytes are allowed.", 413)
+        return PlainTextResponse(f"The request is too large; the limit is {MAX_REQUEST_BYTES} bytes.", 413)
     return None

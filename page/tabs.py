@@ -1,105 +1,40 @@
-"""What the server keeps for each open browser tab, in memory only: a conversation, and the answer in progress."""
+"""One open browser tab on the server, in memory only: its model, its conversation and the answer in progress."""
 
 import threading
 import uuid
 from collections.abc import Callable, Generator
 from contextlib import closing
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
-from weakref import WeakValueDictionary
 
-from config import ModelConfig, get_model_config
-from model_folder import converted_folder
-from ov_llm_model import Answer, ChatSession, OVChatModel, load_model
-from page.view import Message, message_of
-
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
-
-
-@dataclass(frozen=True, eq=False)
-class LoadedModel:
-    """A model that is ready to chat, with what the page needs to know of it.
-
-    Attributes:
-        model: what `load_model` returned.
-        tokenizer: of the same folder.
-        config: the catalogue's row, for the system prompt and the example questions.
-        title: how the page calls it.
-    """
-
-    model: OVChatModel
-    tokenizer: PreTrainedTokenizerFast
-    config: ModelConfig
-    title: str
-
-    def new_session(self) -> ChatSession:
-        return ChatSession(self.model, self.tokenizer, chat_format=self.config.chat_format)
-
-
-def title_of(name: str, precision: str, device: str) -> str:
-    return f"{name} · {precision} · {device}"
-
-
-def open_model(name: str, precision: str, device: str, root: Path) -> LoadedModel:
-    """Loads a model that was converted under `root`, with its tokenizer.
-
-    Raises:
-        UserError: no such model, precision or device, or it was not converted yet.
-    """
-    config = get_model_config(name)
-    folder = converted_folder(name, precision, root)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    return LoadedModel(load_model(folder, device), tokenizer, config, title_of(name, precision, device))
-
-
-class ModelPool:
-    """Loaded models by their titles. One that no tab uses any more is freed.
-
-    Args:
-        root: where the converted models are.
-        loaded: the one that is there already.
-    """
-
-    def __init__(self, root: Path, loaded: LoadedModel) -> None:
-        self.root = root
-        self._models = WeakValueDictionary({loaded.title: loaded})
-        self._loading = threading.Lock()  # one at a time: each may need most of the memory
-
-    def get(self, name: str, precision: str, device: str) -> LoadedModel:
-        """The model, loaded where no tab has it already. Raises like `open_model`."""
-        title = title_of(name, precision, device)
-        with self._loading:
-            loaded = self._models.get(title) or open_model(name, precision, device, self.root)
-            self._models[title] = loaded
-            return loaded
+from engine.session import Answer, ChatSession
+from page.messages import Message, answer_message
+from page.models import LoadedModel
 
 
 class Tab:
     """One browser tab: its model and its conversation. One answer at a time.
 
-    A question goes through three steps: `ask` accepts it, `begin` and `reply` answer it, `end` admits the next.
+    A question goes through three steps: `ask` accepts it, `begin` and `reply` answer it, `end` admits the next one.
 
     Attributes:
-        model: what answers from the next message on.
-        id: of the conversation, for the browser that keeps it.
-        messages: the conversation; the last one is the answer in progress while there is one.
-        answer: the latest one, for its figures.
+        model: answers from the next message.
+        id: of the conversation, for the browser that saves it.
+        messages: the conversation; while an answer is being generated, it is the last message.
     """
 
     def __init__(self, model: LoadedModel) -> None:
         self.model = model
-        self.open(None, [])
         self._session_model: LoadedModel | None = None
         self._idle = threading.Condition()
         self._busy = self._waiting = self._stopping = False
+        self.open(None, [])
 
     def open(self, id: str | None, messages: list[Message]) -> None:
-        """Goes to another conversation; None is a new one."""
+        """Switches to another conversation; None starts a new one."""
         self.id = id or uuid.uuid4().hex
         self.messages = self._before = messages
-        self.answer: Answer | None = None
-        self._session: ChatSession | None = None  # a new one answers as if nothing had been read before
+        self._session: ChatSession | None = None  # answers must not depend on what was read before
 
     @property
     def busy(self) -> bool:
@@ -108,14 +43,14 @@ class Tab:
 
     @property
     def waiting(self) -> bool:
-        """Whether a question was accepted that nobody answers yet."""
+        """Whether a question was accepted whose answer has not begun."""
         return self._waiting
 
     def ask(self, change: Callable[[list[Message]], list[Message]]) -> bool:
-        """Accepts the conversation as `change` makes it: its last message is to be answered, or continued.
+        """Accepts the conversation that `change` returns: its last message is answered, or continued if it is one.
 
         Returns:
-            False where an answer is running that nobody has stopped. One that is being stopped is waited for.
+            False if an answer is running. One that is being stopped is waited for.
         """
         with self._idle:
             if self._busy and not self._stopping:
@@ -126,73 +61,78 @@ class Tab:
             return True
 
     def begin(self) -> bool:
-        """Whether there is a question that was accepted and that nobody answers yet; from now on the caller does."""
+        """Claims the waiting question for the caller, who must answer it; False if none is waiting."""
         with self._idle:
             waiting, self._waiting = self._waiting, False
             return waiting
 
-    def give_up(self) -> str:
-        """Goes back to the conversation before the question; returns the question's text if it was a new one."""
+    def restore(self) -> str:
+        """Takes the question back; returns its text, or nothing if it only repeated or continued something."""
         asked, self.messages = self.messages, self._before
         new = asked[len(self.messages) :]
         return new[0]["content"] if new else ""
 
     def end(self) -> None:
-        """The answer is over: the next question can be accepted."""
+        """Ends the turn: the next question can be accepted."""
         with self._idle:
             self._busy = self._stopping = False
             self._idle.notify_all()
 
     def stop(self) -> None:
-        """Ends the answer in progress with its next token."""
+        """Ends the answer in progress at its next token."""
         with self._idle:
             self._stopping = self._busy
 
-    def leave(self) -> str | None:
-        """Gives up a question that nobody answers yet, and returns its text; None where there is none."""
+    def withdraw(self) -> str | None:
+        """Takes a waiting question back and returns its text; None if none is waiting."""
         if not self.begin():
             return None
-        text = self.give_up()
+        text = self.restore()
         self.end()
         return text
 
     def interrupt(self) -> None:
-        """Ends the answer in progress and returns when it is over. A question that still waits is given up."""
-        self.leave()
+        """Takes a waiting question back, or stops the answer in progress and returns when it has ended."""
+        self.withdraw()
         self.stop()
         with self._idle:
             self._idle.wait_for(lambda: not self._busy)
 
     def reply(self, system_prompt: str | None, **generation: Any) -> Generator[Answer, None, None]:
-        """Answers the question that `begin` took over; `messages` holds what there is of the answer.
+        """Answers the question that `begin` claimed, and keeps `messages` up to date with the answer.
 
         Args:
             system_prompt: put before the conversation; None leaves that to the chat template.
-            generation: what `ChatSession.answer` takes.
+            generation: options of `ChatSession.answer`.
 
         Raises:
-            UserError, RuntimeError: as `ChatSession.answer`; the latter is the runtime's.
+            UserError, RuntimeError: as `ChatSession.answer`; the latter comes from the runtime.
         """
-        if self._session is None or self._session_model is not self.model:
-            self._session, self._session_model = self.model.new_session(), self.model
-        session, asked = self._session, self.messages
-        *earlier, last = asked
-        continued = last["role"] == "assistant"
-        system = [{"role": "system", "content": system_prompt}] if system_prompt is not None else []
-        plain = [{"role": message["role"], "content": message["content"]} for message in asked]
-        with closing(session.answer([*system, *plain], **generation)) as stream:
-            for answer in stream:
+        asked = self.messages
+        earlier = asked[:-1] if asked[-1]["role"] == "assistant" else asked
+        with closing(self._current_session().answer(model_input(system_prompt, asked), **generation)) as answers:
+            for answer in answers:
                 if self._stopping and answer.finish_reason is None:
                     answer = replace(answer, finish_reason="cancelled")
-                self.answer = answer
                 if answer.completion_tokens or answer.finish_reason == "stop":
-                    reply = message_of(answer)
-                    self.messages = [*earlier, reply] if continued else [*asked, reply]
+                    self.messages = [*earlier, answer_message(answer)]
                 yield answer
                 if answer.finish_reason is not None:
                     return
 
+    def _current_session(self) -> ChatSession:
+        if self._session is None or self._session_model is not self.model:
+            model = self.model
+            self._session, self._session_model = model.new_session(), model
+        return self._session
+
     def release(self) -> None:
-        """Gives back the memory of the model's session, when the tab was closed."""
+        """Frees the memory of the session when the tab is closed."""
         self.stop()
         self._session = None
+
+
+def model_input(system_prompt: str | None, messages: list[Message]) -> list[dict[str, str]]:
+    """What the model reads of a conversation."""
+    system = [] if system_prompt is None else [{"role": "system", "content": system_prompt}]
+    return [*system, *({"role": message["role"], "content": message["content"]} for message in messages)]

@@ -1,4 +1,8 @@
-"""What several tests need: a model hub on this machine, and the embedded model, converted once for the whole run."""
+"""What several tests need: a model hub on this machine, and the embedded model, converted once for the whole run.
+
+Several processes (`pytest -n 2 --dist loadscope`, where one runs a whole file) share that conversion. Each has its own
+hub.
+"""
 
 import os
 import tempfile
@@ -7,6 +11,7 @@ from pathlib import Path
 
 import hub_server
 import pytest
+from filelock import FileLock
 
 # huggingface_hub reads these when it is imported. No test asks the real hub, or leaves anything in the user's cache.
 HUB = hub_server.Hub()
@@ -30,6 +35,17 @@ DATA = Path(__file__).parent / "data"
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 
 
+# What makes a test slow: the embedded model, a browser, conversions of smaller ones.
+SLOW_FIXTURES = {"models_root", "browser", "tiny", "ir"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Marks what `make test-fast` leaves out."""
+    for item in items:
+        if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
+
+
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_server.Hub]:
     """An empty hub, and an empty cache of what came from it."""
@@ -41,10 +57,18 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_server.
 @pytest.fixture(scope="session")
 def models_root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the embedded model in all precisions; `TEST_MODELS` names one to keep between two runs."""
-    root = Path(os.environ.get("TEST_MODELS") or tmp_path_factory.mktemp("models"))
-    for precision in SUBFOLDERS:
-        convert_model(DEFAULT_MODEL, precision, root)
+    root = Path(os.environ.get("TEST_MODELS") or folder_of_the_run(tmp_path_factory) / "models")
+    root.mkdir(parents=True, exist_ok=True)
+    with FileLock(root / "tests.lock"):
+        for precision in SUBFOLDERS:
+            convert_model(DEFAULT_MODEL, precision, root)
     return root
+
+
+def folder_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A temporary folder that is the same one in all of xdist's processes."""
+    own = tmp_path_factory.getbasetemp()
+    return own.parent if "PYTEST_XDIST_WORKER" in os.environ else own
 
 
 @pytest.fixture(scope="session")

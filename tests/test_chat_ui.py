@@ -43,7 +43,8 @@ def test_the_page_starts_behind_a_password_and_a_proxy(models_root: Path):
             assert client.get("/config").json()["root"].endswith("/chat")
     finally:
         process.terminate()
-        process.communicate(timeout=30)
+        rest, errors = process.communicate(timeout=30)
+    assert line.startswith("Chat page: ") and rest == "" and errors == ""
 
 
 def test_a_port_that_is_taken_or_that_there_is_not_is_refused():
@@ -51,18 +52,28 @@ def test_a_port_that_is_taken_or_that_there_is_not_is_refused():
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         for port in (taken.getsockname()[1], 99_999):
-            with pytest.raises(UserError, match=rf"Port {port} of 127.0.0.1 is taken or can't be used"):
+            with pytest.raises(UserError, match=rf"Port {port} on 127.0.0.1 is in use or not available"):
                 check_port("127.0.0.1", port)
     with pytest.raises(UserError):
         check_port("no.such.host.invalid", 7860)
 
 
-def test_wrong_arguments_are_refused_before_anything_heavy_is_imported(models_root: Path):
-    command = [sys.executable, "-X", "importtime", str(ROOT / "chat_ui.py"), "--output", "nowhere"]
+def imported_by(*arguments: str) -> set[str]:
+    """The modules that the command imports before it refuses the arguments."""
+    command = [sys.executable, "-X", "importtime", str(ROOT / "chat_ui.py"), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    return {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+
+
+def test_wrong_arguments_are_refused_before_anything_heavy_is_imported():
+    imported = imported_by("--output", "nowhere")
     assert "config" in imported and not {"gradio", "torch", "openvino", "transformers"} & imported
+
+
+def test_a_device_that_is_not_there_is_refused_before_the_page_is_imported(models_root: Path):
+    imported = imported_by("--output", str(models_root), "--port", "0", "--device", "TPU")
+    assert "openvino" in imported and not {"gradio", "torch", "transformers"} & imported
 
 
 @pytest.mark.parametrize(
@@ -103,7 +114,7 @@ def test_a_page_open_to_the_network_without_a_password_is_warned_of(
     arguments: list[str], warned: bool, models_root: Path, capsys: pytest.CaptureFixture
 ):
     check(parser().parse_args(["--output", str(models_root), "--port", "0", *arguments]))
-    assert ("--auth asks for a password" in capsys.readouterr().err) == warned
+    assert ("require a login with --auth" in capsys.readouterr().err) == warned
 
 
 def test_a_password_may_hold_colons():

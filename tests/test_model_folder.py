@@ -1,9 +1,15 @@
+import os
 import shutil
+import subprocess
+import sys
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
-from config import DEFAULT_MODEL, UserError
+from config import DEFAULT_MODEL, Int4Settings, ModelConfig, UserError, get_model_config
 from model_folder import (
+    MODEL_BIN,
     REQUIRED_FILES,
+    Variant,
     check_complete,
     converted_models,
     is_complete,
@@ -52,8 +58,8 @@ def test_a_folder_without_one_of_its_files_is_not(folder: Path, name: str):
 
 
 def test_a_file_that_was_cut_short_is_found_out(folder: Path):
-    (folder / "openvino_model.bin").write_bytes(b"some")
-    with pytest.raises(UserError, match=r"openvino_model\.bin missing or cut short"):
+    (folder / MODEL_BIN).write_bytes(b"some")
+    with pytest.raises(UserError, match=r"openvino_model\.bin missing or truncated"):
         check_complete(folder)
 
 
@@ -72,7 +78,7 @@ def test_a_manifest_that_cannot_be_read_counts_as_missing(folder: Path):
 def test_what_is_not_a_folder_or_not_a_model_is_said(tmp_path: Path):
     with pytest.raises(UserError, match="no folder"):
         check_complete(tmp_path / "nowhere")
-    with pytest.raises(UserError, match="not a whole converted model"):
+    with pytest.raises(UserError, match="not a complete converted model"):
         check_complete(tmp_path)
 
 
@@ -94,3 +100,80 @@ def test_only_complete_models_are_listed(folder: Path, tmp_path: Path):
     model_folder(DEFAULT_MODEL, "INT8", tmp_path).mkdir(parents=True)
     assert converted_models(tmp_path) == {DEFAULT_MODEL: ["INT4"]}
     assert converted_models(tmp_path / "elsewhere") == {}
+
+
+# Variants
+
+
+CONFIG = ModelConfig(model_id="org/name", description="", license="")
+
+
+def made(variant: Variant) -> Variant:
+    """The variant with a complete folder, as `convert_model` leaves it."""
+    variant.folder.mkdir(parents=True)
+    for name in REQUIRED_FILES:
+        (variant.folder / name).write_bytes(b"something")
+    write_manifest(variant.folder, name=variant.name, **variant.identity)
+    return replace(variant)
+
+
+def test_a_variant_has_a_folder_and_cannot_be_changed(tmp_path: Path):
+    variant = Variant("org/name", CONFIG, "INT8", tmp_path)
+    assert variant.folder == model_folder("org/name", "INT8", tmp_path)
+    with pytest.raises(FrozenInstanceError):
+        variant.precision = "INT4"  # type: ignore[misc]
+
+
+def test_compression_settings_are_those_of_the_catalogue():
+    row = get_model_config(DEFAULT_MODEL)
+    assert Variant("m", row, "INT4").compression == {"mode": "INT4_ASYM", "group_size": 32, "ratio": 0.7}
+    assert Int4Settings() == Int4Settings("INT4_ASYM", 128, 0.8)
+    with_awq = replace(row, int4=Int4Settings("INT4_SYM", 64, 0.6, awq=True))
+    assert Variant("m", with_awq, "INT4").compression == {
+        "mode": "INT4_SYM",
+        "group_size": 64,
+        "ratio": 0.6,
+        "awq": True,
+    }
+    assert Variant("m", with_awq, "INT8").compression == {"mode": "INT8_ASYM"}
+    assert Variant("m", with_awq, "FP16").compression == {}
+
+
+@pytest.mark.parametrize("precision", ["FP16", "INT8", "INT4"])
+def test_a_variant_is_current_once_its_folder_is_complete(precision, tmp_path: Path):
+    variant = Variant("org/name", CONFIG, precision, tmp_path)
+    assert not variant.is_current and variant.manifest == {}
+    variant = made(variant)
+    assert variant.is_current and variant.changes == {}
+    (variant.folder / MODEL_BIN).write_bytes(b"some")
+    assert not replace(variant).is_current
+
+
+def test_other_settings_are_changes_by_entry(tmp_path: Path):
+    variant = made(Variant("org/name", CONFIG, "INT4", tmp_path))
+    other = replace(variant, config=replace(CONFIG, revision="v2", int4=Int4Settings(ratio=1.0)))
+    assert not other.is_current
+    assert other.changes.keys() == {"revision", "compression"}
+    assert other.changes["revision"] == (None, "v2")
+    assert [settings["ratio"] for settings in other.changes["compression"]] == [0.8, 1.0]
+    fp16 = replace(other, precision="FP16")
+    assert fp16.manifest == {}
+
+
+def test_the_manifest_is_read_once_for_each_variant(tmp_path: Path):
+    variant = made(Variant("org/name", CONFIG, "INT4", tmp_path))
+    assert variant.is_current
+    shutil.rmtree(variant.folder)
+    assert variant.is_current and not replace(variant).is_current
+
+
+def test_importing_what_knows_folders_imports_nothing_heavy():
+    script = """
+import sys
+import model_folder
+heavy = {"torch", "transformers", "openvino", "nncf", "gradio", "numpy", "optimum"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr

@@ -1,4 +1,4 @@
-"""Converts models that are too small to have a tokenizer."""
+"""Tiny models with random weights, and their conversion without a tokenizer."""
 
 import warnings
 from pathlib import Path
@@ -10,7 +10,21 @@ import torch
 import transformers
 from optimum.exporters.openvino import export_from_model
 from optimum.intel import OVConfig
-from transformers import PreTrainedModel
+from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+TINY = {
+    "vocab_size": 401,
+    "hidden_size": 128,
+    "intermediate_size": 384,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+}
+
+
+def tiny_model(tied: bool = False, dtype: torch.dtype = torch.bfloat16) -> LlamaForCausalLM:
+    torch.manual_seed(0)
+    return LlamaForCausalLM(LlamaConfig(**TINY, tie_word_embeddings=tied)).to(dtype)
 
 
 def export(model: PreTrainedModel, folder: Path) -> Path:

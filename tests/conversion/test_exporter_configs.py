@@ -72,5 +72,5 @@ def test_an_architecture_chats_and_its_cache_can_be_cut_back(model_type: str, tm
 
 @pytest.mark.parametrize("model_type", ["mamba", "bert", "t5", "gemma3", "qwen", "nonsense"])
 def test_an_architecture_that_cannot_be_exported_is_refused(model_type: str):
-    with pytest.raises(UserError, match=rf"'{model_type}' .*; choose a model of another kind"):
+    with pytest.raises(UserError, match=rf"'{model_type}' .*; choose a model of another type"):
         check_exportable(model_type)

@@ -69,7 +69,7 @@ def test_a_cut_connection_is_resumed_from_where_it_broke(hub: Hub, monkeypatch: 
 
 def test_a_damaged_file_is_removed_and_comes_anew_the_next_time(hub: Hub):
     hub.damaged.add("model-00002-of-00002.safetensors")
-    with pytest.raises(UserError, match=r"model-00002.* came damaged .* try again"):
+    with pytest.raises(UserError, match=r"model-00002.* arrived damaged .* run the command again"):
         download_checkpoint("some/model")
     hub.damaged.clear()
     hub.sent.clear()
@@ -110,12 +110,12 @@ def test_without_a_network_the_cache_is_enough(hub: Hub, monkeypatch: pytest.Mon
     assert download_checkpoint("some/model") == folder
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert download_checkpoint("some/model") == folder
-    with pytest.raises(UserError, match="can't be reached; check the network"):
+    with pytest.raises(UserError, match="cannot be reached; check the network"):
         download_checkpoint("some/other")
 
 
 def test_a_disk_that_is_too_small_is_found_out_before(hub: Hub, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("conversion.hub.shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
-    with pytest.raises(UserError, match=r"to download and .* free"):
+    with pytest.raises(UserError, match=r"to download and .* free; free some disk space"):
         download_checkpoint("some/model")
     assert hub.sent == []

@@ -252,7 +252,7 @@ def test_a_damaged_file_is_said_with_the_remedy(damage, folders, tmp_path: Path)
     for path in folders[kind].glob("*.*"):
         content = path.read_bytes()
         (tmp_path / path.name).write_bytes(spoil(content) if path.name == name else content)
-    with pytest.raises(UserError, match=f"{name} is damaged; remove it and download it again"):
+    with pytest.raises(UserError, match=f"{name} is damaged; delete it and download the checkpoint again"):
         read_tokenizer(tmp_path)
 
 
@@ -260,7 +260,7 @@ def test_a_damaged_file_is_said_with_the_remedy(damage, folders, tmp_path: Path)
 def test_missing_files_are_said_with_the_remedy(model_type: str, tmp_path: Path):
     write_json(tmp_path / "config.json", model_type=model_type)
     write_json(tmp_path / "tokenizer_config.json")
-    with pytest.raises(UserError, match="download the model's tokenizer files as well"):
+    with pytest.raises(UserError, match="download the model's tokenizer files too"):
         read_tokenizer(tmp_path)
 
 
@@ -270,5 +270,5 @@ def test_missing_files_are_said_with_the_remedy(model_type: str, tmp_path: Path)
 def test_a_sentencepiece_model_that_would_be_read_wrongly_is_refused(options: dict, tmp_path: Path):
     write_sentencepiece(tmp_path / "tokenizer.model", **options)
     write_json(tmp_path / "config.json", model_type="llama")
-    with pytest.raises(UserError, match=r"bring the model's tokenizer\.json"):
+    with pytest.raises(UserError, match=r"add the model's tokenizer\.json"):
         read_tokenizer(tmp_path)

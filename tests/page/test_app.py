@@ -10,10 +10,10 @@ from pathlib import Path
 
 from config import DEFAULT_MODEL, EXAMPLE_QUESTIONS, UserError, get_model_config
 from ov_llm_model import ChatSession
-from page import app as chat_page
-from page.app import ChatPage, checked, generation_settings, sentence
+from page import settings
+from page.app import ChatPage, error_text
+from page.models import LoadedModel
 from page.server import MAX_REQUEST_BYTES
-from page.tabs import LoadedModel, title_of
 
 import httpx
 import numpy as np
@@ -22,6 +22,7 @@ import openvino.opset13 as ops
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browser import open_browser
+from gradio import Request
 from gradio_client import Client
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 
@@ -53,7 +54,7 @@ class Server:
 
 @pytest.fixture(scope="module")
 def loaded(model, tokenizer) -> LoadedModel:
-    return LoadedModel(model, tokenizer, get_model_config(DEFAULT_MODEL), title_of(DEFAULT_MODEL, "INT4", "CPU"))
+    return LoadedModel(model, tokenizer, get_model_config(DEFAULT_MODEL), DEFAULT_MODEL, "INT4", "CPU")
 
 
 @pytest.fixture(scope="module")
@@ -158,7 +159,7 @@ def test_a_conversation_of_two_turns_whose_second_answer_uses_the_first(page: Pa
     expect(page.get_by_role("heading", name="smollm2-135m-instruct · INT4 · CPU")).to_be_visible()
     used = page.get_by_role("meter", name=re.compile("Context used"))
     assert 40 < int(used.get_attribute("aria-valuenow") or 0) < 200
-    expect(answers(page).last).to_contain_text(re.compile(r"\d+ tokens · [\d.]+ tokens/s · first after [\d.]+ s"))
+    expect(answers(page).last).to_contain_text(re.compile(r"\d+ tokens · [\d.]+ tokens/s · first token after [\d.]+ s"))
     screenshot(page, "conversation")
 
 
@@ -181,7 +182,7 @@ def test_enter_sends_and_shift_enter_breaks_the_line(page: Page):
 
 
 def test_a_message_sent_the_moment_after_stop_is_answered(context: BrowserContext, server: Server):
-    page = open_page(context, server, Longest_answer="4096")
+    page = open_page(context, server, Maximum_answer_length="4096")
     send(page, STORY)
     wait_for_words(page)
     screenshot(page, "streaming")
@@ -193,7 +194,7 @@ def test_a_message_sent_the_moment_after_stop_is_answered(context: BrowserContex
 
 
 def test_what_is_typed_while_an_answer_runs_stays_in_the_box_and_is_not_sent(context: BrowserContext, server: Server):
-    page = open_page(context, server, Longest_answer="4096")
+    page = open_page(context, server, Maximum_answer_length="4096")
     send(page, STORY)
     wait_for_words(page)
     send(page, "And then?")
@@ -215,9 +216,12 @@ def test_an_answer_is_regenerated_and_a_turn_taken_back(page: Page):
     expect(answers(page).last).to_contain_text("36 of 37 prompt tokens cached")
     wait_for_the_end(page, 1)
     expect(answers(page).last).to_contain_text(first)
+    meter = page.get_by_role("meter", name=re.compile("Context used"))
+    expect(meter).not_to_have_attribute("aria-valuenow", "0")
     button(page, "Undo").click()
     expect(box(page)).to_have_value(FRANCE)
     expect(answers(page)).to_have_count(0)
+    expect(meter).to_have_attribute("aria-valuenow", "0")
 
 
 def test_a_past_message_is_edited_and_the_conversation_goes_on_from_there(page: Page):
@@ -234,7 +238,7 @@ def test_a_past_message_is_edited_and_the_conversation_goes_on_from_there(page: 
 
 
 def test_an_answer_that_ended_by_length_is_continued(context: BrowserContext, server: Server):
-    page = open_page(context, server, Longest_answer="8")
+    page = open_page(context, server, Maximum_answer_length="8")
     beginning = ask(page, STORY)
     button(page, "Continue").click()
     expect(answers(page).last).to_contain_text("16 tokens")
@@ -250,7 +254,7 @@ def test_settings_hold_from_the_next_message_on_and_go_back_to_defaults(page: Pa
     button(page, "Settings").click()
     screenshot(page, "settings")
     page.get_by_role("textbox", name="System prompt").fill("Answer in one word.")
-    button(page, "Back to defaults").click()
+    button(page, "Restore defaults").click()
     expect(page.get_by_label("number input for Temperature")).to_have_value("0.1")
     expect(page.get_by_label("number input for Repetition penalty")).to_have_value("1.1")
     expect(page.get_by_role("textbox", name="System prompt")).to_have_value("")
@@ -273,7 +277,7 @@ def test_after_a_failure_of_the_runtime_the_next_message_works(page: Page, serve
     number = ops.parameter([], np.float32, name="number")
     cache._request = ov.compile_model(ov.Model([number], [number]), "CPU").create_infer_request()  # not the model's
     send(page, ITALY)
-    expect(page.get_by_text(re.compile(r"The model failed \(.+\); please send the message again\."))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"The model failed \(.+\)\. Please send the message again\."))).to_be_visible()
     expect(box(page)).to_have_value(ITALY)
     expect(questions(page)).to_have_count(1)
     cache.release()
@@ -321,7 +325,7 @@ def import_file(page: Page, name: str, content: bytes) -> None:
     """Imports a conversation and opens it."""
     open_library(page)
     choose_file(page, name, content)
-    expect(page.locator("#library").get_by_role("status")).to_have_text("Imported: 1.")
+    expect(page.locator("#library").get_by_role("status")).to_have_text("Imported 1 conversation.")
     page.locator("#library .open").first.click()
     expect(questions(page)).not_to_have_count(0)
 
@@ -343,8 +347,12 @@ def test_a_conversation_outlives_a_reload_and_a_restart_of_the_server(
     page = open_page(context, server)
     ask(page, FRANCE)
     before = page.locator("#conversation .message-wrap").inner_text()
+    meter = page.get_by_role("meter", name=re.compile("Context used"))
+    used = meter.get_attribute("aria-valuenow") or ""
+    assert int(used) > 37
     page.reload()
     expect(questions(page)).to_have_text([FRANCE])
+    expect(meter).to_have_attribute("aria-valuenow", used)
     server.stop()
     server.start()
     page.goto(server.address)
@@ -365,7 +373,7 @@ def test_conversations_are_named_searched_opened_and_deleted(page: Page):
     screenshot(page, "conversations")
 
     button(page, f"Rename: {FRANCE}").click()
-    page.get_by_role("textbox", name="Name of the conversation").fill("Europe")
+    page.get_by_role("textbox", name="Conversation name").fill("Europe")
     page.keyboard.press("Enter")
     expect(items).to_have_text(["What is the capital of Japan?", "Europe"])
 
@@ -381,7 +389,7 @@ def test_conversations_are_named_searched_opened_and_deleted(page: Page):
     expect(questions(page)).to_have_count(0)
 
 
-@pytest.mark.parametrize("kind", ["Export all (JSON)", "Export this (Markdown)"])
+@pytest.mark.parametrize("kind", ["Export all (JSON)", "Export current (Markdown)"])
 def test_what_is_exported_can_be_imported(page: Page, kind: str):
     turns = (
         {"role": "user", "content": "A heading:\n## User\nand <b>"},
@@ -407,7 +415,7 @@ def test_a_file_that_holds_no_conversation_is_refused(page: Page):
     open_library(page)
     for content in (b"{}", b"{", b"# Title", b'{"conversations": [{"id": "1", "messages": [{"role": "x"}]}]}'):
         choose_file(page, "x.json", content)
-        expect(page.locator("#library").get_by_role("status")).to_contain_text("This file holds no conversation")
+        expect(page.locator("#library").get_by_role("status")).to_contain_text("No conversations found in this file")
 
 
 # The model, the language, the screen
@@ -422,6 +430,7 @@ def test_the_model_can_be_changed_in_one_tab_only(context: BrowserContext, page:
     button(page, "Load").click()
     expect(page.get_by_text("smollm2-135m-instruct · INT8 · CPU is ready.")).to_be_visible()
     expect(page.get_by_role("heading", name="INT8")).to_be_visible()
+    expect(page.get_by_role("meter", name=re.compile("Context used"))).not_to_have_attribute("aria-valuenow", "0")
     assert "Rome" in ask(page, ITALY)
     assert "Paris" in ask(other, FRANCE)
     expect(other.get_by_role("heading", name="INT4")).to_be_visible()
@@ -429,8 +438,15 @@ def test_the_model_can_be_changed_in_one_tab_only(context: BrowserContext, page:
     assert eventually(lambda: gc.collect() >= 0 and len(server.page.pool._models) == 1)
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 30) -> bool:
-    end = time.monotonic() + seconds
+def test_loading_without_a_choice_says_so(loaded: LoadedModel, models_root: Path):
+    page, request = ChatPage(loaded, models_root), Request(session_hash="x")
+    for choice, device in ((None, "CPU"), ('["smollm2-135m-instruct", "INT8"]', None)):
+        (update,) = page.change_model(choice, device, "en", request)
+        assert update == {page.load_status: "Choose a model and a device first."}
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + TIMEOUT / 1000
     while not (met := condition()) and time.monotonic() < end:
         time.sleep(0.1)
     return met
@@ -477,7 +493,7 @@ def test_axe_finds_no_serious_problem(browser: Browser, server: Server, scheme):
         return [f"{it['id']}: {it['nodes']}" for it in found if it["impact"] in ("serious", "critical")]
 
     with browser.new_context(viewport={"width": 1280, "height": 900}, color_scheme=scheme) as context:
-        page = open_page(context, server, Longest_answer="60")
+        page = open_page(context, server, Maximum_answer_length="60")
         assert serious(page) == []
         ask(page, "Write a Python function that adds two numbers, in a code block.")
         for panel in ("Conversations", "Settings"):
@@ -522,7 +538,7 @@ def test_the_page_is_used_with_the_keyboard_alone(page: Page):
 def test_those_who_wait_see_their_place_and_a_full_queue_says_so(browser: Browser, loaded: LoadedModel):
     server = Server(loaded, None, concurrent=1, waiting=1)
     contexts = [browser.new_context() for _ in range(3)]
-    first, second, third = (open_page(context, server, Longest_answer="4096") for context in contexts)
+    first, second, third = (open_page(context, server, Maximum_answer_length="4096") for context in contexts)
     send(first, STORY)
     wait_for_words(first)
     send(second, FRANCE)
@@ -532,7 +548,7 @@ def test_those_who_wait_see_their_place_and_a_full_queue_says_so(browser: Browse
     expect(third.get_by_text("Too many people are waiting")).to_be_visible()
     expect(box(third)).to_have_value(ITALY)
 
-    button(second, "Leave the queue").click()
+    button(second, "Leave queue").click()
     expect(box(second)).to_have_value(FRANCE)
     expect(questions(second)).to_have_count(0)
     expect(button(second, "Send")).to_be_visible()
@@ -540,7 +556,7 @@ def test_those_who_wait_see_their_place_and_a_full_queue_says_so(browser: Browse
     send(third, FRANCE)
     expect(third.locator("#notice").get_by_text("queue: 1/1")).to_be_in_viewport()
     contexts[0].close()  # frees its place
-    expect(answers(third).last).to_contain_text("Paris", timeout=30_000)
+    expect(answers(third).last).to_contain_text("Paris")
     assert eventually(lambda: len(server.page.tabs) == 2)
     for context in contexts[1:]:
         context.close()
@@ -555,7 +571,7 @@ def test_twenty_tabs_at_once_get_their_own_answers(browser: Browser, loaded: Loa
         *_, whole = ChatSession(loaded.model, loaded.tokenizer).stream(text, max_new_tokens=24)
         expected.append(whole.text)
     for name, value in {"TEMPERATURE": 0, "REPETITION_PENALTY": 1, "MAX_NEW_TOKENS": 24}.items():
-        monkeypatch.setattr(chat_page, name, value)  # quicker than to set them in every tab
+        monkeypatch.setattr(settings, name, value)  # quicker than to set them in every tab
     server = Server(loaded, None)
     contexts = [browser.new_context() for _ in texts]  # one browser opens six connections to a server at most
     pages = [context.new_page() for context in contexts]
@@ -611,21 +627,6 @@ def test_files_and_requests_too_large_for_a_chat_are_refused(server: Server):
 
 
 def test_a_failure_is_a_sentence():
-    assert sentence(UserError("Too long."), "en") == "Too long."
-    said = sentence(RuntimeError("Exception from x:\nout of memory\n"), "en")
-    assert said == "The model failed (out of memory); please send the message again."
-
-
-def test_a_conversation_from_outside_is_checked():
-    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "figures": {}}]
-    assert checked(turns) == turns
-    for wrong in (None, "x", [1], [{"role": "system", "content": "x"}], [{"role": "user", "content": ["x"]}]):
-        with pytest.raises(Exception, match="A conversation is"):
-            checked(wrong)
-
-
-def test_the_panel_sends_numbers_as_floats():
-    settings = generation_settings(0.5, 0.9, 40.0, 1.1, 128.0, -1.0)
-    assert settings["top_k"] == 40 and settings["max_new_tokens"] == 128 and settings["seed"] is None
-    assert generation_settings(0.5, 0.9, 40.0, 1.1, 128.0, 7.0)["seed"] == 7
-    assert generation_settings(0.5, 0.9, 40.0, 1.1, 128.0, None)["seed"] is None
+    assert error_text(UserError("Too long."), "en") == "Too long."
+    said = error_text(RuntimeError("Exception from x:\nout of memory\n"), "en")
+    assert said == "The model failed (out of memory). Please send the message again."

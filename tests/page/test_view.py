@@ -1,10 +1,19 @@
-from ov_llm_model import Answer
-from page.texts import LANGUAGES, TEXTS, say
-from page.view import LESS_THAN, bubbles, closed, conversation, header, message_index, message_of, plain, shown
+from engine.session import Answer
+from page.messages import answer_message
+from page.view import (
+    LESS_THAN,
+    bubbles,
+    close_fences,
+    conversation,
+    escape_html,
+    header,
+    message_index,
+    unescape_html,
+)
 
 import pytest
 
-FIGURES = message_of(Answer("", 40, 30, 0, 12, 0.1, 50.0, "length"))["figures"]
+FIGURES = answer_message(Answer("", 40, 30, 0, 12, 0.1, 50.0, "length"))["figures"]
 
 
 @pytest.mark.parametrize(
@@ -21,19 +30,19 @@ FIGURES = message_of(Answer("", 40, 30, 0, 12, 0.1, 50.0, "length"))["figures"]
     ],
 )
 def test_html_is_text_outside_of_code_and_comes_back_as_it_was(text: str):
-    assert "<b>" not in shown(text) and "<script>" not in shown(text) and "a < b" not in shown(text)
-    assert shown(text).count("<i>") == text.count("<i>")
-    assert plain(shown(text)) == text
+    assert "<b>" not in escape_html(text) and "<script>" not in escape_html(text) and "a < b" not in escape_html(text)
+    assert escape_html(text).count("<i>") == text.count("<i>")
+    assert unescape_html(escape_html(text)) == text
 
 
 def test_a_code_block_that_is_not_closed_yet_stays_code():
-    assert shown("```html\n<i>\n<b") == "```html\n<i>\n<b"
+    assert escape_html("```html\n<i>\n<b") == "```html\n<i>\n<b"
 
 
 def test_an_open_code_block_is_closed_before_more_text_follows():
-    assert closed("```py\nx") == "```py\nx\n```"
-    assert closed("~~~~\n```\nx") == "~~~~\n```\nx\n~~~~"
-    assert closed("```py\nx\n```\n") == "```py\nx\n```\n"
+    assert close_fences("```py\nx") == "```py\nx\n```"
+    assert close_fences("~~~~\n```\nx") == "~~~~\n```\nx\n~~~~"
+    assert close_fences("```py\nx\n```\n") == "```py\nx\n```\n"
 
 
 def test_reasoning_folds_away_while_it_streams_and_when_it_has_ended():
@@ -51,7 +60,9 @@ def test_reasoning_folds_away_while_it_streams_and_when_it_has_ended():
 def test_an_answer_that_ended_by_length_has_its_figures_and_can_be_continued():
     (bubble,) = bubbles({"role": "assistant", "content": "Well", "figures": FIGURES}, "en")
     assert bubble["options"] == [{"value": "continue", "label": "Continue"}]
-    assert bubble["content"].startswith("Well\n\n<small>12 tokens · 50.0 tokens/s · first after 0.10 s · 30 of 40 ")
+    assert bubble["content"].startswith(
+        "Well\n\n<small>12 tokens · 50.0 tokens/s · first token after 0.10 s · 30 of 40 "
+    )
 
 
 def test_figures_of_another_time_may_lack_some():
@@ -75,17 +86,12 @@ def test_the_header_shows_how_full_the_context_is():
     assert "meter" not in header("m", 0, None, "en")
 
 
-def test_every_language_says_everything():
-    values = dict.fromkeys(
-        ("used", "length", "turns", "reason", "title", "count", "completion_tokens", "cached_tokens", "prompt_tokens"),
-        1,
-    )
-    values |= {"tokens_per_second": 1.0, "time_to_first_token": 1.0}
-    for language in LANGUAGES:
-        assert TEXTS[language].keys() == TEXTS["en"].keys()
-        for text, english in TEXTS["en"].items():
-            assert say(language, text, **values)
-            assert sorted(part.split("}")[0] for part in TEXTS[language][text].split("{")[1:]) == sorted(
-                part.split("}")[0] for part in english.split("{")[1:]
-            )
-    assert say("fr", "send") == "Send"
+def test_an_answer_in_progress_has_no_figures_below_it():
+    message = answer_message(Answer("We", 40, 30, 0, 1))
+    assert bubbles(message, "en") == [{"role": "assistant", "content": "We"}]
+
+
+@pytest.mark.parametrize("reason", ["cancelled", "stopped"])
+def test_an_answer_that_was_stopped_says_so_also_one_that_an_earlier_version_saved(reason: str):
+    (bubble,) = bubbles({"role": "assistant", "content": "We", "figures": {**FIGURES, "finish_reason": reason}}, "en")
+    assert bubble["content"].endswith(" · stopped</small>") and "options" not in bubble

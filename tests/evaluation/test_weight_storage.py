@@ -2,7 +2,7 @@ from pathlib import Path
 
 from config import DEFAULT_MODEL
 from converter import convert_model
-from evaluation.weights import weight_storage
+from evaluation.weight_storage import weight_storage
 
 import numpy as np
 import openvino as ov

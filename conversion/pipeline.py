@@ -1,0 +1,101 @@
+"""One conversion: checkpoint → OpenVINO IR → compressed weights, written to a folder.
+
+Importing this module takes seconds, because it brings PyTorch, Transformers, Optimum Intel and NNCF.
+"""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from conversion.calibration import calibration_dataset
+from conversion.checkpoints import load_checkpoint
+from conversion.compression import compress_and_save
+from conversion.exporter import can_hand_over, export
+from conversion.progress import quiet
+from conversion.resources import check_resources
+from model_folder import MANIFEST, MODEL_BIN, MODEL_XML, Variant
+
+import nncf
+import openvino as ov
+from transformers import AutoTokenizer, PreTrainedTokenizerBase
+
+# If the group size does not divide a row, NNCF uses smaller groups for it, or 8 bits. No row of the catalogue needs
+# that; other models may.
+SMALLER_GROUPS = nncf.AdvancedCompressionParameters(group_size_fallback_mode=nncf.GroupSizeFallbackMode.ADJUST)
+
+
+def write_model(variant: Variant, folder: Path) -> int:
+    """Writes a variant's files, all but the manifest, to an empty folder.
+
+    A current FP16 variant is compressed; otherwise the checkpoint is converted, without writing a 16-bit model first.
+
+    Returns:
+        The model's number of parameters.
+
+    Raises:
+        UserError: disk or memory is too small, or the checkpoint cannot be downloaded or read.
+    """
+    fp16 = replace(variant, precision="FP16")
+    if variant.precision == "FP16" or not fp16.is_current:
+        return _convert_checkpoint(variant, folder)
+    parameters = fp16.manifest["parameters"]
+    check_resources(variant, parameters, folder)
+    compress_folder(fp16.folder, folder, variant.compression)
+    return parameters
+
+
+def _convert_checkpoint(variant: Variant, folder: Path) -> int:
+    """Writes a variant's files from its checkpoint. Returns the number of parameters."""
+    config = variant.config
+    if config.parameters:
+        check_resources(variant, config.parameters, folder, unpacks_gguf=config.is_gguf)
+    with quiet():
+        model, tokenizer = load_checkpoint(config)
+    parameters = model.num_parameters()
+    if not config.parameters:
+        check_resources(variant, parameters, folder)
+
+    if variant.precision == "FP16":
+        export(model, tokenizer, folder)
+    elif can_hand_over():
+        export(model, tokenizer, folder, lambda ir, path: compress_model(ir, path, tokenizer, variant.compression))
+    else:
+        print("This version of Optimum Intel is untested, so the conversion takes more disk space and time.")
+        export(model, tokenizer, folder / "16bit")
+        compress_folder(folder / "16bit", folder, variant.compression)
+        shutil.rmtree(folder / "16bit")
+    return parameters
+
+
+def compress_folder(source: Path, folder: Path, compression: dict[str, Any]) -> None:
+    """Compresses the weights of a 16-bit variant and copies everything else.
+
+    Args:
+        source: the folder of the 16-bit variant.
+        folder: an existing folder for the result.
+        compression: see `Variant.compression`.
+    """
+    for path in source.iterdir():
+        if path.is_file() and path.name not in (MODEL_XML, MODEL_BIN, MANIFEST):
+            shutil.copy2(path, folder)
+    model = ov.Core().read_model(source / MODEL_XML)
+    compress_model(model, folder / MODEL_XML, AutoTokenizer.from_pretrained(source), compression)
+
+
+def compress_model(
+    model: ov.Model, path: Path, tokenizer: PreTrainedTokenizerBase, compression: dict[str, Any]
+) -> None:
+    """Compresses a model's weights and writes it to `path` (.xml) and the .bin beside it.
+
+    Args:
+        model: with 16-bit weights; it cannot be used afterwards.
+        tokenizer: the model's, for methods that run it on sample text.
+        compression: see `Variant.compression`.
+    """
+    arguments = {**compression, "mode": nncf.CompressWeightsMode[compression["mode"]]}
+    if compression.get("scale_estimation"):
+        arguments["dataset"] = calibration_dataset(model, tokenizer)
+    if "group_size" in compression:
+        arguments["advanced_parameters"] = SMALLER_GROUPS
+    compress_and_save(model, path, **arguments)

@@ -1,0 +1,121 @@
+"""Disk space and memory: what a conversion needs, and what is available."""
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from config import UserError
+from model_folder import Variant
+
+import psutil
+
+# Memory for a model of any size, beside the page cache: measured by benchmarks/conversion.py.
+MEMORY_NEEDED = 1_500_000_000
+# Bytes for each weight of a GGUF file, which cannot be mapped: Transformers makes 32-bit weights, then 16-bit ones.
+MEMORY_PER_GGUF_WEIGHT = 6
+# Bytes for each weight when scale estimation runs the model on text.
+MEMORY_PER_WEIGHT_RUN = 4
+
+# A group of 4-bit weights has a 16-bit scale and a 4-bit zero point.
+BYTES_PER_GROUP = 2.5
+
+
+def check_resources(variant: Variant, parameters: int, folder: Path, unpacks_gguf: bool = False) -> None:
+    """Prints what a conversion needs and what is available, and refuses one that cannot fit.
+
+    Args:
+        variant: what is to be made.
+        parameters: the model's number of weights.
+        folder: on the disk that gets the result.
+        unpacks_gguf: whether the weights are still to be read from a GGUF file.
+
+    Raises:
+        UserError: disk or memory is too small.
+    """
+    disk, free_disk = disk_needed(variant, parameters), shutil.disk_usage(folder).free
+    memory, free_memory = memory_needed(variant, parameters, unpacks_gguf), available_memory()
+    print(
+        f"{variant.config.model_id} in {variant.precision} needs about {_gb(disk)} of disk space ({_gb(free_disk)} "
+        f"free) and {_gb(memory)} of memory ({_gb(free_memory)} free)."
+    )
+    if free_disk < disk:
+        raise UserError(
+            f"{folder.parent} has {_gb(free_disk)} of free disk space and the conversion needs about {_gb(disk)}; "
+            f"free some disk space or choose another folder."
+        )
+    if free_memory < memory:
+        raise UserError(
+            f"{_gb(free_memory)} of memory are free and the conversion needs about {_gb(memory)}; close other "
+            f"programs, raise the container's memory limit if there is one, or convert on another machine."
+        )
+
+
+def disk_needed(variant: Variant, parameters: int) -> int:
+    """Bytes of disk for the result and, while its weights are compressed, a second copy of them; an upper estimate."""
+    int4 = variant.config.int4
+    bytes_4bit = 0.5 + BYTES_PER_GROUP / int4.group_size
+    average_int4 = int4.ratio * bytes_4bit + (1 - int4.ratio)  # the other layers have 8 bits
+    copies = 1 if variant.precision == "FP16" else 2
+    per_weight = {"FP16": 2.0, "INT8": 1.0, "INT4": average_int4}[variant.precision]
+    return int(1.1 * parameters * copies * per_weight) + 20_000_000
+
+
+def memory_needed(variant: Variant, parameters: int, unpacks_gguf: bool) -> int:
+    """Bytes of memory for a conversion, beside the page cache."""
+    memory = MEMORY_NEEDED
+    if unpacks_gguf:
+        memory += MEMORY_PER_GGUF_WEIGHT * parameters
+    if variant.compression.get("scale_estimation"):
+        memory += MEMORY_PER_WEIGHT_RUN * parameters
+    return memory
+
+
+def available_memory(root: Path = Path("/")) -> int:
+    """Bytes of memory this process can use without swapping: the machine's, or what a container's limit leaves.
+
+    psutil sees only the machine. The kernel's files: https://docs.kernel.org/admin-guide/cgroup-v2.html#memory and
+    https://docs.kernel.org/admin-guide/cgroup-v1/memory.html.
+
+    Args:
+        root: of the file system with `proc` and `sys`.
+    """
+    return min([psutil.virtual_memory().available, *_left_in_control_groups(root)])
+
+
+def _left_in_control_groups(root: Path) -> Iterator[int]:
+    """What each control group above this process leaves; nothing where there are none."""
+    try:
+        lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
+    except OSError:  # not Linux
+        return
+    for line in lines:
+        _, controllers, path = line.split(":", 2)
+        if controllers == "":  # version 2
+            mount, names = root / "sys/fs/cgroup", ("memory.max", "memory.current", "inactive_file")
+        elif "memory" in controllers.split(","):  # version 1
+            mount = root / "sys/fs/cgroup/memory"
+            names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+        else:
+            continue
+        # A limit goes for all groups below. In a container the path may be the host's; the mount is the group itself.
+        group = mount / path.lstrip("/")
+        for folder in (group, *group.parents):
+            if folder.is_relative_to(mount) and (left := _left_in(folder, *names)) is not None:
+                yield left
+
+
+def _left_in(group: Path, limit: str, usage: str, reclaimable: str) -> int | None:
+    """A control group's limit, less its usage, but for the file cache that it can drop; None if it has no limit."""
+    try:
+        most = (group / limit).read_text(encoding="utf-8").strip()
+        if most == "max":
+            return None
+        used = int((group / usage).read_text(encoding="utf-8"))
+        statistics = dict(line.split() for line in (group / "memory.stat").read_text(encoding="utf-8").splitlines())
+    except OSError:  # the root group has no such files
+        return None
+    return max(0, int(most) - used + int(statistics.get(reclaimable, 0)))
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"

@@ -1,6 +1,6 @@
 """Which compression settings suit a model? One sweep over what NNCF has, from the model's 16-bit weights.
 
-    python benchmarks/int4_settings.py [NAME] [--work DIR] [--output DIR]
+    python benchmarks/int4_settings.py [NAME] [--work DIR] [--without METHOD…] [--output DIR]
 
 For each setting: the size of the weights, the mean Kullback-Leibler divergence of its next-token distribution from the
 16-bit one on the texts of `evaluation`, and tokens/s. Settings on the Pareto front are marked: no other one is both
@@ -11,7 +11,6 @@ was.
 
 import argparse
 import json
-import platform
 import shutil
 import sys
 import tempfile
@@ -93,10 +92,10 @@ def compress(source: Path, folder: Path, settings: Settings) -> float:
     return time.perf_counter() - start
 
 
-def prepare(source: Path, work: Path) -> dict[str, Path]:
-    """Makes the folders of all settings that are not there yet."""
+def prepare(source: Path, work: Path, settings_to_try: Sequence[Settings]) -> dict[str, Path]:
+    """Makes the folders of the settings that are not there yet."""
     folders = {}
-    for settings in SWEEP:
+    for settings in settings_to_try:
         folder = work / label(settings)
         if not folder.exists():
             partial = folder.with_name(folder.name + ".partial")
@@ -136,9 +135,9 @@ def pareto_front(rows: Sequence[dict[str, Any]], cost: Callable[[dict[str, Any]]
     return {row["settings"] for row in rows if not beaten(row)}
 
 
-def sweep(source: Path, work: Path) -> list[dict[str, Any]]:
+def sweep(source: Path, work: Path, settings_to_try: Sequence[Settings]) -> list[dict[str, Any]]:
     """All figures of all settings, the 16-bit variant's first."""
-    folders = {"FP16": source, **prepare(source, work)}
+    folders = {"FP16": source, **prepare(source, work, settings_to_try)}
     quality = measure_divergence(source, list(folders.values())[1:])
     speeds = measure_speed(list(folders.values()))
     rows = []
@@ -198,12 +197,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Sweep compression settings, from a model's 16-bit weights.")
     parser.add_argument("name", nargs="?", default=DEFAULT_MODEL)
     parser.add_argument("--work", type=Path, help="where the variants are kept (default: a temporary folder)")
+    parser.add_argument("--without", nargs="+", default=[], help="leave out settings whose name has this in it")
     parser.add_argument("--output", type=Path, default=ROOT / "figures", help="for int4_settings.json and .png")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as temporary:
         work = arguments.work or Path(temporary)
-        rows = sweep(convert_model(arguments.name, "FP16", work), work)
-    content = {"model": arguments.name, "machine": platform.processor(), "versions": versions(), "rows": rows}
+        settings = [each for each in SWEEP if not any(text in label(each) for text in arguments.without)]
+        rows = sweep(convert_model(arguments.name, "FP16", work), work, settings)
+    content = {
+        "model": arguments.name,
+        "machine": ov.Core().get_property("CPU", "FULL_DEVICE_NAME"),
+        "versions": versions(),
+        "rows": rows,
+    }
     text = json.dumps(content, indent=2) + "\n"
     (arguments.output / "int4_settings.json").write_text(text, encoding="utf-8")
     draw(rows, arguments.output / "int4_settings.png")

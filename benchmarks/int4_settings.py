@@ -52,6 +52,7 @@ SWEEP: list[Settings] = [
     {"mode": "INT4_SYM", "group_size": 64, "ratio": 1.0},
     {"mode": "INT4_SYM", "group_size": -1, "ratio": 1.0},
     {"mode": "INT4_ASYM", "group_size": 32, "ratio": 1.0, "all_layers": True},
+    {"mode": "INT4_ASYM", "group_size": 32, "ratio": 0.7, "awq": True},
     {"mode": "INT4_ASYM", "group_size": 32, "ratio": 1.0, "awq": True},
     {"mode": "INT4_ASYM", "group_size": 64, "ratio": 1.0, "awq": True},
     {"mode": "INT4_SYM", "group_size": 32, "ratio": 1.0, "awq": True},
@@ -62,6 +63,7 @@ SWEEP: list[Settings] = [
     {"mode": "INT4_ASYM", "group_size": 32, "ratio": 1.0, "awq": True, "scale_estimation": True},
     {"mode": "INT4_SYM", "group_size": 32, "ratio": 1.0, "scale_estimation": True},
 ]
+ROUNDS = 12  # of speed
 AT_ONCE = 4  # models in memory, beside the 16-bit one
 
 
@@ -101,23 +103,25 @@ def prepare(source: Path, work: Path, settings_to_try: Sequence[Settings]) -> di
             partial = folder.with_name(folder.name + ".partial")
             shutil.rmtree(partial, ignore_errors=True)
             seconds = compress(source, partial, settings)
-            (partial / "sweep.json").write_text(json.dumps({**settings, "seconds": seconds}), encoding="utf-8")
             partial.replace(folder)
             print(f"{folder.name}: {seconds:.0f} s", flush=True)
         folders[folder.name] = folder
     return folders
 
 
-def measure_divergence(source: Path, folders: Sequence[Path]) -> dict[Path, dict[str, float]]:
-    """Perplexity, KL and equal top tokens of each folder, on all texts."""
-    tokenizer, found = FolderTokenizer(source), {}
-    for start in range(0, len(folders), AT_ONCE):
-        together = (source, *folders[start : start + AT_ONCE])
+def measure_divergence(source: Path, folders: Sequence[Path], kept: Path) -> dict[str, dict[str, float]]:
+    """Perplexity, KL and equal top tokens on all texts, by the folders' names; those in the file `kept` are not new."""
+    tokenizer = FolderTokenizer(source)
+    found: dict[str, dict[str, float]] = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+    missing = [folder for folder in folders if folder.name not in found]
+    for start in range(0, len(missing), AT_ONCE):
+        together = (source, *missing[start : start + AT_ONCE])
         models = {folder: open_model(folder, ov_config=EXACT) for folder in together}
         for folder, scores in score_texts(models, source, tokenizer, passages()).items():
             whole = concatenate(list(scores.values()))
             same_top = float(whole.same_top.mean())
-            found[folder] = {"perplexity": whole.perplexity, "kl": float(whole.kl.mean()), "same_top": same_top}
+            found[folder.name] = {"perplexity": whole.perplexity, "kl": float(whole.kl.mean()), "same_top": same_top}
+        kept.write_text(json.dumps(found, indent=2), encoding="utf-8")
     return found
 
 
@@ -138,22 +142,19 @@ def pareto_front(rows: Sequence[dict[str, Any]], cost: Callable[[dict[str, Any]]
 def sweep(source: Path, work: Path, settings_to_try: Sequence[Settings]) -> list[dict[str, Any]]:
     """All figures of all settings, the 16-bit variant's first."""
     folders = {"FP16": source, **prepare(source, work, settings_to_try)}
-    quality = measure_divergence(source, list(folders.values())[1:])
-    speeds = measure_speed(list(folders.values()))
-    rows = []
-    for name, folder in folders.items():
-        made = folder / "sweep.json"
-        rows.append(
-            {
-                "settings": name,
-                "mb": (folder / MODEL_BIN).stat().st_size / 1e6,
-                "bits_per_weight": weight_storage(folder / MODEL_XML).bits_per_weight,
-                **quality[folder],
-                "prefill_tps": speeds[folder][0],
-                "decode_tps": speeds[folder][1],
-                "seconds": json.loads(made.read_text(encoding="utf-8"))["seconds"] if made.is_file() else None,
-            }
-        )
+    quality = measure_divergence(source, list(folders.values())[1:], work / "quality.json")
+    speeds = measure_speed(list(folders.values()), ROUNDS)
+    rows: list[dict[str, Any]] = [
+        {
+            "settings": name,
+            "mb": (folder / MODEL_BIN).stat().st_size / 1e6,
+            "bits_per_weight": weight_storage(folder / MODEL_XML).bits_per_weight,
+            **quality[folder.name],
+            "prefill_tps": speeds[folder][0],
+            "decode_tps": speeds[folder][1],
+        }
+        for name, folder in folders.items()
+    ]
     smallest, fastest = pareto_front(rows, lambda row: row["mb"]), pareto_front(rows, lambda row: -row["decode_tps"])
     for row in rows:
         row["front"] = [name for name, front in (("size", smallest), ("speed", fastest)) if row["settings"] in front]
@@ -189,6 +190,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
                     row["settings"], (row[column], row["kl"]), fontsize=7, xytext=(4, 4), textcoords="offset points"
                 )
         axis.set(xlabel=title, yscale="log")
+        axis.margins(x=0.25)
     axes[0].set_ylabel("KL divergence from 16 bits, nats")
     figure.savefig(path, dpi=110)
 

@@ -67,27 +67,37 @@ class KVCache:
         Raises:
             UserError: the sequence would exceed what the model can hold.
         """
+        return self._infer(ids, logits_to_keep=1)[-1]
+
+    def feed_for_all_logits(self, ids: Sequence[int]) -> np.ndarray:
+        """Like `feed`, but returns the logits after each of the tokens, float32 [tokens, vocabulary]: much memory."""
+        return self._infer(ids, logits_to_keep=0)
+
+    def _infer(self, ids: Sequence[int], logits_to_keep: int) -> np.ndarray:
+        """Runs the model on `ids` and returns its logits: after the last tokens, as many as said, or after all for 0.
+
+        A graph without the input `logits_to_keep` gives those of all tokens in any case.
+        """
         check_length(len(self.ids) + len(ids), self._max_length)
         if self._request is None:
             self._request = self._compiled.create_infer_request()
-        inputs = self._inputs(ids)
+        inputs = {**self._inputs(ids), LOGITS_TO_KEEP: np.array([logits_to_keep], dtype=np.int64)}
         held, self.ids = self.ids, []  # if the runtime fails, its state is undefined
         fed = {name: inputs[name] for name in self._input_names}
         self._request.start_async(fed, share_inputs=True)  # faster than `infer`: runs on the runtime's own thread
         self._request.wait()
         held.extend(ids)
         self.ids = held
-        return self._request.get_tensor("logits").data[0, -1]
+        return self._request.get_tensor("logits").data[0]
 
     def _inputs(self, ids: Sequence[int]) -> dict[str, np.ndarray]:
-        """All inputs a graph may have, for `ids` after the cached tokens."""
+        """All inputs a graph may have but `logits_to_keep`, for `ids` after the cached tokens."""
         past, total = len(self.ids), len(self.ids) + len(ids)
         return {
             "input_ids": np.array([ids], dtype=np.int64),
             "attention_mask": np.ones((1, total), dtype=np.int64),
             "position_ids": np.arange(past, total, dtype=np.int64)[None],
             "beam_idx": np.zeros(1, dtype=np.int32),
-            LOGITS_TO_KEEP: np.ones(1, dtype=np.int64),
         }
 
 

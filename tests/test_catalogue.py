@@ -134,7 +134,7 @@ def test_a_row_that_wants_32_bits_on_a_gpu_gets_them_there_and_under_auto(hub: H
 
 
 def test_trust_remote_code_is_named_only_where_it_is_refused():
-    folders = (".", "conversion", "engine", "page", "benchmarks", "docs")
+    folders = (".", "conversion", "engine", "evaluation", "page", "benchmarks", "docs")
     kinds = ("*.py", "*.md", "*.ipynb")
     sources = [path for folder in folders for kind in kinds for path in (ROOT / folder).glob(kind)]
     naming = [path.name for path in sources if "trust_remote" + "_code" in path.read_text(encoding="utf-8")]

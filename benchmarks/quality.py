@@ -1,0 +1,82 @@
+"""What does compression cost? Compares converted folders of one model, one of which has 16-bit weights.
+
+    python benchmarks/quality.py FOLDER… [--wikitext] [--language zh] [--output DIR]
+
+Prints a table, and writes `quality.json` and `quality.png` to the output folder. What the figures mean is in
+`evaluation.comparison.VariantFigures`. The texts are in `evaluation/passages`; with `--wikitext`, part of WikiText-2's
+test split comes from the Hugging Face Hub instead.
+"""
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from config import EXAMPLE_QUESTIONS, UserError
+from evaluation.charts import plot_quality
+from evaluation.comparison import compare, versions
+
+COLUMNS = {
+    "variant": "{}",
+    "size_mb": "{:.0f}",
+    "compression_rate": "{:.2f}",
+    "bits_per_weight": "{:.2f}",
+    "load_seconds": "{:.2f}",
+    "memory_mb": "{:.0f}",
+    "prefill_tps": "{:.0f}",
+    "decode_tps": "{:.1f}",
+    "perplexity": "{:.2f}",
+    "kl": "{:.4f}",
+    "kl_p99": "{:.3f}",
+    "same_top": "{:.1%}",
+    "fdt": "{:.1f}",
+    "sdt": "{:.1f}",
+}
+WIKITEXT_CHARACTERS = 40_000
+
+
+def wikitext() -> dict[str, str]:
+    """The beginning of WikiText-2's test split.
+
+    Raises:
+        UserError: the Hub can't be reached.
+    """
+    from datasets import load_dataset
+    from httpx import HTTPError
+
+    try:
+        rows = load_dataset("Salesforce/wikitext", "wikitext-2-raw-v1", split="test")["text"]
+    except (OSError, RuntimeError, HTTPError) as error:  # what huggingface_hub lets through when there is no network
+        raise UserError("WikiText-2 can't be downloaded; check the network, or leave --wikitext out.") from error
+    return {"wikitext-2": "".join(rows)[:WIKITEXT_CHARACTERS]}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description="Compare the variants of a model: size, speed and quality.")
+    parser.add_argument("folders", nargs="+", type=Path, help="converted folders, one of them in FP16")
+    parser.add_argument("--wikitext", action="store_true", help="use WikiText-2 from the Hub, not the shipped texts")
+    parser.add_argument("--language", default="en", choices=EXAMPLE_QUESTIONS, help="of the questions (default: en)")
+    parser.add_argument("--output", type=Path, default=Path("."), help="for quality.json and quality.png (default: .)")
+    arguments = parser.parse_args()
+    try:
+        texts = wikitext() if arguments.wikitext else None
+        results = compare(arguments.folders, texts, EXAMPLE_QUESTIONS[arguments.language])
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(f"| {' | '.join(COLUMNS)} |\n|---|{'---:|' * (len(COLUMNS) - 1)}")
+    for result in results:
+        print(f"| {' | '.join(form.format(getattr(result, name)) for name, form in COLUMNS.items())} |")
+    content = {"versions": versions(), "variants": [asdict(result) for result in results]}
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "quality.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    plot_quality(results).savefig(arguments.output / "quality.png", dpi=110)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""The comparison as a plot, and two answers side by side as HTML."""
+
+from collections.abc import Callable, Sequence
+from difflib import SequenceMatcher
+from html import escape
+from pathlib import Path
+
+from engine.loading import open_model
+from engine.tokenizer import FolderTokenizer
+from evaluation.comparison import VariantFigures, greedy_answer, variant_names
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+
+def plot_quality(variants: Sequence[VariantFigures]) -> Figure:
+    """KL divergence against size, with tokens/s as the size of the point: best are large points at the lower left."""
+    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    fastest = max(variant.decode_tps for variant in variants)
+    areas = [500 * variant.decode_tps / fastest for variant in variants]
+    sizes, divergences = [variant.size_mb for variant in variants], [variant.kl for variant in variants]
+    axes.scatter(sizes, divergences, s=areas, color="#3b6ea5", alpha=0.6)
+    for variant in variants:
+        label = f"{variant.variant}\n{variant.decode_tps:.0f} tokens/s"
+        axes.annotate(label, (variant.size_mb, variant.kl), xytext=(0, 14), textcoords="offset points", ha="center")
+    axes.margins(0.2, 0.35)
+    axes.set(xlabel="size, MB", ylabel="KL divergence from 16 bits, nats")
+    plt.close(figure)  # a notebook shows what a cell returns, and would show an open figure once more
+    return figure
+
+
+def side_by_side(folders: tuple[Path, Path], question: str, tokens: int = 80) -> str:
+    """The greedy answers of two variants to a question, as an HTML table with the tokens marked that differ."""
+    tokenizer = FolderTokenizer(folders[0])
+    answers = [greedy_answer(open_model(folder), tokenizer, question, tokens) for folder in folders]
+    marked = mark_differences(answers[0], answers[1], tokenizer.decode)
+    names = variant_names(folders).values()
+    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    body = "".join(
+        f'<td style="white-space: pre-wrap; text-align: left; width: 50%">{answer}</td>' for answer in marked
+    )
+    return f'<table style="width: 100%"><tr>{head}</tr><tr>{body}</tr></table>'
+
+
+def mark_differences(
+    left: Sequence[int], right: Sequence[int], decode: Callable[[Sequence[int]], str]
+) -> tuple[str, str]:
+    """Two answers as HTML, with `<mark>` around the tokens that the other one does not have there.
+
+    Args:
+        left, right: ids.
+        decode: gives the text of ids.
+    """
+    columns: tuple[list[str], list[str]] = ([], [])
+    for tag, start, end, other_start, other_end in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
+        for column, ids in zip(columns, (left[start:end], right[other_start:other_end]), strict=True):
+            text = escape(decode(ids)) if ids else ""
+            column.append(text if tag == "equal" or not text else f"<mark>{text}</mark>")
+    return "".join(columns[0]), "".join(columns[1])

@@ -1,0 +1,96 @@
+import shutil
+from math import log
+from pathlib import Path
+
+from config import DEFAULT_MODEL, UserError, get_model_config
+from conversion.checkpoints import load_checkpoint
+from converter import convert_model
+from engine.loading import open_model
+from engine.tokenizer import FolderTokenizer
+from evaluation.comparison import (
+    EXACT,
+    VariantFigures,
+    check_variants,
+    compare,
+    measure_quality,
+    score_texts,
+    summarize,
+    variant_names,
+)
+from evaluation.texts import passages
+
+import pytest
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+
+TEXTS = {"en": passages()["en"][:1200], "zh": passages()["zh"][:60]}
+QUESTIONS = ["What is the capital of France?"]
+MEASURED = {"load_seconds", "memory_mb", "prefill_tps", "decode_tps"}
+
+
+@pytest.fixture(scope="module")
+def folders(models_root: Path) -> list[Path]:
+    return [convert_model(DEFAULT_MODEL, precision, models_root) for precision in ("INT4", "FP16", "INT8")]
+
+
+@pytest.fixture(scope="module")
+def results(folders: list[Path]) -> list[VariantFigures]:
+    return compare(folders, TEXTS, QUESTIONS, rounds=1)
+
+
+def test_variants_are_compared_with_the_16_bit_one_wherever_it_stands(results: list[VariantFigures]):
+    int4, fp16, int8 = results
+    assert [each.variant for each in (int4, fp16, int8)] == ["INT4", "FP16", "INT8"]
+    assert (fp16.kl, fp16.kl_p99, fp16.same_top, fp16.sdt, fp16.compression_rate) == (0, 0, 1, 0, 1)
+    assert 0 < int8.kl < int4.kl < 1
+    assert int8.kl < int8.kl_p99
+    assert fp16.perplexity < int4.perplexity
+    assert int4.same_top < int8.same_top < 1
+    assert int4.size_mb < int8.size_mb < fp16.size_mb
+    assert int4.memory_mb < fp16.memory_mb
+    assert fp16.fdt >= int8.fdt > 0
+    assert set(int4.by_text) == {"en", "zh"}
+    assert all(getattr(each, name) > 0 for each in (int4, fp16, int8) for name in MEASURED)
+
+
+def test_quality_is_the_same_each_time(folders: list[Path], results: list[VariantFigures]):
+    int4, fp16, _ = folders
+    scores, answers = measure_quality([int4, fp16], fp16, TEXTS, QUESTIONS)
+    again = summarize(scores[int4], answers[int4], answers[fp16])
+    assert again == {name: getattr(results[0], name) for name in again}
+
+
+def test_perplexity_is_lm_evals(folders: list[Path]):
+    """The same weights in PyTorch, by lm-eval's own code, in windows of 64 tokens."""
+    folder, text = folders[1], TEXTS["en"]
+    torch_model, tokenizer = load_checkpoint(get_model_config(DEFAULT_MODEL))
+    judge = HFLM(pretrained=torch_model.float(), tokenizer=tokenizer, backend="causal", max_length=64)
+    request = Instance("loglikelihood_rolling", doc={}, arguments=(text,), idx=0)
+    (expected,) = judge.loglikelihood_rolling([request], disable_tqdm=True)
+    models = {folder: open_model(folder, ov_config=EXACT)}
+    scores = score_texts(models, folder, FolderTokenizer(folder), {"en": text}, window=64)[folder]["en"]
+    assert len(scores.kl) > 128  # of which there are several windows
+    assert scores.log_likelihood.sum() == pytest.approx(expected, rel=1e-4)
+    assert log(scores.perplexity) == pytest.approx(-expected / len(scores.kl), rel=1e-4)
+
+
+def test_folders_that_cannot_be_compared_are_refused(folders: list[Path], tmp_path: Path):
+    with pytest.raises(UserError, match="There is no folder"):
+        check_variants([folders[1], tmp_path / "nowhere"])
+    with pytest.raises(UserError, match="is not a whole converted model"):
+        check_variants([folders[1], tmp_path])
+    with pytest.raises(UserError, match=r"None of the folders has 16-bit weights .* --precision FP16"):
+        check_variants([folders[0], folders[2]])
+    other = shutil.copytree(folders[1], tmp_path / "other", ignore=shutil.ignore_patterns("model_cache"))
+    (other / "conversion.json").unlink()
+    assert check_variants([other])[other].is_16bit  # as Optimum Intel writes them: without a manifest
+    config = other / "config.json"
+    config.write_text(config.read_text(encoding="utf-8").replace('"hidden_size": 576', '"hidden_size": 577'), "utf-8")
+    with pytest.raises(UserError, match="hold different models; name folders of one model"):
+        check_variants([folders[1], other])
+
+
+def test_variants_are_called_by_their_paths_where_their_names_are_the_same(tmp_path: Path):
+    assert set(variant_names([tmp_path / "FP16", tmp_path / "INT8_compressed_weights"]).values()) == {"FP16", "INT8"}
+    twins = [tmp_path / "a" / "FP16", tmp_path / "b" / "FP16"]
+    assert list(variant_names(twins).values()) == list(map(str, twins))

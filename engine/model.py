@@ -81,7 +81,7 @@ class ChatModel:
             # Without a compile cache: OpenVINO can't read back what it would write of a paged graph.
             properties = {**PAGED_PROPERTIES, **self._properties}
             compiled = ov.Core().compile_model(graph, self._device, properties)
-            return open_paged_model(compiled, self.context_length, self.max_length, kv_cache_gb, self.extra_inputs)
+            return open_paged_model(compiled, self.trained_context, self.max_length, kv_cache_gb, self.extra_inputs)
         except PagedAttentionUnavailableError as error:
             logger.warning("Conversations don't share their memory, because %s.", error)
             return None
@@ -123,14 +123,21 @@ class ChatModel:
 
     @property
     def context_length(self) -> int | None:
-        """How many tokens, prompt and answer together, the model was made for; None where it does not say."""
+        """How many tokens, prompt and answer together, a conversation can have; None: no limit is known."""
+        if self._paged is None:
+            return self.trained_context
+        return min(self.trained_context or self._paged.max_length, self._paged.max_length)
+
+    @property
+    def trained_context(self) -> int | None:
+        """How many tokens the model was made for; None where it does not say."""
         names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
         return next((self.config[name] for name in names if isinstance(self.config.get(name), int)), None)
 
     @property
     def max_length(self) -> int | None:
         """How many tokens can be fed at all; None: no limit."""
-        return None if self.can_exceed_context else self.context_length
+        return None if self.can_exceed_context else self.trained_context
 
     @cached_property
     def sequence_axes(self) -> dict[str, int]:

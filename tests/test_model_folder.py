@@ -11,6 +11,7 @@ from model_folder import (
     REQUIRED_FILES,
     Variant,
     check_complete,
+    converted_folder,
     converted_models,
     is_complete,
     missing_files,
@@ -192,3 +193,11 @@ assert not heavy, heavy
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
     done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_command_for_a_missing_model_names_the_folder_that_was_looked_in(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"qwen3-4b --precision INT8\.$"):
+        converted_folder("qwen3-4b", "INT8")
+    with pytest.raises(UserError, match=r"qwen3-4b --precision INT8 --output there\.$"):
+        converted_folder("qwen3-4b", "INT8", Path("there"))

@@ -22,9 +22,10 @@ import openvino as ov
 # How many tokens a block holds on a CPU.
 BLOCK_SIZE = 32
 
-# What a paged graph is compiled with unless the user says otherwise. What the runtime keeps of each number of tokens that
-# a call ever had would grow for a long time; keeping less makes no call slower. The precision of keys and values is the
-# runtime's own choice: 8 bits halve their memory, but change the most likely token at one position in a hundred.
+# What a paged graph is compiled with unless the user says otherwise. What the runtime keeps of each number of tokens
+# that a call ever had would grow for a long time; keeping less makes no call slower. The precision of keys and values
+# is the runtime's own choice: 8 bits halve their memory, but change the most likely token at one position in a
+# hundred.
 PAGED_PROPERTIES = {"CPU_RUNTIME_CACHE_CAPACITY": 100}
 
 

@@ -35,7 +35,8 @@ def _described(found: FoundGGUF, root: Path) -> str:
         size, architecture = header.size, header.fields.text("general.architecture")
     except UserError as error:
         return f"{found.name}  not usable: {error}"
-    return f"{found.name}  {architecture}, {header.main_type}, {size / 1e9:.1f} GB: {_fit(size, root)}"
+    shown = repr(architecture or "unknown")[1:-1]  # a stranger's text may hold what a terminal obeys
+    return f"{found.name}  {shown:.80}, {header.main_type}, {size / 1e9:.1f} GB: {_fit(size, root)}"
 
 
 def _fit(size: int, root: Path) -> str:

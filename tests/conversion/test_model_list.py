@@ -46,6 +46,12 @@ def test_the_list_has_the_catalogue_what_is_converted_and_every_gguf_file(tmp_pa
     assert "not usable" in row(lines, "lmstudio:pub/repo/gone.gguf")
 
 
+def test_a_terminal_gets_no_commands_from_a_file(files: Path, tmp_path: Path):
+    good = (files / "good.gguf").read_bytes()
+    (files / "bad.gguf").write_bytes(good.replace(b"llama", b"\x1b[2J\n", 1))
+    assert r"\x1b[2J\n, Q8_0" in row(list(model_list(tmp_path)), "lmstudio:pub/repo/bad.gguf")
+
+
 def test_what_does_not_fit_says_what_is_lacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
     assert row(list(model_list(tmp_path)), "lmstudio:pub/repo/good.gguf").endswith("too large, 0.0 GB of memory free")

@@ -397,22 +397,36 @@ def get_model_config(name: str) -> ModelConfig:
     """
     if name in SUPPORTED_LLM_MODELS:
         return SUPPORTED_LLM_MODELS[name]
-    path = Path(name)
-    if (path / "config.json").is_file() or (path.suffix == ".gguf" and path.is_file()):
-        model_id = path.resolve().name.removesuffix(".gguf")
-        return ModelConfig(model_id, "A local checkpoint.", UNKNOWN_LICENSE, checkpoint=path)
-    if name and path.is_dir():
-        raise UserError(
-            f"The folder {name} has no config.json, so it is not a checkpoint; choose another folder, or rename it if "
-            f"you mean the Hub's repository of that name."
-        )
+    if local := _local_config(name):
+        return local
     if source := gguf_source(name):
         return ModelConfig(str(source), "A GGUF file.", UNKNOWN_LICENSE, checkpoint=source)
-    if re.fullmatch(HUB_ID, name) and path.suffix != ".gguf":
+    if re.fullmatch(HUB_ID, name) and not name.endswith(".gguf"):
         model_id = FORMER_MODEL_IDS.get(name, name)
         from_hub = {config.model_id: config for config in SUPPORTED_LLM_MODELS.values() if config.checkpoint is None}
         return from_hub.get(model_id) or ModelConfig(model_id, "A model from the Hugging Face Hub.", UNKNOWN_LICENSE)
     raise UserError(
         f"There is no model {name!r}; name a repository of the Hub like org/name, a folder with a config.json, "
         f"a .gguf file, org/name:Q4_K_M, ollama:name, lmstudio:name, or one of: {', '.join(SUPPORTED_LLM_MODELS)}."
+    )
+
+
+def _local_config(name: str) -> ModelConfig | None:
+    """The row of a local checkpoint, or None where there is nothing of that name.
+
+    Raises:
+        UserError: it is no checkpoint, or the system does not let it be read.
+    """
+    path = Path(name)
+    try:
+        if (path / "config.json").is_file() or (path.suffix == ".gguf" and path.is_file()):
+            model_id = path.resolve().name.removesuffix(".gguf")
+            return ModelConfig(model_id, "A local checkpoint.", UNKNOWN_LICENSE, checkpoint=path)
+        if not name or not path.is_dir():
+            return None
+    except OSError as error:  # a folder that is not this user's, or a name longer than any file's
+        raise UserError(f"{name:.200} can't be read ({error.strerror}); check the name.") from error
+    raise UserError(
+        f"The folder {name} has no config.json, so it is not a checkpoint; choose another folder, or rename it if "
+        f"you mean the Hub's repository of that name."
     )

@@ -42,7 +42,9 @@ def convert_model(name: str, precision: str, output_root: Path = Path("."), int4
     """
     config = get_model_config(name)
     variant = Variant(name, replace(config, int4=int4 or config.int4), as_precision(precision), Path(output_root))
-    if int4 is None and config.is_gguf:
+    # What FP16 and INT8 mean has no settings: a folder that has them needs no look at the file, which may be gone.
+    settled = variant.precision != "INT4" and variant.is_current
+    if int4 is None and config.is_gguf and not settled:
         variant = replace(variant, blocks=variant.recorded_blocks or _kept_blocks(variant))
     if variant.is_current:
         return variant.folder

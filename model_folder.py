@@ -153,7 +153,10 @@ def converted_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
     """
     folder = model_folder(name, precision, root)
     if not is_complete(folder):
-        raise UserError(f"{folder} is missing or incomplete; run: python converter.py {name} --precision {precision}.")
+        command = f"python converter.py {name} --precision {precision}"
+        if Path(root) != Path():
+            command += f" --output {root}"
+        raise UserError(f"{folder} is missing or incomplete; run: {command}.")
     return folder
 
 

@@ -82,7 +82,7 @@ class OVChatModel(OVModelForCausalLM):
 
     @property
     def context_length(self) -> int | None:
-        """How many tokens, prompt and answer together, the model was made for; None where it does not say."""
+        """How many tokens, prompt and answer together, a conversation can have; None: no limit is known."""
         return self.engine.context_length
 
     @property

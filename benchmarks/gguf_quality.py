@@ -16,18 +16,24 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from benchmarks.int4_settings import EXACT, log_probabilities
 from config import DEFAULT_MODEL, EXAMPLE_QUESTIONS, get_model_config
 from conversion.gguf_file import kept_blocks
 from converter import convert_model
+from evaluation.comparison import EXACT
+from evaluation.metrics import log_softmax
 from model_folder import Variant
-from ov_llm_model import load_model
+from ov_llm_model import OVChatModel, load_model
 
 import numpy as np
 import torch
 from transformers import AutoTokenizer
 
 ANSWER_TOKENS, ROUNDS, DECODED = 160, 9, 48
+
+
+def log_probabilities(model: OVChatModel, ids: torch.Tensor, answer_length: int) -> np.ndarray:
+    """Of each token at the positions that predict the answer's, float32 [answer_length, vocabulary]."""
+    return log_softmax(model(input_ids=ids).logits[0, -answer_length - 1 : -1].numpy())
 
 
 def answers_of(folder: Path, questions: list[str]) -> list[tuple[torch.Tensor, int, np.ndarray]]:

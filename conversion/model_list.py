@@ -32,11 +32,11 @@ def model_list(root: Path) -> Iterator[str]:
 def _described(found: FoundGGUF, root: Path) -> str:
     try:
         header = read_gguf_header(found.path)
-        size = header.size
+        size, architecture = header.size, header.fields.text("general.architecture")
     except UserError as error:
         return f"{found.name}  not usable: {error}"
-    architecture = header.fields.get("general.architecture")
-    return f"{found.name}  {architecture}, {header.main_type}, {size / 1e9:.1f} GB: {_fit(size, root)}"
+    shown = repr(architecture or "unknown")[1:-1]  # a stranger's text may hold what a terminal obeys
+    return f"{found.name}  {shown:.80}, {header.main_type}, {size / 1e9:.1f} GB: {_fit(size, root)}"
 
 
 def _fit(size: int, root: Path) -> str:

@@ -32,7 +32,7 @@ class Phi3Model(ChatModel):
     can_exceed_context = False
 
     @property
-    def context_length(self) -> int | None:
+    def trained_context(self) -> int | None:
         return min(self.config["original_max_position_embeddings"], self.config["max_position_embeddings"])
 
 

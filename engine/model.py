@@ -81,7 +81,7 @@ class ChatModel:
             # Without a compile cache: OpenVINO can't load a cached paged graph.
             properties = {**PAGED_PROPERTIES, **self._properties}
             compiled = ov.Core().compile_model(graph, self._device, properties)
-            return open_paged_model(compiled, self.context_length, self.max_length, kv_cache_gb, self.extra_inputs)
+            return open_paged_model(compiled, self.trained_context, self.max_length, kv_cache_gb, self.extra_inputs)
         except PagedAttentionUnavailableError as error:
             logger.warning("Conversations don't share a KV cache, because %s.", error)
             return None
@@ -123,14 +123,21 @@ class ChatModel:
 
     @property
     def context_length(self) -> int | None:
-        """The context length in tokens, prompt and answer together; None if the configuration has none."""
+        """The length in tokens, prompt and answer together, that a conversation can have; None if no limit is known."""
+        if self._paged is None:
+            return self.trained_context
+        return min(self.trained_context or self._paged.max_length, self._paged.max_length)
+
+    @property
+    def trained_context(self) -> int | None:
+        """The context length in tokens that the model was trained for; None if the configuration has none."""
         names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
         return next((self.config[name] for name in names if isinstance(self.config.get(name), int)), None)
 
     @property
     def max_length(self) -> int | None:
         """The maximum length of a sequence, in tokens; None for no limit."""
-        return None if self.can_exceed_context else self.context_length
+        return None if self.can_exceed_context else self.trained_context
 
     @cached_property
     def sequence_axes(self) -> dict[str, int]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from config import UserError
 from engine.block_pool import BlockPool, BlockTable, PoolFullError
 from engine.kv_cache import check_length
 from engine.paged_graph import PagedAttentionUnavailableError
@@ -373,8 +374,14 @@ def measure_prices(runner: Runner, extra: Mapping[str, float]) -> Prices | None:
 
 
 def pool_blocks(size: int, context_length: int | None, kv_cache_gb: float | None) -> int:
-    """The number of blocks of a pool, for blocks of `size` bytes."""
+    """The number of blocks of a pool, for blocks of `size` bytes.
+
+    Raises:
+        UserError: `kv_cache_gb` is not a size.
+    """
     if kv_cache_gb is not None:
+        if not 0 < kv_cache_gb < math.inf:
+            raise UserError(f"The memory for keys and values is a number above 0, in GB, not {kv_cache_gb}.")
         return max(int(kv_cache_gb * 1e9) // size, 1)
     wanted = FULL_CONVERSATIONS * math.ceil((context_length or UNKNOWN_CONTEXT) / BLOCK_SIZE)
     affordable = int(psutil.virtual_memory().available * SHARE_OF_FREE_MEMORY) // size

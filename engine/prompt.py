@@ -19,6 +19,18 @@ Message = dict[str, str]
 # Delimiters of a model's reasoning: https://qwen.readthedocs.io/en/latest/getting_started/concepts.html
 REASONING_START, REASONING_END = "<think>", "</think>"
 
+# What a template can raise beside Jinja's own errors: it is a program, of whoever made the checkpoint.
+TEMPLATE_FAILURES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+
 
 def fitting_prompt(tokenizer: ChatTokenizer, messages: Sequence[Message], limit: int | None) -> tuple[list[int], int]:
     """The prompt for the next answer, with as much of the conversation as fits.
@@ -73,14 +85,21 @@ def _rendered(tokenizer: ChatTokenizer, messages: Sequence[Message]) -> str:
     """The text of a conversation in the model's chat format.
 
     Raises:
-        UserError: there is no chat format, or it does not allow such a conversation.
+        UserError: there is no chat format, it does not allow such a conversation, or it fails.
     """
     if not tokenizer.chat_template:
         raise UserError("This model has no chat template; choose one made for chat, often named Chat, Instruct or it.")
     try:
         return str(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False))
     except TemplateError as error:  # Gemma's, for example, if there is a system message
-        raise UserError(f"The model's chat template refuses: {error}; try without a system prompt.") from error
+        raise UserError(f"The model's chat template refuses: {_reason(error)}; try without a system prompt.") from error
+    except TEMPLATE_FAILURES as error:
+        raise UserError(f"The model's chat template fails ({_reason(error)}); choose another model.") from error
+
+
+def _reason(error: BaseException) -> str:
+    """An error's message on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
 
 
 def without_reasoning(message: Message) -> str:

@@ -26,8 +26,8 @@ class QwenModel(ChatModel):
     can_exceed_context = False
 
     @property
-    def context_length(self) -> int | None:
-        return self.config.get(SCALED_CONTEXT) or self.config.get("seq_length") or super().context_length
+    def trained_context(self) -> int | None:
+        return self.config.get(SCALED_CONTEXT) or self.config.get("seq_length") or super().trained_context
 
     @property
     def is_scaled(self) -> bool:

@@ -63,8 +63,11 @@ class FolderTokenizer:
             raise _damaged(path)
         self.backend_tokenizer = Tokenizer.from_file(str(path))
         settings = {**_read_json(folder / "special_tokens_map.json"), **_read_json(folder / "tokenizer_config.json")}
-        self.chat_template = _chat_template(folder, settings)
-        self.special_tokens_map = {name: _content(settings[name]) for name in SPECIAL_TOKENS if settings.get(name)}
+        try:
+            self.chat_template = _chat_template(folder, settings)
+            self.special_tokens_map = {name: _content(settings[name]) for name in SPECIAL_TOKENS if settings.get(name)}
+        except (LookupError, TypeError) as error:
+            raise _damaged(folder / "tokenizer_config.json") from error
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
@@ -130,10 +133,15 @@ def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:
     """The template in its own file, or in the settings; of several, the one called "default"."""
     path = folder / "chat_template.jinja"
     if path.is_file():
-        return path.read_text(encoding="utf-8")
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise _damaged(path) from error
     template = settings.get("chat_template")
     if isinstance(template, list):
-        return next((named["template"] for named in template if named["name"] == "default"), None)
+        template = next((named["template"] for named in template if named["name"] == "default"), None)
+    if not isinstance(template, str | None):
+        raise TypeError
     return template
 
 
@@ -147,7 +155,7 @@ def _read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged(path) from error
     if not isinstance(content, dict):
         raise _damaged(path)

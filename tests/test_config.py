@@ -241,3 +241,8 @@ assert huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY
     )
     assert done.returncode == 0, done.stderr
     assert not (tmp_path / "intel").exists()
+
+
+def test_a_name_that_the_system_does_not_take_is_one_sentence():
+    with pytest.raises(UserError, match=r"^x{200} can't be read \(.*\); check the name\.$"):
+        get_model_config("x" * 5000)

@@ -11,6 +11,7 @@ from model_folder import (
     REQUIRED_FILES,
     Variant,
     check_complete,
+    converted_folder,
     converted_models,
     is_complete,
     missing_files,
@@ -200,3 +201,11 @@ def test_a_precision_says_whether_the_weights_are_the_files_own(tmp_path: Path):
     assert precision_label(tmp_path) == "INT4: Q4_K, as in the file"
     write_manifest(tmp_path, precision="FP16", compression=None)
     assert precision_label(tmp_path) == "FP16"
+
+
+def test_the_command_for_a_missing_model_names_the_folder_that_was_looked_in(tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"qwen3-4b --precision INT8\.$"):
+        converted_folder("qwen3-4b", "INT8")
+    with pytest.raises(UserError, match=r"qwen3-4b --precision INT8 --output there\.$"):
+        converted_folder("qwen3-4b", "INT8", Path("there"))

@@ -110,3 +110,18 @@ def test_a_tensor_that_is_missing_is_named(tmp_path: Path):
     write_model(tmp_path / "small.gguf", "llama", [GGML.Q4_0], MERGES, without="blk.1.ffn_up.weight")
     with pytest.raises(UserError, match=r"lacks model.layers.1.mlp.up_proj.weight; download it again"):
         convert_model(str(tmp_path / "small.gguf"), "INT4", tmp_path)
+
+
+def test_what_was_converted_needs_the_file_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "ollama"))
+    blob = tmp_path / "ollama" / "blobs" / ("sha256-" + "0" * 64)
+    manifest = tmp_path / "ollama" / "manifests" / "registry.ollama.ai" / "library" / "small" / "latest"
+    for path in (blob, manifest):
+        path.parent.mkdir(parents=True)
+    layer = {"mediaType": "application/vnd.ollama.image.model", "digest": "sha256:" + "0" * 64}
+    manifest.write_text(json.dumps({"layers": [layer]}), encoding="utf-8")
+    write_model(blob, "llama", [GGML.Q4_0], MERGES)
+    folders = {precision: convert_model("ollama:small", precision, tmp_path) for precision in SUBFOLDERS}
+    blob.unlink()
+    for precision, folder in folders.items():
+        assert convert_model("ollama:small", precision, tmp_path) == folder

@@ -46,6 +46,12 @@ def test_the_list_has_the_catalogue_what_is_converted_and_every_gguf_file(tmp_pa
     assert "not usable" in row(lines, "lmstudio:pub/repo/gone.gguf")
 
 
+def test_a_terminal_gets_no_commands_from_a_file(files: Path, tmp_path: Path):
+    good = (files / "good.gguf").read_bytes()
+    (files / "bad.gguf").write_bytes(good.replace(b"llama", b"\x1b[2J\n", 1))
+    assert r"\x1b[2J\n, Q8_0" in row(list(model_list(tmp_path)), "lmstudio:pub/repo/bad.gguf")
+
+
 def test_what_does_not_fit_says_what_is_lacking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
     assert row(list(model_list(tmp_path)), "lmstudio:pub/repo/good.gguf").endswith(
@@ -58,3 +64,20 @@ def test_what_does_not_fit_says_what_is_lacking(tmp_path: Path, monkeypatch: pyt
 def test_an_empty_machine_has_a_list_too(files: Path, tmp_path: Path):
     shutil.rmtree(files)
     assert [line.strip() for line in model_list(tmp_path)].count("none") == 2
+
+
+@pytest.mark.parametrize("value", [b"\xff\xfe\xff\xfe\xff", None], ids=["not UTF-8", "no string"])
+def test_an_architecture_that_cannot_be_read_does_not_end_the_list(value: bytes | None, files: Path, tmp_path: Path):
+    damaged = (files / "good.gguf").read_bytes()
+    key = b"general.architecture"
+    at = damaged.index(key) + len(key)
+    size = int.from_bytes(damaged[at + 4 : at + 12], "little")
+    assert damaged[at + 12 : at + 12 + size] == b"llama"
+    text = value or b"llama"
+    number = (8 if value else 9).to_bytes(4, "little")
+    array = b"" if value else (0).to_bytes(4, "little")
+    changed = number + array + size.to_bytes(8, "little") + text
+    (files / "bad.gguf").write_bytes(damaged[:at] + changed + damaged[at + 12 + size :])
+    lines = list(model_list(tmp_path))
+    assert "not usable" in row(lines, "lmstudio:pub/repo/bad.gguf")
+    assert "fits" in row(lines, "lmstudio:pub/repo/good.gguf")

@@ -1,9 +1,11 @@
 import shutil
 from pathlib import Path
 
+from benchmarks.conversion import byte_tokenizer
 from config import UserError
 from engine.loading import ChatGLMModel, MPTModel, Phi3Model, open_model
 from engine.qwen import QwenModel
+from engine.session import ChatSession
 
 import numpy as np
 import openvino as ov
@@ -12,6 +14,7 @@ import pytest
 from conftest import DATA, EXACT
 from openvino.op import assign, read_value
 from openvino.op.util import Variable, VariableInfo
+from tiny_models import export, tiny_model
 
 
 @pytest.mark.parametrize(
@@ -85,3 +88,21 @@ def test_a_folder_whose_config_is_damaged_is_refused(tiny_folders, tmp_path: Pat
         (folder / "config.json").write_text(text, encoding="utf-8")
         with pytest.raises(UserError, match=r"config\.json is damaged; .* convert again"):
             open_model(folder)
+
+
+def test_a_conversation_fits_in_a_pool_smaller_than_the_context(tmp_path: Path):
+    """The oldest turns are left out as where the context is full; a message longer than the pool changes nothing."""
+    model = open_model(export(tiny_model(), tmp_path), kv_cache_gb=4e-5)
+    room = model.context_length
+    assert room is not None and model.trained_context is not None and 32 < room < 256 < model.trained_context
+    tokenizer = byte_tokenizer()
+    tokenizer.chat_template = "{% for m in messages %}{{ m.content }}{% endfor %}"
+    session = ChatSession(model, tokenizer)
+    dropped = []
+    for n in range(room // 8):
+        *_, answer = session.stream(f"Message {n:02}", max_new_tokens=8)
+        assert answer.prompt_tokens + answer.completion_tokens <= room
+        dropped.append(answer.dropped_turns)
+        with pytest.raises(UserError, match="too long"):
+            list(session.stream("x" * 2 * room))
+    assert dropped[0] == 0 and dropped[-1] > 0

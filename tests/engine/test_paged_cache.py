@@ -1,5 +1,6 @@
 """Batching and prefix sharing between conversations, on a fake model whose logits depend on what its blocks hold."""
 
+import math
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -185,6 +186,12 @@ def test_the_pool_is_as_large_as_asked_for_or_as_eight_full_contexts_or_as_memor
     monkeypatch.setattr(psutil, "virtual_memory", lambda: SimpleNamespace(available=1000))
     assert pool_blocks(4, 8192, None) == 100
     assert pool_blocks(5000, 8192, None) == 1
+
+
+@pytest.mark.parametrize("gigabytes", [0, -1, math.inf, math.nan])
+def test_a_pool_of_no_size_is_refused(gigabytes: float):
+    with pytest.raises(UserError, match="a number above 0"):
+        pool_blocks(1000, 8192, gigabytes)
 
 
 @pytest.fixture(scope="module")

@@ -3,6 +3,7 @@ import copy
 from config import UserError
 from engine import prompt
 from engine.prompt import begun_answer, fitting_prompt, prompt_ids
+from engine.tokenizer import FolderTokenizer
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
@@ -139,3 +140,26 @@ def test_a_model_without_a_chat_template_or_with_one_that_refuses_is_a_sentence(
     refusing.chat_template = None
     with pytest.raises(UserError, match="no chat template"):
         prompt_ids(refusing, [user("u")])
+
+
+@pytest.mark.parametrize(
+    "template",
+    [
+        "{{ range(10 ** 9) }}",
+        "{{ 1 / 0 }}",
+        "{{ 'x' * 10 ** 15 }}",
+        "{{ messages | sum }}",
+        "{{ 1 | dictsort }}",
+        "{{ 'x'.encode('none') }}",
+        "{{ 'x' | wordwrap(0) }}",
+        "{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}",
+        "{% include 'x' %}",
+        "{% for x in y %}" * 30 + "{% endfor %}" * 30,
+        "{{ raise_exception('one\ntwo') }}",
+    ],
+)
+def test_whatever_a_template_raises_is_one_sentence(template: str, tmp_path):
+    Tokenizer(models.BPE()).save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "chat_template.jinja").write_text(template, encoding="utf-8")
+    with pytest.raises(UserError, match=r"^The model's chat template [^\n]*; [^\n]*\.$"):
+        prompt_ids(FolderTokenizer(tmp_path), [user("Hello")])

@@ -9,6 +9,7 @@ from engine.tokenizer import FolderTokenizer
 
 import pytest
 from jinja2 import TemplateError
+from tokenizers import Tokenizer, models
 from transformers import AutoTokenizer
 
 FORMATS = {name: row.chat_format for name, row in SUPPORTED_LLM_MODELS.items() if row.chat_format.template}
@@ -95,3 +96,22 @@ def test_a_damaged_tokenizer_is_a_sentence(content: bytes, folder: Path):
 def test_a_conversation_runs_on_it(model, int4_folder: Path):
     *_, answer = ChatSession(model, FolderTokenizer(int4_folder)).stream("What is the capital of France?")
     assert "Paris" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("tokenizer.json", b"[" * 100_000),
+        ("tokenizer_config.json", b'{"bos_token": {"id": 1}}'),
+        ("tokenizer_config.json", b'{"eos_token": 2, "chat_template": 5}'),
+        ("tokenizer_config.json", b'{"chat_template": ["template"]}'),
+        ("tokenizer_config.json", b'{"chat_template": [{"name": "default"}]}'),
+        ("chat_template.jinja", b"\xff\xfe"),
+    ],
+)
+def test_a_file_of_another_form_is_named_as_damaged(name: str, content: bytes, tmp_path: Path):
+    Tokenizer(models.BPE()).save(str(tmp_path / "tokenizer.json"))
+    FolderTokenizer(tmp_path)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=f"{name} is damaged"):
+        FolderTokenizer(tmp_path)

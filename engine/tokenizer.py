@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from config import UserError
+from engine.folder_files import damaged, read_json
 
 from jinja2 import Template, nodes
 from jinja2.exceptions import TemplateError
@@ -59,15 +60,15 @@ class FolderTokenizer:
         path = folder / "tokenizer.json"
         if not path.is_file():
             raise UserError(f"{folder} has no tokenizer.json; convert the model again.")
-        if "model" not in _read_json(path):
-            raise _damaged(path)
+        if "model" not in read_json(path):
+            raise damaged(path)
         self.backend_tokenizer = Tokenizer.from_file(str(path))
-        settings = {**_read_json(folder / "special_tokens_map.json"), **_read_json(folder / "tokenizer_config.json")}
+        settings = {**read_json(folder / "special_tokens_map.json"), **read_json(folder / "tokenizer_config.json")}
         try:
             self.chat_template = _chat_template(folder, settings)
             self.special_tokens_map = {name: _content(settings[name]) for name in SPECIAL_TOKENS if settings.get(name)}
         except (LookupError, TypeError) as error:
-            raise _damaged(folder / "tokenizer_config.json") from error
+            raise damaged(folder / "tokenizer_config.json") from error
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
@@ -136,7 +137,7 @@ def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:
         try:
             return path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise _damaged(path) from error
+            raise damaged(path) from error
     template = settings.get("chat_template")
     if isinstance(template, list):
         template = next((named["template"] for named in template if named["name"] == "default"), None)
@@ -147,20 +148,3 @@ def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:
 
 def _content(token: str | dict[str, Any]) -> str:
     return token["content"] if isinstance(token, dict) else token
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    """A file's JSON object; an empty one if the file does not exist."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (ValueError, RecursionError) as error:
-        raise _damaged(path) from error
-    if not isinstance(content, dict):
-        raise _damaged(path)
-    return content
-
-
-def _damaged(path: Path) -> UserError:
-    return UserError(f"{path} is damaged; remove {path.parent} and convert the model again.")

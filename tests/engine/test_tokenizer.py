@@ -86,7 +86,7 @@ def test_the_default_of_several_templates_in_the_settings_is_taken(folder: Path)
 @pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b"\xff"])
 def test_a_damaged_tokenizer_is_a_sentence(content: bytes, folder: Path):
     (folder / "tokenizer.json").write_bytes(content)
-    with pytest.raises(UserError, match=r"tokenizer\.json is damaged; .* convert the model again"):
+    with pytest.raises(UserError, match=r"tokenizer\.json is damaged; .* convert again"):
         FolderTokenizer(folder)
     (folder / "tokenizer.json").unlink()
     with pytest.raises(UserError, match=r"has no tokenizer\.json; convert the model again"):

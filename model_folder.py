@@ -86,7 +86,7 @@ class Variant:
     @property
     def recorded_blocks(self) -> str | None:
         """What `blocks` was when the folder was made."""
-        return (self.manifest.get("compression") or {}).get("gguf")
+        return _blocks_in(self.manifest)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -190,7 +190,7 @@ def is_complete(folder: Path) -> bool:
 def precision_label(folder: Path) -> str:
     """A folder's precision for people to read, such as "INT8" or "INT4: Q4_1, as in the file"."""
     manifest = read_manifest(folder)
-    precision, blocks = manifest.get("precision", ""), (manifest.get("compression") or {}).get("gguf")
+    precision, blocks = manifest.get("precision", ""), _blocks_in(manifest)
     return f"{precision}: {blocks}, as in the file" if blocks else precision
 
 
@@ -238,3 +238,8 @@ def _missing_files(folder: Path, manifest: dict[str, Any]) -> list[str]:
 
 def _has_size(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
+
+
+def _blocks_in(manifest: dict[str, Any]) -> str | None:
+    """ggml's name for the blocks of a GGUF file that a folder keeps; None if it keeps none."""
+    return (manifest.get("compression") or {}).get("gguf")

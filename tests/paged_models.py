@@ -8,6 +8,7 @@ from conversion.architectures import read_checkpoint
 from engine.paged_cache import PagedCache, PagedModel, open_paged_model
 from engine.paged_graph import make_paged
 from engine.qwen import NTK_ALPHA, add_qwen_scaling, ntk_alpha
+from evaluation.comparison import EXACT as EXACT
 
 import numpy as np
 import openvino as ov
@@ -35,7 +36,6 @@ from transformers import (
 )
 
 DATA = Path(__file__).parent / "data"
-EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 
 # Large weights, so that it makes a difference what attention sees; windows shorter than the tests' texts.
 SIZES = {

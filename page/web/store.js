@@ -13,6 +13,8 @@
 // Messages are only ever added. An answer's content grows until it has a `finish_reason`; from then on it is fixed.
 // So what several tabs write never conflicts: their messages have ids of their own.
 
+import { openDB } from "../vendor/idb.js";
+
 const DATABASE = "llm-chatbot";
 const JOURNAL = "llm-chatbot.journal."; // in localStorage: what IndexedDB has not confirmed yet
 const KEEP_REMOVED = 10 * 60 * 1000; // milliseconds in which Delete can be undone
@@ -60,21 +62,21 @@ export function newer(stored, update) {
   return Boolean(update.finish_reason) || (update.content ?? "").length >= stored.content.length;
 }
 
-const promised = (request) =>
-  new Promise((resolve, reject) => {
-    request.onsuccess = () => resolve(request.result);
-    request.onerror = () => reject(request.error);
-  });
-
-function openDatabase() {
-  const opening = indexedDB.open(DATABASE, 1);
-  opening.onupgradeneeded = () => {
-    opening.result.createObjectStore("conversations", { keyPath: "id" });
-    opening.result.createObjectStore("messages", { keyPath: "id" }).createIndex("conversation", "conversation");
-    opening.result.createObjectStore("values"); // presets and such, each under a name
-  };
-  return promised(opening);
+// A message as it is stored: one that the server still owes is marked, so that the index finds it.
+function marked({ open, ...message }) {
+  return message.role === "assistant" && !message.finish_reason ? { ...message, open: 1 } : message;
 }
+
+const openDatabase = () =>
+  openDB(DATABASE, 1, {
+    upgrade(database) {
+      database.createObjectStore("conversations", { keyPath: "id" });
+      const messages = database.createObjectStore("messages", { keyPath: "id" });
+      messages.createIndex("conversation", "conversation");
+      messages.createIndex("open", "open"); // only those that have it: see `marked`
+      database.createObjectStore("values"); // presets and such, each under a name
+    },
+  });
 
 // Opens the storage. `subscribe(fn)` calls fn({conversation?, message?, value?, error?}) after each change, of this tab
 // and of others; `error` is "storage_full" or "storage_failed" when something could not be saved.
@@ -94,66 +96,67 @@ export async function openStore() {
   async function write(names, work) {
     try {
       const transaction = database.transaction(names, "readwrite");
-      const finished = new Promise((resolve, reject) => {
-        transaction.oncomplete = resolve;
-        transaction.onabort = () => reject(transaction.error);
-      });
-      const result = work(...names.map((name) => transaction.objectStore(name)));
-      await finished;
-      return await result;
+      const [result] = await Promise.all([work(...names.map((name) => transaction.objectStore(name))), transaction.done]);
+      return result;
     } catch (error) {
       tell({ error: error?.name === "QuotaExceededError" ? "storage_full" : "storage_failed" });
       throw error;
     }
   }
 
-  const read = (name, get) => promised(get(database.transaction(name).objectStore(name)));
-
   async function conversations() {
-    const all = await read("conversations", (store) => store.getAll());
+    const all = await database.getAll("conversations");
     return all.filter((it) => !it.removed).sort((one, other) => other.updated - one.updated);
   }
 
-  const messages = (conversation) => read("messages", (store) => store.index("conversation").getAll(conversation));
+  const conversation = (id) => database.get("conversations", id);
 
-  // Those that the server still owes, of all conversations.
+  const messages = (conversation) => database.getAllFromIndex("messages", "conversation", conversation);
+
+  // The answers that the server still owes, of all conversations that were not deleted.
   async function unfinished() {
-    const all = await read("messages", (store) => store.getAll());
-    return all.filter((message) => message.role === "assistant" && !message.finish_reason);
+    const kept = new Set((await conversations()).map(({ id }) => id));
+    return (await database.getAllFromIndex("messages", "open")).filter((it) => kept.has(it.conversation));
   }
 
-  // Written to localStorage at once, so that a question sent just before a reload is not lost.
-  function addMessage(message) {
-    journal(message);
-    return write(["messages"], (store) => store.put(message)).then(() => {
-      localStorage.removeItem(JOURNAL + message.id);
-      changed({ conversation: message.conversation, message: message.id });
-    });
-  }
-
-  function journal(message) {
+  // Adds messages to a conversation and changes the conversation, {id, …}, in one transaction. They are written to
+  // localStorage at once, so that a question sent just before a reload is not lost.
+  async function add(conversation, messages) {
+    const entry = JOURNAL + newId();
     try {
-      localStorage.setItem(JOURNAL + message.id, JSON.stringify(message));
+      localStorage.setItem(entry, JSON.stringify({ conversation, messages }));
     } catch {
       // Full: IndexedDB, which holds far more, has to do alone.
     }
+    await addToDatabase(conversation, messages);
+    localStorage.removeItem(entry);
+    changed({ conversation: conversation.id });
   }
+
+  const addToDatabase = (conversation, messages) =>
+    write(["conversations", "messages"], async (heads, bodies) => {
+      heads.put({ ...(await heads.get(conversation.id)), ...conversation });
+      for (const message of messages) if (!(await bodies.getKey(message.id))) bodies.put(marked(message));
+    });
+
+  const addMessage = (message) => add({ id: message.conversation }, [message]);
 
   // Adds what is new of an answer, {id, content, figures?, finish_reason?, …}. An older state than the stored one, or
   // an answer that nobody knows any more, is ignored.
   async function updateAnswer(update) {
     let saved;
     await write(["messages"], async (store) => {
-      const stored = await promised(store.get(update.id));
+      const stored = await store.get(update.id);
       if (!stored || !newer(stored, update)) return;
-      saved = { ...stored, ...update };
+      saved = marked({ ...stored, ...update });
       store.put(saved);
     });
     if (saved) changed({ conversation: saved.conversation, message: saved.id });
   }
 
+  // Changes what is given of a conversation, {id, …}; the rest stays as another tab may have left it.
   async function putConversation(conversation) {
-    await write(["conversations"], (store) => store.put(conversation));
+    await write(["conversations"], async (store) => store.put({ ...(await store.get(conversation.id)), ...conversation }));
     changed({ conversation: conversation.id });
   }
 
@@ -161,7 +164,7 @@ export async function openStore() {
   async function removeConversation(id) {
     const mark = async (removed) => {
       await write(["conversations"], async (store) => {
-        const stored = await promised(store.get(id));
+        const stored = await store.get(id);
         if (stored) store.put({ ...stored, removed });
       });
       changed({ conversation: id });
@@ -170,7 +173,7 @@ export async function openStore() {
     return () => mark(undefined);
   }
 
-  const value = (name) => read("values", (store) => store.get(name));
+  const value = (name) => database.get("values", name);
 
   async function putValue(name, content) {
     await write(["values"], (store) => store.put(content, name));
@@ -189,13 +192,13 @@ export async function openStore() {
     let added = 0;
     await write(["conversations", "messages"], async (heads, bodies) => {
       for (const { messages: incomingMessages, ...conversation } of incoming) {
-        const known = await promised(heads.get(conversation.id));
+        const known = await heads.get(conversation.id);
         let isNew = !known || Boolean(known.removed);
         if (isNew) heads.put({ ...(known ?? conversation), removed: undefined });
         for (const message of incomingMessages) {
-          if (await promised(bodies.getKey(message.id))) continue;
+          if (await bodies.getKey(message.id)) continue;
           isNew = true;
-          bodies.put({ ...message, conversation: conversation.id });
+          bodies.put(marked({ ...message, conversation: conversation.id }));
         }
         if (isNew) added += 1;
       }
@@ -208,15 +211,15 @@ export async function openStore() {
   async function tidy() {
     const keys = Object.keys(localStorage).filter((key) => key.startsWith(JOURNAL));
     for (const key of keys) {
-      const message = JSON.parse(localStorage.getItem(key));
-      await write(["messages"], async (store) => (await promised(store.getKey(message.id))) ?? store.put(message));
+      const { conversation, messages } = JSON.parse(localStorage.getItem(key));
+      await addToDatabase(conversation, messages);
       localStorage.removeItem(key);
     }
     await write(["conversations", "messages"], async (heads, bodies) => {
-      for (const { id, removed } of await promised(heads.getAll())) {
+      for (const { id, removed } of await heads.getAll()) {
         if (!removed || removed > Date.now() - KEEP_REMOVED) continue;
         heads.delete(id);
-        (await promised(bodies.index("conversation").getAllKeys(id))).forEach((key) => bodies.delete(key));
+        (await bodies.index("conversation").getAllKeys(id)).forEach((key) => bodies.delete(key));
       }
     });
   }
@@ -224,8 +227,10 @@ export async function openStore() {
 
   return {
     conversations,
+    conversation,
     messages,
     unfinished,
+    add,
     addMessage,
     updateAnswer,
     putConversation,

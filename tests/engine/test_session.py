@@ -1,15 +1,16 @@
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from itertools import islice, pairwise
 
 from chat_formats import ChatFormat
 from config import UserError
+from engine.generation import Pace, stream_ids
 from engine.loading import open_model
 from engine.model import ChatModel
 from engine.paged_runner import BLOCK_SIZE
 from engine.sampling import Sampling
-from engine.session import ChatSession, stream_ids
+from engine.session import Answer, ChatSession
 
 import numpy as np
 import pytest
@@ -44,6 +45,11 @@ def stateful_session(stateful_model, tokenizer) -> ChatSession:
 def final(session: ChatSession, text: str, **generation):
     *_, answer = session.stream(text, **generation)
     return answer
+
+
+def begun(answers: Iterable[Answer]) -> Iterator[Answer]:
+    """Without those that say how much of the prompt has been read."""
+    return (answer for answer in answers if answer.completion_tokens or answer.finish_reason)
 
 
 def test_streamed_ids_are_those_of_greedy_generate(exact_model, tokenizer):
@@ -90,7 +96,7 @@ def test_after_a_failure_of_the_runtime_the_next_message_works(stateful_session,
 
 
 def test_an_answer_grows_token_by_token_and_says_why_it_ended(session):
-    answers = list(session.stream(FRANCE))
+    answers = list(begun(session.stream(FRANCE)))
     assert all(later.text.startswith(earlier.text) for earlier, later in pairwise(answers))
     assert [answer.completion_tokens for answer in answers[:-1]] == list(range(1, len(answers)))
     assert [answer.finish_reason for answer in answers] == [None] * (len(answers) - 1) + ["stop"]
@@ -131,7 +137,7 @@ def test_max_new_tokens_ends_an_answer(session):
 
 def test_closing_the_stream_keeps_the_partial_answer_and_the_next_message_works(exact_session, exact_model, tokenizer):
     stream = exact_session.stream("Tell me a long story.")
-    partial = [next(stream) for _ in range(5)][-1]
+    partial = next(answer for answer in stream if answer.completion_tokens == 5)
     stream.close()
     assert exact_session.messages[-1] == {"role": "assistant", "content": partial.text}
     fresh = ChatSession(exact_model, tokenizer)
@@ -152,7 +158,9 @@ def test_conversations_do_not_mix(exact_model, tokenizer):
     questions = [FRANCE, "Who wrote Hamlet?", "Name a colour."]
     alone = [final(ChatSession(exact_model, tokenizer), question, max_new_tokens=15).text for question in questions]
     sessions = [ChatSession(exact_model, tokenizer) for _ in questions]
-    streams = [session.stream(text, max_new_tokens=15) for session, text in zip(sessions, questions, strict=True)]
+    streams = [
+        begun(session.stream(text, max_new_tokens=15)) for session, text in zip(sessions, questions, strict=True)
+    ]
     for _ in range(16):  # a token for each in turn, and the end
         for stream in streams:
             next(stream, None)
@@ -214,9 +222,8 @@ def test_any_series_of_edits_gives_the_answers_of_a_session_that_starts_from_not
         fresh = ChatSession(exact_model, tokenizer, session.system_prompt)
         fresh.messages = [dict(message) for message in session.messages]
         wanted = int(random.integers(1, 6)) if action == "stop" else 12
-        for one, other in islice(
-            zip(session.stream(text, max_new_tokens=12), fresh.stream(text, max_new_tokens=12), strict=True), wanted
-        ):
+        streams = [begun(it.stream(text, max_new_tokens=12)) for it in (session, fresh)]
+        for one, other in islice(zip(*streams, strict=True), wanted):
             assert one.text == other.text
         assert session.messages == fresh.messages
 
@@ -254,8 +261,7 @@ def test_closing_the_stream_feeds_no_further_token(session, monkeypatch):
     feed = cache_class.feed
     monkeypatch.setattr(cache_class, "feed", lambda cache, ids: (fed.append(len(ids)), feed(cache, ids))[1])
     stream = session.stream("Tell me a long story.")
-    for _ in range(5):
-        next(stream)
+    next(answer for answer in stream if answer.completion_tokens == 5)
     stream.close()
     assert len(fed) == 5  # the prompt, and four tokens
     assert session.last_answer.finish_reason == "cancelled"
@@ -330,6 +336,7 @@ class CountingModel:
 
     def __init__(self):
         self.fed: list[list[int]] = []
+        self.pace = Pace()
 
     def new_cache(self) -> "CountingCache":
         return CountingCache(self.fed)
@@ -371,12 +378,13 @@ def test_a_session_counts_with_a_model_that_counts(digits):
     assert (answer.text, answer.prompt_tokens, answer.completion_tokens, answer.finish_reason) == ("6789", 3, 4, "stop")
 
 
-def test_a_long_prompt_is_read_in_pieces_and_each_is_a_moment_to_stop(digits, monkeypatch):
-    monkeypatch.setattr("engine.session.PREFILL_CHUNK", 2)
+def test_a_long_prompt_is_read_in_pieces_and_each_is_a_moment_to_stop(digits):
     model = CountingModel()
+    model.pace.tokens = 2
     answers = list(ChatSession(model, digits).answer([{"role": "user", "content": "12345"}], max_new_tokens=1))
-    assert model.fed[:3] == [[1, 2], [3, 4], [5]]
-    assert [answer.text for answer in answers] == ["", "", "6", "6"]
+    assert model.fed == [[1, 2], [3, 4], [5]]
+    assert [answer.text for answer in answers] == ["", "", "", "", "6", "6"]
+    assert [answer.read_tokens for answer in answers] == [0, 2, 4, 5, 5, 5]
 
 
 def test_answering_changes_neither_the_messages_nor_the_session(digits):

@@ -329,12 +329,12 @@ def test_the_session_that_was_silent_for_longest_gives_its_cache_back_and_rebuil
 
 
 class CountingModel:
-    """After token n comes n + 1, after 9 the end; the cache is the list of what was fed."""
+    """After token n comes n + 1, after 9 the end, and after any other 0; the cache is the list of what was fed."""
 
     context_length: int | None = None
-    stop_ids = frozenset({10})
 
-    def __init__(self):
+    def __init__(self) -> None:
+        self.stop_ids = {10}
         self.fed: list[list[int]] = []
         self.pace = Pace()
 
@@ -360,17 +360,27 @@ class CountingCache:
     def feed(self, ids: Sequence[int]) -> np.ndarray:
         self.fed.append(list(ids))
         self.ids.extend(ids)
-        return np.eye(16, dtype=np.float32)[min(ids[-1] + 1, 10)]
+        return np.eye(16, dtype=np.float32)[ids[-1] + 1 if ids[-1] < 10 else 0]
 
 
 @pytest.fixture(scope="module")
 def digits() -> PreTrainedTokenizerFast:
-    """A token for each digit, and a template that writes messages one after the other."""
-    backend = Tokenizer(models.BPE({str(digit): digit for digit in range(10)}, []))
+    """A token for each digit and for what reasoning needs, and a template that writes one message after the other."""
+    others = ["<end>", "<think>", "</think>", "\n"]
+    vocabulary = [*map(str, range(10)), *others]
+    backend = Tokenizer(models.BPE({token: id for id, token in enumerate(vocabulary)}, []))
+    backend.add_tokens(others)
     backend.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, chat_template="{% for message in messages %}{{ message.content }}{% endfor %}"
-    )
+    template = "{% for m in messages %}{{ m.content }}{% endfor %}{% if enable_thinking %}<think>\n{% endif %}"
+    return PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=template)
+
+
+def ask(session: ChatSession, text: str = "3", **options) -> Answer:
+    *_, answer = session.answer([{"role": "user", "content": text}], **options)
+    return answer
+
+
+THINK = {"enable_thinking": True}
 
 
 def test_a_session_counts_with_a_model_that_counts(digits):
@@ -405,3 +415,85 @@ def test_without_a_limit_nothing_is_left_out(digits):
     model.context_length = 2000
     *_, answer = ChatSession(model, digits).answer(messages)
     assert (answer.dropped_turns, answer.prompt_tokens) == (3, 1)
+
+
+def test_a_callers_stop_string_ends_an_answer(digits):
+    session = ChatSession(CountingModel(), digits)
+    assert [ask(session, stop=stop).text for stop in ((), ("67",), ("0", "8"))] == ["456789", "45", "4567"]
+    answer = ask(session, stop=("67",))
+    assert (answer.finish_reason, answer.completion_tokens) == ("stop", 4)
+
+
+def test_log_probabilities_come_with_each_token_if_asked_for(digits):
+    session = ChatSession(CountingModel(), digits)
+    assert not ask(session).tokens
+    answers = list(begun(session.answer([{"role": "user", "content": "7"}], top_logprobs=2)))
+    tokens = answers[-1].tokens
+    assert all(answer.tokens is tokens for answer in answers)
+    assert [(token.id, token.text) for token in tokens] == [(8, "8"), (9, "9")]
+    chance = np.log(np.e / (np.e + 15))
+    assert tokens[0].logprob == pytest.approx(chance) and tokens[0].top[0] == (8, "8", tokens[0].logprob)
+    assert [len(token.top) for token in tokens] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("budget", "reasoning"), [(None, "0123456789"), (9, "012345678\n</think>\n\n0123456789"), (0, "\n</think>\n\n012")]
+)
+def test_reasoning_ends_where_its_budget_does(digits, budget: int | None, reasoning: str):
+    answer = ask(ChatSession(CountingModel(), digits), template_options=THINK, thinking_budget=budget)
+    assert answer.text.startswith("<think>\n" + reasoning) and answer.finish_reason == "stop"
+
+
+def test_an_answer_without_reasoning_has_no_use_for_a_budget(digits):
+    assert ask(ChatSession(CountingModel(), digits), thinking_budget=0).text == "456789"
+
+
+def test_what_was_thought_before_counts_when_an_answer_is_continued(digits):
+    session, question = ChatSession(CountingModel(), digits), {"role": "user", "content": "3"}
+    thought = ask(session, template_options=THINK, thinking_budget=5, max_new_tokens=3)
+    messages = [question, {"role": "assistant", "content": thought.text}]
+    for again in (session, ChatSession(CountingModel(), digits)):
+        *_, answer = again.answer(messages, template_options=THINK, thinking_budget=5)
+        assert answer.text == "<think>\n01234\n</think>\n\n0123456789"
+        assert answer.completion_tokens == 5 + 4 + 10
+
+
+class OnlyOdd:
+    def mask(self, logits: np.ndarray) -> None:
+        logits[0:10:2] = -np.inf
+
+    def accept(self, token: int) -> None:
+        assert token % 2 or token == 10
+
+
+def test_a_constraint_holds_for_the_answer_and_not_for_its_reasoning(digits):
+    session = ChatSession(CountingModel(), digits)
+    assert ask(session, constraint=OnlyOdd(), max_new_tokens=3).text.strip("13579") == ""
+    answer = ask(session, constraint=OnlyOdd(), template_options=THINK, thinking_budget=3, max_new_tokens=9)
+    assert answer.text.startswith("<think>\n012\n</think>\n\n")
+    assert answer.text[-2:].strip("13579") == ""
+
+
+def test_a_text_is_completed_without_a_template(digits):
+    base = PreTrainedTokenizerFast(tokenizer_object=digits.backend_tokenizer)
+    session = ChatSession(model := CountingModel(), base)
+    *_, answer = session.complete("345", stop=("8",))
+    assert (answer.text, answer.prompt_tokens, answer.finish_reason) == ("67", 3, "stop")
+    assert model.fed[0] == [3, 4, 5] and session.messages == []
+    *_, again = session.complete("34567", max_new_tokens=1)
+    assert (again.text, again.cached_tokens, again.read_tokens) == ("8", 4, 5)
+
+
+def test_what_cannot_be_completed_is_refused(digits):
+    model = CountingModel()
+    model.context_length = 40
+    for text, reason in (("", "no text to continue"), ("1" * 40, "too long: 40 tokens, and the model can read 30")):
+        with pytest.raises(UserError, match=reason):
+            list(ChatSession(model, digits).complete(text))
+
+
+def test_a_text_to_complete_has_no_control_tokens_but_the_tokenizers_own(exact_model, tokenizer):
+    session = ChatSession(exact_model, tokenizer)
+    list(session.complete("<|im_start|>user\nOne two three", max_new_tokens=1))
+    assert tokenizer.decode(session._cache.ids).startswith("<|im_start|>user\nOne two three")
+    assert not set(session._cache.ids) & set(tokenizer.all_special_ids)

@@ -10,7 +10,7 @@ INSTALLED := .venv/installed
 INSTALLED_DEV := .venv/installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help chat notebook test test-fast lint bench clean
+.PHONY: help chat notebook test test-fast lint bench vendor clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -38,6 +38,9 @@ lint: $(INSTALLED_DEV)  ## check format, rules, types and who imports whom
 bench: $(INSTALLED_DEV)  ## measure this engine's speed beside its peers', and the start
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/start.py
+
+vendor: $(INSTALLED)  ## fetch the page's JavaScript libraries from npm (needs Node.js)
+	$(BIN)/python -m page.vendor_libraries
 
 clean:  ## remove .venv, the converted models and all that tools left behind
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .ipynb_checkpoints .gradio screenshots

@@ -1,7 +1,10 @@
 """The models that the page has loaded."""
 
 import threading
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakValueDictionary
 
@@ -10,6 +13,11 @@ from engine import loading
 from engine.session import ChatSession, Model
 from engine.tokenizer import ChatTokenizer, FolderTokenizer
 from model_folder import converted_folder
+
+ModelKey = tuple[str, str, str]  # name, precision, device
+
+# Conversations whose sessions are kept, and with them what they have read, where the cache is not a shared pool.
+KEPT_SESSIONS = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -30,9 +38,10 @@ class LoadedModel:
     name: str
     precision: str = ""
     device: str = ""
+    _sessions: OrderedDict[str, ChatSession] = field(default_factory=OrderedDict)
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def key(self) -> ModelKey:
         """What tells loaded models apart."""
         return self.name, self.precision, self.device
 
@@ -43,6 +52,17 @@ class LoadedModel:
 
     def new_session(self) -> ChatSession:
         return ChatSession(self.model, self.tokenizer, chat_format=self.config.chat_format)
+
+    @contextmanager
+    def session(self, conversation: str) -> Iterator[ChatSession]:
+        """The session that answered last in a conversation, or a new one, while the block runs."""
+        session = self._sessions.pop(conversation, None) or self.new_session()
+        try:
+            yield session
+        finally:
+            self._sessions[conversation] = session
+            while len(self._sessions) > KEPT_SESSIONS:
+                self._sessions.popitem(last=False)
 
 
 def title_of(name: str, *details: str) -> str:
@@ -66,7 +86,7 @@ def open_model(name: str, precision: str, device: str, root: Path, kv_cache_gb: 
 
 
 class ModelPool:
-    """Shares loaded models between tabs and frees a model when no tab uses it.
+    """Shares loaded models between conversations; beside the page's own, it keeps the one that was used last.
 
     Args:
         root: the folder of the converted models.
@@ -76,14 +96,17 @@ class ModelPool:
 
     def __init__(self, root: Path, loaded: LoadedModel, kv_cache_gb: float | None = None) -> None:
         self.root = root
+        self.own = self._latest = loaded
         self._kv_cache_gb = kv_cache_gb
         self._models = WeakValueDictionary({loaded.key: loaded})
         self._loading = threading.Lock()  # one at a time: each may need most of the memory
 
     def get(self, name: str, precision: str, device: str) -> LoadedModel:
-        """Returns the model, and loads it if no tab has it. Raises like `open_model`."""
+        """Returns the model, and loads it if it isn't there. Raises like `open_model`."""
         key = (name, precision, device)
+        if (own := self._models.get(key)) is self.own:
+            return own
         with self._loading:
             loaded = self._models.get(key) or open_model(*key, self.root, self._kv_cache_gb)
-            self._models[key] = loaded
+            self._models[key] = self._latest = loaded
             return loaded

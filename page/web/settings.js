@@ -1,0 +1,114 @@
+// The settings of the conversation, and the language.
+
+import { chooseLanguage, currentLanguage, make, text } from "./dom.js";
+import { errorText } from "./message.js";
+import { Down, post, Refused } from "./server.js";
+
+// server: what /page/state says. models: a map from the key of a model to what is known of it.
+export function settingsView({ server, chat, models, spoken }) {
+  const element = make("form", { class: "settings", onsubmit: (event) => event.preventDefault() });
+  let shown = "";
+
+  const setting = (name) => chat.conversation.settings[name];
+  const set = (name, value) => {
+    const { [name]: before, ...others } = chat.conversation.settings;
+    return chat.change({ settings: value === null ? others : { ...others, [name]: value } });
+  };
+
+  function draw() {
+    const { id, settings, model } = chat.conversation;
+    const signature = JSON.stringify([id, settings, model, currentLanguage()]);
+    if (signature === shown || element.contains(document.activeElement)) return;
+    build();
+    shown = signature;
+  }
+
+  function build() {
+    element.replaceChildren(
+      make("p", { class: "hint" }, text("from_next_message")),
+      ...(server.models.length ? [modelFields()] : []),
+      promptField(),
+      ...server.settings.map(numberField),
+      make("button", { type: "button", onclick: restore }, text("defaults")),
+      languageField(),
+    );
+  }
+
+  const field = (name, label, control, ...more) =>
+    make("div", { class: "field" }, make("label", { for: `set-${name}` }, label), make("p", { class: "hint", id: `help-${name}` }, text(`${name}_info`)), control, ...more);
+
+  function promptField() {
+    const own = models.get(String(chat.conversation.model ?? server.model.key))?.system_prompt ?? "";
+    const box = make("textarea", { id: "set-system_prompt", "aria-describedby": "help-system_prompt", rows: 2 });
+    box.value = setting("system_prompt") ?? own;
+    box.addEventListener("input", () => set("system_prompt", box.value === own ? null : box.value));
+    return field("system_prompt", text("system_prompt"), box);
+  }
+
+  // An emptied number means the default.
+  function numberField({ name, default: usual, minimum, maximum, step }) {
+    const limits = { min: minimum, max: maximum, step };
+    const value = setting(name) ?? usual;
+    const digits = make("input", { type: "number", id: `set-${name}`, ...limits, value, placeholder: usual, "aria-describedby": `help-${name}` });
+    const slider = maximum === null ? null : make("input", { type: "range", ...limits, value, "aria-label": text("slider", { name: text(name) }) });
+    const use = (typed) => {
+      const given = typed === "" ? NaN : Number(typed);
+      const valid = Number.isFinite(given) ? Math.min(Math.max(given, minimum), maximum ?? Infinity) : null;
+      if (slider) slider.value = valid ?? usual;
+      set(name, valid === usual ? null : valid);
+      return valid ?? usual;
+    };
+    digits.addEventListener("input", () => use(digits.value));
+    digits.addEventListener("change", () => (digits.value = use(digits.value)));
+    slider?.addEventListener("input", () => (digits.value = use(slider.value)));
+    return field(name, text(name), make("div", { class: "numbers" }, slider, digits));
+  }
+
+  function modelFields() {
+    const [name, precision, device] = chat.conversation.model ?? server.model.key;
+    const option = (value, label, selected) => make("option", { value, selected }, label);
+    const models = server.models.map((it) =>
+      option(JSON.stringify([it.name, it.precision]), it.title, it.name === name && it.precision === precision),
+    );
+    const devices = server.devices.map((it) => option(it, it, it === device));
+    const status = make("p", { class: "hint", role: "status" });
+    const model = make("select", { id: "set-model", "aria-describedby": "help-model" }, models);
+    const where = make("select", { id: "set-device", "aria-describedby": "help-device" }, devices);
+    const load = () => use([...JSON.parse(model.value), where.value], status);
+    for (const it of [model, where]) it.addEventListener("change", load);
+    return make("div", { class: "fields" }, field("model", text("model"), model), field("device", text("device"), where), status);
+  }
+
+  // The model is loaded first; until then, the one before answers.
+  async function use(key, status) {
+    const title = key.join(" · ");
+    const { id } = chat.conversation;
+    status.textContent = text("loading", { title });
+    try {
+      const loaded = await post("load", { model: key });
+      models.set(String(loaded.key), loaded);
+      status.textContent = text("loaded", { title: loaded.title });
+      if (id === chat.conversation.id) await chat.change({ model: loaded.key });
+    } catch (error) {
+      if (error instanceof Refused) status.textContent = errorText(error.error);
+      else if (error instanceof Down) status.textContent = text("server_down");
+      else throw error;
+    }
+  }
+
+  async function restore() {
+    await chat.change({ settings: {} });
+    build();
+  }
+
+  function languageField() {
+    const choice = ([code, name]) => {
+      const input = make("input", { type: "radio", name: "language", value: code, checked: code === currentLanguage() });
+      input.addEventListener("change", () => (chooseLanguage(code), build(), spoken()));
+      return make("label", {}, input, name);
+    };
+    return make("fieldset", { class: "languages" }, make("legend", {}, text("language")), Object.entries(server.languages).map(choice));
+  }
+
+  return { element, draw };
+}

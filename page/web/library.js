@@ -75,5 +75,5 @@ export function libraryView({ store, chat, isAnswering, opened, removed }) {
     removed(undo);
   }
 
-  return { element, draw };
+  return { element, draw, find: () => search.focus() };
 }

@@ -4,8 +4,8 @@ import sys
 from pathlib import Path
 
 from config import DEFAULT_MODEL, UserError, get_model_config
+from page import models
 from page.models import LoadedModel, ModelPool, open_model
-from page.tabs import Tab
 
 import pytest
 
@@ -16,15 +16,28 @@ def loaded(model, tokenizer, *key: str) -> LoadedModel:
     return LoadedModel(model, tokenizer, get_model_config(DEFAULT_MODEL), *key)
 
 
-def test_tabs_share_a_model_and_one_that_nobody_uses_is_freed(model, tokenizer, models_root: Path):
-    tab = Tab(loaded(model, tokenizer, "a model"))
-    pool = ModelPool(models_root, tab.model)
-    other = Tab(pool.get(DEFAULT_MODEL, "INT4", "CPU"))
-    assert pool.get(DEFAULT_MODEL, "INT4", "CPU") is other.model
-    assert len(pool._models) == 2
-    del other
+def test_a_model_is_shared_and_of_those_chosen_only_the_latest_is_kept(model, tokenizer, models_root: Path):
+    own = loaded(model, tokenizer, "a model")
+    pool = ModelPool(models_root, own)
+    chosen = pool.get(DEFAULT_MODEL, "INT4", "CPU")
+    assert pool.get(DEFAULT_MODEL, "INT4", "CPU") is chosen
+    key = chosen.key
+    del chosen
+    pool.get(DEFAULT_MODEL, "INT8", "CPU")
     gc.collect()
-    assert list(pool._models.values()) == [tab.model]
+    assert key not in pool._models and len(pool._models) == 2
+
+
+def test_a_conversation_finds_its_session_again_and_old_ones_are_dropped(model, tokenizer, monkeypatch):
+    monkeypatch.setattr(models, "KEPT_SESSIONS", 2)
+    own = loaded(model, tokenizer, "a model")
+    with own.session("a") as first, own.session("a") as beside:
+        assert beside is not first  # two branches at a time
+    for conversation in "bc":
+        with own.session(conversation):
+            pass
+    with own.session("a") as later:
+        assert later is not first
 
 
 def test_a_name_that_looks_like_a_title_is_another_model():

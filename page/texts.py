@@ -269,7 +269,8 @@ TEXTS: dict[str, dict[str, str]] = {
         "ended_by_length": "最大長に達しました",
         "ended_by_stop": "停止しました",
         "left_out": "コンテキストがいっぱいのため、最も古い {count} 回分のやり取りを省きました。",
-        "too_long": "メッセージが長すぎます：{length} トークンありますが、モデルが読めるのは {limit} までです。短くしてください。",
+        "too_long": "メッセージが長すぎます：{length} トークンありますが、モデルが読めるのは {limit} までです。"
+        "短くしてください。",
         "queue_full": "順番を待つ人が多すぎます。少ししてからもう一度お試しください。",
         "failed": "モデルでエラーが起きました（{reason}）。もう一度送信してください。",
         # More views: get a model, compare, presets, find, log out.

@@ -3,7 +3,6 @@
 import re
 
 from config import EXAMPLE_QUESTIONS
-from page.models import LoadedModel
 
 import pytest
 from page_visit import FRANCE, ITALY, STORY, Server, Visit

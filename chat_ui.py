@@ -37,7 +37,14 @@ def main() -> int:
             from page.app import ChatPage  # meanwhile: Gradio's import takes as long as compiling a small model
 
             loaded = opening.result()
-        page = ChatPage(loaded, arguments.output, arguments.max_concurrent, kv_cache_gb=arguments.kv_cache_gb)
+        page = ChatPage(
+            loaded,
+            arguments.output,
+            arguments.max_concurrent,
+            kv_cache_gb=arguments.kv_cache_gb,
+            idle=None if arguments.idle is None else 60 * arguments.idle,
+            get_models=may_get_models(arguments),
+        )
         page.demo.launch(
             server_name=arguments.host,
             server_port=arguments.port,
@@ -71,7 +78,20 @@ def parser() -> argparse.ArgumentParser:
         type=float,
         help="memory for the keys and values of all conversations (default: by what is free)",
     )
+    parser.add_argument(
+        "--idle", type=float, metavar="MINUTES", help="free a model's memory when nobody used it for so long"
+    )
     return parser
+
+
+def may_get_models(arguments: argparse.Namespace) -> bool:
+    """Whether the page downloads and converts models, which takes this machine's disk and time.
+
+    It does for people at this machine and for those who log in. Behind a reverse proxy, everybody seems to be at this
+    machine.
+    """
+    at_this_machine = arguments.host in LOCAL_HOSTS and not arguments.root_path
+    return at_this_machine or credentials(arguments.auth) is not None
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -87,6 +107,8 @@ def check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--max-concurrent must be at least 1, not {arguments.max_concurrent}.")
     if arguments.kv_cache_gb is not None and arguments.kv_cache_gb <= 0:
         raise UserError(f"--kv-cache-gb must be above 0, not {arguments.kv_cache_gb:g}.")
+    if arguments.idle is not None and not 0 < arguments.idle < float("inf"):
+        raise UserError(f"--idle takes minutes above 0, not {arguments.idle:g}.")
     from engine.devices import check_device  # after the cheaper checks: it asks the runtime
 
     check_device(arguments.device)

@@ -122,7 +122,10 @@ def what_is_free(root: Path) -> dict[str, int]:
 def _catalogue(name: str, root: Path) -> ModelFacts:
     config = SUPPORTED_LLM_MODELS[name]
     if isinstance(config.checkpoint, GGUFWheel):  # pip has its own cache
-        return _facts(name, "catalogue", config, root)
+        facts = _facts(name, "catalogue", config, root)
+        variant = Variant(name, config, "INT4", root, blocks=config.checkpoint.blocks)
+        kept = _variant(variant, kept=int(weights_size(variant, config.parameters or 0)))
+        return replace(facts, variants={**facts.variants, **({"INT4": kept} if kept else {})})
     checkpoint = 2 * (config.parameters or 0)  # at 16 bits
     return _facts(name, "catalogue", config, root, download=max(0, checkpoint - cached_bytes(config.model_id)))
 

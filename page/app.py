@@ -13,8 +13,11 @@ from engine.session import Model
 from engine.tokenizer import ChatTokenizer
 from model_folder import converted_models, model_folder, precision_label
 from page.answers import Answers, Question, QueueFullError
+from page.compare import compare_route
+from page.get_model import ModelGetter
 from page.layout import make_frame
 from page.messages import Message, user_message, validate_messages
+from page.model_routes import model_routes
 from page.models import LoadedModel, ModelKey, ModelPool, title_of
 from page.routes import page_routes
 from page.settings import (
@@ -63,6 +66,11 @@ class ChatPage:
         pool: the loaded models.
         answers: what is being generated, or was lately.
         demo: the page.
+
+    Args:
+        loaded, root, max_concurrent, max_waiting: see `make_demo`.
+        kv_cache_gb, idle: see `ModelPool`.
+        get_models: whether the page downloads and converts models: for people who may fill this machine's disk.
     """
 
     def __init__(
@@ -72,12 +80,16 @@ class ChatPage:
         max_concurrent: int = 8,
         max_waiting: int = 30,
         kv_cache_gb: float | None = None,
+        idle: float | None = None,
+        get_models: bool = False,
     ) -> None:
         self.loaded, self.root = loaded, root
-        self.pool = ModelPool(root or Path("."), loaded, kv_cache_gb)
+        self.pool = ModelPool(root or Path("."), loaded, kv_cache_gb, idle)
+        self.getter = ModelGetter(root) if root and get_models else None
         self.answers = Answers(self.model, max_concurrent, max_waiting)
         routes = page_routes(self.answers, self.describe, lambda key: described_model(self.model(key)))
-        self.demo = make_frame(loaded.title, routes, self.answers.close)
+        routes += [compare_route(self.model), *(model_routes(self.getter) if self.getter else [])]
+        self.demo = make_frame(loaded.title, routes, self.close)
         with self.demo:
             gr.api(self.chat, api_name="chat", concurrency_limit=None)
         self.demo.queue(max_size=2 * max_waiting)
@@ -89,10 +101,20 @@ class ChatPage:
             UserError: there is no such model here.
         """
         if key is None or key == self.loaded.key:
-            return self.loaded
-        if self.root is None:
+            loaded = self.loaded
+        elif self.root is None:
             raise UserError("This page has one model only; choose it in the settings.")
-        return self.pool.get(*key)
+        else:
+            loaded = self.pool.get(*key)
+        loaded.model  # noqa: B018, loads it again where its memory was freed
+        return loaded
+
+    def close(self) -> None:
+        """Stops what is being generated, loaded or converted."""
+        self.answers.close()
+        self.pool.close()
+        if self.getter:
+            self.getter.close()
 
     def describe(self) -> dict[str, Any]:
         """What the page has to know at its start."""
@@ -103,6 +125,7 @@ class ChatPage:
             "settings": described_settings(),
             "languages": LANGUAGES,
             "examples": EXAMPLE_QUESTIONS,
+            "get_models": self.getter is not None,
         }
 
     # For scripts
@@ -158,7 +181,7 @@ def described_model(loaded: LoadedModel) -> dict[str, Any]:
     return {
         "key": loaded.key,
         "title": loaded.title,
-        "context_length": loaded.model.context_length,
+        "context_length": loaded.context_length,
         "system_prompt": loaded.config.system_prompt or "",
         "language": loaded.config.language,
         "thinking": "enable_thinking" in variables,

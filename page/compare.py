@@ -4,10 +4,20 @@ The page asks for the answers as for any others, one after the other, so that ea
 tokens/s can be compared; see `web/compare.js`.
 """
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
 
+from config import UserError
 from engine.tokenizer import ChatTokenizer
 from evaluation.differences import aligned
+from page.models import LoadedModel, ModelKey
+from page.routes import guarded, model_key
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+MAX_COMPARED = 50_000  # characters of an answer: the time to align two grows with the square
 
 Part = dict[str, object]  # {"text": …, "differs": whether the other answer lacks it there}
 
@@ -36,3 +46,18 @@ def token_texts(text: str, tokenizer: ChatTokenizer) -> Iterator[str]:
             start = end
     if start < len(text):
         yield text[start:]
+
+
+def compare_route(model: Callable[[ModelKey | None], LoadedModel]) -> Route:
+    """`/page/compare`: {"left": text, "right": text, "model": key of the left one's} → both in parts."""
+
+    async def compare(request: Request) -> Response:
+        asked = await request.json()
+        left, right, key = asked["left"], asked["right"], model_key(asked.get("model"))
+        if not isinstance(left, str) or not isinstance(right, str) or len(left) + len(right) > 2 * MAX_COMPARED:
+            raise UserError("Two answers of a usual length can be compared; ask for shorter ones.")
+        tokenizer = (await asyncio.to_thread(model, key)).tokenizer
+        parts = await asyncio.to_thread(mark_differences, left, right, tokenizer)
+        return JSONResponse(dict(zip(("left", "right"), parts, strict=True)))
+
+    return Route("/page/compare", guarded(compare), methods=["POST"])

@@ -48,7 +48,8 @@ def page_routes(
         return JSONResponse(TEXTS)
 
     async def state(request: Request) -> Response:
-        return JSONResponse(await asyncio.to_thread(describe))
+        described = await asyncio.to_thread(describe)
+        return JSONResponse({**described, "login": request.app.auth is not None})
 
     async def ask(request: Request) -> Response:
         answers.ask(question(await request.json()))

@@ -30,6 +30,7 @@ CONTENT_SECURITY_POLICY = (
 HEAD = """
 <link rel="stylesheet" href="page/web/markdown.css">
 <link rel="stylesheet" href="page/web/page.css">
+<link rel="stylesheet" href="page/web/views.css">
 <link rel="modulepreload" href="page/web/main.js">
 """
 

@@ -1,10 +1,8 @@
 // "Get a model": what there is, whether it fits on this machine, and its conversion. See page/get_model.py.
 
 import { currentLanguage, icon, iconButton, make, number, text } from "./dom.js";
+import { ICONS } from "./icons.js";
 import { post, Refused } from "./server.js";
-
-const CROSS = "M6 6l12 12M18 6L6 18";
-const CHECK = "M5 12.5l4.500 4.500L19 7.500";
 
 const POLL = 500; // milliseconds between two looks at a conversion
 const PRECISIONS = ["INT4", "INT8", "FP16"];
@@ -65,23 +63,23 @@ export function openGetModel({ use }) {
   const view = { models: [], free: { disk: 0, memory: 0 }, found: [], conversion: null, precision: "INT4", context: 8192 };
   let polling;
 
-  const status = make("p", { role: "status", class: "get-model-status" });
+  const status = make("p", { role: "status", class: "view-status" });
   const running = make("div", { class: "get-model-running" });
   const table = make("div", { class: "get-model-table" });
   const name = make("input", { type: "text", id: "get-model-name", placeholder: text("get_model_name_example"), autocomplete: "off", spellcheck: "false" });
   const dialog = make(
     "dialog",
-    { class: "get-model", "aria-labelledby": "get-model-title", onclose: () => (clearTimeout(polling), dialog.remove()) },
+    { class: "view get-model", "aria-labelledby": "get-model-title", onclose: () => (clearTimeout(polling), dialog.remove()) },
     make("header", {},
       make("h2", { id: "get-model-title" }, text("get_model")),
-      iconButton(CROSS, text("get_model_close"), () => dialog.close()),
+      iconButton(ICONS.close, text("get_model_close"), () => dialog.close()),
     ),
-    make("form", { class: "get-model-choice", onsubmit: (event) => (event.preventDefault(), find()) },
+    make("form", { class: "view-choice", onsubmit: (event) => (event.preventDefault(), find()) },
       make("label", { for: "get-model-name" }, text("get_model_name")),
       name,
       make("button", { type: "submit" }, text("get_model_find")),
     ),
-    make("div", { class: "get-model-choice" },
+    make("div", { class: "view-choice" },
       choice("get_model_precision", PRECISIONS, view.precision, (value) => (view.precision = value)),
       choice("get_model_context", CONTEXTS, view.context, (value) => (view.context = Number(value)), number),
     ),
@@ -230,7 +228,7 @@ export function openGetModel({ use }) {
   function row(model) {
     const variant = model.variants[view.precision];
     const need = lacking(model, view.precision, view.context, view.free);
-    const cell = (key, ...content) => make("td", { "data-label": text(`get_model_${key}`) }, ...content);
+    const cell = (key, ...content) => make("td", { "data-col": key, "data-label": text(`get_model_${key}`) }, ...content);
     return make("tr", {},
       make("th", { scope: "row" }, make("strong", {}, model.name), make("small", {}, description(model))),
       cell("license", model.license, model.gated && make("small", {}, text("get_model_gated"))),
@@ -249,7 +247,7 @@ export function openGetModel({ use }) {
     if (!need) return text("get_model_unknown");
     const short = ["disk", "memory"].filter((what) => need[what]).map((what) => text(`get_model_lacks_${what}`, { size: bytes(need[what]) }));
     if (short.length) return make("span", { class: "no" }, short.join(", "));
-    return make("span", { class: "yes" }, icon(CHECK), text("get_model_fits"));
+    return make("span", { class: "yes" }, icon(ICONS.done), text("get_model_fits"));
   }
 
   function action(model, variant) {

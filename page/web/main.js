@@ -38,7 +38,7 @@ export async function start(root) {
   const header = headerView({ chat, server, models, live: following.live });
   const conversation = conversationView({ chat, live: following.live, examples });
   const composer = composerView({ chat, sent: () => conversation.showEnd() });
-  const settings = settingsView({ server, chat, models, spoken: redraw, showShortcuts: () => shortcuts.show() });
+  const settings = settingsView({ server, store, chat, models, spoken: redraw, showShortcuts: () => shortcuts.show() });
   const library = libraryView({
     store,
     chat,

@@ -1,11 +1,16 @@
 // The settings of the conversation, and the language.
 
+import { openCompare } from "./compare.js";
 import { chooseLanguage, currentLanguage, make, text } from "./dom.js";
+import { modelText } from "./following.js";
+import { openGetModel } from "./get_model.js";
+import { logOutLink } from "./log_out.js";
 import { errorText } from "./message.js";
-import { Down, post, Refused } from "./server.js";
+import { presetsPanel } from "./presets.js";
+import { Down, get, post, Refused } from "./server.js";
 
 // server: what /page/state says. models: a map from the key of a model to what is known of it.
-export function settingsView({ server, chat, models, spoken, showShortcuts }) {
+export function settingsView({ server, store, chat, models, spoken, showShortcuts }) {
   const element = make("form", { class: "settings", onsubmit: (event) => event.preventDefault() });
   let shown = "";
 
@@ -28,7 +33,8 @@ export function settingsView({ server, chat, models, spoken, showShortcuts }) {
   function build() {
     element.replaceChildren(
       make("p", { class: "hint" }, text("from_next_message")),
-      ...(server.models.length ? [modelFields()] : []),
+      ...(server.models.length || server.get_models ? [modelFields()] : []),
+      presets(),
       promptField(),
       ...thinkingFields(),
       ...server.settings.map(numberField),
@@ -36,6 +42,7 @@ export function settingsView({ server, chat, models, spoken, showShortcuts }) {
       make("button", { type: "button", onclick: restore }, text("defaults")),
       languageField(),
       make("button", { type: "button", onclick: showShortcuts }, text("shortcuts")),
+      ...(server.login ? [logOutLink()] : []),
     );
   }
 
@@ -104,7 +111,46 @@ export function settingsView({ server, chat, models, spoken, showShortcuts }) {
     const where = make("select", { id: "set-device", "aria-describedby": "help-device" }, devices);
     const load = () => use([...JSON.parse(model.value), where.value], status);
     for (const it of [model, where]) it.addEventListener("change", load);
-    return make("div", { class: "fields" }, field("model", text("model"), model), field("device", text("device"), where), status);
+    const more = make("div", { class: "presets-row" },
+      server.get_models && make("button", { type: "button", onclick: () => openGetModel({ use: (it) => useNew(it, where.value) }) }, text("get_model")),
+      server.models.length > 1 && make("button", { type: "button", onclick: () => compare(where.value) }, text("compare")),
+    );
+    return make("div", { class: "fields" }, field("model", text("model"), model), field("device", text("device"), where), status, more);
+  }
+
+  // A model that was converted a moment ago, and is not in the list yet.
+  async function useNew({ name, precision }, device) {
+    server.models = (await get("state")).models;
+    build();
+    await use([name, precision, device], element.querySelector("[role=status]"));
+    build();
+  }
+
+  function compare(device) {
+    openCompare({
+      choices: server.models.map(({ title, name, precision }) => ({ title, key: [name, precision, device] })),
+      chosen: chat.conversation.model ?? server.model.key,
+      messages: chat.path().map((message) => ({ role: message.role, content: modelText(message) })),
+      question: "",
+      settings: chat.conversation.settings,
+    });
+  }
+
+  // One panel as long as the language stays, so that it keeps what was chosen in it.
+  let panel;
+  function presets() {
+    if (panel?.language === currentLanguage()) return panel.element;
+    const switches = { thinking: "boolean", probabilities: "boolean", effort: "string", thinking_budget: "number" };
+    const known = { system_prompt: "string", ...switches, ...Object.fromEntries(server.settings.map(({ name }) => [name, "number"])) };
+    const apply = async (settings) => {
+      const focused = document.activeElement;
+      await chat.change({ settings });
+      build();
+      focused?.focus();
+    };
+    const { element } = presetsPanel({ store, known, settings: () => chat.conversation.settings, apply });
+    panel = { element, language: currentLanguage() };
+    return element;
   }
 
   // The model is loaded first; until then, the one before answers.

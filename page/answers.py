@@ -4,6 +4,7 @@ An answer is generated in the background, in a thread of its own, and kept for a
 was reloaded follows it again. A question carries all that the model reads, so the server remembers no conversation.
 """
 
+import math
 import threading
 import time
 from collections import deque
@@ -13,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from config import UserError
+from engine.logprobs import TokenChoice
 from engine.session import Answer
 from page.messages import Message, figures_of
 from page.models import LoadedModel, ModelKey
@@ -55,6 +57,7 @@ class PendingAnswer:
         loaded: the model, once it is there.
         answer: the engine's latest snapshot.
         error: what went wrong, as one sentence.
+        reading: when the prompt's first piece had been read, and how many tokens it was read up to.
         ended: when it ended (`time.monotonic`).
     """
 
@@ -65,6 +68,7 @@ class PendingAnswer:
     loaded: LoadedModel | None = None
     answer: Answer | None = None
     error: UserError | RuntimeError | None = None
+    reading: tuple[float, int] | None = None
     ended: float | None = None
 
     @property
@@ -192,6 +196,8 @@ class Answers:
             messages = model_input(question, loaded)
             with closing(session.answer(messages, **question.options)) as answers:
                 for answer in answers:
+                    if pending.reading is None and answer.read_tokens:
+                        pending.reading = (time.monotonic(), answer.read_tokens)
                     self._update(pending, answer=answer)
                     if pending.stopping and answer.finish_reason is None:
                         self._update(pending, answer=replace(answer, finish_reason="cancelled"))
@@ -224,11 +230,28 @@ def snapshot(pending: PendingAnswer, known_text: int, known_tokens: int) -> dict
     if answer is not None:
         state |= {"from": known_text, "text": answer.text[known_text:], "figures": figures_of(answer)}
         state["left_out"] = answer.dropped_turns
+        state["reading"] = reading(pending, answer)
+        if answer.tokens:
+            state |= {"tokens_from": known_tokens, "tokens": [chosen(it) for it in answer.tokens[known_tokens:]]}
         if pending.ended is not None:  # whatever the page has, it is replaced
             state |= {"from": 0, "text": answer.text}
     if pending.error is not None:
         state["error"] = described(pending.error)
     return state
+
+
+def reading(pending: PendingAnswer, answer: Answer) -> dict[str, float | None]:
+    """How much of the prompt has been read, of how much, and the seconds left at the speed so far."""
+    read, total = answer.read_tokens, answer.prompt_tokens
+    began, first = pending.reading or (0.0, read)
+    speed = (read - first) / max(time.monotonic() - began, 1e-3)
+    return {"read": read, "total": total, "seconds": (total - read) / speed if speed else None}
+
+
+def chosen(token: TokenChoice) -> list[Any]:
+    """A token for the browser: its text, its probability, and the likeliest ones with theirs."""
+    top = [[text, round(math.exp(logprob), 4)] for _, text, logprob in token.top]
+    return [token.text, round(math.exp(token.logprob), 4), top]
 
 
 def phase(pending: PendingAnswer) -> str:

@@ -8,6 +8,7 @@ from uuid import uuid4
 
 from config import EXAMPLE_QUESTIONS, ModelConfig, UserError
 from engine.devices import available_devices
+from engine.prompt import template_variables
 from engine.session import Model
 from engine.tokenizer import ChatTokenizer
 from model_folder import converted_models, model_folder, precision_label
@@ -18,6 +19,7 @@ from page.models import LoadedModel, ModelKey, ModelPool, title_of
 from page.routes import page_routes
 from page.settings import (
     MAX_NEW_TOKENS,
+    MIN_P,
     REPETITION_PENALTY,
     SEED,
     TEMPERATURE,
@@ -116,6 +118,7 @@ class ChatPage:
         repetition_penalty: float = REPETITION_PENALTY,
         max_new_tokens: int = MAX_NEW_TOKENS,
         seed: int = SEED,
+        min_p: float = MIN_P,
     ) -> Iterator[str]:
         """Streams the answer to a message that follows `history`; each value is the whole answer so far.
 
@@ -130,6 +133,7 @@ class ChatPage:
                 "repetition_penalty": repetition_penalty,
                 "max_new_tokens": max_new_tokens,
                 "seed": seed,
+                "min_p": min_p,
             }
             id = uuid4().hex
             self.answers.ask(Question(id, id, None, messages, generation_options(settings), system_prompt))
@@ -146,13 +150,19 @@ class ChatPage:
 
 
 def described_model(loaded: LoadedModel) -> dict[str, Any]:
-    """A loaded model, for the browser."""
+    """A loaded model, for the browser: also which switches of reasoning its chat template has."""
+    try:
+        variables = template_variables(loaded.tokenizer)
+    except UserError:  # no chat template, or one that is not valid: said when a question is asked
+        variables = set()
     return {
         "key": loaded.key,
         "title": loaded.title,
         "context_length": loaded.model.context_length,
         "system_prompt": loaded.config.system_prompt or "",
         "language": loaded.config.language,
+        "thinking": "enable_thinking" in variables,
+        "effort": "reasoning_effort" in variables,
     }
 
 

@@ -28,6 +28,7 @@ CONTENT_SECURITY_POLICY = (
 
 # The style is linked and not given to Gradio, which would rewrite it. The script and the texts are fetched meanwhile.
 HEAD = """
+<link rel="stylesheet" href="page/web/markdown.css">
 <link rel="stylesheet" href="page/web/page.css">
 <link rel="modulepreload" href="page/web/main.js">
 """

@@ -28,9 +28,15 @@ export function conversationView({ chat, live, examples }) {
       views.set(message.id, view);
       const entry = live.get(message.id);
       const owed = message.role === "assistant" && !message.finish_reason;
-      const current = entry ? { ...message, content: entry.content, ...entry.ended } : message;
+      const current = entry ? { ...message, content: entry.content, tokens: entry.tokens, ...entry.ended } : message;
       const state = entry?.ended || !owed ? undefined : (entry?.state ?? {});
-      view.update(current, { state, versions: chat.versions(message.id), isLast: message.id === last, language: currentLanguage() });
+      view.update(current, {
+        state,
+        versions: chat.versions(message.id),
+        isLast: message.id === last,
+        looksInside: Boolean(chat.conversation.settings.probabilities),
+        language: currentLanguage(),
+      });
       return view.element;
     });
     keepOnly(new Set(path.map(({ id }) => id)));

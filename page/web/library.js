@@ -11,7 +11,11 @@ export function libraryView({ store, chat, isAnswering, opened, removed }) {
   let renamed = null;
   let round = 0;
 
-  const nameOf = (conversation, messages) => conversation.name || (messages[0]?.content ?? "").trim().slice(0, 80) || text("new_conversation");
+  // Its own name, or how its first question begins.
+  function nameOf({ name }, messages) {
+    const first = messages.filter((it) => it.parent === null).sort((one, other) => one.created - other.created)[0];
+    return name || (first?.content ?? "").trim().slice(0, 80) || text("new_conversation");
+  }
 
   async function draw() {
     if (renamed) return;
@@ -71,5 +75,5 @@ export function libraryView({ store, chat, isAnswering, opened, removed }) {
     removed(undo);
   }
 
-  return { element, draw };
+  return { element, draw, find: () => search.focus() };
 }

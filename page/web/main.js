@@ -10,6 +10,7 @@ import { migrate } from "./migrate.js";
 import { noticeView } from "./notice.js";
 import { addPanels } from "./panels.js";
 import { get } from "./server.js";
+import { addShortcuts } from "./shortcuts.js";
 import { settingsView } from "./settings.js";
 import { openStore } from "./store.js";
 
@@ -37,7 +38,7 @@ export async function start(root) {
   const header = headerView({ chat, server, models, live: following.live });
   const conversation = conversationView({ chat, live: following.live, examples });
   const composer = composerView({ chat, sent: () => conversation.showEnd() });
-  const settings = settingsView({ server, chat, models, spoken: redraw });
+  const settings = settingsView({ server, chat, models, spoken: redraw, showShortcuts: () => shortcuts.show() });
   const library = libraryView({
     store,
     chat,
@@ -45,7 +46,17 @@ export async function start(root) {
     opened: () => (panels.closeOnPhone(), composer.focus()),
     removed: (undo) => notice.say("deleted", {}, ["undo", undo]),
   });
-  const panels = addPanels({ header, library, settings, begin: () => chat.open(null).then(() => composer.focus()) });
+  const begin = () => chat.open(null).then(() => composer.focus());
+  const panels = addPanels({ header, library, settings, begin });
+  const shortcuts = addShortcuts({
+    begin,
+    find: () => (panels.toggle("left", true), library.find()),
+    list: () => panels.toggle("left"),
+    settings: () => panels.toggle("right"),
+    box: () => composer.focus(),
+    stop: () => chat.running() && composer.stop(),
+    editLast: () => conversation.editLast(),
+  });
 
   function changed(what) {
     draw();
@@ -71,7 +82,7 @@ export async function start(root) {
     library.draw();
   });
   await chat.start(following);
-  page.replaceChildren(panels.left, make("main", {}, panels.head, conversation.element, notice.element, composer.element), panels.right);
+  page.replaceChildren(panels.left, make("main", {}, panels.head, conversation.element, notice.element, composer.element), panels.right, shortcuts.element);
   redraw();
   composer.focus();
   conversation.showEnd();

@@ -2,6 +2,7 @@
 
 import { iconButton, make, number, text } from "./dom.js";
 import { ICONS } from "./icons.js";
+import { insideView } from "./inside.js";
 import { renderInto } from "./markdown.js";
 import { drawProgress } from "./progress.js";
 
@@ -38,25 +39,26 @@ export const errorText = (error) => (error?.key ? text(error.key, error.values) 
 
 // A view of a message. `actions` are those of the chat, by the names used here.
 export function messageView(actions) {
-  const reasoning = make("div", { class: "text" });
+  const reasoning = make("div", { class: "markdown" });
   const fold = make("details", { class: "reasoning" }, make("summary"), reasoning);
-  const body = make("div", { class: "text body" });
+  const body = make("div", { class: "markdown body" });
+  const inside = insideView((begun) => actions.goOn(shown.message.id, begun));
   const progress = make("div", { class: "progress" });
   const files = make("ul", { class: "files" });
   const note = make("p", { class: "note" });
   const figures = make("p", { class: "figures" });
   const buttons = make("div", { class: "actions" });
-  const element = make("article", { class: "message" }, files, fold, body, progress, note, figures, buttons);
+  const element = make("article", { class: "message" }, files, fold, body, inside.element, progress, note, figures, buttons);
   let shown = {};
   let editing = null;
   let opened = null; // whether the figures were opened or closed by hand
 
   // message: with the content and state of the answer so far. state: while it is expected. versions: its siblings.
-  function update(message, { state, versions, isLast, language }) {
+  function update(message, { state, versions, isLast, looksInside, language }) {
     const expected = state !== undefined;
-    const signature = JSON.stringify([message.content.length, message.finish_reason, state, versions.map((it) => it.id), isLast, language]);
+    const signature = JSON.stringify([message.content.length, message.finish_reason, state, versions.map((it) => it.id), isLast, looksInside, language]);
     if (signature === shown.signature) return;
-    shown = { message, expected, versions, isLast, signature, state, language };
+    shown = { message, expected, versions, isLast, looksInside, signature, state };
     element.className = `message ${message.role}`;
     element.dataset.id = message.id;
     element.dataset.finish = expected ? "" : (message.finish_reason ?? "");
@@ -66,16 +68,20 @@ export function messageView(actions) {
   }
 
   function draw() {
-    const { message, expected, state } = shown;
+    const { message, expected, state, looksInside } = shown;
     body.dataset.testid = message.role === "user" ? "user" : "bot";
     const parts = message.role === "assistant" ? withoutReasoning(message.content) : { answer: message.content };
     fold.hidden = !parts.reasoning;
     if (parts.reasoning) {
-      fold.firstChild.textContent = text(parts.thinking && expected ? "thinking" : "reasoning");
+      fold.firstChild.textContent = text(parts.thinking && expected ? "thinking_now" : "reasoning");
       renderInto(reasoning, parts.reasoning, { streaming: parts.thinking && expected, labels: labels() });
     }
     renderInto(body, parts.answer, { streaming: expected && !parts.thinking, labels: labels() });
-    body.hidden = !parts.answer;
+    const looks = looksInside && message.tokens?.length > 0;
+    inside.element.hidden = !looks;
+    if (looks) inside.draw(message, !expected);
+    body.hidden = !parts.answer || looks;
+    if (looks) fold.hidden = true;
     files.replaceChildren(...(message.attachments ?? []).map(({ name, tokens }) => file(name, tokens)));
     files.hidden = !message.attachments?.length;
     drawProgress(progress, expected ? state : null, message.content);

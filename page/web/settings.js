@@ -5,7 +5,7 @@ import { errorText } from "./message.js";
 import { Down, post, Refused } from "./server.js";
 
 // server: what /page/state says. models: a map from the key of a model to what is known of it.
-export function settingsView({ server, chat, models, spoken }) {
+export function settingsView({ server, chat, models, spoken, showShortcuts }) {
   const element = make("form", { class: "settings", onsubmit: (event) => event.preventDefault() });
   let shown = "";
 
@@ -14,6 +14,8 @@ export function settingsView({ server, chat, models, spoken }) {
     const { [name]: before, ...others } = chat.conversation.settings;
     return chat.change({ settings: value === null ? others : { ...others, [name]: value } });
   };
+
+  const model = () => models.get(String(chat.conversation.model ?? server.model.key)) ?? {};
 
   function draw() {
     const { id, settings, model } = chat.conversation;
@@ -28,9 +30,12 @@ export function settingsView({ server, chat, models, spoken }) {
       make("p", { class: "hint" }, text("from_next_message")),
       ...(server.models.length ? [modelFields()] : []),
       promptField(),
+      ...thinkingFields(),
       ...server.settings.map(numberField),
+      switchField("probabilities", false),
       make("button", { type: "button", onclick: restore }, text("defaults")),
       languageField(),
+      make("button", { type: "button", onclick: showShortcuts }, text("shortcuts")),
     );
   }
 
@@ -38,7 +43,7 @@ export function settingsView({ server, chat, models, spoken }) {
     make("div", { class: "field" }, make("label", { for: `set-${name}` }, label), make("p", { class: "hint", id: `help-${name}` }, text(`${name}_info`)), control, ...more);
 
   function promptField() {
-    const own = models.get(String(chat.conversation.model ?? server.model.key))?.system_prompt ?? "";
+    const own = model().system_prompt ?? "";
     const box = make("textarea", { id: "set-system_prompt", "aria-describedby": "help-system_prompt", rows: 2 });
     box.value = setting("system_prompt") ?? own;
     box.addEventListener("input", () => set("system_prompt", box.value === own ? null : box.value));
@@ -53,7 +58,7 @@ export function settingsView({ server, chat, models, spoken }) {
     const slider = maximum === null ? null : make("input", { type: "range", ...limits, value, "aria-label": text("slider", { name: text(name) }) });
     const use = (typed) => {
       const given = typed === "" ? NaN : Number(typed);
-      const valid = Number.isFinite(given) ? Math.min(Math.max(given, minimum), maximum ?? Infinity) : null;
+      const valid = typed !== "" && Number.isFinite(given) ? Math.min(Math.max(given, minimum), maximum ?? Infinity) : null;
       if (slider) slider.value = valid ?? usual;
       set(name, valid === usual ? null : valid);
       return valid ?? usual;
@@ -62,6 +67,29 @@ export function settingsView({ server, chat, models, spoken }) {
     digits.addEventListener("change", () => (digits.value = use(digits.value)));
     slider?.addEventListener("input", () => (digits.value = use(slider.value)));
     return field(name, text(name), make("div", { class: "numbers" }, slider, digits));
+  }
+
+  // `usual` is what holds while nothing was chosen.
+  function switchField(name, usual) {
+    const box = make("input", { type: "checkbox", role: "switch", id: `set-${name}`, checked: setting(name) ?? usual, "aria-describedby": `help-${name}` });
+    box.addEventListener("change", () => set(name, box.checked === usual ? null : box.checked));
+    return make("div", { class: "field switch" }, make("label", { for: `set-${name}` }, text(name)), box, make("p", { class: "hint", id: `help-${name}` }, text(`${name}_info`)));
+  }
+
+  // Where the model's template has the switches.
+  function thinkingFields() {
+    const { thinking, effort } = model();
+    const efforts = make("select", { id: "set-effort", "aria-describedby": "help-effort" }, [
+      make("option", { value: "" }, text("by_model")),
+      ...["low", "medium", "high"].map((it) => make("option", { value: it, selected: setting("effort") === it }, text(`effort_${it}`))),
+    ]);
+    efforts.addEventListener("change", () => set("effort", efforts.value || null));
+    const budget = { name: "thinking_budget", default: "", minimum: 0, maximum: null, step: 1 };
+    return [
+      thinking && switchField("thinking", true),
+      effort && field("effort", text("effort"), efforts),
+      (thinking || effort) && numberField(budget),
+    ].filter(Boolean);
   }
 
   function modelFields() {

@@ -12,7 +12,8 @@ TEXTS: dict[str, dict[str, str]] = {
         "look_inside": "The answer's tokens",
         "alternatives": "Likeliest here",
         "probabilities": "Look inside",
-        "probabilities_info": "Shades each token by how likely the model found it, from the next answer. Click one for alternatives.",
+        "probabilities_info": "Shades each token by how likely the model found it, from the "
+        "next answer. Click one for alternatives.",
         "thinking_info": "Whether the model reasons before it answers.",
         "effort": "Effort",
         "effort_info": "How long the model reasons.",
@@ -88,7 +89,8 @@ TEXTS: dict[str, dict[str, str]] = {
         "import": "Import",
         "imported": "Imported {count} conversations.",
         "imported_one": "Imported {count} conversation.",
-        "bad_import": "No conversations found in this file. Choose a JSON or Markdown file exported from this page.",
+        "bad_import": "No conversations found in this file; choose JSON or Markdown exported "
+        "here, or JSON of Open WebUI, ChatGPT or LM Studio.",
         "storage_full": "Browser storage is full; this conversation is not saved. Export and delete others.",
         "settings": "Settings",
         "from_next_message": "Changes apply from the next message.",
@@ -124,6 +126,30 @@ TEXTS: dict[str, dict[str, str]] = {
         "left_out": "Context full: the {count} oldest turns were left out.",
         "left_out_one": "Context full: the oldest turn was left out.",
         "queue_full": "Too many people are waiting. Please try again in a moment.",
+        "file_too_large": "{name} is larger than {limit} MB; attach a smaller file.",
+        "file_too_long": "{name} has more than {limit} characters; attach a part of it.",
+        "file_empty": "{name} is empty; attach another file.",
+        "file_no_text": "{name} holds pictures of text only; attach a file whose text can be selected.",
+        "file_not_text": "{name} is not text; attach a text, code, PDF or DOCX file.",
+        "file_encrypted": "{name} has a password; save it without one and attach it again.",
+        "file_damaged": "{name} can’t be read; open it in its program, save it again and attach it.",
+        "part_heading": "{title}",
+        "part_of_heading": "{title}, part {part}",
+        "part_page": "Page {page}",
+        "part_of_page": "Page {page}, part {part}",
+        "part_pages": "Pages {from}–{to}",
+        "part_lines": "Lines {from}–{to}",
+        "error_device": "There is no device {device} on this machine; choose one of: {devices}.",
+        "error_template_refuses": "The model's chat template refuses: {reason}; try without a system prompt.",
+        "error_template_fails": "The model's chat template fails ({reason}); choose another model.",
+        "error_no_template": "This model has no chat template; choose one made for "
+        "chat, often named Chat, Instruct or it.",
+        "error_context": "{tokens} tokens are more than the {limit} that this model can read; "
+        "shorten the text or ask for a shorter answer.",
+        "error_incomplete": "{folder} is missing or incomplete; run: {command}.",
+        "error_damaged": "{path} is damaged; remove {folder} and convert again.",
+        "error_cannot_run": "{device} can't run {folder} ({reason}); try another device or convert again.",
+        "error_one_model": "This page has one model only; choose it in the settings.",
         "too_long": "The message is too long: {length} tokens, and the model can read {limit}; please shorten it.",
         "failed": "The model failed ({reason}). Please send the message again.",
         # More views: get a model, compare, presets, find, log out.
@@ -278,7 +304,8 @@ TEXTS: dict[str, dict[str, str]] = {
         "export_markdown": "この会話を書き出す（Markdown）",
         "import": "読み込む",
         "imported": "{count} 件を読み込みました。",
-        "bad_import": "このファイルに会話はありません。ここで書き出した JSON か Markdown のファイルを選んでください。",
+        "bad_import": "このファイルに会話はありません。このページの JSON か Markdown、または Open "
+        "WebUI、ChatGPT、LM Studio の JSON を選んでください。",
         "storage_full": "ブラウザーの保存領域が足りません。ほかの会話を書き出して削除してください。",
         "settings": "設定",
         "from_next_message": "変更は次のメッセージから有効です。",
@@ -311,7 +338,35 @@ TEXTS: dict[str, dict[str, str]] = {
         "ended_by_length": "最大長に達しました",
         "ended_by_stop": "停止しました",
         "left_out": "コンテキストがいっぱいのため、最も古い {count} 回分のやり取りを省きました。",
-        "too_long": "メッセージが長すぎます：{length} トークンありますが、モデルが読めるのは {limit} までです。短くしてください。",
+        "file_too_large": "{name} は {limit} MB を超えています。小さいファイルを添付してください。",
+        "file_too_long": "{name} は {limit} 文字を超えています。一部だけを添付してください。",
+        "file_empty": "{name} は空です。別のファイルを添付してください。",
+        "file_no_text": "{name} には文字の画像しかありません。文字を選択できるファイルを添付してください。",
+        "file_not_text": "{name} はテキストではありません。テキスト、コード、PDF、DOCX を添付してください。",
+        "file_encrypted": "{name} にはパスワードがあります。パスワードなしで保存して添付し直してください。",
+        "file_damaged": "{name} を読めません。元のアプリで保存し直して添付してください。",
+        "part_heading": "{title}",
+        "part_of_heading": "{title}（{part}）",
+        "part_page": "{page} ページ",
+        "part_of_page": "{page} ページ（{part}）",
+        "part_pages": "{from}～{to} ページ",
+        "part_lines": "{from}～{to} 行",
+        "error_device": "このマシンにデバイス {device} はありません。次から選んでください：{devices}。",
+        "error_template_refuses": "モデルのチャットテンプレートが受け付けません：{reason}。"
+        "システムプロンプトなしで試してください。",
+        "error_template_fails": "モデルのチャットテンプレートでエラーが起きました（{reason}）。"
+        "別のモデルを選んでください。",
+        "error_no_template": "このモデルにはチャットテンプレートがありません。名前に Chat、"
+        "Instruct、it などが付くモデルを選んでください。",
+        "error_context": "{tokens} トークンは、このモデルが読める {limit} を超えています。"
+        "文を短くするか、回答の最大長を減らしてください。",
+        "error_incomplete": "{folder} がないか、不完全です。次を実行してください：{command}",
+        "error_damaged": "{path} が壊れています。{folder} を削除して、もう一度変換してください。",
+        "error_cannot_run": "{device} では {folder} を実行できません（{reason}）。"
+        "別のデバイスを試すか、もう一度変換してください。",
+        "error_one_model": "このページのモデルは 1 つだけです。設定で選んでください。",
+        "too_long": "メッセージが長すぎます：{length} トークンありますが、モデルが読めるのは "
+        "{limit} までです。短くしてください。",
         "queue_full": "順番を待つ人が多すぎます。少ししてからもう一度お試しください。",
         "failed": "モデルでエラーが起きました（{reason}）。もう一度送信してください。",
         # More views: get a model, compare, presets, find, log out.
@@ -464,7 +519,8 @@ TEXTS: dict[str, dict[str, str]] = {
         "export_markdown": "导出此对话（Markdown）",
         "import": "导入",
         "imported": "已导入 {count} 个。",
-        "bad_import": "此文件中没有对话；请选择从这里导出的 JSON 或 Markdown 文件。",
+        "bad_import": "此文件中没有对话；请选择从这里导出的 JSON 或 Markdown，或 Open "
+        "WebUI、ChatGPT、LM Studio 的 JSON 文件。",
         "storage_full": "浏览器存储空间已满，此对话未保存；请导出并删除其他对话。",
         "settings": "设置",
         "from_next_message": "更改从下一条消息起生效。",
@@ -497,6 +553,28 @@ TEXTS: dict[str, dict[str, str]] = {
         "ended_by_length": "已达最大长度",
         "ended_by_stop": "已停止",
         "left_out": "上下文已满：最早的 {count} 轮对话已省略。",
+        "file_too_large": "{name} 超过 {limit} MB，请附加较小的文件。",
+        "file_too_long": "{name} 超过 {limit} 个字符，请只附加其中一部分。",
+        "file_empty": "{name} 是空的，请附加其他文件。",
+        "file_no_text": "{name} 只有文字的图片，请附加可以选中文字的文件。",
+        "file_not_text": "{name} 不是文本，请附加文本、代码、PDF 或 DOCX 文件。",
+        "file_encrypted": "{name} 有密码，请保存为无密码的文件后重新附加。",
+        "file_damaged": "无法读取 {name}，请用原来的程序重新保存后再附加。",
+        "part_heading": "{title}",
+        "part_of_heading": "{title}（第 {part} 部分）",
+        "part_page": "第 {page} 页",
+        "part_of_page": "第 {page} 页（第 {part} 部分）",
+        "part_pages": "第 {from}–{to} 页",
+        "part_lines": "第 {from}–{to} 行",
+        "error_device": "本机没有设备 {device}，请从以下选择：{devices}。",
+        "error_template_refuses": "模型的聊天模板拒绝：{reason}。请试试不用系统提示词。",
+        "error_template_fails": "模型的聊天模板出错（{reason}），请选择其他模型。",
+        "error_no_template": "此模型没有聊天模板，请选择用于聊天的模型，其名称常带有 Chat、Instruct 或 it。",
+        "error_context": "{tokens} 个 token 超过了此模型可读的 {limit} 个，请缩短文本或减小最大回答长度。",
+        "error_incomplete": "{folder} 不存在或不完整，请运行：{command}",
+        "error_damaged": "{path} 已损坏，请删除 {folder} 并重新转换。",
+        "error_cannot_run": "{device} 无法运行 {folder}（{reason}），请换一个设备或重新转换。",
+        "error_one_model": "此页面只有一个模型，请在设置中选择。",
         "too_long": "消息太长：共 {length} 个 token，而模型最多能读 {limit} 个；请缩短。",
         "queue_full": "排队的人太多，请稍后再试。",
         "failed": "模型出错（{reason}），请重新发送。",
@@ -575,7 +653,18 @@ TEXTS: dict[str, dict[str, str]] = {
 
 
 # Sentences of the engine that the page says in its own language: in English, they are the same texts.
-RECOGNISED = ("too_long",)
+RECOGNISED = (
+    "too_long",
+    "error_device",
+    "error_template_refuses",
+    "error_template_fails",
+    "error_no_template",
+    "error_context",
+    "error_incomplete",
+    "error_damaged",
+    "error_cannot_run",
+    "error_one_model",
+)
 
 
 def recognised(sentence: str) -> dict[str, object]:

@@ -1,17 +1,13 @@
 // Asks the server the questions that wait for an answer, and follows the answers until they end. An answer belongs to
 // its message: whichever tab is open follows it, after a reload too, and asks again what the server doesn't know.
 
+import { asMessageText } from "./attachments.js";
 import { Down, post, Refused } from "./server.js";
 import { pathTo } from "./store.js";
 
 const PACE = 40; // milliseconds between two requests that follow answers
 const RETRY = 1000; // after the server couldn't be reached, or had no room
 const SAVE = 1000; // between two savings of a growing answer
-
-// What the model reads of a message: the attached texts first.
-export function modelText({ content, attachments = [] }) {
-  return [...attachments.map(({ name, text }) => `${name}:\n\n${text}`), content].join("\n\n");
-}
 
 // Starts it. `changed(conversation, id)` is called when an answer has grown, `reached(boolean)` when the server was or
 // wasn't reached. Answers are `live` from the moment they are expected until they have ended and been saved.
@@ -42,7 +38,7 @@ export function startFollowing({ store, changed, reached }) {
     const path = pathTo(await store.messages(conversation), parent);
     if (path.some((message) => message.role === "assistant" && !message.finish_reason)) return;
     const { settings, model } = (await store.conversation(conversation)) ?? {};
-    const messages = path.map((message) => ({ role: message.role, content: modelText(message) }));
+    const messages = path.map((message) => ({ role: message.role, content: asMessageText(message.attachments ?? [], message.content) }));
     if (begun) messages.push({ role: "assistant", content: begun });
     try {
       await post("ask", { id, conversation, model: model ?? null, settings: settings ?? {}, messages });

@@ -8,7 +8,7 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -154,7 +154,7 @@ class Answers:
             place = self._waiting.index(pending) + 1 if pending in self._waiting else 0
             return {"version": pending.version, "place": place, **snapshot(pending, known_text, known_tokens)}
 
-    def follow(self, id: str) -> Iterator[PendingAnswer]:
+    def follow(self, id: str) -> Generator[PendingAnswer, None, None]:
         """Yields an accepted answer after each change until its end. Closing the iterator stops the answer."""
         with self._changed:
             pending = self._answers[id]
@@ -224,7 +224,8 @@ class Answers:
 
 def snapshot(pending: PendingAnswer, known_text: int, known_tokens: int) -> dict[str, Any]:
     """What the page learns of an answer, without its place in the queue."""
-    answer, state = pending.answer, {"finish_reason": pending.finish_reason, "phase": phase(pending)}
+    answer = pending.answer
+    state: dict[str, Any] = {"finish_reason": pending.finish_reason, "phase": phase(pending)}
     if pending.loaded is not None:
         state |= {"model": pending.loaded.title, "context_length": pending.loaded.context_length}
     if answer is not None:

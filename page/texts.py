@@ -12,7 +12,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "look_inside": "The answer's tokens",
         "alternatives": "Likeliest here",
         "probabilities": "Look inside",
-        "probabilities_info": "Shades each token by how likely the model found it, from the next answer. Click one for alternatives.",
+        "probabilities_info": "From the next answer on: tokens are shaded by probability; click one for alternatives.",
         "thinking_info": "Whether the model reasons before it answers.",
         "effort": "Effort",
         "effort_info": "How long the model reasons.",
@@ -311,8 +311,7 @@ TEXTS: dict[str, dict[str, str]] = {
         "ended_by_length": "最大長に達しました",
         "ended_by_stop": "停止しました",
         "left_out": "コンテキストがいっぱいのため、最も古い {count} 回分のやり取りを省きました。",
-        "too_long": "メッセージが長すぎます：{length} トークンありますが、モデルが読めるのは {limit} までです。"
-        "短くしてください。",
+        "too_long": "メッセージが長すぎます（{length} トークン、上限は {limit}）。短くしてください。",
         "queue_full": "順番を待つ人が多すぎます。少ししてからもう一度お試しください。",
         "failed": "モデルでエラーが起きました（{reason}）。もう一度送信してください。",
         # More views: get a model, compare, presets, find, log out.

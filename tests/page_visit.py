@@ -95,6 +95,11 @@ class Visit:
         self.page.reload()
         self.wait_until_drawn()
 
+    def begin(self) -> None:
+        """Begins a new conversation."""
+        self.page.locator("#new").click()
+        expect(self.questions).to_have_count(0)
+
     def send(self, text: str) -> None:
         self.box.fill(text)
         self.box.press("Enter")

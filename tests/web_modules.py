@@ -10,8 +10,7 @@ from typing import Any
 
 import page.server as server
 
-from browser import open_browser
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 FOLDER = Path(server.__file__).parent
 
@@ -37,13 +36,12 @@ class Handler(SimpleHTTPRequestHandler):
 
 
 @contextmanager
-def open_modules(*names: str) -> Iterator[Page]:
-    """A page on which the modules `page/web/<name>.js` are global variables with that name."""
+def open_modules(browser: Browser, *names: str) -> Iterator[Page]:
+    """A page of the browser on which the modules `page/web/<name>.js` are global variables with that name."""
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(FOLDER))) as http:
         Thread(target=http.serve_forever, daemon=True).start()
         try:
-            with open_browser() as browser:
-                page = browser.new_page()
+            with browser.new_page() as page:
                 page.goto(f"http://127.0.0.1:{http.server_port}/")
                 for name in names:
                     page.evaluate("async (name) => { window[name] = await import(`/web/${name}.js`); }", name)

@@ -27,7 +27,7 @@ export async function openChat({ store, changed }) {
   // Opens a conversation; null begins a new one.
   async function open(id) {
     const wanted = id ?? newId();
-    const [stored, its] = await Promise.all([store.conversation(wanted), store.messages(wanted)]);
+    const [stored, its] = id ? await Promise.all([store.conversation(id), store.messages(id)]) : [null, []];
     conversation = stored && !stored.removed ? stored : fresh(wanted);
     messages = conversation.isNew ? [] : its;
     leaf = shownLeaf();

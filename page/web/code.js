@@ -1,5 +1,6 @@
 // Blocks of code: their frame with the language and a button that copies, and their colours.
 
+import { make } from "./dom.js";
 import * as libraries from "./libraries.js";
 import DOMPurify from "../vendor/dompurify.js";
 
@@ -8,13 +9,6 @@ const SHARE = 1 / 20; // of the time may go into the colours of code that grows
 
 const COLOURS = { ALLOWED_TAGS: ["span"], ALLOWED_ATTR: ["class"], RETURN_DOM_FRAGMENT: true };
 let library;
-
-export function make(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
 
 // language: as the fence names it, or "". labels: see `render` in markdown.js.
 export function codeBlock(text, language, labels) {

@@ -1,6 +1,7 @@
 // Shows messages, also while they grow.
 
-import { codeBlock, highlightCode, make, updateCode } from "./code.js";
+import { codeBlock, highlightCode, updateCode } from "./code.js";
+import { make } from "./dom.js";
 import { elements, parse } from "./markup.js";
 import { typesetMaths } from "./maths.js";
 

@@ -7,7 +7,8 @@
 import markdownit from "../vendor/markdown-it.js";
 import DOMPurify from "../vendor/dompurify.js";
 import { tasklist } from "../vendor/tasklist.js";
-import { codeBlock, make } from "./code.js";
+import { codeBlock } from "./code.js";
+import { make } from "./dom.js";
 import { mathsPlugin } from "./maths.js";
 
 const md = markdownit({ html: false, linkify: true, breaks: true });

@@ -3,6 +3,7 @@
 import json
 import re
 
+import pytest
 from page_visit import FRANCE, ITALY, STORY, Server, Visit, eventually
 from playwright.sync_api import BrowserContext, expect
 
@@ -106,7 +107,7 @@ def test_settings_system_prompt_and_model_outlive_a_reload_and_are_kept_by_conve
     expect(visit.page.locator("#set-temperature")).to_have_value("0.5")
     expect(visit.page.get_by_label("System prompt")).to_have_value("Answer in one word.")
 
-    visit.page.locator("#new").click()  # begins with the last ones
+    visit.begin()  # with the last ones
     expect(visit.page.locator("#set-temperature")).to_have_value("0.5")
     visit.page.locator("#set-temperature").fill("1")
     visit.ask(ITALY)
@@ -120,7 +121,7 @@ def test_a_draft_outlives_a_reload_and_belongs_to_its_conversation(visit: Visit)
     visit.box.fill("Half a sentence")
     visit.reload()
     expect(visit.box).to_have_value("Half a sentence")
-    visit.page.locator("#new").click()
+    visit.begin()
     expect(visit.box).to_have_value("")
 
 
@@ -137,7 +138,7 @@ def test_an_answer_goes_on_over_a_reload_and_in_the_background(visit: Visit):
     visit.wait_for_words()
     visit.reload()
     expect(visit.answers.last).to_have_attribute("data-finish", "")
-    visit.page.locator("#new").click()
+    visit.begin()
     expect(visit.questions).to_have_count(0)
     visit.open_panel("Conversations")
     expect(visit.page.get_by_role("img", name="Answering")).to_be_visible()
@@ -149,17 +150,18 @@ def test_an_answer_goes_on_over_a_reload_and_in_the_background(visit: Visit):
     expect(visit.page.get_by_role("img", name="Answering")).to_have_count(0)
 
 
-def test_an_answer_that_a_restart_interrupted_says_so_and_can_be_continued(context: BrowserContext, own_server: Server):
+def test_an_answer_that_a_restart_interrupted_says_so_and_can_be_continued(
+    context: BrowserContext, own_server: Server, monkeypatch: pytest.MonkeyPatch
+):
     visit = Visit(context, own_server, max_new_tokens="4096")
     visit.send(STORY)
     visit.wait_for_words()
-    own_server.page.answers.close = lambda: None  # it is killed: nothing is told to the page
-    own_server.page.demo._on_close = lambda: None
+    monkeypatch.setattr(own_server.page.demo, "_on_close", lambda: None)  # as if it were killed: the answer isn't ended
     own_server.stop()
     running = own_server.page.answers
     own_server.start()
     expect(visit.answers.last).to_have_attribute("data-finish", "interrupted")
-    type(running).close(running)
+    running.close()
     expect(visit.answers.last).to_contain_text("interrupted")
     beginning = visit.stored()[-1]["content"]
     visit.button("Continue").click()
@@ -178,7 +180,7 @@ def test_the_context_meter_is_right_after_a_reload_in_an_opened_conversation_and
     assert int(second) > int(first)
     visit.reload()
     expect(visit.meter).to_have_attribute("aria-valuenow", second)
-    visit.page.locator("#new").click()
+    visit.begin()
     expect(visit.meter).to_have_attribute("aria-valuenow", "0")
     visit.open_panel("Conversations")
     visit.names.first.click()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Request
+from playwright.sync_api import Browser, Page, Request
 from web_modules import open_modules
 
 SHOW = """async ([text, options]) => {
@@ -16,25 +16,25 @@ SHOW = """async ([text, options]) => {
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Page]:
-    with open_modules("markdown") as page:
+def module(browser: Browser) -> Iterator[Page]:
+    with open_modules(browser, "markdown") as page:
         yield page
 
 
 @pytest.fixture
-def page(browser: Page) -> Iterator[Page]:
+def page(module: Page) -> Iterator[Page]:
     """The page; afterwards, nothing that a test showed may have run or asked another host."""
-    browser.evaluate("window.ran = 0")
+    module.evaluate("window.ran = 0")
     requests: list[str] = []
 
     def note(request: Request) -> None:
         requests.append(request.url)
 
-    browser.on("request", note)
-    yield browser
-    browser.wait_for_timeout(20)
-    browser.remove_listener("request", note)
-    assert browser.evaluate("window.ran") == 0
+    module.on("request", note)
+    yield module
+    module.wait_for_timeout(20)
+    module.remove_listener("request", note)
+    assert module.evaluate("window.ran") == 0
     assert all(url.startswith(("http://127.0.0.1:", "data:font")) for url in requests)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 from config import DEFAULT_MODEL, UserError, get_model_config
+from page import models
 from page.models import LoadedModel, ModelPool, open_model
 
 import pytest
@@ -30,6 +31,18 @@ def test_conversations_share_a_model_and_one_that_is_neither_the_pages_nor_the_l
     pool.get(DEFAULT_MODEL, "INT8", "CPU")
     gc.collect()
     assert {it.precision for it in pool._models.values()} == {"", "INT8"}
+
+
+def test_a_conversation_finds_its_session_again_and_old_ones_are_dropped(model, tokenizer, monkeypatch):
+    monkeypatch.setattr(models, "KEPT_SESSIONS", 2)
+    own = loaded(model, tokenizer, "a model")
+    with own.session("a") as first, own.session("a") as beside:
+        assert beside is not first  # two branches at a time
+    for conversation in "bc":
+        with own.session(conversation):
+            pass
+    with own.session("a") as later:
+        assert later is not first
 
 
 def test_a_name_that_looks_like_a_title_is_another_model():

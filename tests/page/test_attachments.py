@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from web_modules import open_modules
 
 READ = """async ([name, content, language]) => {
@@ -22,8 +22,8 @@ READ = """async ([name, content, language]) => {
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    with open_modules("attachments", "parts", "differences") as page:
+def page(browser: Browser) -> Iterator[Page]:
+    with open_modules(browser, "attachments", "parts", "differences") as page:
         yield page
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from web_modules import open_modules
 
 READ = """(content) => {
@@ -20,8 +20,8 @@ READ = """(content) => {
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    with open_modules("transfer") as page:
+def page(browser: Browser) -> Iterator[Page]:
+    with open_modules(browser, "transfer") as page:
         yield page
 
 
@@ -52,7 +52,7 @@ def leaf(conversation: dict[str, Any]) -> str:
     return next(it["content"] for it in conversation["messages"] if it["id"] == conversation["leaf"])
 
 
-OWN = {
+OWN: dict[str, Any] = {
     "id": "c1",
     "name": "Name",
     "created": 1000,

@@ -121,7 +121,7 @@ def test_of_a_file_only_what_fits_is_taken(page: Page):
     assert not {"attachments", "figures", "html"} & set(found["messages"][0])
 
 
-FIRST = {
+FIRST: dict[str, Any] = {
     "id": "abc",
     "name": "Old",
     "updated": 1700000000000,

@@ -7,6 +7,7 @@ a browser opens only six connections to a server, which six tabs with a stream e
 """
 
 import asyncio
+import inspect
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -109,8 +110,11 @@ async def logged_in(request: Request) -> bool:
     app = request.app
     if app.auth is None and app.auth_dependency is None:
         return True
-    current_user = next(route.endpoint for route in app.routes if getattr(route, "path", "") == "/gradio_api/user")
-    return await current_user(request) is not None
+    if app.auth_dependency is not None:
+        user = app.auth_dependency(request)
+        return (await user if inspect.isawaitable(user) else user) is not None
+    names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")  # as Gradio's login sets them
+    return any(request.cookies.get(name) in app.tokens for name in names)
 
 
 def question(data: dict[str, Any]) -> Question:

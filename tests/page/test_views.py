@@ -128,7 +128,9 @@ def found(page: Page, query: str, *conversations: dict) -> list[dict]:
 
 def test_a_conversation_is_found_by_all_its_words_with_the_place_shown(modules: Page):
     story = conversation(
-        "Story", "Once upon a time", "a dragon lived in the Alps, far away from every village and every road, and it ate sheep"
+        "Story",
+        "Once upon a time",
+        "a dragon lived in the Alps, far away from every village and every road, and it ate sheep",
     )
     other = conversation("Other", "No dragons here? One dragon.")
     (result,) = found(modules, "DRAGON alps", story, other)

@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[2]
 FAKE = SimpleNamespace(context_length=64)
 
 
-def loaded(model, tokenizer, *key: str) -> LoadedModel:
-    return LoadedModel(model, tokenizer, get_model_config(DEFAULT_MODEL), *key)
+def loaded(model, tokenizer, name: str, precision: str = "", device: str = "") -> LoadedModel:
+    return LoadedModel(model, tokenizer, get_model_config(DEFAULT_MODEL), name, precision, device)
 
 
 def test_conversations_share_a_model_and_one_that_is_neither_the_pages_nor_the_latest_is_freed(
@@ -137,7 +137,7 @@ def test_what_was_freed_is_not_held_by_a_session(monkeypatch: pytest.MonkeyPatch
         pass
     assert model.free(idle=0)
     with model.session("conversation") as second:
-        assert second is not first and second.model is model.model
+        assert second is not first and vars(second)["model"] is model.model
 
 
 def test_a_closed_pool_frees_nothing_any_more():

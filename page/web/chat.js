@@ -24,13 +24,13 @@ export async function openChat({ store, changed }) {
     isNew: true, // not in the store yet
   });
 
-  // Opens a conversation; null begins a new one.
-  async function open(id) {
+  // Opens a conversation, on a branch with the message where one is given; null begins a new one.
+  async function open(id, message = null) {
     const wanted = id ?? newId();
     const [stored, its] = id ? await Promise.all([store.conversation(id), store.messages(id)]) : [null, []];
     conversation = stored && !stored.removed ? stored : fresh(wanted);
     messages = conversation.isNew ? [] : its;
-    leaf = shownLeaf();
+    leaf = message ? newestLeaf(messages, message) : shownLeaf();
     sessionStorage.setItem(CURRENT, conversation.id);
     changed("opened");
   }

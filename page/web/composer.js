@@ -1,15 +1,29 @@
 // Where a message is written. What is written is kept as a draft of its conversation.
 
+import { attachView } from "./attach.js";
+import { estimateTokens } from "./attachments.js";
 import { make, text } from "./dom.js";
 
 const DRAFT = "llm-chatbot.draft."; // in localStorage, which is written before the page is gone
+const SHARE_FOR_ANSWER = 1 / 4; // of the context, at most: the engine keeps it free for the answer
 
-export function composerView({ chat, sent }) {
+// context(): {length, used} of the conversation's context, in tokens; sent(): called after a message was sent.
+export function composerView({ store, chat, context, sent, say }) {
   const box = make("textarea", { rows: 1, autofocus: true, name: "message" });
   const send = make("button", { type: "submit", id: "send", class: "primary" });
   const stop = make("button", { type: "button", id: "stop", onclick: stopAnswer });
-  const element = make("form", { id: "composer", onsubmit: submit }, make("div", { id: "message" }, box), stop, send);
+  const attach = attachView({ store, room, say, changed: () => box.focus() });
+  const line = make("div", { class: "line" }, attach.button, make("div", { id: "message" }, box), stop, send);
+  const element = make("form", { id: "composer", onsubmit: submit }, attach.chips, attach.warning, line, attach.input);
   let conversation = null;
+
+  // Tokens that the next message may have.
+  function room() {
+    const { length, used } = context();
+    if (!length) return null;
+    const answer = Math.min(chat.conversation.settings.max_new_tokens ?? 256, length * SHARE_FOR_ANSWER);
+    return Math.round(length - used - answer - estimateTokens(box.value));
+  }
 
   function keepDraft() {
     const key = DRAFT + conversation;
@@ -34,7 +48,7 @@ export function composerView({ chat, sent }) {
     box.value = "";
     keepDraft();
     fit();
-    chat.send(written);
+    chat.send(written, attach.take());
     sent();
   }
 
@@ -44,6 +58,7 @@ export function composerView({ chat, sent }) {
   }
 
   box.addEventListener("input", () => (keepDraft(), fit()));
+  box.addEventListener("paste", attach.paste);
   box.addEventListener("keydown", (event) => {
     // While an input method composes, Enter chooses a word.
     if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
@@ -55,13 +70,32 @@ export function composerView({ chat, sent }) {
       conversation = chat.conversation.id;
       box.value = localStorage.getItem(DRAFT + conversation) ?? "";
       fit();
+      attach.open(conversation);
     }
     box.placeholder = text("type_a_message");
     box.setAttribute("aria-label", text("message"));
     send.textContent = text("send");
     stop.textContent = text("stop");
     stop.hidden = !chat.running();
+    attach.draw();
   }
 
-  return { element, draw, focus: () => box.focus(), stop: stopAnswer };
+  return { element, draw, focus: () => box.focus(), stop: stopAnswer, drop: attach.add, chooser: attach.chooser };
+}
+
+// Files can be dropped anywhere on the page.
+export function acceptDrops(page, drop) {
+  const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
+  page.addEventListener("dragover", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    page.classList.add("dropping");
+  });
+  page.addEventListener("dragleave", (event) => event.relatedTarget ?? page.classList.remove("dropping"));
+  page.addEventListener("drop", (event) => {
+    page.classList.remove("dropping");
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    drop([...event.dataTransfer.files]);
+  });
 }

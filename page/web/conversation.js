@@ -68,10 +68,18 @@ export function conversationView({ chat, live, examples }) {
     toEnd();
   }
 
+  // A message that was searched for.
+  function show(id) {
+    follows = false;
+    const { element: shown } = views.get(id) ?? {};
+    shown?.scrollIntoView({ block: "center" });
+    shown?.classList.add("sought");
+  }
+
   const editLast = () => {
     const question = chat.path().findLast((message) => message.role === "user");
     views.get(question?.id)?.edit();
   };
 
-  return { element, draw, showEnd, editLast };
+  return { element, draw, show, showEnd, editLast };
 }

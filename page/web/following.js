@@ -1,7 +1,8 @@
 // Asks the server the questions that wait for an answer, and follows the answers until they end. An answer belongs to
 // its message: whichever tab is open follows it, after a reload too, and asks again what the server doesn't know.
 
-import { Down, post, Refused } from "./server.js";
+import { asMessageText } from "./attachments.js";
+import { post, Refused } from "./server.js";
 import { pathTo } from "./store.js";
 
 const PACE = 40; // milliseconds between two requests that follow answers
@@ -9,9 +10,7 @@ const RETRY = 1000; // after the server couldn't be reached, or had no room
 const SAVE = 1000; // between two savings of a growing answer
 
 // What the model reads of a message: the attached texts first.
-export function modelText({ content, attachments = [] }) {
-  return [...attachments.map(({ name, text }) => `${name}:\n\n${text}`), content].join("\n\n");
-}
+export const modelText = ({ content, attachments = [] }) => asMessageText(attachments, content);
 
 // Starts it. `changed(conversation, id)` is called when an answer has grown, `reached(boolean)` when the server was or
 // wasn't reached. Answers are `live` from the moment they are expected until they have ended and been saved.

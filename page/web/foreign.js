@@ -66,7 +66,7 @@ function textOf({ content_type, parts, text, thoughts }) {
   }
   if (content_type === "code") return text ? `\`\`\`\n${text}\n\`\`\`` : "";
   if (!["text", "multimodal_text"].includes(content_type)) return "";
-  const line = (part) => (typeof part === "string" ? part : (part.text ?? `[${part.content_type}]`));
+  const line = (part) => (typeof part === "string" ? part : (part.text ?? (part.content_type === "image_asset_pointer" ? "[image]" : `[${part.content_type}]`)));
   return list(parts).map(line).join("\n\n");
 }
 

@@ -1,10 +1,11 @@
 // Starts the page in an element.
 
 import { openChat } from "./chat.js";
-import { composerView } from "./composer.js";
+import { acceptDrops, composerView } from "./composer.js";
 import { conversationView } from "./conversation.js";
-import { currentLanguage, make, number, setTexts, text } from "./dom.js";
+import { currentLanguage, make, setTexts } from "./dom.js";
 import { startFollowing } from "./following.js";
+import { headerView } from "./header.js";
 import { libraryView } from "./library.js";
 import { migrate } from "./migrate.js";
 import { noticeView } from "./notice.js";
@@ -13,6 +14,8 @@ import { get } from "./server.js";
 import { addShortcuts } from "./shortcuts.js";
 import { settingsView } from "./settings.js";
 import { openStore } from "./store.js";
+
+const EXAMPLES = 6; // fill two rows, three or six
 
 export async function start(root) {
   const page = root.querySelector("#chat-page");
@@ -37,13 +40,17 @@ export async function start(root) {
   const following = startFollowing({ store, changed: draw, reached: notice.reached });
   const header = headerView({ chat, server, models, live: following.live });
   const conversation = conversationView({ chat, live: following.live, examples });
-  const composer = composerView({ chat, sent: () => conversation.showEnd() });
+  const composer = composerView({ store, chat, context: header.context, sent: () => conversation.showEnd(), say: notice.say });
   const settings = settingsView({ server, store, chat, models, spoken: redraw, showShortcuts: () => shortcuts.show() });
   const library = libraryView({
     store,
     chat,
     isAnswering: (id) => [...following.live.values()].some((entry) => entry.message.conversation === id && !entry.ended),
-    opened: () => (panels.closeOnPhone(), composer.focus()),
+    opened: (message) => {
+      panels.closeOnPhone();
+      if (message) requestAnimationFrame(() => conversation.show(message));
+      else composer.focus();
+    },
     removed: (undo) => notice.say("deleted", {}, ["undo", undo]),
   });
   const begin = () => chat.open(null).then(() => composer.focus());
@@ -74,7 +81,7 @@ export async function start(root) {
   function examples() {
     const { language } = models.get(String(chat.conversation.model ?? server.model.key)) ?? server.model;
     const spoken = [language, "en"].includes(currentLanguage()) ? currentLanguage() : language;
-    return server.examples[spoken];
+    return server.examples[spoken].slice(0, EXAMPLES);
   }
 
   store.subscribe(({ error }) => {
@@ -82,37 +89,9 @@ export async function start(root) {
     library.draw();
   });
   await chat.start(following);
-  page.replaceChildren(panels.left, make("main", {}, panels.head, conversation.element, notice.element, composer.element), panels.right, shortcuts.element);
+  page.replaceChildren(panels.left, make("main", {}, panels.head, conversation.element, notice.element, composer.element), panels.right, shortcuts.element, composer.chooser);
+  acceptDrops(page, composer.drop);
   redraw();
   composer.focus();
   conversation.showEnd();
-}
-
-// The model, and how much of its context the conversation used for its latest answer.
-function headerView({ chat, server, models, live }) {
-  const title = make("h1");
-  const bar = make("span");
-  const label = make("span", { class: "context-label" });
-  const meter = make("div", { class: "context-bar", role: "meter", "aria-valuemin": 0 }, bar);
-  const context = make("div", { class: "context" }, meter, label);
-  const element = make("div", { id: "header" }, title, context);
-
-  function draw() {
-    const key = chat.conversation.model ?? server.model.key;
-    const model = models.get(String(key)) ?? { title: key.filter(Boolean).join(" · ") };
-    title.textContent = model.title;
-    const latest = chat.path().map(({ id, figures }) => live.get(id)?.state.figures ?? figures).findLast((figures) => figures?.prompt_tokens);
-    const used = latest ? latest.prompt_tokens + latest.completion_tokens : 0;
-    const length = model.context_length ?? latest?.context_length;
-    context.hidden = !length;
-    if (!length) return;
-    const values = { used: number(used), length: number(length) };
-    bar.style.width = `${Math.min(100, (100 * used) / length)}%`;
-    label.textContent = `${values.used} / ${values.length}`;
-    context.title = text("context", values);
-    for (const [name, value] of [["label", text("context", values)], ["valuemax", length], ["valuenow", used]])
-      meter.setAttribute(`aria-${name}`, value);
-  }
-
-  return { element, draw };
 }

@@ -182,8 +182,10 @@ export async function openStore() {
 
   // {conversations: [{…conversation, messages: [message]}]}, the format of exported files.
   async function exportAll() {
-    const all = await conversations();
-    return { conversations: await Promise.all(all.map(async (it) => ({ ...it, messages: await messages(it.id) }))) };
+    const [heads, bodies] = await Promise.all([conversations(), database.getAll("messages")]);
+    const byConversation = Map.groupBy(bodies, (message) => message.conversation);
+    const its = (id) => (byConversation.get(id) ?? []).map(({ open, ...message }) => message).sort(inOrder);
+    return { conversations: heads.map((it) => ({ ...it, messages: its(it.id) })) };
   }
 
   // Adds the conversations and messages whose ids are not there yet; {added, known} counts conversations. One that

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from web_modules import open_modules
 
 READ = """async ([name, content, language]) => {
@@ -22,8 +22,8 @@ READ = """async ([name, content, language]) => {
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    with open_modules("attachments", "parts", "differences") as page:
+def page(browser: Browser) -> Iterator[Page]:
+    with open_modules(browser, "attachments", "parts", "differences") as page:
         yield page
 
 
@@ -66,8 +66,10 @@ def japanese_pdf() -> bytes:
         [
             "<< /Type /Catalog /Pages 2 0 R >>",
             "<< /Type /Pages /Kids [4 0 R] /Count 1 >>",
-            "<< /Type /Font /Subtype /Type0 /BaseFont /HeiseiMin-W3 /Encoding /UniJIS-UCS2-H /DescendantFonts [6 0 R] >>",
-            "<< /Type /Page /Parent 2 0 R /Resources << /Font << /F1 3 0 R >> >> /MediaBox [0 0 612 792] /Contents 5 0 R >>",
+            "<< /Type /Font /Subtype /Type0 /BaseFont /HeiseiMin-W3 /Encoding /UniJIS-UCS2-H "
+            "/DescendantFonts [6 0 R] >>",
+            "<< /Type /Page /Parent 2 0 R /Resources << /Font << /F1 3 0 R >> >> /MediaBox [0 0 612 792] "
+            "/Contents 5 0 R >>",
             f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream",
             "<< /Type /Font /Subtype /CIDFontType0 /BaseFont /HeiseiMin-W3 /FontDescriptor 7 0 R "
             "/CIDSystemInfo << /Registry (Adobe) /Ordering (Japan1) /Supplement 2 >> >>",
@@ -120,8 +122,8 @@ def test_of_html_the_text_is_read_and_nothing_runs(page: Page):
     requests: list[str] = []
     page.on("request", lambda request: requests.append(request.url))
     source = (
-        b"<title>t</title><style>p {}</style><script>window.ran = 1</script><h2>Head</h2><p>One <b>two</b>\n three<br>four"
-        b"</p><img src='http://127.0.0.2/x.png' onerror='window.ran = 1'><ul><li>a<li>b</ul><pre>  x\n  y</pre>"
+        b"<title>t</title><style>p {}</style><script>window.ran = 1</script><h2>Head</h2><p>One <b>two</b>\n three<br>"
+        b"four</p><img src='http://127.0.0.2/x.png' onerror='window.ran = 1'><ul><li>a<li>b</ul><pre>  x\n  y</pre>"
         b"<table><tr><td>1<td>2</table>"
     )
     text = read(page, "a.html", source)["text"]

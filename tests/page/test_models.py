@@ -130,7 +130,7 @@ def test_a_model_in_use_is_not_freed_and_one_that_cannot_be_loaded_again_never(m
     assert not loaded(FAKE, None, "a").free(idle=0)
 
 
-def test_what_was_freed_is_not_held_by_a_session(monkeypatch: pytest.MonkeyPatch):
+def test_what_was_freed_is_not_held_by_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LoadedModel, "new_session", lambda self: SimpleNamespace(model=self.model))
     model = reopened([])
     with model.session("conversation") as first:

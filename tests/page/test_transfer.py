@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 from web_modules import open_modules
 
 READ = """(content) => {
@@ -20,8 +20,8 @@ READ = """(content) => {
 
 
 @pytest.fixture(scope="module")
-def page() -> Iterator[Page]:
-    with open_modules("transfer") as page:
+def page(browser: Browser) -> Iterator[Page]:
+    with open_modules(browser, "transfer") as page:
         yield page
 
 
@@ -52,7 +52,7 @@ def leaf(conversation: dict[str, Any]) -> str:
     return next(it["content"] for it in conversation["messages"] if it["id"] == conversation["leaf"])
 
 
-OWN = {
+OWN: dict[str, Any] = {
     "id": "c1",
     "name": "Name",
     "created": 1000,
@@ -253,7 +253,7 @@ def test_conversations_of_chatgpt_can_be_imported(page: Page):
         (-1, "user", "Plot it"),
         (0, "assistant", "<think>\nHm.\n</think>\n\nI look.\n\nDone."),
         (0, "assistant", "Other."),
-        (1, "user", "[image_asset_pointer]\n\nThis?"),
+        (1, "user", "[image]\n\nThis?"),
     ]
     assert (found["id"], found["name"], found["created"]) == ("cg-1", "Plots", 1700000000250)
     assert found["messages"][1]["model"] == "gpt-4o" and leaf(found).endswith("This?")
@@ -323,7 +323,8 @@ def test_conversations_of_lm_studio_can_be_imported(page: Page):
 @pytest.mark.parametrize(
     "content",
     ["", "{", "[]", "{}", "[1, null]", "null", "text without headings", '{"conversations": "x"}', "\0\1",
-     '[{"chat": {"history": {"messages": {}}}}]', '[{"chat": {"history": {"messages": {"a": {"content": 5, "files": 1}}}}}]',
+     '[{"chat": {"history": {"messages": {}}}}]',
+     '[{"chat": {"history": {"messages": {"a": {"content": 5, "files": 1}}}}}]',
      '[{"mapping": {"a": {"message": {"author": 5, "content": {"content_type": "text", "parts": "x"}}}}}]',
      '[{"mapping": {"a": {"parent": "a", "message": {"author": {"role": "user"}, "content": null}}}}]',
      '{"messages": [{"versions": [null, {"steps": 5}]}, null]}', '{"conversations": [{"id": "a", "messages": []}]}',

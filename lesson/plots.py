@@ -90,6 +90,27 @@ def plot_blocks(rows: Mapping[str, Sequence[BlockUse]], size: int) -> Figure:
     return figure
 
 
+def plot_group(original: np.ndarray, codes: np.ndarray, rounded: np.ndarray) -> Figure:
+    """A group of weights: its levels as lines, and each weight in 16 bits beside the level that its code stands for.
+
+    Args:
+        original: the 16-bit weights [n].
+        codes: integers [n], which share a scale and a zero point.
+        rounded: the weights that the codes stand for [n].
+    """
+    figure, axes = plt.subplots(figsize=(9, 3.2), layout="constrained")
+    scale, start = np.polyfit(codes, rounded, 1) if len(set(codes.tolist())) > 1 else (0.0, rounded[0])
+    for code in range(codes.min(), codes.max() + 1):
+        axes.axhline(start + scale * code, color=GREY, linewidth=0.7, zorder=0)
+    axes.plot(original, "o", color=ORANGE, markersize=7, label="in 16 bits")
+    axes.plot(rounded, "D", color=BLUE, markersize=4, label="in 4 bits")
+    axes.set_xticks(range(len(codes)), [str(code) for code in codes], fontsize=8)
+    axes.set(xlabel="code", ylabel="weight")
+    axes.legend(ncols=2, loc="upper right", bbox_to_anchor=(1, 1.15), frameon=False)
+    plt.close(figure)
+    return figure
+
+
 def plot_errors(errors: Mapping[str, np.ndarray]) -> Figure:
     """Histograms of how far stored weights are from the 16-bit ones, one beside the other on the same scale."""
     figure, many = plt.subplots(1, len(errors), figsize=(7.5, 2.6), sharex=True, layout="constrained", squeeze=False)

@@ -1,5 +1,5 @@
 from lesson.blocks import BlockUse
-from lesson.plots import BLUE, ORANGE, plot_blocks, plot_chances, plot_errors, plot_token_seconds
+from lesson.plots import BLUE, ORANGE, plot_blocks, plot_chances, plot_errors, plot_group, plot_token_seconds
 from lesson.timing import TokenSeconds
 
 import numpy as np
@@ -31,6 +31,15 @@ def test_a_block_is_as_blue_as_it_is_cached():
     assert widths == {BLUE: [0, 32, 4], ORANGE: [32, 0, 10]}
     assert [text.get_text() for text in axes.texts] == ["0", "0", "5"]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["turn 1", "turn 2"]
+
+
+def test_a_group_has_a_line_for_each_level():
+    codes = np.array([0, 3, 1])
+    (axes,) = plot_group(np.array([-0.9, 0.6, -0.4]), codes, 0.5 * (codes - 2)).axes
+    *levels, original, rounded = axes.lines
+    assert [line.get_ydata()[0] for line in levels] == pytest.approx([-1.0, -0.5, 0.0, 0.5])
+    assert list(original.get_ydata()) == [-0.9, 0.6, -0.4] and list(rounded.get_ydata()) == [-1.0, 0.5, -0.5]
+    plot_group(np.ones(2), np.array([7, 7]), np.ones(2))
 
 
 def test_errors_are_on_one_scale():

@@ -2,7 +2,7 @@ from pathlib import Path
 
 from config import DEFAULT_MODEL, UserError
 from converter import convert_model
-from lesson.weights import first_matrix, read_matrix
+from lesson.matrices import first_matrix, read_codes, read_matrix
 
 import numpy as np
 import pytest
@@ -20,6 +20,15 @@ def test_a_matrix_has_one_name_in_all_variants(folders: dict[str, Path]):
     assert original.dtype == np.float32 and original.shape == int8.shape == int4.shape == (576, 576)
     assert 0 < np.abs(int8 - original).max() < 0.05
     assert np.abs(int4 - original).max() < 0.1 * np.abs(int8 - original).max()  # unpacked from the same blocks
+
+
+def test_codes_are_the_integers_of_the_file(folders: dict[str, Path]):
+    name = first_matrix(folders["INT4"], 4)
+    codes = read_codes(folders["INT4"], name)
+    assert codes.shape == (576, 576) and (codes.min(), codes.max()) == (0, 15)
+    weights = read_matrix(folders["INT4"], name)[0, :32]
+    scale, start = np.polyfit(codes[0, :32], weights, 1)  # a group has one scale and one zero point
+    np.testing.assert_allclose(start + scale * codes[0, :32], weights, atol=1e-3)
 
 
 def test_what_is_not_there_is_a_sentence(folders: dict[str, Path]):

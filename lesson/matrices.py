@@ -28,16 +28,37 @@ def read_matrix(folder: Path, name: str) -> np.ndarray:
     Raises:
         UserError: there is no such product.
     """
-    products = _products(folder)
-    if name not in products:
-        raise UserError(f"{folder} has no matrix product {name!r}; `first_matrix` names one.")
-    weights = value(products[name].input_value(1))
+    weights = value(_weights(folder, name))
     return weights.reshape(weights.shape[0], -1).astype(np.float32)
+
+
+def read_codes(folder: Path, name: str) -> np.ndarray:
+    """A product's weights as they are stored, before zero points and scales: integers [rows, columns] of few bits.
+
+    Raises:
+        UserError: there is no such product.
+    """
+    constant = _constant(_weights(folder, name).node)
+    assert constant is not None
+    codes = value(ov.opset13.convert(constant, "f32").output(0))  # NumPy has no type of 4 bits
+    return codes.reshape(codes.shape[0], -1).astype(int)
 
 
 def value(output: ov.Output) -> np.ndarray:
     """Computes a part of a graph that depends on constants only."""
     return ov.compile_model(ov.Model([output], []), "CPU")()[0]
+
+
+def _weights(folder: Path, name: str) -> ov.Output:
+    """What a product multiplies with.
+
+    Raises:
+        UserError: there is no such product.
+    """
+    products = _products(folder)
+    if name not in products:
+        raise UserError(f"{folder} has no matrix product {name!r}; `first_matrix` names one.")
+    return products[name].input_value(1)
 
 
 def _products(folder: Path) -> dict[str, ov.Node]:

@@ -7,10 +7,11 @@ from itertools import islice
 from pathlib import Path
 
 from engine.devices import available_devices
+from engine.generation import stream_ids
 from engine.loading import open_model
 from engine.prompt import prompt_ids
 from engine.sampling import Sampling
-from engine.session import Model, stream_ids
+from engine.session import Model
 from engine.tokenizer import FolderTokenizer
 
 TOKENS = 32

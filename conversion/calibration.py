@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import nncf
+
 import numpy as np
 import openvino as ov
 from datasets import load_dataset

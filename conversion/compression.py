@@ -21,9 +21,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import nncf
 from conversion.progress import progress_bar, quiet, watching
 
-import nncf
 import numpy as np
 import openvino as ov
 from nncf.tensor import Tensor

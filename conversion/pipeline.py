@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import nncf
 from conversion.calibration import calibration_dataset
 from conversion.checkpoints import complete, fetch_checkpoint, load_checkpoint
 from conversion.compression import compress_and_save
@@ -18,7 +19,6 @@ from conversion.progress import quiet
 from conversion.resources import check_resources
 from model_folder import MANIFEST, MODEL_BIN, MODEL_XML, Variant
 
-import nncf
 import openvino as ov
 from transformers import AutoTokenizer, PreTrainedTokenizerBase
 

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import nncf
+
 import torch
 import transformers
 from tqdm.auto import tqdm

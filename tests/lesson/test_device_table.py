@@ -2,6 +2,7 @@ from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
 
+from engine.generation import Pace
 from lesson.device_table import TOKENS, compare_devices
 
 import numpy as np
@@ -14,6 +15,7 @@ class FakeModel:
 
     def __init__(self, wrong_from: int | None = None) -> None:
         self.stop_ids: set[int] = set()
+        self.pace = Pace()
         self.wrong_from = wrong_from
 
     def new_cache(self):

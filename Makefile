@@ -10,7 +10,7 @@ INSTALLED := .venv/installed
 INSTALLED_DEV := .venv/installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help chat notebook test test-fast lint bench clean
+.PHONY: help chat notebook test test-fast lint translate bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -24,7 +24,7 @@ notebook: $(INSTALLED)  ## open the tutorial in JupyterLab
 
 test: $(INSTALLED_DEV)  ## run all tests: unit, notebook, browser
 	$(BIN)/python tests/browser.py
-	$(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env tests llm-chatbot.ipynb
+	$(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env tests llm-chatbot.ipynb docs
 
 test-fast: $(INSTALLED_DEV)  ## run the tests that need neither the embedded model nor a browser
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow"
@@ -35,13 +35,16 @@ lint: $(INSTALLED_DEV)  ## check format, rules, types and who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+translate: $(INSTALLED_DEV)  ## write the tutorial in Japanese and Chinese from docs/lesson/*.po
+	$(BIN)/python -m docs.translate_notebook
+
 bench: $(INSTALLED_DEV)  ## measure this engine's speed beside its peers', and the start
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/start.py
 
 clean:  ## remove .venv, the converted models and all that tools left behind
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .ipynb_checkpoints .gradio screenshots
-	rm -rf __pycache__ */__pycache__ */FP16 */INT8_compressed_weights */INT4_compressed_weights */*.partial
+	rm -rf __pycache__ */__pycache__ */FP16 */INT8_compressed_weights */INT4_compressed_weights */*.partial nncf
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -10,7 +10,7 @@ INSTALLED := .venv/installed
 INSTALLED_DEV := .venv/installed-dev
 
 .DEFAULT_GOAL := help
-.PHONY: help chat notebook test test-fast lint bench clean
+.PHONY: help chat serve notebook test test-fast lint bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -18,6 +18,11 @@ help:  ## show this list
 chat: $(INSTALLED)  ## convert the model (once) and chat with it on http://127.0.0.1:7860
 	$(BIN)/python converter.py $(MODEL) --precision $(PRECISION)
 	$(BIN)/python chat_ui.py --model $(MODEL) --precision $(PRECISION) --device $(DEVICE) --port $(PORT)
+
+serve: PORT = 8000
+serve: $(INSTALLED)  ## serve the model with OpenAI's API on http://127.0.0.1:8000/v1
+	$(BIN)/python converter.py $(MODEL) --precision $(PRECISION)
+	$(BIN)/python serve.py --model $(MODEL) --precision $(PRECISION) --device $(DEVICE) --port $(PORT)
 
 notebook: $(INSTALLED)  ## open the tutorial in JupyterLab
 	$(BIN)/jupyter lab llm-chatbot.ipynb

@@ -18,10 +18,13 @@ MAY_IMPORT: dict[str, set[str]] = {
     "model_folder": CATALOGUE,
     "converter": {"conversion", "model_folder", *CATALOGUE},
     "ov_llm_model": {"engine", "model_folder", *CATALOGUE},
-    "chat_ui": {"page", "ov_llm_model", "engine", "model_folder", *CATALOGUE},
+    "serve": {"api", "engine", "model_folder", *CATALOGUE},
+    "chat_ui": {"page", "api", "ov_llm_model", "engine", "model_folder", *CATALOGUE},
 }
 ONLY_IN = {
     "gradio": {"chat_ui", "page"},
+    "llguidance": {"api"},
+    "prometheus_client": {"api"},
     "nncf": {"converter", "conversion"},
     "sentencepiece": {"converter", "conversion"},
     "gguf": {"converter", "conversion"},

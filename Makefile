@@ -8,9 +8,10 @@ PORT ?= 7860
 BIN := .venv/bin
 INSTALLED := .venv/installed
 INSTALLED_DEV := .venv/installed-dev
+INSTALLED_SERVING := .venv/installed-serving
 
 .DEFAULT_GOAL := help
-.PHONY: help chat serve notebook test test-fast lint bench clean
+.PHONY: help chat serve load notebook test test-fast lint bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -40,6 +41,10 @@ lint: $(INSTALLED_DEV)  ## check format, rules, types and who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+load: $(INSTALLED_SERVING)  ## prove and measure the service on a cluster of two Ray nodes on this machine
+	$(BIN)/python converter.py smollm2-135m-instruct --precision INT4
+	$(BIN)/python serving/trial.py
+
 bench: $(INSTALLED_DEV)  ## measure this engine's speed beside its peers', and the start
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/start.py
@@ -57,4 +62,8 @@ $(INSTALLED): .venv/bin/python requirements.txt install.py
 
 $(INSTALLED_DEV): $(INSTALLED) requirements-dev.txt
 	$(BIN)/python install.py --dev
+	touch $@
+
+$(INSTALLED_SERVING): $(INSTALLED) serving/requirements.txt
+	$(BIN)/pip install -qq -r serving/requirements.txt
 	touch $@

@@ -66,6 +66,23 @@ def watch(metrics: Metrics, name: str, backend: LocalBackend) -> None:
     metrics.watch(name, lambda: backend.active, lambda: backend.waiting)
 
 
+class APIPaths:
+    """ASGI middleware that hands the API's paths to its app, and everything else on.
+
+    Args:
+        api: what `create_app` returned.
+    """
+
+    def __init__(self, app: ASGIApp, api: ASGIApp) -> None:
+        self.app, self.api = app, api
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_api = scope["type"] == "http" and (
+            scope["path"].startswith("/v1/") or scope["path"] in ("/health", "/metrics")
+        )
+        await (self.api if is_api else self.app)(scope, receive, send)
+
+
 class ResponseCounter:
     """ASGI middleware that counts the responses by path and status."""
 

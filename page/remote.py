@@ -39,13 +39,15 @@ class RemoteModel(LoadedModel):
 
 @dataclass(frozen=True)
 class RemoteFacts:
-    """What the page asks of a model, as far as its server says it.
+    """What the page asks of a model and of a tokenizer, as far as the server says it.
 
     Attributes:
         context_length: in tokens; None: unknown.
+        chat_template: always None; the server applies it.
     """
 
     context_length: int | None = None
+    chat_template: None = None
 
 
 def open_remote(base_url: str, name: str, client: httpx.Client | None = None) -> RemoteModel:
@@ -68,7 +70,7 @@ def open_remote(base_url: str, name: str, client: httpx.Client | None = None) ->
         raise UserError(f"{client.base_url} has no model {name!r}; choose one of: {', '.join(cards)}.")
     facts = RemoteFacts(cards[name].get("max_model_len"))
     config = ModelConfig(model_id=name, description=f"A model of {client.base_url.host}.", license="")
-    return RemoteModel(facts, None, config, name, device=client.base_url.host, client=client)  # type: ignore[arg-type]
+    return RemoteModel(facts, facts, config, name, device=client.base_url.host, client=client)  # type: ignore[arg-type]
 
 
 def new_client(base_url: str) -> httpx.Client:

@@ -24,6 +24,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 ONLY_IN = {
     "gradio": {"chat_ui", "page"},
     "llguidance": {"api"},
+    "ray": {"serving"},
     "prometheus_client": {"api"},
     "nncf": {"converter", "conversion"},
     "sentencepiece": {"converter", "conversion"},

@@ -276,8 +276,8 @@ def commands(path: Path) -> list[str]:
 
 
 def test_the_documented_curl_commands_work(service: Service):
-    found = commands(ROOT / "docs" / "api.md")
-    assert len(found) == 3 and shutil.which("curl")
+    found = [*commands(ROOT / "README.md"), *commands(ROOT / "docs" / "api.md")]
+    assert len(found) == 4 and shutil.which("curl")
     for command in found:
         # The command is for a shell; its words are the same everywhere but on Windows, where quotes differ.
         command = command.replace(":8000", f":{service.port}").replace('"messages"', '"max_tokens": 8, "messages"')

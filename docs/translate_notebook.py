@@ -108,7 +108,7 @@ def main() -> int:
     left = 0
     for language in LANGUAGES:
         catalog = read_catalog(language)
-        catalog.update(template(notebook))
+        catalog.update(template(notebook), update_creation_date=False)
         target = BytesIO()
         write_po(target, catalog, width=100, include_lineno=False)
         catalog_path(language).parent.mkdir(exist_ok=True)

@@ -35,9 +35,13 @@ lint: $(INSTALLED_DEV)  ## check format, rules, types and who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED_DEV)  ## measure this engine's speed beside its peers', and the start
+bench: $(INSTALLED_DEV)  ## measure speed beside the peers', the start, and what the engine keeps to
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/bounds.py
+	$(BIN)/python benchmarks/kv_precision.py
+	$(BIN)/python benchmarks/lookup_equality.py
+	$(BIN)/python benchmarks/soak.py --minutes 5
 
 clean:  ## remove .venv, the converted models and all that tools left behind
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .ipynb_checkpoints .gradio screenshots

@@ -2,8 +2,8 @@
 
     python benchmarks/lookup_equality.py [--prompts 200] [--tokens 24]
 
-Uses the embedded model in INT4, with the runtime's default hints and with exact ones. Half of the prompts ask to repeat a
-sentence, so that much is drafted.
+Uses the embedded model in INT4, with the runtime's default hints and with exact ones. Half of the prompts ask to
+repeat a sentence, so that much is drafted.
 """
 
 import argparse
@@ -43,7 +43,7 @@ def main() -> None:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     print("| hints | prompts | the same | tokens in common |\n|---|---:|---:|---:|")
     for hints, properties in {"default": {}, "exact": EXACT}.items():
-        model = open_paged(folder, **properties)
+        model = open_paged(folder, None, **properties)
         plain, guessing = model.new_cache(), model.new_lookup_cache()
         common = []
         for text in prompts(arguments.prompts):

@@ -2,8 +2,8 @@
 
     python benchmarks/soak.py [--minutes 5] [--tabs 20]
 
-Runs on the embedded model in INT4 with exact hints, with a pool that is too small for all tabs. An answer is right if it
-is the beginning of the answer to the same prompt that was generated alone, without others and without prompt lookup.
+Runs on the embedded model in INT4 with exact hints, with a pool that is too small for all tabs. An answer is right
+if it is the beginning of the answer to the same prompt that was generated alone, without others or prompt lookup.
 """
 
 import argparse
@@ -23,9 +23,9 @@ sys.path.insert(0, str(ROOT))
 from benchmarks.paged import open_paged
 from config import DEFAULT_MODEL
 from converter import convert_model
+from engine.generation import stream_ids
 from engine.paged_cache import PagedModel
 from engine.sampling import Sampling
-from engine.session import stream_ids
 from evaluation.comparison import EXACT
 from evaluation.texts import passages
 

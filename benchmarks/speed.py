@@ -66,7 +66,7 @@ class Ours(Engine):
     def __init__(self, folder: Path, gguf: Path, threads: int) -> None:
         from engine.loading import open_model
 
-        self.cache = open_model(folder, ov_config={"INFERENCE_NUM_THREADS": threads}).new_cache()
+        self.cache: Any = open_model(folder, ov_config={"INFERENCE_NUM_THREADS": threads}).new_cache()
 
     def stream(self, ids: list[int], n: int, sampled: bool = False) -> Iterator[int]:
         from engine.generation import stream_ids

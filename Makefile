@@ -48,9 +48,13 @@ load: $(INSTALLED_SERVING)  ## prove and measure the service on a cluster of two
 translate: $(INSTALLED_DEV)  ## write the tutorial in Japanese and Chinese from docs/lesson/*.po
 	$(BIN)/python -m docs.translate_notebook
 
-bench: $(INSTALLED_DEV)  ## measure this engine's speed beside its peers', and the start
+bench: $(INSTALLED_DEV)  ## measure speed beside the peers', the start, and what the engine keeps to
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/bounds.py
+	$(BIN)/python benchmarks/kv_precision.py
+	$(BIN)/python benchmarks/lookup_equality.py
+	$(BIN)/python benchmarks/soak.py --minutes 5
 
 clean:  ## remove .venv, the converted models and all that tools left behind
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .ipynb_checkpoints .gradio screenshots

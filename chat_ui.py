@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from api.address import LOCAL_HOSTS, check_port
 from api.keys import read_keys
-from config import DEFAULT_MODEL, UserError, get_model_config
+from config import DEFAULT_MODEL, KV_CACHE_PRECISIONS, UserError, get_model_config
 from model_folder import SUBFOLDERS, converted_folder
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def main() -> int:
         from page.app import ChatPage
 
         root = None if arguments.base_url else arguments.output
-        page = ChatPage(loaded, root, arguments.max_concurrent, kv_cache_gb=arguments.kv_cache_gb)
+        page = ChatPage(loaded, root, arguments.max_concurrent, **memory_options(arguments))
         page.demo.middleware = api_middleware(loaded, arguments)
         page.demo.launch(
             server_name=arguments.host,
@@ -58,12 +58,17 @@ def open_model(arguments: argparse.Namespace) -> "LoadedModel":
         return open_remote(arguments.base_url, arguments.model)
     from page.models import open_model
 
-    model = (arguments.model, arguments.precision, arguments.device, arguments.output, arguments.kv_cache_gb)
+    model = (arguments.model, arguments.precision, arguments.device, arguments.output)
     with ThreadPoolExecutor(max_workers=1) as thread:
-        opening = thread.submit(open_model, *model)
+        opening = thread.submit(open_model, *model, **memory_options(arguments))
         import page.app  # noqa: F401, meanwhile: Gradio's import takes as long as compiling a small model
 
         return opening.result()
+
+
+def memory_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How much memory the keys and values of the conversations take."""
+    return {"kv_cache_gb": arguments.kv_cache_gb, "kv_cache_precision": arguments.kv_cache_precision}
 
 
 def api_middleware(loaded: "LoadedModel", arguments: argparse.Namespace) -> "list[Middleware]":
@@ -106,6 +111,12 @@ def parser() -> argparse.ArgumentParser:
         "--kv-cache-gb",
         type=float,
         help="memory for the keys and values of all conversations (default: by what is free)",
+    )
+    parser.add_argument(
+        "--kv-cache-precision",
+        default="auto",
+        choices=KV_CACHE_PRECISIONS,
+        help="of keys and values: u8 takes 0.6 of the memory, f16 is faster in long conversations (default: auto)",
     )
     return parser
 

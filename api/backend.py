@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import AsyncGenerator, Generator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -91,6 +91,7 @@ class LocalBackend:
         max_concurrent: how many answers are generated at a time.
         max_waiting: how many more may wait; beyond that requests are refused.
         max_tokens: the most tokens that one answer may have.
+        interval: the least seconds between two states of an answer, where handing them on costs more than it shows.
     """
 
     def __init__(
@@ -102,10 +103,12 @@ class LocalBackend:
         max_concurrent: int = 16,
         max_waiting: int = 64,
         max_tokens: int = MAX_TOKENS,
+        interval: float = 0.0,
     ) -> None:
         self.model, self.tokenizer, self.config = model, tokenizer, config
         self.max_concurrent, self.max_waiting = max_concurrent, max_waiting
         self.active = 0
+        self._interval = interval
         format, variables = tool_format(tokenizer.chat_template), frozenset(template_variables(tokenizer))
         self._info = ModelInfo(name, max_tokens, model.context_length, format, variables)
         self._grammars = GrammarCompiler(tokenizer, model.stop_ids)
@@ -125,7 +128,7 @@ class LocalBackend:
             raise self._busy()
         self.active += 1
         started = time.monotonic()
-        stream = _Latest()
+        stream = _Latest(self._interval)
         work = self._threads.submit(stream.run, lambda: self._answers(call))
         try:
             async for answer in stream:
@@ -203,9 +206,10 @@ class LocalBackend:
 class _Latest:
     """Hands the latest of a thread's answers to the event loop; those that came and went meanwhile are skipped."""
 
-    def __init__(self) -> None:
+    def __init__(self, interval: float) -> None:
+        self._interval = interval
         self._loop = asyncio.get_running_loop()
-        self._changed = asyncio.Event()
+        self._changed, self._finished = asyncio.Event(), asyncio.Event()
         self._stopping = threading.Event()
         self._answer: Answer | None = None
         self._error: Exception | None = None
@@ -225,6 +229,7 @@ class _Latest:
         finally:
             self._ended = True
             if not self._stopping.is_set():
+                self._loop.call_soon_threadsafe(self._finished.set)
                 self._loop.call_soon_threadsafe(self._changed.set)
 
     def stop(self) -> None:
@@ -241,3 +246,6 @@ class _Latest:
                 if self._error is not None:
                     raise self._error
                 return
+            if self._interval and answer is not None and answer.completion_tokens:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._finished.wait(), self._interval)

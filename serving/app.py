@@ -31,6 +31,9 @@ from ray.serve.schema import LoggingConfig
 
 # Requests that a replica has accepted are finished before it is stopped in an update.
 SHUTDOWN_SECONDS = 300
+# Between two states of an answer that a replica sends: each costs milliseconds on its way through Ray.
+STATE_SECONDS = 0.1
+
 LOGGING = LoggingConfig(enable_access_log=False)
 ROUTER = "ray.serve.experimental.consistent_hash_router:ConsistentHashRouter"
 
@@ -98,6 +101,7 @@ class Engine:
             get_model_config(served.name),
             served.max_concurrent,
             served.max_concurrent,  # Ray sends no more than the former, but may send one before it has seen another end
+            interval=STATE_SECONDS,
         )
 
     async def info(self) -> ModelInfo:

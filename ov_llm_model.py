@@ -5,6 +5,7 @@ from typing import Any
 
 from engine.devices import available_devices as available_devices
 from engine.folder_files import damaged
+from engine.generation import Pace
 from engine.graph import LOGITS_TO_KEEP
 from engine.kv_cache import KVCache, check_length
 from engine.loading import open_model, original_model_type
@@ -90,6 +91,11 @@ class OVChatModel(OVModelForCausalLM):
     def stop_ids(self) -> set[int]:
         """Ids of the tokens that end an answer."""
         return self.engine.stop_ids
+
+    @property
+    def pace(self) -> Pace:
+        """How many tokens of a prompt to read at once."""
+        return self.engine.pace
 
     def new_cache(self) -> LookupCache | KVCache:
         """An empty KV cache for a conversation."""

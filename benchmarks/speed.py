@@ -69,8 +69,8 @@ class Ours(Engine):
         self.cache = open_model(folder, ov_config={"INFERENCE_NUM_THREADS": threads}).new_cache()
 
     def stream(self, ids: list[int], n: int, sampled: bool = False) -> Iterator[int]:
+        from engine.generation import stream_ids
         from engine.sampling import Sampling
-        from engine.session import stream_ids
 
         kept = self.cache.trim_to_prefix(ids[:-1])
         sampling = Sampling(**SAMPLED) if sampled else Sampling()

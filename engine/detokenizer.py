@@ -16,25 +16,42 @@ class StreamingDetokenizer:
         text: the text that can be shown.
         ids: the tokens so far.
         stopped: whether a stop string has occurred; the text ends before it.
+        start: the part of the answer that the prompt already contains.
+
+    Args:
+        chat_format: its stop strings and replacements apply to the whole answer.
+        given: the tokens of an answer that is being continued.
+        stop: further strings that end the answer, in what follows those tokens.
     """
 
-    def __init__(self, tokenizer: ChatTokenizer, chat_format: ChatFormat = CHECKPOINTS_OWN, start: str = "") -> None:
-        """`start` is the part of the answer that the prompt already contains."""
-        self.text = start
+    def __init__(
+        self,
+        tokenizer: ChatTokenizer,
+        chat_format: ChatFormat = CHECKPOINTS_OWN,
+        start: str = "",
+        given: Sequence[int] = (),
+        stop: Sequence[str] = (),
+    ) -> None:
+        self.text = self.start = start
         self.stopped = False
         self._tokenizer = tokenizer
         self._format = chat_format
-        self._start = start
-        self._held_back_for = [*chat_format.stop_strings, *(written for written, _ in chat_format.replacements)]
+        self._stops = [(string, 0) for string in chat_format.stop_strings]  # and where to search from
+        self._replaced = [(written, 0) for written, _ in chat_format.replacements]
         self.ids: list[int] = []
         self._decoded = "\n"  # so that a string that begins with a newline also matches at the answer's start
         self._context = self._done = 0  # ids[_context:_done] are the last piece that was decoded
+        for token in given:
+            self.add_token(token)
+        self._stops += [(string, len(self._decoded)) for string in stop]
 
     def add_token(self, token: int) -> None:
         self.ids.append(token)
         self._decoded += self._next_piece()
-        held_back = max((_overlap(self._decoded, awaited) for awaited in self._held_back_for), default=0)
-        self._show(self._decoded, held_back)
+        awaited = [*self._stops, *self._replaced]
+        self._show(
+            self._decoded, max((_overlap(self._decoded[begin:], string) for string, begin in awaited), default=0)
+        )
 
     def finalize(self) -> None:
         """Shows the text that was held back; no more tokens follow."""
@@ -61,12 +78,12 @@ class StreamingDetokenizer:
 
     def _show(self, decoded: str, held_back: int) -> None:
         """Shows the text up to the first stop string, or without the last `held_back` characters."""
-        ends = [end for stop in self._format.stop_strings if (end := decoded.find(stop)) >= 0]
+        ends = [end for string, begin in self._stops if (end := decoded.find(string, begin)) >= 0]
         self.stopped = bool(ends)
         text = decoded[: min(ends, default=len(decoded) - held_back)]
         for written, shown in self._format.replacements:
             text = text.replace(written, shown)
-        self.text = self._start + text.removeprefix("\n").lstrip(self._format.strip_start)
+        self.text = self.start + text.removeprefix("\n").lstrip(self._format.strip_start)
 
 
 def _overlap(text: str, awaited: str) -> int:

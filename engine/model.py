@@ -13,6 +13,7 @@ from typing import Any
 
 from engine.devices import device_properties
 from engine.folder_files import damaged, read_json
+from engine.generation import Pace
 from engine.graph import add_logits_to_keep, check_state
 from engine.kv_cache import KVCache
 from engine.paged_cache import PagedModel, open_paged_model
@@ -45,6 +46,7 @@ class ChatModel:
             recently used one is released, and its tokens are read again when it continues.
         can_exceed_context: whether the architecture still computes correctly beyond its context length.
         stop_ids: ids of the tokens that end an answer.
+        pace: how many tokens of a prompt to read at once.
     """
 
     max_idle_caches = 8
@@ -61,6 +63,7 @@ class ChatModel:
     ) -> None:
         self.config = config
         self.stop_ids = read_stop_ids(model_dir)
+        self.pace = Pace()
         self._model_dir, self._device = model_dir, device
         self._properties = {**device_properties(model_dir, device), **properties}
         self._compiling = threading.Lock()

@@ -4,9 +4,13 @@ The distribution is the same as that of Transformers' logits processors. Using t
 PyTorch, which costs about a third of the speed on a small model.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
+
+# Lower temperatures are greedy decoding too: dividing float32 logits by them would overflow.
+LOWEST_TEMPERATURE = 1e-5
 
 
 @dataclass(frozen=True)
@@ -17,31 +21,45 @@ class Sampling:
         temperature: divides the logits; 0 is greedy decoding.
         top_k: samples from the k most likely tokens; 0 from all.
         top_p: samples from the most likely tokens that together reach this probability; 1 from all.
+        min_p: samples from the tokens that are at least this many times as likely as the most likely one; 0 from all.
         repetition_penalty: above 1, tokens that have occurred become less likely; 1 has no effect.
+
+    Raises:
+        ValueError: a value is out of range.
     """
 
     temperature: float = 0.0
     top_k: int = 0
     top_p: float = 1.0
+    min_p: float = 0.0
     repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.temperature < 0 or self.top_k < 0 or not 0 < self.top_p <= 1 or self.repetition_penalty <= 0:
-            raise ValueError(f"temperature and top_k must be >= 0, top_p in (0, 1], the penalty > 0: {self}")
+        in_range = (  # false for NaN, too
+            0 <= self.temperature < math.inf
+            and self.top_k >= 0
+            and 0 < self.top_p <= 1
+            and 0 <= self.min_p <= 1
+            and 0 < self.repetition_penalty < math.inf
+        )
+        if not in_range:
+            raise ValueError(
+                f"temperature and top_k must be >= 0, top_p in (0, 1], min_p in [0, 1], the penalty > 0: {self}"
+            )
 
 
 def candidates(logits: np.ndarray, seen: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
     """The tokens to sample from, and their probabilities.
 
-    The order is that of Transformers: penalty, temperature, top-k, top-p.
+    The order is that of Transformers: penalty, temperature, top-k, top-p, min-p.
 
     Args:
-        logits: float32 [vocabulary].
+        logits: float32 [vocabulary]; -inf excludes a token.
         seen: ids of the tokens to penalise; duplicates are penalised once.
         sampling: with a temperature above 0.
 
     Returns:
-        ids [n] and probabilities [n], the most likely first unless all tokens are considered.
+        ids [n] and probabilities [n], the most likely first if top-k or top-p leaves out some.
     """
     logits = apply_repetition_penalty(logits, seen, sampling.repetition_penalty)
     ids = np.arange(logits.size)
@@ -57,8 +75,11 @@ def candidates(logits: np.ndarray, seen: np.ndarray, sampling: Sampling) -> tupl
     if sampling.top_p < 1:
         # A token is kept if those before it do not reach top_p yet, so the first one always is.
         count = int(np.searchsorted(np.cumsum(probabilities), sampling.top_p)) + 1
-        ids, probabilities = ids[:count], probabilities[:count] / probabilities[:count].sum()
-    return ids, probabilities
+        ids, probabilities = ids[:count], probabilities[:count]
+    if sampling.min_p > 0:
+        likely = probabilities >= sampling.min_p * probabilities.max()
+        ids, probabilities = ids[likely], probabilities[likely]
+    return ids, probabilities / probabilities.sum()
 
 
 def apply_repetition_penalty(logits: np.ndarray, seen: np.ndarray, penalty: float) -> np.ndarray:
@@ -72,8 +93,16 @@ def apply_repetition_penalty(logits: np.ndarray, seen: np.ndarray, penalty: floa
 
 def sample(logits: np.ndarray, seen: np.ndarray, sampling: Sampling, random: np.random.Generator) -> int:
     """The next token's id, for logits float32 [vocabulary]."""
-    if sampling.temperature == 0:
+    if sampling.temperature < LOWEST_TEMPERATURE:
         return int(apply_repetition_penalty(logits, seen, sampling.repetition_penalty).argmax())
     ids, probabilities = candidates(logits, seen, sampling)
-    drawn = int(np.searchsorted(np.cumsum(probabilities), random.random(), side="right"))
-    return int(ids[min(drawn, ids.size - 1)])  # after rounding, the sum may be slightly below 1
+    cumulative = np.cumsum(probabilities)
+    # After rounding, the sum may be slightly below 1; past it there may be a token of probability 0.
+    drawn = int(np.searchsorted(cumulative, random.random() * float(cumulative[-1]), side="right"))
+    return int(ids[min(drawn, ids.size - 1)])
+
+
+def log_probabilities(logits: np.ndarray) -> np.ndarray:
+    """The logarithms of the softmax, for logits float32 [vocabulary]."""
+    shifted = logits - logits.max()
+    return shifted - np.log(np.exp(shifted).sum())

@@ -1,6 +1,6 @@
 """A streaming conversation with a model.
 
-Three layers, each a loop over the one below: `Cache.feed` turns tokens into logits, `stream_ids` yields token ids,
+Layers, each a loop over the one below: `Cache.feed` turns tokens into logits, `engine.generation` yields token ids,
 `ChatSession.answer` yields text. They are generators that the caller drives and closes; there is no background thread.
 """
 
@@ -12,31 +12,29 @@ from itertools import islice
 from typing import Any, Literal, Protocol
 
 from chat_formats import CHECKPOINTS_OWN, ChatFormat
+from config import UserError
+from engine.constraints import AfterReasoning, ThinkingBudget, TokenConstraint
 from engine.detokenizer import StreamingDetokenizer
-from engine.prompt import Message, begun_answer, fitting_prompt, prompt_ids
-from engine.sampling import Sampling, sample
+from engine.generation import Generation, Pace, decode, read_prompt
+from engine.logprobs import TokenChoice, token_choice
+from engine.prompt import (
+    NO_OPTIONS,
+    REASONING_END,
+    Message,
+    TemplateOptions,
+    answer_ids,
+    begun_answer,
+    fitting_prompt,
+    plain_ids,
+    prompt_ids,
+    too_long,
+)
 from engine.tokenizer import ChatTokenizer
 
-import numpy as np
-
-# Prefill is split into chunks of this many tokens, so that the caller can stop it in between. A small model takes a
-# fraction of a second for each.
-PREFILL_CHUNK = 512
+# Shows how the chat template begins an answer.
+NOTHING_ASKED: Sequence[Message] = ({"role": "user", "content": ""},)
 
 FinishReason = Literal["stop", "length", "cancelled"]
-
-
-class Cache(Protocol):
-    """The KV cache of one sequence; see `engine.kv_cache.KVCache`."""
-
-    @property
-    def ids(self) -> list[int]: ...
-
-    def reset(self) -> None: ...
-
-    def trim_to_prefix(self, ids: Sequence[int]) -> int: ...
-
-    def feed(self, ids: Sequence[int]) -> np.ndarray: ...
 
 
 class Model(Protocol):
@@ -48,33 +46,12 @@ class Model(Protocol):
     @property
     def stop_ids(self) -> set[int]: ...
 
+    @property
+    def pace(self) -> Pace: ...
+
     def new_cache(self) -> Any: ...
 
     def in_use(self, cache: Any) -> AbstractContextManager[None]: ...
-
-
-def stream_ids(
-    cache: Cache, ids: Sequence[int], sampling: Sampling, stop_ids: set[int], seed: int | None = None
-) -> Generator[int, None, None]:
-    """Feeds `ids` and yields the tokens that follow, one at a time, until a stop token.
-
-    Closing the generator ends the work. A yielded token is fed only when the next one is requested, so the cache may
-    not hold the last one.
-
-    Args:
-        cache: holds the tokens before `ids`.
-        ids: at least one token.
-        sampling: how each token is chosen.
-        stop_ids: tokens that end the answer; they are not yielded.
-        seed: makes sampling repeatable; None uses a new random seed.
-    """
-    random = np.random.default_rng(seed)
-    logits = cache.feed(ids)
-    seen = np.unique(cache.ids)  # duplicates may be appended below; the penalty applies once
-    while (token := sample(logits, seen, sampling, random)) not in stop_ids:
-        yield token
-        logits = cache.feed([token])
-        seen = np.append(seen, token)
 
 
 @dataclass(frozen=True)
@@ -91,6 +68,10 @@ class Answer:
         tokens_per_second: decoding speed, without the first token; 0.0 before the second.
         finish_reason: "stop" if the model ended the answer, "length" if it reached the maximum length, "cancelled" if
             the stream was closed; None while it is running.
+        read_tokens: how many tokens of the prompt are in the KV cache so far.
+        tokens: with `top_logprobs`, what was generated; of an answer that was continued, only the continuation. All
+            snapshots share one growing list, which may be ahead of the text: that is held back where a stop string
+            may begin.
     """
 
     text: str
@@ -101,12 +82,14 @@ class Answer:
     time_to_first_token: float = 0.0
     tokens_per_second: float = 0.0
     finish_reason: FinishReason | None = None
+    read_tokens: int = 0
+    tokens: Sequence[TokenChoice] = ()
 
 
 class ChatSession:
     """One conversation with a model.
 
-    `answer` gets the messages from the caller; `stream` keeps them in the session.
+    `answer` gets the messages from the caller; `stream` keeps them in the session; `complete` continues a text.
 
     Attributes:
         messages: the turns of `stream`, as `{"role": …, "content": …}`; may be changed between answers.
@@ -129,7 +112,6 @@ class ChatSession:
         self._model = model
         self._tokenizer = tokenizer
         self._cache = model.new_cache()
-        self._begun = begun_answer(tokenizer, prompt_ids(tokenizer, [{"role": "user", "content": ""}]))
         self._detokenizer: StreamingDetokenizer | None = None  # of the latest answer
 
     def reset(self) -> None:
@@ -158,98 +140,140 @@ class ChatSession:
                 yield answer
 
     def answer(
-        self,
-        messages: Sequence[Message],
-        *,
-        temperature: float = 0.0,
-        top_p: float = 1.0,
-        top_k: int = 0,
-        repetition_penalty: float = 1.0,
-        max_new_tokens: int = 256,
-        seed: int | None = None,
+        self, messages: Sequence[Message], *, template_options: TemplateOptions = NO_OPTIONS, **options: Any
     ) -> Generator[Answer, None, None]:
         """Yields the answer to a conversation after every token. Does not change `messages`.
 
-        Closing the iterator stops the answer. Between the chunks of a long prompt an answer without new text is
-        yielded, so that prefill can be stopped too.
+        Closing the iterator stops the answer. Before the prompt is read, and after each piece of it, an answer without
+        new text is yielded, so that prefill can be stopped too.
 
         Args:
-            messages: the conversation. It ends with the user's message, or with an answer that is to be continued.
-            temperature, top_p, top_k, repetition_penalty: see `Sampling`.
-            max_new_tokens: the maximum number of tokens to generate.
-            seed: makes sampling repeatable.
+            messages: the conversation. It ends with a message of the user or a tool, or with an answer that is to be
+                continued.
+            template_options: variables for the chat template, such as `enable_thinking` or `tools`; see
+                `engine.prompt.template_variables`.
+            options: the attributes of `Generation`.
 
         Raises:
-            UserError: the last message alone does not fit into the context.
+            UserError: the last message alone does not fit into the context, or the chat template fails.
+            ValueError: an option is out of range.
         """
-        started = time.perf_counter()
-        sampling = Sampling(temperature, top_k, top_p, repetition_penalty)
-        if max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens must be at least 1, not {max_new_tokens}")
+        started, generation = time.perf_counter(), Generation(**options)
+        continued = messages[-1]["role"] == "assistant"
+        text = (messages[-1]["content"] or "") if continued else ""
+        start = begun_answer(self._tokenizer, prompt_ids(self._tokenizer, NOTHING_ASKED, template_options))
+        given = self._given_ids(text, start) if continued else []
+        asked = messages[:-1] if continued else messages
+        limit = self._prompt_limit(len(given), generation.max_new_tokens)
+        prompt, dropped = fitting_prompt(self._tokenizer, asked, limit, template_options)
 
-        # 1. The prompt: as much of the conversation as fits and leaves room for an answer.
-        begun, given = self._begun_answer(messages)
-        asked = messages[:-1] if begun is not None else messages
-        prompt, dropped = self._fitting_prompt(asked, len(given), max_new_tokens)
-        ids = [*prompt, *given]
+        detokenizer = StreamingDetokenizer(self._tokenizer, self.chat_format, start, given, generation.stop)
+        answer = Answer(text, len(prompt), 0, dropped, len(given))
+        yield from self._generate([*prompt, *given], answer, detokenizer, generation, started)
+
+    def complete(self, prompt: str, **options: Any) -> Generator[Answer, None, None]:
+        """Yields what follows a text after every token, like `answer`, but without a chat format.
+
+        Nothing in the text becomes a control token. Does not change `messages`.
+
+        Args:
+            prompt: the text, which the answers do not contain.
+            options: the attributes of `Generation`.
+
+        Raises:
+            UserError: there is no text, or it does not fit into the context.
+            ValueError: an option is out of range.
+        """
+        started, generation = time.perf_counter(), Generation(**options)
+        begin = self._tokenizer("", add_special_tokens=True)["input_ids"]
+        ids = [*begin, *plain_ids(self._tokenizer, prompt)]
+        if not ids:
+            raise UserError("There is no text to continue; write its beginning.")
+        limit = self._prompt_limit(0, generation.max_new_tokens)
+        if limit is not None and len(ids) > limit:
+            raise too_long(len(ids), limit)
+        detokenizer = StreamingDetokenizer(self._tokenizer, stop=generation.stop)
+        yield from self._generate(ids, Answer("", len(ids), 0), detokenizer, generation, started)
+
+    def _generate(
+        self,
+        ids: Sequence[int],
+        answer: Answer,
+        detokenizer: StreamingDetokenizer,
+        generation: Generation,
+        started: float,
+    ) -> Generator[Answer, None, None]:
+        """Yields `answer` as it grows with what follows `ids`: the prompt, and the answer's tokens in `detokenizer`."""
+        constraints = self._constraints(generation, detokenizer)
+        most = generation.max_new_tokens
         if self._model.context_length is not None:
-            max_new_tokens = min(max_new_tokens, self._model.context_length - len(ids))
-
+            most = min(most, self._model.context_length - len(ids))
+        given, count = answer.completion_tokens, 0
+        choices: list[TokenChoice] = []
         with self._model.in_use(self._cache):
-            # 2. Prefill: the tokens that are not cached. The last token is always fed, for its logits.
+            # 1. Prefill: the tokens that are not cached. The last token is always fed, for its logits.
             cached = self._cache.trim_to_prefix(ids[:-1])
-            answer = Answer(begun or "", len(prompt), min(cached, len(prompt)), dropped, len(given))
-            new = ids[cached:]
-            while len(new) > PREFILL_CHUNK:
-                self._cache.feed(new[:PREFILL_CHUNK])
-                new = new[PREFILL_CHUNK:]
-                yield answer
+            answer = replace(answer, cached_tokens=min(cached, answer.prompt_tokens), tokens=choices)
+            for read, logits in read_prompt(self._cache, ids[cached:], self._model.pace):  # noqa: B007, used below
+                yield replace(answer, read_tokens=min(cached + read, answer.prompt_tokens))
+            assert logits is not None
 
-            # 3. Decode. From the first token on, a cancelled answer is kept.
-            detokenizer = self._detokenizer = StreamingDetokenizer(self._tokenizer, self.chat_format, self._begun)
-            for token in given:
-                detokenizer.add_token(token)
-            count = 0
-            with closing(stream_ids(self._cache, new, sampling, self._model.stop_ids, seed)) as stream:
-                for count, token in enumerate(islice(stream, max_new_tokens), start=1):
+            # 2. Decode. From the first token on, a cancelled answer is kept.
+            self._detokenizer = detokenizer
+            stop_ids = self._model.stop_ids
+            with closing(decode(self._cache, logits, generation, stop_ids, generation.seed, constraints)) as stream:
+                for count, (token, logits) in enumerate(islice(stream, most), start=1):
                     if count == 1:
                         first = time.perf_counter()
+                        answer = replace(answer, read_tokens=answer.prompt_tokens, time_to_first_token=first - started)
                     detokenizer.add_token(token)
+                    if generation.top_logprobs is not None:
+                        backend = self._tokenizer.backend_tokenizer
+                        choices.append(token_choice(backend, token, logits, generation.top_logprobs))
                     if detokenizer.stopped:
                         break
                     answer = replace(
                         answer,
                         text=detokenizer.text,
-                        completion_tokens=len(given) + count,
-                        time_to_first_token=first - started,
+                        completion_tokens=given + count,
                         tokens_per_second=(count - 1) / (time.perf_counter() - first),
                     )
                     self.last_answer = replace(answer, finish_reason="cancelled")  # unless the caller continues
                     yield answer
 
-        # 4. The end: show the text that was held back.
+        # 3. The end: show the text that was held back.
         detokenizer.finalize()
-        reason: FinishReason = "length" if count == max_new_tokens and not detokenizer.stopped else "stop"
-        self.last_answer = replace(
-            answer, text=detokenizer.text, completion_tokens=len(given) + count, finish_reason=reason
-        )
+        reason: FinishReason = "length" if count == most and not detokenizer.stopped else "stop"
+        self.last_answer = replace(answer, text=detokenizer.text, completion_tokens=given + count, finish_reason=reason)
         yield self.last_answer
 
-    def _begun_answer(self, messages: Sequence[Message]) -> tuple[str | None, list[int]]:
-        """The answer to be continued, or None, and its tokens.
+    def _constraints(self, generation: Generation, detokenizer: StreamingDetokenizer) -> list[TokenConstraint]:
+        """What limits the answer's tokens; the end of its reasoning has the last word."""
+        constraints: list[TokenConstraint] = []
+        if generation.constraint is not None:
+            constraints.append(AfterReasoning(generation.constraint, lambda: detokenizer.text))
+        if generation.thinking_budget is not None:
+            closing = self._tokenizer(f"\n{REASONING_END}\n\n", add_special_tokens=False)["input_ids"]
+            spent = len(detokenizer.ids)
+            constraints.append(ThinkingBudget(generation.thinking_budget, spent, closing, lambda: detokenizer.text))
+        return constraints
+
+    def _given_ids(self, text: str, start: str) -> list[int]:
+        """The tokens of an answer that is to be continued, after the `start` that the prompt contains.
 
         If this session generated the answer, its original tokens are used: tokenizing the text may give others.
         """
-        if messages[-1]["role"] != "assistant":
-            return None, []
-        text, detokenizer = messages[-1]["content"], self._detokenizer
-        if detokenizer is not None and detokenizer.text == text and not detokenizer.stopped:
-            return text, list(detokenizer.ids)
-        return text, self._tokenizer(text.removeprefix(self._begun), add_special_tokens=False)["input_ids"]
+        latest = self._detokenizer
+        if latest is not None and (latest.text, latest.start) == (text, start) and not latest.stopped:
+            return list(latest.ids)
+        return answer_ids(self._tokenizer, text.removeprefix(start))
 
-    def _fitting_prompt(self, messages: Sequence[Message], given: int, max_new_tokens: int) -> tuple[list[int], int]:
-        """Ids of a prompt that reserves up to a quarter of the context for the answer, and how many turns it drops."""
+    def _prompt_limit(self, given: int, max_new_tokens: int) -> int | None:
+        """The maximum length of a prompt, which leaves up to a quarter of the context for the answer; None: no limit.
+
+        `given` is the length of the answer that is to be continued.
+        """
         if self._model.context_length is None:
-            return fitting_prompt(self._tokenizer, messages, None)
+            return None
         room = self._model.context_length - given
-        return fitting_prompt(self._tokenizer, messages, room - min(max_new_tokens, room // 4))
+        return room - min(max_new_tokens, room // 4)

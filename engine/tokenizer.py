@@ -13,7 +13,7 @@ from typing import Any, Protocol
 from config import UserError
 from engine.folder_files import damaged, read_json
 
-from jinja2 import Template, nodes
+from jinja2 import Template, meta, nodes
 from jinja2.exceptions import TemplateError
 from jinja2.ext import Extension, loopcontrols
 from jinja2.parser import Parser
@@ -40,7 +40,9 @@ class ChatTokenizer(Protocol):
 
     def decode(self, ids: Sequence[int]) -> str: ...
 
-    def apply_chat_template(self, messages: Sequence[Any], *, add_generation_prompt: bool, tokenize: bool) -> Any: ...
+    def apply_chat_template(
+        self, messages: Sequence[Any], *, add_generation_prompt: bool, tokenize: bool, **options: Any
+    ) -> Any: ...
 
 
 class FolderTokenizer:
@@ -84,17 +86,24 @@ class FolderTokenizer:
         return self.backend_tokenizer.decode(list(ids), skip_special_tokens=False)
 
     def apply_chat_template(
-        self, messages: Sequence[dict[str, str]], *, add_generation_prompt: bool = False, tokenize: bool = False
+        self,
+        messages: Sequence[dict[str, Any]],
+        *,
+        add_generation_prompt: bool = False,
+        tokenize: bool = False,
+        **options: Any,
     ) -> Any:
         """The conversation in the model's chat format: its text, or its ids as `["input_ids"]`.
+
+        Args:
+            options: further variables of the template, such as `tools`.
 
         Raises:
             jinja2.TemplateError: the template refuses the conversation, or is not valid.
         """
+        variables = {"tools": None, "documents": None, **self.special_tokens_map, **options}
         template = _compiled(self.chat_template or "")
-        text = template.render(
-            messages=messages, add_generation_prompt=add_generation_prompt, **self.special_tokens_map
-        )
+        text = template.render(messages=messages, add_generation_prompt=add_generation_prompt, **variables)
         return self(text, add_special_tokens=False) if tokenize else text
 
 
@@ -109,8 +118,24 @@ class _Generation(Extension):
 
 
 @lru_cache(maxsize=8)
+def variables_of(template: str) -> frozenset[str]:
+    """The names that a chat template reads and does not define.
+
+    Raises:
+        jinja2.TemplateError: it is not valid.
+    """
+    environment = _environment()
+    return frozenset(meta.find_undeclared_variables(environment.parse(template)) - environment.globals.keys())
+
+
+@lru_cache(maxsize=8)
 def _compiled(template: str) -> Template:
-    """A template, compiled in a sandbox with what chat templates may use.
+    return _environment().from_string(template)
+
+
+@lru_cache(maxsize=1)
+def _environment() -> ImmutableSandboxedEnvironment:
+    """A sandbox with what chat templates may use.
 
     See https://huggingface.co/docs/transformers/chat_templating_writing.
     """
@@ -127,7 +152,7 @@ def _compiled(template: str) -> Template:
     environment.filters["tojson"] = tojson
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = lambda format: datetime.now().strftime(format)
-    return environment.from_string(template)
+    return environment
 
 
 def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:

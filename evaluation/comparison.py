@@ -11,12 +11,12 @@ from statistics import mean
 from typing import Any
 
 from config import EXAMPLE_QUESTIONS, UserError
+from engine.generation import stream_ids
 from engine.kv_cache import KVCache
 from engine.loading import open_model
 from engine.model import ChatModel, read_config
 from engine.prompt import prompt_ids
 from engine.sampling import Sampling
-from engine.session import stream_ids
 from engine.tokenizer import FolderTokenizer
 from evaluation.loading import measure_loading
 from evaluation.metrics import TokenScores, concatenate, divergence, log_softmax, rolling_windows, score_tokens

@@ -6,9 +6,9 @@ from pathlib import Path
 from config import DEFAULT_MODEL, UserError, get_model_config
 from conversion.architectures import read_checkpoint, read_config
 from conversion.checkpoints import load_checkpoint
+from engine.generation import stream_ids
 from engine.prompt import fitting_prompt
 from engine.sampling import Sampling
-from engine.session import stream_ids
 from model_folder import SCALED_CONTEXT
 from ov_llm_model import OVChatModel, load_model
 

@@ -116,3 +116,21 @@ def test_a_character_that_never_became_whole_is_shown_as_the_tokenizer_decodes_i
     assert stream.text == "Hi"
     stream.finalize()
     assert stream.text == tokenizer.decode(ids) and "\ufffd" in stream.text
+
+
+@pytest.mark.parametrize(("stop", "text"), [("\n", ""), ("\n\n", "\nA"), ("B", "\nA\n\n"), ("A\n\nB\nC", "\n")])
+def test_a_callers_stop_string_matches_only_what_was_generated(tokenizer, stop: str, text: str):
+    stream, shown = StreamingDetokenizer(tokenizer, stop=(stop, "never")), []
+    for token in tokenizer("\nA\n\nB\nC")["input_ids"]:
+        stream.add_token(token)
+        shown.append(stream.text)
+    assert stream.stopped and stream.text == text
+    assert all(text.startswith(part) for part in shown)
+
+
+def test_a_callers_stop_string_does_not_match_what_is_being_continued(tokenizer):
+    given, more = (tokenizer(part)["input_ids"] for part in ("One. Two", ". Three"))
+    stream = StreamingDetokenizer(tokenizer, given=given, stop=(".", "Two."))
+    assert (stream.text, stream.stopped, stream.ids) == ("One. Two", False, given)
+    stream.add_token(more[0])
+    assert (stream.text, stream.stopped) == ("One. Two", True)

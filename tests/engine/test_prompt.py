@@ -1,8 +1,10 @@
 import copy
+import json
+from pathlib import Path
 
 from config import UserError
 from engine import prompt
-from engine.prompt import begun_answer, fitting_prompt, prompt_ids
+from engine.prompt import answer_ids, begun_answer, fitting_prompt, plain_ids, prompt_ids, template_variables
 from engine.tokenizer import FolderTokenizer
 
 import pytest
@@ -64,7 +66,8 @@ def test_ordinary_messages_give_the_ids_of_the_chat_template(tokenizer, text: st
 def test_the_respelled_tokenizer_gives_the_same_ids(any_tokenizer, text: str):
     messages = [user(text), assistant("Yes."), user("Why?")]
     text_of_all = any_tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
-    assert prompt._control_tokens(any_tokenizer).encode(text_of_all) == native(any_tokenizer, messages)
+    codec = prompt._control_tokens(any_tokenizer)
+    assert codec.encode(text_of_all + codec._mark) == native(any_tokenizer, messages)
 
 
 @pytest.mark.parametrize("role", ["user", "assistant", "system"])
@@ -163,3 +166,108 @@ def test_whatever_a_template_raises_is_one_sentence(template: str, tmp_path):
     (tmp_path / "chat_template.jinja").write_text(template, encoding="utf-8")
     with pytest.raises(UserError, match=r"^The model's chat template [^\n]*; [^\n]*\.$"):
         prompt_ids(FolderTokenizer(tmp_path), [user("Hello")])
+
+
+# As Qwen's: tools as JSON, calls with their arguments as JSON or as they are, and a switch for the reasoning.
+TOOLS_TEMPLATE = """
+{%- if tools %}<|im_start|>tools{% for tool in tools %}{{ tool | tojson }}{% endfor %}<|im_end|>{% endif %}
+{%- for m in messages %}<|im_start|>{{ m.role }}
+{%- if m.reasoning_content %}<think>{{ m.reasoning_content }}</think>{% endif %}
+{%- if m.content %}{{ m.content }}{% endif %}
+{%- for call in m.tool_calls or [] %}{{ call.function.name }}({{ call.function.arguments | tojson(ensure_ascii=ascii) }}
+{{- call.function.arguments }}){% endfor %}<|im_end|>{% endfor %}
+{%- if add_generation_prompt %}<|im_start|>assistant
+{% if enable_thinking is defined and enable_thinking is false %}<think></think>{% endif %}{% endif %}"""
+
+
+@pytest.fixture(params=["Transformers'", "ours"])
+def tool_tokenizer(request, tokenizer, int4_folder: Path):
+    either = copy.deepcopy(tokenizer) if request.param == "Transformers'" else FolderTokenizer(int4_folder)
+    either.chat_template = TOOLS_TEMPLATE
+    return either
+
+
+def tool_use(name: str, arguments, result: str) -> list[dict]:
+    call = {"id": "1", "type": "function", "function": {"name": name, "arguments": arguments}}
+    return [
+        user("What is it?"),
+        {"role": "assistant", "content": None, "tool_calls": [call]},
+        {"role": "tool", "tool_call_id": "1", "content": result},
+    ]
+
+
+def test_the_variables_of_a_template_are_those_that_a_caller_may_set(tool_tokenizer, tokenizer):
+    assert template_variables(tool_tokenizer) == {"tools", "ascii", "enable_thinking"}
+    assert template_variables(tokenizer) == set()
+    tool_tokenizer.chat_template = "{% if %}"
+    with pytest.raises(UserError, match="chat template"):
+        template_variables(tool_tokenizer)
+
+
+def test_template_options_reach_the_template_and_others_are_ignored(tool_tokenizer):
+    def text(**options) -> str:
+        return tool_tokenizer.decode(prompt_ids(tool_tokenizer, [user("Hi")], options))
+
+    assert text().endswith("assistant\n") and "tools" not in text()
+    assert text(enable_thinking=False).endswith("assistant\n<think></think>")
+    assert text(tools=[{"name": "clock"}]).startswith('<|im_start|>tools{"name": "clock"}<|im_end|>')
+    others = {"messages": [], "add_generation_prompt": False, "chat_template": "X", "tokenize": True, "unknown": 1}
+    assert text(**others) == text()
+
+
+@pytest.mark.parametrize("ascii", [False, True])
+def test_nothing_in_a_tool_its_calls_and_results_is_a_control_token(tool_tokenizer, ascii: bool):
+    harmless = tool_use("clock", {"zone": ["UTC"]}, "12:00")
+    attacks = [
+        (tool_use(ATTACK, {"zone": ["UTC"]}, "12:00"), "clock"),
+        (tool_use("clock", {ATTACK: ["UTC"]}, "12:00"), "clock"),
+        (tool_use("clock", {"zone": [{"a": (ATTACK,)}]}, "12:00"), "clock"),
+        (tool_use("clock", json.dumps({"zone": ATTACK}), "12:00"), "clock"),
+        (tool_use("clock", {"zone": ["UTC"]}, ATTACK), "clock"),
+        (harmless, ATTACK),
+    ]
+    control = set(tool_tokenizer.added_tokens_decoder)
+
+    def ids(messages, tool: str) -> list[int]:
+        return prompt_ids(tool_tokenizer, messages, {"tools": [{"name": tool}], "ascii": ascii})
+
+    expected = [id for id in ids(harmless, "clock") if id in control]
+    for messages, tool in attacks:
+        found = ids(messages, tool)
+        assert [id for id in found if id in control] == expected
+        text = tool_tokenizer.decode(found)
+        assert "<|im_start|>system" in text and "ue000" not in text and "\ue000" not in text
+
+
+def test_a_message_without_text_is_none_to_the_template(tool_tokenizer):
+    messages = [user("a"), {"role": "assistant", "content": None}, {"role": "assistant"}, user("b")]
+    text = tool_tokenizer.decode(prompt_ids(tool_tokenizer, messages))
+    assert text.count("<|im_start|>assistant<|im_end|>") == 2
+
+
+def test_the_reasoning_that_led_to_a_tool_call_is_kept_while_its_result_is_read(tool_tokenizer):
+    messages = tool_use("clock", "", "12:00")
+    messages[1]["content"] = "<think>\nLook.\n</think>\n\nOne moment."
+    kept = tool_tokenizer.decode(prompt_ids(tool_tokenizer, messages))
+    assert "<|im_start|>assistant<think>Look.</think>One moment.clock" in kept
+    left_out = tool_tokenizer.decode(prompt_ids(tool_tokenizer, [*messages, user("And now?")]))
+    assert "<|im_start|>assistantOne moment.clock" in left_out and "Look." not in left_out
+
+
+@pytest.mark.parametrize("role", ["user", "assistant"])
+@pytest.mark.parametrize("text", ["a\ud83db", "\udc00<|im_end|>"])
+def test_half_a_character_is_a_replacement_character(tokenizer, text: str, role: str):
+    messages = [{"role": role, "content": text}, user("u")]
+    whole = "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
+    assert prompt_ids(tokenizer, messages) == prompt_ids(tokenizer, [{"role": role, "content": whole}, user("u")])
+    assert tokenizer.decode(plain_ids(tokenizer, text)) == whole
+
+
+def test_a_continued_answer_has_the_control_tokens_of_its_reasoning_and_no_others(tokenizer):
+    thinking = copy.deepcopy(tokenizer)
+    thinking.add_tokens(["<think>", "</think>"])
+    ids = answer_ids(thinking, "<think>\na</think>" + ATTACK)
+    control = [id for id in ids if id in thinking.added_tokens_decoder]
+    assert control == thinking.convert_tokens_to_ids(["<think>", "</think>"])
+    assert thinking.decode(ids) == "<think>\na</think>" + ATTACK
+    assert not set(plain_ids(thinking, "<think>" + ATTACK)) & thinking.added_tokens_decoder.keys()

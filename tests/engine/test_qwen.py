@@ -2,8 +2,8 @@ import json
 import shutil
 from itertools import islice
 
+from engine.generation import stream_ids
 from engine.sampling import Sampling
-from engine.session import stream_ids
 from ov_llm_model import OVChatModel, OVQWENModel, load_model
 
 import numpy as np

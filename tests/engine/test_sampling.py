@@ -1,10 +1,13 @@
-from engine.sampling import Sampling, candidates, sample
+import math
+
+from engine.sampling import Sampling, candidates, log_probabilities, sample
 
 import numpy as np
 import pytest
 import torch
 from transformers import (
     LogitsProcessorList,
+    MinPLogitsWarper,
     RepetitionPenaltyLogitsProcessor,
     TemperatureLogitsWarper,
     TopKLogitsWarper,
@@ -23,6 +26,8 @@ def transformers_probabilities(logits: np.ndarray, seen: np.ndarray, sampling: S
         processors.append(TopKLogitsWarper(sampling.top_k))
     if sampling.top_p < 1:
         processors.append(TopPLogitsWarper(sampling.top_p))
+    if sampling.min_p:
+        processors.append(MinPLogitsWarper(sampling.min_p))
     scores = processors(torch.from_numpy(seen)[None], torch.from_numpy(logits.copy())[None])
     return torch.softmax(scores, dim=-1)[0].numpy()
 
@@ -38,6 +43,7 @@ def test_the_distribution_is_that_of_transformers(seed: int):
         top_k=int(random.choice([0, 1, 3, 50, 10_000])),
         top_p=float(random.choice([0.05, 0.5, 0.9, 1.0])),
         repetition_penalty=float(random.choice([1.0, 1.1, 1.8, 0.9])),
+        min_p=float(random.choice([0.0, 0.02, 0.3, 1.0])),
     )
     found = np.zeros(size)
     ids, probabilities = candidates(logits, seen, sampling)
@@ -65,8 +71,42 @@ def test_the_logits_are_not_changed():
     assert logits.tolist() == [1.0, 2.0]
 
 
+@pytest.mark.parametrize("temperature", [0.0, 1e-300, 0.5, 2.0])
+@pytest.mark.parametrize("limits", [{}, {"top_k": 2}, {"top_p": 0.9}, {"min_p": 0.1}])
+def test_a_token_that_is_excluded_is_never_drawn(temperature: float, limits: dict):
+    class Last:  # what a generator may draw at most
+        def random(self) -> float:
+            return math.nextafter(1, 0)
+
+    sampling = Sampling(temperature=temperature, **limits)
+    for seed in range(20):  # of some, the probabilities add up to less than 1
+        logits = np.full(1000, -np.inf, dtype=np.float32)
+        logits[:7] = np.random.default_rng(seed).normal(size=7)
+        assert sample(logits, np.array([5]), sampling, Last()) < 7  # type: ignore[arg-type]
+
+
+def test_log_probabilities_are_those_of_pytorch():
+    logits = np.random.default_rng(0).normal(scale=20, size=1000).astype(np.float32)
+    np.testing.assert_allclose(
+        log_probabilities(logits), torch.log_softmax(torch.from_numpy(logits), dim=-1), atol=1e-4
+    )
+
+
 @pytest.mark.parametrize(
-    "bad", [{"temperature": -1}, {"top_k": -1}, {"top_p": 0}, {"top_p": 1.1}, {"repetition_penalty": 0}]
+    "bad",
+    [
+        {"temperature": -1},
+        {"temperature": math.nan},
+        {"temperature": math.inf},
+        {"top_k": -1},
+        {"top_p": 0},
+        {"top_p": 1.1},
+        {"top_p": math.nan},
+        {"min_p": -0.1},
+        {"min_p": 1.1},
+        {"repetition_penalty": 0},
+        {"repetition_penalty": math.nan},
+    ],
 )
 def test_settings_without_a_meaning_are_refused(bad: dict):
     with pytest.raises(ValueError, match="temperature"):

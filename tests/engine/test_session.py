@@ -1,15 +1,16 @@
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from itertools import islice, pairwise
 
 from chat_formats import ChatFormat
 from config import UserError
+from engine.generation import Pace, stream_ids
 from engine.loading import open_model
 from engine.model import ChatModel
 from engine.paged_runner import BLOCK_SIZE
 from engine.sampling import Sampling
-from engine.session import ChatSession, stream_ids
+from engine.session import Answer, ChatSession
 
 import numpy as np
 import pytest
@@ -44,6 +45,11 @@ def stateful_session(stateful_model, tokenizer) -> ChatSession:
 def final(session: ChatSession, text: str, **generation):
     *_, answer = session.stream(text, **generation)
     return answer
+
+
+def begun(answers: Iterable[Answer]) -> Iterator[Answer]:
+    """Without those that say how much of the prompt has been read."""
+    return (answer for answer in answers if answer.completion_tokens or answer.finish_reason)
 
 
 def test_streamed_ids_are_those_of_greedy_generate(exact_model, tokenizer):
@@ -90,7 +96,7 @@ def test_after_a_failure_of_the_runtime_the_next_message_works(stateful_session,
 
 
 def test_an_answer_grows_token_by_token_and_says_why_it_ended(session):
-    answers = list(session.stream(FRANCE))
+    answers = list(begun(session.stream(FRANCE)))
     assert all(later.text.startswith(earlier.text) for earlier, later in pairwise(answers))
     assert [answer.completion_tokens for answer in answers[:-1]] == list(range(1, len(answers)))
     assert [answer.finish_reason for answer in answers] == [None] * (len(answers) - 1) + ["stop"]
@@ -131,7 +137,7 @@ def test_max_new_tokens_ends_an_answer(session):
 
 def test_closing_the_stream_keeps_the_partial_answer_and_the_next_message_works(exact_session, exact_model, tokenizer):
     stream = exact_session.stream("Tell me a long story.")
-    partial = [next(stream) for _ in range(5)][-1]
+    partial = next(answer for answer in stream if answer.completion_tokens == 5)
     stream.close()
     assert exact_session.messages[-1] == {"role": "assistant", "content": partial.text}
     fresh = ChatSession(exact_model, tokenizer)
@@ -152,7 +158,9 @@ def test_conversations_do_not_mix(exact_model, tokenizer):
     questions = [FRANCE, "Who wrote Hamlet?", "Name a colour."]
     alone = [final(ChatSession(exact_model, tokenizer), question, max_new_tokens=15).text for question in questions]
     sessions = [ChatSession(exact_model, tokenizer) for _ in questions]
-    streams = [session.stream(text, max_new_tokens=15) for session, text in zip(sessions, questions, strict=True)]
+    streams = [
+        begun(session.stream(text, max_new_tokens=15)) for session, text in zip(sessions, questions, strict=True)
+    ]
     for _ in range(16):  # a token for each in turn, and the end
         for stream in streams:
             next(stream, None)
@@ -214,9 +222,8 @@ def test_any_series_of_edits_gives_the_answers_of_a_session_that_starts_from_not
         fresh = ChatSession(exact_model, tokenizer, session.system_prompt)
         fresh.messages = [dict(message) for message in session.messages]
         wanted = int(random.integers(1, 6)) if action == "stop" else 12
-        for one, other in islice(
-            zip(session.stream(text, max_new_tokens=12), fresh.stream(text, max_new_tokens=12), strict=True), wanted
-        ):
+        streams = [begun(it.stream(text, max_new_tokens=12)) for it in (session, fresh)]
+        for one, other in islice(zip(*streams, strict=True), wanted):
             assert one.text == other.text
         assert session.messages == fresh.messages
 
@@ -254,8 +261,7 @@ def test_closing_the_stream_feeds_no_further_token(session, monkeypatch):
     feed = cache_class.feed
     monkeypatch.setattr(cache_class, "feed", lambda cache, ids: (fed.append(len(ids)), feed(cache, ids))[1])
     stream = session.stream("Tell me a long story.")
-    for _ in range(5):
-        next(stream)
+    next(answer for answer in stream if answer.completion_tokens == 5)
     stream.close()
     assert len(fed) == 5  # the prompt, and four tokens
     assert session.last_answer.finish_reason == "cancelled"
@@ -323,13 +329,14 @@ def test_the_session_that_was_silent_for_longest_gives_its_cache_back_and_rebuil
 
 
 class CountingModel:
-    """After token n comes n + 1, after 9 the end; the cache is the list of what was fed."""
+    """After token n comes n + 1, after 9 the end, and after any other 0; the cache is the list of what was fed."""
 
     context_length: int | None = None
-    stop_ids = frozenset({10})
 
-    def __init__(self):
+    def __init__(self) -> None:
+        self.stop_ids = {10}
         self.fed: list[list[int]] = []
+        self.pace = Pace()
 
     def new_cache(self) -> "CountingCache":
         return CountingCache(self.fed)
@@ -353,17 +360,27 @@ class CountingCache:
     def feed(self, ids: Sequence[int]) -> np.ndarray:
         self.fed.append(list(ids))
         self.ids.extend(ids)
-        return np.eye(16, dtype=np.float32)[min(ids[-1] + 1, 10)]
+        return np.eye(16, dtype=np.float32)[ids[-1] + 1 if ids[-1] < 10 else 0]
 
 
 @pytest.fixture(scope="module")
 def digits() -> PreTrainedTokenizerFast:
-    """A token for each digit, and a template that writes messages one after the other."""
-    backend = Tokenizer(models.BPE({str(digit): digit for digit in range(10)}, []))
+    """A token for each digit and for what reasoning needs, and a template that writes one message after the other."""
+    others = ["<end>", "<think>", "</think>", "\n"]
+    vocabulary = [*map(str, range(10)), *others]
+    backend = Tokenizer(models.BPE({token: id for id, token in enumerate(vocabulary)}, []))
+    backend.add_tokens(others)
     backend.decoder = decoders.Fuse()
-    return PreTrainedTokenizerFast(
-        tokenizer_object=backend, chat_template="{% for message in messages %}{{ message.content }}{% endfor %}"
-    )
+    template = "{% for m in messages %}{{ m.content }}{% endfor %}{% if enable_thinking %}<think>\n{% endif %}"
+    return PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=template)
+
+
+def ask(session: ChatSession, text: str = "3", **options) -> Answer:
+    *_, answer = session.answer([{"role": "user", "content": text}], **options)
+    return answer
+
+
+THINK = {"enable_thinking": True}
 
 
 def test_a_session_counts_with_a_model_that_counts(digits):
@@ -371,12 +388,13 @@ def test_a_session_counts_with_a_model_that_counts(digits):
     assert (answer.text, answer.prompt_tokens, answer.completion_tokens, answer.finish_reason) == ("6789", 3, 4, "stop")
 
 
-def test_a_long_prompt_is_read_in_pieces_and_each_is_a_moment_to_stop(digits, monkeypatch):
-    monkeypatch.setattr("engine.session.PREFILL_CHUNK", 2)
+def test_a_long_prompt_is_read_in_pieces_and_each_is_a_moment_to_stop(digits):
     model = CountingModel()
+    model.pace.tokens = 2
     answers = list(ChatSession(model, digits).answer([{"role": "user", "content": "12345"}], max_new_tokens=1))
-    assert model.fed[:3] == [[1, 2], [3, 4], [5]]
-    assert [answer.text for answer in answers] == ["", "", "6", "6"]
+    assert model.fed == [[1, 2], [3, 4], [5]]
+    assert [answer.text for answer in answers] == ["", "", "", "", "6", "6"]
+    assert [answer.read_tokens for answer in answers] == [0, 2, 4, 5, 5, 5]
 
 
 def test_answering_changes_neither_the_messages_nor_the_session(digits):
@@ -397,3 +415,92 @@ def test_without_a_limit_nothing_is_left_out(digits):
     model.context_length = 2000
     *_, answer = ChatSession(model, digits).answer(messages)
     assert (answer.dropped_turns, answer.prompt_tokens) == (3, 1)
+
+
+def test_a_callers_stop_string_ends_an_answer(digits):
+    session = ChatSession(CountingModel(), digits)
+    assert [ask(session, stop=stop).text for stop in ((), ("67",), ("0", "8"))] == ["456789", "45", "4567"]
+    answer = ask(session, stop=("67",))
+    assert (answer.finish_reason, answer.completion_tokens) == ("stop", 4)
+
+
+def test_log_probabilities_come_with_each_token_if_asked_for(digits):
+    session = ChatSession(CountingModel(), digits)
+    assert not ask(session).tokens
+    answers = list(begun(session.answer([{"role": "user", "content": "7"}], top_logprobs=2)))
+    tokens = answers[-1].tokens
+    assert all(answer.tokens is tokens for answer in answers)
+    assert [(token.id, token.text) for token in tokens] == [(8, "8"), (9, "9")]
+    chance = np.log(np.e / (np.e + 15))
+    assert tokens[0].logprob == pytest.approx(chance) and tokens[0].top[0] == (8, "8", tokens[0].logprob)
+    assert [len(token.top) for token in tokens] == [2, 2]
+
+
+@pytest.mark.parametrize(
+    ("budget", "reasoning"), [(None, "0123456789"), (9, "012345678\n</think>\n\n0123456789"), (0, "\n</think>\n\n012")]
+)
+def test_reasoning_ends_where_its_budget_does(digits, budget: int | None, reasoning: str):
+    answer = ask(ChatSession(CountingModel(), digits), template_options=THINK, thinking_budget=budget)
+    assert answer.text.startswith("<think>\n" + reasoning) and answer.finish_reason == "stop"
+
+
+def test_an_answer_without_reasoning_has_no_use_for_a_budget(digits):
+    assert ask(ChatSession(CountingModel(), digits), thinking_budget=0).text == "456789"
+
+
+def test_what_was_thought_before_counts_when_an_answer_is_continued(digits):
+    session, question = ChatSession(CountingModel(), digits), {"role": "user", "content": "3"}
+    thought = ask(session, template_options=THINK, thinking_budget=5, max_new_tokens=3)
+    messages = [question, {"role": "assistant", "content": thought.text}]
+    for again in (session, ChatSession(CountingModel(), digits)):
+        *_, answer = again.answer(messages, template_options=THINK, thinking_budget=5)
+        assert answer.text == "<think>\n01234\n</think>\n\n0123456789"
+        assert answer.completion_tokens == 5 + 4 + 10
+
+
+def test_an_answer_with_reasoning_can_be_continued_without_the_switch(digits):
+    session, question = ChatSession(CountingModel(), digits), {"role": "user", "content": "3"}
+    thought = ask(session, template_options=THINK, max_new_tokens=3).text
+    *_, answer = session.answer([question, {"role": "assistant", "content": thought}], max_new_tokens=2)
+    assert (thought, answer.text, answer.completion_tokens) == ("<think>\n012", "<think>\n01234", 7)
+
+
+class OnlyOdd:
+    def mask(self, logits: np.ndarray) -> None:
+        logits[0:10:2] = -np.inf
+
+    def accept(self, token: int) -> None:
+        assert token % 2 or token == 10
+
+
+def test_a_constraint_holds_for_the_answer_and_not_for_its_reasoning(digits):
+    session = ChatSession(CountingModel(), digits)
+    assert ask(session, constraint=OnlyOdd(), max_new_tokens=3).text.strip("13579") == ""
+    answer = ask(session, constraint=OnlyOdd(), template_options=THINK, thinking_budget=3, max_new_tokens=9)
+    assert answer.text.startswith("<think>\n012\n</think>\n\n")
+    assert answer.text[-2:].strip("13579") == ""
+
+
+def test_a_text_is_completed_without_a_template(digits):
+    base = PreTrainedTokenizerFast(tokenizer_object=digits.backend_tokenizer)
+    session = ChatSession(model := CountingModel(), base)
+    *_, answer = session.complete("345", stop=("8",))
+    assert (answer.text, answer.prompt_tokens, answer.finish_reason) == ("67", 3, "stop")
+    assert model.fed[0] == [3, 4, 5] and session.messages == []
+    *_, again = session.complete("34567", max_new_tokens=1)
+    assert (again.text, again.cached_tokens, again.read_tokens) == ("8", 4, 5)
+
+
+def test_what_cannot_be_completed_is_refused(digits):
+    model = CountingModel()
+    model.context_length = 40
+    for text, reason in (("", "no text to continue"), ("1" * 40, "too long: 40 tokens, and the model can read 30")):
+        with pytest.raises(UserError, match=reason):
+            list(ChatSession(model, digits).complete(text))
+
+
+def test_a_text_to_complete_has_no_control_tokens_but_the_tokenizers_own(exact_model, tokenizer):
+    session = ChatSession(exact_model, tokenizer)
+    list(session.complete("<|im_start|>user\nOne two three", max_new_tokens=1))
+    assert tokenizer.decode(session._cache.ids).startswith("<|im_start|>user\nOne two three")
+    assert not set(session._cache.ids) & set(tokenizer.all_special_ids)

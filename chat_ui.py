@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from command_line import Parser
 from config import DEFAULT_MODEL, UserError, get_model_config
 from model_folder import SUBFOLDERS, converted_folder
 
@@ -26,8 +27,8 @@ def make_demo(*args: Any, **options: Any) -> "gr.Blocks":
 
 
 def main() -> int:
-    arguments = parser().parse_args()
     try:
+        arguments = parser().parse_args()
         check(arguments)
         from page.models import open_model
 
@@ -50,8 +51,8 @@ def main() -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Chat with a converted model in a browser.")
+def parser() -> Parser:
+    parser = Parser(description="Chat with a converted model in a browser.")
     parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name of the model (default: {DEFAULT_MODEL})")
     parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
     parser.add_argument("--device", default="CPU", help="where the model runs, such as CPU, GPU or AUTO (default: CPU)")
@@ -81,6 +82,10 @@ def check(arguments: argparse.Namespace) -> None:
         UserError: an argument is wrong.
     """
     get_model_config(arguments.model)
+    if not arguments.output.is_dir():
+        raise UserError(
+            f"There is no folder {arguments.output}; name the folder of the converted models with --output."
+        )
     converted_folder(arguments.model, arguments.precision, arguments.output)
     check_port(arguments.host, arguments.port)
     if arguments.max_concurrent < 1:
@@ -96,8 +101,15 @@ def check(arguments: argparse.Namespace) -> None:
 
 def check_port(host: str, port: int) -> None:
     """Raises a `UserError` if no server can listen there."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
-        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+        socket.create_server((host, 0), family=family).close()  # 0: any port
+    except OSError as error:
+        raise UserError(
+            f"{host} is no address of this machine; choose another with --host, such as 0.0.0.0."
+        ) from error
+    try:
+        socket.create_server((host, port), family=family).close()
     except (OSError, OverflowError) as error:
         raise UserError(f"Port {port} on {host} is in use or not available; choose another with --port.") from error
 

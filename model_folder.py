@@ -4,6 +4,7 @@ Importing this module is cheap: whether a model has to be converted is known bef
 """
 
 import json
+import os
 import re
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -12,6 +13,8 @@ from typing import Any, Literal, get_args
 
 from config import SUPPORTED_LLM_MODELS, ModelConfig, UserError
 from gguf_names import HUB_ID, gguf_folder_name, gguf_source
+
+from platformdirs import user_cache_path
 
 Precision = Literal["FP16", "INT8", "INT4"]
 
@@ -112,6 +115,11 @@ class Variant:
     def is_current(self) -> bool:
         """Whether the folder holds this variant, complete and converted with the same settings."""
         return bool(self.manifest) and not self.changes
+
+
+def cache_folder() -> Path:
+    """Where downloads and measurements are kept: `LLM_CHATBOT_CACHE`, or the operating system's cache folder."""
+    return Path(os.environ.get("LLM_CHATBOT_CACHE") or user_cache_path("llm-chatbot", appauthor=False))
 
 
 def as_precision(text: str) -> Precision:

@@ -5,7 +5,6 @@ so the tutorial runs without access to a model hub.
 """
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -22,15 +21,10 @@ from conversion.gguf_sources import gguf_path
 from conversion.gguf_tokenizer import read_gguf_tokenizer, read_stop_token_ids
 from conversion.hub import download_checkpoint
 from conversion.original_tokenizers import read_tokenizer
+from model_folder import cache_folder
 
 import torch
-from platformdirs import user_cache_path
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: `LLM_CHATBOT_CACHE`, or the operating system's cache folder."""
-    return Path(os.environ.get("LLM_CHATBOT_CACHE") or user_cache_path("llm-chatbot", appauthor=False))
 
 
 def load_checkpoint(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:

@@ -15,6 +15,8 @@ MEMORY_NEEDED = 1_500_000_000
 MEMORY_PER_GGUF_WEIGHT = 6
 # Bytes for each weight when scale estimation runs the model on text.
 MEMORY_PER_WEIGHT_RUN = 4
+# Bytes for each weight of a mixture of experts: Transformers joins the matrices of a layer's experts in memory.
+MEMORY_PER_EXPERT_WEIGHT = 2
 
 # Graph and tokenizers.
 BYTES_BESIDE_WEIGHTS = 20_000_000
@@ -72,6 +74,8 @@ def memory_needed(variant: Variant, parameters: int, unpacks_gguf: bool) -> int:
     memory = MEMORY_NEEDED
     if unpacks_gguf:
         memory += MEMORY_PER_GGUF_WEIGHT * parameters
+    if variant.config.has_experts:
+        memory += MEMORY_PER_EXPERT_WEIGHT * parameters
     if variant.compression.get("scale_estimation"):
         memory += MEMORY_PER_WEIGHT_RUN * parameters
     return memory

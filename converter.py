@@ -23,7 +23,10 @@ from model_folder import SUBFOLDERS, Variant, as_precision, write_manifest
 from filelock import FileLock, Timeout
 
 # Names of INT4 settings, see `int4_settings`.
-SETTINGS = ("best", "fast", "tutorial")
+SETTINGS = ("best", "fast", "tutorial", "npu")
+
+# NPUs take symmetric weights only, and one scale for each row of a model with more weights than this.
+NPU_GROUPS_UP_TO = 4_000_000_000
 
 
 def convert_model(
@@ -32,6 +35,7 @@ def convert_model(
     output_root: Path = Path("."),
     int4: Int4Settings | None = None,
     settings: str = "best",
+    prebuilt: bool = False,
 ) -> Path:
     """Converts a model, unless its folder is complete and was made with the same settings.
 
@@ -44,6 +48,8 @@ def convert_model(
         output_root: gets `<name>/FP16`, `<name>/INT8_compressed_weights` or `<name>/INT4_compressed_weights`.
         int4: settings to use instead of the catalogue's, or of the blocks of a GGUF file as they are.
         settings: name of the INT4 settings, see `int4_settings`; without effect where `int4` is given.
+        prebuilt: take the INT4 variant that OpenVINO's organisation publishes on the Hub as it is, instead of
+            converting the model.
 
     Returns:
         The folder, which Optimum Intel and OpenVINO GenAI load as it is.
@@ -55,10 +61,18 @@ def convert_model(
     config = get_model_config(name)
     named = int4_settings(config, settings) if precision == "INT4" and int4 is None else None
     int4 = int4 or named
-    variant = Variant(name, replace(config, int4=int4 or config.int4), as_precision(precision), Path(output_root))
+    variant = Variant(
+        name, replace(config, int4=int4 or config.int4), as_precision(precision), Path(output_root), prebuilt=prebuilt
+    )
+    if prebuilt and (not config.openvino_id or precision != "INT4" or int4):
+        with_one = [row for row, other in SUPPORTED_LLM_MODELS.items() if other.openvino_id]
+        raise UserError(
+            f"The prebuilt models are in INT4 with settings of their own, for {', '.join(with_one)}; choose one of "
+            f"them, or leave --prebuilt out."
+        )
     # What FP16 and INT8 mean has no settings: a folder that has them needs no look at the file, which may be gone.
     settled = variant.precision != "INT4" and variant.is_current
-    if int4 is None and config.is_gguf and not settled:
+    if int4 is None and config.is_gguf and not settled and not prebuilt:
         variant = replace(variant, blocks=variant.recorded_blocks or _kept_blocks(variant))
     if variant.is_current:
         return variant.folder
@@ -83,7 +97,7 @@ def int4_settings(config: ModelConfig, choice: str) -> Int4Settings | None:
     Args:
         choice: "best": the catalogue's, or the blocks of a GGUF file as they are. "fast": its groups in the mode that
             decodes fastest on this machine, which is measured once. "tutorial": those of OpenVINO's tutorial, or the
-            catalogue's for a model that it lacks.
+            catalogue's for a model that it lacks. "npu": what Intel's NPUs run.
 
     Returns:
         None for the catalogue's.
@@ -97,6 +111,9 @@ def int4_settings(config: ModelConfig, choice: str) -> Int4Settings | None:
         from conversion.fastest import fastest_int4  # here, because it imports NNCF
 
         return fastest_int4(config.int4)
+    if choice == "npu":
+        one_scale_per_row = (config.parameters or 0) > NPU_GROUPS_UP_TO
+        return Int4Settings("INT4_SYM", -1 if one_scale_per_row else 128, ratio=1.0)
     return config.tutorial_int4 if choice == "tutorial" else None
 
 
@@ -184,6 +201,7 @@ def parser() -> Parser:
     parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
     parser.add_argument("--output", type=Path, default=Path("."), help="folder for the converted models (default: .)")
     parser.add_argument("--settings", default="best", help=f"for INT4: {', '.join(SETTINGS)} (default: best)")
+    parser.add_argument("--prebuilt", action="store_true", help="take OpenVINO's own INT4 folder from the Hub")
     parser.add_argument("--awq", action="store_true", help="INT4 with activation-aware weight quantization, data-free")
     parser.add_argument("--scale-estimation", action="store_true", help="INT4 with scales fitted to sample text")
     return parser
@@ -208,7 +226,7 @@ def convert(arguments: argparse.Namespace) -> Path:
     if any(methods.values()):
         chosen = int4 or config.int4
         int4 = replace(chosen, **{method: wanted or getattr(chosen, method) for method, wanted in methods.items()})
-    return convert_model(name, precision, arguments.output, int4)
+    return convert_model(name, precision, arguments.output, int4, prebuilt=arguments.prebuilt)
 
 
 def print_list(root: Path) -> int:

@@ -18,7 +18,8 @@ class Int4Settings:
 
     Attributes:
         mode: name of an `nncf.CompressWeightsMode` member.
-        group_size: number of neighbouring weights in a row that share one scale; it must divide the row length.
+        group_size: number of neighbouring weights in a row that share one scale; it must divide the row length. -1: all
+            of a row.
         ratio: share of the layers that get 4 bits; the most sensitive layers keep 8.
         awq: activation-aware weight quantization: scale weights by their importance before rounding; data-free here.
         scale_estimation: fit the groups' scales to the activations on sample text.

@@ -56,6 +56,7 @@ class Variant:
         root: the folder that holds all converted models.
         blocks: ggml's name for the quantized blocks of a GGUF file that are kept as they are; None: weights are
             compressed from 16 bits.
+        prebuilt: whether the folder is OpenVINO's own, see `ModelConfig.openvino_id`.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Variant:
     precision: Precision
     root: Path = Path(".")
     blocks: str | None = None
+    prebuilt: bool = False
 
     @property
     def folder(self) -> Path:
@@ -75,7 +77,9 @@ class Variant:
 
     @property
     def compression(self) -> dict[str, Any]:
-        """Arguments of `nncf.compress_weights`, with the mode by its name, or the kept blocks; empty for FP16."""
+        """Arguments of `nncf.compress_weights`, with the mode by its name, or where they were made; empty for FP16."""
+        if self.prebuilt:
+            return {"prebuilt": self.config.openvino_id}
         if self.blocks:
             return {"gguf": self.blocks}
         if self.precision == "FP16":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from config import UserError
-from conversion.exporter_configs import check_exportable
+from conversion.exporter_configs import check_exportable, nearest_types
 from conversion.json_files import read_json
 from conversion.weights import build_model, drop_tensors, read_tensors, rename_tensors, split_gate_up, split_qkv
 from model_folder import ORIGINAL_MODEL_TYPE, SCALED_CONTEXT
@@ -81,6 +81,21 @@ def read_checkpoint(folder: Path) -> PreTrainedModel:
     """
     config = read_config(folder)
     model_type = config["model_type"]
+    check_architecture(folder, config)
+    model = converters.get(model_type, from_transformers)(folder, config)
+    model.config.name_or_path = str(folder)
+    if model.config.model_type != model_type:
+        setattr(model.config, ORIGINAL_MODEL_TYPE, model_type)
+    return model
+
+
+def check_architecture(folder: Path, config: dict[str, Any]) -> None:
+    """Checks that a checkpoint's architecture is supported; its `config.json` is enough for that.
+
+    Raises:
+        UserError: it is not, or its weights are already quantized.
+    """
+    model_type = config["model_type"]
     if quantization := config.get("quantization_config"):
         method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization
         raise UserError(
@@ -89,13 +104,10 @@ def read_checkpoint(folder: Path) -> PreTrainedModel:
     if model_type not in converters and model_type not in CONFIG_MAPPING:
         raise UserError(
             f"{folder} has a model of the type {model_type!r}, which neither Transformers nor this project can read "
-            f"without running the checkpoint's own code; choose a model of another type."
+            f"without running the checkpoint's own code; {nearest_types(model_type)}."
         )
-    model = converters.get(model_type, from_transformers)(folder, config)
-    model.config.name_or_path = str(folder)
-    if model.config.model_type != model_type:
-        setattr(model.config, ORIGINAL_MODEL_TYPE, model_type)
-    return model
+    if model_type not in converters:
+        check_exportable(model_type)
 
 
 def read_config(folder: Path) -> dict[str, Any]:

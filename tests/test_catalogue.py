@@ -8,11 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.conversion import byte_tokenizer
-from config import EMBEDDED_CHECKPOINT, EXAMPLE_QUESTIONS, SUPPORTED_LLM_MODELS, Int4Settings, ModelConfig
+from config import EMBEDDED_CHECKPOINT, EXAMPLE_QUESTIONS, SUPPORTED_LLM_MODELS, Int4Settings, ModelConfig, UserError
 from conversion.checkpoints import fetch_from_wheel
 from conversion.exporter import export
 from conversion.pipeline import compress_model
-from converter import convert_model
+from converter import convert_model, int4_settings
 from engine.devices import device_properties
 from engine.prompt import prompt_ids, template_variables
 from model_folder import SUBFOLDERS, Variant, converted_models
@@ -32,9 +32,11 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def distinct_int4_settings() -> list[Int4Settings]:
-    """Those of all rows, the tutorial's too, each once."""
+    """Those of all rows, the tutorial's and an NPU's too, each once."""
     rows = SUPPORTED_LLM_MODELS.values()
-    return list(dict.fromkeys(each for row in rows for each in (row.int4, row.tutorial_int4) if each))
+    return list(
+        dict.fromkeys(each for row in rows for each in (row.int4, row.tutorial_int4, int4_settings(row, "npu")) if each)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -90,6 +92,41 @@ def test_a_model_of_today_goes_from_the_hub_to_a_conversation(
     graph = ov.Core().read_model(folder / "openvino_model.xml")
     weights = {op.get_element_type() for op in graph.get_ops() if op.get_type_name() == "Constant"}
     assert (ov.Type.i4 if config.int4.mode == "INT4_SYM" else ov.Type.u4) in weights
+
+
+def test_a_prebuilt_model_is_taken_as_it_is(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    small_modern_checkpoints.write("qwen3-1.7b", hub.root)
+    monkeypatch.setitem(
+        SUPPORTED_LLM_MODELS, "qwen3-1.7b", replace(SUPPORTED_LLM_MODELS["qwen3-1.7b"], parameters=500_000)
+    )
+    made = convert_model("qwen3-1.7b", "INT4", tmp_path / "made")
+    published = hub.root / "OpenVINO" / "Qwen3-1.7B-int4-ov"
+    shutil.copytree(made, published)
+    (published / "conversion.json").unlink()
+    (published / "modeling.py").write_text("raise SystemExit", encoding="utf-8")
+    config = json.loads((published / "config.json").read_text(encoding="utf-8"))
+    small_checkpoints.write_json(published / "config.json", {**config, "auto_map": {"AutoModel": "modeling.Model"}})
+
+    hub.sent.clear()
+    folder = convert_model("qwen3-1.7b", "INT4", tmp_path / "taken", prebuilt=True)
+    assert (folder / "openvino_model.bin").read_bytes() == (made / "openvino_model.bin").read_bytes()
+    assert not {"modeling.py", "conversion.json", "model.safetensors"} & {name for name, _ in hub.sent}
+    assert "auto_map" not in (folder / "config.json").read_text(encoding="utf-8")
+    *_, answer = ChatSession(load_model(folder), AutoTokenizer.from_pretrained(folder)).stream("Hi", max_new_tokens=2)
+    assert answer.completion_tokens > 0
+    hub.broken = True  # what is there is not asked for again
+    assert convert_model("qwen3-1.7b", "INT4", tmp_path / "taken", prebuilt=True) == folder
+
+    hub.broken = False
+    (published / "openvino_detokenizer.xml").unlink()
+    with pytest.raises(UserError, match=r"lacks openvino_detokenizer\.xml; leave --prebuilt out"):
+        convert_model("qwen3-1.7b", "INT4", tmp_path / "other", prebuilt=True)
+
+
+@pytest.mark.parametrize(("name", "precision"), [("smollm2-360m-instruct", "INT4"), ("qwen3-0.6b", "INT8")])
+def test_what_is_not_published_prebuilt_is_refused(name: str, precision: str, tmp_path: Path):
+    with pytest.raises(UserError, match=r"in INT4 .* for qwen3-0\.6b, .*leave --prebuilt out"):
+        convert_model(name, precision, tmp_path, prebuilt=True)
 
 
 @pytest.mark.parametrize("int4", distinct_int4_settings())

@@ -190,7 +190,7 @@ def test_settings_have_names(monkeypatch: pytest.MonkeyPatch):
     assert int4_settings(get_model_config("qwen3-0.6b"), "tutorial") is None
     monkeypatch.setattr(fastest, "known_speeds", lambda group_size: {"INT4_ASYM": 2.0, "INT4_SYM": 1.0})
     assert int4_settings(config, "fast") == Int4Settings("INT4_ASYM", 128, 1.0, awq=True)
-    with pytest.raises(UserError, match="no settings 'quick'; choose one of: best, fast, tutorial"):
+    with pytest.raises(UserError, match="no settings 'quick'; choose one of: best, fast, tutorial, npu"):
         int4_settings(config, "quick")
 
 
@@ -287,3 +287,8 @@ assert huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY
 def test_a_name_that_the_system_does_not_take_is_one_sentence():
     with pytest.raises(UserError, match=r"^x{200} can't be read \(.*\); check the name\.$"):
         get_model_config("x" * 5000)
+
+
+def test_an_npu_gets_symmetric_weights_with_one_scale_per_row_of_a_large_model():
+    assert int4_settings(get_model_config("qwen3-1.7b"), "npu") == Int4Settings("INT4_SYM", 128, 1.0)
+    assert int4_settings(get_model_config("qwen3-8b"), "npu") == Int4Settings("INT4_SYM", -1, 1.0)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from api.address import LOCAL_HOSTS, check_port
 from api.keys import read_keys
+from command_line import Parser
 from config import DEFAULT_MODEL, KV_CACHE_PRECISIONS, UserError, get_model_config
 from model_folder import SUBFOLDERS, converted_folder
 
@@ -29,8 +30,8 @@ def make_demo(*args: Any, **options: Any) -> "gr.Blocks":
 
 
 def main() -> int:
-    arguments = parser().parse_args()
     try:
+        arguments = parser().parse_args()
         check(arguments)
         loaded = open_model(arguments)
         from page.app import ChatPage
@@ -88,8 +89,8 @@ def api_middleware(loaded: "LoadedModel", arguments: argparse.Namespace) -> "lis
     return [Middleware(APIPaths, api=api)]
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Chat with a converted model in a browser.")
+def parser() -> Parser:
+    parser = Parser(description="Chat with a converted model in a browser.")
     parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name of the model (default: {DEFAULT_MODEL})")
     parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
     parser.add_argument("--device", default="CPU", help="where the model runs, such as CPU, GPU or AUTO (default: CPU)")

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from config import KV_CACHE_PRECISIONS, UserError
+from engine.device_check import warn_of_wrong_answers
 from engine.devices import check_device
 from engine.model import ChatModel, read_config
 from engine.qwen import QwenModel
@@ -55,6 +56,7 @@ def open_model(
 ) -> ChatModel:
     """Compiles a converted folder for a device.
 
+    On a GPU or NPU, the first tokens are compared with the CPU's once, and a warning is logged where they differ.
     The compiled model is cached in the folder if the device and graph allow it, which makes the next start faster.
 
     Args:
@@ -81,7 +83,9 @@ def open_model(
     config = read_config(model_dir)
     try:
         model_class = ARCHITECTURES.get(original_model_type(config), ChatModel)
-        return model_class(model_dir, config, device, ov_config or {}, kv_cache_gb, paged)
+        model = model_class(model_dir, config, device, ov_config or {}, kv_cache_gb, paged)
+        warn_of_wrong_answers(model, model_dir, device, lambda: model_class(model_dir, config, "CPU", {}, paged=False))
+        return model
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise UserError(f"{device} can't run {model_dir} ({reason}); try another device or convert again.") from error

@@ -22,7 +22,6 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-import nncf
 from config import DEFAULT_MODEL
 from conversion.calibration import calibration_dataset
 from conversion.compression import compress_and_save
@@ -36,6 +35,7 @@ from evaluation.weight_storage import weight_storage
 from model_folder import MANIFEST, MODEL_BIN, MODEL_XML
 
 import matplotlib
+import nncf
 import openvino as ov
 from transformers import AutoTokenizer
 

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import nncf
-
 import numpy as np
 import openvino as ov
 from datasets import load_dataset

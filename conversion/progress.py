@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import Any
 
 import nncf
-
 import torch
 import transformers
 from tqdm.auto import tqdm

@@ -3,13 +3,13 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import nncf
 from benchmarks.conversion import byte_tokenizer, make_checkpoint, sample
 from conversion import compression
 from conversion.compression import compress_and_save
 from conversion.exporter import export
 from model_folder import MODEL_XML
 
+import nncf
 import openvino as ov
 import pytest
 from tiny_models import tiny_model

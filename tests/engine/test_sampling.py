@@ -1,6 +1,6 @@
 import math
 
-from engine.sampling import Sampling, candidates, log_probabilities, sample
+from engine.sampling import Sampling, candidates, log_probabilities, most_likely, sample
 
 import numpy as np
 import pytest
@@ -78,10 +78,11 @@ def test_a_token_that_is_excluded_is_never_drawn(temperature: float, limits: dic
         def random(self) -> float:
             return math.nextafter(1, 0)
 
-    logits = np.full(1000, -np.inf, dtype=np.float32)
-    logits[[5, 6, 7]] = [1, 2, 3]
     sampling = Sampling(temperature=temperature, **limits)
-    assert sample(logits, np.array([5]), sampling, Last()) in (5, 6, 7)  # type: ignore[arg-type]
+    for seed in range(20):  # of some, the probabilities add up to less than 1
+        logits = np.full(1000, -np.inf, dtype=np.float32)
+        logits[:7] = np.random.default_rng(seed).normal(size=7)
+        assert sample(logits, np.array([5]), sampling, Last()) < 7  # type: ignore[arg-type]
 
 
 def test_log_probabilities_are_those_of_pytorch():
@@ -110,3 +111,12 @@ def test_log_probabilities_are_those_of_pytorch():
 def test_settings_without_a_meaning_are_refused(bad: dict):
     with pytest.raises(ValueError, match="temperature"):
         Sampling(**bad)
+
+
+@pytest.mark.parametrize("size", [100, 1000, 50_000])
+def test_the_most_likely_tokens_with_ties(size: int):
+    logits = np.random.default_rng(size).integers(-50, 50, size).astype(np.float32)
+    logits[::7] = -np.inf
+    for count in (1, 2, 50, 99):
+        expected = np.flatnonzero(logits >= np.sort(logits)[-count])
+        assert most_likely(logits, count).tolist() == expected.tolist()

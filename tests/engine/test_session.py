@@ -458,6 +458,13 @@ def test_what_was_thought_before_counts_when_an_answer_is_continued(digits):
         assert answer.completion_tokens == 5 + 4 + 10
 
 
+def test_an_answer_with_reasoning_can_be_continued_without_the_switch(digits):
+    session, question = ChatSession(CountingModel(), digits), {"role": "user", "content": "3"}
+    thought = ask(session, template_options=THINK, max_new_tokens=3).text
+    *_, answer = session.answer([question, {"role": "assistant", "content": thought}], max_new_tokens=2)
+    assert (thought, answer.text, answer.completion_tokens) == ("<think>\n012", "<think>\n01234", 7)
+
+
 class OnlyOdd:
     def mask(self, logits: np.ndarray) -> None:
         logits[0:10:2] = -np.inf

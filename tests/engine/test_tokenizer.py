@@ -54,9 +54,10 @@ def test_a_conversation_is_written_as_transformers_writes_it(folder: Path, chat_
     [
         "{% for m in messages %}{{ bos_token }}{% generation %}{{ m.content }}{% endgeneration %}{% endfor %}",
         "{{ messages | tojson }}{{ messages[0] | tojson(indent=2) }}",
+        "{{ tools is none }}{{ documents is none }}{{ bos_token }}",
         "{% for m in messages %}{% if loop.index == 2 %}{% break %}{% endif %}  {{ m.role }}\n{% endfor %}\n",
     ],
-    ids=["generation", "tojson", "break"],
+    ids=["generation", "tojson", "variables", "break"],
 )
 def test_what_templates_use_beyond_jinja_is_there(template: str, folder: Path):
     (folder / "chat_template.jinja").write_text(template, encoding="utf-8")

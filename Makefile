@@ -58,7 +58,7 @@ bench: $(INSTALLED_DEV)  ## measure speed beside the peers', the start, and what
 
 clean:  ## remove .venv, the converted models and all that tools left behind
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .ipynb_checkpoints .gradio screenshots
-	rm -rf __pycache__ */__pycache__ */FP16 */INT8_compressed_weights */INT4_compressed_weights */*.partial nncf
+	rm -rf __pycache__ */__pycache__ */FP16 */INT8_compressed_weights */INT4_compressed_weights */*.partial nncf-int4
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

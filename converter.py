@@ -18,7 +18,7 @@ from typing import Any
 
 from command_line import Parser
 from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS, Int4Settings, ModelConfig, UserError, get_model_config
-from model_folder import SUBFOLDERS, Variant, as_precision, write_manifest
+from model_folder import SUBFOLDERS, Variant, as_precision, check_root, write_manifest
 
 from filelock import FileLock, Timeout
 
@@ -233,8 +233,7 @@ def print_list(root: Path) -> int:
     """Prints the catalogue and what is on this machine, until the reader has read enough."""
     from conversion.model_list import model_list  # here, because it is needed for nothing else
 
-    if not root.is_dir():
-        raise UserError(f"There is no folder {root}; name the folder of the converted models with --output.")
+    check_root(root)
     try:
         for line in model_list(root):
             print(line, flush=True)

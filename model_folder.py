@@ -161,8 +161,9 @@ def converted_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
     """The folder of a model that has been converted under `root`.
 
     Raises:
-        UserError: there is no such precision, or the model has not been converted to it.
+        UserError: there is no such precision or `root`, or the model has not been converted to it.
     """
+    check_root(root)
     folder = model_folder(name, precision, root)
     if not is_complete(folder):
         command = f"python converter.py {name} --precision {precision}"
@@ -170,6 +171,12 @@ def converted_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
             command += f" --output {root}"
         raise UserError(f"{folder} is missing or incomplete; run: {command}.")
     return folder
+
+
+def check_root(root: Path) -> None:
+    """Raises a `UserError` if there is no such folder of converted models."""
+    if not Path(root).is_dir():
+        raise UserError(f"There is no folder {root}; name the folder of the converted models with --output.")
 
 
 def write_manifest(folder: Path, **facts: Any) -> None:

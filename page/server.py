@@ -3,6 +3,7 @@
 import json
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,13 @@ THEME = gr.themes.Base(
 
 
 class ServedBlocks(gr.Blocks):
-    """Blocks that are launched with the page's own theme, style, script, language and request filter."""
+    """Blocks that are launched with the page's own theme, style, script, language and request filter.
+
+    Attributes:
+        middleware: what else requests go through, after the filter.
+    """
+
+    middleware: Sequence[Middleware] = ()
 
     def launch(self, *args: Any, quiet: bool = False, prevent_thread_lock: bool | None = None, **options: Any) -> Any:
         """Starts the page and prints its address.
@@ -74,7 +81,7 @@ class ServedBlocks(gr.Blocks):
             "footer_links": [],
             "ssr_mode": False,
             "run_history": False,
-            "app_kwargs": {"middleware": [Middleware(RequestFilter)]},
+            "app_kwargs": {"middleware": [Middleware(RequestFilter), *self.middleware]},
         }
         launched = super().launch(*args, quiet=True, prevent_thread_lock=True, **{**defaults, **options})
         if not quiet:

@@ -21,10 +21,14 @@ MAY_IMPORT: dict[str, set[str]] = {
     "command_line": CATALOGUE,
     "converter": {"command_line", "conversion", "model_folder", *CATALOGUE},
     "ov_llm_model": {"engine", "model_folder", *CATALOGUE},
-    "chat_ui": {"command_line", "page", "ov_llm_model", "engine", "model_folder", *CATALOGUE},
+    "serve": {"api", "command_line", "engine", "model_folder", *CATALOGUE},
+    "chat_ui": {"command_line", "page", "api", "ov_llm_model", "engine", "model_folder", *CATALOGUE},
 }
 ONLY_IN = {
     "gradio": {"chat_ui", "page"},
+    "llguidance": {"api"},
+    "ray": {"serving"},
+    "prometheus_client": {"api"},
     "nncf": {"converter", "conversion"},
     "sentencepiece": {"converter", "conversion"},
     "gguf": {"converter", "conversion"},

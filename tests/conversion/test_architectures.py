@@ -2,6 +2,7 @@ import json
 import shutil
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from config import DEFAULT_MODEL, UserError, get_model_config
 from conversion.architectures import read_checkpoint, read_config
@@ -263,9 +264,7 @@ def test_a_folder_without_a_config_is_refused(tmp_path: Path):
     ("name", "original_class"),
     [("gemma-3-4b-it", Gemma3ForConditionalGeneration), ("granite-4.0-micro", GraniteMoeHybridForCausalLM)],
 )
-def test_a_model_read_as_another_architecture_computes_the_same(
-    name: str, original_class: type[PreTrainedModel], tmp_path: Path
-):
+def test_a_model_read_as_another_architecture_computes_the_same(name: str, original_class: Any, tmp_path: Path):
     folder = small_modern_checkpoints.write(name, tmp_path)
     ids = torch.arange(3, 60)[None]
     with torch.no_grad():

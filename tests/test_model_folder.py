@@ -209,5 +209,8 @@ def test_the_command_for_a_missing_model_names_the_folder_that_was_looked_in(tmp
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"qwen3-4b --precision INT8\.$"):
         converted_folder("qwen3-4b", "INT8")
+    Path("there").mkdir()
     with pytest.raises(UserError, match=r"qwen3-4b --precision INT8 --output there\.$"):
         converted_folder("qwen3-4b", "INT8", Path("there"))
+    with pytest.raises(UserError, match=r"^There is no folder elsewhere; name the folder"):
+        converted_folder("qwen3-4b", "INT8", Path("elsewhere"))

@@ -11,7 +11,7 @@ INSTALLED_DEV := .venv/installed-dev
 INSTALLED_SERVING := .venv/installed-serving
 
 .DEFAULT_GOAL := help
-.PHONY: help chat serve load notebook test test-fast lint bench clean
+.PHONY: help chat serve load notebook test test-fast lint translate bench clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -30,7 +30,7 @@ notebook: $(INSTALLED)  ## open the tutorial in JupyterLab
 
 test: $(INSTALLED_DEV)  ## run all tests: unit, notebook, browser
 	$(BIN)/python tests/browser.py
-	$(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env tests llm-chatbot.ipynb
+	$(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env tests llm-chatbot.ipynb docs
 
 test-fast: $(INSTALLED_DEV)  ## run the tests that need neither the embedded model nor a browser
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow"
@@ -45,13 +45,20 @@ load: $(INSTALLED_SERVING)  ## prove and measure the service on a cluster of two
 	$(BIN)/python converter.py smollm2-135m-instruct --precision INT4
 	$(BIN)/python serving/trial.py
 
-bench: $(INSTALLED_DEV)  ## measure this engine's speed beside its peers', and the start
+translate: $(INSTALLED_DEV)  ## write the tutorial in Japanese and Chinese from docs/lesson/*.po
+	$(BIN)/python -m docs.translate_notebook
+
+bench: $(INSTALLED_DEV)  ## measure speed beside the peers', the start, and what the engine keeps to
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/bounds.py
+	$(BIN)/python benchmarks/kv_precision.py
+	$(BIN)/python benchmarks/lookup_equality.py
+	$(BIN)/python benchmarks/soak.py --minutes 5
 
 clean:  ## remove .venv, the converted models and all that tools left behind
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .ipynb_checkpoints .gradio screenshots
-	rm -rf __pycache__ */__pycache__ */FP16 */INT8_compressed_weights */INT4_compressed_weights */*.partial
+	rm -rf __pycache__ */__pycache__ */FP16 */INT8_compressed_weights */INT4_compressed_weights */*.partial nncf
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

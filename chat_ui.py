@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from api.address import LOCAL_HOSTS, check_port
 from api.keys import read_keys
-from config import DEFAULT_MODEL, UserError, get_model_config
+from command_line import Parser
+from config import DEFAULT_MODEL, KV_CACHE_PRECISIONS, UserError, get_model_config
 from model_folder import SUBFOLDERS, converted_folder
 
 if TYPE_CHECKING:
@@ -29,14 +30,14 @@ def make_demo(*args: Any, **options: Any) -> "gr.Blocks":
 
 
 def main() -> int:
-    arguments = parser().parse_args()
     try:
+        arguments = parser().parse_args()
         check(arguments)
         loaded = open_model(arguments)
         from page.app import ChatPage
 
         root = None if arguments.base_url else arguments.output
-        page = ChatPage(loaded, root, arguments.max_concurrent, kv_cache_gb=arguments.kv_cache_gb)
+        page = ChatPage(loaded, root, arguments.max_concurrent, **memory_options(arguments))
         page.demo.middleware = api_middleware(loaded, arguments)
         page.demo.launch(
             server_name=arguments.host,
@@ -58,12 +59,17 @@ def open_model(arguments: argparse.Namespace) -> "LoadedModel":
         return open_remote(arguments.base_url, arguments.model)
     from page.models import open_model
 
-    model = (arguments.model, arguments.precision, arguments.device, arguments.output, arguments.kv_cache_gb)
+    model = (arguments.model, arguments.precision, arguments.device, arguments.output)
     with ThreadPoolExecutor(max_workers=1) as thread:
-        opening = thread.submit(open_model, *model)
+        opening = thread.submit(open_model, *model, **memory_options(arguments))
         import page.app  # noqa: F401, meanwhile: Gradio's import takes as long as compiling a small model
 
         return opening.result()
+
+
+def memory_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How much memory the keys and values of the conversations take."""
+    return {"kv_cache_gb": arguments.kv_cache_gb, "kv_cache_precision": arguments.kv_cache_precision}
 
 
 def api_middleware(loaded: "LoadedModel", arguments: argparse.Namespace) -> "list[Middleware]":
@@ -83,8 +89,8 @@ def api_middleware(loaded: "LoadedModel", arguments: argparse.Namespace) -> "lis
     return [Middleware(APIPaths, api=api)]
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Chat with a converted model in a browser.")
+def parser() -> Parser:
+    parser = Parser(description="Chat with a converted model in a browser.")
     parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name of the model (default: {DEFAULT_MODEL})")
     parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
     parser.add_argument("--device", default="CPU", help="where the model runs, such as CPU, GPU or AUTO (default: CPU)")
@@ -106,6 +112,12 @@ def parser() -> argparse.ArgumentParser:
         "--kv-cache-gb",
         type=float,
         help="memory for the keys and values of all conversations (default: by what is free)",
+    )
+    parser.add_argument(
+        "--kv-cache-precision",
+        default="auto",
+        choices=KV_CACHE_PRECISIONS,
+        help="of keys and values: u8 takes 0.6 of the memory, f16 is faster in long conversations (default: auto)",
     )
     return parser
 

@@ -8,13 +8,14 @@ from typing import Any
 
 from api.address import LOCAL_HOSTS, check_port
 from api.keys import KEYS_VARIABLE, read_keys
+from command_line import Parser
 from config import DEFAULT_MODEL, UserError, get_model_config
 from model_folder import SUBFOLDERS, converted_folder
 
 
 def main() -> int:
-    arguments = parser().parse_args()
     try:
+        arguments = parser().parse_args()
         check(arguments)
         serve(arguments)
     except UserError as error:
@@ -23,8 +24,8 @@ def main() -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Serve a converted model with OpenAI's API.")
+def parser() -> Parser:
+    parser = Parser(description="Serve a converted model with OpenAI's API.")
     parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name of the model (default: {DEFAULT_MODEL})")
     parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
     parser.add_argument("--device", default="CPU", help="where the model runs, such as CPU, GPU or AUTO (default: CPU)")

@@ -5,7 +5,7 @@ Progress bars, resuming, proxies, `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_H
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from glob import escape
@@ -14,6 +14,7 @@ from typing import Any
 
 from config import UserError
 from gguf_names import SPLIT_SUFFIX
+from model_folder import REQUIRED_FILES
 
 import httpx
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
@@ -51,6 +52,12 @@ SIDE_FILES = (
 )
 
 
+# What OpenVINO adds to them in a converted model's repository.
+CONVERTED_FILES = tuple(
+    f"openvino_{part}.{suffix}" for part in ("model", "tokenizer", "detokenizer") for suffix in ("xml", "bin")
+)
+
+
 class TerminalBar(tqdm):
     """huggingface_hub's progress bar, shown in terminals only."""
 
@@ -58,7 +65,9 @@ class TerminalBar(tqdm):
         super().__init__(*args, **{"disable": None, **kwargs})
 
 
-def download_checkpoint(repo_id: str, revision: str | None = None) -> Path:
+def download_checkpoint(
+    repo_id: str, revision: str | None = None, check: Callable[[Path], None] = lambda folder: None
+) -> Path:
     """Path of a model repository's files in huggingface_hub's cache, downloaded if necessary.
 
     An interrupted download is resumed. The files are checked against the Hub's checksums. Without a network or in
@@ -67,9 +76,10 @@ def download_checkpoint(repo_id: str, revision: str | None = None) -> Path:
     Args:
         repo_id: "organisation/name".
         revision: a commit, tag or branch; None: the main branch.
+        check: called with the folder before the weights are downloaded, when only `config.json` is there.
 
     Raises:
-        UserError: the files cannot be downloaded.
+        UserError: the files cannot be downloaded, or what `check` raises.
     """
     api = HfApi()
     with _translated_errors(repo_id, revision):
@@ -79,8 +89,31 @@ def download_checkpoint(repo_id: str, revision: str | None = None) -> Path:
             return Path(api.snapshot_download(repo_id, revision=revision, local_files_only=True))
         wanted = wanted_files(file.rfilename for file in files)
         _check_disk_space(repo_id, sum(file.size or 0 for file in files if file.rfilename in wanted))
+        if "config.json" in wanted:
+            check(Path(api.hf_hub_download(repo_id, "config.json", revision=revision, tqdm_class=TerminalBar)).parent)
         download = api.snapshot_download(repo_id, revision=revision, allow_patterns=wanted, tqdm_class=TerminalBar)
         folder = Path(download)
+        _check_checksums(api, repo_id, folder)
+    return folder
+
+
+def download_converted(repo_id: str) -> Path:
+    """Path of the files of a converted model in huggingface_hub's cache, downloaded as a checkpoint.
+
+    Raises:
+        UserError: the files cannot be downloaded, or it is no whole converted model.
+    """
+    api = HfApi()
+    with _translated_errors(repo_id, None):
+        try:
+            files = api.model_info(repo_id, files_metadata=True).siblings or []
+        except (OfflineModeIsEnabled, httpx.ConnectError, httpx.TimeoutException):
+            return Path(api.snapshot_download(repo_id, local_files_only=True))
+        wanted = _matching([file.rfilename for file in files], (*CONVERTED_FILES, *SIDE_FILES))
+        if missing := sorted(set(REQUIRED_FILES) - set(wanted)):
+            raise UserError(f"{repo_id} lacks {', '.join(missing)}; leave --prebuilt out to convert the model here.")
+        _check_disk_space(repo_id, sum(file.size or 0 for file in files if file.rfilename in wanted))
+        folder = Path(api.snapshot_download(repo_id, allow_patterns=wanted, tqdm_class=TerminalBar))
         _check_checksums(api, repo_id, folder)
     return folder
 

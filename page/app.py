@@ -74,10 +74,10 @@ class ChatPage(Layout):
         root: Path | None,
         max_concurrent: int = 8,
         max_waiting: int = 30,
-        kv_cache_gb: float | None = None,
+        **memory: Any,
     ) -> None:
         self.root = root
-        self.pool = ModelPool(root or Path("."), loaded, kv_cache_gb)
+        self.pool = ModelPool(root or Path("."), loaded, **memory)
         self.tabs: dict[str, Tab] = {}
         super().__init__(loaded, choose_model=root is not None)
         with self.demo:

@@ -3,6 +3,7 @@
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
 
 from config import ModelConfig, get_model_config
@@ -50,18 +51,18 @@ def title_of(name: str, *details: str) -> str:
     return " · ".join(filter(None, (name, *details)))
 
 
-def open_model(name: str, precision: str, device: str, root: Path, kv_cache_gb: float | None = None) -> LoadedModel:
+def open_model(name: str, precision: str, device: str, root: Path, **memory: Any) -> LoadedModel:
     """Loads a model that was converted under `root`, with its tokenizer.
 
     Args:
-        kv_cache_gb: see `engine.model.ChatModel`.
+        memory: `kv_cache_gb` and `kv_cache_precision`, see `engine.loading.open_model`.
 
     Raises:
         UserError: there is no such model, precision or device, or the model has not been converted yet.
     """
     config = get_model_config(name)
     folder = converted_folder(name, precision, root)
-    model = loading.open_model(folder, device, kv_cache_gb=kv_cache_gb)
+    model = loading.open_model(folder, device, **memory)
     return LoadedModel(model, FolderTokenizer(folder), config, name, precision, device)
 
 
@@ -71,12 +72,12 @@ class ModelPool:
     Args:
         root: the folder of the converted models.
         loaded: a model that is loaded already.
-        kv_cache_gb: for each model, see `engine.model.ChatModel`.
+        memory: for each model, see `open_model`.
     """
 
-    def __init__(self, root: Path, loaded: LoadedModel, kv_cache_gb: float | None = None) -> None:
+    def __init__(self, root: Path, loaded: LoadedModel, **memory: Any) -> None:
         self.root = root
-        self._kv_cache_gb = kv_cache_gb
+        self._memory = memory
         self._models = WeakValueDictionary({loaded.key: loaded})
         self._loading = threading.Lock()  # one at a time: each may need most of the memory
 
@@ -84,6 +85,6 @@ class ModelPool:
         """Returns the model, and loads it if no tab has it. Raises like `open_model`."""
         key = (name, precision, device)
         with self._loading:
-            loaded = self._models.get(key) or open_model(*key, self.root, self._kv_cache_gb)
+            loaded = self._models.get(key) or open_model(*key, self.root, **self._memory)
             self._models[key] = loaded
             return loaded

@@ -114,10 +114,13 @@ def test_a_device_that_is_not_there_is_refused_before_the_page_is_imported(model
     [
         (["--model", "no-such-model"], DEFAULT_MODEL),
         (["--precision", "INT2"], "FP16, INT8, INT4"),
-        (["--output", "nowhere"], f"python converter.py {DEFAULT_MODEL} --precision INT4"),
+        (["--output", "nowhere"], "There is no folder nowhere; name the folder of the converted models with --output"),
+        (["--output", str(Path(__file__).parent)], f"python converter.py {DEFAULT_MODEL} --precision INT4"),
         (["--auth", "ann"], "USER:PASSWORD"),
         (["--max-concurrent", "0"], "at least 1"),
         (["--port", "99999"], "--port"),
+        (["--port", "many"], "invalid int value: 'many'; see python"),
+        (["--host", "300.1.1.1"], "300.1.1.1 is no address of this machine; choose another with --host"),
     ],
 )
 def test_the_command_line_says_what_is_wrong_in_one_sentence(arguments: list[str], expected: str, models_root: Path):

@@ -13,6 +13,9 @@ ROOT = Path(__file__).resolve().parents[2]
 CELLS = nbformat.read(ROOT / "llm-chatbot.ipynb", as_version=4).cells
 # What stands for the slow cells, which no solution is about.
 SHORTER = {
+    "bits-variants": "every = {'FP16': convert_model(model_name.value, 'FP16'), 'INT4': folders['INT4']}\n"
+    "rounded = every['INT4']",
+    "error-plot": "",
     "cost-table": "from config import EXAMPLE_QUESTIONS\nfrom evaluation.texts import passages",
     "cost-plot": "",
     "cost-answers": "",

@@ -14,6 +14,7 @@ from conversion import architectures, calibration, pipeline, resources
 from conversion.checkpoints import load_checkpoint
 from conversion.exporter import export
 from converter import convert_model
+from evaluation.comparison import EXACT
 from model_folder import (
     MODEL_BIN,
     MODEL_XML,
@@ -31,7 +32,6 @@ import numpy as np
 import openvino_genai
 import pytest
 import torch
-from conftest import EXACT
 from optimum.intel import OVModelForCausalLM
 from tiny_models import tiny_model
 

@@ -40,10 +40,10 @@ export function openCompare({ choices, chosen, messages, question, settings, kee
     const select = make("select", {}, choices.map(({ title }, at) => make("option", { value: at, selected: at === index }, title)));
     const answer = make("div", { class: "compare-answer" });
     const figures = make("p", { class: "compare-figures" });
-    const title = make("h3");
+    const heading = make("h3");
     const actions = make("div");
-    const element = make("section", { class: "compare-column", "aria-label": text(`compare_${side}`) }, title, answer, figures, actions);
-    return { select, label: make("label", {}, text(`compare_${side}`), select), element, title, answer, figures, actions };
+    const element = make("section", { class: "compare-column", "aria-label": text(`compare_${side}`) }, heading, answer, figures, actions);
+    return { select, label: make("label", {}, text(`compare_${side}`), select), element, heading, answer, figures, actions };
   }
 
   async function ask(event) {
@@ -54,8 +54,8 @@ export function openCompare({ choices, chosen, messages, question, settings, kee
     status.textContent = "";
     run.asked = content;
     const sides = SIDES.map((side) => ({ ...columns[side], ...choices[columns[side].select.value], content: "" }));
-    for (const { title, answer, figures, actions, ...choice } of sides) {
-      title.textContent = choice.title;
+    for (const { heading, title, answer, figures, actions } of sides) {
+      heading.textContent = title;
       answer.textContent = figures.textContent = "";
       actions.replaceChildren();
     }

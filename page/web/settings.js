@@ -111,7 +111,7 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
     const where = make("select", { id: "set-device", "aria-describedby": "help-device" }, devices);
     const load = () => use([...JSON.parse(model.value), where.value], status);
     for (const it of [model, where]) it.addEventListener("change", load);
-    const more = make("div", { class: "presets-row" },
+    const more = make("div", { class: "more" },
       server.get_models && make("button", { type: "button", onclick: () => openGetModel({ use: (it) => useNew(it, where.value) }) }, text("get_model")),
       server.models.length > 1 && make("button", { type: "button", onclick: () => compare(where.value) }, text("compare")),
     );

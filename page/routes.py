@@ -7,6 +7,7 @@ a browser opens only six connections to a server, which six tabs with a stream e
 """
 
 import asyncio
+import inspect
 import json
 import time
 from collections.abc import Awaitable, Callable
@@ -107,6 +108,9 @@ def guarded(handler: Handler) -> Handler:
 async def logged_in(request: Request) -> bool:
     """Whether Gradio's login lets the request in; its own check is a route that can't be called from here."""
     app = request.app
+    if app.auth_dependency is not None:
+        user = app.auth_dependency(request)
+        return (await user if inspect.isawaitable(user) else user) is not None
     if app.auth is None:
         return True
     names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")  # with and without https

@@ -82,7 +82,7 @@ export async function openChat({ store, changed }) {
 
   function ask(content, parent, attachments = []) {
     const question = message("user", parent, content, attachments.length ? { attachments } : {});
-    return add(question, message("assistant", question.id, ""));
+    return add(question, message("assistant", question.id, "", { created: question.created + 1 }));
   }
 
   const send = (content, attachments) => ask(content, leaf, attachments);

@@ -8,13 +8,19 @@ import { pathTo } from "./store.js";
 const PACE = 40; // milliseconds between two requests that follow answers
 const RETRY = 1000; // after the server couldn't be reached, or had no room
 const SAVE = 1000; // between two savings of a growing answer
+const CLAIM = 1000; // between two messages to other tabs about what this one follows
+const UNCLAIMED = 3000; // after which a tab follows what it doesn't show, too
 
 // What the model reads of a message: the attached texts first.
 export const modelText = ({ content, attachments = [] }) => asMessageText(attachments, content);
 
 // Starts it. `changed(conversation, id)` is called when an answer has grown, `reached(boolean)` when the server was or
 // wasn't reached. Answers are `live` from the moment they are expected until they have ended and been saved.
-export function startFollowing({ store, changed, reached }) {
+// Each tab follows what it has asked for and what it shows, `shown()`, and what no other tab follows.
+export function startFollowing({ store, changed, reached, shown }) {
+  const claims = new Map(); // id → when another tab said that it follows it
+  const channel = new BroadcastChannel("llm-chatbot.following");
+  const started = Date.now();
   const live = new Map(); // id → {message, content, state, version, isAsked, savedAt}
   let wake = () => {};
   let running = new AbortController();
@@ -27,7 +33,16 @@ export function startFollowing({ store, changed, reached }) {
   }
 
   // Those of earlier visits and of other tabs.
-  const expectStored = async () => (await store.unfinished()).forEach((message) => expect(message, true));
+  async function expectStored() {
+    for (const message of await store.unfinished()) {
+      const isFree = Date.now() - (claims.get(message.id) ?? started) > UNCLAIMED;
+      if (isFree || message.conversation === shown()) expect(message, true);
+    }
+  }
+
+  channel.onmessage = ({ data }) => data.forEach((id) => claims.set(id, Date.now()));
+  setInterval(() => live.size && channel.postMessage([...live.keys()]), CLAIM);
+  setInterval(expectStored, UNCLAIMED);
 
   const pause = (time) =>
     new Promise((resolve) => {
@@ -126,7 +141,7 @@ export function startFollowing({ store, changed, reached }) {
   }
 
   expectStored();
-  store.subscribe(({ message, conversation }) => (message || conversation) && expectStored());
+  store.subscribe(({ conversation, grows }) => conversation && !grows && expectStored());
   run();
-  return { live, expect, stop };
+  return { live, expect, expectStored, stop };
 }

@@ -5,15 +5,15 @@ import { filesView } from "./files.js";
 import { ICONS } from "./icons.js";
 import { groupByDate, search as searched } from "./search.js";
 
-// isAnswering(id): whether an answer is expected in a conversation. opened(message): called after a conversation was
-// opened; removed(undo): after Delete.
-export function libraryView({ store, chat, isAnswering, opened, removed }) {
+// opened(message): called after a conversation was opened; removed(undo): after Delete.
+export function libraryView({ store, chat, opened, removed }) {
   const search = make("input", { type: "search", oninput: draw });
   const list = make("div", { class: "conversations" });
   const files = filesView({ store, chat, nameOf });
   const element = make("div", { class: "library" }, search, list, files.element);
   let renamed = null;
   let round = 0;
+  let answering = new Set(); // conversations in which an answer is expected
 
   // Its own name, or how its first question begins.
   function nameOf({ name, messages }) {
@@ -24,8 +24,9 @@ export function libraryView({ store, chat, isAnswering, opened, removed }) {
   async function draw() {
     if (renamed) return;
     const own = ++round;
-    const { conversations } = await store.exportAll();
+    const [{ conversations }, unfinished] = await Promise.all([store.exportAll(), store.unfinished()]);
     if (own !== round || renamed) return;
+    answering = new Set(unfinished.map((message) => message.conversation));
     search.placeholder = text("search");
     search.setAttribute("aria-label", text("search"));
     const found = new Map(searched(search.value, conversations).map((it) => [it.conversation.id, it]));
@@ -52,7 +53,7 @@ export function libraryView({ store, chat, isAnswering, opened, removed }) {
     return make("li", { class: isCurrent ? "current" : null },
       make("div", { class: "row" },
         make("button", { class: "open", type: "button", title: name, "data-key": `open-${id}`, "aria-current": String(isCurrent), onclick: () => open(id) }, name),
-        isAnswering(id) && make("span", { class: "pulse", role: "img", "aria-label": text("answering") }, make("i"), make("i"), make("i")),
+        answering.has(id) && make("span", { class: "pulse", role: "img", "aria-label": text("answering") }, make("i"), make("i"), make("i")),
         tool(pinned ? "unpin" : "pin", "pin", () => store.putConversation({ id, pinned: !pinned }), String(Boolean(pinned))),
         tool("rename", "pen", (event) => rename(event, conversation, name)),
         tool("delete", "bin", async () => removed(await store.removeConversation(id)))),

@@ -37,7 +37,7 @@ export async function start(root) {
   }
 
   const chat = await openChat({ store, changed: (what) => changed(what) });
-  const following = startFollowing({ store, changed: draw, reached: notice.reached });
+  const following = startFollowing({ store, changed: draw, reached: notice.reached, shown: () => chat.conversation?.id });
   const header = headerView({ chat, server, models, live: following.live });
   const conversation = conversationView({ chat, live: following.live, examples });
   const composer = composerView({ store, chat, context: header.context, sent: () => conversation.showEnd(), say: notice.say });
@@ -45,7 +45,6 @@ export async function start(root) {
   const library = libraryView({
     store,
     chat,
-    isAnswering: (id) => [...following.live.values()].some((entry) => entry.message.conversation === id && !entry.ended),
     opened: (message) => {
       panels.closeOnPhone();
       if (message) requestAnimationFrame(() => conversation.show(message));
@@ -68,7 +67,10 @@ export async function start(root) {
   function changed(what) {
     draw();
     library.draw();
-    if (what === "opened") conversation.showEnd();
+    if (what === "opened") {
+      conversation.showEnd();
+      following.expectStored();
+    }
     if (what === "added") navigator.storage?.persist?.();
   }
 
@@ -84,9 +86,9 @@ export async function start(root) {
     return server.examples[spoken].slice(0, EXAMPLES);
   }
 
-  store.subscribe(({ error }) => {
+  store.subscribe(({ error, conversation: id, grows }) => {
     if (error) notice.say(error);
-    library.draw();
+    if (id && !grows) library.draw();
   });
   await chat.start(following);
   page.replaceChildren(panels.left, make("main", {}, panels.head, conversation.element, notice.element, composer.element), panels.right, shortcuts.element, composer.chooser);

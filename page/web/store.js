@@ -78,8 +78,8 @@ const openDatabase = () =>
     },
   });
 
-// Opens the storage. `subscribe(fn)` calls fn({conversation?, message?, value?, error?}) after each change, of this tab
-// and of others; `error` is "storage_full" or "storage_failed" when something could not be saved.
+// Opens the storage. `subscribe(fn)` calls fn({conversation?, message?, grows?, value?, error?}) after each change, of this
+// tab and of others; `grows`: an answer that has not ended; `error` is "storage_full" or "storage_failed" when something could not be saved.
 export async function openStore() {
   const database = await openDatabase();
   const channel = new BroadcastChannel(DATABASE);
@@ -151,7 +151,7 @@ export async function openStore() {
       saved = marked({ ...stored, ...update });
       store.put(saved);
     });
-    if (saved) changed({ conversation: saved.conversation, message: saved.id });
+    if (saved) changed({ conversation: saved.conversation, message: saved.id, grows: !saved.finish_reason });
   }
 
   // Changes what is given of a conversation, {id, …}; the rest stays as another tab may have left it.

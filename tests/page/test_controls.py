@@ -2,6 +2,7 @@
 
 import copy
 import re
+from typing import Any
 
 from config import DEFAULT_MODEL, get_model_config
 from page.models import LoadedModel
@@ -10,7 +11,7 @@ from page_visit import FRANCE, STORY, Server, Visit
 from playwright.sync_api import BrowserContext, FilePayload, expect
 
 
-def asked(visit: Visit, text: str) -> dict:
+def asked(visit: Visit, text: str) -> Any:
     """What the page sends with a question."""
     with visit.page.expect_request("**/page/ask") as request:
         visit.send(text)
@@ -125,7 +126,7 @@ def test_an_attached_text_is_read_with_the_question_and_kept_over_a_reload(visit
 
 
 def test_of_a_text_that_is_too_long_the_reader_chooses_what_goes_in(visit: Visit):
-    attach(visit, "book.md", "# One\n" + "word " * 6000 + "\n# Two\nThe end.")
+    attach(visit, "book.md", "# One\n" + "word " * 9000 + "\n# Two\nThe end.")
     dialog = visit.page.get_by_role("dialog")
     expect(dialog).to_contain_text("there is room for")
     visit.screenshot("parts")

@@ -88,7 +88,7 @@ def api_middleware(loaded: "LoadedModel", arguments: argparse.Namespace) -> "lis
 
     from starlette.middleware import Middleware
 
-    backend = LocalBackend(loaded.name, loaded.model, loaded.tokenizer, loaded.config)
+    backend = LocalBackend(loaded.name, loaded.model, loaded.tokenizer, loaded.config, new_session=loaded.new_session)
     # Without keys, a page in a browser must not reach the API by giving this machine another name.
     only_local = arguments.host in LOCAL_HOSTS and not keys
     api = create_app({loaded.name: backend}, keys, LOCAL_NAMES if only_local else ["*"])

@@ -11,7 +11,7 @@ INSTALLED_DEV := .venv/installed-dev
 INSTALLED_SERVING := .venv/installed-serving
 
 .DEFAULT_GOAL := help
-.PHONY: help chat serve load notebook test test-fast lint translate bench clean
+.PHONY: help chat serve load notebook test test-fast lint translate bench vendor clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +55,9 @@ bench: $(INSTALLED_DEV)  ## measure speed beside the peers', the start, and what
 	$(BIN)/python benchmarks/kv_precision.py
 	$(BIN)/python benchmarks/lookup_equality.py
 	$(BIN)/python benchmarks/soak.py --minutes 5
+
+vendor: $(INSTALLED)  ## fetch the page's JavaScript libraries from npm (needs Node.js)
+	$(BIN)/python -m page.vendor_libraries
 
 clean:  ## remove .venv, the converted models and all that tools left behind
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .ipynb_checkpoints .gradio screenshots

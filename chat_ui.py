@@ -36,8 +36,14 @@ def main() -> int:
         loaded = open_model(arguments)
         from page.app import ChatPage
 
-        root = None if arguments.base_url else arguments.output
-        page = ChatPage(loaded, root, arguments.max_concurrent, **memory_options(arguments))
+        page = ChatPage(
+            loaded,
+            None if arguments.base_url else arguments.output,
+            arguments.max_concurrent,
+            idle=None if arguments.idle is None else 60 * arguments.idle,
+            get_models=may_get_models(arguments),
+            **memory_options(arguments),
+        )
         page.demo.middleware = api_middleware(loaded, arguments)
         page.demo.launch(
             server_name=arguments.host,
@@ -82,7 +88,7 @@ def api_middleware(loaded: "LoadedModel", arguments: argparse.Namespace) -> "lis
 
     from starlette.middleware import Middleware
 
-    backend = LocalBackend(loaded.name, loaded.model, loaded.tokenizer, loaded.config)
+    backend = LocalBackend(loaded.name, loaded.model, loaded.tokenizer, loaded.config, new_session=loaded.new_session)
     # Without keys, a page in a browser must not reach the API by giving this machine another name.
     only_local = arguments.host in LOCAL_HOSTS and not keys
     api = create_app({loaded.name: backend}, keys, LOCAL_NAMES if only_local else ["*"])
@@ -119,7 +125,20 @@ def parser() -> Parser:
         choices=KV_CACHE_PRECISIONS,
         help="of keys and values: u8 takes 0.6 of the memory, f16 is faster in long conversations (default: auto)",
     )
+    parser.add_argument(
+        "--idle", type=float, metavar="MINUTES", help="free a model's memory when nobody used it for so long"
+    )
     return parser
+
+
+def may_get_models(arguments: argparse.Namespace) -> bool:
+    """Whether the page downloads and converts models, which takes this machine's disk and time.
+
+    It does for people at this machine and for those who log in. Behind a reverse proxy, everybody seems to be at this
+    machine.
+    """
+    at_this_machine = arguments.host in LOCAL_HOSTS and not arguments.root_path
+    return at_this_machine or credentials(arguments.auth) is not None
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -136,6 +155,8 @@ def check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--max-concurrent must be at least 1, not {arguments.max_concurrent}.")
     if arguments.kv_cache_gb is not None and arguments.kv_cache_gb <= 0:
         raise UserError(f"--kv-cache-gb must be above 0, not {arguments.kv_cache_gb:g}.")
+    if arguments.idle is not None and not 0 < arguments.idle < float("inf"):
+        raise UserError(f"--idle takes minutes above 0, not {arguments.idle:g}.")
     if not arguments.base_url:
         from engine.devices import check_device  # after the cheaper checks: it asks the runtime
 

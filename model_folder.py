@@ -179,6 +179,16 @@ def check_root(root: Path) -> None:
         raise UserError(f"There is no folder {root}; name the folder of the converted models with --output.")
 
 
+def partial_folder(folder: Path) -> Path:
+    """Where a variant's files are written until they are complete."""
+    return folder.with_name(folder.name + ".partial")
+
+
+def lock_file(folder: Path) -> Path:
+    """The lock of the process that is converting to a folder."""
+    return folder.with_name(folder.name + ".lock")
+
+
 def write_manifest(folder: Path, **facts: Any) -> None:
     """Records how a folder was made, and the size in bytes of every file in it."""
     files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.name != MANIFEST}

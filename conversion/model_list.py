@@ -1,15 +1,13 @@
 """The list that `python converter.py --list` prints: catalogue, converted models, and GGUF files on this machine."""
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from config import SUPPORTED_LLM_MODELS, UserError
 from conversion.gguf_header import read_gguf_header
 from conversion.gguf_sources import FoundGGUF, find_ggufs
+from conversion.resources import available_disk, available_memory
 from model_folder import converted_models
-
-import psutil
 
 
 def model_list(root: Path) -> Iterator[str]:
@@ -41,7 +39,6 @@ def _described(found: FoundGGUF, root: Path) -> str:
 
 def _fit(size: int, root: Path) -> str:
     """Whether a model with `size` bytes of weights fits on the disk of `root` and in memory."""
-    existing = next(folder for folder in (root.absolute(), *root.absolute().parents) if folder.is_dir())
-    free = {"disk": shutil.disk_usage(existing).free, "memory": psutil.virtual_memory().available}
+    free = {"disk": available_disk(root), "memory": available_memory()}
     lacking = [f"{room / 1e9:.1f} GB of {where} free" for where, room in free.items() if room < size]
     return f"too large, only {' and '.join(lacking)}" if lacking else "fits"

@@ -18,6 +18,7 @@ from conversion.gguf_model import BlockModel
 from conversion.gguf_tokenizer import read_gguf_tokenizer, read_stop_token_ids
 from conversion.hub import download_converted
 from conversion.json_files import read_json
+from conversion.json_progress import write_step
 from conversion.progress import quiet
 from conversion.resources import check_resources
 from model_folder import MANIFEST, MODEL_BIN, MODEL_XML, Variant
@@ -78,6 +79,7 @@ def _convert_checkpoint(variant: Variant, folder: Path) -> int:
     config = variant.config
     if config.parameters:
         check_resources(variant, config.parameters, folder, unpacks_gguf=config.is_gguf)
+    write_step("Reading")
     with quiet():
         model, tokenizer = load_checkpoint(config)
     parameters = model.num_parameters()
@@ -99,6 +101,7 @@ def _convert_checkpoint(variant: Variant, folder: Path) -> int:
 def _convert_blocks(variant: Variant, folder: Path) -> int:
     """Writes a variant's files from a GGUF file whose blocks are kept. Returns the number of parameters."""
     path = fetch_checkpoint(variant.config)
+    write_step("Reading")
     with quiet():
         blocks, tokenizer = BlockModel(path), read_gguf_tokenizer(path)
     parameters = blocks.model.num_parameters()

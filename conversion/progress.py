@@ -1,4 +1,4 @@
-"""Progress bars for long steps, and silence from the libraries' own logging."""
+"""Progress bars for long steps, for people or as JSON for a program, and silence from the libraries' own logging."""
 
 import logging
 import threading
@@ -6,6 +6,8 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+
+from conversion.json_progress import JSONBar
 
 import nncf
 import torch
@@ -19,6 +21,8 @@ def progress_bar(**options: Any) -> tqdm:
 
     `disable=None` alone would also hide it in a notebook, whose output is not a terminal.
     """
+    if JSONBar.stream is not None:
+        return JSONBar(leave=False, **options)
     return tqdm(disable=False if issubclass(tqdm, tqdm_notebook) else None, leave=False, **options)
 
 

@@ -1,8 +1,9 @@
 """Disk space and memory: what a conversion needs, and what is available."""
 
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from config import UserError
 from model_folder import Variant
@@ -20,6 +21,11 @@ MEMORY_PER_EXPERT_WEIGHT = 2
 
 # Graph and tokenizers.
 BYTES_BESIDE_WEIGHTS = 20_000_000
+
+# Bytes of a key or value in the KV cache: 16 bits, as on a CPU with bfloat16. Where the runtime takes 8, half will do.
+BYTES_PER_KV_VALUE = 2
+# What a chat takes besides weights and KV cache: kernels, activations, logits. With the embedded model, 0.1 to 0.15 GB.
+CHAT_MEMORY_BESIDE = 200_000_000
 
 # A group of 4-bit weights has a 16-bit scale and a 4-bit zero point.
 BYTES_PER_GROUP = 2.5
@@ -41,7 +47,7 @@ def check_resources(
         UserError: disk or memory is too small.
     """
     disk = disk_needed(variant, parameters) if weights is None else 2 * weights + BYTES_BESIDE_WEIGHTS
-    free_disk = shutil.disk_usage(folder).free
+    free_disk = available_disk(folder)
     memory, free_memory = memory_needed(variant, parameters, unpacks_gguf), available_memory()
     print(
         f"{variant.config.model_id} in {variant.precision} needs about {_gb(disk)} of disk space ({_gb(free_disk)} "
@@ -61,12 +67,53 @@ def check_resources(
 
 def disk_needed(variant: Variant, parameters: int) -> int:
     """Bytes of disk for the result and, while its weights are compressed, a second copy of them; an upper estimate."""
+    copies = 1 if variant.precision == "FP16" else 2
+    return int(1.1 * copies * weights_size(variant, parameters)) + BYTES_BESIDE_WEIGHTS
+
+
+def weights_size(variant: Variant, parameters: int) -> float:
+    """Bytes of a variant's weights, about."""
     int4 = variant.config.int4
     bytes_4bit = 0.5 + (BYTES_PER_GROUP / int4.group_size if int4.group_size > 0 else 0)  # -1: a row is a group
     average_int4 = int4.ratio * bytes_4bit + (1 - int4.ratio)  # the other layers have 8 bits
-    copies = 1 if variant.precision == "FP16" else 2
-    per_weight = {"FP16": 2.0, "INT8": 1.0, "INT4": average_int4}[variant.precision]
-    return int(1.1 * parameters * copies * per_weight) + BYTES_BESIDE_WEIGHTS
+    return parameters * {"FP16": 2.0, "INT8": 1.0, "INT4": average_int4}[variant.precision]
+
+
+def chat_memory(weights: float, kv_values: int, context: int) -> int:
+    """Bytes of memory for a chat that fills a context, beside the page cache.
+
+    The runtime keeps a copy of the weights in its own layout. The pages of the file that it made them from are the page
+    cache's, which gives them up where memory is short.
+
+    Args:
+        weights: bytes of the model's weights.
+        kv_values: keys and values of each token, see `kv_values_per_token`.
+        context: tokens, prompt and answer together.
+    """
+    return int(weights + BYTES_PER_KV_VALUE * kv_values * context + CHAT_MEMORY_BESIDE)
+
+
+def kv_values_per_token(config: Mapping[str, Any]) -> int | None:
+    """How many keys and values each token adds to the KV cache: 2 × layers × KV heads × head size.
+
+    Args:
+        config: a checkpoint's `config.json`, in which architectures have their own names for these.
+
+    Returns:
+        None if the configuration doesn't say. Models with a sliding window or shared layers need less.
+    """
+    config = config.get("text_config") or config
+
+    def first(*names: str) -> int | None:
+        return next((config[name] for name in names if isinstance(config.get(name), int)), None)
+
+    layers = first("num_hidden_layers", "n_layers", "n_layer", "num_layers")
+    heads = first("num_attention_heads", "n_heads", "n_head")
+    hidden = first("hidden_size", "d_model", "n_embd")
+    groups = first("multi_query_group_num") if config.get("multi_query_attention") else None
+    kv_heads = groups or first("num_key_value_heads") or heads
+    head_size = first("head_dim", "kv_channels") or (hidden // heads if hidden and heads else None)
+    return 2 * layers * kv_heads * head_size if layers and kv_heads and head_size else None
 
 
 def memory_needed(variant: Variant, parameters: int, unpacks_gguf: bool) -> int:
@@ -79,6 +126,12 @@ def memory_needed(variant: Variant, parameters: int, unpacks_gguf: bool) -> int:
     if variant.compression.get("scale_estimation"):
         memory += MEMORY_PER_WEIGHT_RUN * parameters
     return memory
+
+
+def available_disk(folder: Path) -> int:
+    """Bytes that are free on the disk that has, or will have, a folder."""
+    folder = folder.absolute()
+    return shutil.disk_usage(next(existing for existing in (folder, *folder.parents) if existing.is_dir())).free
 
 
 def available_memory(root: Path = Path("/")) -> int:

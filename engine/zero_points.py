@@ -9,6 +9,7 @@ only if zero points are integers too. So the product is split, with any integer 
 The second product is as many times smaller as a group has weights.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -24,6 +25,10 @@ TRIAL_TOKENS = 8
 TRIAL_ROWS, TRIAL_COLUMNS, TRIAL_GROUP = 4096, 2048, 32
 TRIAL_ATTEMPTS = 15
 LEAST_GAIN = 1.1
+
+# Graphs without larger products than this stay as they are: one token of such a model comes no sooner, and its answers
+# stay those of the weights' exact zero points.
+LEAST_WEIGHTS = 1 << 20
 
 LARGEST = {ov.Type.u4: 15, ov.Type.u8: 255}  # by the types of integers that have zero points
 
@@ -45,14 +50,19 @@ class Product:
     scale: ov.Output
     largest: int
 
+    @property
+    def weights(self) -> int:
+        """How many weights it has."""
+        return math.prod(self.integers.get_shape())
+
 
 def split_where_it_pays(model: ov.Model, properties: dict[str, Any]) -> None:
-    """Rewrites a graph for the CPU in place if it has such products and this machine computes them faster when split.
+    """Rewrites a graph for the CPU in place if it has large products of this kind and this machine is faster with them.
 
     Args:
         properties: those that the model is compiled with.
     """
-    if any(_products(model)) and splitting_pays(properties):
+    if any(product.weights > LEAST_WEIGHTS for product in _products(model)) and splitting_pays(properties):
         split_zero_points(model)
 
 

@@ -1,13 +1,13 @@
 """The comparison as a plot, and two answers side by side as HTML."""
 
 from collections.abc import Callable, Sequence
-from difflib import SequenceMatcher
 from html import escape
 from pathlib import Path
 
 from engine.loading import open_model
 from engine.tokenizer import FolderTokenizer
 from evaluation.comparison import VariantFigures, greedy_answer, variant_names
+from evaluation.differences import aligned
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
@@ -52,8 +52,8 @@ def mark_differences(
         decode: gives the text of ids.
     """
     columns: tuple[list[str], list[str]] = ([], [])
-    for tag, start, end, other_start, other_end in SequenceMatcher(None, left, right, autojunk=False).get_opcodes():
-        for column, ids in zip(columns, (left[start:end], right[other_start:other_end]), strict=True):
+    for left_ids, right_ids, same in aligned(left, right):
+        for column, ids in zip(columns, (left_ids, right_ids), strict=True):
             text = escape(decode(ids)) if ids else ""
-            column.append(text if tag == "equal" or not text else f"<mark>{text}</mark>")
+            column.append(text if same or not text else f"<mark>{text}</mark>")
     return "".join(columns[0]), "".join(columns[1])

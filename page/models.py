@@ -1,7 +1,13 @@
 """The models that the page has loaded."""
 
+import ctypes
+import gc
+import sys
 import threading
-from dataclasses import dataclass
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
@@ -12,28 +18,60 @@ from engine.session import ChatSession, Model
 from engine.tokenizer import ChatTokenizer, FolderTokenizer
 from model_folder import converted_folder
 
+ModelKey = tuple[str, str, str]  # name, precision, device
 
-@dataclass(frozen=True, eq=False)
+# Conversations whose sessions are kept, and with them what they have read, where the cache is not a shared pool.
+KEPT_SESSIONS = 32
+
+LONGEST_LOOK = 15.0  # seconds between two looks for idle models
+
+
 class LoadedModel:
     """A model that is ready to chat, with what the page needs to know about it.
 
-    Attributes:
+    Its memory can be freed while nobody uses it; then it is loaded again when it is next needed.
+
+    Args:
         model: compiled for its device.
         tokenizer: from the same folder.
         config: the row of the catalogue, for the chat format, the system prompt and the example questions.
         name: as in the catalogue.
         precision, device: what it was converted to and runs on; empty where `name` says all there is to say.
+        reopen: loads the model again; None: its memory is never freed.
     """
 
-    model: Model
-    tokenizer: ChatTokenizer
-    config: ModelConfig
-    name: str
-    precision: str = ""
-    device: str = ""
+    def __init__(
+        self,
+        model: Model,
+        tokenizer: ChatTokenizer,
+        config: ModelConfig,
+        name: str,
+        precision: str = "",
+        device: str = "",
+        reopen: Callable[[], Model] | None = None,
+    ) -> None:
+        self.tokenizer, self.config = tokenizer, config
+        self.name, self.precision, self.device = name, precision, device
+        self.context_length = model.context_length
+        self._model: Model | None = model
+        self._reopen = reopen
+        self._sessions: OrderedDict[str, ChatSession] = OrderedDict()
+        self._users = 0
+        self._used = time.monotonic()
+        self._lock = threading.RLock()
 
     @property
-    def key(self) -> tuple[str, str, str]:
+    def model(self) -> Model:
+        """The model, loaded again if its memory was freed; raises like `open_model` then."""
+        with self._lock:
+            self._used = time.monotonic()
+            if self._model is None:
+                assert self._reopen is not None
+                self._model = self._reopen()
+            return self._model
+
+    @property
+    def key(self) -> ModelKey:
         """What tells loaded models apart."""
         return self.name, self.precision, self.device
 
@@ -44,6 +82,37 @@ class LoadedModel:
 
     def new_session(self) -> ChatSession:
         return ChatSession(self.model, self.tokenizer, chat_format=self.config.chat_format)
+
+    @contextmanager
+    def session(self, conversation: str) -> Iterator[ChatSession]:
+        """The session that answered last in a conversation, or a new one, while the block runs."""
+        with self._lock:
+            session = self._sessions.pop(conversation, None) or self.new_session()
+            self._users += 1
+        try:
+            yield session
+        finally:
+            with self._lock:
+                self._users -= 1
+                self._used = time.monotonic()
+                self._sessions[conversation] = session
+                while len(self._sessions) > KEPT_SESSIONS:
+                    self._sessions.popitem(last=False)
+
+    def free(self, idle: float) -> bool:
+        """Frees the model's memory, and what sessions have read, unless it was used in the last `idle` seconds.
+
+        Returns:
+            Whether it did.
+        """
+        with self._lock:
+            if self._model is None or self._reopen is None or self._users or time.monotonic() - self._used < idle:
+                return False
+            self._model = None
+            self._sessions.clear()
+        gc.collect()
+        return_freed_memory()
+        return True
 
 
 def title_of(name: str, *details: str) -> str:
@@ -62,29 +131,57 @@ def open_model(name: str, precision: str, device: str, root: Path, **memory: Any
     """
     config = get_model_config(name)
     folder = converted_folder(name, precision, root)
-    model = loading.open_model(folder, device, **memory)
-    return LoadedModel(model, FolderTokenizer(folder), config, name, precision, device)
+
+    def reopen() -> Model:
+        return loading.open_model(folder, device, **memory)
+
+    return LoadedModel(reopen(), FolderTokenizer(folder), config, name, precision, device, reopen)
+
+
+def return_freed_memory() -> None:
+    """Returns freed memory to the system, of which glibc would keep a part."""
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)
 
 
 class ModelPool:
-    """Shares loaded models between tabs and frees a model when no tab uses it.
+    """Shares loaded models between conversations; beside the page's own, it keeps the one that was used last.
 
     Args:
         root: the folder of the converted models.
         loaded: a model that is loaded already.
+        idle: seconds after which the memory of a model that nobody uses is freed; None: never.
         memory: for each model, see `open_model`.
     """
 
-    def __init__(self, root: Path, loaded: LoadedModel, **memory: Any) -> None:
+    def __init__(self, root: Path, loaded: LoadedModel, idle: float | None = None, **memory: Any) -> None:
         self.root = root
+        self.own = self._latest = loaded
         self._memory = memory
         self._models = WeakValueDictionary({loaded.key: loaded})
         self._loading = threading.Lock()  # one at a time: each may need most of the memory
+        self._closed = threading.Event()
+        if idle is not None:
+            threading.Thread(target=self._free_idle, args=(idle,), daemon=True, name="idle models").start()
 
     def get(self, name: str, precision: str, device: str) -> LoadedModel:
-        """Returns the model, and loads it if no tab has it. Raises like `open_model`."""
+        """Returns the model, and loads it if it isn't there. Raises like `open_model`."""
         key = (name, precision, device)
+        if (own := self._models.get(key)) is self.own:
+            return own
         with self._loading:
             loaded = self._models.get(key) or open_model(*key, self.root, **self._memory)
-            self._models[key] = loaded
+            self._models[key] = self._latest = loaded
             return loaded
+
+    def close(self) -> None:
+        """Ends the watch over idle models."""
+        self._closed.set()
+
+    def _free_idle(self, idle: float) -> None:
+        while not self._closed.wait(min(idle / 4, LONGEST_LOOK)):
+            self._free_now(idle)
+
+    def _free_now(self, idle: float) -> None:
+        for loaded in list(self._models.values()):  # in a method of its own, so that no reference outlives it
+            loaded.free(idle)

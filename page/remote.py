@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from config import ModelConfig, UserError
@@ -23,18 +23,23 @@ TIMEOUT = httpx.Timeout(10, read=300)  # seconds; the first token of a long prom
 EXTRA_OPTIONS = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
 
-@dataclass(frozen=True, eq=False)
 class RemoteModel(LoadedModel):
     """A `LoadedModel` whose answers come from another server.
 
-    Attributes:
+    Args:
+        name: of the model there.
+        context_length: in tokens; None: unknown.
         client: for requests to that server.
     """
 
-    client: httpx.Client = field(kw_only=True)
+    def __init__(self, name: str, context_length: int | None, client: httpx.Client) -> None:
+        facts: Any = RemoteFacts(context_length)
+        config = ModelConfig(model_id=name, description=f"A model of {client.base_url.host}.", license="")
+        super().__init__(facts, facts, config, name, device=client.base_url.host)
+        self._client = client
 
     def new_session(self) -> Any:
-        return RemoteSession(self.client, self.name)
+        return RemoteSession(self._client, self.name)
 
 
 @dataclass(frozen=True)
@@ -68,9 +73,7 @@ def open_remote(base_url: str, name: str, client: httpx.Client | None = None) ->
     cards = {card["id"]: card for card in response.json()["data"]}
     if name not in cards:
         raise UserError(f"{client.base_url} has no model {name!r}; choose one of: {', '.join(cards)}.")
-    facts = RemoteFacts(cards[name].get("max_model_len"))
-    config = ModelConfig(model_id=name, description=f"A model of {client.base_url.host}.", license="")
-    return RemoteModel(facts, facts, config, name, device=client.base_url.host, client=client)  # type: ignore[arg-type]
+    return RemoteModel(name, cards[name].get("max_model_len"), client)
 
 
 def new_client(base_url: str) -> httpx.Client:

@@ -1,25 +1,16 @@
 """How the page is served: its theme and script, and which requests are refused."""
 
-import json
 import re
 import sys
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
-
-from page.texts import TEXTS
-from page.view import LESS_THAN
 
 import gradio as gr
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
-
-HERE = Path(__file__).resolve().parent
-
-# The labels of the components, in the language of the browser. zh covers all variants of Chinese.
-I18N = gr.I18n(en=TEXTS["en"], ja=TEXTS["ja"], **dict.fromkeys(("zh", "zh-CN", "zh-TW"), TEXTS["zh"]))
 
 # Far more than a conversation that fills the longest context.
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
@@ -34,6 +25,14 @@ BLOCKED_PATHS = re.compile(
 CONTENT_SECURITY_POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; form-action 'self'"
 )
+
+# The style is linked and not given to Gradio, which would rewrite it. The script and the texts are fetched meanwhile.
+HEAD = """
+<link rel="stylesheet" href="page/web/markdown.css">
+<link rel="stylesheet" href="page/web/page.css">
+<link rel="stylesheet" href="page/web/views.css">
+<link rel="modulepreload" href="page/web/main.js">
+"""
 
 THEME = gr.themes.Base(
     primary_hue="indigo",
@@ -55,13 +54,22 @@ THEME = gr.themes.Base(
 
 
 class ServedBlocks(gr.Blocks):
-    """Blocks that are launched with the page's own theme, style, script, language and request filter.
+    """Blocks that are launched with the page's own theme, style, routes and request filter.
+
+    Args:
+        routes: served before Gradio's.
+        on_close: called when the page is closed.
+        options: of `gr.Blocks`.
 
     Attributes:
         middleware: what else requests go through, after the filter.
     """
 
     middleware: Sequence[Middleware] = ()
+
+    def __init__(self, routes: list[BaseRoute], on_close: Callable[[], None], **options: Any) -> None:
+        super().__init__(**options)
+        self._routes, self._on_close = routes, on_close
 
     def launch(self, *args: Any, quiet: bool = False, prevent_thread_lock: bool | None = None, **options: Any) -> Any:
         """Starts the page and prints its address.
@@ -75,13 +83,11 @@ class ServedBlocks(gr.Blocks):
             "share": False,
             "show_error": True,
             "theme": THEME,
-            "css_paths": HERE / "page.css",
-            "head": f"<script>{page_script()}</script>",
-            "i18n": I18N,
+            "head": HEAD,
             "footer_links": [],
             "ssr_mode": False,
             "run_history": False,
-            "app_kwargs": {"middleware": [Middleware(RequestFilter), *self.middleware]},
+            "app_kwargs": {"middleware": [Middleware(RequestFilter), *self.middleware], "routes": self._routes},
         }
         launched = super().launch(*args, quiet=True, prevent_thread_lock=True, **{**defaults, **options})
         if not quiet:
@@ -89,14 +95,13 @@ class ServedBlocks(gr.Blocks):
         interactive = hasattr(sys, "ps1") or bool(sys.flags.interactive)
         if not (interactive if prevent_thread_lock is None else prevent_thread_lock):
             self.block_thread()
+            self._on_close()
         return launched
 
-
-def page_script() -> str:
-    """The browser's part of the page, started with what it shares with Python."""
-    script = (HERE / "page.js").read_text(encoding="utf-8")
-    shared = json.dumps({"texts": TEXTS, "lessThan": LESS_THAN}).replace("<", "\\u003c")  # no tag inside a script
-    return f"{script}\nconst chatPage = startChatPage({shared});"
+    def close(self, verbose: bool = True) -> None:
+        """Stops what is being generated, and the server."""
+        self._on_close()
+        super().close(verbose)
 
 
 class RequestFilter:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-# What Ray's processes import, and what the requests of this machine alone need no token for.
-os.environ |= {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled", "RAY_SERVE_LOG_TO_STDERR": "0"}
+# What Ray's processes import; no token for a cluster of this machine alone; time to start on a busy one.
+os.environ |= {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled", "RAY_raylet_start_wait_time_s": "120"}
 
 from config import DEFAULT_MODEL
 from serving.app import Arguments, build, deployment_name

@@ -22,18 +22,13 @@ os.environ["HF_HOME"] = tempfile.mkdtemp()
 from config import DEFAULT_MODEL
 from conversion.architectures import read_checkpoint
 from converter import convert_model
+from evaluation.comparison import EXACT
 from model_folder import SUBFOLDERS
 from ov_llm_model import OVChatModel, load_model
 
 from huggingface_hub import constants
-from tiny_models import export
+from tiny_models import DATA, export
 from transformers import AutoTokenizer, Phi3Config, Phi3ForCausalLM
-
-DATA = Path(__file__).parent / "data"
-
-# The runtime's own rounding (dynamic quantization, bf16, an 8-bit cache) off: where results are compared.
-EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
-
 
 # What makes a test slow: the embedded model, a browser, conversions of smaller ones.
 SLOW_FIXTURES = {"models_root", "browser", "tiny", "ir"}

@@ -21,6 +21,7 @@ class Hub:
         token: the one that opens them.
         damaged: paths that are sent with other bytes than their checksum says.
         cut_after: paths whose connection breaks after so many bytes, once for each time they are named.
+        described: what its interface says of a repository beside its files, like "cardData".
         broken: whether every request is answered with 503.
         sent: the files that were asked for, each with the byte at which the client wanted to begin.
     """
@@ -30,6 +31,7 @@ class Hub:
     token: str = "hf_test"
     damaged: set[str] = field(default_factory=set)
     cut_after: dict[str, int] = field(default_factory=dict)
+    described: dict[str, dict] = field(default_factory=dict)
     broken: bool = False
     sent: list[tuple[str, int]] = field(default_factory=list)
 
@@ -76,7 +78,7 @@ def start(hub: Hub) -> str:
                     {"rfilename": path.relative_to(repository).as_posix(), "size": path.stat().st_size}
                     for path in files(repository)
                 ]
-                self._json({"id": repo_id, "sha": COMMIT, "siblings": siblings})
+                self._json({"id": repo_id, "sha": COMMIT, "siblings": siblings, **hub.described.get(repo_id, {})})
 
         def _json(self, value: object) -> None:
             body = json.dumps(value).encode()

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chat_ui import AUTH_VARIABLE, api_middleware, check, check_port, credentials, main, parser
+from chat_ui import AUTH_VARIABLE, api_middleware, check, check_port, credentials, main, may_get_models, parser
 from config import DEFAULT_MODEL, UserError
 
 import httpx
@@ -118,6 +118,8 @@ def test_a_device_that_is_not_there_is_refused_before_the_page_is_imported(model
         (["--output", str(Path(__file__).parent)], f"python converter.py {DEFAULT_MODEL} --precision INT4"),
         (["--auth", "ann"], "USER:PASSWORD"),
         (["--max-concurrent", "0"], "at least 1"),
+        (["--idle", "0"], "--idle"),
+        (["--idle", "nan"], "--idle"),
         (["--port", "99999"], "--port"),
         (["--port", "many"], "invalid int value: 'many'; see python"),
         (["--host", "300.1.1.1"], "300.1.1.1 is no address of this machine; choose another with --host"),
@@ -156,3 +158,19 @@ def test_a_page_open_to_the_network_without_a_password_is_warned_of(
 def test_a_password_may_hold_colons():
     assert credentials("ann:a:b") == ("ann", "a:b")
     assert credentials(None) is None and credentials("") is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "may"),
+    [
+        ([], True),
+        (["--host", "::1"], True),
+        (["--host", "0.0.0.0"], False),
+        (["--root-path", "/chat"], False),
+        (["--host", "0.0.0.0", "--auth", "ann:secret"], True),
+        (["--root-path", "/chat", "--auth", "ann:secret"], True),
+    ],
+)
+def test_only_people_at_this_machine_or_with_a_password_may_get_models(arguments: list[str], may: bool, monkeypatch):
+    monkeypatch.delenv(AUTH_VARIABLE, raising=False)
+    assert may_get_models(parser().parse_args(arguments)) is may

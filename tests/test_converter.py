@@ -1,3 +1,4 @@
+import json
 import os
 import shutil
 import subprocess
@@ -13,6 +14,7 @@ from conversion import architectures, calibration, pipeline, resources
 from conversion.checkpoints import load_checkpoint
 from conversion.exporter import export
 from converter import convert_model
+from evaluation.comparison import EXACT
 from model_folder import (
     MODEL_BIN,
     MODEL_XML,
@@ -30,7 +32,6 @@ import numpy as np
 import openvino_genai
 import pytest
 import torch
-from conftest import EXACT
 from optimum.intel import OVModelForCausalLM
 from tiny_models import tiny_model
 
@@ -283,3 +284,14 @@ def test_the_registry_of_architectures_is_part_of_the_converter():
     assert {"qwen", "chatglm", "mpt"} <= converter.converters.keys()
     with pytest.raises(AttributeError, match="convertors"):
         converter.convertors  # noqa: B018
+
+
+def test_a_list_and_what_is_known_of_a_model_are_json_for_a_program(tmp_path: Path):
+    listed = run_cli("--list", "--json", "--output", str(tmp_path))
+    assert DEFAULT_MODEL in [model["name"] for model in json.loads(listed.stdout)["models"]]
+    known = run_cli(DEFAULT_MODEL, "--info", "--json", "--output", str(tmp_path))
+    assert json.loads(known.stdout)["models"][0]["variants"]["INT4"]["weights"] > 90_000_000
+    said = run_cli(DEFAULT_MODEL, "--info", "--output", str(tmp_path)).stdout
+    assert "licence: Apache-2.0" in said and "to chat 0.5 GB of memory" in said
+    refused = run_cli("no such model", "--info", "--json")
+    assert refused.returncode == 2 and "no such model" in refused.stderr and refused.stderr.count("\n") == 1

@@ -3,6 +3,7 @@ from pathlib import Path
 
 from config import UserError
 from engine.loading import ARCHITECTURES
+from evaluation.comparison import EXACT
 from ov_llm_model import (
     ChatSession,
     OVCHATGLM2Model,
@@ -15,7 +16,6 @@ from ov_llm_model import (
 
 import pytest
 import torch
-from conftest import EXACT
 from optimum.intel import OVModelForCausalLM
 from transformers import TextIteratorStreamer
 

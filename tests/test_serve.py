@@ -43,7 +43,7 @@ def test_the_service_starts_asks_for_a_key_and_ends(models_root: Path):
     ("arguments", "expected"),
     [
         (["--model", "no-such-model"], DEFAULT_MODEL),
-        (["--output", "nowhere"], f"python converter.py {DEFAULT_MODEL} --precision INT4"),
+        (["--output", "nowhere"], "There is no folder nowhere"),
         (["--port", "99999"], "--port"),
         (["--max-concurrent", "0"], "--max-concurrent must be at least 1"),
         (["--max-waiting", "-1"], "--max-waiting must be at least 0"),

@@ -12,6 +12,8 @@ from optimum.exporters.openvino import export_from_model
 from optimum.intel import OVConfig
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+DATA = Path(__file__).parent / "data"
+
 TINY = {
     "vocab_size": 401,
     "hidden_size": 128,

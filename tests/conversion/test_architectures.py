@@ -10,6 +10,7 @@ from conversion.checkpoints import load_checkpoint
 from engine.generation import stream_ids
 from engine.prompt import fitting_prompt
 from engine.sampling import Sampling
+from evaluation.comparison import EXACT
 from model_folder import SCALED_CONTEXT
 from ov_llm_model import OVChatModel, load_model
 
@@ -17,7 +18,6 @@ import numpy as np
 import pytest
 import small_modern_checkpoints
 import torch
-from conftest import EXACT
 from edited_checkpoints import DATA, MODELS, change_config, change_tensors, same_weights, write_llama
 from safetensors.torch import save_file
 from tiny_models import export

@@ -4,13 +4,13 @@ from benchmarks.conversion import byte_tokenizer
 from config import DEFAULT_MODEL, get_model_config
 from conversion.exporter import export
 from conversion.pipeline import compress_folder, compress_model
+from evaluation.comparison import EXACT
 from model_folder import MODEL_XML, Variant
 from ov_llm_model import load_model
 
 import openvino as ov
 import pytest
 import torch
-from conftest import EXACT
 from tiny_models import tiny_model
 
 

@@ -3,12 +3,12 @@ from typing import Any
 
 from config import UserError
 from conversion.exporter_configs import check_exportable
+from evaluation.comparison import EXACT
 from ov_llm_model import LOGITS_TO_KEEP, OVChatModel, load_model
 
 import numpy as np
 import pytest
 import torch
-from conftest import EXACT
 from tiny_models import export
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 

@@ -5,13 +5,13 @@ from config import Int4Settings, UserError, get_model_config
 from conversion.gguf_file import kept_blocks
 from conversion.gguf_tensors import ARCHITECTURES
 from converter import convert_model
+from evaluation.comparison import EXACT
 from model_folder import SUBFOLDERS, Variant, read_manifest
 from ov_llm_model import load_model
 
 import numpy as np
 import pytest
 import torch
-from conftest import EXACT
 from gguf import GGMLQuantizationType as GGML
 from gguf_files import DATA, EXACT_TYPES, MERGES, MINIMUM_TYPES, write_architecture, write_model
 from transformers import AutoModelForCausalLM

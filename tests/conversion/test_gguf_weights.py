@@ -7,11 +7,11 @@ from conversion.gguf_blocks import FORMS
 from conversion.gguf_tensors import Source
 from conversion.gguf_weights import FLOATS, make_weight
 from conversion.mapped_constants import MappedConstants
+from evaluation.comparison import EXACT
 
 import numpy as np
 import openvino as ov
 import pytest
-from conftest import EXACT
 from gguf import GGML_QUANT_SIZES, GGUFReader, GGUFWriter, dequantize
 from gguf import GGMLQuantizationType as GGML
 from gguf_files import HALVES, random_rows

@@ -6,15 +6,15 @@ from config import UserError
 from engine.loading import ChatGLMModel, MPTModel, Phi3Model, open_model
 from engine.qwen import QwenModel
 from engine.session import ChatSession
+from evaluation.comparison import EXACT
 
 import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 import pytest
-from conftest import DATA, EXACT
 from openvino.op import assign, read_value
 from openvino.op.util import Variable, VariableInfo
-from tiny_models import export, tiny_model
+from tiny_models import DATA, export, tiny_model
 
 
 @pytest.mark.parametrize(

@@ -4,12 +4,13 @@ from itertools import islice
 
 from engine.generation import stream_ids
 from engine.sampling import Sampling
+from evaluation.comparison import EXACT
 from ov_llm_model import OVChatModel, OVQWENModel, load_model
 
 import numpy as np
 import pytest
 import torch
-from conftest import DATA, EXACT
+from tiny_models import DATA
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,10 @@ from engine.model import ChatModel
 from engine.paged_runner import BLOCK_SIZE
 from engine.sampling import Sampling
 from engine.session import Answer, ChatSession
+from evaluation.comparison import EXACT
 
 import numpy as np
 import pytest
-from conftest import EXACT
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 

@@ -1,36 +1,28 @@
+from config import UserError
 from engine.session import Answer
-from page.messages import answer_message, context_used, user_message, validate_messages
+from page.messages import figures_of, validate_messages
 
 import pytest
 
-ANSWER = Answer("Yes.", 40, 30, 0, 12, 0.1, 50.0, "stop")
+
+def test_the_figures_of_an_answer_are_its_numbers():
+    assert figures_of(Answer("Yes.", 40, 30, 0, 12, 0.1, 50.0, "stop")) == {
+        "completion_tokens": 12,
+        "tokens_per_second": 50.0,
+        "time_to_first_token": 0.1,
+        "cached_tokens": 30,
+        "prompt_tokens": 40,
+    }
 
 
-def test_the_context_in_use_is_that_of_the_latest_answer_shown():
-    first, second = answer_message(ANSWER), answer_message(Answer("No.", 100, 30, 0, 5, 0.1, 50.0, "cancelled"))
-    turns = [user_message("a"), first, user_message("b"), second]
-    assert context_used(turns) == 105
-    assert context_used(turns[:3]) == 52  # the last turn was undone, the question is asked anew
-    assert context_used([]) == 0
-    assert context_used([user_message("a"), {"role": "assistant", "content": "without figures"}]) == 0
+def test_of_a_conversation_from_outside_only_roles_and_contents_are_taken():
+    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b", "figures": {"x": 1}}]
+    assert validate_messages(turns) == [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
 
 
-def test_an_answer_in_progress_counts_too():
-    message = answer_message(Answer("Ye", 40, 30, 0, 2))
-    assert context_used([message]) == 42 and message["figures"]["finish_reason"] is None
-
-
-def test_a_conversation_from_outside_is_validated():
-    turns = [user_message("a"), {"role": "assistant", "content": "b", "figures": {}}, answer_message(ANSWER)]
-    assert validate_messages(turns) == turns
-    figures = {"role": "assistant", "content": "b", "figures": {"prompt_tokens": "many"}}
-    for wrong in (
-        None,
-        "x",
-        [1],
-        [{"role": "system", "content": "x"}],
-        [{"role": "user", "content": ["x"]}],
-        [figures],
-    ):
-        with pytest.raises(Exception, match="A conversation is"):
-            validate_messages(wrong)
+@pytest.mark.parametrize(
+    "wrong", [None, "x", [1], [{"role": "system", "content": "x"}], [{"role": "user", "content": ["x"]}]]
+)
+def test_a_conversation_of_another_form_is_refused(wrong):
+    with pytest.raises(UserError, match="A conversation is"):
+        validate_messages(wrong)

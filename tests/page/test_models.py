@@ -1,37 +1,55 @@
 import gc
 import subprocess
 import sys
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 from config import DEFAULT_MODEL, UserError, get_model_config
+from page import models
 from page.models import LoadedModel, ModelPool, open_model
-from page.tabs import Tab
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+FAKE = SimpleNamespace(context_length=64)
 
 
-def loaded(model, tokenizer, *key: str) -> LoadedModel:
-    return LoadedModel(model, tokenizer, get_model_config(DEFAULT_MODEL), *key)
+def loaded(model, tokenizer, name: str, precision: str = "", device: str = "") -> LoadedModel:
+    return LoadedModel(model, tokenizer, get_model_config(DEFAULT_MODEL), name, precision, device)
 
 
-def test_tabs_share_a_model_and_one_that_nobody_uses_is_freed(model, tokenizer, models_root: Path):
-    tab = Tab(loaded(model, tokenizer, "a model"))
-    pool = ModelPool(models_root, tab.model)
-    other = Tab(pool.get(DEFAULT_MODEL, "INT4", "CPU"))
-    assert pool.get(DEFAULT_MODEL, "INT4", "CPU") is other.model
+def test_conversations_share_a_model_and_one_that_is_neither_the_pages_nor_the_latest_is_freed(
+    model, tokenizer, models_root: Path
+):
+    own = loaded(model, tokenizer, "a model")
+    pool = ModelPool(models_root, own)
+    other = pool.get(DEFAULT_MODEL, "INT4", "CPU")
+    assert pool.get(DEFAULT_MODEL, "INT4", "CPU") is other
     assert len(pool._models) == 2
     del other
+    pool.get(DEFAULT_MODEL, "INT8", "CPU")
     gc.collect()
-    assert list(pool._models.values()) == [tab.model]
+    assert {it.precision for it in pool._models.values()} == {"", "INT8"}
+
+
+def test_a_conversation_finds_its_session_again_and_old_ones_are_dropped(model, tokenizer, monkeypatch):
+    monkeypatch.setattr(models, "KEPT_SESSIONS", 2)
+    own = loaded(model, tokenizer, "a model")
+    with own.session("a") as first, own.session("a") as beside:
+        assert beside is not first  # two branches at a time
+    for conversation in "bc":
+        with own.session(conversation):
+            pass
+    with own.session("a") as later:
+        assert later is not first
 
 
 def test_a_name_that_looks_like_a_title_is_another_model():
-    model = loaded(None, None, "a", "INT4", "CPU")
+    model = loaded(FAKE, None, "a", "INT4", "CPU")
     pool = ModelPool(Path("nowhere"), model)
     assert pool.get("a", "INT4", "CPU") is model and model.title == "a · INT4 · CPU"
-    assert loaded(None, None, model.title).title == model.title
+    assert loaded(FAKE, None, model.title).title == model.title
     with pytest.raises(UserError):
         pool.get("a · INT4", "CPU", "")
 
@@ -45,3 +63,86 @@ def test_importing_the_page_imports_nothing_that_only_a_model_needs():
     script = "import sys, page.app; print({'torch', 'optimum', 'nncf', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "set()", done.stdout + done.stderr
+
+
+# The memory of idle models
+
+IDLE = """
+import sys, threading, time
+from pathlib import Path
+import psutil
+from page.models import ModelPool, open_model
+
+def megabytes():
+    info = psutil.Process().memory_info()
+    return (info.rss - getattr(info, "shared", 0)) // 1_000_000
+
+def answer(loaded):
+    with loaded.session("conversation") as session:
+        *_, last = session.answer([{"role": "user", "content": "What is the capital of France?"}], max_new_tokens=8)
+    return last.text
+
+def wait_until_freed(loaded):
+    end = time.monotonic() + 60
+    while loaded._model is not None and time.monotonic() < end:
+        time.sleep(0.05)
+    time.sleep(0.2)  # what is freed is returned to the system after it
+
+own = open_model(sys.argv[2], "FP16", "CPU", Path(sys.argv[1]), 0.1)
+first, full = answer(own), megabytes()
+pool = ModelPool(Path(sys.argv[1]), own, idle=0.2)
+wait_until_freed(own)
+freed, context = megabytes(), own.context_length
+again = answer(own)
+print(full, freed, megabytes(), context, "Paris" in first, "Paris" in again)
+"""
+
+
+def test_an_idle_model_is_freed_and_loaded_again_at_the_next_question(models_root: Path):
+    """The weights are 269 MB of the process's own memory, so at least 200 MB are returned."""
+    command = [sys.executable, "-c", IDLE, str(models_root), DEFAULT_MODEL]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    full, freed, again, context, *answers = done.stdout.split()
+    assert int(freed) < int(full) - 200 < int(again)
+    assert int(context) > 0 and answers == ["True", "True"]
+
+
+def reopened(opened: list[SimpleNamespace]) -> LoadedModel:
+    """A fake model that notes in `opened` when it is loaded again."""
+
+    def reopen() -> SimpleNamespace:
+        opened.append(SimpleNamespace(context_length=64))
+        return opened[-1]
+
+    return LoadedModel(FAKE, None, get_model_config(DEFAULT_MODEL), "a", "INT4", "CPU", reopen)  # type: ignore[arg-type]
+
+
+def test_a_model_in_use_is_not_freed_and_one_that_cannot_be_loaded_again_never(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(LoadedModel, "new_session", lambda self: object())
+    opened: list[SimpleNamespace] = []
+    model = reopened(opened)
+    with model.session("conversation"):
+        assert not model.free(idle=0)
+    assert not model.free(idle=60)
+    assert model.free(idle=0) and not model.free(idle=0) and not opened
+    assert model.model is opened[0] and model.context_length == 64
+    assert not loaded(FAKE, None, "a").free(idle=0)
+
+
+def test_what_was_freed_is_not_held_by_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(LoadedModel, "new_session", lambda self: SimpleNamespace(model=self.model))
+    model = reopened([])
+    with model.session("conversation") as first:
+        pass
+    assert model.free(idle=0)
+    with model.session("conversation") as second:
+        assert second is not first and vars(second)["model"] is model.model
+
+
+def test_a_closed_pool_frees_nothing_any_more():
+    model = reopened([])
+    pool = ModelPool(Path("nowhere"), model, idle=0.4)
+    pool.close()
+    time.sleep(0.6)
+    assert model._model is not None

@@ -1,0 +1,249 @@
+"""Gets a model from within the page: what there is, and one conversion at a time, in a process of its own.
+
+The page may not import the converter, which brings PyTorch and NNCF; it runs `converter.py`. What that process does to
+itself, such as running out of memory, leaves the page alive.
+"""
+
+import atexit
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO, Any, Literal
+
+from config import UserError, get_model_config
+from model_folder import as_precision, is_complete, lock_file, model_folder, partial_folder
+
+import psutil
+from filelock import FileLock, Timeout
+
+CONVERTER = (sys.executable, str(Path(__file__).resolve().parent.parent / "converter.py"))
+
+LIST_SECONDS = 120  # for a list of models; reading many GGUF files on a slow disk takes a while
+END_SECONDS = 5  # for a process to end by itself, when it was asked to
+
+# A group of its own, so that Ctrl+C in the page's terminal reaches only the page, which then ends the conversion.
+OWN_GROUP: dict[str, Any] = (
+    {"creationflags": subprocess.CREATE_NEW_PROCESS_GROUP}  # type: ignore[attr-defined]
+    if sys.platform == "win32"
+    else {"start_new_session": True}
+)
+
+
+@dataclass(frozen=True)
+class ConversionState:
+    """How far a conversion is.
+
+    Attributes:
+        name, precision: what is converted.
+        phase: "running", "done", "failed" or "cancelled".
+        step: what it does at the moment, in the converter's words.
+        done, total, unit: of this step; total is None while that is unknown.
+        error: a sentence, if it failed; None if it ended without one, as a process does that was killed.
+        exit_status: of the process; negative if a signal ended it.
+    """
+
+    name: str
+    precision: str
+    phase: Literal["running", "done", "failed", "cancelled"] = "running"
+    step: str = "Starting"
+    done: float = 0
+    total: float | None = None
+    unit: str = ""
+    error: str | None = None
+    exit_status: int | None = None
+
+
+class Conversion:
+    """A process that converts a model, with a thread that follows it.
+
+    Args:
+        name, precision: as `convert_model` takes them.
+        root: the folder of converted models.
+        command: of the converter.
+
+    Raises:
+        UserError: there is no such model or precision.
+    """
+
+    def __init__(self, name: str, precision: str, root: Path, command: Sequence[str] = CONVERTER) -> None:
+        get_model_config(name)
+        self.folder = model_folder(name, as_precision(precision), root)
+        self.state = ConversionState(name, precision)
+        self._cancelled = False
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed by `_ended`; a pipe would have to be read
+        options = ("--precision", precision, "--output", str(root), "--progress", "json")
+        self.process = subprocess.Popen(
+            [*command, *options, "--", name],  # a name is never taken for an option
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            env={**os.environ, "PYTHONUTF8": "1"},
+            **OWN_GROUP,
+        )
+        self._thread = threading.Thread(target=self._follow, daemon=True, name="conversion")
+        self._thread.start()
+
+    def cancel(self) -> None:
+        """Ends the process and what it started, and returns when nothing of it is left."""
+        self._cancelled = True
+        end_process(self.process)
+        self._thread.join()
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Returns when the process has ended and what it left was removed."""
+        self._thread.join(timeout)
+
+    def _follow(self) -> None:
+        assert self.process.stdout is not None
+        with self.process.stdout as lines:
+            for line in lines:
+                self._read(line)
+        status = self.process.wait()
+        remove_unfinished(self.folder)
+        self.state = self._ended(status)
+
+    def _read(self, line: bytes) -> None:
+        """A line that says what step the converter is at. Whatever else a library prints is passed over."""
+        try:
+            values = json.loads(line)
+            step = {name: values[name] for name in ("step", "done", "total", "unit")}
+        except (ValueError, LookupError, TypeError):
+            return
+        self.state = ConversionState(self.state.name, self.state.precision, **step)
+
+    def _ended(self, status: int) -> ConversionState:
+        begun = (self.state.name, self.state.precision)
+        last = last_line(self._errors)
+        self._errors.close()
+        if status == 0 and is_complete(self.folder):
+            return ConversionState(*begun, "done", exit_status=status)
+        if self._cancelled:
+            return ConversionState(*begun, "cancelled", exit_status=status)
+        # Only the converter's own errors are sentences for people; it ends with 2 then.
+        error = last if status == 2 else None
+        return ConversionState(*begun, "failed", self.state.step, error=error, exit_status=status)
+
+
+class ModelGetter:
+    """What the page's "Get a model" view asks for. One conversion at a time: each may need most of the memory.
+
+    Args:
+        root: the folder of converted models.
+        command: of the converter.
+    """
+
+    def __init__(self, root: Path, command: Sequence[str] = CONVERTER) -> None:
+        self.root = root
+        self._command = command
+        self._conversion: Conversion | None = None
+        self._starting = threading.Lock()
+        atexit.register(self.close)
+
+    def models(self) -> dict[str, Any]:
+        """All models on hand; see `conversion.model_facts.all_models`. Takes a second or more.
+
+        Raises:
+            UserError: the converter can't say.
+        """
+        return self._ask("--list", "--json", "--output", str(self.root))
+
+    def model(self, name: str) -> dict[str, Any]:
+        """The same of one model, which may be on the Hub.
+
+        Raises:
+            UserError: there is no such model, or the Hub can't be reached.
+        """
+        get_model_config(name)
+        return self._ask("--info", "--json", "--output", str(self.root), "--", name)
+
+    def convert(self, name: str, precision: str) -> None:
+        """Starts a conversion.
+
+        Raises:
+            UserError: there is no such model or precision, or another conversion is running.
+        """
+        with self._starting:
+            state = self._conversion.state if self._conversion else None
+            if state and state.phase == "running":
+                raise UserError(f"{state.name} is being converted; wait for its end, or cancel it.")
+            self._conversion = Conversion(name, precision, self.root, self._command)
+
+    def cancel(self) -> None:
+        """Cancels the conversion that is running, if there is one."""
+        if self._conversion:
+            self._conversion.cancel()
+
+    def state(self) -> dict[str, Any] | None:
+        """How far the latest conversion is, as `ConversionState`; None if there was none."""
+        return asdict(self._conversion.state) if self._conversion else None
+
+    def close(self) -> None:
+        """Ends the conversion when the page ends."""
+        atexit.unregister(self.close)
+        self.cancel()
+
+    def _ask(self, *arguments: str) -> dict[str, Any]:
+        command = [*self._command, *arguments]
+        try:
+            done = subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=LIST_SECONDS,
+                env={**os.environ, "PYTHONUTF8": "1"},
+            )
+            if done.returncode == 0:
+                return json.loads(done.stdout)
+        except (subprocess.TimeoutExpired, ValueError) as error:
+            raise UserError("The list of models could not be read; see `python converter.py --list`.") from error
+        if done.returncode == 2 and (lines := done.stderr.decode("utf-8", "replace").strip().splitlines()):
+            raise UserError(lines[-1])
+        raise UserError("The list of models could not be read; see `python converter.py --list`.")
+
+
+def end_process(process: subprocess.Popen[bytes]) -> None:
+    """Ends a process and all that it started: asks first where the system can ask, so that it can clean up."""
+    try:
+        parent = psutil.Process(process.pid)
+        family = [parent, *parent.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return
+    process.terminate()
+    _, alive = psutil.wait_procs(family, timeout=END_SECONDS)
+    for member in alive:
+        with contextlib.suppress(psutil.NoSuchProcess):
+            member.kill()
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Removes what a process that was killed left of a conversion to a folder, unless another process is at it."""
+    if not folder.parent.is_dir():
+        return
+    lock = FileLock(lock_file(folder))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return
+    try:
+        shutil.rmtree(partial_folder(folder), ignore_errors=True)
+    finally:
+        with contextlib.suppress(OSError):  # Windows cannot delete an open file; there `release` deletes it
+            Path(lock.lock_file).unlink()
+        lock.release()
+        with contextlib.suppress(OSError):  # the model's folder, if nothing else is in it
+            folder.parent.rmdir()
+
+
+def last_line(file: IO[bytes]) -> str | None:
+    """The last line that a process wrote."""
+    file.seek(0)
+    lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    return lines[-1] if lines else None

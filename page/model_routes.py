@@ -1,0 +1,43 @@
+"""The requests of the "Get a model" view. They exist only where whoever opens the page may fill this machine's disk."""
+
+import asyncio
+from typing import Any
+
+from page.get_model import ModelGetter
+from page.routes import guarded
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+
+def model_routes(getter: ModelGetter) -> list[BaseRoute]:
+    """All routes, under `/page/models`. All are POST, which another site can't send; see `guarded`."""
+
+    async def models(request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(getter.models))
+
+    async def info(request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(getter.model, text(await request.json(), "name")))
+
+    async def convert(request: Request) -> Response:
+        asked = await request.json()
+        await asyncio.to_thread(getter.convert, text(asked, "name"), text(asked, "precision"))
+        return JSONResponse({"conversion": getter.state()}, 202)
+
+    async def cancel(request: Request) -> Response:
+        await asyncio.to_thread(getter.cancel)
+        return JSONResponse({"conversion": getter.state()})
+
+    async def state(request: Request) -> Response:
+        return JSONResponse({"conversion": getter.state()})
+
+    handlers = {"": models, "/info": info, "/convert": convert, "/cancel": cancel, "/state": state}
+    return [Route(f"/page/models{path}", guarded(handler), methods=["POST"]) for path, handler in handlers.items()]
+
+
+def text(asked: Any, name: str) -> str:
+    """A text of a request; what is none is refused by `guarded`."""
+    if not isinstance(value := asked[name], str):
+        raise TypeError(name)
+    return value.strip()

@@ -1,0 +1,168 @@
+// The conversation that this tab shows, and what can be done in it. It draws nothing: `changed()` is called after each
+// change, and `path()` is what to draw.
+
+import { newestLeaf, newId, pathTo, siblings } from "./store.js";
+
+const CURRENT = "llm-chatbot.current"; // in sessionStorage: the id of this tab's conversation
+const DEFAULTS = "defaults"; // of the store: settings and model of the conversation that was set last
+
+export async function openChat({ store, changed }) {
+  let defaults = (await store.value(DEFAULTS)) ?? {};
+  let conversation;
+  let messages = [];
+  let leaf = null;
+  let following;
+
+  const fresh = (id) => ({
+    id,
+    name: "",
+    created: Date.now(),
+    pinned: false,
+    leaf: null,
+    settings: { ...defaults.settings },
+    model: defaults.model ?? null,
+    isNew: true, // not in the store yet
+  });
+
+  // Opens a conversation, on a branch with the message where one is given; null begins a new one.
+  async function open(id, message = null) {
+    const wanted = id ?? newId();
+    const [stored, its] = id ? await Promise.all([store.conversation(id), store.messages(id)]) : [null, []];
+    conversation = stored && !stored.removed ? stored : fresh(wanted);
+    messages = conversation.isNew ? [] : its;
+    leaf = message ? newestLeaf(messages, message) : shownLeaf();
+    sessionStorage.setItem(CURRENT, conversation.id);
+    changed("opened");
+  }
+
+  // Where the branch ends that was shown last; where that isn't known, the newest one.
+  function shownLeaf() {
+    const known = messages.find(({ id }) => id === conversation.leaf);
+    const newest = known ?? [...messages].sort((one, other) => other.created - one.created)[0];
+    return newest ? newestLeaf(messages, newest.id) : null;
+  }
+
+  // Another tab may have added something, or an answer has been saved.
+  async function refresh({ conversation: id, value, error }) {
+    if (error) return;
+    if (value === DEFAULTS) defaults = (await store.value(DEFAULTS)) ?? {};
+    if (id !== conversation?.id || conversation.isNew) return;
+    const [stored, its] = await Promise.all([store.conversation(id), store.messages(id)]);
+    if (id !== conversation.id || !stored) return;
+    if (stored.removed) return open(null);
+    const own = new Set(its.map((message) => message.id));
+    messages = [...its, ...messages.filter((message) => !own.has(message.id))]; // those that are being saved
+    conversation = { ...stored, leaf: conversation.leaf };
+    leaf = leaf ? newestLeaf(messages, leaf) : shownLeaf();
+    changed();
+  }
+
+  // Adds messages below each other, and shows the branch that ends with the last one.
+  async function add(...added) {
+    const { isNew, ...head } = conversation;
+    leaf = added.at(-1).id;
+    conversation = { ...head, leaf, updated: Date.now() };
+    messages = [...messages, ...added];
+    changed("added");
+    const update = isNew ? conversation : { id: head.id, leaf, updated: conversation.updated };
+    await store.add(update, added);
+    for (const message of added) if (message.role === "assistant") following.expect(message);
+  }
+
+  const message = (role, parent, content, more = {}) => ({
+    id: newId(),
+    conversation: conversation.id,
+    parent,
+    role,
+    content,
+    created: Date.now(),
+    ...more,
+  });
+  const find = (id) => messages.find((it) => it.id === id);
+
+  function ask(content, parent, attachments = []) {
+    const question = message("user", parent, content, attachments.length ? { attachments } : {});
+    return add(question, message("assistant", question.id, "", { created: question.created + 1 }));
+  }
+
+  const send = (content, attachments) => ask(content, leaf, attachments);
+
+  function edit(id, content) {
+    const { parent, role, attachments } = find(id);
+    if (role === "user") return ask(content, parent, attachments);
+    return add(message("assistant", parent, content, { finish_reason: "stop", edited: true }));
+  }
+
+  const regenerate = (id) => add(message("assistant", find(id).parent, ""));
+
+  // An answer that begins with `begun`: a longer version of another, or one that goes another way.
+  const goOn = (id, begun, more = {}) => add(message("assistant", find(id).parent, begun, { begun, ...more }));
+
+  function continueAnswer(id) {
+    const { content } = find(id);
+    return content ? goOn(id, content, { continues: id }) : regenerate(id);
+  }
+
+  // Shows the version that is `step` further.
+  async function showVersion(id, step) {
+    const versions = siblings(messages, id);
+    const shown = versions[versions.findIndex((it) => it.id === id) + step];
+    if (!shown) return;
+    leaf = newestLeaf(messages, shown.id);
+    conversation = { ...conversation, leaf };
+    changed();
+    await store.putConversation({ id: conversation.id, leaf });
+  }
+
+  // A new conversation with the messages up to this one.
+  async function fork(id) {
+    const ids = new Map();
+    const now = Date.now();
+    const copies = pathTo(messages, id).map((original, index) => {
+      ids.set(original.id, newId());
+      const parent = ids.get(original.parent) ?? null;
+      return { ...original, id: ids.get(original.id), parent, created: now + index, continues: undefined };
+    });
+    const { isNew, ...head } = { ...fresh(newId()), settings: conversation.settings, model: conversation.model };
+    const stored = { ...head, name: conversation.name, updated: now, leaf: copies.at(-1).id };
+    const ended = (it) => (it.role === "assistant" && !it.finish_reason ? { ...it, finish_reason: "interrupted" } : it);
+    await store.add(stored, copies.map((copy) => ended({ ...copy, conversation: stored.id })));
+    await open(stored.id);
+  }
+
+  // Settings and model belong to the conversation, and the next new one begins with them.
+  async function change(update) {
+    conversation = { ...conversation, ...update };
+    defaults = { settings: conversation.settings, model: conversation.model };
+    changed();
+    await store.putValue(DEFAULTS, defaults);
+    if (!conversation.isNew) await store.putConversation({ id: conversation.id, ...update });
+  }
+
+  const path = () => pathTo(messages, leaf);
+  const running = () => path().find((it) => it.role === "assistant" && !it.finish_reason && following.live.has(it.id));
+
+  store.subscribe(refresh);
+  return {
+    start: (started) => {
+      following = started;
+      return open(sessionStorage.getItem(CURRENT));
+    },
+    get conversation() {
+      return conversation;
+    },
+    versions: (id) => siblings(messages, id),
+    path,
+    running,
+    stop: () => following.stop(running()?.id),
+    open,
+    send,
+    edit,
+    regenerate,
+    continueAnswer,
+    goOn,
+    showVersion,
+    fork,
+    change,
+  };
+}

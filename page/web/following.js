@@ -1,0 +1,147 @@
+// Asks the server the questions that wait for an answer, and follows the answers until they end. An answer belongs to
+// its message: whichever tab is open follows it, after a reload too, and asks again what the server doesn't know.
+
+import { asMessageText } from "./attachments.js";
+import { post, Refused } from "./server.js";
+import { pathTo } from "./store.js";
+
+const PACE = 40; // milliseconds between two requests that follow answers
+const RETRY = 1000; // after the server couldn't be reached, or had no room
+const SAVE = 1000; // between two savings of a growing answer
+const CLAIM = 1000; // between two messages to other tabs about what this one follows
+const UNCLAIMED = 3000; // after which a tab follows what it doesn't show, too
+
+// What the model reads of a message: the attached texts first.
+export const modelText = ({ content, attachments = [] }) => asMessageText(attachments, content);
+
+// Starts it. `changed(conversation, id)` is called when an answer has grown, `reached(boolean)` when the server was or
+// wasn't reached. Answers are `live` from the moment they are expected until they have ended and been saved.
+// Each tab follows what it has asked for and what it shows, `shown()`, and what no other tab follows.
+export function startFollowing({ store, changed, reached, shown }) {
+  const claims = new Map(); // id → when another tab said that it follows it
+  const channel = new BroadcastChannel("llm-chatbot.following");
+  const started = Date.now();
+  const live = new Map(); // id → {message, content, state, version, isAsked, savedAt}
+  let wake = () => {};
+  let running = new AbortController();
+
+  function expect(message, isAsked = false) {
+    if (live.has(message.id) || message.finish_reason) return;
+    live.set(message.id, { message, content: message.content, tokens: [], state: {}, version: -1, isAsked, savedAt: 0 });
+    wake();
+    running.abort();
+  }
+
+  // Those of earlier visits and of other tabs.
+  async function expectStored() {
+    for (const message of await store.unfinished()) {
+      const isFree = Date.now() - (claims.get(message.id) ?? started) > UNCLAIMED;
+      if (isFree || message.conversation === shown()) expect(message, true);
+    }
+  }
+
+  channel.onmessage = ({ data }) => data.forEach((id) => claims.set(id, Date.now()));
+  setInterval(() => live.size && channel.postMessage([...live.keys()]), CLAIM);
+  setInterval(expectStored, UNCLAIMED);
+
+  const pause = (time) =>
+    new Promise((resolve) => {
+      wake = resolve;
+      if (time !== null) setTimeout(resolve, time);
+    });
+
+  // Asks for an answer, unless one above it is still expected.
+  async function ask(entry) {
+    const { id, conversation, parent, begun } = entry.message;
+    const path = pathTo(await store.messages(conversation), parent);
+    if (path.some((message) => message.role === "assistant" && !message.finish_reason)) return;
+    const { settings, model } = (await store.conversation(conversation)) ?? {};
+    const messages = path.map((message) => ({ role: message.role, content: modelText(message) }));
+    if (begun) messages.push({ role: "assistant", content: begun });
+    try {
+      await post("ask", { id, conversation, model: model ?? null, settings: settings ?? {}, messages });
+      entry.isAsked = true;
+    } catch (error) {
+      if (!(error instanceof Refused) || error.status === 401) throw error;
+      if (error.status === 503) entry.state = { phase: "no_room" };
+      else await end(entry, { finish_reason: "error", error: error.error });
+    }
+    changed(conversation, id);
+  }
+
+  async function end(entry, update) {
+    const { id, conversation } = entry.message;
+    entry.ended = { content: entry.content, ...update };
+    changed(conversation, id);
+    // If it can't be saved, it stays live, so that it is seen at least as long as this tab is open.
+    await store.updateAnswer({ id, ...entry.ended }).then(() => live.delete(id), () => {});
+    changed(conversation, id);
+  }
+
+  async function apply(entry, state) {
+    if (state === null) {
+      if (entry.content !== (entry.message.begun ?? "")) return end(entry, { finish_reason: "interrupted" });
+      entry.isAsked = false; // the server was restarted before it answered
+      return ask(entry);
+    }
+    const { from, text, tokens, version, finish_reason, figures, model, context_length, left_out, error } = state;
+    if (from > entry.content.length) return (entry.version = -1);
+    if (text !== undefined) entry.content = entry.content.slice(0, from) + text;
+    if (tokens) entry.tokens.splice(state.tokens_from, Infinity, ...tokens);
+    Object.assign(entry, { state, version });
+    if (finish_reason) {
+      const kept = entry.tokens.length ? { tokens: entry.tokens } : {};
+      return end(entry, { finish_reason, figures: { ...figures, context_length }, model, left_out, error, ...kept });
+    }
+    changed(entry.message.conversation, entry.message.id);
+    if (Date.now() - entry.savedAt < SAVE || !entry.content) return;
+    entry.savedAt = Date.now();
+    await store.updateAnswer({ id: entry.message.id, content: entry.content });
+  }
+
+  const wanted = (entries) =>
+    Object.fromEntries(
+      entries.map(({ message, version, content, tokens }) => [
+        message.id,
+        { version, text: version < 0 ? 0 : content.length, tokens: version < 0 ? 0 : tokens.length },
+      ]),
+    );
+
+  async function round() {
+    const open = [...live.values()].filter((entry) => !entry.ended);
+    if (open.length === 0) return pause(null);
+    for (const entry of open.filter((it) => !it.isAsked)) await ask(entry);
+    const asked = open.filter((entry) => entry.isAsked && !entry.ended);
+    if (asked.length === 0) return pause(RETRY);
+    running = new AbortController();
+    const states = await post("follow", wanted(asked), running.signal);
+    reached(true);
+    for (const entry of asked) await apply(entry, states[entry.message.id] ?? null);
+    return pause(PACE);
+  }
+
+  async function run() {
+    for (;;) {
+      try {
+        await round();
+      } catch (error) {
+        if (error.name === "AbortError") continue; // something new is expected
+        reached(false, error);
+        await pause(RETRY);
+      }
+    }
+  }
+
+  // Ends an answer that is expected; what has been written of it is kept.
+  async function stop(id) {
+    const entry = live.get(id);
+    if (!entry || entry.ended) return;
+    const known = entry.isAsked && (await post("stop", { id }).then((it) => it.known, () => false));
+    if (!known && !entry.ended) await end(entry, { finish_reason: "cancelled" });
+  }
+
+  expectStored();
+  store.subscribe(({ conversation, grows }) => conversation && !grows && expectStored());
+  run();
+  return { live, expect, expectStored, stop };
+}

@@ -1,0 +1,93 @@
+// The list of conversations: by date, pinned ones first, with a search that shows the place.
+
+import { currentLanguage, iconButton, make, text } from "./dom.js";
+import { filesView } from "./files.js";
+import { ICONS } from "./icons.js";
+import { groupByDate, search as searched } from "./search.js";
+
+// opened(message): called after a conversation was opened; removed(undo): after Delete.
+export function libraryView({ store, chat, opened, removed }) {
+  const search = make("input", { type: "search", oninput: draw });
+  const list = make("div", { class: "conversations" });
+  const files = filesView({ store, chat, nameOf });
+  const element = make("div", { class: "library" }, search, list, files.element);
+  let renamed = null;
+  let round = 0;
+  let answering = new Set(); // conversations in which an answer is expected
+
+  // Its own name, or how its first question begins.
+  function nameOf({ name, messages }) {
+    const first = messages.filter((it) => it.parent === null).sort((one, other) => one.created - other.created)[0];
+    return name || (first?.content ?? "").trim().slice(0, 80) || text("new_conversation");
+  }
+
+  async function draw() {
+    if (renamed) return;
+    const own = ++round;
+    const [{ conversations }, unfinished] = await Promise.all([store.exportAll(), store.unfinished()]);
+    if (own !== round || renamed) return;
+    answering = new Set(unfinished.map((message) => message.conversation));
+    search.placeholder = text("search");
+    search.setAttribute("aria-label", text("search"));
+    const found = new Map(searched(search.value, conversations).map((it) => [it.conversation.id, it]));
+    const labels = { pinned: text("found_pinned"), week: text("found_week") };
+    const groups = groupByDate([...found.values()].map((it) => it.conversation), { language: currentLanguage(), labels });
+    const focused = document.activeElement?.closest?.(".library") && document.activeElement.dataset.key;
+    list.replaceChildren(
+      ...groups.flatMap(({ label, conversations: its }) => [
+        make("h3", {}, label),
+        make("ul", { "aria-label": label }, its.map((it) => item(it, found.get(it.id)))),
+      ]),
+    );
+    if (found.size === 0) list.append(make("p", { class: "empty" }, text(conversations.length ? "nothing_found" : "no_conversations")));
+    if (focused) list.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+    files.draw();
+  }
+
+  function item(conversation, { places, more }) {
+    const { id, pinned } = conversation;
+    const name = nameOf(conversation);
+    const isCurrent = id === chat.conversation.id;
+    const tool = (key, icon, act, pressed) =>
+      iconButton(ICONS[icon], `${text(key)}: ${name}`, act, { "data-key": `${key === "unpin" ? "pin" : key}-${id}`, "aria-pressed": pressed });
+    return make("li", { class: isCurrent ? "current" : null },
+      make("div", { class: "row" },
+        make("button", { class: "open", type: "button", title: name, "data-key": `open-${id}`, "aria-current": String(isCurrent), onclick: () => open(id) }, name),
+        answering.has(id) && make("span", { class: "pulse", role: "img", "aria-label": text("answering") }, make("i"), make("i"), make("i")),
+        tool(pinned ? "unpin" : "pin", "pin", () => store.putConversation({ id, pinned: !pinned }), String(Boolean(pinned))),
+        tool("rename", "pen", (event) => rename(event, conversation, name)),
+        tool("delete", "bin", async () => removed(await store.removeConversation(id)))),
+      places.filter(({ message }) => message).map((place) => found(id, place)),
+      more ? make("p", { class: "hint" }, text("found_more", { count: more })) : null);
+  }
+
+  const found = (id, { message, before, match, after }) =>
+    make("button", { class: "found", type: "button", onclick: () => open(id, message.id) }, before, make("mark", {}, match), after);
+
+  async function open(id, message = null) {
+    await chat.open(id, message);
+    opened(message);
+  }
+
+  // The focus returns to where it came from.
+  function rename(event, { id }, name) {
+    const input = make("input", { type: "text", value: name, "aria-label": text("name") });
+    const finish = async (keep) => {
+      if (renamed !== id) return;
+      renamed = null;
+      const hadFocus = document.activeElement === input || document.activeElement === document.body;
+      if (keep) await store.putConversation({ id, name: input.value.trim() });
+      await draw();
+      if (hadFocus) list.querySelector(`[data-key="rename-${CSS.escape(id)}"]`)?.focus();
+    };
+    input.addEventListener("keydown", (pressed) => {
+      if (pressed.key === "Enter" || pressed.key === "Escape") finish(pressed.key === "Enter");
+    });
+    input.addEventListener("blur", () => finish(true));
+    renamed = id;
+    event.currentTarget.parentElement.replaceChildren(input);
+    input.select();
+  }
+
+  return { element, draw, find: () => search.focus() };
+}

@@ -1,0 +1,99 @@
+// Starts the page in an element.
+
+import { openChat } from "./chat.js";
+import { acceptDrops, composerView } from "./composer.js";
+import { conversationView } from "./conversation.js";
+import { currentLanguage, make, setTexts } from "./dom.js";
+import { startFollowing } from "./following.js";
+import { headerView } from "./header.js";
+import { libraryView } from "./library.js";
+import { migrate } from "./migrate.js";
+import { noticeView } from "./notice.js";
+import { addPanels } from "./panels.js";
+import { get } from "./server.js";
+import { addShortcuts } from "./shortcuts.js";
+import { settingsView } from "./settings.js";
+import { openStore } from "./store.js";
+
+const EXAMPLES = 6; // fill two rows, three or six
+
+export async function start(root) {
+  const page = root.querySelector("#chat-page");
+  const [texts, server, store] = await Promise.all([get("texts"), get("state"), openStore()]);
+  setTexts(texts);
+  await migrate(store);
+  const models = new Map([[String(server.model.key), server.model]]);
+  const notice = noticeView();
+  let drawn = false; // whether a drawing has been asked for
+
+  // At most once per frame: several things may change at a time.
+  function draw() {
+    if (drawn) return;
+    drawn = true;
+    requestAnimationFrame(() => {
+      drawn = false;
+      [header, conversation, composer, settings].forEach((view) => view.draw());
+    });
+  }
+
+  const chat = await openChat({ store, changed: (what) => changed(what) });
+  const following = startFollowing({ store, changed: draw, reached: notice.reached, shown: () => chat.conversation?.id });
+  const header = headerView({ chat, server, models, live: following.live });
+  const conversation = conversationView({ chat, live: following.live, examples });
+  const composer = composerView({ store, chat, context: header.context, sent: () => conversation.showEnd(), say: notice.say });
+  const settings = settingsView({ server, store, chat, models, spoken: redraw, showShortcuts: () => shortcuts.show() });
+  const library = libraryView({
+    store,
+    chat,
+    opened: (message) => {
+      panels.closeOnPhone();
+      if (message) requestAnimationFrame(() => conversation.show(message));
+      else composer.focus();
+    },
+    removed: (undo) => notice.say("deleted", {}, ["undo", undo]),
+  });
+  const begin = () => chat.open(null).then(() => composer.focus());
+  const panels = addPanels({ header, library, settings, begin });
+  const shortcuts = addShortcuts({
+    begin,
+    find: () => (panels.toggle("left", true), library.find()),
+    list: () => panels.toggle("left"),
+    settings: () => panels.toggle("right"),
+    box: () => composer.focus(),
+    stop: () => chat.running() && composer.stop(),
+    editLast: () => conversation.editLast(),
+  });
+
+  function changed(what) {
+    draw();
+    library.draw();
+    if (what === "opened") {
+      conversation.showEnd();
+      following.expectStored();
+    }
+    if (what === "added") navigator.storage?.persist?.();
+  }
+
+  function redraw() {
+    [panels, library].forEach((view) => view.draw());
+    draw();
+  }
+
+  // In the language of the page where the model speaks it, which all speak English.
+  function examples() {
+    const { language } = models.get(String(chat.conversation.model ?? server.model.key)) ?? server.model;
+    const spoken = [language, "en"].includes(currentLanguage()) ? currentLanguage() : language;
+    return server.examples[spoken].slice(0, EXAMPLES);
+  }
+
+  store.subscribe(({ error, conversation: id, grows }) => {
+    if (error) notice.say(error);
+    if (id && !grows) library.draw();
+  });
+  await chat.start(following);
+  page.replaceChildren(panels.left, make("main", {}, panels.head, conversation.element, notice.element, composer.element), panels.right, shortcuts.element, composer.chooser);
+  acceptDrops(page, composer.drop);
+  redraw();
+  composer.focus();
+  conversation.showEnd();
+}

@@ -1,0 +1,24 @@
+// Takes over what an earlier version of the page kept in localStorage.
+
+import { fromFirstVersion } from "./transfer.js";
+
+const PREFIX = "llm-chatbot.conversation.";
+
+const isMessage = (it) => ["user", "assistant"].includes(it?.role) && typeof it.content === "string";
+const isConversation = (it) => typeof it?.id === "string" && Array.isArray(it.messages) && it.messages.every(isMessage);
+
+function parsed(key) {
+  try {
+    return JSON.parse(localStorage.getItem(key));
+  } catch {
+    return null;
+  }
+}
+
+// The ids follow from the contents: two tabs that do this at once add the same messages.
+export async function migrate(store) {
+  const keys = Object.keys(localStorage).filter((key) => key.startsWith(PREFIX));
+  const conversations = keys.map(parsed).filter(isConversation).map(fromFirstVersion);
+  if (conversations.length) await store.importAll({ conversations });
+  keys.forEach((key) => localStorage.removeItem(key));
+}

@@ -1,0 +1,69 @@
+// Parts of a text that is too long for the context, to choose from.
+
+// [{key, values, text, characters}] in the order of the text, each of at most `maxCharacters`, and together the whole
+// text. `key` and `values` name a part in the language of the page: by its heading, its pages or its lines.
+export function parts(text, maxCharacters) {
+  if (text.includes("\f")) return partsOfPages(text.split("\f"), maxCharacters);
+  const sections = text.split(/^(?=#{1,6} \S)/m);
+  if (sections.length > 1) return sections.filter((it) => it.trim()).flatMap((it) => partsOfSection(it, maxCharacters));
+  return partsOfLines(text, maxCharacters);
+}
+
+const part = (key, values, text) => ({ key, values, text, characters: text.length });
+
+function partsOfPages(pages, limit) {
+  const texts = pages.map((page, index) => (index < pages.length - 1 ? `${page}\f` : page));
+  return gathered(texts, limit).flatMap(({ first, items }) => {
+    const from = first + 1;
+    const text = items.join("");
+    if (text.length > limit)
+      return gathered(pieces(text, limit), limit).map((it, index) => part("part_of_page", { page: from, part: index + 1 }, it.items.join("")));
+    const to = first + items.length;
+    return [from === to ? part("part_page", { page: from }, text) : part("part_pages", { from, to }, text)];
+  });
+}
+
+function partsOfSection(section, limit) {
+  const title = /^#{1,6} (.*)/.exec(section)?.[1].trim().slice(0, 80);
+  if (!title) return partsOfLines(section, limit);
+  if (section.length <= limit) return [part("part_heading", { title }, section)];
+  return gathered(pieces(section, limit), limit).map(({ items }, index) =>
+    part("part_of_heading", { title, part: index + 1 }, items.join("")),
+  );
+}
+
+function partsOfLines(text, limit) {
+  let line = 1;
+  return gathered(pieces(text, limit), limit).map(({ items }) => {
+    const content = items.join("");
+    const from = line;
+    line += content.split("\n").length - 1;
+    return part("part_lines", { from, to: content.endsWith("\n") ? line - 1 : line }, content);
+  });
+}
+
+// Paragraphs; those that are too long by lines, and those by characters.
+function pieces(text, limit) {
+  const cut = (it, separators) => {
+    if (it.length <= limit) return [it];
+    const [separator, ...finer] = separators;
+    if (!separator) return it.match(new RegExp(`[^]{1,${limit}}`, "g"));
+    return it.split(separator).flatMap((smaller) => cut(smaller, finer));
+  };
+  return cut(text, [/(?<=\n\s*\n)/, /(?<=\n)/, /(?<=[.!?。！？]\s*)(?=\S)/, /(?<=\s)/]).filter(Boolean);
+}
+
+// Neighbours together, as many as the limit allows: [{first, items}], where `first` is an index.
+function gathered(texts, limit) {
+  const groups = [];
+  let size = 0;
+  texts.forEach((text, index) => {
+    if (groups.length === 0 || size + text.length > limit) {
+      groups.push({ first: index, items: [] });
+      size = 0;
+    }
+    groups.at(-1).items.push(text);
+    size += text.length;
+  });
+  return groups;
+}

@@ -1,0 +1,152 @@
+// Presets: a system prompt and settings under a name, kept in this browser.
+//
+// A preset is {id, name, settings, updated}; `settings` are those of a conversation, with `system_prompt` among them.
+
+import { make, text } from "./dom.js";
+
+const KEY = "presets"; // in the store of the page
+const FORMAT = "llm-chatbot presets";
+
+// A list with one preset more, or changed: one with the same name is replaced.
+export function withPreset(presets, { id, name, settings, updated = Date.now() }) {
+  const same = presets.find((it) => it.name === name);
+  const preset = { id: same?.id ?? id, name, settings: { ...settings }, updated };
+  return [...presets.filter((it) => it !== same), preset].sort((one, other) => one.name.localeCompare(other.name));
+}
+
+export const withoutPreset = (presets, id) => presets.filter((it) => it.id !== id);
+
+// The text of a file with all presets.
+export const exported = (presets) => JSON.stringify({ format: FORMAT, version: 1, presets }, null, 2);
+
+// The presets in the text of a file: only well-formed ones, and of their settings only those that the page knows.
+//
+// known: {name: type}, such as {temperature: "number", system_prompt: "string"}
+export function imported(content, known) {
+  let file;
+  try {
+    file = JSON.parse(content);
+  } catch {
+    return [];
+  }
+  if (file?.format !== FORMAT || !Array.isArray(file.presets)) return [];
+  return file.presets.filter(isPreset).map(({ id, name, settings, updated }) => ({
+    id,
+    name: name.trim(),
+    settings: Object.fromEntries(Object.entries(settings).filter(([key, value]) => typeof value === known[key])),
+    updated: Number.isFinite(updated) ? updated : 0,
+  }));
+}
+
+const isPreset = (it) =>
+  typeof it?.id === "string" && typeof it.name === "string" && it.name.trim() !== "" && isObject(it.settings);
+const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
+
+// Two lists as one. The same preset twice, by id or name, is one: the newer.
+export function merged(presets, incoming) {
+  let list = presets;
+  let count = 0;
+  for (const preset of incoming) {
+    const same = list.find((it) => it.id === preset.id || it.name === preset.name);
+    if (same && same.updated >= preset.updated) continue;
+    list = [...list.filter((it) => it !== same && it.name !== preset.name), preset];
+    count += 1;
+  }
+  return { presets: [...list].sort((one, other) => one.name.localeCompare(other.name)), count };
+}
+
+// `crypto.randomUUID` exists only with https and on localhost.
+const newId = () => Date.now().toString(36) + Math.random().toString(36).slice(2);
+
+// The element to choose, save and exchange presets with.
+//
+// store: has value(name) and putValue(name, value), see store.js; known: see `imported`
+// settings(): those of the conversation; apply(settings): gives it others
+export function presetsPanel({ store, known, settings, apply }) {
+  let presets = [];
+  let chosen = "";
+
+  const select = make("select", { "aria-label": text("presets"), onchange: choose });
+  const name = make("input", { type: "text", maxlength: 80, "aria-label": text("presets_name"), placeholder: text("presets_name") });
+  const status = make("p", { role: "status", class: "hint" });
+  const remove = make("button", { type: "button", onclick: removeChosen }, text("presets_delete"));
+  const file = make("input", { type: "file", accept: ".json", hidden: true, onchange: load });
+  const element = make("fieldset", { class: "presets" },
+    make("legend", {}, text("presets")),
+    make("p", { class: "hint" }, text("presets_info")),
+    make("div", { class: "presets-row" }, select, remove),
+    make("form", { class: "presets-row", onsubmit: save }, name, make("button", { type: "submit" }, text("presets_save"))),
+    make("div", { class: "presets-row" },
+      make("button", { type: "button", onclick: download }, text("presets_export")),
+      make("button", { type: "button", onclick: () => file.click() }, text("presets_import")),
+      file,
+    ),
+    status,
+  );
+
+  const say = (key, values) => (status.textContent = key ? text(key, values) : "");
+
+  async function keep(changed) {
+    presets = changed;
+    await store.putValue(KEY, changed);
+    draw();
+  }
+
+  function draw() {
+    if (!presets.some(({ id }) => id === chosen)) chosen = "";
+    select.replaceChildren(
+      make("option", { value: "" }, text("presets_none")),
+      ...presets.map((it) => make("option", { value: it.id, selected: it.id === chosen }, it.name)),
+    );
+    remove.disabled = !chosen;
+  }
+
+  function choose() {
+    chosen = select.value;
+    const preset = presets.find(({ id }) => id === chosen);
+    name.value = preset?.name ?? "";
+    say();
+    draw();
+    if (preset) apply({ ...preset.settings });
+  }
+
+  async function save(event) {
+    event.preventDefault();
+    const wanted = name.value.trim();
+    if (!wanted) return name.focus();
+    const changed = withPreset((await store.value(KEY)) ?? [], { id: newId(), name: wanted, settings: settings() });
+    chosen = changed.find((it) => it.name === wanted).id;
+    await keep(changed);
+    say("presets_saved");
+  }
+
+  async function removeChosen() {
+    await keep(withoutPreset((await store.value(KEY)) ?? [], chosen));
+    name.value = "";
+    select.focus();
+  }
+
+  function download() {
+    const url = URL.createObjectURL(new Blob([exported(presets)], { type: "application/json" }));
+    make("a", { href: url, download: "presets.json" }).click();
+    URL.revokeObjectURL(url);
+  }
+
+  async function load() {
+    const incoming = imported(await file.files[0].text(), known);
+    file.value = "";
+    if (!incoming.length) return say("presets_bad_import");
+    const { presets: changed, count } = merged((await store.value(KEY)) ?? [], incoming);
+    await keep(changed);
+    say("presets_imported", { count });
+  }
+
+  // Shows what is stored; also to be called when another tab changed it.
+  async function refresh() {
+    presets = (await store.value(KEY)) ?? [];
+    draw();
+  }
+
+  refresh();
+  return { element, refresh };
+}

@@ -1,0 +1,188 @@
+// The settings of the conversation, and the language.
+
+import { openCompare } from "./compare.js";
+import { chooseLanguage, currentLanguage, make, text } from "./dom.js";
+import { modelText } from "./following.js";
+import { openGetModel } from "./get_model.js";
+import { logOutLink } from "./log_out.js";
+import { errorText } from "./message.js";
+import { presetsPanel } from "./presets.js";
+import { Down, get, post, Refused } from "./server.js";
+
+// server: what /page/state says. models: a map from the key of a model to what is known of it.
+export function settingsView({ server, store, chat, models, spoken, showShortcuts }) {
+  const element = make("form", { class: "settings", onsubmit: (event) => event.preventDefault() });
+  let shown = "";
+
+  const setting = (name) => chat.conversation.settings[name];
+  const set = (name, value) => {
+    const { [name]: before, ...others } = chat.conversation.settings;
+    return chat.change({ settings: value === null ? others : { ...others, [name]: value } });
+  };
+
+  const model = () => models.get(String(chat.conversation.model ?? server.model.key)) ?? {};
+
+  function draw() {
+    const { id, settings, model } = chat.conversation;
+    const signature = JSON.stringify([id, settings, model, currentLanguage()]);
+    if (signature === shown || element.contains(document.activeElement)) return;
+    build();
+    shown = signature;
+  }
+
+  function build() {
+    element.replaceChildren(
+      make("p", { class: "hint" }, text("from_next_message")),
+      ...(server.models.length || server.get_models ? [modelFields()] : []),
+      presets(),
+      promptField(),
+      ...thinkingFields(),
+      ...server.settings.map(numberField),
+      switchField("probabilities", false),
+      make("button", { type: "button", onclick: restore }, text("defaults")),
+      languageField(),
+      make("button", { type: "button", onclick: showShortcuts }, text("shortcuts")),
+      ...(server.login ? [logOutLink()] : []),
+    );
+  }
+
+  const field = (name, label, control, ...more) =>
+    make("div", { class: "field" }, make("label", { for: `set-${name}` }, label), make("p", { class: "hint", id: `help-${name}` }, text(`${name}_info`)), control, ...more);
+
+  function promptField() {
+    const own = model().system_prompt ?? "";
+    const box = make("textarea", { id: "set-system_prompt", "aria-describedby": "help-system_prompt", rows: 2 });
+    box.value = setting("system_prompt") ?? own;
+    box.addEventListener("input", () => set("system_prompt", box.value === own ? null : box.value));
+    return field("system_prompt", text("system_prompt"), box);
+  }
+
+  // An emptied number means the default.
+  function numberField({ name, default: usual, minimum, maximum, step }) {
+    const limits = { min: minimum, max: maximum, step };
+    const value = setting(name) ?? usual;
+    const digits = make("input", { type: "number", id: `set-${name}`, ...limits, value, placeholder: usual, "aria-describedby": `help-${name}` });
+    const slider = maximum === null ? null : make("input", { type: "range", ...limits, value, "aria-label": text("slider", { name: text(name) }) });
+    const use = (typed) => {
+      const given = typed === "" ? NaN : Number(typed);
+      const valid = typed !== "" && Number.isFinite(given) ? Math.min(Math.max(given, minimum), maximum ?? Infinity) : null;
+      if (slider) slider.value = valid ?? usual;
+      set(name, valid === usual ? null : valid);
+      return valid ?? usual;
+    };
+    digits.addEventListener("input", () => use(digits.value));
+    digits.addEventListener("change", () => (digits.value = use(digits.value)));
+    slider?.addEventListener("input", () => (digits.value = use(slider.value)));
+    return field(name, text(name), make("div", { class: "numbers" }, slider, digits));
+  }
+
+  // `usual` is what holds while nothing was chosen.
+  function switchField(name, usual) {
+    const box = make("input", { type: "checkbox", role: "switch", id: `set-${name}`, checked: setting(name) ?? usual, "aria-describedby": `help-${name}` });
+    box.addEventListener("change", () => set(name, box.checked === usual ? null : box.checked));
+    return make("div", { class: "field switch" }, make("label", { for: `set-${name}` }, text(name)), box, make("p", { class: "hint", id: `help-${name}` }, text(`${name}_info`)));
+  }
+
+  // Where the model's template has the switches.
+  function thinkingFields() {
+    const { thinking, effort } = model();
+    const efforts = make("select", { id: "set-effort", "aria-describedby": "help-effort" }, [
+      make("option", { value: "" }, text("by_model")),
+      ...["low", "medium", "high"].map((it) => make("option", { value: it, selected: setting("effort") === it }, text(`effort_${it}`))),
+    ]);
+    efforts.addEventListener("change", () => set("effort", efforts.value || null));
+    const budget = { name: "thinking_budget", default: "", minimum: 0, maximum: null, step: 1 };
+    return [
+      thinking && switchField("thinking", true),
+      effort && field("effort", text("effort"), efforts),
+      (thinking || effort) && numberField(budget),
+    ].filter(Boolean);
+  }
+
+  function modelFields() {
+    const [name, precision, device] = chat.conversation.model ?? server.model.key;
+    const option = (value, label, selected) => make("option", { value, selected }, label);
+    const models = server.models.map((it) =>
+      option(JSON.stringify([it.name, it.precision]), it.title, it.name === name && it.precision === precision),
+    );
+    const devices = server.devices.map((it) => option(it, it, it === device));
+    const status = make("p", { class: "hint", role: "status" });
+    const model = make("select", { id: "set-model", "aria-describedby": "help-model" }, models);
+    const where = make("select", { id: "set-device", "aria-describedby": "help-device" }, devices);
+    const load = () => use([...JSON.parse(model.value), where.value], status);
+    for (const it of [model, where]) it.addEventListener("change", load);
+    const more = make("div", { class: "more" },
+      server.get_models && make("button", { type: "button", onclick: () => openGetModel({ use: (it) => useNew(it, where.value) }) }, text("get_model")),
+      server.models.length > 1 && make("button", { type: "button", onclick: () => compare(where.value) }, text("compare")),
+    );
+    return make("div", { class: "fields" }, field("model", text("model"), model), field("device", text("device"), where), status, more);
+  }
+
+  // A model that was converted a moment ago, and is not in the list yet.
+  async function useNew({ name, precision }, device) {
+    server.models = (await get("state")).models;
+    build();
+    await use([name, precision, device], element.querySelector("[role=status]"));
+    build();
+  }
+
+  function compare(device) {
+    openCompare({
+      choices: server.models.map(({ title, name, precision }) => ({ title, key: [name, precision, device] })),
+      chosen: chat.conversation.model ?? server.model.key,
+      messages: chat.path().map((message) => ({ role: message.role, content: modelText(message) })),
+      question: "",
+      settings: chat.conversation.settings,
+    });
+  }
+
+  // One panel as long as the language stays, so that it keeps what was chosen in it.
+  let panel;
+  function presets() {
+    if (panel?.language === currentLanguage()) return panel.element;
+    const switches = { thinking: "boolean", probabilities: "boolean", effort: "string", thinking_budget: "number" };
+    const known = { system_prompt: "string", ...switches, ...Object.fromEntries(server.settings.map(({ name }) => [name, "number"])) };
+    const apply = async (settings) => {
+      const focused = document.activeElement;
+      await chat.change({ settings });
+      build();
+      focused?.focus();
+    };
+    const { element } = presetsPanel({ store, known, settings: () => chat.conversation.settings, apply });
+    panel = { element, language: currentLanguage() };
+    return element;
+  }
+
+  // The model is loaded first; until then, the one before answers.
+  async function use(key, status) {
+    const title = key.join(" · ");
+    const { id } = chat.conversation;
+    status.textContent = text("loading", { title });
+    try {
+      const loaded = await post("load", { model: key });
+      models.set(String(loaded.key), loaded);
+      status.textContent = text("loaded", { title: loaded.title });
+      if (id === chat.conversation.id) await chat.change({ model: loaded.key });
+    } catch (error) {
+      if (error instanceof Refused) status.textContent = errorText(error.error);
+      else if (error instanceof Down) status.textContent = text("server_down");
+      else throw error;
+    }
+  }
+
+  async function restore() {
+    await chat.change({ settings: {} });
+    build();
+  }
+
+  function languageField() {
+    const choice = ([code, name]) => {
+      const input = make("input", { type: "radio", name: "language", value: code, checked: code === currentLanguage() });
+      input.addEventListener("change", () => (chooseLanguage(code), build(), spoken()));
+      return make("label", {}, input, name);
+    };
+    return make("fieldset", { class: "languages" }, make("legend", {}, text("language")), Object.entries(server.languages).map(choice));
+  }
+
+  return { element, draw };
+}

@@ -1,0 +1,180 @@
+"""Answers that belong to their ids, with a model of a few lines."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import SimpleNamespace
+from typing import Any
+
+from config import UserError
+from engine.session import Answer
+from page.answers import Answers, Question, QueueFullError, described, model_input, reading
+
+import pytest
+from page_visit import eventually
+
+CONFIG = SimpleNamespace(system_prompt="Be kind.")
+
+
+class FakeModel:
+    """Answers with the words of the question; after the first, it waits until it is let go.
+
+    Attributes:
+        go: set to let the answers go on.
+        asked: the messages of each question.
+    """
+
+    title, config, model, context_length = "fake", CONFIG, SimpleNamespace(context_length=100), 100
+
+    def __init__(self) -> None:
+        self.go = threading.Event()
+        self.asked: list[list[dict]] = []
+
+    @contextmanager
+    def session(self, conversation: str) -> Iterator[Any]:
+        yield self
+
+    def answer(self, messages: list[dict], **options: Any) -> Iterator[Answer]:
+        self.asked.append(messages)
+        words = messages[-1]["content"].split()
+        for count in range(len(words) + 1):
+            yield Answer(" ".join(words[:count]), 10, 0, completion_tokens=count)
+            assert count == 0 or self.go.wait(60)
+        yield Answer(" ".join(words), 10, 0, completion_tokens=len(words), finish_reason="stop")
+
+
+@pytest.fixture
+def fake() -> FakeModel:
+    return FakeModel()
+
+
+def question(id: str, text: str = "one two three") -> Question:
+    return Question(id, "conversation", None, [{"role": "user", "content": text}])
+
+
+def answers_of(fake: FakeModel, **limits: float) -> Any:
+    return Answers(lambda key: fake, **limits)  # type: ignore[arg-type, return-value]
+
+
+def ended(answers: Any, id: str) -> bool:
+    return answers.state(id)["phase"] == "ended"
+
+
+def test_an_answer_is_followed_in_pieces_and_kept_after_its_end(fake: FakeModel):
+    answers = answers_of(fake)
+    fake.go.set()
+    answers.ask(question("a"))
+    assert eventually(lambda: ended(answers, "a"))
+    state = answers.state("a", known_text=4)
+    assert (state["from"], state["text"], state["finish_reason"]) == (0, "one two three", "stop")
+    assert answers.state("a")["text"] == "one two three" and answers.state("b") is None
+
+
+def test_a_question_that_is_repeated_is_asked_once(fake: FakeModel):
+    answers = answers_of(fake)
+    fake.go.set()
+    for _ in range(3):
+        answers.ask(question("a"))
+    assert eventually(lambda: ended(answers, "a")) and len(fake.asked) == 1
+
+
+def test_questions_wait_in_order_and_a_full_queue_refuses(fake: FakeModel):
+    answers = answers_of(fake, max_concurrent=1, max_waiting=2)
+    for id in "abc":
+        answers.ask(question(id))
+    assert [answers.state(id)["place"] for id in "abc"] == [0, 1, 2]
+    with pytest.raises(QueueFullError):
+        answers.ask(question("d"))
+    answers.stop("b")
+    assert answers.state("b")["finish_reason"] == "cancelled" and answers.state("c")["place"] == 1
+    fake.go.set()
+    assert eventually(lambda: ended(answers, "c")) and len(fake.asked) == 2
+
+
+def test_a_stopped_answer_keeps_what_was_written(fake: FakeModel):
+    answers = answers_of(fake)
+    answers.ask(question("a"))
+    assert eventually(lambda: answers.state("a").get("text") == "one")
+    assert answers.stop("a") and not answers.stop("unknown")
+    fake.go.set()
+    assert eventually(lambda: ended(answers, "a"))
+    assert answers.state("a")["finish_reason"] == "cancelled"
+    assert answers.state("a")["text"] in ("one", "one two")  # it ends at the next word, if it had gone on already
+
+
+def test_an_answer_is_forgotten_some_time_after_its_end(fake: FakeModel):
+    answers = answers_of(fake, kept_seconds=0)
+    fake.go.set()
+    answers.ask(question("a"))
+    assert eventually(lambda: ended(answers, "a"))
+    answers.ask(question("b"))
+    assert answers.state("a") is None
+
+
+def test_a_failure_ends_the_answer_and_the_next_question_is_answered(fake: FakeModel):
+    failures = iter([RuntimeError("Exception from x:\nout of memory\n"), UserError("No such model.")])
+
+    def model(key: object) -> Any:
+        for failure in failures:
+            raise failure
+        return fake
+
+    answers: Any = Answers(model, max_concurrent=1)
+    fake.go.set()
+    for id in "abc":
+        answers.ask(question(id))
+    assert eventually(lambda: ended(answers, "c"))
+    assert answers.state("a")["error"] == {"key": "failed", "values": {"reason": "out of memory"}}
+    assert answers.state("b")["error"] == {"text": "No such model."}
+    assert answers.state("c")["finish_reason"] == "stop"
+
+
+def test_a_script_that_goes_away_stops_its_answer(fake: FakeModel):
+    answers = answers_of(fake)
+    answers.ask(question("a"))
+    following = answers.follow("a")
+    next(following)
+    following.close()
+    fake.go.set()
+    assert eventually(lambda: ended(answers, "a"))
+    assert answers.state("a")["finish_reason"] == "cancelled"
+
+
+def test_closing_ends_what_runs_and_what_waits(fake: FakeModel):
+    answers = answers_of(fake, max_concurrent=1)
+    answers.ask(question("a"))
+    answers.ask(question("b"))
+    fake.go.set()
+    answers.close()
+    assert ended(answers, "a") and ended(answers, "b")
+
+
+def test_the_models_system_prompt_is_the_default_and_an_empty_one_leaves_it_out(fake: FakeModel):
+    def prompts(system_prompt: str | None) -> list[str]:
+        asked = Question("a", "c", None, [{"role": "user", "content": "?"}], {}, system_prompt)
+        return [it["content"] for it in model_input(asked, fake) if it["role"] == "system"]  # type: ignore[arg-type]
+
+    assert prompts(None) == ["Be kind."] and prompts("") == [] and prompts("Be brief.") == ["Be brief."]
+
+
+def test_a_question_that_was_never_answered_is_joined_with_the_next(fake: FakeModel):
+    turns = [
+        {"role": "user", "content": "one"},
+        {"role": "assistant", "content": ""},
+        {"role": "user", "content": "two"},
+    ]
+    assert model_input(Question("a", "c", None, turns, {}, ""), fake) == [  # type: ignore[arg-type]
+        {"role": "user", "content": "one\n\ntwo"}
+    ]
+
+
+def test_an_error_of_the_engine_that_the_page_knows_is_translated():
+    sentence = "The message is too long: 9000 tokens, and the model can read 6144; please shorten it."
+    assert described(UserError(sentence)) == {"key": "too_long", "values": {"length": "9000", "limit": "6144"}}
+
+
+def test_the_seconds_left_follow_from_the_speed_so_far(monkeypatch: pytest.MonkeyPatch):
+    pending = SimpleNamespace(reading=(10.0, 100))
+    monkeypatch.setattr("time.monotonic", lambda: 12.0)
+    answer = SimpleNamespace(read_tokens=300, prompt_tokens=1300)
+    assert reading(pending, answer) == {"read": 300, "total": 1300, "seconds": 10.0}  # type: ignore[arg-type]

@@ -1,0 +1,260 @@
+"""page/web/attachments.js and parts.js in a real browser, with files that are made here."""
+
+import base64
+import io
+import zipfile
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page
+from web_modules import open_modules
+
+READ = """async ([name, content, language]) => {
+    const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
+    try {
+        return await attachments.readFile(new File([bytes], name), language);
+    } catch (error) {
+        if (!(error instanceof attachments.UnreadableFile)) throw error;
+        return { key: error.key, values: error.values };
+    }
+}"""
+
+
+@pytest.fixture(scope="module")
+def page(browser: Browser) -> Iterator[Page]:
+    with open_modules(browser, "attachments", "parts", "differences") as page:
+        yield page
+
+
+def read(page: Page, name: str, content: bytes, language: str = "en") -> dict[str, Any]:
+    return page.evaluate(READ, [name, base64.b64encode(content).decode(), language])
+
+
+def pdf(*pages: str, extra: str = "") -> bytes:
+    """A PDF with a line of text on each page."""
+    kids = " ".join(f"{4 + 2 * index} 0 R" for index in range(len(pages)))
+    objects = [
+        "<< /Type /Catalog /Pages 2 0 R >>",
+        f"<< /Type /Pages /Kids [{kids}] /Count {len(pages)} >>",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+    ]
+    for index, text in enumerate(pages):
+        lines = " ".join(f"({line}) Tj 0 -20 Td" for line in text.split("\n"))
+        stream = f"BT /F1 12 Tf 72 700 Td {lines} ET" if text else ""
+        resources = "/Resources << /Font << /F1 3 0 R >> >> /MediaBox [0 0 612 792]"
+        objects.append(f"<< /Type /Page /Parent 2 0 R {resources} /Contents {5 + 2 * index} 0 R >>")
+        objects.append(f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream")
+    return write_pdf(objects, extra)
+
+
+def write_pdf(objects: list[str], extra: str = "") -> bytes:
+    content, offsets = "%PDF-1.4\n", []
+    for number, text in enumerate(objects, 1):
+        offsets.append(len(content))
+        content += f"{number} 0 obj\n{text}\nendobj\n"
+    table = "".join(f"{offset:010} 00000 n \n" for offset in offsets)
+    trailer = f"trailer\n<< /Size {len(objects) + 1} /Root 1 0 R {extra} >>\nstartxref\n{len(content)}\n%%EOF\n"
+    return f"{content}xref\n0 {len(objects) + 1}\n0000000000 65535 f \n{table}{trailer}".encode("latin-1")
+
+
+def japanese_pdf() -> bytes:
+    """One whose font is neither embedded nor has a table of characters: its encoding is one of Adobe's."""
+    text = "日本語の文書".encode("utf-16-be").hex()
+    stream = f"BT /F1 12 Tf 72 700 Td <{text}> Tj ET"
+    return write_pdf(
+        [
+            "<< /Type /Catalog /Pages 2 0 R >>",
+            "<< /Type /Pages /Kids [4 0 R] /Count 1 >>",
+            "<< /Type /Font /Subtype /Type0 /BaseFont /HeiseiMin-W3 /Encoding /UniJIS-UCS2-H "
+            "/DescendantFonts [6 0 R] >>",
+            "<< /Type /Page /Parent 2 0 R /Resources << /Font << /F1 3 0 R >> >> /MediaBox [0 0 612 792] "
+            "/Contents 5 0 R >>",
+            f"<< /Length {len(stream)} >>\nstream\n{stream}\nendstream",
+            "<< /Type /Font /Subtype /CIDFontType0 /BaseFont /HeiseiMin-W3 /FontDescriptor 7 0 R "
+            "/CIDSystemInfo << /Registry (Adobe) /Ordering (Japan1) /Supplement 2 >> >>",
+            "<< /Type /FontDescriptor /FontName /HeiseiMin-W3 /Flags 4 /FontBBox [0 0 1000 1000] /ItalicAngle 0 "
+            "/Ascent 800 /Descent -200 /CapHeight 700 /StemV 80 >>",
+        ]
+    )
+
+
+def docx(body: str) -> bytes:
+    word = "http://schemas.openxmlformats.org/wordprocessingml/2006/main"
+    relations = "http://schemas.openxmlformats.org/officeDocument/2006/relationships"
+    package = "http://schemas.openxmlformats.org/package/2006"
+    parts = {
+        "[Content_Types].xml": f'<Types xmlns="{package}/content-types"><Default Extension="rels" '
+        'ContentType="application/vnd.openxmlformats-package.relationships+xml"/><Override '
+        'PartName="/word/document.xml" ContentType="application/vnd.openxmlformats-officedocument.'
+        'wordprocessingml.document.main+xml"/></Types>',
+        "_rels/.rels": f'<Relationships xmlns="{package}/relationships"><Relationship Id="r1" '
+        f'Type="{relations}/officeDocument" Target="word/document.xml"/></Relationships>',
+        "word/document.xml": f'<w:document xmlns:w="{word}"><w:body>{body}</w:body></w:document>',
+    }
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for name, content in parts.items():
+            archive.writestr(name, content)
+    return file.getvalue()
+
+
+def archive_without_document() -> bytes:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("a.txt", "text")
+    return file.getvalue()
+
+
+def test_text_and_code_are_read_in_their_encoding(page: Page):
+    assert read(page, "a.txt", "\ufeffHélló\r\nworld\n".encode())["text"] == "Hélló\nworld"
+    assert read(page, "a.txt", "Hello".encode("utf-16"))["text"] == "Hello"
+    assert read(page, "a.txt", "日本語".encode("shift_jis"), "ja")["text"] == "日本語"
+    assert read(page, "a.txt", "中文文件".encode("gb18030"), "zh")["text"] == "中文文件"
+    assert read(page, "a.txt", "café".encode("latin-1"))["text"] == "café"
+    code = read(page, "a.py", b"print('<b>')\n")
+    assert code == {"name": "a.py", "kind": "code", "text": "print('<b>')", "characters": 12}
+    assert read(page, "Makefile", b"all:\n\tcc")["text"] == "all:\n\tcc"
+    assert read(page, "data.csv", b"a,b\n1,2")["kind"] == "text"
+
+
+def test_of_html_the_text_is_read_and_nothing_runs(page: Page):
+    requests: list[str] = []
+    page.on("request", lambda request: requests.append(request.url))
+    source = (
+        b"<title>t</title><style>p {}</style><script>window.ran = 1</script><h2>Head</h2><p>One <b>two</b>\n three<br>"
+        b"four</p><img src='http://127.0.0.2/x.png' onerror='window.ran = 1'><ul><li>a<li>b</ul><pre>  x\n  y</pre>"
+        b"<table><tr><td>1<td>2</table>"
+    )
+    text = read(page, "a.html", source)["text"]
+    assert text == "## Head\n\nOne two three\nfour\n\n- a\n- b\n\n  x\n  y\n\n1\t2"
+    assert page.evaluate("window.ran") is None and requests == []
+
+
+def test_of_a_pdf_the_text_of_its_pages_is_read(page: Page):
+    found = read(page, "a.pdf", pdf("Page one has an exam-\nple", "Page two"))
+    assert found["kind"] == "pdf" and found["text"] == "Page one has an example\fPage two"
+
+
+def test_a_pdf_with_an_east_asian_encoding_is_read(page: Page):
+    assert read(page, "a.pdf", japanese_pdf())["text"] == "日本語の文書"
+
+
+def test_of_a_docx_headings_lists_and_tables_are_read(page: Page):
+    def paragraph(text: str, style: str = "") -> str:
+        properties = f'<w:pPr><w:pStyle w:val="{style}"/></w:pPr>' if style else ""
+        return f"<w:p>{properties}<w:r><w:t>{text}</w:t></w:r></w:p>"
+
+    row = f"<w:tr><w:tc>{paragraph('1')}</w:tc><w:tc>{paragraph('2')}</w:tc></w:tr>"
+    found = read(page, "a.docx", docx(paragraph("Head", "Heading1") + paragraph("Text") + f"<w:tbl>{row}</w:tbl>"))
+    assert found["kind"] == "docx" and found["text"] == "# Head\n\nText\n\n1\t2"
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "key"),
+    [
+        ("a.txt", b"", "file_empty"),
+        ("a.png", b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR", "file_not_text"),
+        ("a.bin", bytes(range(1, 256)), "file_not_text"),
+        ("a.pdf", b"no pdf", "file_damaged"),
+        ("a.pdf", pdf(""), "file_no_text"),
+        ("a.docx", b"no archive", "file_damaged"),
+        ("a.docx", b"PK\x03\x04 no archive", "file_damaged"),
+        ("a.docx", archive_without_document(), "file_damaged"),
+        ("a.txt", b"a" * 2_000_001, "file_too_long"),
+    ],
+    ids=range(9),
+)
+def test_what_cannot_be_read_is_named(page: Page, name: str, content: bytes, key: str):
+    found = read(page, name, content)
+    assert found["key"] == key and found["values"]["name"] == name
+
+
+def test_a_pdf_with_a_password_is_named(page: Page):
+    encrypted = f"/Encrypt << /Filter /Standard /V 1 /R 2 /O <{'00' * 32}> /U <{'00' * 32}> /P -4 >> /ID [<00> <00>]"
+    assert read(page, "a.pdf", pdf("secret", extra=encrypted))["key"] == "file_encrypted"
+
+
+def test_a_file_that_is_too_large_is_not_opened(page: Page):
+    opened = """async () => {
+        const file = { name: "a.txt", size: attachments.MAX_BYTES + 1, arrayBuffer: () => { throw Error("opened"); } };
+        return attachments.readFile(file).catch((error) => [error.key, error.values.limit]);
+    }"""
+    assert page.evaluate(opened) == ["file_too_large", 20]
+
+
+def test_the_model_reads_each_file_between_fences_before_the_question(page: Page):
+    files = [{"name": "a.md", "text": "```\nx\n```"}, {"name": "b.pdf", "text": "one\ftwo"}]
+    text = page.evaluate("(files) => attachments.asMessageText(files, 'What is it?')", files)
+    assert text == "a.md:\n\n````\n```\nx\n```\n````\n\nb.pdf:\n\n```\none\n\ntwo\n```\n\nWhat is it?"
+    assert page.evaluate("attachments.asMessageText([], 'Only this')") == "Only this"
+
+
+def test_tokens_are_estimated_near_what_tokenizers_count(page: Page):
+    def estimate(text: str) -> int:
+        return page.evaluate("(text) => attachments.estimateTokens(text)", text)
+
+    assert 80 < estimate("word " * 80) < 130
+    assert estimate("日本語") == 3 and estimate("") == 0
+
+
+PARTS = "([text, limit]) => parts.parts(text, limit).map(({ key, values, text }) => [key, values, text])"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "one\ftwo is long\fthree", "# A\n\ntext\n\n## B\n\n" + "words and words. " * 9, "a\nb\n\nc\n" * 20, "x" * 95,
+     "# A\nx\f" + "y\n" * 40 + "\fz", "日本語の文。" * 20],
+    ids=range(7),
+)  # fmt: skip
+def test_parts_are_the_whole_text_and_none_is_too_long(page: Page, text: str):
+    found = page.evaluate(PARTS, [text, 20])
+    assert "".join(part for _, _, part in found) == text
+    assert all(0 < len(part) <= 20 for _, _, part in found)
+
+
+def test_parts_are_named_by_pages_headings_and_lines(page: Page):
+    assert page.evaluate(PARTS, ["aa\fbb\fcccc\f" + "dd " * 5, 7]) == [
+        ["part_pages", {"from": 1, "to": 2}, "aa\fbb\f"],
+        ["part_page", {"page": 3}, "cccc\f"],
+        ["part_of_page", {"page": 4, "part": 1}, "dd dd "],
+        ["part_of_page", {"page": 4, "part": 2}, "dd dd "],
+        ["part_of_page", {"page": 4, "part": 3}, "dd "],
+    ]
+    names = [part[:2] for part in page.evaluate(PARTS, ["intro\n# One\na\n# Two\n" + "bbbb\n" * 3, 12])]
+    assert names == [
+        ["part_lines", {"from": 1, "to": 1}],
+        ["part_heading", {"title": "One"}],
+        ["part_of_heading", {"title": "Two", "part": 1}],
+        ["part_of_heading", {"title": "Two", "part": 2}],
+    ]
+    lines = [part[1] for part in page.evaluate(PARTS, ["a\nb\n\nc\nd\n", 5])]
+    assert lines == [{"from": 1, "to": 3}, {"from": 4, "to": 5}]
+
+
+# differences.js
+
+
+def marked(page: Page, one: Any, other: Any) -> list[str]:
+    sides = page.evaluate("([one, other]) => differences.differences(one, other)", [one, other])
+    return ["".join(f"[{run['text']}]" if run["differs"] else run["text"] for run in side) for side in sides]
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ("the cat sat", "the dog sat", ["the [cat] sat", "the [dog] sat"]),
+        ("same", "same", ["same", "same"]),
+        ("", "new", ["", "[new]"]),
+        ("a b c d", "a c d e", ["a [b ]c d", "a c d[ e]"]),
+        ("東京は晴れ", "大阪は晴れ", ["[東京]は晴れ", "[大阪]は晴れ"]),
+        (["un", "do"], ["un", "tie"], ["un[do]", "un[tie]"]),
+    ],
+)
+def test_what_differs_is_marked(page: Page, one: Any, other: Any, expected: list[str]):
+    assert marked(page, one, other) == expected
+
+
+def test_long_answers_are_compared_without_a_table_that_fills_the_memory(page: Page):
+    one, other = (" ".join(f"{name}{index}" for index in range(3000)) for name in "ab")
+    assert marked(page, f"x {one} y", f"x {other} y") == [f"x [{one}] y", f"x [{other}] y"]

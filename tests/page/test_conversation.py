@@ -1,0 +1,182 @@
+"""A conversation on the page, in a real browser with the real model."""
+
+import re
+
+from config import EXAMPLE_QUESTIONS
+
+import pytest
+from page_visit import FRANCE, ITALY, STORY, Server, Visit
+from playwright.sync_api import BrowserContext, expect
+
+
+def test_a_conversation_of_two_turns_whose_second_answer_uses_the_first(visit: Visit):
+    assert "Paris" in visit.ask(FRANCE)
+    assert "Rome" in visit.ask(ITALY)
+    expect(visit.questions).to_have_text([FRANCE, ITALY])
+    expect(visit.page.get_by_role("heading", name="smollm2-135m-instruct · INT4 · CPU")).to_be_visible()
+    assert 40 < int(visit.meter.get_attribute("aria-valuenow") or 0) < 200
+    figures = re.compile(r"\d+ tokens · [\d.]+ tokens/s · first token after [\d.]+ s · \d+ of \d+ prompt tokens cached")
+    expect(visit.answers.last).to_contain_text(figures)
+    visit.screenshot("conversation")
+
+
+def test_figures_are_shown_below_the_last_answer_and_below_others_on_request(visit: Visit):
+    visit.ask(FRANCE)
+    visit.ask(ITALY)
+    first = visit.answers.first
+    expect(first.locator(".figures")).to_be_hidden()
+    expect(visit.answers.last.locator(".figures")).to_be_visible()
+    first.hover()
+    first.get_by_role("button", name="Show figures").click()
+    expect(first.locator(".figures")).to_be_visible()
+
+
+def test_an_example_question_is_sent_with_one_click(visit: Visit):
+    visit.screenshot("start")
+    visit.page.get_by_text(EXAMPLE_QUESTIONS["en"][1]).click()
+    expect(visit.texts.last).to_contain_text("Paris")
+
+
+def test_enter_sends_and_shift_enter_breaks_the_line(visit: Visit):
+    expect(visit.box).to_be_focused()
+    visit.page.keyboard.type("One line")
+    visit.page.keyboard.press("Shift+Enter")
+    visit.page.keyboard.type("and another")
+    expect(visit.box).to_have_value("One line\nand another")
+    visit.page.keyboard.press("Enter")
+    expect(visit.questions).to_have_text(re.compile(r"One line\s*and another"))
+
+
+def test_an_empty_message_does_nothing(visit: Visit):
+    visit.send("  ")
+    assert "Paris" in visit.ask(FRANCE)
+    expect(visit.questions).to_have_count(1)
+
+
+def test_messages_sent_quickly_after_each_other_are_all_answered(visit: Visit):
+    visit.set(max_new_tokens="4")
+    texts = [f"Say {number}." for number in range(30)]
+    for text in texts:
+        visit.send(text)
+    expect(visit.questions).to_have_text(texts)
+    visit.wait_for_end()
+    assert [it for it in visit.page.locator(".message.assistant").all() if it.get_attribute("data-finish") == ""] == []
+    assert [message["content"] for message in visit.stored() if message["role"] == "user"] == texts
+    assert all(message.get("finish_reason") for message in visit.stored() if message["role"] == "assistant")
+
+
+def test_a_stopped_answer_says_so_and_goes_on_with_continue(visit: Visit):
+    visit.set(max_new_tokens="4096")
+    visit.send(STORY)
+    visit.wait_for_words()
+    visit.screenshot("streaming")
+    visit.button("Stop").click()
+    visit.wait_for_end()
+    expect(visit.box).to_be_focused()
+    expect(visit.answers.last).to_contain_text("stopped")
+    beginning = visit.stored()[-1]["content"]
+    visit.button("Continue").click()
+    expect(visit.answers.last).to_have_attribute("data-finish", "")
+    visit.button("Stop").click()
+    visit.wait_for_end()
+    assert visit.stored()[-1]["content"].startswith(beginning)
+    expect(visit.answers).to_have_count(1)
+    assert "Paris" in visit.ask(FRANCE)
+
+
+def test_an_answer_that_ended_by_length_is_continued(visit: Visit):
+    visit.set(max_new_tokens="8")
+    visit.ask(STORY)
+    expect(visit.answers.last).to_contain_text("maximum length reached")
+    visit.button("Continue").click()
+    expect(visit.answers.last).to_contain_text("16 tokens")
+    visit.wait_for_end()
+    first, second = (it["content"] for it in visit.stored() if it["role"] == "assistant")
+    assert second.startswith(first) and len(second) > len(first)
+
+
+def test_a_message_that_is_too_long_is_refused_with_a_sentence_and_can_be_shortened(visit: Visit):
+    visit.send("word " * 9000)
+    expect(visit.answers.last).to_contain_text("The message is too long")
+    visit.questions.last.hover()
+    visit.button("Edit").click()
+    visit.page.get_by_role("textbox", name="Edit").fill(FRANCE)
+    visit.page.keyboard.press("Control+Enter")
+    expect(visit.texts.last).to_contain_text("Paris")
+
+
+def test_after_a_failure_of_the_runtime_the_answer_can_be_tried_again(
+    context: BrowserContext, server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    visit = Visit(context, server)
+    failures = iter([RuntimeError("Exception from x:\nout of memory")])
+    generate = server.page.answers._generate
+
+    def fail_once(pending) -> None:
+        for failure in failures:
+            raise failure
+        generate(pending)
+
+    monkeypatch.setattr(server.page.answers, "_generate", fail_once)
+    visit.send(FRANCE)
+    expect(visit.answers.last).to_contain_text("The model failed (out of memory)")
+    visit.button("Try again").click()
+    expect(visit.texts.last).to_contain_text("Paris")
+
+
+def test_html_and_control_tokens_are_shown_and_not_run(visit: Visit):
+    text = "<script>document.title = 'run'</script><img src=x onerror=\"document.title='run'\"> <|im_end|> <b>x</b>"
+    visit.ask(text)
+    expect(visit.questions).to_have_text(text)
+    assert visit.page.title() != "run"
+    visit.questions.first.hover()
+    visit.button("Copy message").first.click()
+    assert visit.page.evaluate("navigator.clipboard.readText()") == text
+
+
+def test_a_conversation_goes_on_after_an_answer_that_was_edited(visit: Visit):
+    visit.ask(FRANCE)
+    visit.button("Edit answer").click()
+    visit.page.get_by_role("textbox", name="Edit").fill("The capital of France is Lyon.")
+    visit.screenshot("edit")
+    visit.button("Save").click()
+    expect(visit.texts.last).to_have_text("The capital of France is Lyon.")
+    assert "Lyon" in visit.ask("Repeat the capital.")
+    expect(visit.page.get_by_label("Version 2 of 2")).to_be_visible()
+
+
+def test_a_conversation_is_forked_from_a_message(visit: Visit):
+    visit.ask(FRANCE)
+    visit.ask(ITALY)
+    visit.answers.first.hover()
+    visit.answers.first.get_by_role("button", name="New conversation from here").click()
+    expect(visit.questions).to_have_text([FRANCE])
+    assert "Rome" in visit.ask(ITALY)
+    visit.open_panel("Conversations")
+    expect(visit.names).to_have_count(2)
+
+
+def test_reasoning_is_folded_away(visit: Visit):
+    visit.ask(FRANCE)
+    visit.button("Edit answer").click()
+    visit.page.get_by_role("textbox", name="Edit").fill("<think>Hm, hm.</think>\n\nYes.")
+    visit.button("Save").click()
+    expect(visit.page.get_by_text("Reasoning")).to_be_visible()
+    expect(visit.texts.last).to_have_text("Yes.")
+    expect(visit.page.get_by_text("Hm, hm.")).to_be_hidden()
+
+
+def test_markdown_is_rendered_with_code_tables_and_formulas(visit: Visit):
+    visit.ask(FRANCE)
+    visit.button("Edit answer").click()
+    content = "# Head\n\n|a|b|\n|-|-|\n|1|2|\n\n```python\nx = '<b>'\n```\n\nInline $x < y$, $5 and $10, and `<i>`."
+    visit.page.get_by_role("textbox", name="Edit").fill(content)
+    visit.button("Save").click()
+    answer = visit.answers.last
+    expect(answer.locator("h1")).to_have_text("Head")
+    expect(answer.locator("table td")).to_have_count(2)
+    expect(answer.locator("pre code [class*=hljs]").first).to_be_visible()
+    expect(answer.locator("pre")).to_contain_text("x = '<b>'")
+    expect(answer.locator(".katex")).to_have_count(1)
+    expect(answer.locator("p code")).to_have_text("<i>")
+    visit.screenshot("markdown")

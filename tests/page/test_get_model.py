@@ -1,0 +1,200 @@
+"""Getting a model from within the page, with real conversions in processes of their own."""
+
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from config import SUPPORTED_LLM_MODELS, UserError
+from model_folder import is_complete, model_folder, partial_folder
+from page.app import ChatPage
+from page.get_model import Conversion, ModelGetter
+from page.models import LoadedModel
+
+import psutil
+import pytest
+import small_checkpoints
+from hub_server import Hub
+from page_visit import Server, Visit, eventually
+from playwright.sync_api import BrowserContext, expect
+
+SMALL = "org/small"
+STEP = '{{"step": "{}", "done": 3, "total": 4, "unit": "B"}}'
+
+
+@pytest.fixture
+def small(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A name on the hub whose checkpoint is small; converters download it to a cache of the test."""
+    name = "tiny-llama-1b-chat"
+    (hub.root / "org").mkdir(parents=True)
+    small_checkpoints.write(name, hub.root)
+    (hub.root / SUPPORTED_LLM_MODELS[name].model_id).rename(hub.root / SMALL)
+    hub.described[SMALL] = {"cardData": {"license": "apache-2.0"}}
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache"))
+    return SMALL
+
+
+def fake(*lines: str, then: str = "") -> tuple[str, ...]:
+    """A converter that prints lines, then does something."""
+    script = f"import os, signal, sys, time\nfor line in {lines!r}: print(line, flush=True)\n{then}"
+    return sys.executable, "-c", script
+
+
+def finished(conversion: Conversion) -> Conversion:
+    conversion.wait(60)
+    return conversion
+
+
+# The state of a conversion
+
+
+def test_a_conversion_follows_the_steps_of_its_process(tmp_path: Path):
+    lines = ("a library's own line", '{"step": 1}', "[]", STEP.format("Exporting"))
+    conversion = Conversion("org/name", "INT8", tmp_path, fake(*lines, then="time.sleep(60)"))
+    assert eventually(lambda: conversion.state.step == "Exporting")
+    state = conversion.state
+    assert (state.phase, state.done, state.total, state.unit) == ("running", 3, 4, "B")
+    conversion.cancel()
+    assert conversion.state.phase == "cancelled" and conversion.process.poll() is not None
+
+
+def test_the_converters_own_error_is_the_sentence_and_anything_else_has_none(tmp_path: Path):
+    said = "print('Warning: x', file=sys.stderr); print('There is no disk; buy one.', file=sys.stderr); sys.exit({})"
+    refused = finished(Conversion("org/name", "INT4", tmp_path, fake(then=said.format(2)))).state
+    assert (refused.phase, refused.error) == ("failed", "There is no disk; buy one.")
+    crashed = finished(Conversion("org/name", "INT4", tmp_path, fake(then=said.format(1)))).state
+    assert (crashed.phase, crashed.error, crashed.exit_status) == ("failed", None, 1)
+    lied = finished(Conversion("org/name", "INT4", tmp_path, fake(then="sys.exit(0)"))).state
+    assert lied.phase == "failed"
+
+
+def test_what_does_not_end_when_it_is_asked_to_is_ended_with_all_that_it_started(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr("page.get_model.END_SECONDS", 0.2)
+    stubborn = "import subprocess; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+    child = (
+        "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid, file=open('child', 'w'))"
+    )
+    monkeypatch.chdir(tmp_path)
+    ready = f"print({STEP.format('ready')!r}, flush=True); time.sleep(60)"
+    conversion = Conversion("org/name", "INT4", tmp_path, fake(then=f"{stubborn}{child}\n{ready}"))
+    assert eventually(lambda: conversion.state.step == "ready")
+    pid = int((tmp_path / "child").read_text(encoding="utf-8"))
+    conversion.cancel()
+    assert conversion.state.phase == "cancelled"
+    assert eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_name_is_never_an_option_of_the_converter_and_an_unknown_one_starts_nothing(tmp_path: Path):
+    getter = ModelGetter(tmp_path, fake(then="print({})"))
+    for name in ("--list", "no such model", ""):
+        with pytest.raises(UserError):
+            getter.convert(name, "INT4")
+        with pytest.raises(UserError):
+            getter.model(name)
+    with pytest.raises(UserError, match="INT2"):
+        getter.convert("org/name", "INT2")
+    assert getter.state() is None
+
+
+def test_one_model_is_converted_at_a_time(tmp_path: Path):
+    getter = ModelGetter(tmp_path, fake(then="time.sleep(60)"))
+    getter.convert("org/one", "INT4")
+    with pytest.raises(UserError, match=r"org/one is being converted; .*cancel"):
+        getter.convert("org/two", "INT4")
+    getter.close()
+    assert (getter.state() or {})["phase"] == "cancelled"
+    getter.convert("org/two", "INT4")
+    getter.close()
+
+
+def test_a_list_that_cannot_be_read_is_one_sentence(tmp_path: Path):
+    for then in ("print('no JSON')", "sys.exit(1)"):
+        with pytest.raises(UserError, match=r"converter.py --list"):
+            ModelGetter(tmp_path, fake(then=then)).models()
+
+
+# Real conversions
+
+
+def test_a_cancelled_and_a_killed_conversion_leave_nothing(small: str, tmp_path: Path):
+    cancelled = Conversion(small, "INT4", tmp_path / "one")
+    killed = Conversion(small, "INT8", tmp_path / "two")
+    for conversion in (cancelled, killed):
+        assert eventually(lambda: partial_folder(conversion.folder).is_dir() or conversion.state.phase != "running")  # noqa: B023
+    killed.process.send_signal(signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+    cancelled.cancel()
+    killed.wait(30)
+    assert cancelled.state.phase == "cancelled"
+    assert killed.state.phase == "failed" and killed.state.error is None and killed.state.exit_status != 0
+    assert not list((tmp_path / "one").rglob("*")) and not list((tmp_path / "two").rglob("*"))
+
+
+def test_a_disk_that_is_too_small_is_the_converters_sentence(small: str, tmp_path: Path):
+    """The limit is faked in the converter's process, which is otherwise the real one."""
+    limited = (
+        "import sys, runpy, shutil; from types import SimpleNamespace; sys.path.insert(0, {root!r});"
+        "shutil.disk_usage = lambda path: SimpleNamespace(free=1_000_000);"
+        "sys.argv[0] = {script!r}; runpy.run_path({script!r}, run_name='__main__')"
+    )
+    root = Path(__file__).resolve().parents[2]
+    command = (sys.executable, "-c", limited.format(root=str(root), script=str(root / "converter.py")))
+    state = finished(Conversion("qwen3-8b", "INT4", tmp_path / "models", command)).state
+    assert state.phase == "failed" and re.search(r"free disk space|GB free; free some disk", state.error or "")
+    assert not list((tmp_path / "models").rglob("*"))
+
+
+# In a browser
+
+
+@pytest.fixture
+def getting(loaded: LoadedModel, tmp_path: Path, greedy: None) -> Iterator[Server]:
+    """A page that may get models, into an empty folder."""
+    server = Server(loaded, tmp_path / "models")
+    server.stop()
+    server.make = lambda: ChatPage(loaded, tmp_path / "models", get_models=True)
+    server.start()
+    yield server
+    server.stop()
+
+
+def test_a_model_is_looked_up_converted_with_a_bar_and_talked_to(
+    small: str, getting: Server, context: BrowserContext, tmp_path: Path
+):
+    visit = Visit(context, getting)
+    visit.open_panel("Settings")
+    visit.button("Get a model").click()
+    dialog = visit.page.get_by_role("dialog", name="Get a model")
+    expect(dialog.get_by_role("row", name=re.compile("qwen3-8b"))).to_contain_text("Apache-2.0")
+    visit.screenshot("get-model")
+    dialog.get_by_label("From the Hub or this machine").fill("org/nothing")
+    dialog.get_by_role("button", name="Look up").click()
+    expect(dialog.get_by_role("status").first).to_contain_text("There is no model org/nothing")
+    dialog.get_by_label("From the Hub or this machine").fill(small)
+    dialog.get_by_role("button", name="Look up").click()
+    row = dialog.get_by_role("row", name=small)
+    expect(row).to_contain_text("apache-2.0")
+    expect(row).to_contain_text("Fits")
+    dialog.get_by_role("button", name=f"Convert: {small}").click()
+    expect(dialog.get_by_role("progressbar")).to_have_attribute("value", re.compile("."))
+    visit.screenshot("get-model-converting")
+    # A reload in the middle: the conversion goes on, and the view shows it again.
+    visit.reload()
+    visit.open_panel("Settings")
+    visit.button("Get a model").click()
+    expect(dialog.get_by_text(f"{small} · INT4 is ready.")).to_be_visible()
+    assert is_complete(model_folder(small, "INT4", tmp_path / "models"))
+    visit.screenshot("get-model-done")
+    dialog.locator(".get-model-end").get_by_role("button", name="Use").click()
+    expect(visit.page.get_by_role("heading", name=f"{small} · INT4 · CPU")).to_be_visible()
+    visit.close_panel("Settings")
+    visit.set(max_new_tokens="3")
+    visit.ask("Hello")
+
+
+def test_a_page_for_others_offers_no_conversions(visit: Visit):
+    visit.open_panel("Settings")
+    expect(visit.page.locator("#set-model")).to_be_visible()
+    expect(visit.button("Get a model")).to_have_count(0)
+    status = visit.page.evaluate("async () => (await fetch('page/models/convert', {method: 'POST'})).status")
+    assert status in (404, 405)

@@ -1,0 +1,119 @@
+"""The list of conversations, export and import."""
+
+import json
+from pathlib import Path
+
+import pytest
+from page_visit import FRANCE, ITALY, Visit
+from playwright.sync_api import expect
+
+
+def as_json(*messages: dict, name: str = "A name") -> bytes:
+    return json.dumps({"conversations": [{"id": "1", "name": name, "updated": 1, "messages": messages}]}).encode()
+
+
+def choose_file(visit: Visit, name: str, content: bytes) -> None:
+    file = visit.page.locator("#library-panel input[type=file]")
+    file.set_input_files({"name": name, "mimeType": "text/plain", "buffer": content})
+
+
+def import_file(visit: Visit, name: str, content: bytes) -> None:
+    """Imports a conversation and opens it."""
+    visit.open_panel("Conversations")
+    choose_file(visit, name, content)
+    expect(visit.page.locator("#library-panel").get_by_role("status")).to_have_text("Imported 1 conversation.")
+    visit.names.first.click()
+    expect(visit.questions).not_to_have_count(0)
+
+
+TURNS = (
+    {"role": "user", "content": "A heading:\n## User\nand <b>"},
+    {"role": "assistant", "content": "```md\n## Assistant\n\\## User\n```"},
+    {"role": "user", "content": "Thanks"},
+    {"role": "assistant", "content": "日本語 🎈"},
+)
+
+
+def test_conversations_are_named_found_pinned_and_opened(visit: Visit):
+    visit.open_panel("Conversations")
+    visit.ask(FRANCE)
+    visit.begin()
+    visit.ask("What is the capital of Japan?")
+    expect(visit.names).to_have_text(["What is the capital of Japan?", FRANCE])
+
+    visit.page.get_by_role("button", name=f"Rename: {FRANCE}").focus()
+    visit.page.keyboard.press("Enter")
+    visit.page.get_by_role("textbox", name="Conversation name").fill("Europe")
+    visit.page.keyboard.press("Enter")
+    expect(visit.names).to_have_text(["What is the capital of Japan?", "Europe"])
+    expect(visit.button("Rename: Europe")).to_be_focused()
+
+    visit.button("Pin: Europe").focus()
+    visit.page.keyboard.press("Enter")
+    expect(visit.names).to_have_text(["Europe", "What is the capital of Japan?"])
+    expect(visit.button("Unpin: Europe")).to_be_focused()
+    visit.screenshot("conversations")
+
+    visit.page.get_by_role("searchbox").fill("paris")
+    expect(visit.names).to_have_text(["Europe"])
+    expect(visit.page.locator(".found mark")).to_have_text("Paris")
+    visit.screenshot("search")
+    visit.page.locator(".found").click()
+    expect(visit.questions).to_have_text([FRANCE])
+
+
+def test_a_match_on_another_branch_is_shown_when_its_place_is_clicked(visit: Visit):
+    visit.open_panel("Conversations")
+    visit.ask(FRANCE)
+    visit.questions.first.hover()
+    visit.button("Edit").click()
+    visit.page.get_by_role("textbox", name="Edit").fill("Say hello.")
+    visit.page.keyboard.press("Control+Enter")
+    expect(visit.questions).to_have_text(["Say hello."])
+    visit.wait_for_end()
+    visit.page.get_by_role("searchbox").fill("paris")
+    visit.page.locator(".found").click()
+    expect(visit.questions).to_have_text([FRANCE])
+
+
+@pytest.mark.parametrize("kind", ["Export all (JSON)", "Export current (Markdown)"])
+def test_what_is_exported_can_be_imported(visit: Visit, kind: str):
+    import_file(visit, "one.json", as_json(*TURNS))
+    shown = visit.page.locator(".messages").inner_text()
+    with visit.page.expect_download() as download:
+        visit.button(kind).click()
+    exported = Path(download.value.path()).read_bytes()
+    visit.button("Delete: A name").click()
+    expect(visit.questions).to_have_count(0)
+    import_file(visit, download.value.suggested_filename, exported)
+    assert visit.page.locator(".messages").inner_text() == shown
+    expect(visit.names).to_have_text(["A name"])
+
+
+def test_importing_a_file_twice_doubles_nothing(visit: Visit):
+    import_file(visit, "one.json", as_json(*TURNS))
+    choose_file(visit, "one.json", as_json(*TURNS))
+    status = visit.page.locator("#library-panel").get_by_role("status")
+    expect(status).to_have_text("Imported 0 conversations. 1 was here already.")
+    expect(visit.names).to_have_count(1)
+    assert len(visit.stored()) == len(TURNS)
+
+
+def test_a_file_that_holds_no_conversation_is_refused(visit: Visit):
+    visit.open_panel("Conversations")
+    status = visit.page.locator("#library-panel").get_by_role("status")
+    for content in (b"{}", b"{", b"# Title", b'{"conversations": [{"id": "1", "messages": [{"role": "x"}]}]}'):
+        choose_file(visit, "x.json", content)
+        expect(status).to_contain_text("No conversations found in this file")
+
+
+def test_on_a_phone_choosing_a_conversation_closes_the_list(visit: Visit):
+    visit.page.set_viewport_size({"width": 390, "height": 800})
+    visit.reload()
+    visit.ask(FRANCE)
+    visit.begin()
+    visit.open_panel("Conversations")
+    visit.names.first.click()
+    expect(visit.page.locator("#library-panel")).to_be_hidden()
+    expect(visit.questions).to_have_text([FRANCE])
+    assert "Rome" in visit.ask(ITALY)

@@ -1,0 +1,219 @@
+"""Nothing that was written is lost, whatever happens in between."""
+
+import json
+import re
+
+import pytest
+from page_visit import FRANCE, ITALY, STORY, Server, Visit, eventually
+from playwright.sync_api import BrowserContext, expect
+
+
+def contents(visit: Visit) -> list[str]:
+    return [message["content"] for message in visit.stored()]
+
+
+def test_editing_an_early_message_keeps_what_followed_it(visit: Visit):
+    visit.set(max_new_tokens="4")
+    for number in range(1, 4):
+        visit.ask(f"Say {number}.")
+    visit.questions.first.hover()
+    visit.button("Edit").first.click()
+    visit.page.get_by_role("textbox", name="Edit").fill("Say hello.")
+    visit.button("Send").first.click()
+    expect(visit.questions).to_have_text(["Say hello."])
+    visit.wait_for_end()
+    visit.questions.first.hover()
+    visit.button("Previous version").click()
+    expect(visit.questions).to_have_text(["Say 1.", "Say 2.", "Say 3."])
+    visit.reload()
+    expect(visit.questions).to_have_text(["Say 1.", "Say 2.", "Say 3."])
+    expect(visit.page.get_by_label("Version 1 of 2")).to_have_count(1)
+
+
+def test_regenerate_keeps_the_old_answer(visit: Visit):
+    visit.ask(FRANCE)
+    visit.button("Regenerate").click()
+    expect(visit.page.get_by_label("Version 2 of 2")).to_be_visible()
+    visit.wait_for_end()
+    visit.button("Previous version").click()
+    expect(visit.page.get_by_label("Version 1 of 2")).to_be_visible()
+    assert len(contents(visit)) == 3
+
+
+def test_two_tabs_with_the_same_conversation_lose_no_turn(context: BrowserContext, server: Server):
+    one = Visit(context, server)
+    one.ask(FRANCE)
+    two = Visit(context, server)
+    two.open_panel("Conversations")
+    two.names.first.click()
+    expect(two.questions).to_have_text([FRANCE])
+    one.send(ITALY)
+    two.send("And of Spain?")
+    for visit in (one, two):
+        visit.wait_for_end()
+    assert eventually(lambda: all(it.get("finish_reason") for it in one.stored() if it["role"] == "assistant"))
+    assert {FRANCE, ITALY, "And of Spain?"} == {it["content"] for it in two.stored() if it["role"] == "user"}
+    assert len(one.stored()) == 6
+
+
+def test_a_tab_shows_what_another_one_adds(context: BrowserContext, server: Server):
+    one = Visit(context, server)
+    one.ask(FRANCE)
+    two = Visit(context, server)
+    two.open_panel("Conversations")
+    two.names.first.click()
+    expect(two.questions).to_have_text([FRANCE])
+    answer = one.ask(ITALY)
+    expect(two.texts.last).to_have_text(answer)
+
+
+def test_after_a_restart_of_the_server_a_conversation_goes_on_with_all_it_knew(
+    context: BrowserContext, own_server: Server
+):
+    visit = Visit(context, own_server)
+    visit.ask(FRANCE)
+    own_server.stop()
+    own_server.start()
+    assert "Rome" in visit.ask(ITALY)
+    expect(visit.questions).to_have_text([FRANCE, ITALY])
+
+
+def test_a_message_sent_while_the_server_is_down_is_answered_when_it_is_back(
+    context: BrowserContext, own_server: Server
+):
+    visit = Visit(context, own_server)
+    visit.ask(FRANCE)
+    own_server.stop()
+    visit.send(ITALY)
+    expect(visit.notice).to_contain_text("The server can’t be reached")
+    visit.box.fill("A draft")
+    visit.screenshot("server-down")
+    own_server.start()
+    expect(visit.texts.last).to_contain_text("Rome")
+    expect(visit.notice).to_have_text("")
+    expect(visit.box).to_have_value("A draft")
+
+
+def test_settings_system_prompt_and_model_outlive_a_reload_and_are_kept_by_conversation(visit: Visit):
+    visit.open_panel("Settings")
+    visit.page.locator("#set-temperature").fill("0.5")
+    visit.page.get_by_label("System prompt").fill("Answer in one word.")
+    visit.page.get_by_label("Model", exact=True).select_option(label="smollm2-135m-instruct · INT8")
+    expect(visit.page.get_by_role("heading", name="INT8")).to_be_visible()
+    visit.ask(FRANCE)
+    visit.reload()
+    visit.open_panel("Settings")
+    expect(visit.page.get_by_role("heading", name="INT8")).to_be_visible()
+    expect(visit.page.locator("#set-temperature")).to_have_value("0.5")
+    expect(visit.page.get_by_label("System prompt")).to_have_value("Answer in one word.")
+
+    visit.begin()  # with the last ones
+    expect(visit.page.locator("#set-temperature")).to_have_value("0.5")
+    visit.page.locator("#set-temperature").fill("1")
+    visit.ask(ITALY)
+    visit.open_panel("Conversations")
+    visit.names.last.click()
+    expect(visit.questions).to_have_text([FRANCE])
+    expect(visit.page.locator("#set-temperature")).to_have_value("0.5")
+
+
+def test_a_draft_outlives_a_reload_and_belongs_to_its_conversation(visit: Visit):
+    visit.box.fill("Half a sentence")
+    visit.reload()
+    expect(visit.box).to_have_value("Half a sentence")
+    visit.begin()
+    expect(visit.box).to_have_value("")
+
+
+def test_a_question_sent_just_before_a_reload_is_answered_after_it(visit: Visit):
+    visit.box.fill(FRANCE)
+    visit.page.evaluate("document.querySelector('#composer').requestSubmit(); location.reload()")
+    expect(visit.questions).to_have_text([FRANCE])
+    expect(visit.texts.last).to_contain_text("Paris")
+
+
+def test_an_answer_goes_on_over_a_reload_and_in_the_background(visit: Visit):
+    visit.set(max_new_tokens="300")
+    visit.send(STORY)
+    visit.wait_for_words()
+    visit.reload()
+    expect(visit.answers.last).to_have_attribute("data-finish", "")
+    visit.begin()
+    expect(visit.questions).to_have_count(0)
+    visit.open_panel("Conversations")
+    expect(visit.page.get_by_role("img", name="Answering")).to_be_visible()
+    visit.screenshot("answering")
+    visit.names.first.click()
+    visit.wait_for_end()
+    (answer,) = (it for it in visit.stored() if it["role"] == "assistant")
+    assert answer["finish_reason"] in ("length", "stop") and answer["figures"]["completion_tokens"] > 100
+    expect(visit.page.get_by_role("img", name="Answering")).to_have_count(0)
+
+
+def test_an_answer_that_a_restart_interrupted_says_so_and_can_be_continued(
+    context: BrowserContext, own_server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    visit = Visit(context, own_server, max_new_tokens="4096")
+    visit.send(STORY)
+    visit.wait_for_words()
+    monkeypatch.setattr(own_server.page.demo, "_on_close", lambda: None)  # as if it were killed: the answer isn't ended
+    own_server.stop()
+    running = own_server.page.answers
+    own_server.start()
+    expect(visit.answers.last).to_have_attribute("data-finish", "interrupted")
+    running.close()
+    expect(visit.answers.last).to_contain_text("interrupted")
+    beginning = visit.stored()[-1]["content"]
+    visit.button("Continue").click()
+    expect(visit.answers.last).to_have_attribute("data-finish", "")
+    visit.button("Stop").click()
+    visit.wait_for_end()
+    assert visit.stored()[-1]["content"].startswith(beginning)
+
+
+def test_the_context_meter_is_right_after_a_reload_in_an_opened_conversation_and_on_a_branch(visit: Visit):
+    visit.ask(FRANCE)
+    first = visit.meter.get_attribute("aria-valuenow") or ""
+    assert int(first) > 37
+    visit.ask(ITALY)
+    second = visit.meter.get_attribute("aria-valuenow") or ""
+    assert int(second) > int(first)
+    visit.reload()
+    expect(visit.meter).to_have_attribute("aria-valuenow", second)
+    visit.begin()
+    expect(visit.meter).to_have_attribute("aria-valuenow", "0")
+    visit.open_panel("Conversations")
+    visit.names.first.click()
+    expect(visit.meter).to_have_attribute("aria-valuenow", second)
+    visit.open_panel("Settings")
+    visit.page.get_by_label("Model", exact=True).select_option(label="smollm2-135m-instruct · INT8")
+    expect(visit.page.get_by_role("heading", name="INT8")).to_be_visible()
+    expect(visit.meter).to_have_attribute("aria-valuenow", second)
+
+
+def test_delete_can_be_undone(visit: Visit):
+    visit.ask(FRANCE)
+    visit.open_panel("Conversations")
+    visit.button(f"Delete: {FRANCE}").click()
+    expect(visit.names).to_have_count(0)
+    expect(visit.questions).to_have_count(0)
+    visit.button("Undo").click()
+    expect(visit.names).to_have_text([FRANCE])
+    visit.names.first.click()
+    expect(visit.questions).to_have_text([FRANCE])
+
+
+def test_what_an_earlier_version_kept_is_taken_over_once(context: BrowserContext, server: Server):
+    figures = {"completion_tokens": 7, "prompt_tokens": 37, "finish_reason": "length"}
+    turns = [{"role": "user", "content": FRANCE}, {"role": "assistant", "content": "Paris.", "figures": figures}]
+    old = json.dumps({"id": "old", "name": "Europe", "updated": 1, "messages": turns})
+    context.add_init_script(f"localStorage['llm-chatbot.conversation.old'] ??= {json.dumps(old)}")
+    for _ in range(2):  # the second time, as if another tab had done it at the same moment
+        visit = Visit(context, server)
+        visit.open_panel("Conversations")
+        expect(visit.names).to_have_text(["Europe"])
+        visit.names.first.click()
+        expect(visit.texts).to_have_text(["Paris."])
+        expect(visit.meter).to_have_attribute("aria-valuenow", re.compile("44"))
+    expect(visit.button("Continue")).to_be_visible()
+    assert len(visit.stored()) == 2

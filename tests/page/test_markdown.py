@@ -1,0 +1,351 @@
+"""page/web/markdown.js in a real browser."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import Browser, Page, Request
+from web_modules import open_modules
+
+SHOW = """async ([text, options]) => {
+    const root = Object.assign(document.createElement("div"), { className: "markdown" });
+    document.body.replaceChildren(root);
+    markdown.renderInto(root, text, options);
+    return root.innerHTML;
+}"""
+
+
+@pytest.fixture(scope="module")
+def module(browser: Browser) -> Iterator[Page]:
+    with open_modules(browser, "markdown") as page:
+        yield page
+
+
+@pytest.fixture
+def page(module: Page) -> Iterator[Page]:
+    """The page; afterwards, nothing that a test showed may have run or asked another host."""
+    module.evaluate("window.ran = 0")
+    requests: list[str] = []
+
+    def note(request: Request) -> None:
+        requests.append(request.url)
+
+    module.on("request", note)
+    yield module
+    module.wait_for_timeout(20)
+    module.remove_listener("request", note)
+    assert module.evaluate("window.ran") == 0
+    assert all(url.startswith(("http://127.0.0.1:", "data:font")) for url in requests)
+
+
+def show(page: Page, text: str, **options: Any) -> str:
+    """Shows a message and returns its HTML before formulas and colours are there."""
+    return page.evaluate(SHOW, [text, options])
+
+
+def text_of(page: Page, selector: str = ".markdown") -> str:
+    return page.locator(selector).first.inner_text()
+
+
+# Safety
+
+
+HOSTILE = [
+    "<script>ran++</script>",
+    "<img src=x onerror=ran++>",
+    "<svg><script>ran++</script></svg>",
+    "<svg><style><img src=x onerror=ran++></style></svg>",
+    "<math><mtext><table><mglyph><style><!--</style><img title='--&gt;&lt;img src=1 onerror=ran++&gt;'>",
+    "<noscript><p title='</noscript><img src=x onerror=ran++>'>",
+    "<form><math><mtext></form><form><mglyph><style></math><img src onerror=ran++>",
+    "<iframe srcdoc='<script>parent.ran++</script>'></iframe>",
+    "<a href='javascript:ran++'>a</a>",
+    "<style>* { display: none }</style>",
+    "<!-- --!><img src=x onerror=ran++> -->",
+    "`<img src=x onerror=ran++>`",
+    "```\n</code></pre><img src=x onerror=ran++>\n```",
+    '```"><img src=x onerror=ran++>\ncode\n```',
+    "```html\n<img src=x onerror=ran++>\n```",
+    "$<img src=x onerror=ran++>$",
+    "$\\href{javascript:ran++}{x}$ $\\htmlData{a=b}{x}$ $\\includegraphics{http://127.0.0.2/x.png}$",
+    '$$"><img src=x onerror=ran++>$$',
+    "| <img src=x onerror=ran++> | b |\n|---|---|\n| <script>ran++</script> | c |",
+    "- [x] <img src=x onerror=ran++>",
+    "[<img src=x onerror=ran++>](https://a.b '\"onmouseover=ran++ x=\"')",
+    '!["onerror=ran++ x="](https://127.0.0.2/x.png)',
+    '![a](x"onerror=ran++)',
+    "&lt;img src=x onerror=ran++&gt; &#60;img src=x onerror=ran++&#62;",
+    '<https://a.b/"onmouseover=ran++>',
+]
+
+
+@pytest.mark.parametrize("text", HOSTILE)
+def test_nothing_in_a_message_runs_or_becomes_an_element_of_its_own(page: Page, text: str):
+    show(page, text)
+    page.wait_for_function("() => !document.querySelector('.math:not(.done)')")
+    page.evaluate(
+        "document.querySelectorAll('.markdown *').forEach((node) => node.dispatchEvent(new Event('mouseover')))"
+    )
+    names = set(page.evaluate("[...document.querySelectorAll('.markdown *')].map((node) => node.localName)"))
+    assert not names & {
+        "script",
+        "img",
+        "iframe",
+        "style",
+        "form",
+        "noscript",
+        "object",
+        "embed",
+        "base",
+        "meta",
+        "link",
+    }
+    handlers = "[...document.querySelectorAll('.markdown *')].flatMap((node) => node.getAttributeNames())"
+    assert not [name for name in page.evaluate(handlers) if name.startswith("on")]
+    page.evaluate(SHOW, [text, {"streaming": True}])
+
+
+def test_html_is_shown_as_it_was_written(page: Page):
+    source = "a <b onclick=ran++>bold</b> <!-- note --> &amp; <unknown-tag/> <think> 1 < 2 > 0"
+    show(page, source)
+    assert text_of(page) == source.replace("&amp;", "&")
+
+
+@pytest.mark.parametrize(
+    "target",
+    ["javascript:ran++", "JaVaScRiPt:ran++", "java&#x0A;script:ran++", "data:text/html,<script>ran++</script>",
+     "vbscript:x", "blob:x", "/logout", "file:///etc/passwd", "&#106;avascript:ran++", "\u0001javascript:ran++"],
+)  # fmt: skip
+def test_a_link_leads_only_to_the_web_or_to_a_mail_address(page: Page, target: str):
+    show(page, f"[text](<{target}>) and ![image](<{target}>) and <{target}>")
+    assert page.locator(".markdown a").count() == 0
+    assert "text" in text_of(page)
+
+
+def test_links_open_elsewhere_and_tell_nothing(page: Page):
+    show(page, "https://example.com/a_b. [mail](mailto:a@b.c) ![a plot](https://example.com/plot.png) readme.md")
+    links = page.locator(".markdown a")
+    assert links.evaluate_all("(all) => all.map((a) => [a.getAttribute('href'), a.text, a.rel, a.target])") == [
+        ["https://example.com/a_b", "https://example.com/a_b", "noopener noreferrer", "_blank"],
+        ["mailto:a@b.c", "mail", "noopener noreferrer", "_blank"],
+        ["https://example.com/plot.png", "a plot", "noopener noreferrer", "_blank"],
+    ]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [">" * 5000 + " x", "- " * 2000 + "x", "[" * 20000, "*a **b " * 4000, "`" * 9999 + " " + "`" * 9998, "<" * 20000,
+     "\\(" * 20000, "$a" * 2000, "|" * 5000 + "\n" + "|-" * 5000, "![" * 5000 + "](" * 5000, "$" + "{" * 5000 + "$",
+     "$" + "\\def\\a{\\a\\a}\\a" + "$"],
+    ids=range(12),
+)  # fmt: skip
+def test_nesting_without_end_is_still_shown(page: Page, text: str):
+    show(page, text)
+    page.wait_for_function("() => !document.querySelector('.math:not(.done)')")
+    assert text_of(page).strip()
+
+
+# Formulas
+
+
+def formulas(page: Page, text: str, **options: Any) -> list[tuple[str, bool]]:
+    show(page, text, **options)
+    found = "(all) => all.map((node) => [node.dataset.tex, node.classList.contains('display')])"
+    return [(tex, display) for tex, display in page.locator(".math").evaluate_all(found)]
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["It costs $5 and $10.", "$5–$10", "from $20,000 to USD$30,000", "a $ b $ c", "\\$x\\$", "`$x$`", "$x",
+     "US$ 5 or 5 $.", "```\n$x$\n```", "$ x$", "\\\\(x\\\\)", "$$", "\\(\\)", "$PATH and $HOME"],
+)  # fmt: skip
+def test_money_and_code_are_not_formulas(page: Page, text: str):
+    assert formulas(page, text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("so $x$ is", [("x", False)]),
+        ("$5 plus $x^2$.", [("x^2", False)]),
+        ("\\(a_1 * b_1 * c\\)", [("a_1 * b_1 * c", False)]),
+        ("in \\[z\\] and $$w$$ too", [("z", True), ("w", True)]),
+        ("Then:\n$$\na = b\n= c\n$$\nend", [("a = b\n= c", True)]),
+        ("\\[\n- x\n\\]", [("- x", True)]),
+        ("- item\n\n  $$\n  x\n  $$", [("x", True)]),
+        ("> $$x$$", [("x", True)]),
+        ("$\\text{\\$5}$", [("\\text{\\$5}", False)]),
+        ("| $a$ | b |\n|---|---|\n| $c$ | d |", [("a", False), ("c", False)]),
+    ],
+)
+def test_formulas_are_found(page: Page, text: str, expected: list[tuple[str, bool]]):
+    assert formulas(page, text) == expected
+
+
+def test_formulas_are_typeset_and_can_be_read_aloud(page: Page):
+    show(page, "Here $\\frac{a}{b}$ and\n\n$$\\sum_i x_i$$")
+    page.wait_for_selector(".math.display.done .katex-display")
+    assert page.locator(".math .katex math").count() == 2
+    assert page.evaluate("document.fonts.load('16px KaTeX_Main').then((fonts) => fonts.length)") == 1
+
+
+def test_a_formula_with_a_mistake_stays_as_it_was_written(page: Page):
+    show(page, "a $\\frac{a$ b")
+    page.wait_for_selector(".math.done")
+    assert text_of(page) == "a $\\frac{a$ b"
+
+
+def test_an_open_formula_is_one_only_while_the_answer_grows(page: Page):
+    assert formulas(page, "Then\n\n\\[\n\\frac{a}", streaming=True) == [("\\frac{a}", True)]
+    assert formulas(page, "Then\n\n\\[\n\\frac{a}") == []
+
+
+# Tables, lists, code
+
+
+def test_a_table_keeps_its_alignment_in_one_frame(page: Page):
+    show(page, "| a | b | c | d |\n|:--|:-:|--:|---|\n| 1 | 2 | 3 | 4 |", labels={"table": "表"})
+    assert page.locator("td").evaluate_all("(all) => all.map((cell) => cell.className)") == [
+        "left",
+        "center",
+        "right",
+        "",
+    ]
+    frame = page.locator(".table")
+    assert frame.get_attribute("aria-label") == "表" and frame.get_attribute("tabindex") == "0"
+    assert page.locator(".markdown [style]").count() == 0
+
+
+def test_task_lists_are_checked(page: Page):
+    show(page, "- [x] done\n- [ ] open\n- plain\n\n1. [X] loose\n\n2. text")
+    boxes = page.locator("input[type=checkbox]")
+    assert boxes.evaluate_all("(all) => all.map((box) => [box.checked, box.disabled, box.ariaLabel])") == [
+        [True, True, "done"],
+        [False, True, "open"],
+        [True, True, "loose"],
+    ]
+
+
+def test_code_has_its_language_colours_and_a_button_that_copies(page: Page):
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    labels = {"copy": "コピー", "copied": "コピーしました", "copyCode": "コードをコピー", "table": "表"}
+    show(
+        page,
+        "1. In a list:\n   ```python\n   def f(): return '<b>'\n   ```\n\n~~~\nplain\n~~~\n\n    indented",
+        labels=labels,
+    )
+    page.wait_for_selector(".code .hljs-keyword")
+    assert page.locator(".code-language").all_inner_texts() == ["python", "", ""]
+    button = page.get_by_role("button", name="コードをコピー").first
+    button.click()
+    page.wait_for_function("() => document.querySelector('.copy').textContent === 'コピーしました'")
+    assert page.evaluate("navigator.clipboard.readText()") == "def f(): return '<b>'\n"
+
+
+def test_lines_stay_lines_and_numbers_go_on(page: Page):
+    html = show(page, "one\ntwo\n\n3. three\n4. four")
+    assert "one<br>\ntwo" in html and '<ol start="3">' in html
+
+
+# Growing
+
+
+def test_open_code_is_code_while_the_answer_grows(page: Page):
+    show(page, "See\n\n```python\nprint(1)\n``", streaming=True)
+    assert page.locator(".code code").inner_text() == "print(1)\n"
+    assert page.locator(".code-language").inner_text() == "python"
+
+
+GROW = """([text, step]) => {
+    const root = Object.assign(document.createElement("div"), { className: "markdown" });
+    document.body.replaceChildren(root);
+    for (let end = 0; end < text.length; end += step)
+        markdown.renderInto(root, text.slice(0, end), { streaming: true });
+    markdown.renderInto(root, text);
+    const grown = root.innerHTML;
+    const whole = document.createElement("div");
+    document.body.append(whole);
+    markdown.renderInto(whole, text);
+    return [grown, whole.innerHTML];
+}"""
+
+LONG = """# Title
+
+A paragraph with [a link][1] and $x$ in it
+that goes on.
+
+1. one
+2. two with `code`
+
+   ```sh
+   ls
+   ```
+3. three
+
+- [x] a
+- [ ] b
+  - c
+
+> quote
+> - d
+
+| a | b |
+|--:|---|
+| 1 | 2 |
+
+```python
+def f(x):
+    return x
+```
+text at once
+
+$$
+y = 1
+$$
+
+[1]: https://example.com
+"""
+
+
+@pytest.mark.parametrize("step", [1, 7])
+def test_a_message_that_grew_looks_like_one_that_was_shown_at_once(page: Page, step: int):
+    show(page, "$a$\n\n```python\n1\n```")  # loads both libraries, so that nothing comes later
+    page.wait_for_selector(".math.done")
+    page.wait_for_selector(".hljs-number")
+    page.evaluate("performance.now = () => 0")  # no pauses: every step is shown
+    grown, whole = page.evaluate(GROW, [LONG, step])
+    page.evaluate("delete performance.now")
+    assert grown == whole
+    assert whole.count("hljs-keyword") and "katex" in whole and 'href="https://example.com"' in whole
+
+
+def test_finished_blocks_and_items_are_left_alone_while_a_message_grows(page: Page):
+    kept = """() => {
+        const root = document.createElement("div");
+        document.body.replaceChildren(root);
+        const show = (text) => markdown.renderInto(root, text, { streaming: true });
+        const now = performance.now;
+        performance.now = () => 0;
+        show("one\\n\\n- a\\n- b\\n- c");
+        const nodes = [root.querySelector("p"), root.querySelector("ul"), root.querySelector("li")];
+        show("one\\n\\n- a\\n- b\\n- c d\\n\\n```python\\nx");
+        const code = root.querySelector(".code");
+        show("one\\n\\n- a\\n- b\\n- c d\\n\\n```python\\nx = 1\\ny");
+        performance.now = now;
+        return [...nodes.map((node) => root.contains(node)), root.querySelector(".code") === code, root.innerText];
+    }"""
+    *same, text = page.evaluate(kept)
+    assert same == [True, True, True, True]
+    assert "x = 1\ny" in text and "c d" in text
+
+
+def test_a_message_that_takes_long_to_show_is_shown_late_but_to_its_end(page: Page):
+    text = "| a | b |\n|---|---|\n" + "| some *words* | `code` |\n" * 500
+    page.evaluate(SHOW, [text, {"streaming": True}])
+    skipped = """(text) => {
+        const root = document.querySelector(".markdown");
+        markdown.renderInto(root, text, { streaming: true });
+        return !root.innerText.includes("last");
+    }"""
+    assert page.evaluate(skipped, text + "| the last | row |\n")
+    page.wait_for_function("() => document.querySelector('.markdown').innerText.includes('last')")

@@ -1,0 +1,138 @@
+"""The page on screens of several sizes, in light and dark, in three languages, with the keyboard, and for everybody."""
+
+import re
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from page_visit import FRANCE, Server, Visit
+from playwright.sync_api import Browser, BrowserContext, expect
+
+MAX_PAGE_BYTES = 600_000
+
+
+def serious(visit: Visit) -> list[str]:
+    found = Axe().run(visit.page).response["violations"]
+    return [f"{it['id']}: {it['nodes']}" for it in found if it["impact"] in ("serious", "critical")]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [390, 1280, 1920])
+def test_nothing_scrolls_sideways_and_axe_finds_no_serious_problem(
+    browser: Browser, server: Server, width: int, scheme
+):
+    with browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme) as context:
+        visit = Visit(context, server, max_new_tokens="60")
+        visit.screenshot(f"start-{width}-{scheme}")
+        visit.ask("Write a Python function that adds two numbers, in a code block. " + "x" * 300)
+        assert visit.page.evaluate("document.documentElement.scrollWidth") == width
+        assert serious(visit) == []
+        visit.screenshot(f"conversation-{width}-{scheme}")
+        for panel in ("Conversations", "Settings"):
+            visit.open_panel(panel)
+            if width == 390:
+                visit.screenshot(f"{panel.lower()}-{width}-{scheme}")
+                visit.close_panel(panel)
+        visit.screenshot(f"panels-{width}-{scheme}")
+        assert visit.page.evaluate("document.documentElement.scrollWidth") == width
+        assert serious(visit) == []
+
+
+def test_the_list_is_open_on_wide_screens(browser: Browser, server: Server):
+    for width, shown in ((1920, True), (1000, False)):
+        with browser.new_context(viewport={"width": width, "height": 900}) as context:
+            visit = Visit(context, server)
+            expect(visit.page.locator("#library-panel")).to_be_visible(visible=shown)
+
+
+@pytest.mark.parametrize(
+    ("locale", "send", "first"),
+    [
+        ("en-US", "Send", "Hello! What can you help me with?"),
+        ("de-DE", "Send", "Hello! What can you help me with?"),
+        ("zh-CN", "发送", "Hello! What can you help me with?"),  # the model speaks English only
+    ],
+)
+def test_the_page_speaks_the_browsers_language_or_english(
+    browser: Browser, server: Server, locale: str, send: str, first: str
+):
+    with browser.new_context(locale=locale) as context:
+        visit = Visit(context, server)
+        expect(visit.button(send)).to_be_visible()
+        expect(visit.page.locator(".example").first).to_have_text(first)
+
+
+def test_the_language_can_be_switched_and_errors_speak_it_too(visit: Visit):
+    visit.open_panel("Settings")
+    visit.page.get_by_label("日本語").check()
+    expect(visit.button("送信")).to_be_visible()
+    expect(visit.box).to_have_attribute("placeholder", "メッセージを入力…")
+    visit.send(FRANCE)
+    expect(visit.answers.last).to_contain_text("トークン/秒")
+    visit.send("word " * 9000)
+    expect(visit.answers.last).to_contain_text("メッセージが長すぎます")
+    visit.reload()
+    expect(visit.button("送信")).to_be_visible()
+    expect(visit.answers.last).to_contain_text("メッセージが長すぎます")
+    assert visit.page.evaluate("document.documentElement.lang") == "ja"
+    english = re.compile(r"\b(Send|Settings|Copy|Edit|Search|Loading)\b")
+    names = visit.page.evaluate("[...document.querySelectorAll('[aria-label]')].map((it) => it.ariaLabel)")
+    assert [name for name in names if english.search(name)] == []
+
+
+def test_the_page_is_light(context: BrowserContext, server: Server):
+    visit = Visit(context, server)
+    visit.ask(FRANCE)
+    total = "performance.getEntriesByType('resource').reduce((sum, it) => sum + it.transferSize, 0)"
+    own = "performance.getEntriesByType('navigation')[0].transferSize"
+    assert visit.page.evaluate(f"{total} + {own}") < MAX_PAGE_BYTES
+    hosts = visit.page.evaluate("performance.getEntriesByType('resource').map((it) => new URL(it.name).origin)")
+    assert set(hosts) == {server.address}
+
+
+def test_the_page_is_used_with_the_keyboard_alone(visit: Visit):
+    def tab_to(name: str) -> None:
+        for _ in range(60):
+            visit.page.keyboard.press("Tab")
+            focused = visit.page.evaluate("document.activeElement.ariaLabel || document.activeElement.innerText")
+            if focused and focused.strip() == name:
+                return
+        raise AssertionError(f"{name} is not reached with the Tab key")
+
+    expect(visit.box).to_be_focused()
+    visit.page.keyboard.type(FRANCE)
+    tab_to("Send")
+    visit.page.keyboard.press("Enter")
+    expect(visit.texts.last).to_contain_text("Paris")
+    visit.wait_for_end()
+    tab_to("Regenerate")
+    visit.page.keyboard.press("Enter")
+    expect(visit.page.get_by_label("Version 2 of 2")).to_be_visible()
+    expect(visit.page.get_by_role("log")).to_have_attribute("aria-live", "polite")
+    tab_to(FRANCE)
+    visit.page.keyboard.press("Enter")
+    expect(visit.questions).to_have_text([FRANCE])
+
+
+def test_shortcuts_are_listed_and_work(visit: Visit):
+    page = visit.page
+    visit.ask(FRANCE)
+    page.locator("#conversation").focus()
+    page.keyboard.press("?")
+    expect(page.get_by_role("dialog")).to_contain_text("Keyboard shortcuts")
+    visit.screenshot("shortcuts")
+    page.keyboard.press("Escape")
+    page.locator("#conversation").focus()
+    page.keyboard.press("/")
+    expect(visit.box).to_be_focused()
+    page.keyboard.press("ArrowUp")
+    expect(page.get_by_role("textbox", name="Edit")).to_have_value(FRANCE)
+    page.keyboard.press("Escape")
+    page.keyboard.press("Control+k")
+    expect(page.get_by_role("searchbox")).to_be_focused()
+    page.keyboard.press("Control+Shift+O")
+    expect(visit.questions).to_have_count(0)
+    visit.set(max_new_tokens="4096")
+    visit.send("Write a very long story.")
+    visit.wait_for_words()
+    page.keyboard.press("Escape")
+    expect(visit.answers.last).to_have_attribute("data-finish", "cancelled")

@@ -1,0 +1,225 @@
+"""Comparing two models, presets, finding and ordering, and the way out, in a browser."""
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from config import DEFAULT_MODEL
+from page.app import ChatPage
+from page.models import LoadedModel
+
+import httpx
+import pytest
+from page_visit import Server, Visit
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+
+
+@pytest.fixture(scope="module")
+def modules(browser: Browser, server: Server) -> Iterator[Page]:
+    """A page whose modules are called without being seen."""
+    with browser.new_page() as page:
+        page.goto(server.address)
+        yield page
+
+
+def module(page: Page, name: str, expression: str, *arguments: object) -> Any:
+    """What an expression over a module of the page, `it`, and over `given` gives."""
+    load = f"const it = await import(new URL('page/web/{name}.js', document.baseURI));"
+    return page.evaluate(f"async (given) => {{ {load} return {expression}; }}", list(arguments))
+
+
+# Compare
+
+
+def test_two_variants_answer_the_same_question_and_what_differs_is_marked(visit: Visit):
+    visit.set(max_new_tokens="24")
+    visit.open_panel("Settings")
+    visit.button("Compare two models").click()
+    dialog = visit.page.get_by_role("dialog", name="Compare two models")
+    dialog.get_by_label("Question").fill("Write a very short story about a dragon.")
+    dialog.get_by_role("combobox", name="Right").select_option(label=f"{DEFAULT_MODEL} · FP16")
+    dialog.get_by_role("button", name="Ask both").click()
+    expect(dialog.get_by_role("status")).to_contain_text(re.compile("Marked|same"))
+    columns = dialog.locator(".compare-column")
+    expect(columns).to_have_count(2)
+    for index, precision in enumerate(("INT4", "FP16")):
+        expect(columns.nth(index).get_by_role("heading")).to_contain_text(precision)
+        expect(columns.nth(index).locator(".compare-figures")).to_contain_text(
+            re.compile(r"[\d.]+ tokens/s · \d+ tokens")
+        )
+    answers = [it.inner_text() for it in dialog.locator(".compare-answer").all()]
+    assert all(answers) and (answers[0] == answers[1]) == (dialog.locator("mark").count() == 0)
+    visit.screenshot("compare")
+    visit.page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+
+
+# Presets
+
+
+def test_a_preset_is_saved_applied_exported_and_imported(visit: Visit, context: BrowserContext, tmp_path: Path):
+    visit.set(temperature="0.7")
+    visit.open_panel("Settings")
+    presets = visit.page.get_by_role("group", name="Presets")
+    presets.get_by_label("Name of the preset").fill("Stories")
+    presets.get_by_role("button", name="Save as preset").click()
+    expect(presets.get_by_role("status")).to_have_text("Saved.")
+    visit.set(temperature="0")
+    visit.open_panel("Settings")
+    presets.get_by_label("Presets").select_option("No preset")
+    presets.get_by_label("Presets").select_option("Stories")
+    expect(visit.page.locator("#set-temperature")).to_have_value("0.7")
+    visit.screenshot("presets")
+    with visit.page.expect_download() as download:
+        presets.get_by_role("button", name="Export presets").click()
+    file = tmp_path / "presets.json"
+    download.value.save_as(file)
+    assert json.loads(file.read_text(encoding="utf-8"))["presets"][0]["settings"]["temperature"] == 0.7
+    visit.reload()
+    presets.get_by_label("Presets").select_option("Stories")
+    presets.get_by_role("button", name="Delete preset").click()
+    expect(presets.get_by_role("option")).to_have_text(["No preset"])
+    for content, said in ((file.read_text(encoding="utf-8"), "Imported 1 preset."), ("{}", "no presets in this file")):
+        file.write_text(content, encoding="utf-8")
+        presets.locator("input[type=file]").set_input_files(file)
+        expect(presets.get_by_role("status")).to_contain_text(said)
+    expect(presets.get_by_role("option")).to_have_text(["No preset", "Stories"])
+
+
+def test_of_a_file_of_presets_only_what_is_well_formed_and_known_is_taken(modules: Page):
+    file = {
+        "format": "llm-chatbot presets",
+        "presets": [
+            {"id": "a", "name": " A ", "settings": {"temperature": 1, "top_k": "5", "__proto__x": 1}, "updated": 5},
+            {"id": "b", "name": " ", "settings": {}},
+            {"id": 3, "name": "C", "settings": {}},
+            {"id": "d", "name": "D", "settings": []},
+            None,
+        ],
+    }
+    known = {"temperature": "number", "top_k": "number"}
+    read = module(modules, "presets", "it.imported(given[0], given[1])", json.dumps(file), known)
+    assert read == [{"id": "a", "name": "A", "settings": {"temperature": 1}, "updated": 5}]
+    for content in ("", "[]", "null", '{"presets": []}'):
+        assert module(modules, "presets", "it.imported(given[0], {})", content) == []
+
+
+def test_the_newer_of_two_presets_with_a_name_or_id_stays(modules: Page):
+    old, new = ({"id": id, "name": "A", "settings": {}, "updated": time} for id, time in (("1", 1), ("2", 2)))
+    assert module(modules, "presets", "it.merged([given[0]], [given[1]])", old, new) == {"presets": [new], "count": 1}
+    assert module(modules, "presets", "it.merged([given[1]], [given[0]])", old, new) == {"presets": [new], "count": 0}
+    saved = module(modules, "presets", "it.withPreset([given[0]], given[1])", old, {**new, "settings": {"top_k": 3}})
+    assert saved == [{"id": "1", "name": "A", "settings": {"top_k": 3}, "updated": 2}]
+
+
+# Find and order
+
+
+def conversation(name: str, *contents: str, **others: object) -> dict:
+    messages = [{"id": str(index), "role": "user", "content": content} for index, content in enumerate(contents)]
+    return {"id": name, "name": name, "messages": messages, **others}
+
+
+def found(page: Page, query: str, *conversations: dict) -> list[dict]:
+    return module(page, "search", "it.search(given[0], given[1])", query, list(conversations))
+
+
+def test_a_conversation_is_found_by_all_its_words_with_the_place_shown(modules: Page):
+    story = conversation(
+        "Story",
+        "Once upon a time",
+        "a dragon lived in the Alps, far away from every village and every road, and it ate sheep",
+    )
+    other = conversation("Other", "No dragons here? One dragon.")
+    (result,) = found(modules, "DRAGON alps", story, other)
+    assert result["conversation"]["name"] == "Story"
+    (place,) = result["places"]
+    assert place["message"]["id"] == "1" and place["match"] == "dragon" and place["before"] == "a "
+    assert place["after"].startswith(" lived in the Alps") and place["after"].endswith("…")
+    assert [it["conversation"]["name"] for it in found(modules, "dragon", story, other)] == ["Story", "Other"]
+    assert [it["conversation"]["name"] for it in found(modules, '"one dragon"', story, other)] == ["Other"]
+    assert found(modules, "story", story)[0]["places"][0]["message"] is None
+    assert len(found(modules, " ", story, other)) == 2 and found(modules, "unicorn", story, other) == []
+
+
+@pytest.mark.parametrize(
+    ("query", "content", "match"),
+    [
+        ("cafe", "Im CAFÉ an der Ecke", "CAFÉ"),
+        ("ＡＢＣ", "the abc of it", "abc"),
+        ("か", "が", None),
+        ("東京", "日本の首都は東京です。", "東京"),
+        ("b", "😀😀b", "b"),
+        ("ß", "Straße", "ß"),
+        ("istanbul", "İstanbul", "İstanbul"),
+    ],
+)
+def test_letters_are_compared_as_readers_do(query: str, content: str, match: str | None, modules: Page):
+    places = [it["places"][0]["match"] for it in found(modules, query, conversation("", content))]
+    assert places == ([match] if match else [])
+
+
+def test_many_places_are_counted(modules: Page):
+    (result,) = found(modules, "x", conversation("", *["x"] * 5))
+    assert len(result["places"]) == 3 and result["more"] == 2
+
+
+def test_conversations_are_grouped_by_day_with_pinned_ones_first(modules: Page):
+    now = "new Date(2026, 10, 24, 12).getTime()"
+    ages = {"a": 0, "b": 1, "c": 4, "d": 30, "e": 400, "p": 500}  # days
+    made = f"given[0].map(([id, days]) => ({{ id, pinned: id === 'p', updated: {now} - days * 86400000 }}))"
+    options = f"{{ now: {now}, language: given[1], labels: {{ pinned: 'Pinned', week: 'Week' }} }}"
+    grouped = f"it.groupByDate({made}, {options}).map((it) => [it.label, it.conversations.map((it) => it.id).join('')])"
+    assert module(modules, "search", grouped, list(ages.items()), "en") == [
+        ["Pinned", "p"],
+        ["Today", "a"],
+        ["Yesterday", "b"],
+        ["Week", "c"],
+        ["October", "d"],
+        ["October 2025", "e"],
+    ]
+    assert [label for label, _ in module(modules, "search", grouped, list(ages.items()), "ja")][1:3] == ["今日", "昨日"]
+
+
+# Fits?
+
+
+def test_what_is_lacking_counts_the_conversion_the_download_and_the_context(modules: Page):
+    variant = {"converted": False, "disk": 200, "memory": 150, "chat": {"2048": 100, "4096": 120, "8192": 180}}
+    model = {"download": 50, "context": 4096, "variants": {"INT4": variant, "INT8": {**variant, "converted": True}}}
+
+    def lacking(precision: str, context: int, disk: int, memory: int) -> object:
+        free = {"disk": disk, "memory": memory}
+        return module(modules, "get_model", "it.lacking(...given)", model, precision, context, free)
+
+    assert lacking("INT4", 2048, 240, 140) == {"needsDisk": 250, "needsMemory": 150, "disk": 10, "memory": 10}
+    assert lacking("INT8", 8192, 0, 110) == {"needsDisk": 0, "needsMemory": 120, "disk": 0, "memory": 10}
+    assert lacking("FP16", 2048, 0, 0) is None
+
+
+# A page with a login
+
+
+@pytest.fixture
+def login(loaded: LoadedModel, models_root: Path, greedy: None) -> Iterator[str]:
+    page = ChatPage(loaded, models_root)
+    page.demo.launch(prevent_thread_lock=True, quiet=True, auth=("ann", "secret"))
+    yield page.demo.local_url
+    page.demo.close(verbose=False)
+
+
+def test_whoever_logged_in_can_log_out_in_this_browser_only(login: str, context: BrowserContext):
+    page: Page = context.new_page()
+    with httpx.Client(base_url=login) as other:
+        other.post("login", data={"username": "ann", "password": "secret"})
+        page.goto(login)
+        page.get_by_label("username").fill("ann")
+        page.get_by_label("password").fill("secret")
+        page.get_by_role("button", name="Login").click()
+        page.locator("header").get_by_role("button", name="Settings", exact=True).click()
+        page.get_by_role("link", name="Log out").click()
+        expect(page.get_by_label("password")).to_be_visible()
+        assert other.get("page/state").status_code == 200
+    assert page.evaluate("async () => (await fetch('page/state')).status") == 401

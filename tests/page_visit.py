@@ -1,0 +1,160 @@
+"""What a test does with the page: it serves one, and visits it in a browser."""
+
+import re
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from page.app import ChatPage
+from page.models import LoadedModel
+
+from playwright.sync_api import BrowserContext, Locator, Page, expect
+
+SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
+TIMEOUT = 60_000  # milliseconds; for a machine that is busy
+FRANCE, ITALY = "What is the capital of France?", "And of Italy?"
+STORY = "Write a very long story about a dragon."
+
+
+class Server:
+    """A page that is served on a port of its own, which it keeps over a restart."""
+
+    def __init__(self, loaded: LoadedModel, root: Path | None, **limits: int) -> None:
+        self.make = lambda: ChatPage(loaded, root, limits.get("concurrent", 2), limits.get("waiting", 30))
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = free.getsockname()[1]
+        self.address = f"http://127.0.0.1:{self.port}"
+        self.start()
+
+    def start(self) -> None:
+        self.page = self.make()
+        self.page.demo.launch(server_port=self.port, prevent_thread_lock=True, quiet=True)
+
+    def stop(self) -> None:
+        self.page.demo.close(verbose=False)
+
+
+class Visit:
+    """A tab in which the page is open.
+
+    Attributes:
+        page: Playwright's.
+    """
+
+    def __init__(self, context: BrowserContext, server: Server, **settings: str) -> None:
+        self.page: Page = context.new_page()
+        self.page.goto(server.address)
+        self.wait_until_drawn()
+        if settings:
+            self.set(**settings)
+
+    # Where things are
+
+    def button(self, name: str) -> Locator:
+        return self.page.get_by_role("button", name=name, exact=True)
+
+    @property
+    def box(self) -> Locator:
+        return self.page.locator("#message textarea")
+
+    @property
+    def answers(self) -> Locator:
+        return self.page.locator(".message.assistant")
+
+    @property
+    def questions(self) -> Locator:
+        return self.page.get_by_test_id("user")
+
+    @property
+    def texts(self) -> Locator:
+        """The text of each answer, without figures and buttons."""
+        return self.page.get_by_test_id("bot")
+
+    @property
+    def notice(self) -> Locator:
+        return self.page.locator("#notice")
+
+    @property
+    def meter(self) -> Locator:
+        return self.page.get_by_role("meter", name=re.compile("Context used"))
+
+    @property
+    def names(self) -> Locator:
+        """The conversations in the list."""
+        return self.page.locator("#library-panel .open")
+
+    # What is done
+
+    def wait_until_drawn(self) -> None:
+        expect(self.box).to_be_visible()
+
+    def reload(self) -> None:
+        self.page.reload()
+        self.wait_until_drawn()
+
+    def begin(self) -> None:
+        """Begins a new conversation."""
+        self.page.locator("#new").click()
+        expect(self.questions).to_have_count(0)
+
+    def send(self, text: str) -> None:
+        self.box.fill(text)
+        self.box.press("Enter")
+
+    def wait_for_end(self, index: int = -1) -> None:
+        """Waits until an answer has ended."""
+        expect(self.answers.nth(index)).to_have_attribute("data-finish", re.compile("."))
+
+    def ask(self, text: str) -> str:
+        """The whole answer to a message."""
+        count = self.answers.count()
+        self.send(text)
+        expect(self.answers).to_have_count(count + 1)
+        self.wait_for_end()
+        return self.texts.last.inner_text()
+
+    def wait_for_words(self) -> None:
+        expect(self.texts.last).to_have_text(re.compile(r"\w+ \w+ \w+"))
+
+    def open_panel(self, name: str) -> None:
+        button = self.page.locator("header").get_by_role("button", name=name, exact=True)
+        if button.get_attribute("aria-expanded") == "false":
+            button.click()
+
+    def close_panel(self, name: str) -> None:
+        button = self.page.locator("header").get_by_role("button", name=name, exact=True)
+        if button.get_attribute("aria-expanded") == "true":
+            button.click()
+
+    def set(self, **settings: str) -> None:
+        """Sets numbers of the panel, by their names in `page.settings`."""
+        self.open_panel("Settings")
+        for name, value in settings.items():
+            self.page.locator(f"#set-{name}").fill(value)
+        self.close_panel("Settings")
+
+    def stored(self) -> list[dict[str, Any]]:
+        """All messages that the browser has saved, in the order of their creation."""
+        return self.page.evaluate(
+            """async () => {
+              const { openStore } = await import(new URL("page/web/store.js", document.baseURI));
+              const { conversations } = await (await openStore()).exportAll();
+              return conversations.flatMap((it) => it.messages).sort((a, b) => a.created - b.created);
+            }"""
+        )
+
+    def screenshot(self, name: str) -> None:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        moving = "it.playState == 'running' && it.effect.getTiming().iterations != Infinity"
+        self.page.wait_for_function(f"!document.getAnimations().some((it) => {moving})")
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+
+
+def eventually(condition: Callable[[], bool]) -> bool:
+    end = time.monotonic() + TIMEOUT / 1000
+    while not (met := condition()) and time.monotonic() < end:
+        time.sleep(0.05)
+    return met

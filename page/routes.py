@@ -106,7 +106,7 @@ def guarded(handler: Handler) -> Handler:
 
 
 async def logged_in(request: Request) -> bool:
-    """Whether Gradio's login lets the request in; its own check is a route that can't be called from here."""
+    """Whether Gradio's login lets the request in."""
     app = request.app
     if app.auth_dependency is not None:
         user = app.auth_dependency(request)

@@ -20,7 +20,7 @@ from api.service import create_app
 from config import DEFAULT_MODEL, get_model_config
 from engine.block_pool import BlockPool
 from engine.loading import open_model
-from engine.session import ChatSession
+from engine.model import ChatModel
 from engine.tokenizer import FolderTokenizer
 from model_folder import converted_folder
 
@@ -61,6 +61,7 @@ class Service:
 
     port: int
     backends: dict[str, LocalBackend]
+    model: ChatModel
     pool: BlockPool
 
     @property
@@ -94,7 +95,7 @@ def service(models_root: Path) -> Iterator[Service]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     assert model.pool is not None
-    yield Service(listener.getsockname()[1], backends, model.pool)
+    yield Service(listener.getsockname()[1], backends, model, model.pool)
     server.should_exit = True
     thread.join(timeout=30)
 
@@ -104,9 +105,8 @@ def asked(text: str) -> list[Any]:
 
 
 def test_openais_client_gets_the_engines_own_answer_whole_and_as_a_stream(service: Service):
-    backend = service.backends[DEFAULT_MODEL]
     messages = asked("What is the capital of France? And of Italy, Spain, Portugal and Greece?")
-    session = ChatSession(backend.model, backend.tokenizer)
+    session = service.backends[DEFAULT_MODEL]._new_session()
     *_, expected = session.answer(messages, max_new_tokens=40)
     session.reset()
     create = service.client.chat.completions.create
@@ -218,7 +218,7 @@ def test_a_tool_is_called_and_its_result_is_read(service: Service):
 
 def test_what_does_not_fit_is_refused_with_the_numbers(service: Service):
     create = service.client.chat.completions.create
-    length = service.backends[DEFAULT_MODEL].model.context_length
+    length = service.model.context_length
     with pytest.raises(openai.BadRequestError, match=rf"{length} tokens.* the prompt has \d{{4,}}") as error:
         create(model=DEFAULT_MODEL, messages=[*asked("Hello"), *asked("word " * 9000)])
     assert error.value.code == "context_length_exceeded"

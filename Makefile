@@ -8,9 +8,10 @@ PORT ?= 7860
 BIN := .venv/bin
 INSTALLED := .venv/installed
 INSTALLED_DEV := .venv/installed-dev
+INSTALLED_SERVING := .venv/installed-serving
 
 .DEFAULT_GOAL := help
-.PHONY: help chat notebook test test-fast lint bench vendor clean
+.PHONY: help chat serve load notebook test test-fast lint translate bench vendor clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -19,12 +20,17 @@ chat: $(INSTALLED)  ## convert the model (once) and chat with it on http://127.0
 	$(BIN)/python converter.py $(MODEL) --precision $(PRECISION)
 	$(BIN)/python chat_ui.py --model $(MODEL) --precision $(PRECISION) --device $(DEVICE) --port $(PORT)
 
+serve: PORT = 8000
+serve: $(INSTALLED)  ## serve the model with OpenAI's API on http://127.0.0.1:8000/v1
+	$(BIN)/python converter.py $(MODEL) --precision $(PRECISION)
+	$(BIN)/python serve.py --model $(MODEL) --precision $(PRECISION) --device $(DEVICE) --port $(PORT)
+
 notebook: $(INSTALLED)  ## open the tutorial in JupyterLab
 	$(BIN)/jupyter lab llm-chatbot.ipynb
 
 test: $(INSTALLED_DEV)  ## run all tests: unit, notebook, browser
 	$(BIN)/python tests/browser.py
-	$(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env tests llm-chatbot.ipynb
+	$(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env tests llm-chatbot.ipynb docs
 
 test-fast: $(INSTALLED_DEV)  ## run the tests that need neither the embedded model nor a browser
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow"
@@ -35,16 +41,27 @@ lint: $(INSTALLED_DEV)  ## check format, rules, types and who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-bench: $(INSTALLED_DEV)  ## measure this engine's speed beside its peers', and the start
+load: $(INSTALLED_SERVING)  ## prove and measure the service on a cluster of two Ray nodes on this machine
+	$(BIN)/python converter.py smollm2-135m-instruct --precision INT4
+	$(BIN)/python serving/trial.py
+
+translate: $(INSTALLED_DEV)  ## write the tutorial in Japanese and Chinese from docs/lesson/*.po
+	$(BIN)/python -m docs.translate_notebook
+
+bench: $(INSTALLED_DEV)  ## measure speed beside the peers', the start, and what the engine keeps to
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/start.py
+	$(BIN)/python benchmarks/bounds.py
+	$(BIN)/python benchmarks/kv_precision.py
+	$(BIN)/python benchmarks/lookup_equality.py
+	$(BIN)/python benchmarks/soak.py --minutes 5
 
 vendor: $(INSTALLED)  ## fetch the page's JavaScript libraries from npm (needs Node.js)
 	$(BIN)/python -m page.vendor_libraries
 
 clean:  ## remove .venv, the converted models and all that tools left behind
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .ipynb_checkpoints .gradio screenshots
-	rm -rf __pycache__ */__pycache__ */FP16 */INT8_compressed_weights */INT4_compressed_weights */*.partial
+	rm -rf __pycache__ */__pycache__ */FP16 */INT8_compressed_weights */INT4_compressed_weights */*.partial nncf-int4
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
@@ -55,4 +72,8 @@ $(INSTALLED): .venv/bin/python requirements.txt install.py
 
 $(INSTALLED_DEV): $(INSTALLED) requirements-dev.txt
 	$(BIN)/python install.py --dev
+	touch $@
+
+$(INSTALLED_SERVING): $(INSTALLED) serving/requirements.txt
+	$(BIN)/pip install -qq -r serving/requirements.txt
 	touch $@

@@ -2,20 +2,24 @@
 
 import argparse
 import os
-import socket
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from config import DEFAULT_MODEL, UserError, get_model_config
+from api.address import LOCAL_HOSTS, check_port
+from api.keys import read_keys
+from command_line import Parser
+from config import DEFAULT_MODEL, KV_CACHE_PRECISIONS, UserError, get_model_config
 from model_folder import SUBFOLDERS, converted_folder
 
 if TYPE_CHECKING:
+    from page.models import LoadedModel
+
     import gradio as gr
+    from starlette.middleware import Middleware
 
 AUTH_VARIABLE = "LLM_CHATBOT_AUTH"
-LOCAL_HOSTS = ("127.0.0.1", "localhost", "::1")
 
 
 def make_demo(*args: Any, **options: Any) -> "gr.Blocks":
@@ -26,25 +30,21 @@ def make_demo(*args: Any, **options: Any) -> "gr.Blocks":
 
 
 def main() -> int:
-    arguments = parser().parse_args()
     try:
+        arguments = parser().parse_args()
         check(arguments)
-        from page.models import open_model
+        loaded = open_model(arguments)
+        from page.app import ChatPage
 
-        model = (arguments.model, arguments.precision, arguments.device, arguments.output, arguments.kv_cache_gb)
-        with ThreadPoolExecutor(max_workers=1) as thread:
-            opening = thread.submit(open_model, *model)
-            from page.app import ChatPage  # meanwhile: Gradio's import takes as long as compiling a small model
-
-            loaded = opening.result()
         page = ChatPage(
             loaded,
-            arguments.output,
+            None if arguments.base_url else arguments.output,
             arguments.max_concurrent,
-            kv_cache_gb=arguments.kv_cache_gb,
             idle=None if arguments.idle is None else 60 * arguments.idle,
             get_models=may_get_models(arguments),
+            **memory_options(arguments),
         )
+        page.demo.middleware = api_middleware(loaded, arguments)
         page.demo.launch(
             server_name=arguments.host,
             server_port=arguments.port,
@@ -57,8 +57,46 @@ def main() -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Chat with a converted model in a browser.")
+def open_model(arguments: argparse.Namespace) -> "LoadedModel":
+    """The model that the page begins with: one that was converted here, or one of another server."""
+    if arguments.base_url:
+        from page.remote import open_remote
+
+        return open_remote(arguments.base_url, arguments.model)
+    from page.models import open_model
+
+    model = (arguments.model, arguments.precision, arguments.device, arguments.output)
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        opening = thread.submit(open_model, *model, **memory_options(arguments))
+        import page.app  # noqa: F401, meanwhile: Gradio's import takes as long as compiling a small model
+
+        return opening.result()
+
+
+def memory_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How much memory the keys and values of the conversations take."""
+    return {"kv_cache_gb": arguments.kv_cache_gb, "kv_cache_precision": arguments.kv_cache_precision}
+
+
+def api_middleware(loaded: "LoadedModel", arguments: argparse.Namespace) -> "list[Middleware]":
+    """Serves OpenAI's API beside the page; behind a login only if there are API keys too."""
+    keys = read_keys()
+    if arguments.base_url or (arguments.auth and not keys):
+        return []
+    from api.backend import LocalBackend
+    from api.service import LOCAL_NAMES, APIPaths, create_app
+
+    from starlette.middleware import Middleware
+
+    backend = LocalBackend(loaded.name, loaded.model, loaded.tokenizer, loaded.config, new_session=loaded.new_session)
+    # Without keys, a page in a browser must not reach the API by giving this machine another name.
+    only_local = arguments.host in LOCAL_HOSTS and not keys
+    api = create_app({loaded.name: backend}, keys, LOCAL_NAMES if only_local else ["*"])
+    return [Middleware(APIPaths, api=api)]
+
+
+def parser() -> Parser:
+    parser = Parser(description="Chat with a converted model in a browser.")
     parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name of the model (default: {DEFAULT_MODEL})")
     parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
     parser.add_argument("--device", default="CPU", help="where the model runs, such as CPU, GPU or AUTO (default: CPU)")
@@ -71,12 +109,21 @@ def parser() -> argparse.ArgumentParser:
         metavar="USER:PASSWORD",
         help=f"require a login; {AUTH_VARIABLE} in the environment does the same and hides it from other users",
     )
+    parser.add_argument(
+        "--base-url", help="address of a server with OpenAI's API that has the model, in place of a folder"
+    )
     parser.add_argument("--root-path", help="path of the page behind a reverse proxy, such as /chat")
     parser.add_argument("--max-concurrent", type=int, default=8, help="answers at a time; others wait (default: 8)")
     parser.add_argument(
         "--kv-cache-gb",
         type=float,
         help="memory for the keys and values of all conversations (default: by what is free)",
+    )
+    parser.add_argument(
+        "--kv-cache-precision",
+        default="auto",
+        choices=KV_CACHE_PRECISIONS,
+        help="of keys and values: u8 takes 0.6 of the memory, f16 is faster in long conversations (default: auto)",
     )
     parser.add_argument(
         "--idle", type=float, metavar="MINUTES", help="free a model's memory when nobody used it for so long"
@@ -100,8 +147,9 @@ def check(arguments: argparse.Namespace) -> None:
     Raises:
         UserError: an argument is wrong.
     """
-    get_model_config(arguments.model)
-    converted_folder(arguments.model, arguments.precision, arguments.output)
+    if not arguments.base_url:
+        get_model_config(arguments.model)
+        converted_folder(arguments.model, arguments.precision, arguments.output)
     check_port(arguments.host, arguments.port)
     if arguments.max_concurrent < 1:
         raise UserError(f"--max-concurrent must be at least 1, not {arguments.max_concurrent}.")
@@ -109,19 +157,12 @@ def check(arguments: argparse.Namespace) -> None:
         raise UserError(f"--kv-cache-gb must be above 0, not {arguments.kv_cache_gb:g}.")
     if arguments.idle is not None and not 0 < arguments.idle < float("inf"):
         raise UserError(f"--idle takes minutes above 0, not {arguments.idle:g}.")
-    from engine.devices import check_device  # after the cheaper checks: it asks the runtime
+    if not arguments.base_url:
+        from engine.devices import check_device  # after the cheaper checks: it asks the runtime
 
-    check_device(arguments.device)
+        check_device(arguments.device)
     if credentials(arguments.auth) is None and arguments.host not in LOCAL_HOSTS:
         print(f"Anyone who can reach {arguments.host} can use this page; require a login with --auth.", file=sys.stderr)
-
-
-def check_port(host: str, port: int) -> None:
-    """Raises a `UserError` if no server can listen there."""
-    try:
-        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
-    except (OSError, OverflowError) as error:
-        raise UserError(f"Port {port} on {host} is in use or not available; choose another with --port.") from error
 
 
 def credentials(auth: str | None) -> tuple[str, str] | None:

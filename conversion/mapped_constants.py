@@ -1,7 +1,7 @@
 """OpenVINO constants whose values lie in a memory-mapped file instead of on the heap."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import IO
 
 import numpy as np
@@ -23,7 +23,7 @@ class MappedConstants:
         self._file = file
         self._mappings: list[np.memmap] = []  # keeps them alive: OpenVINO only has the address
 
-    def make(self, parts: Iterable[np.ndarray], shape: list[int], type: ov.Type, name: str) -> ov.Node:
+    def make(self, parts: Iterable[np.ndarray], shape: Sequence[int], type: ov.Type, name: str | None) -> ov.Node:
         """Creates a constant from the concatenated bytes of all parts."""
         start = self._file.seek(math.ceil(self._file.tell() / ALIGNMENT) * ALIGNMENT)
         size = sum(self._file.write(np.ascontiguousarray(part).view(np.uint8).data) for part in parts)

@@ -75,7 +75,7 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         if (folder / name).is_file() or not (folder / "tokenizer.json").is_file():
             return read(folder)
     if (folder / "tokenizer.json").is_file():
-        if "model" not in read_json(folder / "tokenizer.json"):
+        if not _is_tokenizer(read_json(folder / "tokenizer.json")):
             raise damaged(folder / "tokenizer.json")
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     elif (folder / "tokenizer.model").is_file():
@@ -89,6 +89,12 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         )
     tokenizer.init_kwargs.pop("auto_map", None)
     return tokenizer
+
+
+def _is_tokenizer(content: dict[str, Any]) -> bool:
+    """Whether this can be a `tokenizer.json`; the library reports what it can't read by a bare `Exception`."""
+    model = content.get("model")
+    return isinstance(model, dict) and bool(model.get("vocab")) and isinstance(content.get("added_tokens", []), list)
 
 
 def read_qwen_tokenizer(folder: Path) -> PreTrainedTokenizerFast:

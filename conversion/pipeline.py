@@ -3,17 +3,21 @@
 Importing this module takes seconds, because it brings PyTorch, Transformers, Optimum Intel and NNCF.
 """
 
+import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from conversion.calibration import calibration_dataset
+from conversion.chat_templates import check_chat_template
 from conversion.checkpoints import complete, fetch_checkpoint, load_checkpoint
 from conversion.compression import compress_and_save
 from conversion.exporter import can_hand_over, export
 from conversion.gguf_model import BlockModel
 from conversion.gguf_tokenizer import read_gguf_tokenizer, read_stop_token_ids
+from conversion.hub import download_converted
+from conversion.json_files import read_json
 from conversion.json_progress import write_step
 from conversion.progress import quiet
 from conversion.resources import check_resources
@@ -39,6 +43,8 @@ def write_model(variant: Variant, folder: Path) -> int:
     Raises:
         UserError: disk or memory is too small, or the checkpoint cannot be downloaded or read.
     """
+    if variant.prebuilt:
+        return _take_prebuilt(variant, folder)
     if variant.blocks:
         return _convert_blocks(variant, folder)
     fp16 = replace(variant, precision="FP16")
@@ -48,6 +54,24 @@ def write_model(variant: Variant, folder: Path) -> int:
     check_resources(variant, parameters, folder)
     compress_folder(fp16.folder, folder, variant.compression)
     return parameters
+
+
+def _take_prebuilt(variant: Variant, folder: Path) -> int:
+    """Copies OpenVINO's own folder of a model from the Hub. Returns the number of parameters."""
+    config = variant.config
+    assert config.openvino_id and config.parameters
+    source = download_converted(config.openvino_id)
+    for path in source.iterdir():
+        shutil.copyfile(path, folder / path.name)
+    for name in ("config.json", "tokenizer_config.json"):  # names of Python files, which nobody is to run
+        content = read_json(folder / name)
+        content.pop("auto_map", None)
+        (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if config.chat_format.template:
+        (folder / "chat_template.jinja").write_text(config.chat_format.template, encoding="utf-8")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    check_chat_template(tokenizer.chat_template, tokenizer.special_tokens_map, config.openvino_id)
+    return config.parameters
 
 
 def _convert_checkpoint(variant: Variant, folder: Path) -> int:

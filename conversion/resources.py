@@ -16,6 +16,8 @@ MEMORY_NEEDED = 1_500_000_000
 MEMORY_PER_GGUF_WEIGHT = 6
 # Bytes for each weight when scale estimation runs the model on text.
 MEMORY_PER_WEIGHT_RUN = 4
+# Bytes for each weight of a mixture of experts: Transformers joins the matrices of a layer's experts in memory.
+MEMORY_PER_EXPERT_WEIGHT = 2
 
 # Graph and tokenizers.
 BYTES_BESIDE_WEIGHTS = 20_000_000
@@ -72,7 +74,7 @@ def disk_needed(variant: Variant, parameters: int) -> int:
 def weights_size(variant: Variant, parameters: int) -> float:
     """Bytes of a variant's weights, about."""
     int4 = variant.config.int4
-    bytes_4bit = 0.5 + BYTES_PER_GROUP / int4.group_size
+    bytes_4bit = 0.5 + (BYTES_PER_GROUP / int4.group_size if int4.group_size > 0 else 0)  # -1: a row is a group
     average_int4 = int4.ratio * bytes_4bit + (1 - int4.ratio)  # the other layers have 8 bits
     return parameters * {"FP16": 2.0, "INT8": 1.0, "INT4": average_int4}[variant.precision]
 
@@ -119,6 +121,8 @@ def memory_needed(variant: Variant, parameters: int, unpacks_gguf: bool) -> int:
     memory = MEMORY_NEEDED
     if unpacks_gguf:
         memory += MEMORY_PER_GGUF_WEIGHT * parameters
+    if variant.config.has_experts:
+        memory += MEMORY_PER_EXPERT_WEIGHT * parameters
     if variant.compression.get("scale_estimation"):
         memory += MEMORY_PER_WEIGHT_RUN * parameters
     return memory

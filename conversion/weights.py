@@ -116,6 +116,18 @@ def split_qkv(tensors: Tensors, rows: Sequence[int]) -> Tensors:
     return split
 
 
+def split_gate_up(tensors: Tensors, name: str) -> Tensors:
+    """The tensors with each `name` split into views of its halves: `gate_proj` and `up_proj`."""
+    split = {}
+    for key, tensor in tensors.items():
+        if name in key and len(tensor) % 2 == 0:
+            for part, half in zip(("gate_proj", "up_proj"), tensor.chunk(2), strict=True):
+                split[key.replace(name, part)] = half
+        else:
+            split[key] = tensor
+    return split
+
+
 def drop_tensors(tensors: Tensors, suffix: str) -> Tensors:
     """The tensors without those whose names end in `suffix`."""
     return {name: tensor for name, tensor in tensors.items() if not name.endswith(suffix)}

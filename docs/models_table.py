@@ -13,9 +13,11 @@ from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS, ModelConfig
 MODELS_PAGE = Path(__file__).with_name("models.md")
 
 HEADER = """\
-| name | model | parameters | licence | INT4: mode, group size, share of the layers |
-|---|---|---|---|---|
+| name | model | parameters | licence | reasons first | INT4: mode, group size, share of the layers | from |
+|---|---|---|---|---|---|---|
 """
+
+REASONING = {"never": "", "always": "always", "switch": "can be switched off"}
 
 
 def models_table() -> str:
@@ -31,8 +33,10 @@ def table_row(name: str, config: ModelConfig) -> str:
         f"[{config.model_id}](https://huggingface.co/{config.model_id})",
         rounded(config.parameters or 0),
         f"{config.license}{gated}",
+        REASONING[config.reasoning],
         f"{'symmetric' if config.int4.mode == 'INT4_SYM' else 'asymmetric'}, groups of {config.int4.group_size}, "
-        f"{config.int4.ratio:.0%}",
+        f"{config.int4.ratio:.0%}{', AWQ' if config.int4.awq else ''}",
+        config.int4_source,
     )
     return f"| {' | '.join(cells)} |\n"
 

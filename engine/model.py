@@ -11,15 +11,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from engine.block_pool import BlockPool
 from engine.devices import device_properties
 from engine.folder_files import damaged, read_json
 from engine.generation import Pace
 from engine.graph import add_logits_to_keep, check_state
 from engine.kv_cache import KVCache
+from engine.mapped_weights import MappedWeights
 from engine.paged_cache import PagedModel, open_paged_model
 from engine.paged_graph import PagedAttentionUnavailableError, make_paged
 from engine.paged_runner import PAGED_PROPERTIES
 from engine.prompt_lookup import LookupCache
+from engine.zero_points import split_where_it_pays
 from model_folder import MODEL_BIN, MODEL_XML
 
 import openvino as ov
@@ -74,19 +77,28 @@ class ChatModel:
             self.compiled  # noqa: B018, fails now if the device can't run the model
 
     def _open_paged(self, kv_cache_gb: float | None) -> PagedModel | None:
-        graph = self.read_graph()
-        self.add_inputs(graph)
         try:
             if self._device.upper() != "CPU":
                 raise PagedAttentionUnavailableError("it was tested on CPU only")
-            make_paged(graph, self.extra_inputs(1).keys())
-            # Without a compile cache: OpenVINO can't load a cached paged graph.
-            properties = {**PAGED_PROPERTIES, **self._properties}
-            compiled = ov.Core().compile_model(graph, self._device, properties)
-            return open_paged_model(compiled, self.trained_context, self.max_length, kv_cache_gb, self.extra_inputs)
+            weights = MappedWeights(self._model_dir / MODEL_BIN)
+            with weights.released_meanwhile():
+                compiled = self._compile_paged(weights)
+                limits = (self.trained_context, self.max_length, kv_cache_gb)
+                # The first call, which times calls, packs the weights.
+                return open_paged_model(compiled, *limits, self.extra_inputs, weights)
         except PagedAttentionUnavailableError as error:
             logger.warning("Conversations don't share a KV cache, because %s.", error)
             return None
+
+    def _compile_paged(self, weights: MappedWeights) -> ov.CompiledModel:
+        graph = weights.read_graph(self._model_dir / MODEL_XML)
+        check_state(graph, self._model_dir)
+        self.add_inputs(graph)
+        # Without a compile cache: OpenVINO can't load a cached paged graph.
+        properties = {**PAGED_PROPERTIES, **self._properties}
+        split_where_it_pays(graph, properties)
+        make_paged(graph, self.extra_inputs(1).keys())
+        return ov.Core().compile_model(graph, self._device, properties)
 
     def read_graph(self) -> ov.Model:
         """The folder's graph as it is on disk.
@@ -157,6 +169,11 @@ class ChatModel:
     def new_stateful_cache(self) -> KVCache:
         """An empty KV cache that is the state of an infer request of its own."""
         return KVCache(self.compiled, self.sequence_axes, self.max_length)
+
+    @property
+    def pool(self) -> BlockPool | None:
+        """The blocks that all conversations share; None without paged attention."""
+        return None if self._paged is None else self._paged.pool
 
     @contextmanager
     def in_use(self, cache: Any) -> Iterator[None]:

@@ -89,7 +89,7 @@ class PagedModel:
         self.max_length = min(max_length or sys.maxsize, blocks * BLOCK_SIZE)
         self.pool = BlockPool(blocks, BLOCK_SIZE, runner.copy_block)
         self.lock = threading.Condition()
-        self._runner = runner
+        self.runner = runner
         self._waiting: list[Request] = []
         self._led = False  # whether one of the waiting threads is the leader
         self._expected: set[PagedCache] = set()  # in the last call, without a new request yet
@@ -141,7 +141,7 @@ class PagedModel:
         started = time.perf_counter()
         results: list[np.ndarray] = []
         try:
-            results = self._runner.run(parts, request.cache.extra)
+            results = self.runner.run(parts, request.cache.extra)
         except RuntimeError:
             if len(parts) == 1:
                 raise
@@ -328,6 +328,7 @@ def open_paged_model(
     max_length: int | None = None,
     kv_cache_gb: float | None = None,
     extra_inputs: Callable[[int], dict[str, float]] = nothing,
+    weights: object = None,
 ) -> PagedModel:
     """Creates a pool for a compiled paged graph.
 
@@ -336,6 +337,7 @@ def open_paged_model(
         context_length: the model's context length in tokens; None if unknown.
         max_length, extra_inputs: see `PagedModel`.
         kv_cache_gb: memory for the keys and values of all conversations, in GB; None chooses by the free memory.
+        weights: see `PagedRunner`.
 
     Raises:
         PagedAttentionUnavailableError: the device's block size is not `BLOCK_SIZE`.
@@ -343,7 +345,7 @@ def open_paged_model(
     if (size := tokens_in_a_block(compiled)) != BLOCK_SIZE:
         raise PagedAttentionUnavailableError(f"a block has {size} tokens on this device, not {BLOCK_SIZE}")
     blocks = pool_blocks(block_bytes(compiled), context_length, kv_cache_gb)
-    runner = PagedRunner(compiled, blocks)
+    runner = PagedRunner(compiled, blocks, weights)
     return PagedModel(runner, blocks, max_length, extra_inputs, measure_prices(runner, extra_inputs(1)))
 
 

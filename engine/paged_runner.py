@@ -24,7 +24,7 @@ BLOCK_SIZE = 32
 
 # Default properties for compiling a paged graph. The runtime caches kernels for each number of tokens that a call ever
 # had, which takes more and more memory; the limit makes no call slower. The precision of the KV cache is left to the
-# runtime: 8 bits halve its memory, but change the most likely token at one position in a hundred.
+# runtime, which takes 16 bits: 8 bits decode at 0.96 of the speed after 128 tokens, and at 0.82 after 4,000.
 PAGED_PROPERTIES = {"CPU_RUNTIME_CACHE_CAPACITY": 100}
 
 
@@ -53,10 +53,12 @@ class PagedRunner:
     Args:
         compiled: see `engine.paged_graph.make_paged`.
         blocks: the number of blocks; see `block_bytes` for their size.
+        weights: what the compiled model reads its constants from; only kept alive.
     """
 
-    def __init__(self, compiled: ov.CompiledModel, blocks: int) -> None:
+    def __init__(self, compiled: ov.CompiledModel, blocks: int, weights: object = None) -> None:
         self.compiled = compiled
+        self._weights = weights
         self._names = {port.any_name for port in compiled.inputs}
         self._request = compiled.create_infer_request()
         self._tensors = []

@@ -12,6 +12,9 @@ import numpy as np
 # Lower temperatures are greedy decoding too: dividing float32 logits by them would overflow.
 LOWEST_TEMPERATURE = 1e-5
 
+# Partitioning a whole vocabulary is slow. The maxima of chunks of this size tell which tokens can be left out before.
+CHUNK = 128
+
 
 @dataclass(frozen=True)
 class Sampling:
@@ -65,8 +68,7 @@ def candidates(logits: np.ndarray, seen: np.ndarray, sampling: Sampling) -> tupl
     ids = np.arange(logits.size)
     if 0 < sampling.top_k < logits.size:
         # Temperature does not change the order, so it is applied later, to fewer tokens.
-        # Ties with the k-th are kept, as in Transformers.
-        ids = np.flatnonzero(logits >= np.partition(logits, -sampling.top_k)[-sampling.top_k])
+        ids = most_likely(logits, sampling.top_k)
     if ids.size < logits.size or sampling.top_p < 1:
         ids = ids[np.argsort(-logits[ids], kind="stable")]
     scaled = logits[ids] / sampling.temperature
@@ -80,6 +82,16 @@ def candidates(logits: np.ndarray, seen: np.ndarray, sampling: Sampling) -> tupl
         likely = probabilities >= sampling.min_p * probabilities.max()
         ids, probabilities = ids[likely], probabilities[likely]
     return ids, probabilities / probabilities.sum()
+
+
+def most_likely(logits: np.ndarray, count: int) -> np.ndarray:
+    """Ids of the `count` largest logits, in ascending order. Ties with the last are kept, as in Transformers."""
+    ids, chunks = np.arange(logits.size), logits.size // CHUNK
+    if chunks >= count:  # that many chunks reach the bound, so the last one to keep does too
+        largest = logits[: chunks * CHUNK].reshape(chunks, CHUNK).max(axis=1)
+        ids = np.flatnonzero(logits >= np.partition(largest, -count)[-count])
+    some = logits[ids]
+    return ids[some >= np.partition(some, -count)[-count]]
 
 
 def apply_repetition_penalty(logits: np.ndarray, seen: np.ndarray, penalty: float) -> np.ndarray:

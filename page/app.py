@@ -79,12 +79,12 @@ class ChatPage:
         root: Path | None,
         max_concurrent: int = 8,
         max_waiting: int = 30,
-        kv_cache_gb: float | None = None,
         idle: float | None = None,
         get_models: bool = False,
+        **memory: Any,
     ) -> None:
         self.loaded, self.root = loaded, root
-        self.pool = ModelPool(root or Path("."), loaded, kv_cache_gb, idle)
+        self.pool = ModelPool(root or Path("."), loaded, idle, **memory)
         self.getter = ModelGetter(root) if root and get_models else None
         self.answers = Answers(self.model, max_concurrent, max_waiting)
         routes = page_routes(self.answers, self.describe, lambda key: described_model(self.model(key)))

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
 
 from config import ModelConfig, get_model_config
@@ -119,11 +120,11 @@ def title_of(name: str, *details: str) -> str:
     return " · ".join(filter(None, (name, *details)))
 
 
-def open_model(name: str, precision: str, device: str, root: Path, kv_cache_gb: float | None = None) -> LoadedModel:
+def open_model(name: str, precision: str, device: str, root: Path, **memory: Any) -> LoadedModel:
     """Loads a model that was converted under `root`, with its tokenizer.
 
     Args:
-        kv_cache_gb: see `engine.model.ChatModel`.
+        memory: `kv_cache_gb` and `kv_cache_precision`, see `engine.loading.open_model`.
 
     Raises:
         UserError: there is no such model, precision or device, or the model has not been converted yet.
@@ -132,7 +133,7 @@ def open_model(name: str, precision: str, device: str, root: Path, kv_cache_gb: 
     folder = converted_folder(name, precision, root)
 
     def reopen() -> Model:
-        return loading.open_model(folder, device, kv_cache_gb=kv_cache_gb)
+        return loading.open_model(folder, device, **memory)
 
     return LoadedModel(reopen(), FolderTokenizer(folder), config, name, precision, device, reopen)
 
@@ -149,16 +150,14 @@ class ModelPool:
     Args:
         root: the folder of the converted models.
         loaded: a model that is loaded already.
-        kv_cache_gb: for each model, see `engine.model.ChatModel`.
         idle: seconds after which the memory of a model that nobody uses is freed; None: never.
+        memory: for each model, see `open_model`.
     """
 
-    def __init__(
-        self, root: Path, loaded: LoadedModel, kv_cache_gb: float | None = None, idle: float | None = None
-    ) -> None:
+    def __init__(self, root: Path, loaded: LoadedModel, idle: float | None = None, **memory: Any) -> None:
         self.root = root
         self.own = self._latest = loaded
-        self._kv_cache_gb = kv_cache_gb
+        self._memory = memory
         self._models = WeakValueDictionary({loaded.key: loaded})
         self._loading = threading.Lock()  # one at a time: each may need most of the memory
         self._closed = threading.Event()
@@ -171,7 +170,7 @@ class ModelPool:
         if (own := self._models.get(key)) is self.own:
             return own
         with self._loading:
-            loaded = self._models.get(key) or open_model(*key, self.root, self._kv_cache_gb)
+            loaded = self._models.get(key) or open_model(*key, self.root, **self._memory)
             self._models[key] = self._latest = loaded
             return loaded
 

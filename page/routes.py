@@ -108,12 +108,12 @@ def guarded(handler: Handler) -> Handler:
 async def logged_in(request: Request) -> bool:
     """Whether Gradio's login lets the request in."""
     app = request.app
-    if app.auth is None and app.auth_dependency is None:
-        return True
     if app.auth_dependency is not None:
         user = app.auth_dependency(request)
         return (await user if inspect.isawaitable(user) else user) is not None
-    names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")  # as Gradio's login sets them
+    if app.auth is None:
+        return True
+    names = (f"access-token-{app.cookie_id}", f"access-token-unsecure-{app.cookie_id}")  # with and without https
     return any(request.cookies.get(name) in app.tokens for name in names)
 
 

@@ -2,7 +2,7 @@
 
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import gradio as gr
@@ -60,7 +60,12 @@ class ServedBlocks(gr.Blocks):
         routes: served before Gradio's.
         on_close: called when the page is closed.
         options: of `gr.Blocks`.
+
+    Attributes:
+        middleware: what else requests go through, after the filter.
     """
+
+    middleware: Sequence[Middleware] = ()
 
     def __init__(self, routes: list[BaseRoute], on_close: Callable[[], None], **options: Any) -> None:
         super().__init__(**options)
@@ -82,7 +87,7 @@ class ServedBlocks(gr.Blocks):
             "footer_links": [],
             "ssr_mode": False,
             "run_history": False,
-            "app_kwargs": {"middleware": [Middleware(RequestFilter)], "routes": self._routes},
+            "app_kwargs": {"middleware": [Middleware(RequestFilter), *self.middleware], "routes": self._routes},
         }
         launched = super().launch(*args, quiet=True, prevent_thread_lock=True, **{**defaults, **options})
         if not quiet:

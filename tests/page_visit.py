@@ -13,7 +13,7 @@ from page.models import LoadedModel
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
-TIMEOUT = 20_000  # milliseconds; for a machine that is busy
+TIMEOUT = 60_000  # milliseconds; for a machine that is busy
 FRANCE, ITALY = "What is the capital of France?", "And of Italy?"
 STORY = "Write a very long story about a dragon."
 

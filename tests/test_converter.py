@@ -233,6 +233,11 @@ def test_what_is_needed_is_said_before_the_work_and_refused_where_it_cannot_fit(
     [
         (["no-such-model"], "smollm2-135m-instruct"),
         ([DEFAULT_MODEL, "--precision", "INT2"], "FP16, INT8, INT4"),
+        ([DEFAULT_MODEL, "--settings", "quick"], "best, fast, tutorial"),
+        ([DEFAULT_MODEL, "--precision", "INT8", "--awq"], "--awq change INT4 only; leave them out"),
+        ([DEFAULT_MODEL, "--speed", "3"], "Unrecognized arguments: --speed 3; see python converter.py --help"),
+        (["--list", "--output", "nowhere"], "There is no folder nowhere"),
+        ([], "Name a model"),
         ([DEFAULT_MODEL, "--output", __file__], "choose another folder"),
     ],
 )
@@ -241,6 +246,16 @@ def test_the_command_line_says_what_is_wrong_in_one_sentence(arguments: list[str
     assert done.returncode == 2
     assert expected in done.stderr
     assert done.stderr.count("\n") == 1 and done.stderr.endswith(".\n")
+
+
+def test_the_list_ends_with_its_reader():
+    command = [sys.executable, str(ROOT / "converter.py"), "--list"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout.readline().startswith("Catalogue")
+        process.stdout.close()
+        assert process.stderr.read() == ""
+    assert process.returncode == 0
 
 
 def test_the_command_line_prints_the_folder(models_root: Path, int4_folder: Path):

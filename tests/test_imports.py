@@ -9,19 +9,26 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"benchmarks"}
 FIRST_PARTY = PACKAGES | {path.stem for path in ROOT.glob("*.py")}
 
-CATALOGUE = {"config", "chat_formats", "gguf_names"}
+CATALOGUE = {"config", "model_config", "example_questions", "chat_formats", "gguf_names"}
 MAY_IMPORT: dict[str, set[str]] = {
     "chat_formats": set(),
     "gguf_names": set(),
-    "config": {"chat_formats", "gguf_names"},
+    "example_questions": set(),
+    "model_config": {"chat_formats", "gguf_names"},
+    "config": CATALOGUE - {"config"},
     "install": set(),
     "model_folder": CATALOGUE,
-    "converter": {"conversion", "model_folder", *CATALOGUE},
+    "command_line": CATALOGUE,
+    "converter": {"command_line", "conversion", "model_folder", *CATALOGUE},
     "ov_llm_model": {"engine", "model_folder", *CATALOGUE},
-    "chat_ui": {"page", "ov_llm_model", "engine", "model_folder", *CATALOGUE},
+    "serve": {"api", "command_line", "engine", "model_folder", *CATALOGUE},
+    "chat_ui": {"command_line", "page", "api", "ov_llm_model", "engine", "model_folder", *CATALOGUE},
 }
 ONLY_IN = {
     "gradio": {"chat_ui", "page"},
+    "llguidance": {"api"},
+    "ray": {"serving"},
+    "prometheus_client": {"api"},
     "nncf": {"converter", "conversion"},
     "sentencepiece": {"converter", "conversion"},
     "gguf": {"converter", "conversion"},

@@ -143,7 +143,7 @@ def test_a_variant_has_a_folder_and_cannot_be_changed(tmp_path: Path):
 
 def test_compression_settings_are_those_of_the_catalogue():
     row = get_model_config(DEFAULT_MODEL)
-    assert Variant("m", row, "INT4").compression == {"mode": "INT4_ASYM", "group_size": 32, "ratio": 0.7}
+    assert Variant("m", row, "INT4").compression == {"mode": "INT4_ASYM", "group_size": 32, "ratio": 0.7, "awq": True}
     assert Int4Settings() == Int4Settings("INT4_ASYM", 128, 0.8)
     with_awq = replace(row, int4=Int4Settings("INT4_SYM", 64, 0.6, awq=True))
     assert Variant("m", with_awq, "INT4").compression == {
@@ -152,6 +152,8 @@ def test_compression_settings_are_those_of_the_catalogue():
         "ratio": 0.6,
         "awq": True,
     }
+    without = replace(row, int4=Int4Settings("INT4_SYM", 64, 0.6))
+    assert Variant("m", without, "INT4").compression == {"mode": "INT4_SYM", "group_size": 64, "ratio": 0.6}
     assert Variant("m", with_awq, "INT8").compression == {"mode": "INT8_ASYM"}
     assert Variant("m", with_awq, "FP16").compression == {}
 
@@ -207,5 +209,8 @@ def test_the_command_for_a_missing_model_names_the_folder_that_was_looked_in(tmp
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=r"qwen3-4b --precision INT8\.$"):
         converted_folder("qwen3-4b", "INT8")
+    Path("there").mkdir()
     with pytest.raises(UserError, match=r"qwen3-4b --precision INT8 --output there\.$"):
         converted_folder("qwen3-4b", "INT8", Path("there"))
+    with pytest.raises(UserError, match=r"^There is no folder elsewhere; name the folder"):
+        converted_folder("qwen3-4b", "INT8", Path("elsewhere"))

@@ -2,6 +2,7 @@ import json
 import shutil
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from config import DEFAULT_MODEL, UserError, get_model_config
 from conversion.architectures import read_checkpoint, read_config
@@ -15,11 +16,12 @@ from ov_llm_model import OVChatModel, load_model
 
 import numpy as np
 import pytest
+import small_modern_checkpoints
 import torch
 from edited_checkpoints import DATA, MODELS, change_config, change_tensors, same_weights, write_llama
 from safetensors.torch import save_file
 from tiny_models import export
-from transformers import PreTrainedModel
+from transformers import Gemma3ForConditionalGeneration, GraniteMoeHybridForCausalLM, PreTrainedModel
 
 LENGTHS = (1, 7, 33, 200)
 
@@ -256,3 +258,32 @@ def test_a_model_that_cannot_be_converted_is_refused_before_the_weights_are_read
 def test_a_folder_without_a_config_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match=r"config\.json is missing; name a complete checkpoint"):
         read_config(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("name", "original_class"),
+    [("gemma-3-4b-it", Gemma3ForConditionalGeneration), ("granite-4.0-micro", GraniteMoeHybridForCausalLM)],
+)
+def test_a_model_read_as_another_architecture_computes_the_same(name: str, original_class: Any, tmp_path: Path):
+    folder = small_modern_checkpoints.write(name, tmp_path)
+    ids = torch.arange(3, 60)[None]
+    with torch.no_grad():
+        expected = original_class.from_pretrained(folder, dtype=torch.float32)(input_ids=ids, use_cache=False).logits
+        found = read_checkpoint(folder).float()(input_ids=ids).logits
+    assert expected.std() > 1e-3
+    torch.testing.assert_close(found, expected, atol=1e-3 * float(expected.abs().max()), rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"layer_types": ["mamba", "attention"]}, "Mamba layers or experts, .*; choose a dense Granite"),
+        ({"num_local_experts": 8}, "Mamba layers or experts"),
+        ({"position_embedding_type": "nope"}, "position_embedding_type"),
+    ],
+)
+def test_a_granite_that_is_not_dense_is_refused(changes: dict, sentence: str, tmp_path: Path):
+    folder = small_modern_checkpoints.write("granite-4.0-micro", tmp_path)
+    change_config(folder, **changes)
+    with pytest.raises(UserError, match=sentence):
+        read_checkpoint(folder)

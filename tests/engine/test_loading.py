@@ -106,3 +106,17 @@ def test_a_conversation_fits_in_a_pool_smaller_than_the_context(tmp_path: Path):
         with pytest.raises(UserError, match="too long"):
             list(session.stream("x" * 2 * room))
     assert dropped[0] == 0 and dropped[-1] > 0
+
+
+def test_keys_and_values_in_8_bits_take_less_memory(tmp_path: Path):
+    folder, blocks = export(tiny_model(), tmp_path), {}
+    for precision in ("f16", "u8"):
+        paged = open_model(folder, kv_cache_precision=precision, kv_cache_gb=1e-3)._paged
+        assert paged is not None
+        blocks[precision] = paged.pool.blocks
+    assert blocks["u8"] > blocks["f16"]
+
+
+def test_an_unknown_precision_of_keys_and_values_is_refused(tmp_path: Path):
+    with pytest.raises(UserError, match="auto, u8, f16"):
+        open_model(export(tiny_model(), tmp_path), kv_cache_precision="f8")

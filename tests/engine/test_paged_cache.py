@@ -231,6 +231,6 @@ def test_a_real_models_answers_beside_others_are_those_that_each_gets_alone(exac
 def test_the_pool_takes_memory_only_where_something_is_written(exact_paged):
     process = psutil.Process()
     before = process.memory_info().rss
-    model = open_paged_model(exact_paged._runner.compiled, kv_cache_gb=3)
+    model = open_paged_model(exact_paged.runner.compiled, kv_cache_gb=3)
     assert process.memory_info().rss - before < 100e6
     assert model.pool.blocks > 1000

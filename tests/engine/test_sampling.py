@@ -1,6 +1,6 @@
 import math
 
-from engine.sampling import Sampling, candidates, log_probabilities, sample
+from engine.sampling import Sampling, candidates, log_probabilities, most_likely, sample
 
 import numpy as np
 import pytest
@@ -111,3 +111,12 @@ def test_log_probabilities_are_those_of_pytorch():
 def test_settings_without_a_meaning_are_refused(bad: dict):
     with pytest.raises(ValueError, match="temperature"):
         Sampling(**bad)
+
+
+@pytest.mark.parametrize("size", [100, 1000, 50_000])
+def test_the_most_likely_tokens_with_ties(size: int):
+    logits = np.random.default_rng(size).integers(-50, 50, size).astype(np.float32)
+    logits[::7] = -np.inf
+    for count in (1, 2, 50, 99):
+        expected = np.flatnonzero(logits >= np.sort(logits)[-count])
+        assert most_likely(logits, count).tolist() == expected.tolist()

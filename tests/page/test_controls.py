@@ -8,7 +8,7 @@ from config import DEFAULT_MODEL, get_model_config
 from page.models import LoadedModel
 
 from page_visit import FRANCE, STORY, Server, Visit
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import BrowserContext, FilePayload, expect
 
 
 def asked(visit: Visit, text: str) -> Any:
@@ -16,7 +16,7 @@ def asked(visit: Visit, text: str) -> Any:
     with visit.page.expect_request("**/page/ask") as request:
         visit.send(text)
     visit.wait_for_end()
-    return request.value.post_data_json
+    return request.value.post_data_json or {}
 
 
 def test_settings_go_with_the_next_question_and_back_to_defaults(visit: Visit):
@@ -107,8 +107,8 @@ def test_look_inside_shows_probabilities_and_goes_on_from_an_alternative(visit: 
 
 
 def attach(visit: Visit, name: str, text: str) -> None:
-    file: Any = {"name": name, "mimeType": "text/markdown", "buffer": text.encode()}
-    visit.page.set_input_files("#composer input[type=file]", file)
+    file: FilePayload = {"name": name, "mimeType": "text/markdown", "buffer": text.encode()}
+    visit.page.set_input_files("#composer input[type=file]", files=[file])
 
 
 def test_an_attached_text_is_read_with_the_question_and_kept_over_a_reload(visit: Visit):

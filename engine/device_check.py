@@ -1,0 +1,96 @@
+"""Does a GPU or NPU compute what the CPU does? Drivers have had faults that show in nothing but wrong answers.
+
+https://github.com/openvinotoolkit/openvino/issues/37419 and /35723 are two. The result is remembered for each folder,
+device and driver.
+"""
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+
+from engine.generation import stream_ids
+from engine.model import ChatModel
+from engine.sampling import Sampling
+from engine.tokenizer import FolderTokenizer
+from model_folder import MODEL_BIN, cache_folder
+
+import openvino as ov
+
+logger = logging.getLogger(__name__)
+
+TOKENS = 16
+# Rounding alone makes two devices differ sooner or later; a fault shows at once.
+EARLY = 4
+PROMPT = "The capital of France is Paris, the capital of Italy is Rome, and the capital of Japan is"
+
+
+def warn_of_wrong_answers(model: ChatModel, model_dir: Path, device: str, open_on_cpu: Callable[[], ChatModel]) -> None:
+    """Logs a warning if a device's greedy tokens differ early from the CPU's. Does nothing for the CPU itself.
+
+    Args:
+        model: on the device.
+        model_dir: its folder.
+        open_on_cpu: opens the same folder on the CPU; called once for each folder, device and driver.
+    """
+    if not device.upper().startswith(("GPU", "NPU")):
+        return
+    path, key = cache_folder() / "devices.json", _key(model_dir, device)
+    known = _read(path)
+    if key not in known:
+        ids = FolderTokenizer(model_dir)(PROMPT)["input_ids"]
+        known[key] = _equal_tokens(_greedy(model, ids), _greedy(open_on_cpu(), ids))
+        _write(path, known)
+    if known[key] < EARLY:
+        logger.warning(
+            "%s answers otherwise than the CPU from token %d on, so its answers may be wrong; update its driver, or "
+            "choose the device CPU.",
+            device,
+            known[key] + 1,
+        )
+
+
+def _greedy(model: ChatModel, ids: Sequence[int]) -> list[int]:
+    return list(islice(stream_ids(model.new_cache(), ids, Sampling(), set()), TOKENS))
+
+
+def _equal_tokens(found: Sequence[int], expected: Sequence[int]) -> int:
+    """How many tokens are the same before the first difference."""
+    pairs = enumerate(zip(found, expected, strict=True))
+    return next((index for index, (one, other) in pairs if one != other), len(expected))
+
+
+def _key(model_dir: Path, device: str) -> str:
+    """The folder with its weights' size and time, the device and its driver."""
+    weights = (model_dir / MODEL_BIN).stat()
+    return f"{model_dir.resolve()}, {weights.st_size}, {weights.st_mtime_ns}, {device}, {driver(device)}"
+
+
+def driver(device: str) -> str:
+    """The device's name, its driver's version where the runtime tells it, and the runtime's version."""
+    core = ov.Core()
+    facts = [ov.get_version()]
+    for name in ("FULL_DEVICE_NAME", "GPU_DRIVER_VERSION", "NPU_DRIVER_VERSION"):
+        try:
+            facts.append(str(core.get_property(device, name)))
+        except RuntimeError:  # another device's property, or a device that has none
+            continue
+    return " ".join(facts)
+
+
+def _read(path: Path) -> dict[str, int]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write(path: Path, content: dict[str, int]) -> None:
+    """Remembers the results, if the folder can be written to."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        logger.warning("%s can't be written (%s), so the device is compared again at the next start.", path, error)

@@ -1,0 +1,52 @@
+"""A model's weights in the file they are read from, which needs no memory for what has been read."""
+
+import mmap
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+
+# How often the pages that were read are given back, in seconds.
+INTERVAL = 0.02
+
+
+class MappedWeights:
+    """The weights of a graph, mapped into memory. A model that is compiled with them needs this object all its life.
+
+    The runtime copies nearly all weights into its own layout, but keeps the file in memory too. `released_meanwhile`
+    gives that memory back while the model is compiled, so that there is never more than one copy.
+    """
+
+    def __init__(self, path: Path) -> None:
+        with path.open("rb") as file:
+            self._map = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+        self._bytes = np.frombuffer(self._map, np.uint8)
+
+    def read_graph(self, path: Path) -> ov.Model:
+        """The graph in an XML file, with these weights."""
+        return ov.Core().read_model(path.read_bytes(), ov.Tensor(self._bytes, self._bytes.shape, ov.Type.u8))
+
+    @contextmanager
+    def released_meanwhile(self) -> Iterator[None]:
+        """Gives back what has been read, again and again; on Windows only the system does that."""
+        done = threading.Event()
+
+        def release() -> None:
+            while not done.wait(INTERVAL):
+                self._release()
+
+        thread = threading.Thread(target=release, daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            thread.join()
+            self._release()
+
+    def _release(self) -> None:
+        if hasattr(mmap, "MADV_DONTNEED"):
+            self._map.madvise(mmap.MADV_DONTNEED)  # the map is read-only, so what is needed again is read again

@@ -1,0 +1,123 @@
+"""The lesson's plots. Each is closed, because a notebook shows what a cell returns, and an open figure once more."""
+
+from collections.abc import Mapping, Sequence
+
+from lesson.blocks import BlockUse
+from lesson.timing import TokenSeconds
+
+import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+BLUE, ORANGE, GREY = "#3b6ea5", "#d9822b", "#c4c9d0"
+
+# Fonts with Chinese and Japanese characters, of Windows, macOS and Linux.
+CJK_FONTS = (
+    "Yu Gothic",
+    "Microsoft YaHei",
+    "Hiragino Sans",
+    "PingFang SC",
+    "Noto Sans CJK JP",
+    "Noto Sans CJK SC",
+    "WenQuanYi Zen Hei",
+)
+
+
+def text_fonts() -> list[str]:
+    """Matplotlib's own font, then those of this machine that have characters that it lacks."""
+    return ["DejaVu Sans", *(name for name in CJK_FONTS if name in font_manager.get_font_names())]
+
+
+def plot_chances(words: Sequence[str], chances: np.ndarray, kept: np.ndarray) -> Figure:
+    """The likeliest tokens as bars: what the model gives, and what is left of it to draw from.
+
+    Args:
+        words: the tokens' texts.
+        chances: their probabilities [tokens].
+        kept: likewise, after the settings; 0 for a token that is left out.
+    """
+    with plt.rc_context({"font.family": text_fonts()}):
+        figure, axes = plt.subplots(figsize=(7.5, 3), layout="constrained")
+        places = np.arange(len(words))
+        axes.bar(places - 0.2, chances, 0.4, color=GREY, label="the model's")
+        axes.bar(places + 0.2, kept, 0.4, color=BLUE, label="after the settings")
+        axes.set_xticks(places, [repr(word)[1:-1] for word in words], rotation=35, ha="right")
+        axes.set(ylabel="probability", ylim=(0, max(1e-3, 1.1 * float(max(chances.max(), kept.max())))))
+        axes.legend()
+        figure.canvas.draw()  # with these fonts
+    plt.close(figure)
+    return figure
+
+
+def plot_token_seconds(measured: Sequence[TokenSeconds]) -> Figure:
+    """The time of one more token against the length of the text before it, with and without the cache."""
+    figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
+    lengths = [each.length for each in measured]
+    axes.plot(lengths, [1000 * each.without for each in measured], "o-", color=ORANGE, label="without the cache")
+    axes.plot(lengths, [1000 * each.cached for each in measured], "o-", color=BLUE, label="with the cache")
+    axes.set(xlabel="tokens so far", ylabel="ms for the next token", ylim=(0, None))
+    axes.legend()
+    plt.close(figure)
+    return figure
+
+
+def plot_blocks(rows: Mapping[str, Sequence[BlockUse]], size: int) -> Figure:
+    """Block tables, one a row: each block with its place in the pool, and what of it was cached and what was read.
+
+    Args:
+        rows: the blocks of each prompt, by its name.
+        size: tokens in a block.
+    """
+    longest = max(len(row) for row in rows.values())
+    figure, axes = plt.subplots(figsize=(min(2.5 + 1.1 * longest, 9), 0.4 + 0.65 * len(rows)), layout="constrained")
+    for y, row in enumerate(rows.values()):
+        for x, block in enumerate(row):
+            left = x * (size + 4)
+            axes.broken_barh([(left, size)], (y - 0.3, 0.6), facecolor="white", edgecolor="#888888")
+            axes.broken_barh([(left, block.cached)], (y - 0.3, 0.6), facecolor=BLUE)
+            axes.broken_barh([(left + block.cached, block.read)], (y - 0.3, 0.6), facecolor=ORANGE)
+            axes.annotate(str(block.index), (left + size / 2, y), ha="center", va="center", fontsize=9,
+                          bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"})  # fmt: skip
+    axes.set(yticks=range(len(rows)), yticklabels=list(rows), xticks=[], ylim=(len(rows) - 0.5, -0.5))
+    axes.set_xlim(-2, longest * (size + 4))
+    axes.spines[:].set_visible(False)
+    axes.tick_params(left=False)
+    handles = [Patch(color=BLUE, label="from the cache"), Patch(color=ORANGE, label="read anew")]
+    figure.legend(handles=handles, ncols=2, loc="outside lower center", fontsize=8, frameon=False)
+    plt.close(figure)
+    return figure
+
+
+def plot_group(original: np.ndarray, codes: np.ndarray, rounded: np.ndarray) -> Figure:
+    """A group of weights: its levels as lines, and each weight in 16 bits beside the level that its code stands for.
+
+    Args:
+        original: the 16-bit weights [n].
+        codes: integers [n], which share a scale and a zero point.
+        rounded: the weights that the codes stand for [n].
+    """
+    figure, axes = plt.subplots(figsize=(9, 3.2), layout="constrained")
+    scale, start = np.polyfit(codes, rounded, 1) if len(set(codes.tolist())) > 1 else (0.0, rounded[0])
+    for code in range(codes.min(), codes.max() + 1):
+        axes.axhline(start + scale * code, color=GREY, linewidth=0.7, zorder=0)
+    axes.plot(original, "o", color=ORANGE, markersize=7, label="in 16 bits")
+    axes.plot(rounded, "D", color=BLUE, markersize=4, label="in 4 bits")
+    axes.set_xticks(range(len(codes)), [str(code) for code in codes], fontsize=8)
+    axes.set(xlabel="code", ylabel="weight")
+    axes.legend(ncols=2, loc="upper right", bbox_to_anchor=(1, 1.15), frameon=False)
+    plt.close(figure)
+    return figure
+
+
+def plot_errors(errors: Mapping[str, np.ndarray]) -> Figure:
+    """Histograms of how far stored weights are from the 16-bit ones, one beside the other on the same scale."""
+    figure, many = plt.subplots(1, len(errors), figsize=(7.5, 2.6), sharex=True, layout="constrained", squeeze=False)
+    limit = max(float(np.abs(error).max()) for error in errors.values()) or 1.0
+    edges = np.linspace(-limit, limit, 102)
+    for axes, (name, error) in zip(many[0], errors.items(), strict=True):
+        axes.hist(error.ravel(), bins=edges, color=BLUE)
+        axes.set(title=name, xlabel="error", yticks=[])
+    plt.close(figure)
+    return figure

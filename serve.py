@@ -1,0 +1,112 @@
+"""A converted model as a service with OpenAI's API: `python serve.py --help`."""
+
+import argparse
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from api.address import LOCAL_HOSTS, check_port
+from api.keys import KEYS_VARIABLE, read_keys
+from command_line import Parser
+from config import DEFAULT_MODEL, KV_CACHE_PRECISIONS, UserError, get_model_config
+from model_folder import SUBFOLDERS, converted_folder
+
+
+def main() -> int:
+    try:
+        arguments = parser().parse_args()
+        check(arguments)
+        serve(arguments)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def parser() -> Parser:
+    parser = Parser(description="Serve a converted model with OpenAI's API.")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name of the model (default: {DEFAULT_MODEL})")
+    parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
+    parser.add_argument("--device", default="CPU", help="where the model runs, such as CPU, GPU or AUTO (default: CPU)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: 8000)")
+    parser.add_argument("--output", type=Path, default=Path("."), help="folder of the converted models (default: .)")
+    parser.add_argument("--api-keys", type=Path, help=f"file with one API key a line (default: {KEYS_VARIABLE})")
+    parser.add_argument("--max-concurrent", type=int, default=16, help="answers at a time (default: 16)")
+    parser.add_argument("--max-waiting", type=int, default=64, help="requests that may wait for theirs (default: 64)")
+    parser.add_argument("--max-tokens", type=int, default=8192, help="most tokens of one answer (default: 8192)")
+    parser.add_argument(
+        "--kv-cache-gb",
+        type=float,
+        help="memory for the keys and values of all conversations (default: by what is free)",
+    )
+    parser.add_argument(
+        "--kv-cache-precision",
+        default="auto",
+        choices=KV_CACHE_PRECISIONS,
+        help="of keys and values: u8 takes 0.6 of the memory, f16 is faster in long conversations (default: auto)",
+    )
+    return parser
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Checks the arguments before anything slow is imported. Warns if anybody on the network may ask.
+
+    Raises:
+        UserError: an argument is wrong.
+    """
+    get_model_config(arguments.model)
+    converted_folder(arguments.model, arguments.precision, arguments.output)
+    check_port(arguments.host, arguments.port)
+    for name, least in {"max_concurrent": 1, "max_waiting": 0, "max_tokens": 1}.items():
+        if getattr(arguments, name) < least:
+            raise UserError(f"--{name.replace('_', '-')} must be at least {least}, not {getattr(arguments, name)}.")
+    if not read_keys(arguments.api_keys) and arguments.host not in LOCAL_HOSTS:
+        print(
+            f"Anyone who can reach {arguments.host} can use this model; require a key with --api-keys.", file=sys.stderr
+        )
+
+
+def serve(arguments: argparse.Namespace) -> None:
+    """Serves until Ctrl+C."""
+    from api.backend import LocalBackend
+    from api.service import LOCAL_NAMES, create_app
+    from engine.loading import open_model
+    from engine.tokenizer import FolderTokenizer
+
+    import uvicorn
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: Any = None) -> None:
+            await super().startup(sockets)
+            print(f"API: http://{arguments.host}:{arguments.port}/v1", flush=True)
+
+    folder = converted_folder(arguments.model, arguments.precision, arguments.output)
+    backend = LocalBackend(
+        arguments.model,
+        open_model(
+            folder,
+            arguments.device,
+            kv_cache_gb=arguments.kv_cache_gb,
+            kv_cache_precision=arguments.kv_cache_precision,
+        ),
+        FolderTokenizer(folder),
+        get_model_config(arguments.model),
+        arguments.max_concurrent,
+        arguments.max_waiting,
+        arguments.max_tokens,
+    )
+    keys = read_keys(arguments.api_keys)
+    # Without keys, a page in a browser must not reach the server by giving this machine another name.
+    only_local = arguments.host in LOCAL_HOSTS and not keys
+    app = create_app({arguments.model: backend}, keys, LOCAL_NAMES if only_local else ["*"])
+    config = uvicorn.Config(
+        app, arguments.host, arguments.port, log_level="warning", access_log=False, timeout_graceful_shutdown=5
+    )
+    with suppress(KeyboardInterrupt):  # which uvicorn raises again after an orderly end
+        Server(config).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""Where the ingress of a cluster has its answers from: the replicas, by Ray's handles."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+from api.backend import Call, ModelInfo
+from api.errors import APIError
+from config import UserError
+from engine.session import Answer
+
+from ray import serve
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
+
+RETRY_SECONDS = 5
+
+# What Ray raises if a replica, its node or the way to it is lost.
+LOST = (RayError, RayServeException)
+
+
+class ClusterBackend:
+    """An `api.backend.Backend` whose answers come from a deployment of engines.
+
+    Args:
+        deployment: its name, in the same application.
+    """
+
+    def __init__(self, deployment: str) -> None:
+        self._deployment = deployment
+        self._handle: Any = None
+        self._info: ModelInfo | None = None
+
+    async def info(self) -> ModelInfo:
+        if self._info is None:
+            try:
+                self._info = await self._connected().info.remote()
+            except LOST as error:
+                raise unavailable() from error
+        return self._info
+
+    async def generate(self, call: Call) -> AsyncGenerator[Answer, None]:
+        """Asks another replica if one is lost before its first token; after that the client has to ask again."""
+        begun = False
+        while True:
+            handle = self._connected().options(stream=True, session_id=call.session)
+            answers = handle.generate.remote(call)
+            try:
+                async for answer in answers:
+                    begun = begun or answer.completion_tokens > 0
+                    yield answer
+                return
+            except BackPressureError as error:
+                raise busy() from error
+            except RayTaskError as error:
+                raise cause_of(error) from error
+            except LOST as error:
+                if begun or isinstance(error, DeploymentUnavailableError):
+                    raise unavailable() from error
+            finally:
+                answers.cancel()
+
+    def _connected(self) -> Any:
+        if self._handle is None:
+            self._handle = serve.get_deployment_handle(self._deployment)
+        return self._handle
+
+
+def busy() -> APIError:
+    text = f"All replicas are busy; try again in {RETRY_SECONDS} s."
+    return APIError(text, 429, code="server_busy", retry_after=RETRY_SECONDS)
+
+
+def unavailable() -> APIError:
+    text = f"The replica was lost; try again in {RETRY_SECONDS} s."
+    return APIError(text, 503, code="replica_lost", retry_after=RETRY_SECONDS)
+
+
+def cause_of(error: RayTaskError) -> UserError | RuntimeError:
+    """What the engine raised in the replica."""
+    cause = error.cause
+    return cause if isinstance(cause, UserError | RuntimeError) else RuntimeError(str(cause))

@@ -1,0 +1,236 @@
+"""The app in this process, with a fake backend: what is asked for, what comes back, what is refused."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from api.backend import ModelInfo
+from api.errors import APIError
+from api.service import LOCAL_NAMES, create_app
+from config import UserError
+from engine.session import Answer
+
+import pytest
+from fake_backend import FakeBackend, said
+from starlette.testclient import TestClient
+
+HELLO = {"model": "fake", "messages": [{"role": "user", "content": "Hello"}]}
+TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
+
+
+def client(backend: FakeBackend, **options: Any) -> TestClient:
+    return TestClient(create_app({"fake": backend}, **options), raise_server_exceptions=False)
+
+
+def events(response: Any) -> Iterator[Any]:
+    for line in filter(None, response.text.split("\n\n")):
+        text = line.removeprefix("data: ")
+        yield text if text == "[DONE]" else json.loads(text)
+
+
+def refusal(response: Any) -> tuple[int, str, str | None]:
+    error = response.json()["error"]
+    assert set(error) == {"message", "type", "param", "code"} and error["message"].endswith(".")
+    return response.status_code, error["message"], error["param"]
+
+
+def test_an_answer_comes_whole_or_as_a_stream():
+    with client(FakeBackend(said("Hi", "Hi there"))) as web:
+        whole = web.post("/v1/chat/completions", json=HELLO).json()
+        assert whole["object"] == "chat.completion" and whole["model"] == "fake"
+        assert whole["choices"][0]["message"] == {"role": "assistant", "content": "Hi there"}
+        assert whole["choices"][0]["finish_reason"] == "stop"
+        assert whole["usage"]["prompt_tokens_details"] == {"cached_tokens": 4}
+
+        response = web.post(
+            "/v1/chat/completions", json={**HELLO, "stream": True, "stream_options": {"include_usage": True}}
+        )
+        assert response.headers["content-type"].startswith("text/event-stream")
+        *chunks, usage, done = events(response)
+        deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
+        assert deltas == [{"role": "assistant", "content": ""}, {"content": "Hi"}, {"content": " there"}, {}]
+        assert usage["choices"] == [] and usage["usage"] == whole["usage"] and done == "[DONE]"
+
+
+def test_several_answers_have_their_indices_and_seeds():
+    backend = FakeBackend(said("Hi"))
+    with client(backend) as web:
+        body = web.post("/v1/chat/completions", json={**HELLO, "n": 3, "seed": 7}).json()
+        assert [choice["index"] for choice in body["choices"]] == [0, 1, 2]
+        assert sorted(call.options["seed"] for call in backend.calls) == [7, 8, 9]
+        body = web.post("/v1/completions", json={"model": "fake", "prompt": ["a", "b"], "n": 2}).json()
+        assert [call.prompt for call in backend.calls[3:]] == ["a", "a", "b", "b"]
+        assert len(body["choices"]) == 4 and body["usage"]["prompt_tokens"] == 20
+
+
+def test_what_is_asked_for_reaches_the_engine():
+    backend = FakeBackend(said("Hi"))
+    options = {"temperature": 0.5, "top_p": 0.9, "top_k": 5, "min_p": 0.1, "repetition_penalty": 1.2}
+    with client(backend) as web:
+        web.post(
+            "/v1/chat/completions",
+            json={**HELLO, **options, "stop": "x", "seed": -1, "logprobs": True, "top_logprobs": 3, "max_tokens": 5},
+        )
+    (call,) = backend.calls
+    assert call.limit == 5 and call.messages == ({"role": "user", "content": "Hello"},)
+    assert call.options == {
+        **options,
+        "stop": ("x",),
+        "seed": 2**63 - 1,
+        "top_logprobs": 3,
+        "template_options": {},
+    }
+
+
+def test_requests_of_a_conversation_have_the_same_session():
+    backend = FakeBackend(said("Hi"))
+    turns = [*HELLO["messages"], {"role": "assistant", "content": "Hi"}, {"role": "user", "content": "And?"}]
+    with client(backend) as web:
+        for messages in (HELLO["messages"], turns, [{"role": "user", "content": "Other"}]):
+            web.post("/v1/chat/completions", json={**HELLO, "messages": messages})
+        web.post("/v1/chat/completions", json={**HELLO, "prompt_cache_key": "mine"})
+    first, second, other, named = [call.session for call in backend.calls]
+    assert first == second and len({first, other, named}) == 3 and named == "mine"
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({**HELLO, "logit_bias": {"1": 1}}, (400, "not supported", "logit_bias")),
+        ({**HELLO, "temperature": 3}, (400, "less than or equal to 2", "temperature")),
+        ({**HELLO, "messages": [{"role": "x", "content": ""}]}, (400, "'system'", "messages.0.role")),
+        ({**HELLO, "model": "other"}, (404, "choose one of: fake", "model")),
+        ({**HELLO, "top_logprobs": 1}, (400, "needs 'logprobs'", None)),
+        ({**HELLO, "tools": TOOLS}, (400, "chat template", "tools")),
+        ({**HELLO, "reasoning_effort": "low"}, (400, "chat template", "reasoning_effort")),
+        ({"model": "fake"}, (400, "required", "messages")),
+        ([], (400, "JSON object", None)),
+    ],
+)
+def test_what_can_not_be_done_is_refused_in_openais_shape(body: Any, expected: tuple[int, str, str | None]):
+    with client(FakeBackend(said("Hi"))) as web:
+        status, message, param = refusal(web.post("/v1/chat/completions", json=body))
+        assert (status, param) == (expected[0], expected[2]) and expected[1] in message
+
+
+def test_a_body_that_is_too_large_broken_or_of_another_type_is_refused():
+    with client(FakeBackend(said("Hi"))) as web:
+        large = {**HELLO, "messages": [{"role": "user", "content": "x" * 5_000_000}]}
+        assert web.post("/v1/chat/completions", json=large).status_code == 413
+        many_parts = (b" " * 1_000_000 for _ in range(6))
+        headers = {"Content-Type": "application/json"}
+        assert web.post("/v1/chat/completions", content=many_parts, headers=headers).status_code == 413
+        assert refusal(web.post("/v1/chat/completions", content=b"{", headers=headers))[0] == 400
+        assert refusal(web.post("/v1/chat/completions", content=b"[" * 1_000_000, headers=headers))[0] == 400
+        # What a form in any web page could send without asking:
+        plain = {"Content-Type": "text/plain"}
+        assert refusal(web.post("/v1/chat/completions", content=json.dumps(HELLO), headers=plain))[0] == 400
+        assert refusal(web.get("/v1/nothing"))[0] == 404
+        assert refusal(web.get("/v1/chat/completions"))[0] == 405
+
+
+def test_a_busy_server_says_when_to_come_back():
+    busy = APIError("The server is busy.", 429, code="server_busy", retry_after=3)
+    with client(FakeBackend([busy])) as web:
+        for stream in (False, True):
+            response = web.post("/v1/chat/completions", json={**HELLO, "stream": stream})
+            assert refusal(response)[0] == 429 and response.headers["Retry-After"] == "3"
+
+
+def test_errors_before_the_first_token_have_a_status_and_later_ones_end_the_stream():
+    with client(FakeBackend([UserError("Too long; shorten it.")])) as web:
+        assert refusal(web.post("/v1/chat/completions", json={**HELLO, "stream": True}))[0] == 400
+    with client(FakeBackend([*said("Hi")[:1], RuntimeError("/secret/path")])) as web:
+        *_, last = events(web.post("/v1/chat/completions", json={**HELLO, "stream": True}))
+        assert last["error"]["type"] == "server_error" and "secret" not in last["error"]["message"]
+        assert refusal(web.post("/v1/chat/completions", json=HELLO))[0] == 500
+    with client(FakeBackend([KeyError("/secret/path")])) as web:
+        assert "secret" not in refusal(web.post("/v1/chat/completions", json=HELLO))[1]
+
+
+def test_a_failure_of_one_answer_ends_the_others():
+    backend = FakeBackend([*said("Hi")[:1], RuntimeError("failed")], pause=0.01)
+    with client(backend) as web:
+        assert web.post("/v1/chat/completions", json={**HELLO, "n": 3}).status_code == 500
+    assert backend.closed == 3
+
+
+def test_tools_are_offered_forced_and_called():
+    about = ModelInfo("fake", 100, None, "hermes", frozenset({"tools"}))
+    call = '<tool_call>{"name": "weather", "arguments": {"city": "Köln"}}</tool_call>'
+    backend = FakeBackend([Answer(call, 1, 0, completion_tokens=1, finish_reason="stop")], about=about)
+    with client(backend) as web:
+        choice = web.post("/v1/chat/completions", json={**HELLO, "tools": TOOLS}).json()["choices"][0]
+        assert choice["finish_reason"] == "tool_calls" and choice["message"]["content"] is None
+        assert choice["message"]["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"city": "Köln"}'}
+        for tool_choice in ("required", {"type": "function", "function": {"name": "weather"}}):
+            web.post("/v1/chat/completions", json={**HELLO, "tools": TOOLS, "tool_choice": tool_choice})
+        web.post("/v1/chat/completions", json={**HELLO, "tools": TOOLS, "tool_choice": "none"})
+    auto, required, named, none = backend.calls
+    assert auto.grammar is None and auto.options["template_options"]["tools"][0]["function"]["name"] == "weather"
+    assert required.grammar is not None and required.grammar == named.grammar
+    assert none.grammar is None and none.options["template_options"] == {}
+
+
+def test_keys_guard_everything_but_the_health_check():
+    with client(FakeBackend(said("Hi")), keys=["secret"]) as web:
+        assert web.get("/health").json() == {"status": "ok"}
+        for path in ("/v1/models", "/metrics"):
+            response = web.get(path)
+            assert refusal(response)[0] == 401 and response.headers["WWW-Authenticate"] == "Bearer"
+            assert web.get(path, headers={"Authorization": "Bearer secret"}).status_code == 200
+        assert web.post("/v1/chat/completions", json=HELLO).status_code == 401
+
+
+def test_a_page_can_not_reach_the_server_by_another_name():
+    with client(FakeBackend(said("Hi")), allowed_hosts=LOCAL_NAMES) as web:
+        for host, status in {"localhost:8000": 200, "[::1]:8000": 200, "evil.example": 400}.items():
+            assert web.get("/v1/models", headers={"Host": host}).status_code == status
+
+
+def test_models_are_listed_and_found():
+    with client(FakeBackend(said("Hi"))) as web:
+        (card,) = web.get("/v1/models").json()["data"]
+        assert card["id"] == "fake" and web.get("/v1/models/fake").json() == card
+        assert refusal(web.get("/v1/models/org/other"))[0] == 404
+
+
+def test_metrics_count_responses_and_tokens():
+    with client(FakeBackend(said("Hi", "Hi there"))) as web:
+        web.post("/v1/chat/completions", json=HELLO)
+        web.post("/v1/chat/completions", json={**HELLO, "stream": True})
+        web.post("/v1/chat/completions", json={**HELLO, "model": "other"})
+        lines = web.get("/metrics").text.splitlines()
+    assert 'llm_chatbot_responses_total{path="/v1/chat/completions",status="200"} 2.0' in lines
+    assert 'llm_chatbot_responses_total{path="/v1/chat/completions",status="404"} 1.0' in lines
+    assert 'llm_chatbot_generated_tokens_total{model="fake"} 4.0' in lines
+    assert 'llm_chatbot_cached_tokens_total{model="fake"} 8.0' in lines
+    assert 'llm_chatbot_first_token_seconds_count{model="fake"} 2.0' in lines
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_when_the_client_goes_away_the_answer_ends(stream: bool):
+    backend = FakeBackend(said(*"abcdefgh"), pause=3600)
+    app = create_app({"fake": backend})
+
+    async def leave() -> None:
+        body = json.dumps({**HELLO, "stream": stream, "n": 2}).encode()
+        received = iter([{"type": "http.request", "body": body, "more_body": False}])
+
+        async def receive() -> dict[str, Any]:
+            if (message := next(received, None)) is not None:
+                return message
+            await asyncio.sleep(0.1)
+            return {"type": "http.disconnect"}
+
+        async def send(message: Any) -> None:
+            pass
+
+        headers = [(b"content-type", b"application/json"), (b"host", b"localhost")]
+        scope: dict[str, Any] = {"type": "http", "method": "POST", "path": "/v1/chat/completions", "headers": headers}
+        scope |= {"query_string": b"", "http_version": "1.1", "asgi": {"version": "3.0", "spec_version": "2.4"}}
+        await asyncio.wait_for(app(scope, receive, send), 30)
+
+    asyncio.run(leave())
+    assert backend.closed == 2

@@ -1,0 +1,314 @@
+"""The service over real connections, with the embedded model: by OpenAI's client, by curl and by another program."""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from api.backend import LocalBackend
+from api.service import create_app
+from config import DEFAULT_MODEL, get_model_config
+from engine.block_pool import BlockPool
+from engine.loading import open_model
+from engine.model import ChatModel
+from engine.tokenizer import FolderTokenizer
+from model_folder import converted_folder
+
+import httpx
+import openai
+import pytest
+import uvicorn
+from conftest import EXACT
+
+ROOT = Path(__file__).resolve().parents[2]
+
+# As in Qwen2.5: https://qwen.readthedocs.io/en/latest/framework/function_call.html
+TOOLS_TEMPLATE = r"""
+{%- if tools %}{{ '<|im_start|>system\nTools: ' + tools | tojson + '<|im_end|>\n' }}{% endif %}
+{%- for message in messages %}{{ '<|im_start|>' + message.role + '\n' + message.content }}
+{%- for call in message.tool_calls or [] %}
+{{- '\n<tool_call>\n' + call.function | tojson + '\n</tool_call>' }}{% endfor %}
+{{- '<|im_end|>\n' }}{% endfor %}
+{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"""
+
+WEATHER = {
+    "type": "function",
+    "function": {
+        "name": "weather",
+        "parameters": {
+            "type": "object",
+            "properties": {"city": {"enum": ["Paris", "Rome"]}, "days": {"type": "integer"}},
+            "required": ["city", "days"],
+            "additionalProperties": False,
+        },
+    },
+}
+
+
+@dataclass
+class Service:
+    """A running server with three views of one model: as it is, with tools, and with a short queue."""
+
+    port: int
+    backends: dict[str, LocalBackend]
+    model: ChatModel
+    pool: BlockPool
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def client(self) -> openai.OpenAI:
+        return openai.OpenAI(base_url=self.url, api_key="none", max_retries=0)
+
+    def wait_until_idle(self) -> None:
+        deadline = time.monotonic() + 30
+        while any(backend.active for backend in self.backends.values()) or self.pool.free < self.pool.blocks:
+            assert time.monotonic() < deadline, "an answer goes on, or keeps its blocks"
+            time.sleep(0.02)
+
+
+@pytest.fixture(scope="module")
+def service(models_root: Path) -> Iterator[Service]:
+    folder = converted_folder(DEFAULT_MODEL, "INT4", models_root)
+    model, config = open_model(folder, ov_config=EXACT, kv_cache_gb=0.5), get_model_config(DEFAULT_MODEL)
+    tokenizer, with_tools = FolderTokenizer(folder), FolderTokenizer(folder)
+    with_tools.chat_template = TOOLS_TEMPLATE
+    backends = {
+        DEFAULT_MODEL: LocalBackend(DEFAULT_MODEL, model, tokenizer, config),
+        "with-tools": LocalBackend("with-tools", model, with_tools, config),
+        "short-queue": LocalBackend("short-queue", model, tokenizer, config, max_concurrent=1, max_waiting=1),
+    }
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = uvicorn.Server(uvicorn.Config(create_app(backends), log_level="error"))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    assert model.pool is not None
+    yield Service(listener.getsockname()[1], backends, model, model.pool)
+    server.should_exit = True
+    thread.join(timeout=30)
+
+
+def asked(text: str) -> list[Any]:
+    return [{"role": "user", "content": text}]
+
+
+def test_openais_client_gets_the_engines_own_answer_whole_and_as_a_stream(service: Service):
+    messages = asked("What is the capital of France? And of Italy, Spain, Portugal and Greece?")
+    session = service.backends[DEFAULT_MODEL]._new_session()
+    *_, expected = session.answer(messages, max_new_tokens=40)
+    session.reset()
+    create = service.client.chat.completions.create
+    whole = create(model=DEFAULT_MODEL, messages=messages, temperature=0, max_tokens=40)
+    assert whole.choices[0].message.content == expected.text and whole.usage
+    assert whole.choices[0].finish_reason == expected.finish_reason
+
+    stream = create(
+        model=DEFAULT_MODEL,
+        messages=messages,
+        temperature=0,
+        max_tokens=40,
+        stream=True,
+        stream_options={"include_usage": True},
+    )
+    *chunks, last = list(stream)
+    assert "".join(chunk.choices[0].delta.content or "" for chunk in chunks) == expected.text
+    assert len(chunks) > 5 and chunks[-1].choices[0].finish_reason == expected.finish_reason
+    assert last.usage and last.usage.completion_tokens == whole.usage.completion_tokens == expected.completion_tokens
+    assert last.usage.prompt_tokens_details and last.usage.prompt_tokens_details.cached_tokens >= 32, "read before"
+
+
+def test_many_conversations_at_once_are_answered_as_they_are_alone(service: Service):
+    questions = [asked(f"Count from {number} to {number + 5}.") for number in range(6)]
+
+    def answer(messages: list[Any]) -> str | None:
+        options = {"model": DEFAULT_MODEL, "temperature": 0, "max_tokens": 24}
+        return service.client.chat.completions.create(messages=messages, **options).choices[0].message.content
+
+    alone = [answer(messages) for messages in questions]
+    with ThreadPoolExecutor(6) as threads:
+        assert list(threads.map(answer, questions)) == alone
+    service.wait_until_idle()
+
+
+def test_probabilities_stop_strings_and_several_answers(service: Service):
+    create = service.client.chat.completions.create
+    options = {"model": DEFAULT_MODEL, "messages": asked("Name a colour."), "max_tokens": 12, "seed": 5}
+    two = create(n=2, temperature=1.5, logprobs=True, top_logprobs=2, **options)
+    again = create(n=2, temperature=1.5, logprobs=True, top_logprobs=2, **options)
+    texts = [choice.message.content for choice in two.choices]
+    assert texts == [choice.message.content for choice in again.choices] and len(set(texts)) == 2
+    logprobs = two.choices[0].logprobs
+    assert logprobs and logprobs.content and len(logprobs.content) == 12
+    assert all(len(entry.top_logprobs) == 2 and entry.logprob <= 0 for entry in logprobs.content)
+    assert texts[0] and "".join(entry.token for entry in logprobs.content).startswith(texts[0])
+
+    word = texts[0].split()[1]
+    stopped = create(n=1, temperature=1.5, stop=[word], **options).choices[0]
+    assert stopped.finish_reason == "stop" and word not in (stopped.message.content or "")
+
+
+def test_a_raw_text_is_continued(service: Service):
+    options = {"model": DEFAULT_MODEL, "prompt": ["One, two, three,", "A, B, C,"], "temperature": 0, "max_tokens": 6}
+    whole = service.client.completions.create(logprobs=1, **options)
+    assert whole.choices[0].text.startswith(" four") and whole.choices[1].text.startswith(" D")
+    assert whole.choices[0].logprobs and len(whole.choices[0].logprobs.tokens or []) == 6
+    chunks = list(service.client.completions.create(stream=True, **options))
+    for index in (0, 1):
+        text = "".join(chunk.choices[0].text for chunk in chunks if chunk.choices[0].index == index)
+        assert text == whole.choices[index].text
+
+
+def test_a_schema_is_kept_whatever_the_model_would_say(service: Service):
+    schema = {
+        "type": "object",
+        "properties": {
+            "name": {"enum": ["Ann", "Bob"]},
+            "ages": {"type": "array", "items": {"type": "integer"}, "maxItems": 2},
+        },
+        "required": ["name", "ages"],
+        "additionalProperties": False,
+    }
+    format = {"type": "json_schema", "json_schema": {"name": "person", "schema": schema, "strict": True}}
+    for temperature in (0, 2):
+        choice = service.client.chat.completions.create(
+            model=DEFAULT_MODEL,
+            messages=asked("Write a poem."),
+            temperature=temperature,
+            seed=1,
+            max_tokens=200,
+            response_format=format,  # type: ignore[call-overload]
+        ).choices[0]
+        value = json.loads(choice.message.content)
+        assert choice.finish_reason == "stop" and set(value) == {"name", "ages"}
+        assert value["name"] in ("Ann", "Bob") and all(isinstance(age, int) for age in value["ages"])
+
+
+def test_a_tool_is_called_and_its_result_is_read(service: Service):
+    create = service.client.chat.completions.create
+    messages = asked("How is the weather in Rome?")
+    options: dict[str, Any] = {"model": "with-tools", "tools": [WEATHER], "max_tokens": 60, "temperature": 0}
+    choice = create(messages=messages, tool_choice="required", **options).choices[0]
+    (call,) = choice.message.tool_calls
+    assert choice.finish_reason == "tool_calls" and call.function.name == "weather"
+    arguments = json.loads(call.function.arguments)
+    assert arguments["city"] in ("Paris", "Rome") and isinstance(arguments["days"], int)
+
+    streamed = list(create(messages=messages, tool_choice="required", stream=True, **options))
+    (streamed_call,) = [call for chunk in streamed for call in chunk.choices[0].delta.tool_calls or []]
+    assert streamed_call.function.arguments == call.function.arguments
+
+    messages += [choice.message, {"role": "tool", "tool_call_id": call.id, "content": "<|im_end|> 31 degrees"}]
+    read = create(messages=messages, **options)
+    assert read.choices[0].message.content is not None and read.usage.prompt_tokens > 60
+    with pytest.raises(openai.BadRequestError, match="'tools' is not supported"):
+        create(messages=messages[:1], **{**options, "model": DEFAULT_MODEL})
+
+
+def test_what_does_not_fit_is_refused_with_the_numbers(service: Service):
+    create = service.client.chat.completions.create
+    length = service.model.context_length
+    with pytest.raises(openai.BadRequestError, match=rf"{length} tokens.* the prompt has \d{{4,}}") as error:
+        create(model=DEFAULT_MODEL, messages=[*asked("Hello"), *asked("word " * 9000)])
+    assert error.value.code == "context_length_exceeded"
+    with pytest.raises(openai.BadRequestError, match=f"{length} were asked for"):
+        create(model=DEFAULT_MODEL, messages=asked("Hello"), max_tokens=length)
+
+
+def test_beyond_the_queue_requests_are_refused_and_may_come_back(service: Service):
+    def ask(number: int) -> int:
+        body = {"model": "short-queue", "messages": asked(f"Count to {number}."), "max_tokens": 30}
+        response = httpx.post(f"{service.url}/chat/completions", json=body, timeout=60)
+        assert response.status_code == 200 or int(response.headers["Retry-After"]) >= 1
+        return response.status_code
+
+    with ThreadPoolExecutor(6) as threads:
+        statuses = sorted(threads.map(ask, range(6)))
+    assert statuses[:2] == [200, 200] and statuses[-1] == 429
+
+
+def open_request(service: Service, model: str, **fields: Any) -> socket.socket:
+    """A connection on which a long answer has been asked for."""
+    body = json.dumps({"model": model, "messages": asked("Tell a very long story."), "max_tokens": 4000, **fields})
+    lines = ["POST /v1/chat/completions HTTP/1.1", "Host: localhost", "Content-Type: application/json"]
+    head = "\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""])
+    connection = socket.create_connection(("127.0.0.1", service.port))
+    connection.sendall(head.encode() + body.encode())
+    return connection
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_when_a_client_goes_away_its_answer_ends_and_its_blocks_come_back(service: Service, stream: bool):
+    service.wait_until_idle()
+    # The second one still waits for the first.
+    first = open_request(service, "short-queue", stream=stream)
+    if stream:
+        while b"content" not in first.recv(4096):
+            pass
+    else:
+        while service.pool.free == service.pool.blocks:
+            time.sleep(0.01)
+    second = open_request(service, "short-queue", stream=stream)
+    while service.backends["short-queue"].active < 2:
+        time.sleep(0.01)
+    assert service.pool.free < service.pool.blocks
+    first.close()
+    second.close()
+    service.wait_until_idle()  # 4,000 tokens would take longer than it waits
+
+
+def commands(path: Path) -> list[str]:
+    """The curl commands in the shell blocks of a text."""
+    blocks = re.findall(r"```sh\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
+    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
+    return [line for line in lines if line.startswith("curl ")]
+
+
+def test_the_documented_curl_commands_work(service: Service):
+    found = [*commands(ROOT / "README.md"), *commands(ROOT / "docs" / "api.md")]
+    assert len(found) == 4 and shutil.which("curl")
+    for command in found:
+        # The command is for a shell; its words are the same everywhere but on Windows, where quotes differ.
+        command = command.replace(":8000", f":{service.port}").replace('"messages"', '"max_tokens": 8, "messages"')
+        done = subprocess.run(["bash", "-c", f"{command} -sS --fail"], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.endswith("data: [DONE]\n\n") if "stream" in command else json.loads(done.stdout)
+
+
+def test_a_well_known_program_answers_with_it(service: Service, tmp_path: Path):
+    """Simon Willison's `llm`, configured as docs/api.md shows."""
+    (settings,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.DOTALL)
+    path = tmp_path / "extra-openai-models.yaml"
+    path.write_text(settings.replace(":8000", f":{service.port}"), encoding="utf-8")
+
+    def llm(*arguments: str) -> str:
+        command = [sys.executable, "-m", "llm", "prompt", "-m", "local", "--no-log", *arguments]
+        environment = {**os.environ, "LLM_USER_PATH": str(tmp_path)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=120, env=environment)
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    options = ("-o", "temperature", "0", "-o", "max_tokens", "12")
+    messages = asked("What is the capital of France?")
+    expected = service.client.chat.completions.create(
+        model=DEFAULT_MODEL, messages=messages, temperature=0, max_tokens=12
+    )
+    assert llm(messages[0]["content"], *options).strip() == (expected.choices[0].message.content or "").strip()
+    schema = {
+        "type": "object",
+        "properties": {"legs": {"enum": [4]}},
+        "required": ["legs"],
+        "additionalProperties": False,
+    }
+    assert json.loads(llm("Invent a dog.", "--schema", json.dumps(schema), "--no-stream")) == {"legs": 4}

@@ -1,0 +1,75 @@
+import re
+from copy import deepcopy
+from pathlib import Path
+from xml.etree import ElementTree
+
+from docs.translate_notebook import LANGUAGES, ROOT, SOURCE, as_text, missing, paragraphs, read_catalog, translate
+
+import nbformat
+import pytest
+
+NOTEBOOK = nbformat.read(SOURCE, as_version=4)
+
+
+def notebook(*cells: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    return nbformat.v4.new_notebook(cells=list(cells))
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_everything_is_translated(language: str):
+    assert missing(read_catalog(language), NOTEBOOK) == []
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_written_notebook_is_what_the_command_writes(language: str):
+    path = ROOT / "docs" / f"llm-chatbot.{language}.ipynb"
+    expected = translate(NOTEBOOK, read_catalog(language))
+    assert path.read_text(encoding="utf-8") == as_text(expected)
+    assert [cell for cell in expected.cells if cell.cell_type == "code"] == [
+        cell for cell in NOTEBOOK.cells if cell.cell_type == "code"
+    ]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_changed_paragraph_is_not_translated_any_more(language: str):
+    changed = deepcopy(NOTEBOOK)
+    cell = next(cell for cell in changed.cells if cell.cell_type == "markdown" and "Kullback" in cell.source)
+    cell.source += " And one more sentence."
+    (paragraph,) = missing(read_catalog(language), changed)
+    assert paragraph.endswith("one more sentence.")
+
+
+def test_no_character_is_lost_and_code_is_no_paragraph():
+    for cell in NOTEBOOK.cells:
+        assert "".join(part for part, _ in paragraphs(cell.source)) == cell.source
+    text = "One.\n\n```python\n\nx = 1\n```\n\nTwo.\n\n</details>"
+    assert [part for part, translated in paragraphs(text) if translated] == ["One.", "Two."]
+
+
+def test_links_are_from_the_folder_of_the_translation():
+    text = "[a](docs/page.md) ![b](figures/b.svg) [c](https://example.org) [d](#here)"
+    (cell,) = translate(notebook(nbformat.v4.new_markdown_cell(text)), read_catalog("ja")).cells
+    assert cell.source == "[a](page.md) ![b](../figures/b.svg) [c](https://example.org) [d](#here)"
+
+
+@pytest.mark.parametrize("path", [SOURCE, *(ROOT / "docs" / f"llm-chatbot.{language}.ipynb" for language in LANGUAGES)])
+def test_every_link_leads_somewhere(path: Path):
+    text = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
+    headings = {heading.replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
+    for target in re.findall(r"\]\((?!https?:)([^)]*)\)", text):
+        if target.startswith("#"):
+            assert target[1:] in headings
+        else:
+            assert (path.parent / target).is_file(), target
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_figure_differs_only_in_its_words(language: str):
+    shapes = [
+        [(element.tag, element.get("d"), element.get("x"), element.get("y")) for element in root.iter()]
+        for root in (
+            ElementTree.parse(ROOT / "figures" / f"chat_pipeline{suffix}.svg").getroot()
+            for suffix in ("", f".{language}")
+        )
+    ]
+    assert shapes[0] == shapes[1]

@@ -1,0 +1,43 @@
+from collections import namedtuple
+from math import log
+from xml.etree import ElementTree
+
+from lesson.pieces import LINE_CELLS, Piece, answer_pieces, draw_pieces, shade, token_pieces
+
+Chosen = namedtuple("Chosen", ["text", "logprob"])
+
+
+def test_each_token_is_a_piece_with_its_id(tokenizer):
+    text = "The cat is here."
+    pieces = token_pieces(tokenizer, text)
+    assert "".join(piece.text for piece in pieces) == text.replace(" ", "·")
+    assert [int(piece.note) for piece in pieces] == tokenizer(text, add_special_tokens=False)["input_ids"]
+    assert pieces[0].color != pieces[1].color
+
+
+def test_tokens_that_share_a_character_share_a_colour(tokenizer):
+    pieces = token_pieces(tokenizer, "猫a")
+    *shared, last = pieces
+    assert [piece.text for piece in shared] == ["猫", *["…"] * (len(shared) - 1)] and len(shared) > 1
+    assert len({piece.color for piece in shared}) == 1
+    assert (last.text, last.color == shared[0].color) == ("a", False)
+
+
+def test_an_answers_pieces_say_how_likely_they_were():
+    sure, unsure = answer_pieces([Chosen("Yes", log(0.99)), Chosen(" no", log(0.04))])
+    assert (sure.text, sure.note, unsure.text, unsure.note) == ("Yes", "99", "·no", "4")
+    assert (shade(1), shade(0)) == ("#ffffff", "#f0913c")
+    assert unsure.color > shade(0) and sure.color > unsure.color
+
+
+def test_the_picture_is_an_svg_with_every_piece_escaped():
+    root = ElementTree.fromstring(draw_pieces([[Piece("<a>", "1", "#cfe3f7"), Piece("猫", "2")], [Piece("b")]]))
+    texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
+    assert texts == ["<a>", "1", "猫", "2", "b"]
+    assert Piece("猫").cells == 2 and Piece("a", "12345").cells == 4
+
+
+def test_long_lines_are_broken():
+    pieces = [Piece(f"{number:02}") for number in range(LINE_CELLS)]
+    root = ElementTree.fromstring(draw_pieces([pieces]))
+    assert len({text.get("y") for text in root.iter("{http://www.w3.org/2000/svg}text")}) == 2

@@ -1,0 +1,37 @@
+from lesson import sliders
+from lesson.sliders import slider, with_controls
+
+import ipywidgets as widgets
+import matplotlib.pyplot as plt
+
+
+class Shown:
+    """Stands for the place of an output in a front end."""
+
+    def __init__(self) -> None:
+        self.figures: list[object] = []
+
+    def __call__(self, figure: object, display_id: bool) -> "Shown":
+        assert display_id
+        self.figures.append(figure)
+        return self
+
+    def update(self, figure: object) -> None:
+        self.figures.append(figure)
+
+
+def test_a_figure_is_there_before_anything_moves_and_is_replaced_then(monkeypatch):
+    drawn = []
+
+    def draw(text: str, temperature: float):
+        drawn.append((text, temperature))
+        return plt.Figure()
+
+    monkeypatch.setattr(sliders, "display", shown := Shown())
+    controls = {"text": widgets.Text("a"), "temperature": slider("temperature", 1.0, 0.1, 2.0, 0.1)}
+    box = with_controls(draw, **controls)
+    assert drawn == [("a", 1.0)] and len(shown.figures) == 1
+    controls["temperature"].value = 0.5
+    controls["text"].value = "b"
+    assert drawn[1:] == [("a", 0.5), ("b", 0.5)] and len(shown.figures) == 3
+    assert list(box.children) == list(controls.values())

@@ -1,0 +1,73 @@
+"""Runs the tutorial's code cells in their order, and the solutions of each chapter where they stand."""
+
+import ast
+import os
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from IPython.core.interactiveshell import InteractiveShell
+
+ROOT = Path(__file__).resolve().parents[2]
+CELLS = nbformat.read(ROOT / "llm-chatbot.ipynb", as_version=4).cells
+# What stands for the slow cells, which no solution is about.
+SHORTER = {
+    "bits-variants": "every = {'FP16': convert_model(model_name.value, 'FP16'), 'INT4': folders['INT4']}\n"
+    "rounded = every['INT4']",
+    "error-plot": "",
+    "cost-table": "from config import EXAMPLE_QUESTIONS\nfrom evaluation.texts import passages",
+    "cost-plot": "",
+    "cost-answers": "",
+    "speed-measured": "from lesson.machine import READING_SPEED, bytes_per_token\nbandwidth = 20.0",
+}
+CHAPTERS = 10
+
+
+def solutions(text: str) -> list[str]:
+    """The code in a cell's folded part."""
+    folded = re.search(r"<details>.*</details>", text, re.DOTALL)
+    return re.findall(r"^```python\n(.*?)^```$", folded[0], re.MULTILINE | re.DOTALL) if folded else []
+
+
+def test_every_chapter_ends_with_questions_and_a_solution_to_each():
+    asked = [cell.source for cell in CELLS if cell.source.startswith("### Try it")]
+    assert len(asked) == CHAPTERS
+    for text in asked:
+        questions, _, answers = text.partition("<details>")
+        numbers = re.findall(r"^(\d)\. \*(?:Predict|Change|Further):\*", questions, re.MULTILINE)
+        assert 2 <= len(numbers) <= 3
+        assert re.findall(r"^\*\*(\d)\.\*\*", answers, re.MULTILINE) == numbers
+        assert len(solutions(text)) == len(numbers)
+        for code in solutions(text):  # which fails if the solution is wrong
+            assert any(isinstance(node, ast.Assert) for node in ast.walk(ast.parse(code)))
+
+
+def test_cells_are_short():
+    for cell in CELLS:
+        assert cell.cell_type != "code" or len(cell.source.splitlines()) <= 20
+
+
+@pytest.fixture
+def shell(models_root: Path, monkeypatch: pytest.MonkeyPatch):
+    """What a notebook's cells run in, in a folder with the models and without the installation."""
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    monkeypatch.chdir(models_root)
+    (models_root / "install.py").write_text("", encoding="utf-8")
+    (models_root / "requirements.txt").write_text((ROOT / "requirements.txt").read_text("utf-8"), encoding="utf-8")
+    for name in [name for name in os.environ if name.startswith("LLM_CHATBOT_") and name != "LLM_CHATBOT_CACHE"]:
+        monkeypatch.delenv(name)
+    yield InteractiveShell()
+    InteractiveShell.clear_instance()
+
+
+def test_every_solution_is_right(shell: InteractiveShell):
+    run = 0
+    for cell in CELLS:
+        if cell.cell_type == "code":
+            shell.run_cell(SHORTER.get(cell.id, cell.source), silent=True).raise_error()
+        names = dict(shell.user_ns)  # a chapter's solutions share what they define, and later cells don't see it
+        for code in solutions(cell.source) if cell.cell_type == "markdown" else ():
+            exec(code, names)
+            run += 1
+    assert run >= 2 * CHAPTERS

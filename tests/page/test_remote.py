@@ -1,0 +1,133 @@
+"""The page in front of another server: this project's own, and others as their documentation has them."""
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from typing import Any
+
+from api.service import create_app
+from config import UserError
+from engine.session import Answer
+from page.remote import KEY_VARIABLE, RemoteSession, new_client, open_remote
+
+import httpx
+import pytest
+from fake_backend import FakeBackend, said
+from starlette.testclient import TestClient
+
+HELLO = [{"role": "user", "content": "Hello"}]
+
+
+def session_with(handler: Callable[[httpx.Request], httpx.Response]) -> RemoteSession:
+    client = httpx.Client(base_url="http://server/v1", transport=httpx.MockTransport(handler))
+    return RemoteSession(client, "m")
+
+
+def sse(*events: Any) -> httpx.Response:
+    lines = [f"data: {event if isinstance(event, str) else json.dumps(event)}\n\n" for event in events]
+    return httpx.Response(200, text=": comment\n\n" + "".join(lines))
+
+
+def delta(**fields: Any) -> dict[str, Any]:
+    return {"choices": [{"index": 0, "delta": fields, "finish_reason": None}]}
+
+
+def test_the_page_gets_the_same_answers_from_this_projects_server():
+    backend = FakeBackend(said("Hi", "Hi there"))
+    with TestClient(create_app({"fake": backend}), base_url="http://testserver/v1/") as client:
+        loaded = open_remote("", "fake", client)
+        assert loaded.title == "fake · testserver" and loaded.model.context_length is None
+        *_, answer = loaded.new_session().answer(
+            HELLO, temperature=0.5, top_k=5, max_new_tokens=7, stop=("x",), template_options={}
+        )
+        assert (answer.text, answer.finish_reason) == ("Hi there", "stop")
+        assert (answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens) == (10, 4, 2)
+        with pytest.raises(UserError, match="choose one of: fake"):
+            open_remote("", "other", client)
+    (call,) = backend.calls
+    assert (call.limit, call.options["top_k"], call.options["stop"]) == (7, 5, ("x",))
+
+
+def test_an_answer_that_is_continued_keeps_its_beginning():
+    session = session_with(lambda request: sse(delta(content=" more"), "[DONE]"))
+    *_, answer = session.answer([*HELLO, {"role": "assistant", "content": "Some"}])
+    assert answer.text == "Some more"
+
+
+@pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
+def test_reasoning_comes_between_its_marks(field: str):
+    session = session_with(lambda request: sse(delta(**{field: "Hm"}), delta(**{field: "."}), delta(content="Hi")))
+    texts = [answer.text for answer in session.answer(HELLO)]
+    assert texts[1:] == ["<think>\nHm", "<think>\nHm.", "<think>\nHm.\n</think>\n\nHi", "<think>\nHm.\n</think>\n\nHi"]
+
+
+def test_probabilities_reach_the_page():
+    entry = {"token": "Hi", "logprob": -0.5, "top_logprobs": [{"token": "Ho", "logprob": -1.0}]}
+    event = {"choices": [{"delta": {"content": "Hi"}, "logprobs": {"content": [entry]}, "finish_reason": "length"}]}
+    *_, answer = session_with(lambda request: sse(event)).answer(HELLO, top_logprobs=1)
+    assert answer.finish_reason == "length"
+    (token,) = answer.tokens
+    assert (token.text, token.logprob, token.top) == ("Hi", -0.5, ((-1, "Ho", -1.0),))
+
+
+def test_a_server_that_knows_only_openais_options_is_asked_again_without_the_others():
+    asked = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(json.loads(request.content))
+        if "top_k" in asked[-1]:
+            return httpx.Response(400, json={"error": {"message": "Unrecognized request argument supplied: top_k"}})
+        return sse(delta(content="Hi"))
+
+    session = session_with(handler)
+    for _ in range(2):
+        *_, answer = session.answer(HELLO, top_k=50, repetition_penalty=1.1, top_p=0.9)
+        assert answer.text == "Hi"
+    assert len(asked) == 3, "the second time it is known"
+    assert asked[-1]["top_p"] == 0.9 and not {"top_k", "repetition_penalty"} & asked[-1].keys()
+
+
+@pytest.mark.parametrize(
+    ("response", "expected"),
+    [
+        (httpx.Response(401), KEY_VARIABLE),
+        (httpx.Response(429, headers={"Retry-After": "7"}), "try again in 7 s"),
+        (httpx.Response(400, json={"error": {"message": "Too long.", "code": "x"}}), r"400 \(Too long\)"),
+        (httpx.Response(502, text="<html>"), "502"),
+        (sse(delta(content="Hi"), {"error": {"message": "out of memory"}}), "out of memory"),
+        (sse("not JSON"), "OpenAI's API"),
+        (httpx.ConnectError("refused"), "can't be reached"),
+    ],
+)
+def test_what_goes_wrong_is_a_sentence(response: httpx.Response | Exception, expected: str):
+    def handler(request: httpx.Request) -> httpx.Response:
+        if isinstance(response, Exception):
+            raise response
+        return response
+
+    with pytest.raises(UserError, match=expected) as error:
+        list(session_with(handler).answer(HELLO))
+    assert str(error.value).endswith(".")
+
+
+def test_closing_an_answer_closes_the_connection():
+    closed = []
+
+    class Body(httpx.SyncByteStream):
+        def __iter__(self):
+            while True:
+                yield f"data: {json.dumps(delta(content='x'))}\n\n".encode()
+
+        def close(self) -> None:
+            closed.append(True)
+
+    with closing(session_with(lambda request: httpx.Response(200, stream=Body())).answer(HELLO)) as answers:
+        assert isinstance(next(answers), Answer) and next(answers).text == "x"
+    assert closed == [True]
+
+
+def test_the_key_comes_from_the_environment_and_an_address_is_checked(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv(KEY_VARIABLE, "secret")
+    assert new_client("http://server/v1").headers["Authorization"] == "Bearer secret"
+    with pytest.raises(UserError, match="--base-url"):
+        new_client("server/v1")

@@ -1,0 +1,161 @@
+"""Checkpoints of models since 2024 in small: as in their repositories, with random weights.
+
+All have one tokenizer. Their chat templates are one too, with a switch for reasoning where the model has it.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from config import SUPPORTED_LLM_MODELS
+
+import torch
+from small_checkpoints import FFN, HEADS, HIDDEN, KV_HEADS, LAYERS, VOCABULARY, of_transformers, write_llama_like
+from small_checkpoints import llama_tokenizer as write_tokenizer
+from transformers import (
+    Gemma3Config,
+    Gemma3ForCausalLM,
+    Gemma3ForConditionalGeneration,
+    Gemma3TextConfig,
+    GraniteMoeHybridConfig,
+    GraniteMoeHybridForCausalLM,
+    LlamaConfig,
+    LlamaForCausalLM,
+    Phi3Config,
+    Phi3ForCausalLM,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+    Qwen3MoeConfig,
+    Qwen3MoeForCausalLM,
+    SmolLM3Config,
+    SmolLM3ForCausalLM,
+)
+
+SIZES = {
+    "hidden_size": HIDDEN,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": HEADS,
+    "num_key_value_heads": KV_HEADS,
+    "intermediate_size": FFN,
+    "vocab_size": VOCABULARY,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 0,
+}
+HEAD = HIDDEN // HEADS
+
+TEMPLATE = (
+    "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}</s>{% endfor %}"
+    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
+)
+NO_REASONING = "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}"
+
+
+def write(name: str, hub: Path) -> Path:
+    """Writes the repository of a row of the catalogue to a hub's folder, the same at every call."""
+    config = SUPPORTED_LLM_MODELS[name]
+    folder = hub / config.model_id
+    folder.mkdir(parents=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        WRITERS[name](folder)
+    write_tokenizer(folder, TEMPLATE + NO_REASONING * (config.reasoning == "switch"))
+    return folder
+
+
+def save(folder: Path, model_class: type[PreTrainedModel], config: PreTrainedConfig, **described: object) -> None:
+    """A model as its repository has it: in bfloat16, and a tied output layer only once."""
+    tensors, found = of_transformers(model_class, config, torch.bfloat16)
+    if config.tie_word_embeddings:
+        tensors.pop("lm_head.weight", None)
+    write_llama_like(folder, tensors, {**found, **described}, shards=1, pickles=0)
+
+
+def qwen3(folder: Path, tied: bool) -> None:
+    save(folder, Qwen3ForCausalLM, Qwen3Config(**SIZES, head_dim=HEAD, tie_word_embeddings=tied))
+
+
+def llama31(folder: Path) -> None:
+    scaling = {
+        "rope_type": "llama3",
+        "rope_theta": 500_000.0,
+        "factor": 8.0,
+        "low_freq_factor": 1.0,
+        "high_freq_factor": 4.0,
+        "original_max_position_embeddings": 8192,
+    }
+    sizes = {**SIZES, "max_position_embeddings": 131072}
+    save(folder, LlamaForCausalLM, LlamaConfig(**sizes, rope_parameters=scaling))
+
+
+def gemma3_text(**options: object) -> Gemma3TextConfig:
+    kinds = ["sliding_attention", "full_attention"]
+    return Gemma3TextConfig(**SIZES, head_dim=HEAD, sliding_window=512, layer_types=kinds, **options)
+
+
+def gemma3_with_images(folder: Path) -> None:
+    """The names of the published weights; Transformers 5 renames them as it reads them."""
+    vision = {"hidden_size": 32, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+    config = Gemma3Config(
+        text_config=gemma3_text().to_dict(), vision_config={**vision, "image_size": 28, "patch_size": 14}
+    )
+    tensors, described = of_transformers(Gemma3ForConditionalGeneration, config, torch.bfloat16)
+    published = {
+        name.removeprefix("model.").replace("language_model.", "language_model.model."): tensor
+        for name, tensor in tensors.items()
+        if name != "lm_head.weight"
+    }
+    write_llama_like(folder, published, described, shards=2, pickles=0)
+
+
+def granite4(folder: Path) -> None:
+    config = GraniteMoeHybridConfig(
+        **SIZES,
+        layer_types=["attention"] * LAYERS,
+        num_local_experts=0,
+        shared_intermediate_size=FFN,
+        position_embedding_type="rope",
+        embedding_multiplier=12.0,
+        attention_multiplier=0.03,
+        residual_multiplier=0.22,
+        logits_scaling=8.0,
+        mamba_n_heads=8,
+        tie_word_embeddings=True,
+    )
+    save(folder, GraniteMoeHybridForCausalLM, config, time_step_limit=None)
+
+
+def qwen3_moe(folder: Path) -> None:
+    """Each expert has matrices of its own in the repository; Transformers 5 joins them as it reads them."""
+    config = Qwen3MoeConfig(
+        **SIZES, head_dim=HEAD, num_experts=4, num_experts_per_tok=2, moe_intermediate_size=64, norm_topk_prob=True
+    )
+    tensors, described = of_transformers(Qwen3MoeForCausalLM, config, torch.bfloat16)
+    for name in [name for name in tensors if ".experts." in name]:
+        joined, (prefix, kind) = tensors.pop(name), name.rsplit(".", 1)
+        for number, expert in enumerate(joined):
+            parts = {"down_proj": expert}
+            if kind == "gate_up_proj":
+                parts = dict(zip(("gate_proj", "up_proj"), expert.chunk(2), strict=True))
+            tensors |= {f"{prefix}.{number}.{part}.weight": tensor for part, tensor in parts.items()}
+    write_llama_like(folder, tensors, described, shards=2, pickles=0)
+
+
+WRITERS: dict[str, Callable[[Path], None]] = {
+    "qwen3-1.7b": lambda folder: qwen3(folder, tied=True),
+    "smollm3-3b": lambda folder: save(
+        folder, SmolLM3ForCausalLM, SmolLM3Config(**SIZES, no_rope_layers=[1, 0], tie_word_embeddings=True)
+    ),
+    "granite-4.0-micro": granite4,
+    "phi-4": lambda folder: save(
+        folder,
+        Phi3ForCausalLM,
+        Phi3Config(**SIZES, max_position_embeddings=16384, original_max_position_embeddings=16384),
+    ),
+    "qwen3-14b": lambda folder: qwen3(folder, tied=False),
+    "qwen3-30b-a3b": qwen3_moe,
+    "gemma-3-270m-it": lambda folder: save(folder, Gemma3ForCausalLM, gemma3_text(tie_word_embeddings=True)),
+    "gemma-3-4b-it": gemma3_with_images,
+    "llama-3.1-8b-instruct": llama31,
+}

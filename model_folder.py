@@ -57,6 +57,8 @@ class Variant:
         blocks: ggml's name for the quantized blocks of a GGUF file that are kept as they are; None: weights are
             compressed from 16 bits.
         prebuilt: whether the folder is OpenVINO's own, see `ModelConfig.openvino_id`.
+        gguf_file: what identifies the GGUF file that is on this machine now, see `conversion.gguf_sources.found_gguf`;
+            None: it was not looked for or is not there.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Variant:
     root: Path = Path(".")
     blocks: str | None = None
     prebuilt: bool = False
+    gguf_file: dict[str, Any] | None = None
 
     @property
     def folder(self) -> Path:
@@ -92,8 +95,14 @@ class Variant:
 
     @property
     def recorded_blocks(self) -> str | None:
-        """What `blocks` was when the folder was made."""
-        return _blocks_in(self.manifest)
+        """What `blocks` was when the folder was made; None if the GGUF file has changed since."""
+        return None if self.file_has_changed else _blocks_in(self.manifest)
+
+    @property
+    def file_has_changed(self) -> bool:
+        """Whether the GGUF file is known to be another than the one that the folder was made from."""
+        recorded = self.manifest.get("gguf_file")
+        return bool(recorded and self.gguf_file) and recorded != self.gguf_file
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -117,8 +126,8 @@ class Variant:
 
     @property
     def is_current(self) -> bool:
-        """Whether the folder holds this variant, complete and converted with the same settings."""
-        return bool(self.manifest) and not self.changes
+        """Whether the folder holds this variant, complete and converted from the same file with the same settings."""
+        return bool(self.manifest) and not self.changes and not self.file_has_changed
 
 
 def cache_folder() -> Path:

@@ -179,6 +179,17 @@ def test_other_settings_are_changes_by_entry(tmp_path: Path):
     assert fp16.manifest == {}
 
 
+def test_another_gguf_file_than_the_recorded_one_is_noticed_where_both_are_known(tmp_path: Path):
+    old, new = {"sha256": "0" * 64}, {"sha256": "1" * 64}
+    variant = made(Variant("a", CONFIG, "INT4", tmp_path, blocks="Q4_K"))
+    assert replace(variant, gguf_file=new).is_current  # made when the file was not recorded
+    write_manifest(variant.folder, **variant.identity, gguf_file=old)
+    same, newer, gone = (replace(variant, gguf_file=found) for found in (old, new, None))
+    assert same.is_current and gone.is_current and not newer.is_current
+    assert newer.file_has_changed and newer.changes == {}
+    assert (same.recorded_blocks, newer.recorded_blocks) == ("Q4_K", None)
+
+
 def test_the_manifest_is_read_once_for_each_variant(tmp_path: Path):
     variant = made(Variant("org/name", CONFIG, "INT4", tmp_path))
     assert variant.is_current

@@ -87,9 +87,8 @@ def convert_model(
             f"The prebuilt models are in INT4 with settings of their own, for {', '.join(with_one)}; choose one of "
             f"them, or leave --prebuilt out."
         )
-    # What FP16 and INT8 mean has no settings: a folder that has them needs no look at the file, which may be gone.
-    settled = variant.precision != "INT4" and variant.is_current
-    if int4 is None and config.is_gguf and not settled and not prebuilt:
+    # The file is looked at only if the folder doesn't say enough: it may be gone.
+    if int4 is None and config.is_gguf and not variant.needs_no_blocks and not prebuilt:
         variant = replace(variant, blocks=variant.recorded_blocks or _kept_blocks(variant))
     if variant.is_current:
         return variant.folder

@@ -34,6 +34,9 @@ ORIGINAL_MODEL_TYPE = "original_model_type"
 # `max_position_embeddings` stays at `seq_length` for other runtimes, which don't scale it.
 SCALED_CONTEXT = "scaled_context"
 
+# ggml's types of weights that are not quantized.
+FLOAT_TYPES = ("F32", "F16", "BF16")
+
 REQUIRED_FILES = (
     MODEL_XML,
     MODEL_BIN,
@@ -99,6 +102,13 @@ class Variant:
         return None if self.file_has_changed else _blocks_in(self.manifest)
 
     @property
+    def needs_no_blocks(self) -> bool:
+        """Whether the folder is current although it keeps no blocks of the GGUF file: its type has none to keep."""
+        recorded = self.manifest.get("gguf_type")
+        may_keep = self.precision == "INT4" and (recorded is None or keeping_precision(recorded) == "INT4")
+        return self.is_current and not may_keep
+
+    @property
     def file_has_changed(self) -> bool:
         """Whether the GGUF file is known to be another than the one that the folder was made from."""
         recorded = self.manifest.get("gguf_file")
@@ -145,6 +155,17 @@ def as_precision(text: str) -> Precision:
         if text == precision:
             return precision
     raise UserError(f"There is no precision {text!r}; choose one of: {', '.join(SUBFOLDERS)}.")
+
+
+def keeping_precision(gguf_type: str) -> Precision | None:
+    """The precision that means to keep the blocks of a GGUF file as they are; None if they are not quantized.
+
+    Args:
+        gguf_type: ggml's name for the type of most of the file's weights.
+    """
+    if gguf_type in FLOAT_TYPES:
+        return None
+    return "INT8" if gguf_type == "Q8_0" else "INT4"
 
 
 def model_folder(name: str, precision: str, root: Path = Path(".")) -> Path:

@@ -15,6 +15,7 @@ from conversion.chat_templates import check_chat_template
 from conversion.checkpoints import complete, fetch_checkpoint, load_checkpoint
 from conversion.compression import compress_and_save
 from conversion.exporter import can_hand_over, export
+from conversion.gguf_header import read_gguf_header
 from conversion.gguf_model import BlockModel
 from conversion.gguf_sources import found_gguf
 from conversion.gguf_tokenizer import read_gguf_tokenizer, read_stop_token_ids
@@ -40,7 +41,8 @@ def write_model(variant: Variant, folder: Path) -> dict[str, Any]:
     A current FP16 variant is compressed; otherwise the checkpoint is converted, without writing a 16-bit model first.
 
     Returns:
-        What the manifest records of the source: the number of `parameters`, and of a GGUF file what identifies it.
+        What the manifest records of the source: the number of `parameters`, and of a GGUF file its type and
+        what identifies it.
 
     Raises:
         UserError: disk or memory is too small, or the checkpoint cannot be downloaded or read.
@@ -54,7 +56,7 @@ def write_model(variant: Variant, folder: Path) -> dict[str, Any]:
         return _convert_checkpoint(variant, folder)
     check_resources(variant, fp16.manifest["parameters"], folder)
     compress_folder(fp16.folder, folder, variant.compression)
-    return {fact: fp16.manifest[fact] for fact in ("parameters", "gguf_file") if fact in fp16.manifest}
+    return {fact: fp16.manifest[fact] for fact in ("parameters", "gguf_type", "gguf_file") if fact in fp16.manifest}
 
 
 def _take_prebuilt(variant: Variant, folder: Path) -> dict[str, Any]:
@@ -83,7 +85,7 @@ def _convert_checkpoint(variant: Variant, folder: Path) -> dict[str, Any]:
     write_step("Reading")
     with quiet():
         path = fetch_checkpoint(config)
-        facts = _gguf_facts(config)
+        facts = _gguf_facts(config, path)
         model, tokenizer = load_checkpoint(config, path)
     parameters = model.num_parameters()
     if not config.parameters:
@@ -104,7 +106,7 @@ def _convert_checkpoint(variant: Variant, folder: Path) -> dict[str, Any]:
 def _convert_blocks(variant: Variant, folder: Path) -> dict[str, Any]:
     """Writes a variant's files from a GGUF file whose blocks are kept. Returns as `write_model`."""
     path = fetch_checkpoint(variant.config)
-    facts = _gguf_facts(variant.config)
+    facts = _gguf_facts(variant.config, path)
     write_step("Reading")
     with quiet():
         blocks, tokenizer = BlockModel(path), read_gguf_tokenizer(path)
@@ -116,10 +118,11 @@ def _convert_blocks(variant: Variant, folder: Path) -> dict[str, Any]:
     return {"parameters": parameters, **facts}
 
 
-def _gguf_facts(config: ModelConfig) -> dict[str, Any]:
+def _gguf_facts(config: ModelConfig, path: Path) -> dict[str, Any]:
     """What the manifest records of the GGUF file that a model is made from; nothing for other checkpoints."""
-    found = found_gguf(config) if config.is_gguf else None
-    return {"gguf_file": found} if found else {}
+    if not config.is_gguf:
+        return {}
+    return {"gguf_type": read_gguf_header(path).main_type, "gguf_file": found_gguf(config)}
 
 
 def compress_folder(source: Path, folder: Path, compression: dict[str, Any]) -> None:

@@ -139,18 +139,16 @@ def test_a_newer_file_of_the_same_name_is_converted_again(tmp_path: Path, monkey
     assert capsys.readouterr().out == ""
 
 
-def test_a_16_bit_folder_passes_on_which_file_it_was_made_from(tmp_path: Path):
-    path = tmp_path / "small.gguf"
-    write_model(path, "llama", [GGML.F16], MERGES)
-    folders = [convert_model(str(path), precision, tmp_path) for precision in ("FP16", "INT8")]
-    first, second = (read_manifest(folder)["gguf_file"] for folder in folders)
-    assert first == second and first["size"] == path.stat().st_size
-
-
-def test_what_was_converted_needs_the_file_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize(
+    ("type", "precisions"), [(GGML.Q4_0, SUBFOLDERS), (GGML.F16, SUBFOLDERS), (GGML.Q8_0, ["INT4"])]
+)
+def test_what_was_converted_needs_the_file_no_more(type: GGML, precisions, tmp_path: Path, monkeypatch):
     monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "ollama"))
-    blob = pull(tmp_path / "ollama", GGML.Q4_0, "0" * 64)
-    folders = {precision: convert_model("ollama:small", precision, tmp_path) for precision in SUBFOLDERS}
+    blob = pull(tmp_path / "ollama", type, "0" * 64)
+    folders = {precision: convert_model("ollama:small", precision, tmp_path) for precision in precisions}
+    for folder in folders.values():  # most are made from the 16-bit folder
+        assert read_manifest(folder)["gguf_type"] == type.name
+        assert read_manifest(folder)["gguf_file"] == {"sha256": "0" * 64}
     blob.unlink()
     for precision, folder in folders.items():
         assert convert_model("ollama:small", precision, tmp_path) == folder

@@ -19,7 +19,15 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from command_line import Parser
-from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS, Int4Settings, ModelConfig, UserError, get_model_config
+from config import (
+    DEFAULT_MODEL,
+    SUPPORTED_LLM_MODELS,
+    GGUFWheel,
+    Int4Settings,
+    ModelConfig,
+    UserError,
+    get_model_config,
+)
 from model_folder import SUBFOLDERS, Variant, as_precision, check_root, lock_file, partial_folder, write_manifest
 
 from filelock import FileLock, Timeout
@@ -66,7 +74,12 @@ def convert_model(
     named = int4_settings(config, settings) if precision == "INT4" and int4 is None else None
     int4 = int4 or named
     variant = Variant(
-        name, replace(config, int4=int4 or config.int4), as_precision(precision), Path(output_root), prebuilt=prebuilt
+        name,
+        replace(config, int4=int4 or config.int4),
+        as_precision(precision),
+        Path(output_root),
+        prebuilt=prebuilt,
+        gguf_file=_found_gguf(config),
     )
     if prebuilt and (not config.openvino_id or precision != "INT4" or int4):
         with_one = [row for row, other in SUPPORTED_LLM_MODELS.items() if other.openvino_id]
@@ -74,9 +87,8 @@ def convert_model(
             f"The prebuilt models are in INT4 with settings of their own, for {', '.join(with_one)}; choose one of "
             f"them, or leave --prebuilt out."
         )
-    # What FP16 and INT8 mean has no settings: a folder that has them needs no look at the file, which may be gone.
-    settled = variant.precision != "INT4" and variant.is_current
-    if int4 is None and config.is_gguf and not settled and not prebuilt:
+    # The file is looked at only if the folder doesn't say enough: it may be gone.
+    if int4 is None and config.is_gguf and not variant.needs_no_blocks and not prebuilt:
         variant = replace(variant, blocks=variant.recorded_blocks or _kept_blocks(variant))
     if variant.is_current:
         return variant.folder
@@ -121,6 +133,14 @@ def int4_settings(config: ModelConfig, choice: str) -> Int4Settings | None:
     return config.tutorial_int4 if choice == "tutorial" else None
 
 
+def _found_gguf(config: ModelConfig) -> dict[str, Any] | None:
+    if not config.is_gguf or isinstance(config.checkpoint, GGUFWheel):
+        return None
+    from conversion.gguf_sources import found_gguf  # here, because only some models need it
+
+    return found_gguf(config)
+
+
 def _kept_blocks(variant: Variant) -> str | None:
     from conversion.gguf_file import kept_blocks  # here, because a folder that is there records the answer
 
@@ -136,14 +156,15 @@ def _convert(variant: Variant) -> None:
     target = variant.folder
     if variant.manifest:
         changes = ", ".join(f"{_plain(old)} → {_plain(new)}" for old, new in variant.changes.values())
-        print(f"Converting {target} again because its settings have changed: {changes}.")
+        reason = "its GGUF file has changed" if variant.file_has_changed else f"its settings have changed: {changes}"
+        print(f"Converting {target} again because {reason}.")
     work = partial_folder(target)
     shutil.rmtree(work, ignore_errors=True)
     try:
         work.mkdir(parents=True)
-        parameters = write_model(variant, work)
+        source = write_model(variant, work)
         versions = {package: version(package) for package in ("openvino", "optimum-intel", "nncf", "transformers")}
-        facts = {"parameters": parameters, "gpu_precision": variant.config.gpu_precision, "versions": versions}
+        facts = {**source, "gpu_precision": variant.config.gpu_precision, "versions": versions}
         write_manifest(work, name=variant.name, **variant.identity, **facts)
         shutil.rmtree(target, ignore_errors=True)
         work.replace(target)

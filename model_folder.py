@@ -34,6 +34,9 @@ ORIGINAL_MODEL_TYPE = "original_model_type"
 # `max_position_embeddings` stays at `seq_length` for other runtimes, which don't scale it.
 SCALED_CONTEXT = "scaled_context"
 
+# ggml's types of weights that are not quantized.
+FLOAT_TYPES = ("F32", "F16", "BF16")
+
 REQUIRED_FILES = (
     MODEL_XML,
     MODEL_BIN,
@@ -57,6 +60,8 @@ class Variant:
         blocks: ggml's name for the quantized blocks of a GGUF file that are kept as they are; None: weights are
             compressed from 16 bits.
         prebuilt: whether the folder is OpenVINO's own, see `ModelConfig.openvino_id`.
+        gguf_file: what identifies the GGUF file that is on this machine now, see `conversion.gguf_sources.found_gguf`;
+            None: it was not looked for or is not there.
     """
 
     name: str
@@ -65,6 +70,7 @@ class Variant:
     root: Path = Path(".")
     blocks: str | None = None
     prebuilt: bool = False
+    gguf_file: dict[str, Any] | None = None
 
     @property
     def folder(self) -> Path:
@@ -92,8 +98,21 @@ class Variant:
 
     @property
     def recorded_blocks(self) -> str | None:
-        """What `blocks` was when the folder was made."""
-        return _blocks_in(self.manifest)
+        """What `blocks` was when the folder was made; None if the GGUF file has changed since."""
+        return None if self.file_has_changed else _blocks_in(self.manifest)
+
+    @property
+    def needs_no_blocks(self) -> bool:
+        """Whether the folder is current although it keeps no blocks of the GGUF file: its type has none to keep."""
+        recorded = self.manifest.get("gguf_type")
+        may_keep = self.precision == "INT4" and (recorded is None or keeping_precision(recorded) == "INT4")
+        return self.is_current and not may_keep
+
+    @property
+    def file_has_changed(self) -> bool:
+        """Whether the GGUF file is known to be another than the one that the folder was made from."""
+        recorded = self.manifest.get("gguf_file")
+        return bool(recorded and self.gguf_file) and recorded != self.gguf_file
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -117,8 +136,8 @@ class Variant:
 
     @property
     def is_current(self) -> bool:
-        """Whether the folder holds this variant, complete and converted with the same settings."""
-        return bool(self.manifest) and not self.changes
+        """Whether the folder holds this variant, complete and converted from the same file with the same settings."""
+        return bool(self.manifest) and not self.changes and not self.file_has_changed
 
 
 def cache_folder() -> Path:
@@ -136,6 +155,17 @@ def as_precision(text: str) -> Precision:
         if text == precision:
             return precision
     raise UserError(f"There is no precision {text!r}; choose one of: {', '.join(SUBFOLDERS)}.")
+
+
+def keeping_precision(gguf_type: str) -> Precision | None:
+    """The precision that means to keep the blocks of a GGUF file as they are; None if they are not quantized.
+
+    Args:
+        gguf_type: ggml's name for the type of most of the file's weights.
+    """
+    if gguf_type in FLOAT_TYPES:
+        return None
+    return "INT8" if gguf_type == "Q8_0" else "INT4"
 
 
 def model_folder(name: str, precision: str, root: Path = Path(".")) -> Path:

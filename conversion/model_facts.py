@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from config import SUPPORTED_LLM_MODELS, UNKNOWN_LICENSE, GGUFWheel, ModelConfig, UserError, get_model_config
-from conversion.gguf_file import FLOAT_TYPES
 from conversion.gguf_header import GGUFHeader, read_gguf_header
 from conversion.gguf_sources import find_ggufs, gguf_path
 from conversion.hub import cached_bytes, describe_repository, weights_bytes
@@ -26,7 +25,7 @@ from conversion.resources import (
     weights_size,
 )
 from gguf_names import HubGGUF
-from model_folder import MODEL_BIN, SUBFOLDERS, Precision, Variant, converted_models
+from model_folder import MODEL_BIN, SUBFOLDERS, Precision, Variant, converted_models, keeping_precision
 
 # Tokens, for which the memory of a chat is given.
 CONTEXTS = (2048, 4096, 8192, 16_384, 32_768, 131_072)
@@ -193,8 +192,8 @@ def _gguf(name: str, path: Path, config: ModelConfig, root: Path) -> ModelFacts:
         config, description=description, license=license, parameters=parameters, kv_values=_kv_values_in(header)
     )
     facts = _facts(name, "gguf", config, root, context=header.fields.integer(f"{architecture}.context_length"))
-    kept: Precision = "INT8" if header.main_type == "Q8_0" else "INT4"
-    if header.main_type in FLOAT_TYPES or not (variant := _variant(Variant(name, config, kept, root), header.size)):
+    kept = keeping_precision(header.main_type)
+    if not kept or not (variant := _variant(Variant(name, config, kept, root), header.size)):
         return facts
     return replace(facts, variants={**facts.variants, kept: variant})
 

@@ -75,8 +75,7 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         if (folder / name).is_file() or not (folder / "tokenizer.json").is_file():
             return read(folder)
     if (folder / "tokenizer.json").is_file():
-        if not _is_tokenizer(read_json(folder / "tokenizer.json")):
-            raise damaged(folder / "tokenizer.json")
+        _check_tokenizer(folder / "tokenizer.json")
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
     elif (folder / "tokenizer.model").is_file():
         tokenizer = _read_sentencepiece_tokenizer(folder)
@@ -91,10 +90,15 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     return tokenizer
 
 
-def _is_tokenizer(content: dict[str, Any]) -> bool:
-    """Whether this can be a `tokenizer.json`; the library reports what it can't read by a bare `Exception`."""
-    model = content.get("model")
-    return isinstance(model, dict) and bool(model.get("vocab")) and isinstance(content.get("added_tokens", []), list)
+def _check_tokenizer(path: Path) -> None:
+    """Raises a `UserError` if this is no `tokenizer.json`, or one without a vocabulary."""
+    content = path.read_bytes()
+    try:
+        tokenizer = Tokenizer.from_buffer(content)
+    except Exception as error:  # tokenizers has no class for it: what it can't read is a bare `Exception`
+        raise damaged(path) from error
+    if not tokenizer.get_vocab_size(with_added_tokens=False):
+        raise damaged(path)
 
 
 def read_qwen_tokenizer(folder: Path) -> PreTrainedTokenizerFast:

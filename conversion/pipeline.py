@@ -9,12 +9,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from config import ModelConfig
 from conversion.calibration import calibration_dataset
 from conversion.chat_templates import check_chat_template
 from conversion.checkpoints import complete, fetch_checkpoint, load_checkpoint
 from conversion.compression import compress_and_save
 from conversion.exporter import can_hand_over, export
+from conversion.gguf_header import read_gguf_header
 from conversion.gguf_model import BlockModel
+from conversion.gguf_sources import found_gguf
 from conversion.gguf_tokenizer import read_gguf_tokenizer, read_stop_token_ids
 from conversion.hub import download_converted
 from conversion.json_files import read_json
@@ -32,13 +35,14 @@ from transformers import AutoTokenizer, PreTrainedTokenizerBase
 SMALLER_GROUPS = nncf.AdvancedCompressionParameters(group_size_fallback_mode=nncf.GroupSizeFallbackMode.ADJUST)
 
 
-def write_model(variant: Variant, folder: Path) -> int:
+def write_model(variant: Variant, folder: Path) -> dict[str, Any]:
     """Writes a variant's files, all but the manifest, to an empty folder.
 
     A current FP16 variant is compressed; otherwise the checkpoint is converted, without writing a 16-bit model first.
 
     Returns:
-        The model's number of parameters.
+        What the manifest records of the source: the number of `parameters`, and of a GGUF file its type and
+        what identifies it.
 
     Raises:
         UserError: disk or memory is too small, or the checkpoint cannot be downloaded or read.
@@ -50,14 +54,13 @@ def write_model(variant: Variant, folder: Path) -> int:
     fp16 = replace(variant, precision="FP16")
     if variant.precision == "FP16" or not fp16.is_current:
         return _convert_checkpoint(variant, folder)
-    parameters = fp16.manifest["parameters"]
-    check_resources(variant, parameters, folder)
+    check_resources(variant, fp16.manifest["parameters"], folder)
     compress_folder(fp16.folder, folder, variant.compression)
-    return parameters
+    return {fact: fp16.manifest[fact] for fact in ("parameters", "gguf_type", "gguf_file") if fact in fp16.manifest}
 
 
-def _take_prebuilt(variant: Variant, folder: Path) -> int:
-    """Copies OpenVINO's own folder of a model from the Hub. Returns the number of parameters."""
+def _take_prebuilt(variant: Variant, folder: Path) -> dict[str, Any]:
+    """Copies OpenVINO's own folder of a model from the Hub. Returns as `write_model`."""
     config = variant.config
     assert config.openvino_id and config.parameters
     source = download_converted(config.openvino_id)
@@ -71,17 +74,19 @@ def _take_prebuilt(variant: Variant, folder: Path) -> int:
         (folder / "chat_template.jinja").write_text(config.chat_format.template, encoding="utf-8")
     tokenizer = AutoTokenizer.from_pretrained(folder)
     check_chat_template(tokenizer.chat_template, tokenizer.special_tokens_map, config.openvino_id)
-    return config.parameters
+    return {"parameters": config.parameters}
 
 
-def _convert_checkpoint(variant: Variant, folder: Path) -> int:
-    """Writes a variant's files from its checkpoint. Returns the number of parameters."""
+def _convert_checkpoint(variant: Variant, folder: Path) -> dict[str, Any]:
+    """Writes a variant's files from its checkpoint. Returns as `write_model`."""
     config = variant.config
     if config.parameters:
         check_resources(variant, config.parameters, folder, unpacks_gguf=config.is_gguf)
     write_step("Reading")
     with quiet():
-        model, tokenizer = load_checkpoint(config)
+        path = fetch_checkpoint(config)
+        facts = _gguf_facts(config, path)
+        model, tokenizer = load_checkpoint(config, path)
     parameters = model.num_parameters()
     if not config.parameters:
         check_resources(variant, parameters, folder)
@@ -95,12 +100,13 @@ def _convert_checkpoint(variant: Variant, folder: Path) -> int:
         export(model, tokenizer, folder / "16bit")
         compress_folder(folder / "16bit", folder, variant.compression)
         shutil.rmtree(folder / "16bit")
-    return parameters
+    return {"parameters": parameters, **facts}
 
 
-def _convert_blocks(variant: Variant, folder: Path) -> int:
-    """Writes a variant's files from a GGUF file whose blocks are kept. Returns the number of parameters."""
+def _convert_blocks(variant: Variant, folder: Path) -> dict[str, Any]:
+    """Writes a variant's files from a GGUF file whose blocks are kept. Returns as `write_model`."""
     path = fetch_checkpoint(variant.config)
+    facts = _gguf_facts(variant.config, path)
     write_step("Reading")
     with quiet():
         blocks, tokenizer = BlockModel(path), read_gguf_tokenizer(path)
@@ -109,7 +115,14 @@ def _convert_blocks(variant: Variant, folder: Path) -> int:
     blocks.model.generation_config.eos_token_id = sorted(read_stop_token_ids(path)) or None
     complete(blocks.model, tokenizer, variant.config, path)
     export(blocks.model, tokenizer, folder, blocks.write)
-    return parameters
+    return {"parameters": parameters, **facts}
+
+
+def _gguf_facts(config: ModelConfig, path: Path) -> dict[str, Any]:
+    """What the manifest records of the GGUF file that a model is made from; nothing for other checkpoints."""
+    if not config.is_gguf:
+        return {}
+    return {"gguf_type": read_gguf_header(path).main_type, "gguf_file": found_gguf(config)}
 
 
 def compress_folder(source: Path, folder: Path, compression: dict[str, Any]) -> None:

@@ -62,9 +62,7 @@ class FolderTokenizer:
         path = folder / "tokenizer.json"
         if not path.is_file():
             raise UserError(f"{folder} has no tokenizer.json; convert the model again.")
-        if "model" not in read_json(path):
-            raise damaged(path)
-        self.backend_tokenizer = Tokenizer.from_file(str(path))
+        self.backend_tokenizer = _read_tokenizer(path)
         settings = {**read_json(folder / "special_tokens_map.json"), **read_json(folder / "tokenizer_config.json")}
         try:
             self.chat_template = _chat_template(folder, settings)
@@ -153,6 +151,14 @@ def _environment() -> ImmutableSandboxedEnvironment:
     environment.globals["raise_exception"] = raise_exception
     environment.globals["strftime_now"] = lambda format: datetime.now().strftime(format)
     return environment
+
+
+def _read_tokenizer(path: Path) -> Tokenizer:
+    content = path.read_bytes()
+    try:
+        return Tokenizer.from_buffer(content)
+    except Exception as error:  # tokenizers has no class for it: what it can't read is a bare `Exception`
+        raise damaged(path) from error
 
 
 def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:

@@ -10,6 +10,7 @@ from model_folder import (
     MODEL_BIN,
     REQUIRED_FILES,
     Variant,
+    as_precision,
     check_complete,
     converted_folder,
     converted_models,
@@ -177,6 +178,31 @@ def test_other_settings_are_changes_by_entry(tmp_path: Path):
     assert [settings["ratio"] for settings in other.changes["compression"]] == [0.8, 1.0]
     fp16 = replace(other, precision="FP16")
     assert fp16.manifest == {}
+
+
+def test_another_gguf_file_than_the_recorded_one_is_noticed_where_both_are_known(tmp_path: Path):
+    old, new = {"sha256": "0" * 64}, {"sha256": "1" * 64}
+    variant = made(Variant("a", CONFIG, "INT4", tmp_path, blocks="Q4_K"))
+    assert replace(variant, gguf_file=new).is_current  # made when the file was not recorded
+    write_manifest(variant.folder, **variant.identity, gguf_file=old)
+    same, newer, gone = (replace(variant, gguf_file=found) for found in (old, new, None))
+    assert same.is_current and gone.is_current and not newer.is_current
+    assert newer.file_has_changed and newer.changes == {}
+    assert (same.recorded_blocks, newer.recorded_blocks) == ("Q4_K", None)
+
+
+@pytest.mark.parametrize(
+    ("gguf_type", "precisions"),
+    [(None, {"FP16", "INT8"}), ("Q4_K", {"FP16", "INT8"}), ("F16", {"FP16", "INT8", "INT4"})],
+)
+def test_the_type_of_a_gguf_file_says_whether_int4_could_keep_its_blocks(gguf_type, precisions, tmp_path: Path):
+    found = set()
+    for precision in ("FP16", "INT8", "INT4"):
+        variant = made(Variant("a", CONFIG, as_precision(precision), tmp_path))
+        write_manifest(variant.folder, **variant.identity, gguf_type=gguf_type)
+        if replace(variant).needs_no_blocks:
+            found.add(precision)
+    assert found == precisions
 
 
 def test_the_manifest_is_read_once_for_each_variant(tmp_path: Path):

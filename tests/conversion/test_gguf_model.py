@@ -112,16 +112,43 @@ def test_a_tensor_that_is_missing_is_named(tmp_path: Path):
         convert_model(str(tmp_path / "small.gguf"), "INT4", tmp_path)
 
 
-def test_what_was_converted_needs_the_file_no_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "ollama"))
-    blob = tmp_path / "ollama" / "blobs" / ("sha256-" + "0" * 64)
-    manifest = tmp_path / "ollama" / "manifests" / "registry.ollama.ai" / "library" / "small" / "latest"
+def pull(ollama: Path, type: GGML, digest: str) -> Path:
+    """What Ollama leaves in its folder when it has pulled the model "small", whose blob is returned."""
+    blob = ollama / "blobs" / f"sha256-{digest}"
+    manifest = ollama / "manifests" / "registry.ollama.ai" / "library" / "small" / "latest"
     for path in (blob, manifest):
-        path.parent.mkdir(parents=True)
-    layer = {"mediaType": "application/vnd.ollama.image.model", "digest": "sha256:" + "0" * 64}
+        path.parent.mkdir(parents=True, exist_ok=True)
+    layer = {"mediaType": "application/vnd.ollama.image.model", "digest": f"sha256:{digest}"}
     manifest.write_text(json.dumps({"layers": [layer]}), encoding="utf-8")
-    write_model(blob, "llama", [GGML.Q4_0], MERGES)
-    folders = {precision: convert_model("ollama:small", precision, tmp_path) for precision in SUBFOLDERS}
+    write_model(blob, "llama", [type], MERGES)
+    return blob
+
+
+def test_a_newer_file_of_the_same_name_is_converted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "ollama"))
+    pull(tmp_path / "ollama", GGML.Q4_0, "0" * 64)
+    folder = convert_model("ollama:small", "INT4", tmp_path)
+    assert read_manifest(folder)["gguf_file"] == {"sha256": "0" * 64}
+    capsys.readouterr()
+    pull(tmp_path / "ollama", GGML.Q6_K, "1" * 64)
+    convert_model("ollama:small", "INT4", tmp_path)
+    assert f"Converting {folder} again because its GGUF file has changed.\n" in capsys.readouterr().out
+    manifest = read_manifest(folder)
+    assert (manifest["gguf_file"], manifest["compression"]) == ({"sha256": "1" * 64}, {"gguf": "Q6_K"})
+    convert_model("ollama:small", "INT4", tmp_path)
+    assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(
+    ("type", "precisions"), [(GGML.Q4_0, SUBFOLDERS), (GGML.F16, SUBFOLDERS), (GGML.Q8_0, ["INT4"])]
+)
+def test_what_was_converted_needs_the_file_no_more(type: GGML, precisions, tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "ollama"))
+    blob = pull(tmp_path / "ollama", type, "0" * 64)
+    folders = {precision: convert_model("ollama:small", precision, tmp_path) for precision in precisions}
+    for folder in folders.values():  # most are made from the 16-bit folder
+        assert read_manifest(folder)["gguf_type"] == type.name
+        assert read_manifest(folder)["gguf_file"] == {"sha256": "0" * 64}
     blob.unlink()
     for precision, folder in folders.items():
         assert convert_model("ollama:small", precision, tmp_path) == folder

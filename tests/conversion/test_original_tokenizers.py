@@ -242,6 +242,14 @@ DAMAGES: dict[str, tuple[str, str, Callable[[bytes], bytes]]] = {
     "pieces that are none": ("llama", "tokenizer.model", lambda content: b"<html></html>"),
     "JSON cut": ("byte_level", "tokenizer.json", lambda content: content[:-100]),
     "another JSON": ("byte_level", "tokenizer.json", lambda content: b"{}"),
+    "unknown merge": (
+        *("byte_level", "tokenizer.json"),
+        lambda content: b'{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "b"]]}}',
+    ),
+    "empty vocabulary": (
+        *("byte_level", "tokenizer.json"),
+        lambda content: b'{"model": {"type": "BPE", "vocab": {}, "merges": []}}',
+    ),
     "no vocabulary": ("byte_level", "tokenizer.json", lambda content: b'{"model": {"type": "BPE"}}'),
     "settings cut": ("llama", "tokenizer_config.json", lambda content: content[:-10]),
 }

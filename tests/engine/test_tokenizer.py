@@ -84,7 +84,11 @@ def test_the_default_of_several_templates_in_the_settings_is_taken(folder: Path)
     assert FolderTokenizer(folder).special_tokens_map["bos_token"] == "<|im_start|>"
 
 
-@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b"\xff"])
+# The halves of a merge have to be tokens.
+UNKNOWN_MERGE = b'{"model": {"type": "BPE", "vocab": {"a": 0}, "merges": [["a", "b"]]}}'
+
+
+@pytest.mark.parametrize("content", [b"{", b"[]", b"{}", b"\xff", b'{"model": 1}', UNKNOWN_MERGE])
 def test_a_damaged_tokenizer_is_a_sentence(content: bytes, folder: Path):
     (folder / "tokenizer.json").write_bytes(content)
     with pytest.raises(UserError, match=r"tokenizer\.json is damaged; .* convert again"):

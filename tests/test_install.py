@@ -7,7 +7,7 @@ from pathlib import Path
 import install
 
 ROOT = Path(__file__).resolve().parents[1]
-PEERS = {"llama_cpp"}  # benchmarks/speed.py compares with it where it is installed
+PEERS = {"llama_cpp", "playwright"}  # for benchmarks: what they compare with, and the browser of the tests
 
 
 def imported_packages(folders: tuple[str, ...]) -> set[str]:
@@ -20,7 +20,7 @@ def imported_packages(folders: tuple[str, ...]) -> set[str]:
             elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
                 names.add(node.module)
     tops = {name.partition(".")[0] for name in names}
-    ours = {path.stem for path in ROOT.glob("*") if path.suffix == ".py" or path.is_dir()}
+    ours = {path.stem for folder in (ROOT, ROOT / "tests") for path in folder.glob("*") if path.suffix in ("", ".py")}
     return tops - ours - set(sys.stdlib_module_names) - PEERS
 
 
@@ -32,7 +32,7 @@ def test_every_package_that_is_imported_is_pinned():
     lines = (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines()
     pinned = {normalized(line.partition("==")[0]) for line in lines if "==" in line}
     distributions = packages_distributions()
-    imported = imported_packages((".", "conversion", "engine", "evaluation", "page", "benchmarks"))
+    imported = imported_packages((".", "api", "conversion", "engine", "evaluation", "lesson", "page", "benchmarks"))
     missing = {name for name in imported if not {normalized(one) for one in distributions[name]} & pinned}
     assert len(imported) > 15 and not missing
 

@@ -12,6 +12,7 @@ from api.errors import APIError
 from config import ModelConfig, UserError
 from engine.session import Answer
 
+import coroutines
 import pytest
 
 CONFIG = ModelConfig(model_id="fake", description="", license="")
@@ -91,14 +92,14 @@ def test_the_last_state_always_arrives_and_nothing_is_left_behind(model: FakeMod
     model.gate.set()
     for interval in (0.0, 3600.0):
         used = local(model, interval=interval)
-        assert asyncio.run(answers(used, call()))[-1].text == "xxxxx"
+        assert coroutines.run(answers(used, call()))[-1].text == "xxxxx"
         assert used.active == 0
     assert model.sessions == 2
 
 
 def test_the_part_that_was_begun_counts_as_prompt_and_is_not_repeated(model: FakeModel):
     model.gate.set()
-    last = asyncio.run(answers(local(model), call(begun="abc")))[-1]
+    last = coroutines.run(answers(local(model), call(begun="abc")))[-1]
     assert (last.text, last.prompt_tokens, last.completion_tokens) == ("xxxxx", 8, 5)
 
 
@@ -114,7 +115,7 @@ def test_the_event_loop_is_free_and_closing_ends_the_answer_within_a_token(model
             await asyncio.sleep(0.01)
         return used.active
 
-    assert asyncio.run(leave()) == 0
+    assert coroutines.run(leave()) == 0
     assert model.tokens <= 2
 
 
@@ -127,7 +128,7 @@ def test_answers_wait_for_their_turn_and_beyond_the_queue_are_refused(model: Fak
         model.gate.set()
         return await asyncio.gather(*asked, return_exceptions=True)
 
-    first, second, third = asyncio.run(ask())
+    first, second, third = coroutines.run(ask())
     assert isinstance(first, list) and isinstance(second, list)
     assert isinstance(third, APIError) and third.status == 429 and (third.retry_after or 0) >= 1
 
@@ -145,10 +146,10 @@ def test_answers_wait_for_their_turn_and_beyond_the_queue_are_refused(model: Fak
 def test_what_can_not_be_answered_is_refused_and_frees_its_place(model: FakeModel, asked: Call, expected: str):
     used = local(model, max_tokens=6)
     with pytest.raises(UserError, match=expected):
-        asyncio.run(answers(used, asked))
+        coroutines.run(answers(used, asked))
     assert used.active == 0 and model.sessions == 1
 
 
 def test_without_a_limit_an_answer_may_fill_the_context(model: FakeModel):
     model.gate.set()
-    assert asyncio.run(answers(local(model), call("x" * 12, limit=None)))[-1].completion_tokens == 8
+    assert coroutines.run(answers(local(model), call("x" * 12, limit=None)))[-1].completion_tokens == 8

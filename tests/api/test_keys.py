@@ -1,10 +1,10 @@
-import asyncio
 from pathlib import Path
 
 from api.errors import APIError
 from api.keys import KEYS_VARIABLE, KeyCheck, read_keys
 from config import UserError
 
+import coroutines
 import pytest
 from starlette.requests import Request
 
@@ -36,11 +36,11 @@ def test_a_file_without_usable_keys_is_refused(tmp_path: Path, content: str | No
 @pytest.mark.parametrize("authorization", [None, "", "Bearer", "Bearer wrong", "Bearer on", "Basic one", "Bearer ö"])
 def test_a_request_without_a_known_key_is_refused(authorization: str | None):
     with pytest.raises(APIError) as error:
-        asyncio.run(KeyCheck(["one", "two"])(request(authorization)))
+        coroutines.run(KeyCheck(["one", "two"])(request(authorization)))
     assert error.value.status == 401
 
 
 def test_every_key_lets_in_and_without_keys_everybody_may_ask():
     for key in ("one", "two"):
-        asyncio.run(KeyCheck(["one", "two"])(request(f"bearer {key}")))
-    asyncio.run(KeyCheck([])(request(None)))
+        coroutines.run(KeyCheck(["one", "two"])(request(f"bearer {key}")))
+    coroutines.run(KeyCheck([])(request(None)))

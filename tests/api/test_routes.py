@@ -11,6 +11,7 @@ from api.service import LOCAL_NAMES, create_app
 from config import UserError
 from engine.session import Answer
 
+import coroutines
 import pytest
 from fake_backend import FakeBackend, said
 from starlette.testclient import TestClient
@@ -232,5 +233,5 @@ def test_when_the_client_goes_away_the_answer_ends(stream: bool):
         scope |= {"query_string": b"", "http_version": "1.1", "asgi": {"version": "3.0", "spec_version": "2.4"}}
         await asyncio.wait_for(app(scope, receive, send), 30)
 
-    asyncio.run(leave())
+    coroutines.run(leave())
     assert backend.closed == 2

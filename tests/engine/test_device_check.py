@@ -2,7 +2,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from engine import loading
+from engine import device_check, loading
 from engine.device_check import TOKENS, driver
 
 import numpy as np
@@ -41,8 +41,11 @@ class Devices:
 
 
 @pytest.fixture
-def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Devices:
+def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Devices:
     devices = Devices()
+    # Libraries that other tests use leave other levels behind, and switch off the loggers that they find.
+    caplog.set_level(logging.WARNING, logger=device_check.__name__)
+    monkeypatch.setattr(device_check.logger, "disabled", False)
     monkeypatch.setenv("LLM_CHATBOT_CACHE", str(tmp_path))
     monkeypatch.setattr(loading, "check_device", lambda device: None)
     monkeypatch.setattr(loading, "ChatModel", devices.open)

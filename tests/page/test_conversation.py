@@ -69,7 +69,6 @@ def test_a_stopped_answer_says_so_and_goes_on_with_continue(visit: Visit):
     visit.set(max_new_tokens="4096")
     visit.send(STORY)
     visit.wait_for_words()
-    visit.screenshot("streaming")
     visit.button("Stop").click()
     visit.wait_for_end()
     expect(visit.box).to_be_focused()

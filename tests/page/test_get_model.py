@@ -150,6 +150,7 @@ def test_a_disk_that_is_too_small_is_the_converters_sentence(small: str, tmp_pat
 @pytest.fixture
 def getting(loaded: LoadedModel, tmp_path: Path, greedy: None) -> Iterator[Server]:
     """A page that may get models, into an empty folder."""
+    (tmp_path / "models").mkdir()
     server = Server(loaded, tmp_path / "models")
     server.stop()
     server.make = lambda: ChatPage(loaded, tmp_path / "models", get_models=True)

@@ -88,7 +88,7 @@ def wait_until_freed(loaded):
         time.sleep(0.05)
     time.sleep(0.2)  # what is freed is returned to the system after it
 
-own = open_model(sys.argv[2], "FP16", "CPU", Path(sys.argv[1]), 0.1)
+own = open_model(sys.argv[2], "FP16", "CPU", Path(sys.argv[1]), kv_cache_gb=0.1)
 first, full = answer(own), megabytes()
 pool = ModelPool(Path(sys.argv[1]), own, idle=0.2)
 wait_until_freed(own)

@@ -1,10 +1,10 @@
-import asyncio
 import json
 
 from api.service import create_app
 from serving import load
 from serving.load import Load, Retryable, Turn, answered, conversation
 
+import coroutines
 import httpx
 import pytest
 from fake_backend import FakeBackend, said
@@ -17,7 +17,7 @@ def run(work, handler=None):
         async with httpx.AsyncClient(base_url="http://localhost/v1", transport=transport) as client:
             return await work(client)
 
-    return asyncio.run(inside())
+    return coroutines.run(inside())
 
 
 def test_a_conversation_has_its_turns_with_texts_tokens_and_times():

@@ -349,11 +349,11 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         description="Reads 3 of its 30 billion weights for a token: as fast as a 3B model, in 20 GB of memory.",
         license="Apache-2.0",
         parameters=30_532_122_624,
+        active_parameters=3_353_032_704,
         kv_values=49_152,
         int4_source=OPTIMUM_DATA_FREE,
         openvino_id="OpenVINO/Qwen3-30B-A3B-int4-ov",
         reasoning="switch",
-        has_experts=True,
     ),
     "gemma-3-270m-it": ModelConfig(
         model_id="google/gemma-3-270m-it",

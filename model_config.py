@@ -81,7 +81,7 @@ class ModelConfig:
         tutorial_int4: those of OpenVINO's tutorial, where they differ; None: they are the same, or it lacks the model.
         openvino_id: the repository of OpenVINO's organisation on the Hub with the model's 4-bit variant.
         reasoning: whether the model writes its reasoning before an answer.
-        has_experts: whether it is a mixture of experts, whose weights are joined in memory for the conversion.
+        active_parameters: of a mixture of experts, the weights that each token reads; None: all of them.
         chat_format: how prompts are written and answers are read.
         system_prompt: the first message of each conversation; None: the chat template's default.
         language: of the example questions, a key of `EXAMPLE_QUESTIONS`.
@@ -101,7 +101,7 @@ class ModelConfig:
     tutorial_int4: Int4Settings | None = None
     openvino_id: str | None = None
     reasoning: Reasoning = "never"
-    has_experts: bool = False
+    active_parameters: int | None = None
     chat_format: ChatFormat = CHECKPOINTS_OWN
     system_prompt: str | None = None
     language: str = "en"

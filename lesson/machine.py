@@ -39,10 +39,11 @@ def bytes_per_token(row: ModelConfig, precision: str) -> float:
     For INT4, from the row's settings: weights of 4 and 8 bits, a 16-bit scale for each group, and a 4-bit zero point
     where the mode is asymmetric. Embeddings are counted like the rest, so small models take more.
     """
-    assert row.parameters
+    parameters = row.active_parameters or row.parameters
+    assert parameters
     if precision != "INT4":
-        return row.parameters * {"FP16": 2.0, "INT8": 1.0}[precision]
+        return parameters * {"FP16": 2.0, "INT8": 1.0}[precision]
     settings = row.int4
     extra = 16 + (4 if settings.mode.endswith("_ASYM") else 0)
     four = 4 + (extra / settings.group_size if settings.group_size > 0 else 0)
-    return row.parameters * (settings.ratio * four + (1 - settings.ratio) * 8) / 8
+    return parameters * (settings.ratio * four + (1 - settings.ratio) * 8) / 8

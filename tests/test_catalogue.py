@@ -81,7 +81,7 @@ def test_a_model_of_today_goes_from_the_hub_to_a_conversation(
 ):
     small_modern_checkpoints.write(name, hub.root)
     config = replace(
-        SUPPORTED_LLM_MODELS[name], parameters=None, has_experts=False
+        SUPPORTED_LLM_MODELS[name], parameters=None, active_parameters=None
     )  # which these don't fill a disk with
     monkeypatch.setitem(SUPPORTED_LLM_MODELS, name, config)
     folder = convert_model(name, "INT4", tmp_path)

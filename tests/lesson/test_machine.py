@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 from config import SUPPORTED_LLM_MODELS, Int4Settings, ModelConfig
 from lesson.machine import bytes_per_token, measure_bandwidth
 
@@ -19,6 +21,10 @@ def test_bytes_per_token_follow_from_the_settings():
     asymmetric = row(mode="INT4_ASYM", group_size=32, ratio=0.5)
     assert bytes_per_token(asymmetric, "INT4") == 1000 * (0.5 * (4 + 20 / 32) + 0.5 * 8) / 8
     assert bytes_per_token(row(mode="INT4_SYM", group_size=-1, ratio=1.0), "INT4") == 500
+
+
+def test_a_mixture_of_experts_reads_only_those_that_are_active():
+    assert bytes_per_token(replace(row(), active_parameters=100), "FP16") == 200
 
 
 @pytest.mark.parametrize("name", SUPPORTED_LLM_MODELS)

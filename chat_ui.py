@@ -4,14 +4,13 @@ import argparse
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from api.address import LOCAL_HOSTS, check_port
 from api.keys import read_keys
-from command_line import Parser
-from config import DEFAULT_MODEL, KV_CACHE_PRECISIONS, UserError, get_model_config
-from model_folder import SUBFOLDERS, converted_folder
+from command_line import Parser, add_server_options
+from config import UserError, get_model_config
+from model_folder import converted_folder
 
 if TYPE_CHECKING:
     from page.models import LoadedModel
@@ -97,12 +96,7 @@ def api_middleware(loaded: "LoadedModel", arguments: argparse.Namespace) -> "lis
 
 def parser() -> Parser:
     parser = Parser(description="Chat with a converted model in a browser.")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name of the model (default: {DEFAULT_MODEL})")
-    parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
-    parser.add_argument("--device", default="CPU", help="where the model runs, such as CPU, GPU or AUTO (default: CPU)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=7860, help="port to listen on (default: 7860)")
-    parser.add_argument("--output", type=Path, default=Path("."), help="folder of the converted models (default: .)")
+    add_server_options(parser, 7860)
     parser.add_argument(
         "--auth",
         default=os.environ.get(AUTH_VARIABLE),
@@ -114,17 +108,6 @@ def parser() -> Parser:
     )
     parser.add_argument("--root-path", help="path of the page behind a reverse proxy, such as /chat")
     parser.add_argument("--max-concurrent", type=int, default=8, help="answers at a time; others wait (default: 8)")
-    parser.add_argument(
-        "--kv-cache-gb",
-        type=float,
-        help="memory for the keys and values of all conversations (default: by what is free)",
-    )
-    parser.add_argument(
-        "--kv-cache-precision",
-        default="auto",
-        choices=KV_CACHE_PRECISIONS,
-        help="of keys and values: u8 takes 0.6 of the memory, f16 is faster in long conversations (default: auto)",
-    )
     parser.add_argument(
         "--idle", type=float, metavar="MINUTES", help="free a model's memory when nobody used it for so long"
     )

@@ -1,9 +1,11 @@
 """What the command lines have in common."""
 
 import argparse
+from pathlib import Path
 from typing import NoReturn
 
-from config import UserError
+from config import DEFAULT_MODEL, KV_CACHE_PRECISIONS, UserError
+from model_folder import SUBFOLDERS
 
 
 class Parser(argparse.ArgumentParser):
@@ -11,3 +13,28 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message[:1].upper()}{message[1:]}; see python {self.prog} --help.")
+
+
+def add_server_options(parser: argparse.ArgumentParser, port: int) -> None:
+    """Adds what a server is told of its model and its address.
+
+    Args:
+        port: the default.
+    """
+    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name of the model (default: {DEFAULT_MODEL})")
+    parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
+    parser.add_argument("--device", default="CPU", help="where the model runs, such as CPU, GPU or AUTO (default: CPU)")
+    parser.add_argument("--output", type=Path, default=Path("."), help="folder of the converted models (default: .)")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=port, help=f"port to listen on (default: {port})")
+    parser.add_argument(
+        "--kv-cache-gb",
+        type=float,
+        help="memory for the keys and values of all conversations (default: by what is free)",
+    )
+    parser.add_argument(
+        "--kv-cache-precision",
+        default="auto",
+        choices=KV_CACHE_PRECISIONS,
+        help="of keys and values: u8 takes 0.6 of the memory, f16 is faster in long conversations (default: auto)",
+    )

@@ -8,9 +8,9 @@ from typing import Any
 
 from api.address import LOCAL_HOSTS, check_port
 from api.keys import KEYS_VARIABLE, read_keys
-from command_line import Parser
-from config import DEFAULT_MODEL, KV_CACHE_PRECISIONS, UserError, get_model_config
-from model_folder import SUBFOLDERS, converted_folder
+from command_line import Parser, add_server_options
+from config import UserError, get_model_config
+from model_folder import converted_folder
 
 
 def main() -> int:
@@ -26,27 +26,11 @@ def main() -> int:
 
 def parser() -> Parser:
     parser = Parser(description="Serve a converted model with OpenAI's API.")
-    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name of the model (default: {DEFAULT_MODEL})")
-    parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
-    parser.add_argument("--device", default="CPU", help="where the model runs, such as CPU, GPU or AUTO (default: CPU)")
-    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8000, help="port to listen on (default: 8000)")
-    parser.add_argument("--output", type=Path, default=Path("."), help="folder of the converted models (default: .)")
+    add_server_options(parser, 8000)
     parser.add_argument("--api-keys", type=Path, help=f"file with one API key a line (default: {KEYS_VARIABLE})")
     parser.add_argument("--max-concurrent", type=int, default=16, help="answers at a time (default: 16)")
     parser.add_argument("--max-waiting", type=int, default=64, help="requests that may wait for theirs (default: 64)")
     parser.add_argument("--max-tokens", type=int, default=8192, help="most tokens of one answer (default: 8192)")
-    parser.add_argument(
-        "--kv-cache-gb",
-        type=float,
-        help="memory for the keys and values of all conversations (default: by what is free)",
-    )
-    parser.add_argument(
-        "--kv-cache-precision",
-        default="auto",
-        choices=KV_CACHE_PRECISIONS,
-        help="of keys and values: u8 takes 0.6 of the memory, f16 is faster in long conversations (default: auto)",
-    )
     return parser
 
 

@@ -18,7 +18,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "config": CATALOGUE - {"config"},
     "install": set(),
     "model_folder": CATALOGUE,
-    "command_line": CATALOGUE,
+    "command_line": {"model_folder", *CATALOGUE},
     "converter": {"command_line", "conversion", "model_folder", *CATALOGUE},
     "ov_llm_model": {"engine", "model_folder", *CATALOGUE},
     "serve": {"api", "command_line", "engine", "model_folder", *CATALOGUE},

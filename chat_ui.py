@@ -83,14 +83,12 @@ def api_middleware(loaded: "LoadedModel", arguments: argparse.Namespace) -> "lis
     if arguments.base_url or (arguments.auth and not keys):
         return []
     from api.backend import LocalBackend
-    from api.service import LOCAL_NAMES, APIPaths, create_app
+    from api.service import APIPaths, allowed_names, create_app
 
     from starlette.middleware import Middleware
 
     backend = LocalBackend(loaded.name, loaded.model, loaded.tokenizer, loaded.config, new_session=loaded.new_session)
-    # Without keys, a page in a browser must not reach the API by giving this machine another name.
-    only_local = arguments.host in LOCAL_HOSTS and not keys
-    api = create_app({loaded.name: backend}, keys, LOCAL_NAMES if only_local else ["*"])
+    api = create_app({loaded.name: backend}, keys, allowed_names(arguments.host, keys))
     return [Middleware(APIPaths, api=api)]
 
 

@@ -55,7 +55,7 @@ def check(arguments: argparse.Namespace) -> None:
 def serve(arguments: argparse.Namespace) -> None:
     """Serves until Ctrl+C."""
     from api.backend import LocalBackend
-    from api.service import LOCAL_NAMES, create_app
+    from api.service import allowed_names, create_app
     from engine.loading import open_model
     from engine.tokenizer import FolderTokenizer
 
@@ -82,9 +82,7 @@ def serve(arguments: argparse.Namespace) -> None:
         arguments.max_tokens,
     )
     keys = read_keys(arguments.api_keys)
-    # Without keys, a page in a browser must not reach the server by giving this machine another name.
-    only_local = arguments.host in LOCAL_HOSTS and not keys
-    app = create_app({arguments.model: backend}, keys, LOCAL_NAMES if only_local else ["*"])
+    app = create_app({arguments.model: backend}, keys, allowed_names(arguments.host, keys))
     config = uvicorn.Config(
         app, arguments.host, arguments.port, log_level="warning", access_log=False, timeout_graceful_shutdown=5
     )

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
+from api.address import LOCAL_HOSTS
 from api.backend import Backend, LocalBackend
 from api.errors import add_error_handlers
 from api.keys import KeyCheck
@@ -16,7 +17,15 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-LOCAL_NAMES = ("127.0.0.1", "localhost", "::1", "[::1]")
+LOCAL_NAMES = (*LOCAL_HOSTS, "[::1]")
+
+
+def allowed_names(host: str, keys: Sequence[str]) -> Sequence[str]:
+    """The names that requests may call the server by, for `create_app`.
+
+    Without keys, a page in a browser must not reach a server of this machine by giving the machine another name.
+    """
+    return LOCAL_NAMES if host in LOCAL_HOSTS and not keys else ["*"]
 
 
 def create_app(

@@ -69,7 +69,7 @@ class ChatPage:
 
     Args:
         loaded, root, max_concurrent, max_waiting: see `make_demo`.
-        kv_cache_gb, idle: see `ModelPool`.
+        idle, memory: see `ModelPool`.
         get_models: whether the page downloads and converts models: for people who may fill this machine's disk.
     """
 

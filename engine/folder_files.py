@@ -1,10 +1,10 @@
 """The JSON files of a converted folder."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from config import UserError
+from model_folder import json_object
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -14,14 +14,11 @@ def read_json(path: Path) -> dict[str, Any]:
         UserError: the file is damaged.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        return json_object(path)
     except FileNotFoundError:
         return {}
-    except (ValueError, RecursionError) as error:
+    except ValueError as error:
         raise damaged(path) from error
-    if not isinstance(content, dict):
-        raise damaged(path)
-    return content
 
 
 def damaged(path: Path) -> UserError:

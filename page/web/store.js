@@ -213,7 +213,9 @@ export async function openStore() {
   async function tidy() {
     const keys = Object.keys(localStorage).filter((key) => key.startsWith(JOURNAL));
     for (const key of keys) {
-      const { conversation, messages } = JSON.parse(localStorage.getItem(key));
+      const entry = localStorage.getItem(key);
+      if (!entry) continue; // The tab that wrote it is done meanwhile.
+      const { conversation, messages } = JSON.parse(entry);
       await addToDatabase(conversation, messages);
       localStorage.removeItem(key);
     }

@@ -1,0 +1,41 @@
+"""The store of conversations, by itself in a browser: what a reload interrupted, and what two tabs do at once."""
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page
+from web_modules import open_modules
+
+# The ids of the messages that are stored when `entries` were in the journal, and what of the journal is left then.
+# With `meanwhile`, another tab clears the journal while the first entry is read.
+OPEN_WITH = """async ([entries, meanwhile]) => {
+    const prefix = "llm-chatbot.journal.";
+    for (const id of entries) {
+        const messages = [{ id, conversation: "one", parent: null, role: "user", content: "Hello", created: 1 }];
+        localStorage.setItem(prefix + id, JSON.stringify({ conversation: { id: "one", name: "One" }, messages }));
+    }
+    const { getItem } = Storage.prototype;
+    if (meanwhile)
+        Storage.prototype.getItem = function (key) {
+            const entry = getItem.call(this, key);
+            Object.keys(localStorage).forEach((key) => localStorage.removeItem(key));
+            return entry;
+        };
+    const { messages } = await store.openStore();
+    return [(await messages("one")).map(({ id }) => id), Object.keys(localStorage)];
+}"""
+
+
+@pytest.fixture
+def modules(browser: Browser) -> Iterator[Page]:
+    with open_modules(browser, "store") as page:
+        yield page
+
+
+def test_what_a_reload_interrupted_is_stored(modules: Page) -> None:
+    assert modules.evaluate(OPEN_WITH, [["a", "b"], False]) == [["a", "b"], []]
+
+
+def test_entries_that_another_tab_stored_meanwhile_are_no_error(modules: Page) -> None:
+    stored, left = modules.evaluate(OPEN_WITH, [["a", "b"], True])
+    assert len(stored) == 1 and not left

@@ -17,10 +17,8 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from engine.graph import LOGITS_TO_KEEP, add_logits_to_keep
-from engine.paged_cache import PagedCache, PagedModel, open_paged_model
-from engine.paged_graph import make_paged
-from engine.paged_runner import PAGED_PROPERTIES
-from engine.zero_points import split_where_it_pays
+from engine.loading import open_model
+from engine.paged_cache import PagedCache, PagedModel
 from evaluation.texts import passages
 
 import numpy as np
@@ -80,11 +78,10 @@ class Stateful:
 
 
 def open_paged(folder: Path, kv_cache_gb: float | None = None, **properties: Any) -> PagedModel:
-    model = ov.Core().read_model(folder / "openvino_model.xml")
-    properties = PROPERTIES | PAGED_PROPERTIES | properties
-    split_where_it_pays(model, properties)
-    make_paged(model)
-    return open_paged_model(ov.Core().compile_model(model, "CPU", properties), 8192, kv_cache_gb=kv_cache_gb)
+    """What conversations with a folder share; without prompt lookup until its `new_lookup_cache` is called."""
+    model = open_model(folder, ov_config=properties, kv_cache_gb=kv_cache_gb).paged
+    assert model is not None, "this machine can't run the paged engine"
+    return model
 
 
 def open_genai(folder: Path) -> openvino_genai.LLMPipeline:

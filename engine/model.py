@@ -18,6 +18,7 @@ from engine.generation import Pace
 from engine.graph import add_logits_to_keep, check_state
 from engine.kv_cache import KVCache
 from engine.mapped_weights import MappedWeights
+from engine.merged_products import merge_products
 from engine.paged_cache import PagedModel, open_paged_model
 from engine.paged_graph import PagedAttentionUnavailableError, make_paged
 from engine.paged_runner import PAGED_PROPERTIES
@@ -50,6 +51,7 @@ class ChatModel:
         can_exceed_context: whether the architecture still computes correctly beyond its context length.
         stop_ids: ids of the tokens that end an answer.
         pace: how many tokens of a prompt to read at once.
+        paged: what all conversations share; None if each has an infer request of its own.
     """
 
     max_idle_caches = 8
@@ -72,8 +74,8 @@ class ChatModel:
         self._compiling = threading.Lock()
         self._idle: dict[int, KVCache] = {}
         self._idle_lock = threading.Lock()
-        self._paged = self._open_paged(kv_cache_gb) if paged else None
-        if self._paged is None:
+        self.paged = self._open_paged(kv_cache_gb) if paged else None
+        if self.paged is None:
             self.compiled  # noqa: B018, fails now if the device can't run the model
 
     def _open_paged(self, kv_cache_gb: float | None) -> PagedModel | None:
@@ -96,6 +98,7 @@ class ChatModel:
         self.add_inputs(graph)
         # Without a compile cache: OpenVINO can't load a cached paged graph.
         properties = {**PAGED_PROPERTIES, **self._properties}
+        merge_products(graph)
         split_where_it_pays(graph, properties)
         make_paged(graph, self.extra_inputs(1).keys())
         return ov.Core().compile_model(graph, self._device, properties)
@@ -138,9 +141,9 @@ class ChatModel:
     @property
     def context_length(self) -> int | None:
         """The length in tokens, prompt and answer together, that a conversation can have; None if no limit is known."""
-        if self._paged is None:
+        if self.paged is None:
             return self.trained_context
-        return min(self.trained_context or self._paged.max_length, self._paged.max_length)
+        return min(self.trained_context or self.paged.max_length, self.paged.max_length)
 
     @property
     def trained_context(self) -> int | None:
@@ -164,7 +167,7 @@ class ChatModel:
 
     def new_cache(self) -> LookupCache | KVCache:
         """An empty KV cache for a conversation."""
-        return self.new_stateful_cache() if self._paged is None else self._paged.new_lookup_cache()
+        return self.new_stateful_cache() if self.paged is None else self.paged.new_lookup_cache()
 
     def new_stateful_cache(self) -> KVCache:
         """An empty KV cache that is the state of an infer request of its own."""
@@ -173,12 +176,12 @@ class ChatModel:
     @property
     def pool(self) -> BlockPool | None:
         """The blocks that all conversations share; None without paged attention."""
-        return None if self._paged is None else self._paged.pool
+        return None if self.paged is None else self.paged.pool
 
     @contextmanager
     def in_use(self, cache: Any) -> Iterator[None]:
         """Protects a cache from being released meanwhile, and then marks it as the most recently used."""
-        if self._paged is not None:  # the pool tracks use itself
+        if self.paged is not None:  # the pool tracks use itself
             yield
             return
         with self._idle_lock:

@@ -26,9 +26,8 @@ TRIAL_ROWS, TRIAL_COLUMNS, TRIAL_GROUP = 4096, 2048, 32
 TRIAL_ATTEMPTS = 15
 LEAST_GAIN = 1.1
 
-# Graphs without larger products than this stay as they are: one token of such a model comes no sooner, and its answers
-# stay those of the weights' exact zero points.
-LEAST_WEIGHTS = 1 << 20
+# Smaller products stay as they are: with one token, the second product takes what the first one saves.
+LEAST_WEIGHTS = 3 << 18
 
 LARGEST = {ov.Type.u4: 15, ov.Type.u8: 255}  # by the types of integers that have zero points
 
@@ -50,11 +49,6 @@ class Product:
     scale: ov.Output
     largest: int
 
-    @property
-    def weights(self) -> int:
-        """How many weights it has."""
-        return math.prod(self.integers.get_shape())
-
 
 def split_where_it_pays(model: ov.Model, properties: dict[str, Any]) -> None:
     """Rewrites a graph for the CPU in place if it has large products of this kind and this machine is faster with them.
@@ -62,13 +56,13 @@ def split_where_it_pays(model: ov.Model, properties: dict[str, Any]) -> None:
     Args:
         properties: those that the model is compiled with.
     """
-    if any(product.weights > LEAST_WEIGHTS for product in _products(model)) and splitting_pays(properties):
-        split_zero_points(model)
+    if any(_products(model, LEAST_WEIGHTS)) and splitting_pays(properties):
+        split_zero_points(model, LEAST_WEIGHTS)
 
 
-def split_zero_points(model: ov.Model) -> int:
-    """Rewrites all such products of a graph in place, and returns how many there were."""
-    products = list(_products(model))
+def split_zero_points(model: ov.Model, least_weights: int = 0) -> int:
+    """Rewrites such products of a graph in place if they have enough weights, and returns how many there were."""
+    products = list(_products(model, least_weights))
     sums: dict[tuple[str, int], ov.Output] = {}  # products of the same activations share their sums
     for product in products:
         activations = product.node.input_value(0)
@@ -80,7 +74,7 @@ def split_zero_points(model: ov.Model) -> int:
     return len(products)
 
 
-def _products(model: ov.Model) -> Iterator[Product]:
+def _products(model: ov.Model, least_weights: int = 0) -> Iterator[Product]:
     """Products with weights of the form: integers → Convert → Subtract → Multiply → (Reshape) → (Convert)."""
     for node in model.get_ops():
         if node.get_type_name() != "MatMul" or not node.get_attributes()["transpose_b"]:
@@ -94,7 +88,8 @@ def _products(model: ov.Model) -> Iterator[Product]:
         constants = integers.get_type_name() == zero_point.get_type_name() == "Constant"
         if not constants or integers.get_element_type() not in LARGEST or not zero_point.get_element_type().is_real():
             continue
-        if len(integers.get_output_shape(0)) == zero_point.get_data().ndim == 3:
+        shape = integers.get_output_shape(0)
+        if len(shape) == zero_point.get_data().ndim == 3 and math.prod(shape) >= least_weights:
             largest = LARGEST[integers.get_element_type()]
             yield Product(node, shifting.input_value(0), zero_point.get_data(), scaling.input_value(1), largest)
 

@@ -111,7 +111,7 @@ def test_a_conversation_fits_in_a_pool_smaller_than_the_context(tmp_path: Path):
 def test_keys_and_values_in_8_bits_take_less_memory(tmp_path: Path):
     folder, blocks = export(tiny_model(), tmp_path), {}
     for precision in ("f16", "u8"):
-        paged = open_model(folder, kv_cache_precision=precision, kv_cache_gb=1e-3)._paged
+        paged = open_model(folder, kv_cache_precision=precision, kv_cache_gb=1e-3).paged
         assert paged is not None
         blocks[precision] = paged.pool.blocks
     assert blocks["u8"] > blocks["f16"]

@@ -64,11 +64,11 @@ def test_without_dynamic_quantization_a_graph_stays_as_it_is():
     assert len(list(zero_points._products(model))) == 2
 
 
-def test_a_graph_of_small_products_stays_as_it_is(monkeypatch):
+def test_small_products_stay_as_they_are(monkeypatch):
     monkeypatch.setattr(zero_points, "splitting_pays", lambda properties: True)
     model = product(fractional())
     split_where_it_pays(model, {})
     assert len(list(zero_points._products(model))) == 2
-    monkeypatch.setattr(zero_points, "LEAST_WEIGHTS", 0)
+    monkeypatch.setattr(zero_points, "LEAST_WEIGHTS", ROWS * GROUPS * GROUP)
     split_where_it_pays(model, {})
     assert not list(zero_points._products(model))

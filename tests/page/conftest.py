@@ -26,7 +26,7 @@ def greedy() -> Iterator[None]:
 def loaded(model, tokenizer) -> Iterator[LoadedModel]:
     """The embedded model, without prompt lookup: a story that repeats itself would end before a test can stop it."""
     with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(model.engine._paged, "prices", None)
+        monkeypatch.setattr(model.engine.paged, "prices", None)
         yield LoadedModel(model, tokenizer, get_model_config(DEFAULT_MODEL), DEFAULT_MODEL, "INT4", "CPU")
 
 

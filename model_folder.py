@@ -4,7 +4,6 @@ Importing this module is cheap: whether a model has to be converted is known bef
 """
 
 import json
-import os
 import re
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -13,8 +12,6 @@ from typing import Any, Literal, get_args
 
 from config import SUPPORTED_LLM_MODELS, ModelConfig, UserError
 from gguf_names import HUB_ID, gguf_folder_name, gguf_source
-
-from platformdirs import user_cache_path
 
 Precision = Literal["FP16", "INT8", "INT4"]
 
@@ -140,11 +137,6 @@ class Variant:
         return bool(self.manifest) and not self.changes and not self.file_has_changed
 
 
-def cache_folder() -> Path:
-    """Where downloads and measurements are kept: `LLM_CHATBOT_CACHE`, or the operating system's cache folder."""
-    return Path(os.environ.get("LLM_CHATBOT_CACHE") or user_cache_path("llm-chatbot", appauthor=False))
-
-
 def json_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file.
 
@@ -245,10 +237,10 @@ def write_manifest(folder: Path, **facts: Any) -> None:
 def read_manifest(folder: Path) -> dict[str, Any]:
     """What `write_manifest` recorded; empty if there is no manifest or it cannot be read."""
     try:
-        manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        manifest = json_object(folder / MANIFEST)
     except (OSError, ValueError):
         return {}
-    return manifest if isinstance(manifest, dict) and isinstance(manifest.get("files"), dict) else {}
+    return manifest if isinstance(manifest.get("files"), dict) else {}
 
 
 def complete_manifest(folder: Path) -> dict[str, Any]:

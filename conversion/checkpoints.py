@@ -22,7 +22,7 @@ from conversion.gguf_tokenizer import read_gguf_tokenizer, read_stop_token_ids
 from conversion.hub import download_checkpoint
 from conversion.json_progress import write_step
 from conversion.original_tokenizers import read_tokenizer
-from model_folder import cache_folder
+from machine_cache import cache_folder
 
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast

@@ -9,10 +9,8 @@ another version runs unchanged.
 """
 
 import contextlib
-import ctypes
 import gc
 import math
-import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +22,7 @@ from typing import Any
 from conversion.mapped_constants import MappedConstants
 from conversion.progress import progress_bar, quiet, watching
 from conversion.scaled_weights import ScaledWeight
+from memory import return_freed_memory
 
 import nncf
 import numpy as np
@@ -175,7 +174,7 @@ def _compressing_by_rows(compress: Callable) -> Callable:
                 zero_point.add(part.zero_point)
         finally:
             OV_MODEL_CACHE.disable()
-        _trim_heap()
+        return_freed_memory()
         return CompressedWeight(tensor.whole(), scale.whole(), zero_point.whole())
 
     return compress_by_rows
@@ -187,7 +186,7 @@ def _measuring_by_rows(measure: Callable) -> Callable:
     def measure_by_rows(weight: Any, reduction_axes: Any, scheme: Any, reduction: str) -> float:
         blocks = _row_blocks(weight, reduction_axes) if reduction == "max_mean" else [weight]
         error = max(measure(block, reduction_axes, scheme, reduction) for block in blocks)
-        _trim_heap()
+        return_freed_memory()
         return error
 
     return measure_by_rows
@@ -205,12 +204,6 @@ def _row_blocks(weight: Any, reduction_axes: int | tuple[int, ...]) -> list[Any]
     count = next((more for more in range(count, min(2 * count, pairs + 1)) if pairs % more == 0), count)
     cuts = [min(rows, 2 * (pairs * i // count)) for i in range(count + 1)]
     return [Tensor(ov.Tensor(weight.data, [start, *(0 for _ in rest)], [end, *rest])) for start, end in pairwise(cuts)]
-
-
-def _trim_heap() -> None:
-    """Returns freed memory to the system. glibc would keep over a gigabyte of it in fragments."""
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        libc.malloc_trim(0)
 
 
 class _Joined:
@@ -248,7 +241,7 @@ def _with_our_bar(track: Callable) -> Callable:
         with progress_bar(desc=description, total=total, unit_scale=bool(weights), unit="") as bar:
             for index, item in enumerate(items):
                 yield item
-                _trim_heap()  # AWQ and scale estimation leave a matrix's 32-bit copies in fragments
+                return_freed_memory()  # AWQ and scale estimation leave a matrix's 32-bit copies in fragments
                 bar.update(weights[index] if weights else 1)
         OV_MODEL_CACHE.clear()  # the helper models of this stage are not used in the next
 

@@ -4,16 +4,14 @@ The order differs between processors: with AVX2 alone, symmetric groups are fast
 be faster than 4; with VNNI they are much the same.
 """
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 from conversion.progress import quiet
+from machine_cache import measured_once
 from model_config import Int4Settings
-from model_folder import cache_folder
 
 import nncf
 import numpy as np
@@ -42,27 +40,13 @@ def fastest_int4(int4: Int4Settings) -> Int4Settings:
 
 def known_speeds(group_size: int) -> dict[str, float]:
     """Tokens/s by NNCF's mode, from an earlier call on this machine with this OpenVINO or else measured now."""
-    path = cache_folder() / "fastest.json"
     machine = f"{ov.Core().get_property('CPU', 'FULL_DEVICE_NAME')}, OpenVINO {ov.get_version()}, {group_size}"
-    known = _read(path)
-    if machine not in known:
-        print("Measuring which weights are fastest on this processor; this takes a moment.")
-        known[machine] = measured_speeds(group_size)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(known, indent=2) + "\n", encoding="utf-8")
-    return known[machine]
-
-
-def _read(path: Path) -> dict[str, dict[str, float]]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
+    return measured_once("fastest.json", machine, lambda: measured_speeds(group_size))
 
 
 def measured_speeds(group_size: int) -> dict[str, float]:
     """Tokens/s of a few layers by NNCF's mode: the fastest of rounds in which the modes take turns."""
+    print("Measuring which weights are fastest on this processor; this takes a moment.")
     variants: dict[str, dict[str, Any]] = {
         "INT8_ASYM": {},
         "INT8_SYM": {},

@@ -17,7 +17,6 @@ from conversion.json_files import read_json
 from conversion.resources import (
     BYTES_BESIDE_WEIGHTS,
     available_disk,
-    available_memory,
     chat_memory,
     disk_needed,
     kv_values_per_token,
@@ -25,6 +24,7 @@ from conversion.resources import (
     weights_size,
 )
 from gguf_names import HubGGUF
+from memory import available_memory
 from model_folder import MODEL_BIN, SUBFOLDERS, Precision, Variant, converted_models, keeping_precision
 
 # Tokens, for which the memory of a chat is given.

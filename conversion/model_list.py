@@ -6,7 +6,8 @@ from pathlib import Path
 from config import SUPPORTED_LLM_MODELS, UserError
 from conversion.gguf_header import read_gguf_header
 from conversion.gguf_sources import FoundGGUF, find_ggufs
-from conversion.resources import available_disk, available_memory
+from conversion.resources import available_disk
+from memory import available_memory
 from model_folder import converted_models
 
 

@@ -4,7 +4,6 @@ https://github.com/openvinotoolkit/openvino/issues/37419 and /35723 are two. The
 device and driver.
 """
 
-import json
 import logging
 from collections.abc import Callable, Sequence
 from itertools import islice
@@ -14,7 +13,8 @@ from engine.generation import stream_ids
 from engine.model import ChatModel
 from engine.sampling import Sampling
 from engine.tokenizer import FolderTokenizer
-from model_folder import MODEL_BIN, cache_folder
+from machine_cache import measured_once
+from model_folder import MODEL_BIN
 
 import openvino as ov
 
@@ -36,18 +36,18 @@ def warn_of_wrong_answers(model: ChatModel, model_dir: Path, device: str, open_o
     """
     if not device.upper().startswith(("GPU", "NPU")):
         return
-    path, key = cache_folder() / "devices.json", _key(model_dir, device)
-    known = _read(path)
-    if key not in known:
+
+    def compare() -> int:
         ids = FolderTokenizer(model_dir)(PROMPT)["input_ids"]
-        known[key] = _equal_tokens(_greedy(model, ids), _greedy(open_on_cpu(), ids))
-        _write(path, known)
-    if known[key] < EARLY:
+        return _equal_tokens(_greedy(model, ids), _greedy(open_on_cpu(), ids))
+
+    equal = measured_once("devices.json", _key(model_dir, device), compare)
+    if equal < EARLY:
         logger.warning(
             "%s answers otherwise than the CPU from token %d on, so its answers may be wrong; update its driver, or "
             "choose the device CPU.",
             device,
-            known[key] + 1,
+            equal + 1,
         )
 
 
@@ -77,20 +77,3 @@ def driver(device: str) -> str:
         except RuntimeError:  # another device's property, or a device that has none
             continue
     return " ".join(facts)
-
-
-def _read(path: Path) -> dict[str, int]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _write(path: Path, content: dict[str, int]) -> None:
-    """Remembers the results, if the folder can be written to."""
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        logger.warning("%s can't be written (%s), so the device is compared again at the next start.", path, error)

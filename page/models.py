@@ -1,8 +1,6 @@
 """The models that the page has loaded."""
 
-import ctypes
 import gc
-import sys
 import threading
 import time
 from collections import OrderedDict
@@ -16,6 +14,7 @@ from config import ModelConfig, get_model_config
 from engine import loading
 from engine.session import ChatSession, Model
 from engine.tokenizer import ChatTokenizer, FolderTokenizer
+from memory import return_freed_memory
 from model_folder import converted_folder
 
 ModelKey = tuple[str, str, str]  # name, precision, device
@@ -136,12 +135,6 @@ def open_model(name: str, precision: str, device: str, root: Path, **memory: Any
         return loading.open_model(folder, device, **memory)
 
     return LoadedModel(reopen(), FolderTokenizer(folder), config, name, precision, device, reopen)
-
-
-def return_freed_memory() -> None:
-    """Returns freed memory to the system, of which glibc would keep a part."""
-    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
-        libc.malloc_trim(0)
 
 
 class ModelPool:

@@ -15,10 +15,10 @@ from engine.kv_cache import check_length
 from engine.paged_graph import PagedAttentionUnavailableError
 from engine.paged_runner import BLOCK_SIZE, PagedRunner, Part, block_bytes, tokens_in_a_block
 from engine.prompt_lookup import LookupCache, Prices
+from memory import available_memory
 
 import numpy as np
 import openvino as ov
-import psutil
 
 # The default size of the pool: enough for this many conversations of full length, within this share of free memory.
 FULL_CONVERSATIONS = 8
@@ -386,5 +386,5 @@ def pool_blocks(size: int, context_length: int | None, kv_cache_gb: float | None
             raise UserError(f"The memory for keys and values is a number above 0, in GB, not {kv_cache_gb}.")
         return max(int(kv_cache_gb * 1e9) // size, 1)
     wanted = FULL_CONVERSATIONS * math.ceil((context_length or UNKNOWN_CONTEXT) / BLOCK_SIZE)
-    affordable = int(psutil.virtual_memory().available * SHARE_OF_FREE_MEMORY) // size
+    affordable = int(available_memory() * SHARE_OF_FREE_MEMORY) // size
     return max(min(wanted, affordable), 1)

@@ -20,6 +20,9 @@ from tokenizers import Tokenizer
 # As in Transformers: a "role" and a "content", which may be None beside "tool_calls".
 Message = dict[str, Any]
 
+# The roles that chat templates know. Others reach the template too, but may not contain a control token.
+ROLES = ("system", "user", "assistant", "tool")
+
 # Variables of a chat template that a caller may set, such as `enable_thinking` and `tools`.
 TemplateOptions = Mapping[str, Any]
 NO_OPTIONS: TemplateOptions = MappingProxyType({})
@@ -97,14 +100,22 @@ def prompt_ids(
         options: variables for the chat template; those that it does not read are ignored.
 
     Raises:
-        UserError: there is no chat template, it does not allow such a conversation, or it fails.
+        UserError: there is no chat template, it does not allow such a conversation, or it fails; or a role contains a
+            control token.
     """
     asked = max((index for index, message in enumerate(messages) if message["role"] == "user"), default=0)
     messages = [_without_reasoning(message, keep=index > asked) for index, message in enumerate(messages)]
     options = {name: options[name] for name in template_variables(tokenizer) & options.keys()}
     codec = _control_tokens(tokenizer)
-    marked = [{**codec.mark(message), "role": message["role"]} for message in messages]
+    marked = [{**codec.mark(message), "role": _checked_role(message["role"], codec)} for message in messages]
     return codec.encode(_rendered(tokenizer, marked, codec.mark(options)))
+
+
+def _checked_role(role: str, codec: "_ControlTokens") -> str:
+    """The role, unmarked: templates compare it, and in some vocabularies a word such as "user" is an added token."""
+    if role not in ROLES and codec.mark(role) != role:
+        raise UserError(f"The role {role!r} contains a control token; choose one of: {', '.join(ROLES)}.")
+    return role
 
 
 def plain_ids(tokenizer: ChatTokenizer, text: str) -> list[int]:

@@ -70,26 +70,7 @@ def convert_model(
         UserError: there is no such model or precision, disk or memory is too small, or the checkpoint cannot be
             downloaded or read.
     """
-    config = get_model_config(name)
-    named = int4_settings(config, settings) if precision == "INT4" and int4 is None else None
-    int4 = int4 or named
-    variant = Variant(
-        name,
-        replace(config, int4=int4 or config.int4),
-        as_precision(precision),
-        Path(output_root),
-        prebuilt=prebuilt,
-        gguf_file=_found_gguf(config),
-    )
-    if prebuilt and (not config.openvino_id or precision != "INT4" or int4):
-        with_one = [row for row, other in SUPPORTED_LLM_MODELS.items() if other.openvino_id]
-        raise UserError(
-            f"The prebuilt models are in INT4 with settings of their own, for {', '.join(with_one)}; choose one of "
-            f"them, or leave --prebuilt out."
-        )
-    # The file is looked at only if the folder doesn't say enough: it may be gone.
-    if int4 is None and config.is_gguf and not variant.needs_no_blocks and not prebuilt:
-        variant = replace(variant, blocks=variant.recorded_blocks or _kept_blocks(variant))
+    variant = _wanted_variant(name, precision, Path(output_root), int4, settings, prebuilt)
     if variant.is_current:
         return variant.folder
     try:
@@ -105,6 +86,33 @@ def convert_model(
             f"Cannot write {variant.folder} ({reason}); free some disk space or choose another folder."
         ) from error
     return variant.folder
+
+
+def _wanted_variant(
+    name: str, precision: str, root: Path, int4: Int4Settings | None, settings: str, prebuilt: bool
+) -> Variant:
+    """The variant that `convert_model` is asked for, with what it keeps of a GGUF file. Args, raises: as there."""
+    config = get_model_config(name)
+    if precision == "INT4" and int4 is None:
+        int4 = int4_settings(config, settings)
+    if prebuilt and (not config.openvino_id or precision != "INT4" or int4):
+        with_one = [row for row, other in SUPPORTED_LLM_MODELS.items() if other.openvino_id]
+        raise UserError(
+            f"The prebuilt models are in INT4 with settings of their own, for {', '.join(with_one)}; choose one of "
+            f"them, or leave --prebuilt out."
+        )
+    variant = Variant(
+        name,
+        replace(config, int4=int4 or config.int4),
+        as_precision(precision),
+        root,
+        prebuilt=prebuilt,
+        files=_found_files(config),
+    )
+    # The file is looked at only if the folder doesn't say enough: it may be gone.
+    if int4 is None and config.is_gguf and not variant.needs_no_blocks:
+        return replace(variant, blocks=variant.recorded_blocks or _kept_blocks(variant))
+    return variant
 
 
 def int4_settings(config: ModelConfig, choice: str) -> Int4Settings | None:
@@ -133,12 +141,12 @@ def int4_settings(config: ModelConfig, choice: str) -> Int4Settings | None:
     return config.tutorial_int4 if choice == "tutorial" else None
 
 
-def _found_gguf(config: ModelConfig) -> dict[str, Any] | None:
-    if not config.is_gguf or isinstance(config.checkpoint, GGUFWheel):
+def _found_files(config: ModelConfig) -> dict[str, Any] | None:
+    if config.checkpoint is None or isinstance(config.checkpoint, GGUFWheel):
         return None
-    from conversion.gguf_sources import found_gguf  # here, because only some models need it
+    from conversion.gguf_sources import found_files  # here, because only some models need it
 
-    return found_gguf(config)
+    return found_files(config)
 
 
 def _kept_blocks(variant: Variant) -> str | None:
@@ -156,7 +164,7 @@ def _convert(variant: Variant) -> None:
     target = variant.folder
     if variant.manifest:
         changes = ", ".join(f"{_plain(old)} → {_plain(new)}" for old, new in variant.changes.values())
-        reason = "its GGUF file has changed" if variant.file_has_changed else f"its settings have changed: {changes}"
+        reason = "its checkpoint has changed" if variant.files_have_changed else f"its settings have changed: {changes}"
         print(f"Converting {target} again because {reason}.")
     work = partial_folder(target)
     shutil.rmtree(work, ignore_errors=True)

@@ -19,7 +19,7 @@ class StoredGGUF:
     """A GGUF file that another program keeps on this machine.
 
     Attributes:
-        program: a key of `conversion.gguf_sources.PROGRAMS`: "ollama" or "lmstudio".
+        program: "ollama" or "lmstudio".
         name: the program's name for it, such as "llama3.2:latest" or "publisher/repo/file.gguf".
     """
 
@@ -64,4 +64,9 @@ def gguf_folder_name(source: StoredGGUF | HubGGUF) -> str:
         parts = [source.program, *re.split("[/:]", source.name)]
     else:
         parts = [*source.repo_id.split("/"), *source.file.split("/")]
-    return re.sub(SPLIT_SUFFIX, "", "--".join(parts).removesuffix(".gguf"))
+    return unsplit_name("--".join(parts))
+
+
+def unsplit_name(file_name: str) -> str:
+    """The name of a GGUF file without ".gguf" and, for a part of a split model, without the part's number."""
+    return re.sub(SPLIT_SUFFIX, "", file_name.removesuffix(".gguf"))

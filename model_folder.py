@@ -57,8 +57,8 @@ class Variant:
         blocks: ggml's name for the quantized blocks of a GGUF file that are kept as they are; None: weights are
             compressed from 16 bits.
         prebuilt: whether the folder is OpenVINO's own, see `ModelConfig.openvino_id`.
-        gguf_file: what identifies the GGUF file that is on this machine now, see `conversion.gguf_sources.found_gguf`;
-            None: it was not looked for or is not there.
+        files: what identifies the checkpoint's files that are on this machine now, see
+            `conversion.gguf_sources.found_files`; None: they were not looked for or are not there.
     """
 
     name: str
@@ -67,7 +67,7 @@ class Variant:
     root: Path = Path(".")
     blocks: str | None = None
     prebuilt: bool = False
-    gguf_file: dict[str, Any] | None = None
+    files: dict[str, Any] | None = None
 
     @property
     def folder(self) -> Path:
@@ -96,7 +96,7 @@ class Variant:
     @property
     def recorded_blocks(self) -> str | None:
         """What `blocks` was when the folder was made; None if the GGUF file has changed since."""
-        return None if self.file_has_changed else _blocks_in(self.manifest)
+        return None if self.files_have_changed else _blocks_in(self.manifest)
 
     @property
     def needs_no_blocks(self) -> bool:
@@ -106,10 +106,10 @@ class Variant:
         return self.is_current and not may_keep
 
     @property
-    def file_has_changed(self) -> bool:
-        """Whether the GGUF file is known to be another than the one that the folder was made from."""
-        recorded = self.manifest.get("gguf_file")
-        return bool(recorded and self.gguf_file) and recorded != self.gguf_file
+    def files_have_changed(self) -> bool:
+        """Whether the checkpoint's files are known to be others than those that the folder was made from."""
+        recorded = self.manifest.get("checkpoint_files")
+        return bool(recorded and self.files) and recorded != self.files
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -133,8 +133,8 @@ class Variant:
 
     @property
     def is_current(self) -> bool:
-        """Whether the folder holds this variant, complete and converted from the same file with the same settings."""
-        return bool(self.manifest) and not self.changes and not self.file_has_changed
+        """Whether the folder holds this variant, complete and converted from the same files with the same settings."""
+        return bool(self.manifest) and not self.changes and not self.files_have_changed
 
 
 def json_object(path: Path) -> dict[str, Any]:

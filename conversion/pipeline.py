@@ -17,18 +17,19 @@ from conversion.compression import compress_and_save
 from conversion.exporter import can_hand_over, export
 from conversion.gguf_header import read_gguf_header
 from conversion.gguf_model import BlockModel
-from conversion.gguf_sources import found_gguf
+from conversion.gguf_sources import found_files
 from conversion.gguf_tokenizer import read_gguf_tokenizer, read_stop_token_ids
 from conversion.hub import download_converted
 from conversion.json_files import read_json
 from conversion.json_progress import write_step
+from conversion.original_tokenizers import read_tokenizer
 from conversion.progress import quiet
 from conversion.resources import check_resources
 from model_folder import MANIFEST, MODEL_BIN, MODEL_XML, Variant
 
 import nncf
 import openvino as ov
-from transformers import AutoTokenizer, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
 
 # If the group size does not divide a row, NNCF uses smaller groups for it, or 8 bits. No row of the catalogue needs
 # that; other models may.
@@ -41,8 +42,8 @@ def write_model(variant: Variant, folder: Path) -> dict[str, Any]:
     A current FP16 variant is compressed; otherwise the checkpoint is converted, without writing a 16-bit model first.
 
     Returns:
-        What the manifest records of the source: the number of `parameters`, and of a GGUF file its type and
-        what identifies it.
+        What the manifest records of the source: the number of `parameters`, what identifies its files, and a GGUF
+        file's type.
 
     Raises:
         UserError: disk or memory is too small, or the checkpoint cannot be downloaded or read.
@@ -56,7 +57,8 @@ def write_model(variant: Variant, folder: Path) -> dict[str, Any]:
         return _convert_checkpoint(variant, folder)
     check_resources(variant, fp16.manifest["parameters"], folder)
     compress_folder(fp16.folder, folder, variant.compression)
-    return {fact: fp16.manifest[fact] for fact in ("parameters", "gguf_type", "gguf_file") if fact in fp16.manifest}
+    facts = ("parameters", "gguf_type", "checkpoint_files")
+    return {fact: fp16.manifest[fact] for fact in facts if fact in fp16.manifest}
 
 
 def _take_prebuilt(variant: Variant, folder: Path) -> dict[str, Any]:
@@ -72,7 +74,7 @@ def _take_prebuilt(variant: Variant, folder: Path) -> dict[str, Any]:
         (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if config.chat_format.template:
         (folder / "chat_template.jinja").write_text(config.chat_format.template, encoding="utf-8")
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer = read_tokenizer(folder)
     check_chat_template(tokenizer.chat_template, tokenizer.special_tokens_map, config.openvino_id)
     return {"parameters": config.parameters}
 
@@ -85,7 +87,7 @@ def _convert_checkpoint(variant: Variant, folder: Path) -> dict[str, Any]:
     write_step("Reading")
     with quiet():
         path = fetch_checkpoint(config)
-        facts = _gguf_facts(config, path)
+        facts = _source_facts(config, path)
         model, tokenizer = load_checkpoint(config, path)
     parameters = model.num_parameters()
     if not config.parameters:
@@ -106,7 +108,7 @@ def _convert_checkpoint(variant: Variant, folder: Path) -> dict[str, Any]:
 def _convert_blocks(variant: Variant, folder: Path) -> dict[str, Any]:
     """Writes a variant's files from a GGUF file whose blocks are kept. Returns as `write_model`."""
     path = fetch_checkpoint(variant.config)
-    facts = _gguf_facts(variant.config, path)
+    facts = _source_facts(variant.config, path)
     write_step("Reading")
     with quiet():
         blocks, tokenizer = BlockModel(path), read_gguf_tokenizer(path)
@@ -118,11 +120,10 @@ def _convert_blocks(variant: Variant, folder: Path) -> dict[str, Any]:
     return {"parameters": parameters, **facts}
 
 
-def _gguf_facts(config: ModelConfig, path: Path) -> dict[str, Any]:
-    """What the manifest records of the GGUF file that a model is made from; nothing for other checkpoints."""
-    if not config.is_gguf:
-        return {}
-    return {"gguf_type": read_gguf_header(path).main_type, "gguf_file": found_gguf(config)}
+def _source_facts(config: ModelConfig, path: Path) -> dict[str, Any]:
+    """What the manifest records of the checkpoint at `path`, beside its number of parameters."""
+    facts = {"checkpoint_files": found_files(config)}
+    return {**facts, "gguf_type": read_gguf_header(path).main_type} if config.is_gguf else facts
 
 
 def compress_folder(source: Path, folder: Path, compression: dict[str, Any]) -> None:
@@ -137,7 +138,7 @@ def compress_folder(source: Path, folder: Path, compression: dict[str, Any]) -> 
         if path.is_file() and path.name not in (MODEL_XML, MODEL_BIN, MANIFEST):
             shutil.copy2(path, folder)
     model = ov.Core().read_model(source / MODEL_XML)
-    compress_model(model, folder / MODEL_XML, AutoTokenizer.from_pretrained(source), compression)
+    compress_model(model, folder / MODEL_XML, read_tokenizer(source), compression)
 
 
 def compress_model(

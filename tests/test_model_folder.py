@@ -180,14 +180,14 @@ def test_other_settings_are_changes_by_entry(tmp_path: Path):
     assert fp16.manifest == {}
 
 
-def test_another_gguf_file_than_the_recorded_one_is_noticed_where_both_are_known(tmp_path: Path):
-    old, new = {"sha256": "0" * 64}, {"sha256": "1" * 64}
+def test_other_files_than_the_recorded_ones_are_noticed_where_both_are_known(tmp_path: Path):
+    old, new = {"a.gguf": {"sha256": "0" * 64}}, {"a.gguf": {"sha256": "1" * 64}}
     variant = made(Variant("a", CONFIG, "INT4", tmp_path, blocks="Q4_K"))
-    assert replace(variant, gguf_file=new).is_current  # made when the file was not recorded
-    write_manifest(variant.folder, **variant.identity, gguf_file=old)
-    same, newer, gone = (replace(variant, gguf_file=found) for found in (old, new, None))
+    assert replace(variant, files=new).is_current  # made when the files were not recorded
+    write_manifest(variant.folder, **variant.identity, checkpoint_files=old)
+    same, newer, gone = (replace(variant, files=found) for found in (old, new, None))
     assert same.is_current and gone.is_current and not newer.is_current
-    assert newer.file_has_changed and newer.changes == {}
+    assert newer.files_have_changed and newer.changes == {}
     assert (same.recorded_blocks, newer.recorded_blocks) == ("Q4_K", None)
 
 

@@ -124,17 +124,20 @@ def pull(ollama: Path, type: GGML, digest: str) -> Path:
     return blob
 
 
+def recorded_digests(folder: Path) -> list[str]:
+    return [file["sha256"] for file in read_manifest(folder)["checkpoint_files"].values()]
+
+
 def test_a_newer_file_of_the_same_name_is_converted_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.setenv("OLLAMA_MODELS", str(tmp_path / "ollama"))
     pull(tmp_path / "ollama", GGML.Q4_0, "0" * 64)
     folder = convert_model("ollama:small", "INT4", tmp_path)
-    assert read_manifest(folder)["gguf_file"] == {"sha256": "0" * 64}
+    assert recorded_digests(folder) == ["0" * 64]
     capsys.readouterr()
     pull(tmp_path / "ollama", GGML.Q6_K, "1" * 64)
     convert_model("ollama:small", "INT4", tmp_path)
-    assert f"Converting {folder} again because its GGUF file has changed.\n" in capsys.readouterr().out
-    manifest = read_manifest(folder)
-    assert (manifest["gguf_file"], manifest["compression"]) == ({"sha256": "1" * 64}, {"gguf": "Q6_K"})
+    assert f"Converting {folder} again because its checkpoint has changed.\n" in capsys.readouterr().out
+    assert recorded_digests(folder) == ["1" * 64] and read_manifest(folder)["compression"] == {"gguf": "Q6_K"}
     convert_model("ollama:small", "INT4", tmp_path)
     assert capsys.readouterr().out == ""
 
@@ -148,7 +151,7 @@ def test_what_was_converted_needs_the_file_no_more(type: GGML, precisions, tmp_p
     folders = {precision: convert_model("ollama:small", precision, tmp_path) for precision in precisions}
     for folder in folders.values():  # most are made from the 16-bit folder
         assert read_manifest(folder)["gguf_type"] == type.name
-        assert read_manifest(folder)["gguf_file"] == {"sha256": "0" * 64}
+        assert recorded_digests(folder) == ["0" * 64]
     blob.unlink()
     for precision, folder in folders.items():
         assert convert_model("ollama:small", precision, tmp_path) == folder

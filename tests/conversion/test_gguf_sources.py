@@ -9,7 +9,7 @@ from pathlib import Path
 from config import UserError, get_model_config
 from conversion.checkpoints import fetch_checkpoint
 from conversion.gguf_header import read_gguf_header
-from conversion.gguf_sources import find_ggufs, found_gguf, stored_gguf
+from conversion.gguf_sources import find_ggufs, found_files, stored_gguf
 from conversion.hub import download_gguf
 from gguf_names import StoredGGUF
 
@@ -147,45 +147,70 @@ def test_files_of_the_hubs_and_llama_cpps_caches_are_found(home: Path, model: Pa
 def test_a_newer_file_of_a_program_is_told_from_the_old_one(home: Path, model: Path):
     ollama, config = ("registry.ollama.ai", "library", "a", "latest"), get_model_config("ollama:a")
     blob = pull(home, model, *ollama)
-    old = {"sha256": hashlib.sha256(model.read_bytes()).hexdigest()}
-    assert found_gguf(config) == old
+    digest = hashlib.sha256(model.read_bytes()).hexdigest()
+    old = {f"sha256-{digest}": {"sha256": digest}}
+    assert found_files(config) == old
     os.utime(blob, (0, 0))
-    assert found_gguf(config) == old
+    assert found_files(config) == old
     newer = home / "newer.gguf"
     newer.write_bytes(model.read_bytes() + b"more")
     blob = pull(home, newer, *ollama)
-    assert found_gguf(config) == {"sha256": hashlib.sha256(newer.read_bytes()).hexdigest()}
+    digest = hashlib.sha256(newer.read_bytes()).hexdigest()
+    assert found_files(config) == {f"sha256-{digest}": {"sha256": digest}}
     blob.unlink()
-    assert found_gguf(config) is None
+    assert found_files(config) is None
 
 
 @pytest.mark.parametrize("name", ["lmstudio:some", "{path}"])
 def test_a_newer_file_at_the_same_place_is_told_from_the_old_one(name: str, home: Path, model: Path):
     path = put(home / ".lmstudio/models/pub/repo/some.gguf", model)
     config = get_model_config(name.format(path=path))
-    old = found_gguf(config)
-    assert old == {"path": str(path.resolve()), "size": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}
-    assert found_gguf(config) == old
+    old = found_files(config)
+    identity = {"path": str(path.resolve()), "size": path.stat().st_size, "mtime_ns": path.stat().st_mtime_ns}
+    assert old == {"some.gguf": identity}
+    assert found_files(config) == old
     os.utime(path, (0, 0))
-    assert found_gguf(config) not in (old, None)
+    assert found_files(config) not in (old, None)
     path.unlink()
-    assert found_gguf(config) is None
+    assert found_files(config) is None
 
 
 @pytest.mark.parametrize("name", ["org/repo:Q8_0", "org/repo/some-Q8_0.gguf"])
 def test_a_newer_file_in_the_hubs_cache_is_told_from_the_old_one_without_the_network(name: str, model: Path, hub: Hub):
     served = put(hub.root / "org" / "repo" / "some-Q8_0.gguf", model)
     config = get_model_config(name)
-    assert found_gguf(config) is None and hub.sent == []
+    assert found_files(config) is None and hub.sent == []
     cached = fetch_checkpoint(config)
     hub.broken = True  # it answers every request with an error
-    old = found_gguf(config)
+    old = found_files(config)
     assert old is not None
     shutil.rmtree(cached.parents[2])
     hub.broken = False
     served.write_bytes(model.read_bytes() + b"more")
     fetch_checkpoint(config)
-    assert found_gguf(config) not in (old, None)
+    assert found_files(config) not in (old, None)
+
+
+def test_a_newer_part_of_a_split_model_is_told_from_the_old_one(home: Path, model: Path):
+    first, second = (put(home / f"some-0000{number}-of-00002.gguf", model) for number in (1, 2))
+    put(home / "some-other.gguf", model)
+    config = get_model_config(str(first))
+    old = found_files(config)
+    assert old is not None and list(old) == [first.name, second.name]
+    os.utime(second, (0, 0))
+    assert found_files(config) not in (old, None)
+
+
+def test_newer_weights_in_a_checkpoints_folder_are_told_from_the_old_ones(tmp_path: Path):
+    for name in ("config.json", "model.safetensors", "README.md"):
+        (tmp_path / name).write_text("{}", encoding="utf-8")
+    config = get_model_config(str(tmp_path))
+    old = found_files(config)
+    assert old is not None and list(old) == ["config.json", "model.safetensors"]
+    os.utime(tmp_path / "README.md", (0, 0))
+    assert found_files(config) == old
+    os.utime(tmp_path / "model.safetensors", (0, 0))
+    assert found_files(config) not in (old, None)
 
 
 def test_the_quantization_is_that_of_most_bytes(model: Path):

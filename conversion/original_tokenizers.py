@@ -363,8 +363,21 @@ def _read_vocabulary_and_merges(folder: Path) -> PreTrainedTokenizerFast:
             f"{folder} has a tokenizer of the class {name}, which is not supported; "
             f"add the model's tokenizer.json to its folder."
         )
-    read_json(folder / "vocab.json")  # says so if it is damaged
+    _check_vocabulary_and_merges(folder / "vocab.json", folder / "merges.txt")
     return CLASSES_WITH_MERGES[name].from_pretrained(folder)
+
+
+def _check_vocabulary_and_merges(vocabulary: Path, merges: Path) -> None:
+    """Raises a `UserError` if one of them is damaged: Transformers' own errors don't name the file."""
+    ids = read_json(vocabulary)
+    try:
+        models.BPE(vocab=ids, merges=[])
+    except (TypeError, OverflowError) as error:
+        raise damaged(vocabulary) from error
+    try:
+        models.BPE.from_file(str(vocabulary), str(merges))
+    except Exception as error:  # as for tokenizer.json
+        raise damaged(merges) from error
 
 
 def _own_settings(folder: Path) -> dict[str, Any]:

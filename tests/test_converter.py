@@ -214,11 +214,17 @@ def test_a_file_that_cannot_be_written_to_its_end_is_a_sentence(models_root: Pat
     assert not any(path.is_file() for path in tmp_path.rglob("*"))
 
 
+def test_a_damaged_tokenizer_beside_the_16_bit_weights_is_a_sentence(tiny: Path):
+    path = tiny / "tiny" / "FP16" / "tokenizer.json"
+    path.write_bytes(b"x" * path.stat().st_size)
+    with pytest.raises(UserError, match=r"tokenizer\.json is damaged; delete it"):
+        convert_model("tiny", "INT4", tiny)
+
+
 def test_what_is_needed_is_said_before_the_work_and_refused_where_it_cannot_fit(tiny: Path, monkeypatch, capsys):
     convert_model("tiny", "INT4", tiny)
     assert "needs about" in capsys.readouterr().out
-    memory = resources.psutil.virtual_memory()
-    monkeypatch.setattr(resources.psutil, "virtual_memory", lambda: memory._replace(available=700_000_000))
+    monkeypatch.setattr(resources, "available_memory", lambda: 700_000_000)
     with pytest.raises(UserError, match=r"0\.7 GB of memory are free .* about 1\.\d GB; close other programs"):
         convert_model("tiny", "INT8", tiny)
     usage = shutil.disk_usage(tiny)

@@ -1,5 +1,7 @@
 import base64
 import json
+import random
+import re
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -175,11 +177,15 @@ def test_a_tokenizer_json_is_taken_as_it_stands_whatever_class_it_names(folders)
     assert [found(text)["input_ids"] for text in TEXTS] == [original.encode(text).ids for text in TEXTS]
 
 
+def write_vocabulary_and_merges(original: Tokenizer, folder: Path) -> None:
+    original.model.save(str(folder))
+    write_json(folder / "config.json", model_type="gpt2")
+    write_json(folder / "tokenizer_config.json", tokenizer_class="GPT2Tokenizer")
+
+
 def test_a_vocabulary_with_merges_is_read(folders, tmp_path: Path):
     original = Tokenizer.from_file(str(folders["byte_level"] / "tokenizer.json"))
-    original.model.save(str(tmp_path))
-    write_json(tmp_path / "config.json", model_type="gpt2")
-    write_json(tmp_path / "tokenizer_config.json", tokenizer_class="GPT2Tokenizer")
+    write_vocabulary_and_merges(original, tmp_path)
     found = read_tokenizer(tmp_path)
     assert [found(text)["input_ids"] for text in TEXTS] == [original.encode(text).ids for text in TEXTS]
 
@@ -262,6 +268,39 @@ def test_a_damaged_file_is_said_with_the_remedy(damage, folders, tmp_path: Path)
         content = path.read_bytes()
         (tmp_path / path.name).write_bytes(spoil(content) if path.name == name else content)
     with pytest.raises(UserError, match=f"{name} is damaged; delete it and download the checkpoint again"):
+        read_tokenizer(tmp_path)
+
+
+def spoilt(content: bytes, chance: random.Random) -> bytes:
+    """The content without its end, or with some bytes of any value."""
+    if chance.random() < 0.3:
+        return content[: chance.randrange(len(content))]
+    spoilt = bytearray(content)
+    for _ in range(chance.choice([1, 3, 20])):
+        spoilt[chance.randrange(len(content))] = chance.randrange(256)
+    return bytes(spoilt)
+
+
+@pytest.mark.parametrize("name", ["vocab.json", "merges.txt"])
+def test_whatever_is_damaged_in_a_vocabulary_or_its_merges_it_reads_or_gives_a_sentence(name, folders, tmp_path: Path):
+    write_vocabulary_and_merges(Tokenizer.from_file(str(folders["byte_level"] / "tokenizer.json")), tmp_path)
+    content, chance = (tmp_path / name).read_bytes(), random.Random(0)
+    refused = 0
+    for _ in range(150):
+        (tmp_path / name).write_bytes(spoilt(content, chance))
+        try:
+            read_tokenizer(tmp_path)("Hello, world!")
+        except UserError as error:
+            refused += 1
+            assert re.fullmatch(r".*(vocab\.json|merges\.txt) is damaged; delete it and download .*\.", str(error))
+    assert refused > 50
+
+
+@pytest.mark.parametrize("vocabulary", [{"a": "b"}, {"a": -1}, {"a": 1.5}, {"a": 2**40}, {"a": None}], ids=str)
+def test_ids_that_are_none_are_said_of_the_vocabulary(vocabulary: dict, folders, tmp_path: Path):
+    write_vocabulary_and_merges(Tokenizer.from_file(str(folders["byte_level"] / "tokenizer.json")), tmp_path)
+    write_json(tmp_path / "vocab.json", **vocabulary)
+    with pytest.raises(UserError, match=r"vocab\.json is damaged"):
         read_tokenizer(tmp_path)
 
 

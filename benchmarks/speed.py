@@ -8,13 +8,6 @@ Every engine is a process of its own, so that each has its own memory and none w
 at a time, and they take turns. A figure is the median of the rounds. A warm-up before those of prefill and decode is
 not counted; the conversation needs none after them, and the long history is read once. Writes `speed.json` and
 `speed.png` to the output folder, and prints the table. A peer that isn't installed is named and left out.
-
-    ours       stream_ids on the INT4 folder, with the KV cache kept between turns
-    bare loop  infer requests that do nothing with the logits but take the largest: what the runtime allows
-    optimum    stock Optimum Intel: OVModelForCausalLM.generate on the same folder
-    genai      OpenVINO GenAI's LLMPipeline on the same folder
-    llama.cpp  llama-cpp-python on the GGUF file that the folder was made from
-    torch      Transformers on PyTorch, from the same GGUF file, bfloat16
 """
 
 import argparse
@@ -28,7 +21,7 @@ import tempfile
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from multiprocessing.connection import Connection
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -36,200 +29,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.peers import ENGINES, PEERS, Engine
+
 NEW_TOKENS = 64
 TURNS, MESSAGE_TOKENS, ANSWER_TOKENS = 10, 40, 16
 LONG_HISTORY = 4000
 FROM_FILE = "from GGUF file to first token, s"
-SAMPLED: dict[str, Any] = {"temperature": 0.7, "top_p": 0.9, "top_k": 50, "repetition_penalty": 1.1}
-
-
-class Engine:
-    """A way to run the model. `stream` yields the tokens that follow a prompt, and never stops by itself before `n`.
-
-    Attributes:
-        reads_gguf: whether it needs no converted folder.
-    """
-
-    reads_gguf = False
-
-    def __init__(self, folder: Path, gguf: Path, threads: int) -> None:
-        raise NotImplementedError
-
-    def stream(self, ids: list[int], n: int, sampled: bool = False) -> Iterator[int]:
-        raise NotImplementedError
-
-    def forget(self) -> None:
-        """Empties whatever the engine keeps between two prompts."""
-
-
-class Ours(Engine):
-    def __init__(self, folder: Path, gguf: Path, threads: int) -> None:
-        from engine.loading import open_model
-
-        self.cache: Any = open_model(folder, ov_config={"INFERENCE_NUM_THREADS": threads}).new_cache()
-
-    def stream(self, ids: list[int], n: int, sampled: bool = False) -> Iterator[int]:
-        from engine.generation import stream_ids
-        from engine.sampling import Sampling
-
-        kept = self.cache.trim_to_prefix(ids[:-1])
-        sampling = Sampling(**SAMPLED) if sampled else Sampling()
-        return islice(stream_ids(self.cache, ids[kept:], sampling, stop_ids=set(), seed=0), n)
-
-    def forget(self) -> None:
-        self.cache.reset()
-
-
-class WithoutLookup(Ours):
-    """For comparisons of decoding: what is drafted from the text depends on the text."""
-
-    def __init__(self, folder: Path, gguf: Path, threads: int) -> None:
-        from benchmarks.paged import open_paged
-
-        self.cache = open_paged(folder, INFERENCE_NUM_THREADS=threads).new_cache()
-
-
-class BareLoop(Engine):
-    def __init__(self, folder: Path, gguf: Path, threads: int) -> None:
-        from model_folder import MODEL_XML
-
-        import openvino as ov
-
-        core = ov.Core()
-        config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
-        self.request = core.compile_model(folder / MODEL_XML, "CPU", config).create_infer_request()
-
-    def stream(self, ids: list[int], n: int, sampled: bool = False) -> Iterator[int]:
-        import numpy as np
-
-        self.request.reset_state()
-        fed, past = np.array([ids]), 0
-        for _ in range(n):
-            total = past + fed.shape[1]
-            inputs = {
-                "input_ids": fed,
-                "attention_mask": np.ones((1, total), dtype=np.int64),
-                "position_ids": np.arange(past, total)[None],
-                "beam_idx": np.zeros(1, dtype=np.int32),
-            }
-            self.request.infer(inputs, share_inputs=True, share_outputs=True)
-            past, fed = total, self.request.get_tensor("logits").data[:, -1:].argmax(-1)
-            yield int(fed[0, 0])
-
-
-class Generating(Engine):
-    """Anything with Transformers' `generate`."""
-
-    model: Any
-
-    def stream(self, ids: list[int], n: int, sampled: bool = False) -> Iterator[int]:
-        import torch
-
-        arrived: list[int] = []
-        times: list[float] = []
-
-        class Streamer:
-            def put(self, tokens: torch.Tensor) -> None:
-                if tokens.ndim == 1:  # the prompt comes first, with two dimensions
-                    arrived.append(int(tokens[0]))
-                    times.append(time.perf_counter())
-
-            def end(self) -> None:
-                pass
-
-        options = {"do_sample": True, **SAMPLED} if sampled else {"do_sample": False}
-        inputs = torch.tensor([ids])
-        self.model.generate(
-            inputs,
-            attention_mask=torch.ones_like(inputs),
-            max_new_tokens=n,
-            min_new_tokens=n,
-            streamer=Streamer(),
-            **options,
-        )
-        self.times = times
-        return iter(arrived)
-
-
-class Optimum(Generating):
-    def __init__(self, folder: Path, gguf: Path, threads: int) -> None:
-        from optimum.intel import OVModelForCausalLM
-
-        config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
-        self.model = OVModelForCausalLM.from_pretrained(folder, ov_config=config)
-
-
-class Torch(Generating):
-    reads_gguf = True
-
-    def __init__(self, folder: Path, gguf: Path, threads: int) -> None:
-        import torch
-        from transformers import AutoModelForCausalLM
-
-        torch.set_num_threads(threads)
-        self.model = AutoModelForCausalLM.from_pretrained(gguf.parent, gguf_file=gguf.name, dtype=torch.bfloat16)
-
-
-class GenAI(Engine):
-    def __init__(self, folder: Path, gguf: Path, threads: int) -> None:
-        import openvino_genai
-
-        self.pipeline = openvino_genai.LLMPipeline(folder, "CPU", INFERENCE_NUM_THREADS=threads)
-
-    def stream(self, ids: list[int], n: int, sampled: bool = False) -> Iterator[int]:
-        import numpy as np
-        import openvino as ov
-        import openvino_genai
-
-        times: list[float] = []
-
-        class Streamer(openvino_genai.StreamerBase):
-            def write(self, tokens) -> openvino_genai.StreamingStatus:
-                count = len(tokens) if isinstance(tokens, list) else 1
-                times.extend([time.perf_counter()] * count)
-                return openvino_genai.StreamingStatus.RUNNING
-
-            def end(self) -> None:
-                pass
-
-        config = openvino_genai.GenerationConfig(max_new_tokens=n, ignore_eos=True, do_sample=sampled)
-        if sampled:
-            config.update_generation_config(**SAMPLED)
-        result = self.pipeline.generate(ov.Tensor(np.array([ids])), config, Streamer())
-        self.times = times
-        return iter(result.tokens[0])
-
-
-class LlamaCpp(Engine):
-    reads_gguf = True
-
-    def __init__(self, folder: Path, gguf: Path, threads: int) -> None:
-        from llama_cpp import Llama
-
-        self.llama = Llama(
-            str(gguf), n_ctx=8192, n_batch=512, n_threads=threads, n_threads_batch=threads, verbose=False, seed=0
-        )
-
-    def stream(self, ids: list[int], n: int, sampled: bool = False) -> Iterator[int]:
-        settings: dict[str, Any] = (
-            {"temp": 0.7, "top_p": 0.9, "top_k": 50, "repeat_penalty": 1.1} if sampled else {"temp": 0.0}
-        )
-        return islice(self.llama.generate(ids, min_p=0.0, **settings), n)
-
-    def forget(self) -> None:
-        self.llama.reset()
-
-
-ENGINES: dict[str, tuple[type[Engine], str]] = {
-    "ours": (Ours, "openvino"),
-    "bare loop": (BareLoop, "openvino"),
-    "optimum": (Optimum, "optimum"),
-    "genai": (GenAI, "openvino_genai"),
-    "llama.cpp": (LlamaCpp, "llama_cpp"),
-    "torch": (Torch, "torch"),
-    "ours without lookup": (WithoutLookup, "openvino_genai"),
-}
-PEERS = ("ours", "bare loop", "optimum", "genai", "llama.cpp", "torch")
 
 
 def timed(engine: Engine, ids: list[int], n: int, sampled: bool = False) -> tuple[list[int], list[float]]:
@@ -239,7 +44,7 @@ def timed(engine: Engine, ids: list[int], n: int, sampled: bool = False) -> tupl
     for token in engine.stream(ids, n, sampled):
         tokens.append(token)
         times.append(time.perf_counter())
-    return tokens, [moment - start for moment in getattr(engine, "times", times)]
+    return tokens, [moment - start for moment in engine.times or times]
 
 
 def some_tokens(seed: object, count: int) -> list[int]:
@@ -328,11 +133,6 @@ def seconds_to_convert(name: str) -> float:
         return time.perf_counter() - start
 
 
-def first_round(what: str) -> int:
-    """0, the warm-up, or 1 where the engines are warm already."""
-    return 0 if what.endswith("tokens/s") else 1
-
-
 def run(
     folder: Path,
     gguf: Path,
@@ -349,41 +149,54 @@ def run(
         names: of `ENGINES`.
         measured: of `MEASUREMENTS`.
     """
-    context = multiprocessing.get_context("spawn")
-    engines, starts = {}, {}
+    engines, results = {}, {}
     for name in names:
         engine_class, module = ENGINES[name]
         if importlib.util.find_spec(module) is None:
             print(f"{name} is not installed and left out")
             continue
-        pipe, other = context.Pipe()
-        start = time.perf_counter()
-        process = context.Process(target=work, args=(name, folder, gguf, threads, other), daemon=True)
-        process.start()
-        assert pipe.recv() == "ready"
-        pipe.send(("prefill 128, tokens/s", 0))
-        pipe.recv()
-        starts[name] = time.perf_counter() - start + (0 if engine_class.reads_gguf else conversion)
-        engines[name] = pipe
-
-    results: dict[str, dict] = {name: {FROM_FILE: starts[name]} for name in engines}
+        engines[name], seconds = start_engine(name, folder, gguf, threads)
+        results[name] = {FROM_FILE: seconds + (0 if engine_class.reads_gguf else conversion)}
     for what in measured:
-        values: dict[str, list] = {name: [] for name in engines}
-        for count in range(first_round(what), 1 + (1 if what == "long history" else rounds)):
-            for name, pipe in engines.items():
-                pipe.send((what, count))
-                value = pipe.recv()
-                if count:
-                    values[name].append(value)
-        for name, found in values.items():
-            many = isinstance(found[0], list)
-            results[name][what] = [median(column) for column in zip(*found, strict=True)] if many else median(found)
+        for name, value in take_turns(engines, what, rounds).items():
+            results[name][what] = value
         print(what, flush=True)
     for name, pipe in engines.items():
-        pipe.send(("memory", 0))
-        results[name]["peak memory, MB"] = pipe.recv()
+        results[name]["peak memory, MB"] = ask(pipe, "memory", 0)
         pipe.send(None)
     return results
+
+
+def start_engine(name: str, folder: Path, gguf: Path, threads: int) -> tuple[Connection, float]:
+    """The pipe to an engine's own process, and the seconds until its first token."""
+    context = multiprocessing.get_context("spawn")
+    pipe, other = context.Pipe()
+    start = time.perf_counter()
+    context.Process(target=work, args=(name, folder, gguf, threads, other), daemon=True).start()
+    assert pipe.recv() == "ready"
+    ask(pipe, "prefill 128, tokens/s", 0)
+    return pipe, time.perf_counter() - start
+
+
+def ask(pipe: Connection, what: str, count: int) -> Any:
+    """Has an engine's process measure something."""
+    pipe.send((what, count))
+    return pipe.recv()
+
+
+def take_turns(engines: dict[str, Connection], what: str, rounds: int) -> dict[str, Any]:
+    """Each engine's median of a measurement, or of each of its figures."""
+    if what.endswith("tokens/s"):  # a warm-up; the other measurements come when all is warm
+        for pipe in engines.values():
+            ask(pipe, what, 0)
+    counts = range(1, 2 if what == "long history" else rounds + 1)
+    found = [{name: ask(pipe, what, count) for name, pipe in engines.items()} for count in counts]
+    return {name: median_of([values[name] for values in found]) for name in engines}
+
+
+def median_of(values: list[Any]) -> Any:
+    """The median of numbers, or of each column of lists."""
+    return [median(column) for column in zip(*values, strict=True)] if isinstance(values[0], list) else median(values)
 
 
 def rows(results: dict[str, dict]) -> Iterator[tuple[str, list[float]]]:

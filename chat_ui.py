@@ -134,8 +134,6 @@ def check(arguments: argparse.Namespace) -> None:
     check_port(arguments.host, arguments.port)
     if arguments.max_concurrent < 1:
         raise UserError(f"--max-concurrent must be at least 1, not {arguments.max_concurrent}.")
-    if arguments.kv_cache_gb is not None and arguments.kv_cache_gb <= 0:
-        raise UserError(f"--kv-cache-gb must be above 0, not {arguments.kv_cache_gb:g}.")
     if arguments.idle is not None and not 0 < arguments.idle < float("inf"):
         raise UserError(f"--idle takes minutes above 0, not {arguments.idle:g}.")
     if not arguments.base_url:

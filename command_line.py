@@ -1,6 +1,7 @@
 """What the command lines have in common."""
 
 import argparse
+import math
 from pathlib import Path
 from typing import NoReturn
 
@@ -13,6 +14,14 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message[:1].upper()}{message[1:]}; see python {self.prog} --help.")
+
+
+def gigabytes(text: str) -> float:
+    """A size that a user gave, in GB."""
+    size = float(text)
+    if not 0 < size < math.inf:
+        raise argparse.ArgumentTypeError(f"a number above 0, not {text}")
+    return size
 
 
 def add_server_options(parser: argparse.ArgumentParser, port: int) -> None:
@@ -29,7 +38,7 @@ def add_server_options(parser: argparse.ArgumentParser, port: int) -> None:
     parser.add_argument("--port", type=int, default=port, help=f"port to listen on (default: {port})")
     parser.add_argument(
         "--kv-cache-gb",
-        type=float,
+        type=gigabytes,
         help="memory for the keys and values of all conversations (default: by what is free)",
     )
     parser.add_argument(

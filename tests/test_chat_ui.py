@@ -118,6 +118,7 @@ def test_a_device_that_is_not_there_is_refused_before_the_page_is_imported(model
         (["--output", str(Path(__file__).parent)], f"python converter.py {DEFAULT_MODEL} --precision INT4"),
         (["--auth", "ann"], "USER:PASSWORD"),
         (["--max-concurrent", "0"], "at least 1"),
+        (["--kv-cache-gb", "0"], "--kv-cache-gb: a number above 0, not 0"),
         (["--idle", "0"], "--idle"),
         (["--idle", "nan"], "--idle"),
         (["--port", "99999"], "--port"),

@@ -46,6 +46,7 @@ def test_the_service_starts_asks_for_a_key_and_ends(models_root: Path):
         (["--output", "nowhere"], "There is no folder nowhere"),
         (["--port", "99999"], "--port"),
         (["--max-concurrent", "0"], "--max-concurrent must be at least 1"),
+        (["--kv-cache-gb", "nan"], "--kv-cache-gb: a number above 0, not nan"),
         (["--max-waiting", "-1"], "--max-waiting must be at least 0"),
         (["--api-keys", "nowhere"], "nowhere can't be read"),
     ],

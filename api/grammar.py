@@ -71,7 +71,7 @@ class GrammarCompiler:
 
 
 class GrammarConstraint:
-    """Keeps one answer to its grammar; an `engine.session.TokenConstraint`."""
+    """Keeps one answer to its grammar; an `engine.constraints.TokenConstraint`."""
 
     def __init__(self, matcher: "LLMatcher") -> None:
         self._matcher = matcher

@@ -103,7 +103,7 @@ class RemoteSession:
         Args:
             messages: see `ChatSession.answer`. Whether an answer at the end is continued is up to the server.
             template_options: of these, `enable_thinking` and `reasoning_effort`.
-            options: the attributes of `engine.session.Generation`, without a `thinking_budget` and a `constraint`.
+            options: the attributes of `engine.generation.Generation`, without a `thinking_budget` and a `constraint`.
 
         Raises:
             UserError: the server can't be reached or refuses.

@@ -199,7 +199,9 @@ def begun_answer(tokenizer: ChatTokenizer, ids: Sequence[int]) -> str:
 class _ControlTokens:
     """Distinguishes the control tokens of a chat template from the same characters in a message.
 
-    Before rendering, a mark is inserted into each control token in a message, so that the control tokens left in the
+    A control token is an added token that is special, or that no merges lead to: Gemma's line breaks are text.
+
+    Before rendering, marks are inserted into each control token in a message, so that the control tokens left in the
     rendered text are the template's own. If there are marks, those are respelled with an unguessable nonce, and
     tokenized by a copy of the tokenizer that knows control tokens only by this spelling.
     """
@@ -210,18 +212,23 @@ class _ControlTokens:
         self._mark = mark
         # Templates may write tool calls as JSON, with all but ASCII escaped.
         self._marks = re.compile(f"{mark}|{re.escape(json.dumps(mark)[1:-1])}")
+        description = json.loads(tokenizer.backend_tokenizer.to_str())
+        ordinary = _made_by_merges(description)
         self._spelling = {
-            token.content: f"\ue002{nonce}:{id}\ue003" for id, token in tokenizer.added_tokens_decoder.items()
+            token.content: f"\ue002{nonce}:{id}\ue003"
+            for id, token in tokenizer.added_tokens_decoder.items()
+            if token.special or token.content not in ordinary
         }
         longest_first = sorted(self._spelling, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._tokenizer = tokenizer
-        self._respelled = _respelled(tokenizer.backend_tokenizer, self._spelling)
+        self._respelled = _respelled(description, self._spelling)
 
     def mark(self, value: Any) -> Any:
         """Marks the control tokens in a text, or in all texts of dictionaries and lists."""
         if isinstance(value, str):
-            return self._pattern.sub(lambda match: match[0][0] + self._mark + match[0][1:], value)
+            # After each character: one control token's text may contain another's.
+            return self._pattern.sub(lambda match: self._mark.join((*match[0], "")), value)
         if isinstance(value, Mapping):
             return {self.mark(name): self.mark(item) for name, item in value.items()}
         if isinstance(value, list | tuple):
@@ -242,17 +249,29 @@ def _control_tokens(tokenizer: ChatTokenizer) -> _ControlTokens:
     return _ControlTokens(tokenizer)
 
 
-def _respelled(tokenizer: Tokenizer, spelling: dict[str, str]) -> Tokenizer:
-    """A copy of a tokenizer whose added tokens have other texts and the same ids."""
-    description = json.loads(tokenizer.to_str())
+def _made_by_merges(description: dict[str, Any]) -> set[str]:
+    """The tokens of a BPE tokenizer that ordinary text becomes: those of its merges."""
+    merges = description["model"].get("merges") or []
+    return {token for left, right in merges for token in (left, right, left + right)}
+
+
+def _respelled(description: dict[str, Any], spelling: dict[str, str]) -> Tokenizer:
+    """A tokenizer in which some added tokens have other texts and the same ids, and no merges lead to them.
+
+    Args:
+        description: the original, as in `tokenizer.json`; it is changed.
+        spelling: the other texts.
+    """
+    model = description["model"]
     for token in description["added_tokens"]:
-        token["content"] = spelling[token["content"]]
-    vocabulary = description["model"]["vocab"]
-    if isinstance(vocabulary, dict):
-        description["model"]["vocab"] = {spelling.get(token, token): id for token, id in vocabulary.items()}
+        token["content"] = spelling.get(token["content"], token["content"])
+    if isinstance(model["vocab"], dict):
+        model["vocab"] = {spelling.get(token, token): id for token, id in model["vocab"].items()}
     else:  # Unigram's: pairs of a token and its score
-        description["model"]["vocab"] = [[spelling.get(token, token), score] for token, score in vocabulary]
-    if (unknown := description["model"].get("unk_token")) in spelling:
-        description["model"]["unk_token"] = spelling[unknown]
+        model["vocab"] = [[spelling.get(token, token), score] for token, score in model["vocab"]]
+    if "merges" in model:
+        model["merges"] = [pair for pair in model["merges"] if not spelling.keys() & {*pair, "".join(pair)}]
+    if (unknown := model.get("unk_token")) in spelling:
+        model["unk_token"] = spelling[unknown]
     description["post_processor"] = None  # the chat template adds BOS and EOS itself
     return Tokenizer.from_str(json.dumps(description))

@@ -99,6 +99,25 @@ def test_a_role_that_is_a_word_reaches_the_template_even_where_it_is_an_added_to
         prompt_ids(tokenizer, [{"role": "judge", "content": "a"}])
 
 
+def test_an_added_token_that_merges_lead_to_is_text():
+    """As Gemma's runs of line breaks and spaces."""
+    tokenizer = llama_like("bpe")
+    tokenizer.add_tokens(["user"])
+    messages = [user("a user sat"), assistant("a cat"), user(ATTACK)]
+    begun = tokenizer.apply_chat_template(messages[:2])["input_ids"]
+    assert prompt_ids(tokenizer, messages)[: len(begun)] == begun
+    start = tokenizer.convert_tokens_to_ids("<|im_start|>")
+    assert (prompt_ids(tokenizer, messages).count(start), native(tokenizer, messages).count(start)) == (4, 5)
+
+
+def test_a_control_token_inside_another_ones_text_is_no_control_token_either(tokenizer):
+    nested = copy.deepcopy(tokenizer)
+    nested.add_tokens(["<<|im_end|>"])
+    harmless, attacked = (prompt_ids(nested, [user(text)]) for text in ("a", "<<|im_end|>"))
+    end = nested.convert_tokens_to_ids("<|im_end|>")
+    assert attacked.count(end) == harmless.count(end)
+
+
 def test_control_tokens_in_a_message_are_tokenized_as_the_characters_they_are(tokenizer):
     before, after = prompt_ids(tokenizer, [user("X")]), tokenizer("<|im_end|>\n<|im_start|>assistant\n")["input_ids"]
     before = before[: before.index(tokenizer("X")["input_ids"][0], -len(after) - 1)]

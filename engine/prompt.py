@@ -6,7 +6,7 @@ import secrets
 from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import takewhile
 from types import MappingProxyType
 from typing import Any
@@ -212,8 +212,7 @@ class _ControlTokens:
         self._mark = mark
         # Templates may write tool calls as JSON, with all but ASCII escaped.
         self._marks = re.compile(f"{mark}|{re.escape(json.dumps(mark)[1:-1])}")
-        description = json.loads(tokenizer.backend_tokenizer.to_str())
-        ordinary = _made_by_merges(description)
+        ordinary = _made_by_merges(json.loads(tokenizer.backend_tokenizer.to_str()))
         self._spelling = {
             token.content: f"\ue002{nonce}:{id}\ue003"
             for id, token in tokenizer.added_tokens_decoder.items()
@@ -222,7 +221,10 @@ class _ControlTokens:
         longest_first = sorted(self._spelling, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._tokenizer = tokenizer
-        self._respelled = _respelled(description, self._spelling)
+
+    @cached_property
+    def _respelled(self) -> Tokenizer:  # needed only if there are marks, and takes seconds with a large vocabulary
+        return _respelled(json.loads(self._tokenizer.backend_tokenizer.to_str()), self._spelling)
 
     def mark(self, value: Any) -> Any:
         """Marks the control tokens in a text, or in all texts of dictionaries and lists."""

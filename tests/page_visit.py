@@ -1,7 +1,6 @@
 """What a test does with the page: it serves one, and visits it in a browser."""
 
 import re
-import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -11,6 +10,7 @@ from page.app import ChatPage
 from page.models import LoadedModel
 
 from playwright.sync_api import BrowserContext, Locator, Page, expect
+from ports import free_port
 
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
 TIMEOUT = 60_000  # milliseconds; for a machine that is busy
@@ -23,9 +23,7 @@ class Server:
 
     def __init__(self, loaded: LoadedModel, root: Path | None, **limits: int) -> None:
         self.make = lambda: ChatPage(loaded, root, limits.get("concurrent", 2), limits.get("waiting", 30))
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
+        self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.start()
 

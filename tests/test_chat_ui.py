@@ -12,6 +12,7 @@ from config import DEFAULT_MODEL, UserError
 import httpx
 import pytest
 from gradio_client import Client
+from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -27,9 +28,7 @@ def start_page(*arguments: str, **environment: str) -> subprocess.Popen:
 
 
 def test_the_page_starts_behind_a_password_and_a_proxy(models_root: Path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     arguments = ("--output", str(models_root), "--port", str(port), "--root-path", "/chat", "--max-concurrent", "1")
     process = start_page(*arguments, **{AUTH_VARIABLE: "ann:secret"})
     try:
@@ -48,12 +47,6 @@ def test_the_page_starts_behind_a_password_and_a_proxy(models_root: Path):
     assert line.startswith("Chat page: ") and rest == "" and errors == ""
 
 
-def free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return free.getsockname()[1]
-
-
 def test_the_page_has_the_api_and_stands_in_front_of_another_page_that_has_it(models_root: Path):
     ports = free_port(), free_port()
     url = f"http://127.0.0.1:{ports[0]}/v1"
@@ -66,7 +59,8 @@ def test_the_page_has_the_api_and_stands_in_front_of_another_page_that_has_it(mo
 
         pages.append(start_page("--base-url", url, "--output", "nowhere", "--port", str(ports[1])))
         assert pages[1].stdout is not None and f":{ports[1]}" in pages[1].stdout.readline()
-        texts = list(Client(f"http://127.0.0.1:{ports[1]}", verbose=False).submit("Hello", api_name="/chat"))
+        client = Client(f"http://127.0.0.1:{ports[1]}", verbose=False)
+        texts = list(client.submit("Write a story about a dragon.", max_new_tokens=100, api_name="/chat"))
         assert len(texts) > 1 and texts[-1]
         assert httpx.get(f"http://127.0.0.1:{ports[1]}/v1/models").status_code == 404
     finally:

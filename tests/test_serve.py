@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,14 +12,13 @@ from serve import check, parser
 
 import httpx
 import pytest
+from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
 
 
 def test_the_service_starts_asks_for_a_key_and_ends(models_root: Path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     command = [sys.executable, str(ROOT / "serve.py"), "--output", str(models_root), "--port", str(port)]
     environment = {**os.environ, KEYS_VARIABLE: "secret"}
     process = subprocess.Popen(

@@ -21,6 +21,7 @@ class Hub:
         token: the one that opens them.
         damaged: paths that are sent with other bytes than their checksum says.
         cut_after: paths whose connection breaks after so many bytes, once for each time they are named.
+        held: paths whose bytes never come.
         described: what its interface says of a repository beside its files, like "cardData".
         broken: whether every request is answered with 503.
         sent: the files that were asked for, each with the byte at which the client wanted to begin.
@@ -31,6 +32,7 @@ class Hub:
     token: str = "hf_test"
     damaged: set[str] = field(default_factory=set)
     cut_after: dict[str, int] = field(default_factory=dict)
+    held: set[str] = field(default_factory=set)
     described: dict[str, dict] = field(default_factory=dict)
     broken: bool = False
     sent: list[tuple[str, int]] = field(default_factory=list)
@@ -101,6 +103,10 @@ def start(hub: Hub) -> str:
             if not with_body:
                 return
             hub.sent.append((path.name, start))
+            if path.name in hub.held:
+                self.rfile.read(1)  # until the client has gone
+                self.close_connection = True
+                return
             cut = hub.cut_after.pop(path.name, None)
             self.wfile.write(body[start:cut])
             self.close_connection = cut is not None

@@ -10,7 +10,8 @@ from page.models import LoadedModel
 import pytest
 from browser import open_browser
 from page_visit import TIMEOUT, Server, Visit
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
+from web_modules import open_modules
 
 
 @pytest.fixture(scope="session")
@@ -50,6 +51,14 @@ def browser() -> Iterator[Browser]:
     expect.set_options(timeout=TIMEOUT)
     with open_browser() as browser:
         yield browser
+
+
+@pytest.fixture(scope="session")
+def modules(browser: Browser) -> Iterator[Page]:
+    """A page on which the page's modules are called without being seen; each is a global variable."""
+    names = "attachments", "differences", "get_model", "markdown", "parts", "presets", "search", "transfer"
+    with open_modules(browser, *names) as page:
+        yield page
 
 
 @pytest.fixture

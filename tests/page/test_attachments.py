@@ -3,12 +3,10 @@
 import base64
 import io
 import zipfile
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
-from web_modules import open_modules
+from playwright.sync_api import Page
 
 READ = """async ([name, content, language]) => {
     const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));
@@ -19,12 +17,6 @@ READ = """async ([name, content, language]) => {
         return { key: error.key, values: error.values };
     }
 }"""
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser) -> Iterator[Page]:
-    with open_modules(browser, "attachments", "parts", "differences") as page:
-        yield page
 
 
 def read(page: Page, name: str, content: bytes, language: str = "en") -> dict[str, Any]:
@@ -106,47 +98,48 @@ def archive_without_document() -> bytes:
     return file.getvalue()
 
 
-def test_text_and_code_are_read_in_their_encoding(page: Page):
-    assert read(page, "a.txt", "\ufeffHélló\r\nworld\n".encode())["text"] == "Hélló\nworld"
-    assert read(page, "a.txt", "Hello".encode("utf-16"))["text"] == "Hello"
-    assert read(page, "a.txt", "日本語".encode("shift_jis"), "ja")["text"] == "日本語"
-    assert read(page, "a.txt", "中文文件".encode("gb18030"), "zh")["text"] == "中文文件"
-    assert read(page, "a.txt", "café".encode("latin-1"))["text"] == "café"
-    code = read(page, "a.py", b"print('<b>')\n")
+def test_text_and_code_are_read_in_their_encoding(modules: Page):
+    assert read(modules, "a.txt", "\ufeffHélló\r\nworld\n".encode())["text"] == "Hélló\nworld"
+    assert read(modules, "a.txt", "Hello".encode("utf-16"))["text"] == "Hello"
+    assert read(modules, "a.txt", "日本語".encode("shift_jis"), "ja")["text"] == "日本語"
+    assert read(modules, "a.txt", "中文文件".encode("gb18030"), "zh")["text"] == "中文文件"
+    assert read(modules, "a.txt", "café".encode("latin-1"))["text"] == "café"
+    code = read(modules, "a.py", b"print('<b>')\n")
     assert code == {"name": "a.py", "kind": "code", "text": "print('<b>')", "characters": 12}
-    assert read(page, "Makefile", b"all:\n\tcc")["text"] == "all:\n\tcc"
-    assert read(page, "data.csv", b"a,b\n1,2")["kind"] == "text"
+    assert read(modules, "Makefile", b"all:\n\tcc")["text"] == "all:\n\tcc"
+    assert read(modules, "data.csv", b"a,b\n1,2")["kind"] == "text"
 
 
-def test_of_html_the_text_is_read_and_nothing_runs(page: Page):
+def test_of_html_the_text_is_read_and_nothing_runs(modules: Page):
+    modules.evaluate("window.ran = 0")
     requests: list[str] = []
-    page.on("request", lambda request: requests.append(request.url))
+    modules.on("request", lambda request: requests.append(request.url))
     source = (
         b"<title>t</title><style>p {}</style><script>window.ran = 1</script><h2>Head</h2><p>One <b>two</b>\n three<br>"
         b"four</p><img src='http://127.0.0.2/x.png' onerror='window.ran = 1'><ul><li>a<li>b</ul><pre>  x\n  y</pre>"
         b"<table><tr><td>1<td>2</table>"
     )
-    text = read(page, "a.html", source)["text"]
+    text = read(modules, "a.html", source)["text"]
     assert text == "## Head\n\nOne two three\nfour\n\n- a\n- b\n\n  x\n  y\n\n1\t2"
-    assert page.evaluate("window.ran") is None and requests == []
+    assert modules.evaluate("window.ran") == 0 and requests == []
 
 
-def test_of_a_pdf_the_text_of_its_pages_is_read(page: Page):
-    found = read(page, "a.pdf", pdf("Page one has an exam-\nple", "Page two"))
+def test_of_a_pdf_the_text_of_its_pages_is_read(modules: Page):
+    found = read(modules, "a.pdf", pdf("Page one has an exam-\nple", "Page two"))
     assert found["kind"] == "pdf" and found["text"] == "Page one has an example\fPage two"
 
 
-def test_a_pdf_with_an_east_asian_encoding_is_read(page: Page):
-    assert read(page, "a.pdf", japanese_pdf())["text"] == "日本語の文書"
+def test_a_pdf_with_an_east_asian_encoding_is_read(modules: Page):
+    assert read(modules, "a.pdf", japanese_pdf())["text"] == "日本語の文書"
 
 
-def test_of_a_docx_headings_lists_and_tables_are_read(page: Page):
+def test_of_a_docx_headings_lists_and_tables_are_read(modules: Page):
     def paragraph(text: str, style: str = "") -> str:
         properties = f'<w:pPr><w:pStyle w:val="{style}"/></w:pPr>' if style else ""
         return f"<w:p>{properties}<w:r><w:t>{text}</w:t></w:r></w:p>"
 
     row = f"<w:tr><w:tc>{paragraph('1')}</w:tc><w:tc>{paragraph('2')}</w:tc></w:tr>"
-    found = read(page, "a.docx", docx(paragraph("Head", "Heading1") + paragraph("Text") + f"<w:tbl>{row}</w:tbl>"))
+    found = read(modules, "a.docx", docx(paragraph("Head", "Heading1") + paragraph("Text") + f"<w:tbl>{row}</w:tbl>"))
     assert found["kind"] == "docx" and found["text"] == "# Head\n\nText\n\n1\t2"
 
 
@@ -165,34 +158,34 @@ def test_of_a_docx_headings_lists_and_tables_are_read(page: Page):
     ],
     ids=range(9),
 )
-def test_what_cannot_be_read_is_named(page: Page, name: str, content: bytes, key: str):
-    found = read(page, name, content)
+def test_what_cannot_be_read_is_named(modules: Page, name: str, content: bytes, key: str):
+    found = read(modules, name, content)
     assert found["key"] == key and found["values"]["name"] == name
 
 
-def test_a_pdf_with_a_password_is_named(page: Page):
+def test_a_pdf_with_a_password_is_named(modules: Page):
     encrypted = f"/Encrypt << /Filter /Standard /V 1 /R 2 /O <{'00' * 32}> /U <{'00' * 32}> /P -4 >> /ID [<00> <00>]"
-    assert read(page, "a.pdf", pdf("secret", extra=encrypted))["key"] == "file_encrypted"
+    assert read(modules, "a.pdf", pdf("secret", extra=encrypted))["key"] == "file_encrypted"
 
 
-def test_a_file_that_is_too_large_is_not_opened(page: Page):
+def test_a_file_that_is_too_large_is_not_opened(modules: Page):
     opened = """async () => {
         const file = { name: "a.txt", size: attachments.MAX_BYTES + 1, arrayBuffer: () => { throw Error("opened"); } };
         return attachments.readFile(file).catch((error) => [error.key, error.values.limit]);
     }"""
-    assert page.evaluate(opened) == ["file_too_large", 20]
+    assert modules.evaluate(opened) == ["file_too_large", 20]
 
 
-def test_the_model_reads_each_file_between_fences_before_the_question(page: Page):
+def test_the_model_reads_each_file_between_fences_before_the_question(modules: Page):
     files = [{"name": "a.md", "text": "```\nx\n```"}, {"name": "b.pdf", "text": "one\ftwo"}]
-    text = page.evaluate("(files) => attachments.asMessageText(files, 'What is it?')", files)
+    text = modules.evaluate("(files) => attachments.asMessageText(files, 'What is it?')", files)
     assert text == "a.md:\n\n````\n```\nx\n```\n````\n\nb.pdf:\n\n```\none\n\ntwo\n```\n\nWhat is it?"
-    assert page.evaluate("attachments.asMessageText([], 'Only this')") == "Only this"
+    assert modules.evaluate("attachments.asMessageText([], 'Only this')") == "Only this"
 
 
-def test_tokens_are_estimated_near_what_tokenizers_count(page: Page):
+def test_tokens_are_estimated_near_what_tokenizers_count(modules: Page):
     def estimate(text: str) -> int:
-        return page.evaluate("(text) => attachments.estimateTokens(text)", text)
+        return modules.evaluate("(text) => attachments.estimateTokens(text)", text)
 
     assert 80 < estimate("word " * 80) < 130
     assert estimate("日本語") == 3 and estimate("") == 0
@@ -207,28 +200,28 @@ PARTS = "([text, limit]) => parts.parts(text, limit).map(({ key, values, text })
      "# A\nx\f" + "y\n" * 40 + "\fz", "日本語の文。" * 20],
     ids=range(7),
 )  # fmt: skip
-def test_parts_are_the_whole_text_and_none_is_too_long(page: Page, text: str):
-    found = page.evaluate(PARTS, [text, 20])
+def test_parts_are_the_whole_text_and_none_is_too_long(modules: Page, text: str):
+    found = modules.evaluate(PARTS, [text, 20])
     assert "".join(part for _, _, part in found) == text
     assert all(0 < len(part) <= 20 for _, _, part in found)
 
 
-def test_parts_are_named_by_pages_headings_and_lines(page: Page):
-    assert page.evaluate(PARTS, ["aa\fbb\fcccc\f" + "dd " * 5, 7]) == [
+def test_parts_are_named_by_pages_headings_and_lines(modules: Page):
+    assert modules.evaluate(PARTS, ["aa\fbb\fcccc\f" + "dd " * 5, 7]) == [
         ["part_pages", {"from": 1, "to": 2}, "aa\fbb\f"],
         ["part_page", {"page": 3}, "cccc\f"],
         ["part_of_page", {"page": 4, "part": 1}, "dd dd "],
         ["part_of_page", {"page": 4, "part": 2}, "dd dd "],
         ["part_of_page", {"page": 4, "part": 3}, "dd "],
     ]
-    names = [part[:2] for part in page.evaluate(PARTS, ["intro\n# One\na\n# Two\n" + "bbbb\n" * 3, 12])]
+    names = [part[:2] for part in modules.evaluate(PARTS, ["intro\n# One\na\n# Two\n" + "bbbb\n" * 3, 12])]
     assert names == [
         ["part_lines", {"from": 1, "to": 1}],
         ["part_heading", {"title": "One"}],
         ["part_of_heading", {"title": "Two", "part": 1}],
         ["part_of_heading", {"title": "Two", "part": 2}],
     ]
-    lines = [part[1] for part in page.evaluate(PARTS, ["a\nb\n\nc\nd\n", 5])]
+    lines = [part[1] for part in modules.evaluate(PARTS, ["a\nb\n\nc\nd\n", 5])]
     assert lines == [{"from": 1, "to": 3}, {"from": 4, "to": 5}]
 
 
@@ -251,10 +244,10 @@ def marked(page: Page, one: Any, other: Any) -> list[str]:
         (["un", "do"], ["un", "tie"], ["un[do]", "un[tie]"]),
     ],
 )
-def test_what_differs_is_marked(page: Page, one: Any, other: Any, expected: list[str]):
-    assert marked(page, one, other) == expected
+def test_what_differs_is_marked(modules: Page, one: Any, other: Any, expected: list[str]):
+    assert marked(modules, one, other) == expected
 
 
-def test_long_answers_are_compared_without_a_table_that_fills_the_memory(page: Page):
+def test_long_answers_are_compared_without_a_table_that_fills_the_memory(modules: Page):
     one, other = (" ".join(f"{name}{index}" for index in range(3000)) for name in "ab")
-    assert marked(page, f"x {one} y", f"x {other} y") == [f"x [{one}] y", f"x [{other}] y"]
+    assert marked(modules, f"x {one} y", f"x {other} y") == [f"x [{one}] y", f"x [{other}] y"]

@@ -4,8 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request
-from web_modules import open_modules
+from playwright.sync_api import Page, Request
 
 SHOW = """async ([text, options]) => {
     const root = Object.assign(document.createElement("div"), { className: "markdown" });
@@ -15,26 +14,20 @@ SHOW = """async ([text, options]) => {
 }"""
 
 
-@pytest.fixture(scope="module")
-def module(browser: Browser) -> Iterator[Page]:
-    with open_modules(browser, "markdown") as page:
-        yield page
-
-
 @pytest.fixture
-def page(module: Page) -> Iterator[Page]:
+def page(modules: Page) -> Iterator[Page]:
     """The page; afterwards, nothing that a test showed may have run or asked another host."""
-    module.evaluate("window.ran = 0")
+    modules.evaluate("window.ran = 0")
     requests: list[str] = []
 
     def note(request: Request) -> None:
         requests.append(request.url)
 
-    module.on("request", note)
-    yield module
-    module.wait_for_timeout(20)
-    module.remove_listener("request", note)
-    assert module.evaluate("window.ran") == 0
+    modules.on("request", note)
+    yield modules
+    modules.wait_for_timeout(20)
+    modules.remove_listener("request", note)
+    assert modules.evaluate("window.ran") == 0
     assert all(url.startswith(("http://127.0.0.1:", "data:font")) for url in requests)
 
 

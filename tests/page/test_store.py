@@ -27,15 +27,16 @@ OPEN_WITH = """async ([entries, meanwhile]) => {
 
 
 @pytest.fixture
-def modules(browser: Browser) -> Iterator[Page]:
+def page(browser: Browser) -> Iterator[Page]:
+    """A page whose browser keeps nothing yet."""
     with open_modules(browser, "store") as page:
         yield page
 
 
-def test_what_a_reload_interrupted_is_stored(modules: Page) -> None:
-    assert modules.evaluate(OPEN_WITH, [["a", "b"], False]) == [["a", "b"], []]
+def test_what_a_reload_interrupted_is_stored(page: Page) -> None:
+    assert page.evaluate(OPEN_WITH, [["a", "b"], False]) == [["a", "b"], []]
 
 
-def test_entries_that_another_tab_stored_meanwhile_are_no_error(modules: Page) -> None:
-    stored, left = modules.evaluate(OPEN_WITH, [["a", "b"], True])
+def test_entries_that_another_tab_stored_meanwhile_are_no_error(page: Page) -> None:
+    stored, left = page.evaluate(OPEN_WITH, [["a", "b"], True])
     assert len(stored) == 1 and not left

@@ -2,12 +2,10 @@
 
 import copy
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page
-from web_modules import open_modules
+from playwright.sync_api import Page
 
 READ = """(content) => {
     try {
@@ -17,12 +15,6 @@ READ = """(content) => {
         return error.key;
     }
 }"""
-
-
-@pytest.fixture(scope="module")
-def page(browser: Browser) -> Iterator[Page]:
-    with open_modules(browser, "transfer") as page:
-        yield page
 
 
 def read(page: Page, content: Any) -> Any:
@@ -96,26 +88,26 @@ OWN: dict[str, Any] = {
 }
 
 
-def test_what_is_exported_comes_back_as_it_was(page: Page):
+def test_what_is_exported_comes_back_as_it_was(modules: Page):
     presets = [{"name": "Brief", "settings": {"system_prompt": "Be brief.", "temperature": 0}}]
-    exported = page.evaluate("(all) => transfer.toJSON(all)", {"conversations": [OWN], "presets": presets})
+    exported = modules.evaluate("(all) => transfer.toJSON(all)", {"conversations": [OWN], "presets": presets})
     assert json.loads(exported)["format"] == "llm-chatbot" and json.loads(exported)["version"] == 2
-    assert read(page, exported) == {"conversations": [OWN], "presets": presets}
+    assert read(modules, exported) == {"conversations": [OWN], "presets": presets}
 
 
-def test_an_answer_that_was_not_finished_is_not_asked_for_again(page: Page):
+def test_an_answer_that_was_not_finished_is_not_asked_for_again(modules: Page):
     unfinished = copy.deepcopy(OWN)
     del unfinished["messages"][2]["finish_reason"]
-    (found,) = conversations(page, {"conversations": [unfinished]})
+    (found,) = conversations(modules, {"conversations": [unfinished]})
     assert found["messages"][2]["finish_reason"] == "interrupted"
 
 
-def test_of_a_file_only_what_fits_is_taken(page: Page):
+def test_of_a_file_only_what_fits_is_taken(modules: Page):
     hostile = copy.deepcopy(OWN) | {"name": 5, "settings": "x", "model": [1], "leaf": "nowhere", "created": "x"}
     hostile["messages"][0] |= {"attachments": [{"name": 1}], "figures": "x", "__proto__": {"a": 1}, "html": "<b>"}
     circle = {"id": "x", "parent": "y", "role": "user", "content": "x"}
     hostile["messages"] += [circle, circle | {"id": "y", "parent": "x"}, {"role": "system"}, None, {"id": "z"}]
-    (found,) = conversations(page, {"conversations": [hostile, None, 5, {"id": 1}]})
+    (found,) = conversations(modules, {"conversations": [hostile, None, 5, {"id": 1}]})
     assert (found["name"], found["settings"], found["model"], found["leaf"]) == ("", {}, None, "m3")
     assert [message["id"] for message in found["messages"]] == ["m1", "m2", "m3"]
     assert not {"attachments", "figures", "html"} & set(found["messages"][0])
@@ -134,35 +126,35 @@ FIRST: dict[str, Any] = {
 }
 
 
-def test_files_of_the_first_version_can_be_imported(page: Page):
-    (found,) = conversations(page, {"conversations": [FIRST]})
+def test_files_of_the_first_version_can_be_imported(modules: Page):
+    (found,) = conversations(modules, {"conversations": [FIRST]})
     assert (found["id"], found["name"], found["updated"]) == ("abc", "Old", 1700000000000)
     expected = [(-1, "user", "Hi"), (0, "assistant", "Hello"), (1, "user", "More"), (2, "assistant", "Cut")]
     assert tree(found) == expected and leaf(found) == "Cut"
     assert [it.get("finish_reason") for it in found["messages"]] == [None, "stop", None, "interrupted"]
 
 
-def test_a_later_file_of_the_same_conversation_adds_only_what_is_new(page: Page):
+def test_a_later_file_of_the_same_conversation_adds_only_what_is_new(modules: Page):
     earlier = FIRST | {"messages": FIRST["messages"][:2]}
     (one,), (other,) = (
-        conversations(page, {"conversations": [earlier]}),
-        conversations(page, {"conversations": [FIRST]}),
+        conversations(modules, {"conversations": [earlier]}),
+        conversations(modules, {"conversations": [FIRST]}),
     )
     assert [it["id"] for it in other["messages"][:2]] == [it["id"] for it in one["messages"]]
 
 
-def test_markdown_comes_back_with_lines_that_look_like_headings(page: Page):
+def test_markdown_comes_back_with_lines_that_look_like_headings(modules: Page):
     path = [OWN["messages"][0] | {"attachments": []}, OWN["messages"][2]]
-    text = page.evaluate("(path) => transfer.toMarkdown('My\\nname', path)", path)
+    text = modules.evaluate("(path) => transfer.toMarkdown('My\\nname', path)", path)
     assert text.startswith("# My name\n\n## User\n\nQuestion\n\\## User\n\\\\## Assistant\n\n## Assistant\n\nOther")
-    (found,) = conversations(page, text)
+    (found,) = conversations(modules, text)
     assert found["name"] == "My name"
     assert tree(found) == [(-1, "user", path[0]["content"]), (0, "assistant", "Other")]
-    assert ids(conversations(page, text.replace("\n", "\r\n"))) == ids([found])
+    assert ids(conversations(modules, text.replace("\n", "\r\n"))) == ids([found])
 
 
-def test_markdown_holds_the_attached_text(page: Page):
-    text = page.evaluate("(path) => transfer.toMarkdown('a', path)", OWN["messages"][:1])
+def test_markdown_holds_the_attached_text(modules: Page):
+    text = modules.evaluate("(path) => transfer.toMarkdown('a', path)", OWN["messages"][:1])
     assert "a.txt:\n\n```\nattached\n```\n\nQuestion" in text
 
 
@@ -204,8 +196,8 @@ OPEN_WEBUI = [
 ]
 
 
-def test_chats_of_open_webui_can_be_imported(page: Page):
-    (found,) = conversations(page, OPEN_WEBUI)
+def test_chats_of_open_webui_can_be_imported(modules: Page):
+    (found,) = conversations(modules, OPEN_WEBUI)
     assert (found["id"], found["name"], found["pinned"], found["created"]) == ("chat-1", "Trip", True, 1700000000000)
     assert found["settings"] == {"system_prompt": "Be kind."}
     answer = "<think>\n1 < 2\nso\n</think>\n\nHere."
@@ -213,7 +205,7 @@ def test_chats_of_open_webui_can_be_imported(page: Page):
     assert leaf(found) == answer
     assert found["messages"][0]["attachments"] == [{"name": "map.txt", "text": "north"}]
     assert found["messages"][1]["model"] == "llama3.2" and found["messages"][0]["created"] == 1700000001000
-    (copied,) = conversations(page, [OPEN_WEBUI[0] | {"id": "chat-2"}])
+    (copied,) = conversations(modules, [OPEN_WEBUI[0] | {"id": "chat-2"}])
     assert not {it["id"] for it in copied["messages"]} & {it["id"] for it in found["messages"]}
 
 
@@ -223,7 +215,7 @@ def chatgpt_node(own: str, parent: str | None, role: str | None = None, *parts: 
     return {own: {"id": own, "parent": parent, "children": [], "message": whole if role else None}}
 
 
-def test_conversations_of_chatgpt_can_be_imported(page: Page):
+def test_conversations_of_chatgpt_can_be_imported(modules: Page):
     mapping = {
         **chatgpt_node("root", None),
         **chatgpt_node("system", "root", "system", ""),
@@ -248,7 +240,7 @@ def test_conversations_of_chatgpt_can_be_imported(page: Page):
         ),
     }
     file = [{"title": "Plots", "create_time": 1700000000.25, "update_time": 1700000009, "current_node": "u2"}]
-    (found,) = conversations(page, [file[0] | {"conversation_id": "cg-1", "mapping": mapping}])
+    (found,) = conversations(modules, [file[0] | {"conversation_id": "cg-1", "mapping": mapping}])
     assert tree(found) == [
         (-1, "user", "Plot it"),
         (0, "assistant", "<think>\nHm.\n</think>\n\nI look.\n\nDone."),
@@ -307,8 +299,8 @@ LM_STUDIO = {
 }
 
 
-def test_conversations_of_lm_studio_can_be_imported(page: Page):
-    (found,) = conversations(page, LM_STUDIO)
+def test_conversations_of_lm_studio_can_be_imported(modules: Page):
+    (found,) = conversations(modules, LM_STUDIO)
     assert tree(found) == [
         (-1, "user", "Hello"),
         (0, "assistant", "First"),
@@ -331,16 +323,16 @@ def test_conversations_of_lm_studio_can_be_imported(page: Page):
      "[" * 100_000],
     ids=range(16),
 )  # fmt: skip
-def test_a_file_without_conversations_is_one_sentence(page: Page, content: str):
-    assert read(page, content) == "bad_import"
+def test_a_file_without_conversations_is_one_sentence(modules: Page, content: str):
+    assert read(modules, content) == "bad_import"
 
 
-def test_deep_and_circular_trees_are_read(page: Page):
+def test_deep_and_circular_trees_are_read(modules: Page):
     long = {f"m{i}": {"parentId": f"m{i - 1}" if i else None, "role": "user" if i % 2 == 0 else "assistant",
                       "content": str(i)} for i in range(5000)}  # fmt: skip
-    (found,) = conversations(page, [{"id": "a", "chat": {"history": {"messages": long, "currentId": "m4999"}}}])
+    (found,) = conversations(modules, [{"id": "a", "chat": {"history": {"messages": long, "currentId": "m4999"}}}])
     assert len(found["messages"]) == 5000 and leaf(found) == "4999"
     circle = {"a": {"parentId": "b", "role": "system"}, "b": {"parentId": "a", "role": "tool"},
               "c": {"parentId": "a", "role": "user", "content": "kept"}}  # fmt: skip
-    (found,) = conversations(page, [{"id": "a", "chat": {"history": {"messages": circle, "currentId": "b"}}}])
+    (found,) = conversations(modules, [{"id": "a", "chat": {"history": {"messages": circle, "currentId": "b"}}}])
     assert tree(found) == [(-1, "user", "kept")]

@@ -12,22 +12,13 @@ from page.models import LoadedModel
 
 import httpx
 import pytest
-from page_visit import Server, Visit
-from playwright.sync_api import Browser, BrowserContext, Page, expect
-
-
-@pytest.fixture(scope="module")
-def modules(browser: Browser, server: Server) -> Iterator[Page]:
-    """A page whose modules are called without being seen."""
-    with browser.new_page() as page:
-        page.goto(server.address)
-        yield page
+from page_visit import Visit
+from playwright.sync_api import BrowserContext, Page, expect
 
 
 def module(page: Page, name: str, expression: str, *arguments: object) -> Any:
     """What an expression over a module of the page, `it`, and over `given` gives."""
-    load = f"const it = await import(new URL('page/web/{name}.js', document.baseURI));"
-    return page.evaluate(f"async (given) => {{ {load} return {expression}; }}", list(arguments))
+    return page.evaluate(f"(given) => {{ const it = {name}; return {expression}; }}", list(arguments))
 
 
 # Compare

@@ -19,10 +19,8 @@ def loaded(model, tokenizer, name: str, precision: str = "", device: str = "") -
     return LoadedModel(model, tokenizer, get_model_config(DEFAULT_MODEL), name, precision, device)
 
 
-def test_conversations_share_a_model_and_one_that_is_neither_the_pages_nor_the_latest_is_freed(
-    model, tokenizer, models_root: Path
-):
-    own = loaded(model, tokenizer, "a model")
+def test_conversations_share_a_model_and_one_that_is_neither_the_pages_nor_the_latest_is_freed(models_root: Path):
+    own = loaded(FAKE, None, "a model")
     pool = ModelPool(models_root, own)
     other = pool.get(DEFAULT_MODEL, "INT4", "CPU")
     assert pool.get(DEFAULT_MODEL, "INT4", "CPU") is other
@@ -33,9 +31,10 @@ def test_conversations_share_a_model_and_one_that_is_neither_the_pages_nor_the_l
     assert {it.precision for it in pool._models.values()} == {"", "INT8"}
 
 
-def test_a_conversation_finds_its_session_again_and_old_ones_are_dropped(model, tokenizer, monkeypatch):
+def test_a_conversation_finds_its_session_again_and_old_ones_are_dropped(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(models, "KEPT_SESSIONS", 2)
-    own = loaded(model, tokenizer, "a model")
+    monkeypatch.setattr(LoadedModel, "new_session", lambda self: object())
+    own = loaded(FAKE, None, "a model")
     with own.session("a") as first, own.session("a") as beside:
         assert beside is not first  # two branches at a time
     for conversation in "bc":

@@ -1,6 +1,6 @@
 """What several tests need: a model hub on this machine, and the embedded model, converted once for the whole run.
 
-Several processes (`pytest -n 2 --dist loadscope`, where one runs a whole file) share that conversion. Each has its own
+Several processes (`pytest -n 2 --dist loadscope`, where each runs whole files) share that conversion. Each has its own
 hub.
 """
 
@@ -35,10 +35,15 @@ SLOW_FIXTURES = {"models_root", "browser", "tiny", "ir"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what `make test-fast` leaves out."""
+    """Marks what `make test-fast` leaves out, and puts the longest files first: notebooks, then those with slow tests.
+
+    Each process takes the next file, so that quick ones are left when the other has nothing to do any more.
+    """
     for item in items:
         if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: (item.path.suffix != ".ipynb", item.path not in slow))
 
 
 @pytest.fixture

@@ -4,11 +4,15 @@ import re
 import time
 from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 from typing import Any
 
+from engine.session import Answer
+from page.answers import PendingAnswer
 from page.app import ChatPage
 from page.models import LoadedModel
 
+import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 from ports import free_port
 
@@ -16,6 +20,19 @@ SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
 TIMEOUT = 60_000  # milliseconds; for a machine that is busy
 FRANCE, ITALY = "What is the capital of France?", "And of Italy?"
 STORY = "Write a very long story about a dragon."
+
+# Resolves after all that was begun before: the browser keeps the order of transactions that write.
+SAVED = """async () => {
+  const { openDB } = await import(new URL("page/vendor/idb.js", document.baseURI));
+  const database = await openDB("llm-chatbot");
+  const transaction = database.transaction(database.objectStoreNames, "readwrite");
+  await Promise.all([transaction.objectStore("values").count(), transaction.done]);
+  database.close();
+}"""
+
+
+def has_words(answer: Answer) -> bool:
+    return answer.completion_tokens > 9
 
 
 class Server:
@@ -33,6 +50,18 @@ class Server:
 
     def stop(self) -> None:
         self.page.demo.close(verbose=False)
+
+    def pause_answers(self, monkeypatch: pytest.MonkeyPatch, where: Callable[[Answer], bool] = has_words) -> Event:
+        """Lets answers wait where a test looks at them, until the event is set: none ends before the test is there."""
+        go, update = Event(), self.page.answers._update
+
+        def update_and_wait(pending: PendingAnswer, **changes: Any) -> None:
+            update(pending, **changes)
+            if "answer" in changes and where(changes["answer"]):
+                go.wait(TIMEOUT / 1000)
+
+        monkeypatch.setattr(self.page.answers, "_update", update_and_wait)
+        return go
 
 
 class Visit:
@@ -90,6 +119,8 @@ class Visit:
         expect(self.box).to_be_visible()
 
     def reload(self) -> None:
+        """Reloads the page when all that it saves is saved; what a reload interrupts has tests of its own."""
+        self.page.evaluate(SAVED)
         self.page.reload()
         self.wait_until_drawn()
 
@@ -113,6 +144,11 @@ class Visit:
         expect(self.answers).to_have_count(count + 1)
         self.wait_for_end()
         return self.texts.last.inner_text()
+
+    def stop(self, act: Callable[[], None] | None = None) -> None:
+        """Stops the answer by the button or another act, and returns when the server knows of it."""
+        with self.page.expect_response("**/page/stop"):
+            (act or self.button("Stop").click)()
 
     def wait_for_words(self) -> None:
         expect(self.texts.last).to_have_text(re.compile(r"\w+ \w+ \w+"))

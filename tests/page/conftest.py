@@ -24,11 +24,9 @@ def greedy() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def loaded(model, tokenizer) -> Iterator[LoadedModel]:
-    """The embedded model, without prompt lookup: a story that repeats itself would end before a test can stop it."""
-    with pytest.MonkeyPatch.context() as monkeypatch:
-        monkeypatch.setattr(model.engine.paged, "prices", None)
-        yield LoadedModel(model, tokenizer, get_model_config(DEFAULT_MODEL), DEFAULT_MODEL, "INT4", "CPU")
+def loaded(exact_model, tokenizer) -> LoadedModel:
+    """The embedded model with exact hints: otherwise the runtime rounds a token by what else is in the call."""
+    return LoadedModel(exact_model, tokenizer, get_model_config(DEFAULT_MODEL), DEFAULT_MODEL, "INT4", "CPU")
 
 
 @pytest.fixture(scope="session")

@@ -7,15 +7,15 @@ from typing import Any
 from config import DEFAULT_MODEL, get_model_config
 from page.models import LoadedModel
 
+import pytest
 from page_visit import FRANCE, STORY, Server, Visit
-from playwright.sync_api import BrowserContext, FilePayload, expect
+from playwright.sync_api import Browser, BrowserContext, FilePayload, expect
 
 
 def asked(visit: Visit, text: str) -> Any:
     """What the page sends with a question."""
     with visit.page.expect_request("**/page/ask") as request:
-        visit.send(text)
-    visit.wait_for_end()
+        visit.ask(text)
     return request.value.post_data_json or {}
 
 
@@ -48,23 +48,27 @@ def test_an_emptied_number_means_the_default(visit: Visit):
     expect(number).to_have_value("256")
 
 
-def test_a_long_prompt_shows_how_much_of_it_is_read_and_can_be_stopped(visit: Visit):
+def test_a_long_prompt_shows_how_much_of_it_is_read_and_can_be_stopped(
+    visit: Visit, server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    go = server.pause_answers(monkeypatch, lambda answer: 0 < answer.read_tokens < answer.prompt_tokens)
     visit.send("word " * 5000)
     bar = visit.page.get_by_role("progressbar", name="Prompt read")
     expect(bar).to_be_visible()
     expect(visit.answers.last).to_contain_text(re.compile(r"Reading: [\d,]+ of [\d,]+ tokens"))
     visit.screenshot("reading")
-    visit.button("Stop").click()
+    visit.stop()
+    go.set()
     expect(visit.answers.last).to_have_attribute("data-finish", "cancelled")
     expect(visit.button("Try again")).to_be_visible()
 
 
 def test_a_model_whose_template_can_think_has_a_switch_and_a_limit(
-    context: BrowserContext, model, tokenizer, greedy: None
+    context: BrowserContext, exact_model, tokenizer, greedy: None
 ):
     thinking = copy.deepcopy(tokenizer)
     thinking.chat_template += "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}"
-    server = Server(LoadedModel(model, thinking, get_model_config(DEFAULT_MODEL), "a model that thinks"), None)
+    server = Server(LoadedModel(exact_model, thinking, get_model_config(DEFAULT_MODEL), "a model that thinks"), None)
     try:
         visit = Visit(context, server, max_new_tokens="8")
         visit.open_panel("Settings")
@@ -147,12 +151,13 @@ def test_a_long_text_that_is_pasted_becomes_a_file(visit: Visit):
 
 
 def test_the_place_in_the_queue_is_shown_and_a_full_queue_takes_the_question_later(
-    browser, loaded: LoadedModel, greedy: None
+    browser: Browser, loaded: LoadedModel, greedy: None, monkeypatch: pytest.MonkeyPatch
 ):
     server = Server(loaded, None, concurrent=1, waiting=1)
+    go = server.pause_answers(monkeypatch)
     contexts = [browser.new_context() for _ in range(3)]
     try:
-        first, second, third = (Visit(context, server, max_new_tokens="4096") for context in contexts)
+        first, second, third = (Visit(context, server) for context in contexts)
         first.send(STORY)
         first.wait_for_words()
         second.send(FRANCE)
@@ -163,7 +168,8 @@ def test_the_place_in_the_queue_is_shown_and_a_full_queue_takes_the_question_lat
         second.button("Stop").click()
         expect(second.answers.last).to_have_attribute("data-finish", "cancelled")
         expect(third.answers.last).to_contain_text("place 1 in the queue")
-        first.button("Stop").click()
+        first.stop()
+        go.set()
         expect(third.texts.last).to_contain_text("Paris")
     finally:
         for context in contexts:

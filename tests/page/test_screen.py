@@ -4,7 +4,7 @@ import re
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from page_visit import FRANCE, Server, Visit
+from page_visit import FRANCE, STORY, Server, Visit
 from playwright.sync_api import Browser, BrowserContext, expect
 
 MAX_PAGE_BYTES = 600_000
@@ -113,7 +113,7 @@ def test_the_page_is_used_with_the_keyboard_alone(visit: Visit):
     expect(visit.questions).to_have_text([FRANCE])
 
 
-def test_shortcuts_are_listed_and_work(visit: Visit):
+def test_shortcuts_are_listed_and_work(visit: Visit, server: Server, monkeypatch: pytest.MonkeyPatch):
     page = visit.page
     visit.ask(FRANCE)
     page.locator("#conversation").focus()
@@ -131,8 +131,9 @@ def test_shortcuts_are_listed_and_work(visit: Visit):
     expect(page.get_by_role("searchbox")).to_be_focused()
     page.keyboard.press("Control+Shift+O")
     expect(visit.questions).to_have_count(0)
-    visit.set(max_new_tokens="4096")
-    visit.send("Write a very long story.")
+    go = server.pause_answers(monkeypatch)
+    visit.send(STORY)
     visit.wait_for_words()
-    page.keyboard.press("Escape")
+    visit.stop(lambda: page.keyboard.press("Escape"))
+    go.set()
     expect(visit.answers.last).to_have_attribute("data-finish", "cancelled")

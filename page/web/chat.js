@@ -28,7 +28,7 @@ export async function openChat({ store, changed }) {
   async function open(id, message = null) {
     const wanted = id ?? newId();
     const [stored, its] = id ? await Promise.all([store.conversation(id), store.messages(id)]) : [null, []];
-    conversation = stored && !stored.removed ? stored : fresh(wanted);
+    conversation = stored?.removed ? fresh(newId()) : (stored ?? fresh(wanted));
     messages = conversation.isNew ? [] : its;
     leaf = message ? newestLeaf(messages, message) : shownLeaf();
     sessionStorage.setItem(CURRENT, conversation.id);
@@ -135,8 +135,9 @@ export async function openChat({ store, changed }) {
     conversation = { ...conversation, ...update };
     defaults = { settings: conversation.settings, model: conversation.model };
     changed();
-    await store.putValue(DEFAULTS, defaults);
-    if (!conversation.isNew) await store.putConversation({ id: conversation.id, ...update });
+    // At once, so that a question that follows is asked with it.
+    const kept = conversation.isNew ? null : store.putConversation({ id: conversation.id, ...update });
+    await Promise.all([kept, store.putValue(DEFAULTS, defaults)]);
   }
 
   const path = () => pathTo(messages, leaf);

@@ -58,9 +58,11 @@ export function startFollowing({ store, changed, reached, shown }) {
     const { settings, model } = (await store.conversation(conversation)) ?? {};
     const messages = path.map((message) => ({ role: message.role, content: modelText(message) }));
     if (begun) messages.push({ role: "assistant", content: begun });
+    if (entry.ended) return;
     try {
       await post("ask", { id, conversation, model: model ?? null, settings: settings ?? {}, messages });
       entry.isAsked = true;
+      if (entry.ended) await post("stop", { id }); // it was stopped meanwhile
     } catch (error) {
       if (!(error instanceof Refused) || error.status === 401) throw error;
       if (error.status === 503) entry.state = { phase: "no_room" };

@@ -12,6 +12,7 @@ export function libraryView({ store, chat, opened, removed }) {
   const files = filesView({ store, chat, nameOf });
   const element = make("div", { class: "library" }, search, list, files.element);
   let renamed = null;
+  let isPressed = false; // the pointer is down on the list: there is no click if its element is replaced meanwhile
   let round = 0;
   let answering = new Set(); // conversations in which an answer is expected
 
@@ -22,10 +23,10 @@ export function libraryView({ store, chat, opened, removed }) {
   }
 
   async function draw() {
-    if (renamed) return;
+    if (renamed || isPressed) return;
     const own = ++round;
     const [{ conversations }, unfinished] = await Promise.all([store.exportAll(), store.unfinished()]);
-    if (own !== round || renamed) return;
+    if (own !== round || renamed || isPressed) return;
     answering = new Set(unfinished.map((message) => message.conversation));
     search.placeholder = text("search");
     search.setAttribute("aria-label", text("search"));
@@ -89,5 +90,13 @@ export function libraryView({ store, chat, opened, removed }) {
     input.select();
   }
 
+  function release() {
+    if (!isPressed) return;
+    isPressed = false;
+    draw();
+  }
+
+  list.addEventListener("pointerdown", () => (isPressed = true));
+  for (const end of ["pointerup", "pointercancel"]) window.addEventListener(end, release);
   return { element, draw, find: () => search.focus() };
 }

@@ -26,13 +26,15 @@ export async function start(root) {
   const notice = noticeView();
   let drawn = false; // whether a drawing has been asked for
 
+  const drawNow = () => [header, conversation, composer, settings].forEach((view) => view.draw());
+
   // At most once per frame: several things may change at a time.
   function draw() {
     if (drawn) return;
     drawn = true;
     requestAnimationFrame(() => {
       drawn = false;
-      [header, conversation, composer, settings].forEach((view) => view.draw());
+      drawNow();
     });
   }
 
@@ -65,7 +67,8 @@ export async function start(root) {
   });
 
   function changed(what) {
-    draw();
+    if (what === "opened") drawNow(); // what is typed next belongs to this conversation
+    else draw();
     library.draw();
     if (what === "opened") {
       conversation.showEnd();

@@ -84,12 +84,13 @@ export async function openStore() {
   const database = await openDatabase();
   const channel = new BroadcastChannel(DATABASE);
   const listeners = new Set();
-  const tell = (change) => listeners.forEach((listener) => listener(change));
+  const tell = (change) => Promise.all([...listeners].map((listener) => listener(change)));
   channel.onmessage = ({ data }) => tell(data);
 
+  // Resolves when this tab's listeners have taken the change over.
   function changed(change) {
-    tell(change);
     channel.postMessage(change);
+    return tell(change);
   }
 
   // Runs `work(stores…)` in one transaction and resolves when it is on the disk.
@@ -141,8 +142,8 @@ export async function openStore() {
 
   const addMessage = (message) => add({ id: message.conversation }, [message]);
 
-  // Adds what is new of an answer, {id, content, figures?, finish_reason?, …}. An older state than the stored one, or
-  // an answer that nobody knows any more, is ignored.
+  // Adds what is new of an answer, {id, content, figures?, finish_reason?, …}, and resolves when this tab has taken it
+  // over. An older state than the stored one, or an answer that nobody knows any more, is ignored.
   async function updateAnswer(update) {
     let saved;
     await write(["messages"], async (store) => {
@@ -151,7 +152,7 @@ export async function openStore() {
       saved = marked({ ...stored, ...update });
       store.put(saved);
     });
-    if (saved) changed({ conversation: saved.conversation, message: saved.id, grows: !saved.finish_reason });
+    if (saved) await changed({ conversation: saved.conversation, message: saved.id, grows: !saved.finish_reason });
   }
 
   // Changes what is given of a conversation, {id, …}; the rest stays as another tab may have left it.

@@ -5,8 +5,17 @@ import re
 from config import EXAMPLE_QUESTIONS
 
 import pytest
-from page_visit import FRANCE, ITALY, STORY, Server, Visit
-from playwright.sync_api import BrowserContext, expect
+from page_visit import FRANCE, ITALY, STORY, Server, Visit, eventually
+from playwright.sync_api import BrowserContext, Route, expect
+
+# Counts the answers that had ended and are drawn as if they were expected again.
+REOPENED = """() => {
+  window.reopened = 0;
+  const ended = ({ oldValue, target }) => oldValue && !target.dataset.finish;
+  const count = (changes) => (reopened += changes.filter(ended).length);
+  const what = { subtree: true, attributeFilter: ["data-finish"], attributeOldValue: true };
+  new MutationObserver(count).observe(document, what);
+}"""
 
 
 def test_a_conversation_of_two_turns_whose_second_answer_uses_the_first(visit: Visit):
@@ -56,31 +65,53 @@ def test_an_empty_message_does_nothing(visit: Visit):
 def test_messages_sent_quickly_after_each_other_are_all_answered(visit: Visit):
     visit.set(max_new_tokens="4")
     texts = [f"Say {number}." for number in range(30)]
+    visit.page.evaluate(REOPENED)
     for text in texts:
         visit.send(text)
     expect(visit.questions).to_have_text(texts)
-    visit.wait_for_end()
+    for index in range(len(texts)):
+        visit.wait_for_end(index)
     assert [it for it in visit.page.locator(".message.assistant").all() if it.get_attribute("data-finish") == ""] == []
     assert [message["content"] for message in visit.stored() if message["role"] == "user"] == texts
     assert all(message.get("finish_reason") for message in visit.stored() if message["role"] == "assistant")
+    assert visit.page.evaluate("reopened") == 0
 
 
-def test_a_stopped_answer_says_so_and_goes_on_with_continue(visit: Visit):
-    visit.set(max_new_tokens="4096")
+def test_a_stopped_answer_says_so_and_goes_on_with_continue(
+    visit: Visit, server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    go = server.pause_answers(monkeypatch)
     visit.send(STORY)
     visit.wait_for_words()
-    visit.button("Stop").click()
+    visit.stop()
+    go.set()
     visit.wait_for_end()
     expect(visit.box).to_be_focused()
     expect(visit.answers.last).to_contain_text("stopped")
     beginning = visit.stored()[-1]["content"]
-    visit.button("Continue").click()
+    go.clear()
+    with visit.page.expect_response("**/page/ask"):
+        visit.button("Continue").click()
     expect(visit.answers.last).to_have_attribute("data-finish", "")
-    visit.button("Stop").click()
+    visit.stop()
+    go.set()
     visit.wait_for_end()
     assert visit.stored()[-1]["content"].startswith(beginning)
     expect(visit.answers).to_have_count(1)
     assert "Paris" in visit.ask(FRANCE)
+
+
+def test_an_answer_that_is_stopped_before_the_server_has_the_question_is_not_generated(visit: Visit, server: Server):
+    asked: list[Route] = []
+    visit.page.route("**/page/ask", lambda route: asked.append(route))
+    with visit.page.expect_request("**/page/ask"):
+        visit.send(STORY)
+    visit.button("Stop").click()
+    visit.wait_for_end()
+    with visit.page.expect_response("**/page/stop"):
+        asked[0].continue_()
+    (id,) = (it["id"] for it in visit.stored() if it["role"] == "assistant")
+    assert eventually(lambda: (server.page.answers.state(id) or {}).get("finish_reason") == "cancelled")
 
 
 def test_an_answer_that_ended_by_length_is_continued(visit: Visit):
@@ -130,7 +161,7 @@ def test_html_and_control_tokens_are_shown_and_not_run(visit: Visit):
     assert visit.page.title() != "run"
     visit.questions.first.hover()
     visit.button("Copy message").first.click()
-    assert visit.page.evaluate("navigator.clipboard.readText()") == text
+    assert eventually(lambda: visit.page.evaluate("navigator.clipboard.readText()") == text)
 
 
 def test_a_conversation_goes_on_after_an_answer_that_was_edited(visit: Visit):

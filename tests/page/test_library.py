@@ -85,9 +85,27 @@ def test_what_is_exported_can_be_imported(visit: Visit, kind: str):
     exported = Path(download.value.path()).read_bytes()
     visit.button("Delete: A name").click()
     expect(visit.questions).to_have_count(0)
+    expect(visit.names).to_have_count(0)
     import_file(visit, download.value.suggested_filename, exported)
     assert visit.page.locator(".messages").inner_text() == shown
     expect(visit.names).to_have_text(["A name"])
+
+
+def test_a_click_on_a_conversation_is_none_the_less_one_when_the_list_changes_meanwhile(visit: Visit):
+    import_file(visit, "one.json", as_json(*TURNS))
+    visit.begin()
+    visit.names.first.hover()
+    visit.page.mouse.down()
+    visit.page.evaluate(
+        """async () => {
+          const { openStore } = await import(new URL("page/web/store.js", document.baseURI));
+          await (await openStore()).putConversation({ id: "1", name: "Another name" });
+          await new Promise((resolve) => setTimeout(resolve, 200)); // in which the list would be drawn
+        }"""
+    )
+    visit.page.mouse.up()
+    expect(visit.questions).not_to_have_count(0)
+    expect(visit.names).to_have_text(["Another name"])
 
 
 def test_importing_a_file_twice_doubles_nothing(visit: Visit):

@@ -78,6 +78,7 @@ TEXTS = {
     "message": "Message",
     "type_a_message": "Type a message…",
     "send": "Send",
+    "to_end": "To the end",
     "stop": "Stop",
     "continue": "Continue",
     "reasoning": "Reasoning",

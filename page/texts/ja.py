@@ -76,6 +76,7 @@ TEXTS = {
     "message": "メッセージ",
     "type_a_message": "メッセージを入力…",
     "send": "送信",
+    "to_end": "末尾へ",
     "stop": "停止",
     "continue": "続きを書く",
     "reasoning": "思考の過程",

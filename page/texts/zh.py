@@ -76,6 +76,7 @@ TEXTS = {
     "message": "消息",
     "type_a_message": "输入消息…",
     "send": "发送",
+    "to_end": "回到底部",
     "stop": "停止",
     "continue": "继续",
     "reasoning": "思考过程",

@@ -93,7 +93,7 @@ export function attachView({ store, room, say, changed }) {
   // The reader chooses what of a long text goes in.
   function choosePart(file) {
     const whole = file.whole ?? file.text;
-    const free = room() ?? estimateTokens(whole);
+    const free = room() === null ? estimateTokens(whole) : Math.max(0, room() - total() + file.tokens);
     const list = parts(whole, Math.max(500, Math.round(free * SHARE_OF_A_PART * CHARACTERS_OF_A_TOKEN)));
     const boxes = list.map((part) => {
       const box = make("input", { type: "checkbox", checked: file.chosen?.includes(part.text) ?? file.whole === undefined });
@@ -101,7 +101,11 @@ export function attachView({ store, room, say, changed }) {
     });
     const sum = make("p", { class: "hint", role: "status" });
     const chosen = () => boxes.filter(({ box }) => box.checked).map(({ part }) => part.text);
-    const count = () => (sum.textContent = text("chosen_of_room", { count: number(estimateTokens(chosen().join(""))), room: number(free) }));
+    const count = () => {
+      const tokens = estimateTokens(chosen().join(""));
+      sum.textContent = text("chosen_of_room", { count: number(tokens), room: number(free) });
+      sum.classList.toggle("error", tokens > free);
+    };
     const all = (checked) => (boxes.forEach(({ box }) => (box.checked = checked)), count());
     boxes.forEach(({ box }) => box.addEventListener("change", count));
     const use = () => {
@@ -117,7 +121,9 @@ export function attachView({ store, room, say, changed }) {
           make("button", { type: "button", class: "text-button", onclick: () => all(true) }, text("all_parts")),
           make("button", { type: "button", class: "text-button", onclick: () => all(false) }, text("no_parts"))),
         make("div", { class: "list" }, boxes.map(({ row }) => row)), sum,
-        make("div", { class: "row" }, make("button", { class: "primary" }, text("use_parts")))));
+        make("div", { class: "row end" },
+          make("button", { type: "button", class: "text-button", onclick: () => chooser.close() }, text("cancel")),
+          make("button", { class: "primary" }, text("use_parts")))));
     count();
     if (!chooser.open) chooser.showModal();
   }
@@ -129,5 +135,5 @@ export function attachView({ store, room, say, changed }) {
     return taken;
   }
 
-  return { button, input, chips, warning, chooser, open, add, paste, draw, take };
+  return { button, input, chips, warning, chooser, open, add, paste, draw, take, any: () => files.length > 0 };
 }

@@ -87,6 +87,12 @@ export async function openChat({ store, changed }) {
 
   const send = (content, attachments) => ask(content, leaf, attachments);
 
+  // Adds a question with an answer that a model gave elsewhere.
+  function keep(question, answer) {
+    const asked = message("user", leaf, question);
+    return add(asked, message("assistant", asked.id, answer, { created: asked.created + 1, finish_reason: "stop" }));
+  }
+
   function edit(id, content) {
     const { parent, role, attachments } = find(id);
     if (role === "user") return ask(content, parent, attachments);
@@ -158,6 +164,7 @@ export async function openChat({ store, changed }) {
     stop: () => following.stop(running()?.id),
     open,
     send,
+    keep,
     edit,
     regenerate,
     continueAnswer,

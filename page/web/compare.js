@@ -21,7 +21,7 @@ export function openCompare({ choices, chosen, messages, question, settings, kee
   const first = Math.max(0, choices.findIndex(({ key }) => String(key) === String(chosen)));
   const status = make("p", { role: "status", class: "view-status" });
   const columns = { left: column("left", first), right: column("right", first === 0 ? 1 : 0) };
-  const start = make("button", { type: "submit" }, text("compare_run"));
+  const start = make("button", { type: "submit", class: "primary" }, text("compare_run"));
   const dialog = make("dialog", { class: "view compare", "aria-labelledby": "compare-title", onclose: close },
     make("header", {},
       make("h2", { id: "compare-title" }, text("compare")),
@@ -105,7 +105,7 @@ export function openCompare({ choices, chosen, messages, question, settings, kee
       sides[at].answer.replaceChildren(...its.map((part) => (part.differs ? make("mark", {}, part.text) : part.text))),
     );
     status.textContent = text(left.content === right.content ? "compare_same" : "compare_marked");
-    if (keep) for (const side of sides) side.actions.replaceChildren(make("button", { type: "button", onclick: () => choose(side) }, text("compare_keep")));
+    for (const side of sides) side.actions.replaceChildren(make("button", { type: "button", onclick: () => choose(side) }, text("compare_keep")));
   }
 
   function choose({ content, key }) {

@@ -5,6 +5,7 @@ import { estimateTokens } from "./attachments.js";
 import { make, text } from "./dom.js";
 
 const DRAFT = "llm-chatbot.draft."; // in localStorage, which is written before the page is gone
+const TOUCH = window.matchMedia("(pointer: coarse)"); // there, the focus opens a keyboard over the page
 const SHARE_FOR_ANSWER = 1 / 4; // of the context, at most: the engine keeps it free for the answer
 
 // context(): {length, used} of the conversation's context, in tokens; sent(): called after a message was sent.
@@ -43,7 +44,7 @@ export function composerView({ store, chat, context, sent, say }) {
 
   function submit(event) {
     event?.preventDefault();
-    if (!box.value.trim()) return;
+    if (!box.value.trim() && !attach.any()) return box.focus();
     const written = box.value;
     box.value = "";
     keepDraft();
@@ -80,7 +81,7 @@ export function composerView({ store, chat, context, sent, say }) {
     attach.draw();
   }
 
-  return { element, draw, focus: () => box.focus(), stop: stopAnswer, drop: attach.add, chooser: attach.chooser };
+  return { element, draw, focus: () => box.focus(), ready: () => TOUCH.matches || box.focus(), stop: stopAnswer, drop: attach.add, chooser: attach.chooser };
 }
 
 // Files can be dropped anywhere on the page.

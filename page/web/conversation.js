@@ -1,28 +1,49 @@
 // The conversation in the middle of the page, and what is there before its first message.
 
-import { currentLanguage, make, text } from "./dom.js";
+import { currentLanguage, iconButton, make, text } from "./dom.js";
+import { ICONS } from "./icons.js";
 import { messageView } from "./message.js";
 
-// chat: see chat.js. live: the answers that are expected. examples(): questions to begin with.
-export function conversationView({ chat, live, examples }) {
+const NEAR = 40; // pixels from the end
+
+// chat: see chat.js. live: the answers that are expected. examples(): questions to begin with; asked(): one was sent.
+export function conversationView({ chat, live, examples, asked }) {
   const list = make("div", { class: "messages" });
   const welcome = make("div", { class: "welcome" });
   const element = make("section", { id: "conversation", role: "log", "aria-live": "polite", tabindex: 0 }, welcome, list);
   const views = new Map();
+  const jump = iconButton(ICONS.down, "", () => (showEnd(), element.focus({ preventScroll: true })));
+  const toEndButton = make("div", { class: "to-end" }, jump);
   let follows = true; // the end is in sight, and stays so
+  let top = 0; // where the reader was
+
+  const toGo = () => element.scrollHeight - element.scrollTop - element.clientHeight;
+  const toEnd = () => (element.scrollTop = element.scrollHeight);
+  const offerJump = () => (jump.hidden = !welcome.hidden || toGo() < NEAR);
+  const settle = () => {
+    if (follows && welcome.hidden) toEnd();
+    offerJump();
+  };
 
   element.addEventListener("scroll", () => {
-    follows = element.scrollHeight - element.scrollTop - element.clientHeight < 40;
+    follows = toGo() < (element.scrollTop < top ? 1 : NEAR); // who scrolls up only a little wants to leave the end
+    top = element.scrollTop;
+    offerJump();
   });
-  // Where the window or a panel changes the height, the end stays in sight too.
-  new ResizeObserver(() => follows && toEnd()).observe(element);
-
-  const toEnd = () => (element.scrollTop = element.scrollHeight);
+  // What is opened at the end pushes down what is below it.
+  list.addEventListener("click", (event) => event.target.closest("summary") && !chat.running() && (follows = false));
+  // The end stays in sight too where the window or a panel changes the height, or a formula is set late.
+  const sizes = new ResizeObserver(settle);
+  [element, list].forEach((it) => sizes.observe(it));
 
   function draw() {
     const path = chat.path();
     const last = path.at(-1)?.id;
     element.setAttribute("aria-label", text("conversation"));
+    jump.title = text("to_end");
+    jump.setAttribute("aria-label", text("to_end"));
+    const focused = list.contains(document.activeElement) && document.activeElement;
+    const place = focused && [...list.children].indexOf(focused.closest(".message"));
     const elements = path.map((message) => {
       const view = views.get(message.id) ?? messageView(chat);
       views.set(message.id, view);
@@ -41,8 +62,15 @@ export function conversationView({ chat, live, examples }) {
     });
     keepOnly(new Set(path.map(({ id }) => id)));
     elements.forEach((it, index) => list.children[index] !== it && list.insertBefore(it, list.children[index] ?? null));
+    if (focused && !focused.isConnected) focusAgain(list.children[place], focused.title);
     drawWelcome(path.length === 0);
-    if (follows) toEnd();
+    settle();
+  }
+
+  // The focus stays where it was in another version: on the button that was pressed, or its neighbour at the last version.
+  function focusAgain(message, title) {
+    const button = message?.querySelector(`.actions [title="${title}"]:enabled`) ?? message?.querySelector(":scope:not([aria-busy=true]) .icon:enabled");
+    button?.focus({ preventScroll: true });
   }
 
   function keepOnly(ids) {
@@ -59,13 +87,13 @@ export function conversationView({ chat, live, examples }) {
     const signature = JSON.stringify([currentLanguage(), examples()]);
     if (welcome.dataset.signature === signature) return;
     welcome.dataset.signature = signature;
-    const card = (question) => make("button", { type: "button", class: "example", onclick: () => chat.send(question) }, question);
+    const card = (question) => make("button", { type: "button", class: "example", onclick: () => (chat.send(question), showEnd(), asked()) }, question);
     welcome.replaceChildren(make("h2", {}, text("welcome")), make("div", { class: "examples" }, examples().map(card)));
   }
 
   function showEnd() {
     follows = true;
-    toEnd();
+    settle();
   }
 
   // A message that was searched for.
@@ -81,5 +109,5 @@ export function conversationView({ chat, live, examples }) {
     views.get(question?.id)?.edit();
   };
 
-  return { element, draw, show, showEnd, editLast };
+  return { element, toEndButton, draw, show, showEnd, editLast };
 }

@@ -2,13 +2,14 @@
 
 import { make, number, text } from "./dom.js";
 
-export function headerView({ chat, server, models, live }) {
-  const title = make("h1");
+// chooseModel(): called where the name of the model is pressed.
+export function headerView({ chat, server, models, live, chooseModel }) {
+  const title = make("button", { type: "button", onclick: chooseModel });
   const bar = make("span");
   const label = make("span", { class: "context-label" });
   const meter = make("div", { class: "context-bar", role: "meter", "aria-valuemin": 0 }, bar);
   const context = make("div", { class: "context" }, meter, label);
-  const element = make("div", { id: "header" }, title, context);
+  const element = make("div", { id: "header" }, make("h1", {}, title), context);
 
   const model = () => {
     const key = chat.conversation.model ?? server.model.key;
@@ -24,7 +25,7 @@ export function headerView({ chat, server, models, live }) {
   }
 
   function draw() {
-    title.textContent = model().title;
+    title.textContent = title.title = model().title;
     const { used, length } = contextOf();
     context.hidden = !length;
     if (!length) return;

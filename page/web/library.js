@@ -8,7 +8,7 @@ import { groupByDate, search as searched } from "./search.js";
 // opened(message): called after a conversation was opened; removed(undo): after Delete.
 export function libraryView({ store, chat, opened, removed }) {
   const search = make("input", { type: "search", oninput: draw });
-  const list = make("div", { class: "conversations" });
+  const list = make("div", { class: "conversations", tabindex: -1 });
   const files = filesView({ store, chat, nameOf });
   const element = make("div", { class: "library" }, search, list, files.element);
   let renamed = null;
@@ -19,7 +19,7 @@ export function libraryView({ store, chat, opened, removed }) {
   // Its own name, or how its first question begins.
   function nameOf({ name, messages }) {
     const first = messages.filter((it) => it.parent === null).sort((one, other) => one.created - other.created)[0];
-    return name || (first?.content ?? "").trim().slice(0, 80) || text("new_conversation");
+    return name || (first?.content ?? "").trim().slice(0, 80) || first?.attachments?.[0]?.name || text("new_conversation");
   }
 
   async function draw() {
@@ -41,7 +41,7 @@ export function libraryView({ store, chat, opened, removed }) {
       ]),
     );
     if (found.size === 0) list.append(make("p", { class: "empty" }, text(conversations.length ? "nothing_found" : "no_conversations")));
-    if (focused) list.querySelector(`[data-key="${CSS.escape(focused)}"]`)?.focus();
+    if (focused) (list.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? list).focus();
     files.draw();
   }
 

@@ -40,8 +40,8 @@ export async function start(root) {
 
   const chat = await openChat({ store, changed: (what) => changed(what) });
   const following = startFollowing({ store, changed: draw, reached: notice.reached, shown: () => chat.conversation?.id });
-  const header = headerView({ chat, server, models, live: following.live });
-  const conversation = conversationView({ chat, live: following.live, examples });
+  const header = headerView({ chat, server, models, live: following.live, chooseModel: () => (panels.toggle("right", true), settings.focus()) });
+  const conversation = conversationView({ chat, live: following.live, examples, asked: () => composer.ready() });
   const composer = composerView({ store, chat, context: header.context, sent: () => conversation.showEnd(), say: notice.say });
   const settings = settingsView({ server, store, chat, models, spoken: redraw, showShortcuts: () => shortcuts.show() });
   const library = libraryView({
@@ -50,11 +50,11 @@ export async function start(root) {
     opened: (message) => {
       panels.closeOnPhone();
       if (message) requestAnimationFrame(() => conversation.show(message));
-      else composer.focus();
+      else composer.ready();
     },
     removed: (undo) => notice.say("deleted", {}, ["undo", undo]),
   });
-  const begin = () => chat.open(null).then(() => composer.focus());
+  const begin = () => chat.open(null).then(() => composer.ready());
   const panels = addPanels({ header, library, settings, begin });
   const shortcuts = addShortcuts({
     begin,
@@ -94,9 +94,9 @@ export async function start(root) {
     if (id && !grows) library.draw();
   });
   await chat.start(following);
-  page.replaceChildren(panels.left, make("main", {}, panels.head, conversation.element, notice.element, composer.element), panels.right, shortcuts.element, composer.chooser);
+  page.replaceChildren(panels.left, make("main", {}, panels.head, conversation.element, conversation.toEndButton, notice.element, composer.element), panels.right, shortcuts.element, composer.chooser);
   acceptDrops(page, composer.drop);
   redraw();
-  composer.focus();
+  composer.ready();
   conversation.showEnd();
 }

@@ -1,5 +1,6 @@
 // One message of the conversation as an element that is updated while its answer grows.
 
+import { copy as copyText } from "./code.js";
 import { iconButton, make, number, text } from "./dom.js";
 import { ICONS } from "./icons.js";
 import { insideView } from "./inside.js";
@@ -100,7 +101,9 @@ export function messageView(actions) {
     const line = expected || message.role === "user" ? "" : figuresLine(message);
     figures.textContent = line;
     figures.hidden = !line || !(opened ?? isLast);
+    const pressed = buttons.contains(document.activeElement) && document.activeElement.title;
     buttons.replaceChildren(...(expected ? versionButtons(message, versions) : allButtons(message, versions, line)));
+    if (pressed) buttons.querySelector(`[title="${pressed}"]`)?.focus({ preventScroll: true });
   }
 
   function versionButtons({ id }, versions) {
@@ -140,7 +143,7 @@ export function messageView(actions) {
   }
 
   async function copy(button, content) {
-    await navigator.clipboard.writeText(content);
+    if (!(await copyText(content))) return;
     button.setAttribute("aria-label", text("copied"));
     button.replaceChildren(...iconButton(ICONS.done, "").childNodes);
     setTimeout(() => !button.isConnected || drawEnd(), 1500);
@@ -149,6 +152,7 @@ export function messageView(actions) {
   // A box as wide as the column; an answer is saved as a version of its own, a question is asked anew.
   function edit() {
     const { message } = shown;
+    const opener = document.activeElement;
     const box = make("textarea", { "aria-label": text("edit"), rows: 1 });
     box.value = message.content;
     const close = () => {
@@ -157,21 +161,26 @@ export function messageView(actions) {
       element.classList.remove("editing");
       draw();
     };
+    const cancel = () => {
+      close();
+      const button = buttons.querySelector(`[title="${text(message.role === "user" ? "edit" : "edit_answer")}"]`);
+      (opener.isConnected ? opener : button)?.focus({ preventScroll: true });
+    };
     const save = () => {
       const changed = box.value.trim() && box.value !== message.content;
+      if (!changed) return cancel();
       close();
-      if (changed) actions.edit(message.id, box.value);
-      else buttons.querySelector(".icon")?.focus();
+      actions.edit(message.id, box.value);
     };
     const name = message.role === "user" ? "send" : "save";
     editing = make(
       "form",
       { class: "edit", onsubmit: (event) => (event.preventDefault(), save()) },
       box,
-      make("div", {}, make("button", { type: "button", onclick: close }, text("cancel")), make("button", { class: "primary" }, text(name))),
+      make("div", {}, make("button", { type: "button", onclick: cancel }, text("cancel")), make("button", { class: "primary" }, text(name))),
     );
     box.addEventListener("keydown", (event) => {
-      if (event.key === "Escape") close();
+      if (event.key === "Escape") cancel();
       else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save();
       else return;
       event.preventDefault();

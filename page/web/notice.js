@@ -35,6 +35,7 @@ export function noticeView() {
   function reached(up, error) {
     if (up === !isDown) return;
     isDown = !up;
+    element.classList.toggle("down", isDown);
     clear();
     if (isDown) show(error?.status === 401 ? "log_in" : "server_down");
   }

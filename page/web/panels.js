@@ -51,6 +51,7 @@ export function addPanels({ header, library, settings, begin }) {
     create.querySelector("span").textContent = text("new");
   }
 
+  PHONE.addEventListener("change", closeOnPhone);
   show("left", !PHONE.matches && (kept.left ?? WIDE.matches));
   show("right", !PHONE.matches && (kept.right ?? false));
   return { left, right, head, draw, toggle, closeOnPhone };

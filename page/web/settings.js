@@ -113,7 +113,7 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
     for (const it of [model, where]) it.addEventListener("change", load);
     const more = make("div", { class: "more" },
       server.get_models && make("button", { type: "button", onclick: () => openGetModel({ use: (it) => useNew(it, where.value) }) }, text("get_model")),
-      server.models.length > 1 && make("button", { type: "button", onclick: () => compare(where.value) }, text("compare")),
+      server.models.length > 1 && make("button", { type: "button", onclick: () => compare(where.value, status) }, text("compare")),
     );
     return make("div", { class: "fields" }, field("model", text("model"), model), field("device", text("device"), where), status, more);
   }
@@ -126,13 +126,17 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
     build();
   }
 
-  function compare(device) {
+  function compare(device, status) {
     openCompare({
       choices: server.models.map(({ title, name, precision }) => ({ title, key: [name, precision, device] })),
       chosen: chat.conversation.model ?? server.model.key,
       messages: chat.path().map((message) => ({ role: message.role, content: modelText(message) })),
       question: "",
       settings: chat.conversation.settings,
+      keep: async ({ question, content, key }) => {
+        await chat.keep(question, content);
+        await use(key, status);
+      },
     });
   }
 
@@ -184,5 +188,5 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
     return make("fieldset", { class: "languages" }, make("legend", {}, text("language")), Object.entries(server.languages).map(choice));
   }
 
-  return { element, draw };
+  return { element, draw, focus: () => element.querySelector("select, textarea")?.focus() };
 }

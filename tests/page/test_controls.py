@@ -142,12 +142,15 @@ def test_of_a_text_that_is_too_long_the_reader_chooses_what_goes_in(visit: Visit
     assert "The end." in content and "word word" not in content
 
 
-def test_a_long_text_that_is_pasted_becomes_a_file(visit: Visit):
+def test_a_long_text_that_is_pasted_becomes_a_file_that_may_be_sent_alone(visit: Visit):
     visit.page.evaluate("navigator.clipboard.writeText('word '.repeat(1000))")
     visit.box.focus()
     visit.page.keyboard.press("Control+v")
     expect(visit.page.locator("#composer .files li")).to_contain_text("Pasted text.txt")
     expect(visit.box).to_have_value("")
+    visit.set(max_new_tokens="4")
+    assert "word word" in asked(visit, "")["messages"][0]["content"]
+    expect(visit.names).to_have_text(["Pasted text.txt"])
 
 
 def test_the_place_in_the_queue_is_shown_and_a_full_queue_takes_the_question_later(

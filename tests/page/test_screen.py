@@ -108,9 +108,32 @@ def test_the_page_is_used_with_the_keyboard_alone(visit: Visit):
     visit.page.keyboard.press("Enter")
     expect(visit.page.get_by_label("Version 2 of 2")).to_be_visible()
     expect(visit.page.get_by_role("log")).to_have_attribute("aria-live", "polite")
+    visit.wait_for_end()
+    tab_to("Previous version")
+    visit.page.keyboard.press("Enter")
+    expect(visit.page.get_by_label("Version 1 of 2")).to_be_visible()
+    expect(visit.button("Next version")).to_be_focused()
     tab_to(FRANCE)
     visit.page.keyboard.press("Enter")
     expect(visit.questions).to_have_text([FRANCE])
+
+
+def test_the_end_stays_in_sight_until_the_reader_scrolls_up(visit: Visit):
+    conversation, to_end = visit.page.locator("#conversation"), visit.button("To the end")
+    height = "document.querySelector('.messages').scrollHeight"
+    visit.set(max_new_tokens="200")
+    visit.ask(f"{FRANCE}\n```\n{chr(10) * 60}```")
+    visit.send(STORY)
+    visit.wait_for_words()
+    expect(to_end).to_be_hidden()
+    conversation.hover()
+    visit.page.mouse.wheel(0, -20)
+    before = visit.page.evaluate(height)
+    visit.page.wait_for_function(f"{height} > {before + 40}")
+    expect(to_end).to_be_visible()
+    to_end.click()
+    expect(to_end).to_be_hidden()
+    expect(conversation).to_be_focused()
 
 
 def test_shortcuts_are_listed_and_work(visit: Visit, server: Server, monkeypatch: pytest.MonkeyPatch):

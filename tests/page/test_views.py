@@ -43,8 +43,11 @@ def test_two_variants_answer_the_same_question_and_what_differs_is_marked(visit:
     answers = [it.inner_text() for it in dialog.locator(".compare-answer").all()]
     assert all(answers) and (answers[0] == answers[1]) == (dialog.locator("mark").count() == 0)
     visit.screenshot("compare")
-    visit.page.keyboard.press("Escape")
+    columns.last.get_by_role("button", name="Continue with this answer").click()
     expect(dialog).to_have_count(0)
+    expect(visit.questions).to_have_text(["Write a very short story about a dragon."])
+    assert visit.stored()[-1]["content"].strip() == answers[1].strip()
+    expect(visit.page.locator("#header")).to_contain_text("FP16")
 
 
 # Presets

@@ -17,6 +17,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 os.environ |= {
     "PYTHONPATH": str(ROOT),  # of Ray's processes
+    "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_AUTH_MODE": "disabled",  # no token for a cluster of this machine alone
     "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # as docs/scale.md has it
     "RAY_raylet_start_wait_time_s": "120",  # on a busy machine

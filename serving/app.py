@@ -46,6 +46,7 @@ class ServedModel(BaseModel):
         cores: of each replica.
         min_replicas, max_replicas: bounds of the autoscaling.
         target_ongoing_requests: answers at a time in a replica, above which another one is started.
+        upscale_seconds, downscale_seconds: how long there must be more than that, or less, before replicas come or go.
         max_concurrent: answers at a time in a replica; more wait in the ingress.
         max_waiting: how many may wait; beyond that requests are refused with 429.
         kv_cache_gb: memory of a replica for keys and values.
@@ -62,9 +63,11 @@ class ServedModel(BaseModel):
     min_replicas: int = Field(1, ge=0)
     max_replicas: int = Field(1, ge=1)
     target_ongoing_requests: float = 8
+    upscale_seconds: float = 30
+    downscale_seconds: float = 600
     max_concurrent: int = 16
     max_waiting: int = 64
-    kv_cache_gb: float | None = None
+    kv_cache_gb: float | None = Field(None, gt=0)
     properties: dict[str, str] = {}
     version: str = ""
 
@@ -133,6 +136,8 @@ def engine(model: ServedModel, output: Path) -> Application:
             "max_replicas": model.max_replicas,
             "initial_replicas": max(model.min_replicas, 1),
             "target_ongoing_requests": model.target_ongoing_requests,
+            "upscale_delay_s": model.upscale_seconds,
+            "downscale_delay_s": model.downscale_seconds,
         },
         request_router_config=RequestRouterConfig(request_router_class=ROUTER),
     )(Engine)

@@ -9,12 +9,19 @@ import os
 import sys
 import time
 from collections.abc import Callable, Collection, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-# What Ray's processes import; no token for a cluster of this machine alone; time to start on a busy one.
-os.environ |= {"PYTHONPATH": str(ROOT), "RAY_AUTH_MODE": "disabled", "RAY_raylet_start_wait_time_s": "120"}
+os.environ |= {
+    "PYTHONPATH": str(ROOT),  # of Ray's processes
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_AUTH_MODE": "disabled",  # no token for a cluster of this machine alone
+    "RAY_SERVE_THROUGHPUT_OPTIMIZED": "1",  # as docs/scale.md has it
+    "RAY_raylet_start_wait_time_s": "120",  # on a busy machine
+}
 
 from config import DEFAULT_MODEL
 from serving.app import Arguments, build, deployment_name
@@ -27,8 +34,8 @@ from ray.cluster_utils import Cluster
 
 # The runtime's own rounding off: otherwise an answer depends on what else is in a call.
 EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
-APPLICATION = "chat"
-REPLICA = f"ray::ServeReplica:{APPLICATION}:{deployment_name(DEFAULT_MODEL)}"
+APPLICATION, INGRESS, ENGINE = "chat", "ingress", deployment_name(DEFAULT_MODEL)
+INGRESS_REPLICAS = 2
 SECONDS_TO_RECOVER = 30
 
 
@@ -47,8 +54,12 @@ class Trial:
         ray.init(address=self.cluster.address, log_to_driver=False, logging_level="error")
         serve.start(http_options={"host": "127.0.0.1", "port": port})
 
-    def deploy(self, replicas: int, version: str = "1", exact: bool = True) -> None:
-        """Deploys the application, or begins to update it."""
+    def deploy(self, replicas: int, exact: bool = True, **more: Any) -> None:
+        """Deploys the application, or begins to update it.
+
+        Args:
+            more: fields of its `ServedModel`.
+        """
         model = {
             "name": DEFAULT_MODEL,
             "cores": 1,
@@ -56,48 +67,54 @@ class Trial:
             "max_replicas": replicas,
             "kv_cache_gb": 0.5,
             "properties": EXACT if exact else {},
-            "version": version,
+            **more,
         }
-        arguments = Arguments.model_validate({"models": [model], "output": self.output})
+        arguments = Arguments.model_validate(
+            {"models": [model], "output": self.output, "ingress_replicas": INGRESS_REPLICAS}
+        )
         target = serve.RunTarget(build(arguments), name=APPLICATION)
         serve.run_many([target], wait_for_applications_running=False)
 
-    def redeploy(self, replicas: int, exact: bool) -> None:
+    def redeploy(self, replicas: int, exact: bool = True, **more: Any) -> None:
         """Deploys the application anew, and warms it up."""
         if APPLICATION in serve.status().applications:
             serve.delete(APPLICATION)
-        self.deploy(replicas, exact=exact)
+        self.deploy(replicas, exact, **more)
         self.wait_until_whole(replicas)
         self.load(range(1000, 1000 + 4 * replicas), 4 * replicas)
 
-    def replicas(self) -> list[psutil.Process]:
-        """The processes of the engine's replicas on this cluster."""
+    def processes(self, deployment: str) -> list[psutil.Process]:
+        """Those of a deployment's replicas on this cluster."""
+        name = f"ray::ServeReplica:{APPLICATION}:{deployment}"
         children = psutil.Process().children(recursive=True)
-        return [process for process in children if process.is_running() and REPLICA in " ".join(command(process))]
+        return [process for process in children if process.is_running() and name in " ".join(command(process))]
 
-    def running(self) -> int:
-        """How many replicas of the engine Ray knows to be running; 0 while the deployment is not healthy."""
+    def running(self, deployment: str) -> int:
+        """How many of its replicas Ray knows to be running; 0 while it is not healthy."""
         application = serve.status().applications.get(APPLICATION)
         if application is None or application.status != "RUNNING":
             return 0
-        status = application.deployments[deployment_name(DEFAULT_MODEL)]
+        status = application.deployments[deployment]
         return status.replica_states.get("RUNNING", 0) if status.status == "HEALTHY" else 0
 
+    def is_whole(self, replicas: int, old: Collection[int] = ()) -> bool:
+        """Whether all replicas of the engine and of the ingress run, and none of the `old` processes."""
+        for deployment, wanted in ((ENGINE, replicas), (INGRESS, INGRESS_REPLICAS)):
+            now = {process.pid for process in self.processes(deployment)}
+            if len(now) != wanted or now & set(old) or self.running(deployment) != wanted:
+                return False
+        return True
+
     def wait_until_whole(self, replicas: int, old: Collection[int] = (), seconds: float = 300) -> None:
-        """Waits until that many replicas answer and the `old` processes are gone."""
         started = time.monotonic()
-        while (
-            self.running() != replicas
-            or len(now := {process.pid for process in self.replicas()}) != replicas
-            or now & set(old)
-        ):
+        while not self.is_whole(replicas, old):
             if time.monotonic() - started > seconds:
                 raise TimeoutError(f"{replicas} replicas were not there after {seconds} s")
             time.sleep(0.2)
 
     def core_seconds(self) -> tuple[float, float]:
         """What the replicas have used of the processor so far, and what everything on the cluster has."""
-        engines = sum(cpu_seconds(process) for process in self.replicas())
+        engines = sum(map(cpu_seconds, self.processes(ENGINE)))
         return engines, sum(map(cpu_seconds, psutil.Process().children(recursive=True)))
 
     def load(self, conversations: range, at_once: int) -> Load:
@@ -124,18 +141,19 @@ class Trial:
     # What happens in the middle of the load; each returns the processes that have to go.
 
     def kill_replica(self) -> list[int]:
-        process = self.replicas()[0]
+        process = self.processes(ENGINE)[0]
         process.kill()
         return [process.pid]
 
     def remove_node(self) -> list[int]:
         raylet = self.worker.all_processes["raylet"][0].process.pid
-        old = [process.pid for process in self.replicas() if process.ppid() == raylet]
+        there = self.processes(ENGINE) + self.processes(INGRESS)
+        old = [process.pid for process in there if process.ppid() == raylet]
         self.cluster.remove_node(self.worker, allow_graceful=False)
         return old
 
     def update(self) -> list[int]:
-        old = [process.pid for process in self.replicas()]
+        old = [process.pid for process in self.processes(ENGINE)]
         self.deploy(2, version="2")
         return old
 
@@ -174,31 +192,27 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=ROOT, help="folder of the converted models")
     parser.add_argument("--port", type=int, default=8199)
     parser.add_argument("--conversations", type=int, default=64, help="at once, on two replicas (default: 64)")
-    parser.add_argument("--only-measure", action="store_true", help="without killing and removing anything")
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="of the trial (default: all)")
     arguments = parser.parse_args()
     trial = Trial(arguments.output, arguments.port)
     many = range(arguments.conversations)
     try:
-        good = [throughput(trial, many)]
-        if not arguments.only_measure:
-            good += correctness(trial, many)
+        good = [good for part in arguments.parts for good in PARTS[part](trial, many)]
     finally:
         trial.close()
     return 0 if all(good) else 1
 
 
-def throughput(trial: Trial, many: range) -> bool:
+def throughput(trial: Trial, many: range) -> Iterator[bool]:
     """Measures the application with the runtime's own precision; whether every request was answered."""
-    answered = []
     for replicas, conversations, at_once in ((1, range(8), 1), (1, range(100, 132), 16), (1, many, len(many))):
-        answered.append(measured(trial, replicas, conversations, at_once))
-    answered.append(measured(trial, 2, many, len(many)))
-    return all(answered)
+        yield measured(trial, replicas, conversations, at_once)
+    yield measured(trial, 2, many, len(many))
 
 
 def measured(trial: Trial, replicas: int, conversations: range, at_once: int) -> bool:
     """Measures one load; whether every request was answered."""
-    if trial.running() != replicas:
+    if not trial.is_whole(replicas):
         trial.redeploy(replicas, exact=False)
     before = trial.core_seconds()
     load = trial.load(conversations, at_once)
@@ -222,7 +236,32 @@ def correctness(trial: Trial, many: range) -> Iterator[bool]:
     for title, disturb in disturbances.items():
         load, seconds = trial.disturbed(many, disturb)
         yield report(title, load, alone, f"whole again after {seconds:.1f} s")
-        yield seconds < SECONDS_TO_RECOVER or disturb == trial.update  # which takes as long as its longest answer
+        yield seconds < SECONDS_TO_RECOVER
+
+
+def autoscaling(trial: Trial, many: range) -> Iterator[bool]:
+    """Load on one replica that may become two; whether the second one came, and went when the load had ended."""
+    trial.redeploy(1, exact=False, max_replicas=2, upscale_seconds=2, downscale_seconds=10)
+    counts, started = [1], time.monotonic()
+
+    def watch(until: Callable[[], bool]) -> None:
+        while not until() and time.monotonic() - started < 180:
+            if (count := trial.running(ENGINE)) not in (0, counts[-1]):
+                counts.append(count)
+                print(f"autoscaling: {count} replica(s) after {time.monotonic() - started:.0f} s", flush=True)
+            time.sleep(0.2)
+
+    with ThreadPoolExecutor() as threads:
+        work = threads.submit(trial.load, many, len(many))
+        watch(work.done)
+        load = work.result()
+    print(f"autoscaling: {load.summary()}", flush=True)
+    yield not any(turn.error for turn in load.turns)
+    watch(lambda: counts[-1] == 1)
+    yield counts == [1, 2, 1]
+
+
+PARTS = {"throughput": throughput, "correctness": correctness, "autoscaling": autoscaling}
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ INSTALLED_DEV := .venv/installed-dev
 INSTALLED_SERVING := .venv/installed-serving
 
 .DEFAULT_GOAL := help
-.PHONY: help chat serve load notebook test test-fast lint translate bench vendor clean
+.PHONY: help chat serve load notebook test test-fast lint translate outputs bench vendor clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -47,6 +47,13 @@ load: $(INSTALLED_SERVING)  ## prove and measure the service on a cluster of two
 
 translate: $(INSTALLED_DEV)  ## write the tutorial in Japanese and Chinese from docs/lesson/*.po
 	$(BIN)/python -m docs.translate_notebook
+
+RUN := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False
+
+outputs: $(INSTALLED_DEV)  ## run the tutorial in its three languages, for the outputs that its files show
+	LLM_CHATBOT_LANGUAGE=en $(RUN) llm-chatbot.ipynb
+	LLM_CHATBOT_LANGUAGE=ja $(RUN) docs/llm-chatbot.ja.ipynb
+	LLM_CHATBOT_LANGUAGE=zh $(RUN) docs/llm-chatbot.zh.ipynb
 
 bench: $(INSTALLED_DEV)  ## measure speed beside the peers', the start, and what the engine keeps to
 	$(BIN)/python benchmarks/speed.py

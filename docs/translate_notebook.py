@@ -2,9 +2,12 @@
 
     python -m docs.translate_notebook
 
-brings the .po files up to date and writes docs/llm-chatbot.ja.ipynb and docs/llm-chatbot.zh.ipynb, with the code and
-the outputs of llm-chatbot.ipynb. A message of a .po file is a paragraph; blocks of code are not translated. A paragraph
-that is new or has changed is marked there (empty or "fuzzy"); until it is translated, the exit code is 1.
+brings the .po files up to date and writes docs/llm-chatbot.ja.ipynb and docs/llm-chatbot.zh.ipynb, with the code of
+llm-chatbot.ipynb. A message of a .po file is a paragraph; blocks of code are not translated. A paragraph that is new or
+has changed is marked there (empty or "fuzzy"); until it is translated, the exit code is 1.
+
+Each notebook keeps the outputs of its own run, where plots and tables have words of its language (`make outputs`). A
+translation whose code has changed since then has the outputs of llm-chatbot.ipynb.
 """
 
 import re
@@ -94,10 +97,28 @@ def translate(notebook: nbformat.NotebookNode, catalog: Catalog) -> nbformat.Not
     return translated
 
 
+def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    return [cell for cell in notebook.cells if cell.cell_type == "code"]
+
+
+def keep_outputs(translated: nbformat.NotebookNode, former: nbformat.NotebookNode) -> None:
+    """Gives a translation the outputs that it had before, if its code is still what gave them."""
+    cells, run = code_cells(translated), code_cells(former)
+    if [cell.source for cell in cells] != [cell.source for cell in run]:
+        return
+    translated.metadata = former.metadata  # the states of the widgets are in it
+    for cell, former_cell in zip(cells, run, strict=True):
+        cell.outputs, cell.execution_count = former_cell.outputs, former_cell.execution_count
+
+
 def _translation(part: str, catalog: Catalog) -> str:
     message = catalog.get(part)
     text = str(message.string) if message and message.string and not message.fuzzy else part
     return LOCAL_LINK.sub("](../", text).replace("](../docs/", "](")
+
+
+def notebook_path(language: str) -> Path:
+    return ROOT / "docs" / f"llm-chatbot.{language}.ipynb"
 
 
 def as_text(notebook: nbformat.NotebookNode) -> str:
@@ -115,8 +136,10 @@ def main() -> int:
         write_po(target, catalog, width=100, include_lineno=False)
         catalog_path(language).parent.mkdir(exist_ok=True)
         catalog_path(language).write_bytes(target.getvalue())
-        text = as_text(translate(notebook, catalog))
-        (ROOT / "docs" / f"llm-chatbot.{language}.ipynb").write_text(text, encoding="utf-8")
+        translated, path = translate(notebook, catalog), notebook_path(language)
+        if path.is_file():
+            keep_outputs(translated, nbformat.read(path, as_version=4))
+        path.write_text(as_text(translated), encoding="utf-8")
         for paragraph in missing(catalog, notebook):
             left += 1
             print(f"{language}: not translated: {paragraph.splitlines()[0]}", file=sys.stderr)

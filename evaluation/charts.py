@@ -13,18 +13,23 @@ import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
 
-def plot_quality(variants: Sequence[VariantFigures]) -> Figure:
-    """KL divergence against size, with tokens/s as the size of the point: best are large points at the lower left."""
+def plot_quality(variants: Sequence[VariantFigures], say: Callable[[str], str] = str) -> Figure:
+    """KL divergence against size, with tokens/s as the size of the point: best are large points at the lower left.
+
+    Args:
+        variants: what was measured.
+        say: translates the words of the plot.
+    """
     figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
     fastest = max(variant.decode_tps for variant in variants)
     areas = [500 * variant.decode_tps / fastest for variant in variants]
     sizes, divergences = [variant.size_mb for variant in variants], [variant.kl for variant in variants]
     axes.scatter(sizes, divergences, s=areas, color="#3b6ea5", alpha=0.6)
     for variant in variants:
-        label = f"{variant.variant}\n{variant.decode_tps:.0f} tokens/s"
+        label = f"{variant.variant}\n{say('{:.0f} tokens/s').format(variant.decode_tps)}"
         axes.annotate(label, (variant.size_mb, variant.kl), xytext=(0, 14), textcoords="offset points", ha="center")
     axes.margins(0.2, 0.35)
-    axes.set(xlabel="size, MB", ylabel="KL divergence from 16 bits, nats")
+    axes.set(xlabel=say("size, MB"), ylabel=say("KL divergence from 16 bits, nats"))
     plt.close(figure)  # a notebook shows what a cell returns, and would show an open figure once more
     return figure
 
@@ -45,7 +50,8 @@ def side_by_side(folders: tuple[Path, Path], question: str, tokens: int = 80) ->
 def mark_differences(
     left: Sequence[int], right: Sequence[int], decode: Callable[[Sequence[int]], str]
 ) -> tuple[str, str]:
-    """Two answers as HTML, with `<mark>` around the tokens that the other one does not have there.
+    """Two answers as HTML, with the tokens marked that the other one does not have there: bold, too, where a viewer
+    leaves no colours.
 
     Args:
         left, right: ids.
@@ -55,5 +61,5 @@ def mark_differences(
     for left_ids, right_ids, same in aligned(left, right):
         for column, ids in zip(columns, (left_ids, right_ids), strict=True):
             text = escape(decode(ids)) if ids else ""
-            column.append(text if same or not text else f"<mark>{text}</mark>")
+            column.append(text if same or not text else f"<mark><b>{text}</b></mark>")
     return "".join(columns[0]), "".join(columns[1])

@@ -1,7 +1,10 @@
-"""Where a notebook is open, as far as a page on this machine is concerned."""
+"""What is known of where a notebook is open: its language, and whether a page of this machine can be shown there."""
 
 import os
+import re
 import sys
+
+from IPython import get_ipython
 
 # Set where the browser is on another machine, which does not reach 127.0.0.1 here.
 REMOTE = ("JUPYTERHUB_USER", "BINDER_SERVICE_HOST", "COLAB_RELEASE_TAG", "SSH_CONNECTION")
@@ -16,3 +19,17 @@ def shows_pages() -> bool:
     return (
         "JPY_SESSION_NAME" in os.environ and not any(map(os.environ.get, REMOTE)) and "google.colab" not in sys.modules
     )
+
+
+def notebook_language() -> str:
+    """The notebook's language: "en", "ja" or "zh".
+
+    `LLM_CHATBOT_LANGUAGE` if it is one of these, else what the notebook's file is named after, as jupyter_server and
+    VS Code tell it: llm-chatbot.ja.ipynb is Japanese. English where nobody tells.
+    """
+    if (chosen := os.environ.get("LLM_CHATBOT_LANGUAGE")) in ("en", "ja", "zh"):
+        return chosen
+    shell = get_ipython()
+    path = os.environ.get("JPY_SESSION_NAME") or (shell.user_ns.get("__vsc_ipynb_file__", "") if shell else "")
+    suffix = re.search(r"\.(ja|zh)\b[^/\\]*$", str(path))
+    return suffix[1] if suffix else "en"

@@ -1,4 +1,7 @@
-"""Text in coloured pieces, one for each token, as an SVG: a picture that every viewer of notebooks shows."""
+"""Text in coloured pieces, one for each token, as HTML tables: what a viewer that removes styles leaves can be read.
+
+GitHub shows neither colours nor, reliably, an SVG; JupyterLab shows no SVG of a notebook that somebody else has run.
+"""
 
 import math
 import unicodedata
@@ -12,8 +15,7 @@ from engine.tokenizer import ChatTokenizer
 COLORS = ("#cfe3f7", "#d9ecd3", "#fbe3bd", "#ead7f0")
 SURE, UNSURE = (255, 255, 255), (240, 145, 60)  # the colours of probability 1 and 0
 
-CELL, LINE, MARGIN = 9.0, 42, 8  # width of a character, height of a line, in pixels
-LINE_CELLS = 88
+ROW_CELLS = 88  # characters in a row
 
 # How a piece shows what has no shape.
 VISIBLE = str.maketrans({" ": "·", "\n": "⏎", "\t": "→"})
@@ -26,12 +28,12 @@ class Piece:
     Attributes:
         text: what is in it.
         note: what is written below, in small letters.
-        color: of its background; empty for none.
+        color: of its background.
     """
 
     text: str
     note: str = ""
-    color: str = ""
+    color: str = "transparent"
 
     @property
     def cells(self) -> int:
@@ -80,15 +82,11 @@ def shade(chance: float) -> str:
 
 
 def draw_pieces(lines: Sequence[Sequence[Piece]]) -> str:
-    """An SVG of these lines; those that are too long are broken."""
-    rows = [row for line in lines for row in _broken(line)]
-    width, height = LINE_CELLS * CELL + 2 * MARGIN, len(rows) * LINE + 2 * MARGIN
-    parts = [_drawn(row, MARGIN + number * LINE) for number, row in enumerate(rows)]
-    return (
-        f'<svg xmlns="http://www.w3.org/2000/svg" width="{width:.0f}" height="{height}" '
-        f'viewBox="0 0 {width:.0f} {height}" font-family="monospace" font-size="15" text-anchor="middle">'
-        f'<rect width="100%" height="100%" fill="#ffffff"/>{"".join(parts)}</svg>'
-    )
+    """HTML of these lines: a table of pieces with their notes below them, or a paragraph where there are none.
+
+    Lines that are too long become several tables.
+    """
+    return "".join(_drawn(row) for line in lines for row in _broken(line))
 
 
 def _broken(line: Sequence[Piece]) -> list[list[Piece]]:
@@ -96,7 +94,7 @@ def _broken(line: Sequence[Piece]) -> list[list[Piece]]:
     rows: list[list[Piece]] = [[]]
     used = 0
     for piece in line:
-        if rows[-1] and used + piece.cells > LINE_CELLS:
+        if rows[-1] and used + piece.cells > ROW_CELLS:
             rows.append([])
             used = 0
         rows[-1].append(piece)
@@ -104,19 +102,13 @@ def _broken(line: Sequence[Piece]) -> list[list[Piece]]:
     return rows
 
 
-def _drawn(row: Sequence[Piece], top: float) -> str:
-    parts, left = [], float(MARGIN)
-    for piece in row:
-        width = piece.cells * CELL
-        middle = left + width / 2
-        if piece.color:
-            parts.append(
-                f'<rect x="{left + 0.5:.1f}" y="{top}" width="{width - 1:.1f}" height="22" rx="3" '
-                f'fill="{piece.color}" stroke="#b8b8b8" stroke-width="0.5"/>'
-            )
-        parts.append(f'<text x="{middle:.1f}" y="{top + 16}" fill="#222222">{escape(piece.text)}</text>')
-        if piece.note:
-            note = escape(piece.note)
-            parts.append(f'<text x="{middle:.1f}" y="{top + 33}" font-size="10" fill="#555555">{note}</text>')
-        left += width
-    return "".join(parts)
+def _drawn(row: Sequence[Piece]) -> str:
+    if not any(piece.note for piece in row):
+        return "<p>" + "".join(escape(piece.text) for piece in row) + "</p>"
+    texts = "".join(_cell(piece.text, f"background-color: {piece.color}; color: #222222") for piece in row)
+    notes = "".join(_cell(piece.note, "font-size: 10px") for piece in row)
+    return f'<table style="margin-left: 0"><tr>{texts}</tr><tr>{notes}</tr></table>'
+
+
+def _cell(text: str, style: str) -> str:
+    return f'<td style="text-align: center; padding: 2px 3px; {style}">{escape(text)}</td>'

@@ -2,32 +2,50 @@
 
 from collections.abc import Mapping, Sequence
 
+from evaluation.charts import plot_quality
+from evaluation.comparison import VariantFigures
 from lesson.blocks import BlockUse
+from lesson.front_end import notebook_language
 from lesson.timing import TokenSeconds
+from lesson.words import say
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 from matplotlib import font_manager
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 BLUE, ORANGE, GREY = "#3b6ea5", "#d9822b", "#c4c9d0"
 
-# Fonts with Chinese and Japanese characters, of Windows, macOS and Linux.
-CJK_FONTS = (
-    "Yu Gothic",
-    "Microsoft YaHei",
-    "Hiragino Sans",
-    "PingFang SC",
-    "Noto Sans CJK JP",
-    "Noto Sans CJK SC",
-    "WenQuanYi Zen Hei",
-)
+# Fonts with Chinese and Japanese characters, of Windows, macOS and Linux: each language's own shapes first.
+FONTS = {
+    "ja": ("Yu Gothic", "Meiryo", "Hiragino Sans", "Noto Sans CJK JP", "Noto Sans JP", "IPAexGothic"),
+    "zh": (
+        "Microsoft YaHei",
+        "PingFang SC",
+        "Hiragino Sans GB",
+        "Noto Sans CJK SC",
+        "Noto Sans SC",
+        "WenQuanYi Zen Hei",
+    ),
+}
 
 
 def text_fonts() -> list[str]:
-    """Matplotlib's own font, then those of this machine that have characters that it lacks."""
-    return ["DejaVu Sans", *(name for name in CJK_FONTS if name in font_manager.get_font_names())]
+    """Matplotlib's own font, then one of this machine for each language that it lacks the characters of."""
+    present = font_manager.get_font_names()
+    languages = sorted(FONTS, key=lambda language: language != notebook_language())
+    found = (next((name for name in FONTS[language] if name in present), None) for language in languages)
+    return ["DejaVu Sans", *filter(None, found)]
+
+
+def label(text: str) -> str:
+    """A text in the notebook's language; in English where no font of this machine has that language's characters."""
+    return say(text) if len(text_fonts()) > 1 else text
+
+
+plt.rcParams["font.family"] = text_fonts()  # for the notebook's own plots too
 
 
 def plot_chances(words: Sequence[str], chances: np.ndarray, kept: np.ndarray) -> Figure:
@@ -38,26 +56,39 @@ def plot_chances(words: Sequence[str], chances: np.ndarray, kept: np.ndarray) ->
         chances: their probabilities [tokens].
         kept: likewise, after the settings; 0 for a token that is left out.
     """
-    with plt.rc_context({"font.family": text_fonts()}):
-        figure, axes = plt.subplots(figsize=(7.5, 3), layout="constrained")
-        places = np.arange(len(words))
-        axes.bar(places - 0.2, chances, 0.4, color=GREY, label="the model's")
-        axes.bar(places + 0.2, kept, 0.4, color=BLUE, label="after the settings")
-        axes.set_xticks(places, [repr(word)[1:-1] for word in words], rotation=35, ha="right")
-        axes.set(ylabel="probability", ylim=(0, max(1e-3, 1.1 * float(max(chances.max(), kept.max())))))
-        axes.legend()
-        figure.canvas.draw()  # with these fonts
+    figure, axes = plt.subplots(figsize=(7.5, 3), layout="constrained")
+    places = np.arange(len(words))
+    axes.bar(places - 0.2, chances, 0.4, color=GREY, label=label("the model's"))
+    axes.bar(places + 0.2, kept, 0.4, color=BLUE, label=label("after the settings"))
+    axes.set_xticks(places, [repr(word)[1:-1] for word in words], rotation=35, ha="right")
+    axes.set(ylabel=label("probability"), ylim=(0, max(1e-3, 1.1 * float(max(chances.max(), kept.max())))))
+    axes.legend()
     plt.close(figure)
     return figure
+
+
+def plot_temperatures(chances: pd.DataFrame) -> Figure:
+    """The probabilities of some words [words, temperatures] as a group of bars for each temperature."""
+    axes = chances.T.plot.bar(figsize=(7, 2.8), rot=0, width=0.8)
+    axes.set(xlabel=label("temperature"), ylabel=label("probability"), ylim=(0, 1))
+    axes.legend(ncols=len(chances), fontsize=8, loc="upper right")
+    axes.figure.set_layout_engine("constrained")
+    plt.close(axes.figure)
+    return axes.figure
+
+
+def plot_cost(variants: Sequence[VariantFigures]) -> Figure:
+    """`plot_quality` with its words in the notebook's language."""
+    return plot_quality(variants, label)
 
 
 def plot_token_seconds(measured: Sequence[TokenSeconds]) -> Figure:
     """The time of one more token against the length of the text before it, with and without the cache."""
     figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
     lengths = [each.length for each in measured]
-    axes.plot(lengths, [1000 * each.without for each in measured], "o-", color=ORANGE, label="without the cache")
-    axes.plot(lengths, [1000 * each.cached for each in measured], "o-", color=BLUE, label="with the cache")
-    axes.set(xlabel="tokens so far", ylabel="ms for the next token", ylim=(0, None))
+    axes.plot(lengths, [1000 * each.without for each in measured], "o-", color=ORANGE, label=label("without the cache"))
+    axes.plot(lengths, [1000 * each.cached for each in measured], "o-", color=BLUE, label=label("with the cache"))
+    axes.set(xlabel=label("tokens so far"), ylabel=label("ms for the next token"), ylim=(0, None))
     axes.legend()
     plt.close(figure)
     return figure
@@ -80,11 +111,13 @@ def plot_blocks(rows: Mapping[str, Sequence[BlockUse]], size: int) -> Figure:
             axes.broken_barh([(left + block.cached, block.read)], (y - 0.3, 0.6), facecolor=ORANGE)
             axes.annotate(str(block.index), (left + size / 2, y), ha="center", va="center", fontsize=9,
                           bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"})  # fmt: skip
-    axes.set(yticks=range(len(rows)), yticklabels=list(rows), xticks=[], ylim=(len(rows) - 0.5, -0.5))
+    axes.set(
+        yticks=range(len(rows)), yticklabels=[label(name) for name in rows], xticks=[], ylim=(len(rows) - 0.5, -0.5)
+    )
     axes.set_xlim(-2, longest * (size + 4))
     axes.spines[:].set_visible(False)
     axes.tick_params(left=False)
-    handles = [Patch(color=BLUE, label="from the cache"), Patch(color=ORANGE, label="read anew")]
+    handles = [Patch(color=BLUE, label=label("from the cache")), Patch(color=ORANGE, label=label("read anew"))]
     figure.legend(handles=handles, ncols=2, loc="outside lower center", fontsize=8, frameon=False)
     plt.close(figure)
     return figure
@@ -102,10 +135,10 @@ def plot_group(original: np.ndarray, codes: np.ndarray, rounded: np.ndarray) -> 
     scale, start = np.polyfit(codes, rounded, 1) if len(set(codes.tolist())) > 1 else (0.0, rounded[0])
     for code in range(codes.min(), codes.max() + 1):
         axes.axhline(start + scale * code, color=GREY, linewidth=0.7, zorder=0)
-    axes.plot(original, "o", color=ORANGE, markersize=7, label="in 16 bits")
-    axes.plot(rounded, "D", color=BLUE, markersize=4, label="in 4 bits")
+    axes.plot(original, "o", color=ORANGE, markersize=7, label=label("in 16 bits"))
+    axes.plot(rounded, "D", color=BLUE, markersize=4, label=label("in 4 bits"))
     axes.set_xticks(range(len(codes)), [str(code) for code in codes], fontsize=8)
-    axes.set(xlabel="code", ylabel="weight")
+    axes.set(xlabel=label("code"), ylabel=label("weight"))
     axes.legend(ncols=2, loc="upper right", bbox_to_anchor=(1, 1.15), frameon=False)
     plt.close(figure)
     return figure
@@ -118,6 +151,6 @@ def plot_errors(errors: Mapping[str, np.ndarray]) -> Figure:
     edges = np.linspace(-limit, limit, 102)
     for axes, (name, error) in zip(many[0], errors.items(), strict=True):
         axes.hist(error.ravel(), bins=edges, color=BLUE)
-        axes.set(title=name, xlabel="error", yticks=[])
+        axes.set(title=label(name), xlabel=label("error"), yticks=[])
     plt.close(figure)
     return figure

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+from lesson.words import say
+
 import ipywidgets as widgets
 from IPython.display import display
 from matplotlib.figure import Figure
@@ -28,9 +30,9 @@ def with_controls(draw: Callable[..., Figure], **controls: widgets.ValueWidget) 
 
 
 def slider(description: str, value: float, low: float, high: float, step: float) -> widgets.FloatSlider:
-    """A slider wide enough for its description."""
-    wide = {"description_width": "130px"}
-    layout = widgets.Layout(width="460px")
+    """A slider wide enough for its description, which is shown in the notebook's language."""
+    wide = {"description_width": "190px"}
+    layout = widgets.Layout(width="520px")
     return widgets.FloatSlider(
-        value=value, min=low, max=high, step=step, description=description, style=wide, layout=layout
+        value=value, min=low, max=high, step=step, description=say(description), style=wide, layout=layout
     )

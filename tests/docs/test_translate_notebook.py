@@ -3,7 +3,18 @@ from copy import deepcopy
 from pathlib import Path
 from xml.etree import ElementTree
 
-from docs.translate_notebook import LANGUAGES, ROOT, SOURCE, as_text, missing, paragraphs, read_catalog, translate
+from docs.translate_notebook import (
+    LANGUAGES,
+    ROOT,
+    SOURCE,
+    code_cells,
+    keep_outputs,
+    missing,
+    notebook_path,
+    paragraphs,
+    read_catalog,
+    translate,
+)
 
 import nbformat
 import pytest
@@ -22,12 +33,20 @@ def test_everything_is_translated(language: str):
 
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_the_written_notebook_is_what_the_command_writes(language: str):
-    path = ROOT / "docs" / f"llm-chatbot.{language}.ipynb"
+    written = nbformat.read(notebook_path(language), as_version=4)
     expected = translate(NOTEBOOK, read_catalog(language))
-    assert path.read_text(encoding="utf-8") == as_text(expected)
-    assert [cell for cell in expected.cells if cell.cell_type == "code"] == [
-        cell for cell in NOTEBOOK.cells if cell.cell_type == "code"
-    ]
+    keep_outputs(expected, written)
+    assert written == expected
+    assert [cell.source for cell in code_cells(written)] == [cell.source for cell in code_cells(NOTEBOOK)]
+
+
+def test_outputs_are_kept_while_the_code_that_gave_them_is_the_same():
+    run, again, changed = (notebook(nbformat.v4.new_code_cell(source)) for source in ("1", "1", "2"))
+    run.cells[0].outputs = [nbformat.v4.new_output("stream", text="1")]
+    run.metadata["widgets"] = "states"
+    for translated, kept in ((again, True), (changed, False)):
+        keep_outputs(translated, run)
+        assert ("widgets" in translated.metadata, bool(translated.cells[0].outputs)) == (kept, kept)
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -52,7 +71,7 @@ def test_links_are_from_the_folder_of_the_translation():
     assert cell.source == "[a](page.md) ![b](../figures/b.svg) [c](https://example.org) [d](#here)"
 
 
-@pytest.mark.parametrize("path", [SOURCE, *(ROOT / "docs" / f"llm-chatbot.{language}.ipynb" for language in LANGUAGES)])
+@pytest.mark.parametrize("path", [SOURCE, *map(notebook_path, LANGUAGES)])
 def test_every_link_leads_somewhere(path: Path):
     text = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown")
     headings = {heading.replace(" ", "-") for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}

@@ -22,10 +22,10 @@ def test_the_plot_shows_divergence_over_size_and_speed_as_area():
 def test_tokens_that_differ_are_marked_and_markup_is_escaped():
     words = {1: "a ", 2: "<b> ", 3: "c", 4: "d & "}
     left, right = mark_differences([1, 2, 3], [1, 4, 3], lambda ids: "".join(words[id] for id in ids))
-    assert left == "a <mark>&lt;b&gt; </mark>c"
-    assert right == "a <mark>d &amp; </mark>c"
+    assert left == "a <mark><b>&lt;b&gt; </b></mark>c"
+    assert right == "a <mark><b>d &amp; </b></mark>c"
     left, right = mark_differences([1], [1, 4], lambda ids: "".join(words[id] for id in ids))
-    assert (left, right) == ("a ", "a <mark>d &amp; </mark>")
+    assert (left, right) == ("a ", "a <mark><b>d &amp; </b></mark>")
 
 
 def test_two_variants_answer_side_by_side(models_root: Path):

@@ -1,11 +1,12 @@
-from lesson.front_end import REMOTE, shows_pages
+from lesson.front_end import REMOTE, notebook_language, shows_pages
 
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 
 
 @pytest.fixture(autouse=True)
 def nowhere(monkeypatch):
-    for name in ("JPY_SESSION_NAME", *REMOTE):
+    for name in ("JPY_SESSION_NAME", "LLM_CHATBOT_LANGUAGE", *REMOTE):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -15,3 +16,29 @@ def test_a_page_is_shown_in_jupyterlab_on_this_machine_only(monkeypatch):
     assert shows_pages()
     monkeypatch.setenv("JUPYTERHUB_USER", "ann")
     assert not shows_pages()
+
+
+@pytest.mark.parametrize(
+    ("path", "language"),
+    [
+        ("/home/ann/llm-chatbot.ipynb", "en"),
+        ("/home/ann/docs/llm-chatbot.ja.ipynb", "ja"),
+        (r"C:\Users\ann.zh\docs\llm-chatbot.zh-Copy1.ipynb", "zh"),
+        (r"C:\Users\ann.zh\llm-chatbot.ipynb", "en"),
+        ("/home/ann/notes.jar.ipynb", "en"),
+    ],
+)
+def test_a_notebooks_name_says_its_language(path: str, language: str, monkeypatch):
+    monkeypatch.setenv("JPY_SESSION_NAME", path)
+    assert notebook_language() == language
+    monkeypatch.setenv("LLM_CHATBOT_LANGUAGE", "zh")
+    assert notebook_language() == "zh"
+    monkeypatch.setenv("LLM_CHATBOT_LANGUAGE", "de")
+    assert notebook_language() == language
+
+
+def test_vs_code_names_the_notebook_in_a_variable_of_the_kernel(monkeypatch):
+    shell = InteractiveShell()
+    shell.user_ns["__vsc_ipynb_file__"] = "/home/ann/docs/llm-chatbot.ja.ipynb"
+    monkeypatch.setattr("lesson.front_end.get_ipython", lambda: shell)
+    assert notebook_language() == "ja"

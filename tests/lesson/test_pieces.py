@@ -2,7 +2,7 @@ from collections import namedtuple
 from math import log
 from xml.etree import ElementTree
 
-from lesson.pieces import LINE_CELLS, Piece, answer_pieces, draw_pieces, shade, token_pieces
+from lesson.pieces import ROW_CELLS, Piece, answer_pieces, draw_pieces, shade, token_pieces
 
 Chosen = namedtuple("Chosen", ["text", "logprob"])
 
@@ -30,14 +30,18 @@ def test_an_answers_pieces_say_how_likely_they_were():
     assert unsure.color > shade(0) and sure.color > unsure.color
 
 
-def test_the_picture_is_an_svg_with_every_piece_escaped():
-    root = ElementTree.fromstring(draw_pieces([[Piece("<a>", "1", "#cfe3f7"), Piece("猫", "2")], [Piece("b")]]))
-    texts = [text.text for text in root.iter("{http://www.w3.org/2000/svg}text")]
-    assert texts == ["<a>", "1", "猫", "2", "b"]
+def rows(html: str) -> list[list[str | None]]:
+    return [[cell.text for cell in row] for row in ElementTree.fromstring(f"<div>{html}</div>").iter("tr")]
+
+
+def test_notes_are_below_their_pieces_and_all_is_escaped():
+    html = draw_pieces([[Piece("a < b")], [Piece("<a>", "1", "#cfe3f7"), Piece("猫", "2")]])
+    assert rows(html) == [["<a>", "猫"], ["1", "2"]]
+    assert html.startswith("<p>a &lt; b</p>") and "#cfe3f7" in html
     assert Piece("猫").cells == 2 and Piece("a", "12345").cells == 4
 
 
 def test_long_lines_are_broken():
-    pieces = [Piece(f"{number:02}") for number in range(LINE_CELLS)]
-    root = ElementTree.fromstring(draw_pieces([pieces]))
-    assert len({text.get("y") for text in root.iter("{http://www.w3.org/2000/svg}text")}) == 2
+    html = draw_pieces([[Piece(f"{number:02}", "1") for number in range(ROW_CELLS)]])
+    texts, _, others, _ = rows(html)
+    assert len(texts) == len(others) == ROW_CELLS / 2

@@ -1,8 +1,22 @@
+from evaluation.comparison import VariantFigures
 from lesson.blocks import BlockUse
-from lesson.plots import BLUE, ORANGE, plot_blocks, plot_chances, plot_errors, plot_group, plot_token_seconds
+from lesson.plots import (
+    BLUE,
+    ORANGE,
+    label,
+    plot_blocks,
+    plot_chances,
+    plot_cost,
+    plot_errors,
+    plot_group,
+    plot_temperatures,
+    plot_token_seconds,
+    text_fonts,
+)
 from lesson.timing import TokenSeconds
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.colors import to_rgb
 
@@ -49,3 +63,34 @@ def test_errors_are_on_one_scale():
     assert {axes.get_xlim() for axes in figure.axes} == {figure.axes[0].get_xlim()}
     assert figure.axes[0].patches[0].get_x() == pytest.approx(-0.2)
     plot_errors({"no error": np.zeros(3)})
+
+
+def test_a_group_of_bars_for_each_temperature():
+    (axes,) = plot_temperatures(pd.DataFrame({0.2: [0.9, 0.1], 1.0: [0.6, 0.4]}, index=["playing", "flying"])).axes
+    assert [bar.get_height() for bar in axes.patches] == [0.9, 0.6, 0.1, 0.4]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["playing", "flying"]
+
+
+@pytest.mark.parametrize(("fonts", "expected"), [(["Noto Sans CJK SC"], "误差"), ([], "error")])
+def test_labels_are_translated_where_a_font_can_show_them(fonts: list[str], expected: str, monkeypatch):
+    monkeypatch.setenv("LLM_CHATBOT_LANGUAGE", "zh")
+    monkeypatch.setattr("lesson.plots.font_manager.get_font_names", lambda: ["DejaVu Sans", *fonts])
+    assert label("error") == expected
+    (axes,) = plot_errors({"8 bits": np.array([0.0, 0.01])}).axes
+    assert axes.get_xlabel() == expected
+
+
+def test_a_languages_own_font_comes_first(monkeypatch):
+    present = ["Noto Sans CJK JP", "Noto Sans CJK SC", "DejaVu Sans"]
+    monkeypatch.setattr("lesson.plots.font_manager.get_font_names", lambda: present)
+    for language, first in {"en": "JP", "ja": "JP", "zh": "SC"}.items():
+        monkeypatch.setenv("LLM_CHATBOT_LANGUAGE", language)
+        assert text_fonts()[:2] == ["DejaVu Sans", f"Noto Sans CJK {first}"]
+
+
+def test_the_plot_of_the_evaluation_is_translated_too(monkeypatch):
+    monkeypatch.setenv("LLM_CHATBOT_LANGUAGE", "ja")
+    monkeypatch.setattr("lesson.plots.text_fonts", lambda: ["DejaVu Sans", "Yu Gothic"])
+    figures = VariantFigures("INT4", 100, 2, 5, 1, 0, 0, 2, 300, 400, 50, 20, 0.1, 1, 0.9, 9, 9, {})
+    (axes,) = plot_cost([figures]).axes
+    assert (axes.get_xlabel(), axes.texts[0].get_text()) == ("大きさ（MB）", "INT4\n50 トークン/秒")

@@ -1,0 +1,48 @@
+import ast
+import re
+from pathlib import Path
+
+from lesson.words import WORDS, say
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+NOTEBOOK = nbformat.read(ROOT / "llm-chatbot.ipynb", as_version=4)
+SOURCES = [
+    *(path.read_text(encoding="utf-8") for path in (ROOT / "lesson").glob("*.py") if path.name != "words.py"),
+    (ROOT / "evaluation" / "charts.py").read_text(encoding="utf-8"),
+    *(re.sub("^%.*$", "", cell.source, flags=re.M) for cell in NOTEBOOK.cells if cell.cell_type == "code"),
+]
+TREES = [ast.parse(source) for source in SOURCES]
+
+
+def test_a_word_is_in_the_notebooks_language(monkeypatch):
+    for language, expected in {"en": "weight", "ja": "重み", "zh": "权重"}.items():
+        monkeypatch.setenv("LLM_CHATBOT_LANGUAGE", language)
+        assert (say("weight"), say("something else")) == (expected, "something else")
+
+
+def test_every_word_is_translated():
+    said = {
+        node.args[0].value
+        for tree in TREES
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call)
+        and isinstance(node.func, ast.Name)
+        and node.func.id in ("say", "label", "slider")
+        and isinstance(node.args[0], ast.Constant)
+    }
+    assert len(said) > 30
+    assert said - {"top-p"} <= WORDS.keys()
+
+
+def test_no_word_is_left_over():
+    written = {node.value for tree in TREES for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert WORDS.keys() - written == {"turn 1", "turn 2"}  # the notebook says f"turn {turn}"
+
+
+@pytest.mark.parametrize("english", WORDS)
+def test_what_is_filled_in_is_the_same(english: str):
+    places = [sorted(re.findall(r"{[^}]*}", text)) for text in (english, *WORDS[english])]
+    assert places[0] == places[1] == places[2]

@@ -50,7 +50,7 @@ translate: $(INSTALLED_DEV)  ## write the tutorial in Japanese and Chinese from 
 
 RUN := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False
 
-outputs: $(INSTALLED_DEV)  ## run the tutorial in its three languages, for the outputs that its files show
+outputs: translate  ## run the tutorial in its three languages, for the outputs that its files show
 	LLM_CHATBOT_LANGUAGE=en $(RUN) llm-chatbot.ipynb
 	LLM_CHATBOT_LANGUAGE=ja $(RUN) docs/llm-chatbot.ja.ipynb
 	LLM_CHATBOT_LANGUAGE=zh $(RUN) docs/llm-chatbot.zh.ipynb

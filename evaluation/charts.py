@@ -40,7 +40,7 @@ def side_by_side(folders: tuple[Path, Path], question: str, tokens: int = 80) ->
     answers = [greedy_answer(open_model(folder), tokenizer, question, tokens) for folder in folders]
     marked = mark_differences(answers[0], answers[1], tokenizer.decode)
     names = variant_names(folders).values()
-    head = "".join(f"<th>{escape(name)}</th>" for name in names)
+    head = "".join(f'<th style="text-align: left">{escape(name)}</th>' for name in names)
     body = "".join(
         f'<td style="white-space: pre-wrap; text-align: left; width: 50%">{answer}</td>' for answer in marked
     )

@@ -38,5 +38,5 @@ def devices_table(devices: Sequence[DeviceFigures]) -> pd.DataFrame:
 
 
 def _figures(record: object, names: Mapping[str, str]) -> dict[str, str]:
-    """Attributes by the words for them, with four significant digits."""
-    return {say(words): f"{getattr(record, name):.4g}" for words, name in names.items()}
+    """Attributes by the words for them, with four digits and at most four decimals."""
+    return {say(words): f"{round(getattr(record, name), 4):.4g}" for words, name in names.items()}

@@ -8,7 +8,7 @@ def test_a_column_for_each_variant():
         "INT4", 96.577, 2.8, 5.737, 0.8, 0.2, 0, 2.6, 339, 2222.9, 100.4, 19.8, 0.00123456, 1, 0.9, 9, 9, {}
     )
     table = variants_table([figures])
-    assert table.loc["size, MB", "INT4"] == "96.58" and table.loc["KL divergence", "INT4"] == "0.001235"
+    assert table.loc["size, MB", "INT4"] == "96.58" and table.loc["KL divergence", "INT4"] == "0.0012"
     assert table.loc["reading a prompt, tokens/s", "INT4"] == "2223"
 
 

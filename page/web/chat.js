@@ -85,6 +85,12 @@ export async function openChat({ store, changed }) {
     return add(question, message("assistant", question.id, "", { created: question.created + 1 }));
   }
 
+  // A question with its answer, {content, finish_reason, …}, which came about elsewhere.
+  function keep(parent, content, answer) {
+    const question = message("user", parent, content);
+    return add(question, message("assistant", question.id, "", { ...answer, created: question.created + 1 }));
+  }
+
   const send = (content, attachments) => ask(content, leaf, attachments);
 
   function edit(id, content) {
@@ -157,6 +163,7 @@ export async function openChat({ store, changed }) {
     stop: () => following.stop(running()?.id),
     open,
     send,
+    keep,
     edit,
     regenerate,
     continueAnswer,

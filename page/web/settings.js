@@ -113,7 +113,7 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
     for (const it of [model, where]) it.addEventListener("change", load);
     const more = make("div", { class: "more" },
       server.get_models && make("button", { type: "button", onclick: () => openGetModel({ use: (it) => useNew(it, where.value) }) }, text("get_model")),
-      server.models.length > 1 && make("button", { type: "button", onclick: () => compare(where.value) }, text("compare")),
+      server.models.length > 1 && make("button", { type: "button", onclick: () => compare(where.value, status) }, text("compare")),
     );
     return make("div", { class: "fields" }, field("model", text("model"), model), field("device", text("device"), where), status, more);
   }
@@ -126,13 +126,18 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
     build();
   }
 
-  function compare(device) {
+  function compare(device, status) {
+    const path = chat.path();
     openCompare({
       choices: server.models.map(({ title, name, precision }) => ({ title, key: [name, precision, device] })),
       chosen: chat.conversation.model ?? server.model.key,
-      messages: chat.path().map((message) => ({ role: message.role, content: modelText(message) })),
-      question: "",
+      messages: path.map((message) => ({ role: message.role, content: modelText(message) })),
       settings: chat.conversation.settings,
+      keep: async ({ question, key, answer }) => {
+        await chat.keep(path.at(-1)?.id ?? null, question, answer);
+        await use(key, status);
+        build();
+      },
     });
   }
 

@@ -6,6 +6,8 @@ import zipfile
 from collections.abc import Iterator
 from typing import Any
 
+from evaluation.texts import passages
+
 import pytest
 from playwright.sync_api import Browser, Page
 from web_modules import open_modules
@@ -190,11 +192,13 @@ def test_the_model_reads_each_file_between_fences_before_the_question(page: Page
     assert page.evaluate("attachments.asMessageText([], 'Only this')") == "Only this"
 
 
-def test_tokens_are_estimated_near_what_tokenizers_count(page: Page):
+def test_tokens_are_estimated_near_what_tokenizers_count(page: Page, tokenizer):
     def estimate(text: str) -> int:
         return page.evaluate("(text) => attachments.estimateTokens(text)", text)
 
-    assert 80 < estimate("word " * 80) < 130
+    texts = passages()
+    for language in ("en", "code"):
+        assert estimate(texts[language]) == pytest.approx(len(tokenizer(texts[language])["input_ids"]), rel=0.15)
     assert estimate("日本語") == 3 and estimate("") == 0
 
 

@@ -7,6 +7,7 @@
     batching  16 conversations at once, in one process with GenAI's continuous batching
     turns     edited, regenerated and branched turns; prompt lookup
     page      peak memory of the page's process beside GenAI's, after a long and a short message
+    stop      how long Stop takes on the page while a long prompt is read
 
 Without parts, all of them. Prints a table and the kind of machine; llama.cpp is left out if it isn't installed.
 """
@@ -18,11 +19,15 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from math import nan
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -30,9 +35,12 @@ sys.path.insert(0, str(ROOT))
 from benchmarks import speed
 from config import DEFAULT_MODEL, EMBEDDED_CHECKPOINT
 
+import httpx
+
 # Each engine's process imports this module, so the converter is imported by the functions that need it.
 
 THREADS = 2
+LONG_PROMPT = 6500  # tokens
 GREEDY, SAMPLED = "decode greedy, tokens/s", "decode sampled, tokens/s"
 OURS, PLAIN, GENAI, LLAMA = "ours", "ours without lookup", "genai", "llama.cpp"
 EXTENSIONS = {"avx2": "AVX2", "avx512f": "AVX512", "vnni": "VNNI", "bf16": "BF16", "amx_tile": "AMX"}
@@ -138,27 +146,62 @@ def page(rounds: int) -> list[Bound]:
     return [Bound("peak memory of the page's process / GenAI's", page_memory() / theirs, 0.8, True)]
 
 
-def page_memory() -> float:
-    """MB that the page's process had in memory at the most, after two messages; NaN where the system doesn't say."""
+@contextmanager
+def served_page() -> Iterator[tuple[subprocess.Popen, str]]:
+    """The page in a process of its own, and its address."""
     from benchmarks.start import free_port, wait_for
-
-    from gradio_client import Client
 
     port = free_port()
     command = [sys.executable, "chat_ui.py", "--port", str(port)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         wait_for(port, process)
-        client = Client(f"http://127.0.0.1:{port}", verbose=False)
+        yield process, f"http://127.0.0.1:{port}"
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def page_memory() -> float:
+    """MB that the page's process had in memory at the most, after two messages; NaN where the system doesn't say."""
+    from gradio_client import Client
+
+    with served_page() as (process, address):
+        client = Client(address, verbose=False)
         for message in ("word " * 1000, "Tell me about Rome."):
             client.predict(message, max_new_tokens=speed.NEW_TOKENS, api_name="/chat")
         status = Path(f"/proc/{process.pid}/status")
         if not status.exists():
             return nan
         return int(status.read_text(encoding="utf-8").split("VmHWM:")[1].split()[0]) / 1e3
-    finally:
-        process.terminate()
-        process.wait()
+
+
+def stop(rounds: int) -> list[Bound]:
+    embedded()
+    with served_page() as (_, address), httpx.Client(base_url=address, timeout=60) as client:
+        stops = 4 * rounds
+        waits = sorted(stop_seconds(client, str(number), (number + 0.5) / stops) for number in range(stops))
+    print(
+        f"Stop while {LONG_PROMPT:,} tokens are read, s: median {median(waits):.2f}, longest {waits[-1]:.2f} of {stops}"
+    )
+    return [Bound(f"Stop while {LONG_PROMPT:,} tokens are read, the longest of {stops}, s", waits[-1], 0.3, True)]
+
+
+def stop_seconds(client: httpx.Client, id: str, share: float) -> float:
+    """From a request to stop, after this share of a long prompt was read, until a page that follows knows the end."""
+    content = f"{id} " + "word " * LONG_PROMPT  # no other prompt begins like it
+    question = {"id": id, "conversation": id, "messages": [{"role": "user", "content": content}]}
+    client.post("page/ask", json=question).raise_for_status()
+    state: dict[str, Any] = {"version": -1}
+    while state.get("reading", {"read": 0})["read"] < share * LONG_PROMPT:
+        state = client.post("page/follow", json={id: {"version": state["version"]}}).json()[id]
+    started = time.perf_counter()
+    client.post("page/stop", json={"id": id}).raise_for_status()
+    while state["phase"] != "ended":
+        state = client.post("page/follow", json={id: {"version": state["version"]}}).json()[id]
+    if state["finish_reason"] != "cancelled":
+        raise RuntimeError(f"the prompt was read before it could be stopped: {state['finish_reason']}")
+    return time.perf_counter() - started
 
 
 def machine() -> str:
@@ -176,6 +219,7 @@ PARTS: dict[str, Callable[[int], list[Bound]]] = {
     "batching": batching,
     "turns": turns,
     "page": page,
+    "stop": stop,
 }
 
 

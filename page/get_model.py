@@ -20,6 +20,7 @@ from typing import IO, Any, Literal
 
 from config import UserError, get_model_config
 from model_folder import as_precision, is_complete, lock_file, model_folder, partial_folder
+from page.texts import recognised
 
 import psutil
 from filelock import FileLock, Timeout
@@ -182,8 +183,8 @@ class ModelGetter:
             self._conversion.cancel()
 
     def state(self) -> dict[str, Any] | None:
-        """How far the latest conversion is, as `ConversionState`; None if there was none."""
-        return asdict(self._conversion.state) if self._conversion else None
+        """How far the latest conversion is, as `ConversionState` with a recognised error; None if there was none."""
+        return with_recognised_error(asdict(self._conversion.state)) if self._conversion else None
 
     def close(self) -> None:
         """Ends the conversion when the page ends."""
@@ -201,12 +202,18 @@ class ModelGetter:
                 env={**os.environ, "PYTHONUTF8": "1"},
             )
             if done.returncode == 0:
-                return json.loads(done.stdout)
+                answer = json.loads(done.stdout)
+                return {**answer, "models": [with_recognised_error(model) for model in answer["models"]]}
         except (subprocess.TimeoutExpired, ValueError) as error:
             raise UserError("The list of models could not be read; see `python converter.py --list`.") from error
         if done.returncode == 2 and (lines := done.stderr.decode("utf-8", "replace").strip().splitlines()):
             raise UserError(lines[-1])
         raise UserError("The list of models could not be read; see `python converter.py --list`.")
+
+
+def with_recognised_error(values: dict[str, Any]) -> dict[str, Any]:
+    """The values with their `error`, if there is one, as the page translates it."""
+    return {**values, "error": recognised(values["error"])} if values.get("error") else values
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:

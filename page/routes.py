@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from config import UserError
-from page.answers import Answers, Question, QueueFullError
+from page.answers import Answers, Question, QueueFullError, described
 from page.messages import validate_messages
 from page.models import ModelKey
 from page.settings import generation_options
@@ -98,7 +98,7 @@ def guarded(handler: Handler) -> Handler:
         except QueueFullError:
             return JSONResponse({"error": {"key": "queue_full"}}, 503)
         except UserError as error:
-            return JSONResponse({"error": {"text": str(error)}}, 400)
+            return JSONResponse({"error": described(error)}, 400)
         except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
             return JSONResponse({"error": {"text": "The request has another form than the page's."}}, 400)
 

@@ -11,26 +11,20 @@ LANGUAGES = {"en": "English", "ja": "日本語", "zh": "中文"}
 # "_one"; Japanese and Chinese have no such forms.
 TEXTS: dict[str, dict[str, str]] = {"en": en.TEXTS, "ja": ja.TEXTS, "zh": zh.TEXTS}
 
-# Sentences of the engine that the page says in its own language: in English, they are the same texts.
-RECOGNISED = (
-    "too_long",
-    "error_device",
-    "error_template_refuses",
-    "error_template_fails",
-    "error_no_template",
-    "error_context",
-    "error_incomplete",
-    "error_damaged",
-    "error_cannot_run",
-    "error_one_model",
-)
+# Sentences of other parts that the page says in its own language: in English, they are the same texts. What the
+# converter says of a single checkpoint or GGUF file stays in English, as in its terminal: it is about names of tensors,
+# types and files, and seldom seen.
+RECOGNISED = {
+    key: re.compile(re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(text)), re.DOTALL)
+    for key, text in TEXTS["en"].items()
+    if key.startswith("error_") or key == "too_long"
+}
 
 
 def recognised(sentence: str) -> dict[str, object]:
     """An English sentence as `{"key": …, "values": …}` of `TEXTS`, or as `{"text": sentence}`."""
-    for key in RECOGNISED:
-        pattern = re.sub(r"\\{(\w+)\\}", r"(?P<\1>.+)", re.escape(TEXTS["en"][key]))
-        if match := re.fullmatch(pattern, sentence):
+    for key, pattern in RECOGNISED.items():
+        if match := pattern.fullmatch(sentence):
             return {"key": key, "values": match.groupdict()}
     return {"text": sentence}
 

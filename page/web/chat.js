@@ -1,7 +1,7 @@
 // The conversation that this tab shows, and what can be done in it. It draws nothing: `changed()` is called after each
 // change, and `path()` is what to draw.
 
-import { newestLeaf, newId, pathTo, siblings } from "./store.js";
+import { failure, newestLeaf, newId, pathTo, siblings } from "./store.js";
 
 const CURRENT = "llm-chatbot.current"; // in sessionStorage: the id of this tab's conversation
 const DEFAULTS = "defaults"; // of the store: settings and model of the conversation that was set last
@@ -65,8 +65,19 @@ export async function openChat({ store, changed }) {
     messages = [...messages, ...added];
     changed("added");
     const update = isNew ? conversation : { id: head.id, leaf, updated: conversation.updated };
-    await store.add(update, added);
+    try {
+      await store.add(update, added);
+    } catch (error) {
+      return notSaved(added, error);
+    }
     for (const message of added) if (message.role === "assistant") following.expect(message);
+  }
+
+  // They are seen as long as the page is open; the answer, which is not asked for, says why.
+  function notSaved(added, error) {
+    const failed = { finish_reason: "error", error: { key: failure(error) } };
+    messages = messages.map((it) => (added.includes(it) && it.role === "assistant" ? { ...it, ...failed } : it));
+    changed();
   }
 
   const message = (role, parent, content, more = {}) => ({
@@ -85,13 +96,13 @@ export async function openChat({ store, changed }) {
     return add(question, message("assistant", question.id, "", { created: question.created + 1 }));
   }
 
-  const send = (content, attachments) => ask(content, leaf, attachments);
-
-  // Adds a question with an answer that a model gave elsewhere.
-  function keep(question, answer) {
-    const asked = message("user", leaf, question);
-    return add(asked, message("assistant", asked.id, answer, { created: asked.created + 1, finish_reason: "stop" }));
+  // A question with its answer, {content, finish_reason, …}, which came about elsewhere.
+  function keep(parent, content, answer) {
+    const question = message("user", parent, content);
+    return add(question, message("assistant", question.id, "", { ...answer, created: question.created + 1 }));
   }
+
+  const send = (content, attachments) => ask(content, leaf, attachments);
 
   function edit(id, content) {
     const { parent, role, attachments } = find(id);

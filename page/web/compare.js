@@ -2,6 +2,7 @@
 
 import { iconButton, make, number, text } from "./dom.js";
 import { ICONS } from "./icons.js";
+import { errorText } from "./message.js";
 import { post, Refused } from "./server.js";
 
 const PACE = 100; // milliseconds between two looks at an answer
@@ -12,12 +13,11 @@ const newId = () => Date.now().toString(36) + Math.random().toString(36).slice(2
 // Opens the view over the page.
 //
 // choices: [{title, key}], the models to choose from, at least two; chosen: the key of the first.
-// messages: of the conversation so far, as the model reads them; question: to begin with; settings: of the conversation.
-// keep({question, content, key}): goes on with one of the answers.
-export function openCompare({ choices, chosen, messages, question, settings, keep }) {
+// messages: of the conversation so far, as the model reads them; settings: of the conversation.
+// keep({question, key, answer}): goes on with one of the answers, {content, finish_reason, figures, model}.
+export function openCompare({ choices, chosen, messages, settings, keep }) {
   const run = { id: null, asked: null };
   const box = make("textarea", { id: "compare-question", rows: 3 });
-  box.value = question;
   const first = Math.max(0, choices.findIndex(({ key }) => String(key) === String(chosen)));
   const status = make("p", { role: "status", class: "view-status" });
   const columns = { left: column("left", first), right: column("right", first === 0 ? 1 : 0) };
@@ -65,7 +65,7 @@ export function openCompare({ choices, chosen, messages, question, settings, kee
       for (const side of sides) if (dialog.isConnected) await follow(side, content);
       if (dialog.isConnected) await mark(sides);
     } catch (error) {
-      status.textContent = errorText(error);
+      status.textContent = errorText(error instanceof Refused ? error.error : { key: "get_model_no_server" });
     }
     run.id = null;
     start.disabled = false;
@@ -83,7 +83,11 @@ export function openCompare({ choices, chosen, messages, question, settings, kee
       version = state.version;
       draw(side, state);
       if (state.error) throw new Refused(400, state.error);
-      if (state.finish_reason) return;
+      if (state.finish_reason) {
+        const { finish_reason, figures, context_length, model } = state;
+        side.kept = { finish_reason, figures: { ...figures, context_length }, model };
+        return;
+      }
       await new Promise((resolve) => setTimeout(resolve, PACE));
     }
   }
@@ -108,14 +112,9 @@ export function openCompare({ choices, chosen, messages, question, settings, kee
     for (const side of sides) side.actions.replaceChildren(make("button", { type: "button", onclick: () => choose(side) }, text("compare_keep")));
   }
 
-  function choose({ content, key }) {
+  function choose({ content, key, kept }) {
     dialog.close();
-    keep({ question: run.asked, content, key });
-  }
-
-  function errorText(error) {
-    if (!(error instanceof Refused)) return text("get_model_no_server");
-    return error.error.text ?? text(error.error.key, error.error.values);
+    keep({ question: run.asked, key, answer: { content, ...kept } });
   }
 
   function close() {

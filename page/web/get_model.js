@@ -2,6 +2,7 @@
 
 import { currentLanguage, icon, iconButton, make, number, text } from "./dom.js";
 import { ICONS } from "./icons.js";
+import { errorText } from "./message.js";
 import { post, Refused } from "./server.js";
 
 const POLL = 500; // milliseconds between two looks at a conversion
@@ -101,8 +102,7 @@ export function openGetModel({ use }) {
     try {
       return await post(path, data);
     } catch (error) {
-      const { text: sentence, key, values } = error instanceof Refused ? error.error : { key: "get_model_no_server" };
-      status.textContent = sentence ?? text(key, values);
+      status.textContent = errorText(error instanceof Refused ? error.error : { key: "get_model_no_server" });
     }
   }
 
@@ -196,7 +196,7 @@ export function openGetModel({ use }) {
   function outcome(it, title) {
     if (it.phase === "done") return text("get_model_done", { title });
     if (it.phase === "cancelled") return text("get_model_cancelled", { title });
-    return it.error ?? text("get_model_killed", { title });
+    return errorText(it.error) || text("get_model_killed", { title });
   }
 
   function choose({ name, precision }) {
@@ -240,7 +240,7 @@ export function openGetModel({ use }) {
     );
   }
 
-  const description = (model) => model.error ?? model.description;
+  const description = (model) => errorText(model.error) || model.description;
 
   function verdict(model, need) {
     if (model.error) return make("span", { class: "no" }, text("get_model_unusable"));

@@ -24,19 +24,23 @@ export async function start(root) {
   await migrate(store);
   const models = new Map([[String(server.model.key), server.model]]);
   const notice = noticeView();
-  let drawn = false; // whether a drawing has been asked for
+  const waiting = new Set(); // views that are to be drawn
 
   const drawNow = () => [header, conversation, composer, settings].forEach((view) => view.draw());
 
-  // At most once per frame: several things may change at a time.
-  function draw() {
-    if (drawn) return;
-    drawn = true;
+  // At most once per frame: several things may change at a time. A hidden tab has no frames until it is shown.
+  function drawLater(...views) {
+    const isAsked = waiting.size > 0;
+    views.forEach((view) => waiting.add(view));
+    if (isAsked) return;
     requestAnimationFrame(() => {
-      drawn = false;
-      drawNow();
+      const all = [...waiting];
+      waiting.clear();
+      all.forEach((view) => view.draw());
     });
   }
+
+  const draw = () => drawLater(header, conversation, composer, settings);
 
   const chat = await openChat({ store, changed: (what) => changed(what) });
   const following = startFollowing({ store, changed: draw, reached: notice.reached, shown: () => chat.conversation?.id });
@@ -69,7 +73,7 @@ export async function start(root) {
   function changed(what) {
     if (what === "opened") drawNow(); // what is typed next belongs to this conversation
     else draw();
-    library.draw();
+    drawLater(library);
     if (what === "opened") {
       conversation.showEnd();
       following.expectStored();
@@ -78,8 +82,9 @@ export async function start(root) {
   }
 
   function redraw() {
-    [panels, library].forEach((view) => view.draw());
+    panels.draw();
     draw();
+    drawLater(library);
   }
 
   // In the language of the page where the model speaks it, which all speak English.
@@ -91,7 +96,7 @@ export async function start(root) {
 
   store.subscribe(({ error, conversation: id, grows }) => {
     if (error) notice.say(error);
-    if (id && !grows) library.draw();
+    if (id && !grows) drawLater(library);
   });
   await chat.start(following);
   page.replaceChildren(panels.left, make("main", {}, panels.head, conversation.element, conversation.toEndButton, notice.element, composer.element), panels.right, shortcuts.element, composer.chooser);

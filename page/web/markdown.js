@@ -34,6 +34,7 @@ export function renderInto(element, text, { streaming = false, labels = LABELS }
     return;
   }
   const state = show(element, text, before, streaming, labels);
+  if (streaming) element.getBoundingClientRect(); // so that the layout counts too
   const ended = performance.now();
   states.set(element, { ...state, rested: ended + REST * (ended - started) });
 }
@@ -57,14 +58,15 @@ function show(element, text, before, streaming, labels) {
 const withoutHalfFence = (text) => text.replace(/\n[ \t]*(`{1,2}|~{1,2})$/, "\n");
 
 // The tokens by blocks. A block is {kind, shell, source, tokens}: two blocks of one kind and shell differ only in what
-// is inside, and two with the same source do not differ. A list has `items`, which are blocks too, so that a long one
-// can grow by items.
+// is inside, and two with the same source do not differ. A list has `items`, which are blocks too, and so has a table
+// its rows, so that a long one can grow by them.
 function blocksOf(text, tokens) {
   const lines = text.split("\n");
   return groups(tokens, 0).map((group) => {
     const [first] = group;
     const block = { kind: "other", source: sourceOf(first, lines), tokens: group };
     if (first.type === "fence") return { ...block, kind: "code", shell: first.info.trim().split(/\s+/)[0] };
+    if (first.type === "table_open") return tableOf(block, lines);
     if (!/^(bullet|ordered)_list_open$/.test(first.type)) return block;
     const isLoose = group.some((token) => token.type === "paragraph_open" && token.level === 2 && !token.hidden);
     const items = groups(group.slice(1, -1), 1).map((item) => ({
@@ -75,6 +77,14 @@ function blocksOf(text, tokens) {
     }));
     return { ...block, kind: "list", shell: `${first.tag} ${first.attrGet("start")}`, items };
   });
+}
+
+function tableOf(block, lines) {
+  const [{ map }] = block.tokens;
+  const start = block.tokens.findIndex(({ type }) => type === "tbody_open");
+  if (start < 0) return block;
+  const items = groups(block.tokens.slice(start + 1, -2), 2).map((tokens) => ({ source: sourceOf(tokens[0], lines), tokens }));
+  return { ...block, kind: "table", shell: lines.slice(map[0], map[0] + 2).join("\n"), items };
 }
 
 const sourceOf = (token, lines) => `${token.type} ${lines.slice(...token.map).join("\n")}`;
@@ -88,10 +98,15 @@ function groups(tokens, level) {
   return found;
 }
 
-// Shows `blocks` in the place of `before`, and returns the index of the first that changed.
-function update(parent, before, blocks, context) {
+function commonStart(before, blocks) {
   let same = 0;
   while (same < Math.min(before.length, blocks.length) && before[same].source === blocks[same].source) same++;
+  return same;
+}
+
+// Shows `blocks` in the place of `before`, and returns the index of the first that changed.
+function update(parent, before, blocks, context) {
+  const same = commonStart(before, blocks);
   blocks.forEach((block, index) => {
     const old = before[index];
     if (index < same) Object.assign(block, { node: old.node, items: old.items });
@@ -108,7 +123,7 @@ function update(parent, before, blocks, context) {
 function create(block, context) {
   const [first] = block.tokens;
   if (block.kind === "code") block.node = codeBlock(first.content, block.shell, context.labels);
-  else if (block.kind === "other") [block.node] = elements(block.tokens, block.parent ?? null, context.env, context.labels);
+  else if (block.kind !== "list") [block.node] = elements(block.tokens, block.parent ?? null, context.env, context.labels);
   else {
     block.node = make(first.tag, Object.fromEntries(first.attrs ?? []));
     update(block.node, [], block.items, context);
@@ -118,5 +133,18 @@ function create(block, context) {
 function grow(old, block, context) {
   block.node = old.node;
   if (block.kind === "code") updateCode(block.node, block.tokens[0].content);
-  else update(block.node, old.items, block.items, context);
+  else if (block.kind === "list") update(block.node, old.items, block.items, context);
+  else growTable(old, block, context);
+}
+
+// The rows that changed are made in a table of their own, because the purifier drops rows without one.
+function growTable(old, { node, tokens, items }, { env, labels }) {
+  const same = commonStart(old.items, items);
+  const body = node.querySelector("tbody");
+  while (body.rows.length > same) body.lastChild.remove();
+  const opening = [tokens[0], tokens.find(({ type }) => type === "tbody_open")];
+  const rows = items.slice(same).flatMap((item) => item.tokens);
+  const [table] = elements([...opening, ...rows, ...tokens.slice(-2)], null, env, labels);
+  const [, ...made] = table.querySelector("tbody").childNodes; // without the line break before the first row
+  body.append(...made);
 }

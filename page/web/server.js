@@ -22,6 +22,7 @@ async function send(path, options) {
     throw new Down();
   }
   if ([502, 504].includes(response.status)) throw new Down();
+  if (response.status === 413) throw new Refused(413, { key: "too_large" });
   const data = await response.json().catch(() => null);
   if (data === null) throw new Down();
   if (!response.ok) throw new Refused(response.status, data.error ?? { text: response.statusText });

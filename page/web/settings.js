@@ -127,15 +127,16 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
   }
 
   function compare(device, status) {
+    const path = chat.path();
     openCompare({
       choices: server.models.map(({ title, name, precision }) => ({ title, key: [name, precision, device] })),
       chosen: chat.conversation.model ?? server.model.key,
-      messages: chat.path().map((message) => ({ role: message.role, content: modelText(message) })),
-      question: "",
+      messages: path.map((message) => ({ role: message.role, content: modelText(message) })),
       settings: chat.conversation.settings,
-      keep: async ({ question, content, key }) => {
-        await chat.keep(question, content);
+      keep: async ({ question, key, answer }) => {
+        await chat.keep(path.at(-1)?.id ?? null, question, answer);
         await use(key, status);
+        build();
       },
     });
   }

@@ -67,6 +67,9 @@ function marked({ open, ...message }) {
   return message.role === "assistant" && !message.finish_reason ? { ...message, open: 1 } : message;
 }
 
+// The text that says why something could not be saved.
+export const failure = (error) => (error?.name === "QuotaExceededError" ? "storage_full" : "storage_failed");
+
 const openDatabase = () =>
   openDB(DATABASE, 1, {
     upgrade(database) {
@@ -100,7 +103,7 @@ export async function openStore() {
       const [result] = await Promise.all([work(...names.map((name) => transaction.objectStore(name))), transaction.done]);
       return result;
     } catch (error) {
-      tell({ error: error?.name === "QuotaExceededError" ? "storage_full" : "storage_failed" });
+      tell({ error: failure(error) });
       throw error;
     }
   }
@@ -120,8 +123,11 @@ export async function openStore() {
     return (await database.getAllFromIndex("messages", "open")).filter((it) => kept.has(it.conversation));
   }
 
+  const unsaved = []; // what `add` has not written yet, {entry, conversation, messages}
+
   // Adds messages to a conversation and changes the conversation, {id, …}, in one transaction. They are written to
-  // localStorage at once, so that a question sent just before a reload is not lost.
+  // localStorage at once, so that a question sent just before a reload is not lost. What could not be saved is tried
+  // again with what is added next, and when the page is opened again.
   async function add(conversation, messages) {
     const entry = JOURNAL + newId();
     try {
@@ -129,15 +135,20 @@ export async function openStore() {
     } catch {
       // Full: IndexedDB, which holds far more, has to do alone.
     }
-    await addToDatabase(conversation, messages);
-    localStorage.removeItem(entry);
-    changed({ conversation: conversation.id });
+    unsaved.push({ entry, conversation, messages });
+    const all = [...unsaved];
+    await addToDatabase(all);
+    unsaved.splice(0, unsaved.length, ...unsaved.filter((it) => !all.includes(it)));
+    all.forEach((it) => localStorage.removeItem(it.entry));
+    new Set(all.map((it) => it.conversation.id)).forEach((id) => changed({ conversation: id }));
   }
 
-  const addToDatabase = (conversation, messages) =>
+  const addToDatabase = (additions) =>
     write(["conversations", "messages"], async (heads, bodies) => {
-      heads.put({ ...(await heads.get(conversation.id)), ...conversation });
-      for (const message of messages) if (!(await bodies.getKey(message.id))) bodies.put(marked(message));
+      for (const { conversation, messages } of additions) {
+        heads.put({ ...(await heads.get(conversation.id)), ...conversation });
+        for (const message of messages) if (!(await bodies.getKey(message.id))) bodies.put(marked(message));
+      }
     });
 
   const addMessage = (message) => add({ id: message.conversation }, [message]);
@@ -216,9 +227,7 @@ export async function openStore() {
     for (const key of keys) {
       const entry = localStorage.getItem(key);
       if (!entry) continue; // The tab that wrote it is done meanwhile.
-      const { conversation, messages } = JSON.parse(entry);
-      await addToDatabase(conversation, messages);
-      localStorage.removeItem(key);
+      await addToDatabase([JSON.parse(entry)]).then(() => localStorage.removeItem(key), () => {}); // full: the next time
     }
     await write(["conversations", "messages"], async (heads, bodies) => {
       for (const { id, removed } of await heads.getAll()) {

@@ -5,6 +5,8 @@ import io
 import zipfile
 from typing import Any
 
+from evaluation.texts import passages
+
 import pytest
 from playwright.sync_api import Page
 
@@ -183,11 +185,13 @@ def test_the_model_reads_each_file_between_fences_before_the_question(modules: P
     assert modules.evaluate("attachments.asMessageText([], 'Only this')") == "Only this"
 
 
-def test_tokens_are_estimated_near_what_tokenizers_count(modules: Page):
+def test_tokens_are_estimated_near_what_tokenizers_count(modules: Page, tokenizer):
     def estimate(text: str) -> int:
         return modules.evaluate("(text) => attachments.estimateTokens(text)", text)
 
-    assert 80 < estimate("word " * 80) < 130
+    texts = passages()
+    for language in ("en", "code"):
+        assert estimate(texts[language]) == pytest.approx(len(tokenizer(texts[language])["input_ids"]), rel=0.15)
     assert estimate("日本語") == 3 and estimate("") == 0
 
 

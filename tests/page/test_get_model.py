@@ -1,5 +1,6 @@
 """Getting a model from within the page, with real conversions in processes of their own."""
 
+import json
 import re
 import signal
 import sys
@@ -112,6 +113,19 @@ def test_a_list_that_cannot_be_read_is_one_sentence(tmp_path: Path):
     for then in ("print('no JSON')", "sys.exit(1)"):
         with pytest.raises(UserError, match=r"converter.py --list"):
             ModelGetter(tmp_path, fake(then=then)).models()
+
+
+def test_the_page_says_what_the_converter_says_in_its_own_language(tmp_path: Path):
+    refusal = "1.0 GB of memory are free and the conversion needs about 2.0 GB; close other programs, raise the "
+    refusal += "container's memory limit if there is one, or convert on another machine."
+    getter = ModelGetter(tmp_path, fake(then=f"sys.exit(print({refusal!r}, file=sys.stderr) or 2)"))
+    getter.convert("org/one", "INT4")
+    assert eventually(lambda: (getter.state() or {})["phase"] == "failed")
+    expected = {"key": "error_memory", "values": {"free": "1.0 GB", "needed": "2.0 GB"}}
+    assert (getter.state() or {})["error"] == expected
+    listed = json.dumps({"models": [{"name": "a", "error": refusal}, {"name": "b", "error": None}]})
+    assert [it["error"] for it in ModelGetter(tmp_path, fake(listed)).models()["models"]] == [expected, None]
+    getter.close()
 
 
 # Real conversions

@@ -244,6 +244,35 @@ def test_what_is_asked_in_a_tab_that_comes_back_to_a_deleted_conversation_is_kep
     expect(two.names).to_have_text([ITALY])
 
 
+FULL = """() => {
+  const { put } = IDBObjectStore.prototype;
+  IDBObjectStore.prototype.put = () => { throw new DOMException("No room", "QuotaExceededError"); };
+  window.makeRoom = () => { IDBObjectStore.prototype.put = put; };
+}"""
+
+
+def test_a_message_for_which_storage_is_full_says_so_and_is_answered_once_there_is_room(visit: Visit):
+    visit.ask("Say hello.")
+    visit.page.evaluate(FULL)
+    visit.send(FRANCE)
+    expect(visit.notice).to_contain_text("Browser storage is full")
+    expect(visit.answers.last).to_contain_text("Browser storage is full")
+    expect(visit.questions).to_have_text(["Say hello.", FRANCE])
+    assert len(visit.stored()) == 2
+    visit.page.evaluate("makeRoom()")
+    visit.send(ITALY)
+    for index in (1, 2):
+        visit.wait_for_end(index)
+    assert "Paris" in visit.texts.nth(1).inner_text() and "Rome" in visit.texts.nth(2).inner_text()
+    visit.page.evaluate(FULL)
+    visit.send("And of Spain?")
+    expect(visit.answers.last).to_contain_text("Browser storage is full")
+    visit.reload()  # with room again
+    expect(visit.questions).to_have_text(["Say hello.", FRANCE, ITALY, "And of Spain?"])
+    visit.wait_for_end(3)
+    assert len(visit.stored()) == 8
+
+
 def test_what_an_earlier_version_kept_is_taken_over_once(context: BrowserContext, server: Server):
     figures = {"completion_tokens": 7, "prompt_tokens": 37, "finish_reason": "length"}
     turns = [{"role": "user", "content": FRANCE}, {"role": "assistant", "content": "Paris.", "figures": figures}]

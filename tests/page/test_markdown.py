@@ -285,6 +285,8 @@ that goes on.
 | a | b |
 |--:|---|
 | 1 | 2 |
+| **3** | `4` |
+| 5 |
 
 ```python
 def f(x):
@@ -323,13 +325,17 @@ def test_finished_blocks_and_items_are_left_alone_while_a_message_grows(page: Pa
         const nodes = [root.querySelector("p"), root.querySelector("ul"), root.querySelector("li")];
         show("one\\n\\n- a\\n- b\\n- c d\\n\\n```python\\nx");
         const code = root.querySelector(".code");
-        show("one\\n\\n- a\\n- b\\n- c d\\n\\n```python\\nx = 1\\ny");
+        const table = "one\\n\\n- a\\n- b\\n- c d\\n\\n```python\\nx = 1\\ny\\n```\\n\\n| a |\\n|---|\\n| 1 |\\n| 2";
+        show(table);
+        const row = root.querySelector("tbody tr");
+        show(`${table} 3 |`);
         performance.now = now;
-        return [...nodes.map((node) => root.contains(node)), root.querySelector(".code") === code, root.innerText];
+        const same = [...nodes, code, row].map((node) => root.contains(node));
+        return [...same, root.innerText];
     }"""
     *same, text = page.evaluate(kept)
-    assert same == [True, True, True, True]
-    assert "x = 1\ny" in text and "c d" in text
+    assert same == [True] * 5
+    assert "x = 1\ny" in text and "c d" in text and "2 3" in text
 
 
 def test_a_message_that_takes_long_to_show_is_shown_late_but_to_its_end(page: Page):

@@ -7,8 +7,8 @@ from playwright.sync_api import Browser, Page
 from web_modules import open_modules
 
 # The ids of the messages that are stored when `entries` were in the journal, and what of the journal is left then.
-# With `meanwhile`, another tab clears the journal while the first entry is read.
-OPEN_WITH = """async ([entries, meanwhile]) => {
+# With `meanwhile`, another tab clears the journal while the first entry is read; with `full`, nothing can be stored.
+OPEN_WITH = """async ([entries, meanwhile, full]) => {
     const prefix = "llm-chatbot.journal.";
     for (const id of entries) {
         const messages = [{ id, conversation: "one", parent: null, role: "user", content: "Hello", created: 1 }];
@@ -21,7 +21,10 @@ OPEN_WITH = """async ([entries, meanwhile]) => {
             Object.keys(localStorage).forEach((key) => localStorage.removeItem(key));
             return entry;
         };
+    const { put } = IDBObjectStore.prototype;
+    if (full) IDBObjectStore.prototype.put = () => { throw new DOMException("", "QuotaExceededError"); };
     const { messages } = await store.openStore();
+    IDBObjectStore.prototype.put = put;
     return [(await messages("one")).map(({ id }) => id), Object.keys(localStorage)];
 }"""
 
@@ -34,9 +37,15 @@ def page(browser: Browser) -> Iterator[Page]:
 
 
 def test_what_a_reload_interrupted_is_stored(page: Page) -> None:
-    assert page.evaluate(OPEN_WITH, [["a", "b"], False]) == [["a", "b"], []]
+    assert page.evaluate(OPEN_WITH, [["a", "b"], False, False]) == [["a", "b"], []]
 
 
 def test_entries_that_another_tab_stored_meanwhile_are_no_error(page: Page) -> None:
-    stored, left = page.evaluate(OPEN_WITH, [["a", "b"], True])
+    stored, left = page.evaluate(OPEN_WITH, [["a", "b"], True, False])
     assert len(stored) == 1 and not left
+
+
+def test_a_page_with_full_storage_opens_and_keeps_the_journal(page: Page) -> None:
+    stored, left = page.evaluate(OPEN_WITH, [["a", "b"], False, True])
+    assert not stored and len(left) == 2
+    assert page.evaluate(OPEN_WITH, [[], False, False]) == [["a", "b"], []]

@@ -45,9 +45,14 @@ def test_two_variants_answer_the_same_question_and_what_differs_is_marked(visit:
     visit.screenshot("compare")
     columns.last.get_by_role("button", name="Continue with this answer").click()
     expect(dialog).to_have_count(0)
-    expect(visit.questions).to_have_text(["Write a very short story about a dragon."])
-    assert visit.stored()[-1]["content"].strip() == answers[1].strip()
+    expect(visit.texts).to_have_text([answers[1]])
     expect(visit.page.locator("#header")).to_contain_text("FP16")
+    visit.ask("And of a mouse?")
+    visit.reload()
+    expect(visit.questions).to_have_text(["Write a very short story about a dragon.", "And of a mouse?"])
+    stored = [it for it in visit.stored() if it["role"] == "assistant"]
+    assert all("FP16" in it["model"] and it["figures"]["completion_tokens"] <= 24 for it in stored)
+    assert visit.page.locator("#set-max_new_tokens").input_value() == "24"
 
 
 # Presets

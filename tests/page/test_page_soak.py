@@ -1,0 +1,22 @@
+"""The soak of `benchmarks/page_soak.py` with few tabs, for a few seconds."""
+
+from benchmarks.page_soak import Soak, answers_of
+from page import settings
+
+import pytest
+from page_visit import Server
+from playwright.sync_api import Browser
+
+
+def test_tabs_at_random_over_a_restart_lose_no_message_and_mix_up_no_answer(
+    browser: Browser, own_server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(settings, "MAX_NEW_TOKENS", 16)
+    soak = Soak(browser, own_server, tabs=4, seed=1)
+    soak.run(3)
+    soak.restart()
+    soak.run(3)
+    assert soak.wait_for_answers(60) == 0
+    messages = soak.stored()
+    assert soak.lost(messages) == soak.mixed_up(messages) == []
+    assert len(soak.seen) > 6 and len(answers_of(messages)) > 3, soak.actions

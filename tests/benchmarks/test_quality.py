@@ -1,6 +1,6 @@
 from pathlib import Path
 
-from benchmarks.quality import WIKITEXT_CHARACTERS, wikitext
+from benchmarks.quality import WIKITEXT_CHARACTERS, beside, wikitext
 from config import UserError
 
 import datasets
@@ -30,6 +30,11 @@ def test_wikitext_is_the_beginning_of_its_test_split(tmp_path: Path, monkeypatch
     monkeypatch.chdir(tmp_path)
     (text,) = wikitext().values()
     assert text.startswith(" = A title = \nA paragraph. ") and len(text) == WIKITEXT_CHARACTERS
+
+
+def test_the_figures_are_beside_the_folders_where_the_page_finds_them(tmp_path: Path):
+    assert beside([tmp_path / "model" / "FP16", tmp_path / "model" / "INT8_compressed_weights"]) == tmp_path / "model"
+    assert beside([tmp_path / "one" / "FP16", tmp_path / "other" / "FP16"]) == Path(".")
 
 
 def test_without_a_hub_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch):

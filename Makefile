@@ -69,6 +69,7 @@ vendor: $(INSTALLED)  ## fetch the page's JavaScript libraries from npm (needs N
 clean:  ## remove .venv, the converted models and all that tools left behind
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .ipynb_checkpoints .gradio screenshots
 	rm -rf __pycache__ */__pycache__ */FP16 */INT8_compressed_weights */INT4_compressed_weights */*.partial nncf-int4
+	rm -f $(filter-out figures/%,$(wildcard */quality.json */quality.png))
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv

@@ -121,7 +121,7 @@ def int4_settings(config: ModelConfig, choice: str) -> Int4Settings | None:
     Args:
         choice: "best": the catalogue's, or the blocks of a GGUF file as they are. "fast": its groups in the mode that
             decodes fastest on this machine, which is measured once. "tutorial": those of OpenVINO's tutorial, or the
-            catalogue's for a model that it lacks. "npu": what Intel's NPUs run.
+            catalogue's for a model that it lacks. "npu": what Intel's NPUs run; on a machine without one, for another.
 
     Returns:
         None for the catalogue's.
@@ -136,9 +136,20 @@ def int4_settings(config: ModelConfig, choice: str) -> Int4Settings | None:
 
         return fastest_int4(config.int4)
     if choice == "npu":
+        _note_missing_npu()
         one_scale_per_row = (config.parameters or 0) > NPU_GROUPS_UP_TO
         return Int4Settings("INT4_SYM", -1 if one_scale_per_row else 128, ratio=1.0)
     return config.tutorial_int4 if choice == "tutorial" else None
+
+
+def _note_missing_npu() -> None:
+    """Says so where a model is converted for another machine's NPU, which is a thing to do, but not by mistake."""
+    import openvino as ov  # here, because a folder that is there is found without it
+
+    if not any(device.startswith("NPU") for device in ov.Core().available_devices):
+        print(
+            "This machine has no NPU: the folder is for one that has; leave --settings npu out to run the model here."
+        )
 
 
 def _found_files(config: ModelConfig) -> dict[str, Any] | None:

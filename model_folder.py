@@ -22,6 +22,7 @@ SUBFOLDERS: dict[Precision, str] = {
 }
 
 MANIFEST = "conversion.json"
+MEASURED = "quality.json"  # beside the variants' folders
 MODEL_XML, MODEL_BIN = "openvino_model.xml", "openvino_model.bin"
 
 # The entry of `config.json` with the checkpoint's own `model_type`, where the model was converted as another one.
@@ -295,6 +296,29 @@ def converted_models(root: Path = Path(".")) -> dict[str, list[Precision]]:
                 found.setdefault(manifest.get("name", folder.parent.name), []).append(precision)
     in_catalogue = [name for name in SUPPORTED_LLM_MODELS if name in found]
     return {name: found[name] for name in (*in_catalogue, *sorted(found.keys() - set(in_catalogue)))}
+
+
+def measured_variants(model: Path) -> dict[str, dict[str, Any]]:
+    """What `benchmarks/quality.py` measured of a model's variants, by precision, each as `VariantFigures`.
+
+    Args:
+        model: the folder that holds the variants' folders.
+
+    Returns:
+        Without the variants that are gone, or were converted after they were measured; empty where nothing was measured
+        or the file can't be read.
+    """
+    try:
+        measured = (model / MEASURED).stat().st_mtime
+        figures = {each["variant"]: each for each in json_object(model / MEASURED)["variants"]}
+        manifests = {precision: model / SUBFOLDERS[precision] / MANIFEST for precision in SUBFOLDERS}
+        return {
+            precision: figures[precision]
+            for precision, manifest in manifests.items()
+            if precision in figures and manifest.is_file() and manifest.stat().st_mtime <= measured
+        }
+    except (OSError, ValueError, LookupError, TypeError):
+        return {}
 
 
 def _missing_files(folder: Path, manifest: dict[str, Any]) -> list[str]:

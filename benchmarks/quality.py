@@ -2,7 +2,8 @@
 
     python benchmarks/quality.py FOLDER… [--wikitext] [--language zh] [--output DIR]
 
-Prints a table, and writes `quality.json` and `quality.png` to the output folder. What the figures mean is in
+Prints a table, and writes `quality.json` and `quality.png` to the output folder, which is that of the model where all
+variants are in one: the page shows what it finds there. What the figures mean is in
 `evaluation.comparison.VariantFigures`. The texts are in `evaluation/passages`; with `--wikitext`, part of WikiText-2's
 test split comes from the Hugging Face Hub instead.
 """
@@ -10,6 +11,7 @@ test split comes from the Hugging Face Hub instead.
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,8 +19,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
 from config import EXAMPLE_QUESTIONS, UserError
+from conversion.json_progress import JSONBar, write_step
 from evaluation.charts import plot_quality
 from evaluation.comparison import compare, versions
+from model_folder import MEASURED
 
 COLUMNS = {
     "variant": "{}",
@@ -55,16 +59,26 @@ def wikitext() -> dict[str, str]:
     return {"wikitext-2": "".join(rows)[:WIKITEXT_CHARACTERS]}
 
 
+def beside(folders: Sequence[Path]) -> Path:
+    """The folder that holds all of these, or else the current one."""
+    parents = {folder.resolve().parent for folder in folders}
+    return parents.pop() if len(parents) == 1 else Path(".")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compare the variants of a model: size, speed and quality.")
     parser.add_argument("folders", nargs="+", type=Path, help="converted folders, one of them in FP16")
     parser.add_argument("--wikitext", action="store_true", help="use WikiText-2 from the Hub, not the shipped texts")
     parser.add_argument("--language", default="en", choices=EXAMPLE_QUESTIONS, help="of the questions (default: en)")
-    parser.add_argument("--output", type=Path, default=Path("."), help="for quality.json and quality.png (default: .)")
+    parser.add_argument("--output", type=Path, help="for quality.json and quality.png (default: beside the folders)")
+    parser.add_argument("--progress", choices=("none", "json"), default="none", help="how progress is shown")
     arguments = parser.parse_args()
+    if arguments.progress == "json":
+        JSONBar.stream = sys.stdout
+    output = arguments.output or beside(arguments.folders)
     try:
         texts = wikitext() if arguments.wikitext else None
-        results = compare(arguments.folders, texts, EXAMPLE_QUESTIONS[arguments.language])
+        results = compare(arguments.folders, texts, EXAMPLE_QUESTIONS[arguments.language], progress=write_step)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -72,9 +86,9 @@ def main() -> int:
     for result in results:
         print(f"| {' | '.join(form.format(getattr(result, name)) for name, form in COLUMNS.items())} |")
     content = {"versions": versions(), "variants": [asdict(result) for result in results]}
-    arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "quality.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    plot_quality(results).savefig(arguments.output / "quality.png", dpi=110)
+    output.mkdir(parents=True, exist_ok=True)
+    plot_quality(results).savefig(output / "quality.png", dpi=110)
+    (output / MEASURED).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return 0
 
 

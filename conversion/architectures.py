@@ -11,7 +11,15 @@ from typing import Any
 from config import UserError
 from conversion.exporter_configs import check_exportable, nearest_types
 from conversion.json_files import read_json
-from conversion.weights import build_model, drop_tensors, read_tensors, rename_tensors, split_gate_up, split_qkv
+from conversion.weights import (
+    build_model,
+    drop_tensors,
+    read_tensors,
+    rename_tensors,
+    split_gate_up,
+    split_qkv,
+    unpack_mxfp4,
+)
 from model_folder import ORIGINAL_MODEL_TYPE, SCALED_CONTEXT
 
 from huggingface_hub.errors import StrictDataclassError
@@ -20,6 +28,7 @@ from transformers import (
     MODEL_FOR_CAUSAL_LM_MAPPING,
     Gemma3TextConfig,
     GlmConfig,
+    GptOssConfig,
     GraniteConfig,
     PreTrainedConfig,
     PreTrainedModel,
@@ -96,8 +105,9 @@ def check_architecture(folder: Path, config: dict[str, Any]) -> None:
         UserError: it is not, or its weights are already quantized.
     """
     model_type = config["model_type"]
-    if quantization := config.get("quantization_config"):
-        method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization
+    quantization = config.get("quantization_config")
+    method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization
+    if method and (model_type, method) != ("gpt_oss", "mxfp4"):
         raise UserError(
             f"{folder} has weights that are already quantized ({method}); choose the original, unquantized checkpoint."
         )
@@ -293,10 +303,18 @@ def from_granite_hybrid(folder: Path, config: dict[str, Any]) -> PreTrainedModel
     )
 
 
+def from_gpt_oss(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
+    """gpt-oss, whose experts are published in 4 bits; they are unpacked in memory."""
+    check_exportable("gpt_oss")
+    kept = {name: value for name, value in config.items() if name != "quantization_config"}
+    return build_model(folder, _parsed(folder, GptOssConfig, kept), unpack_mxfp4(read_tensors(folder)))
+
+
 # By `model_type`: the architectures whose published checkpoints Transformers cannot read correctly.
 converters: dict[str, Callable[[Path, dict[str, Any]], PreTrainedModel]] = {
     "chatglm": from_chatglm,
     "gemma3": from_gemma3,
+    "gpt_oss": from_gpt_oss,
     "granitemoehybrid": from_granite_hybrid,
     "mpt": from_mpt,
     "qwen": from_qwen,

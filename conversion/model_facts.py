@@ -64,6 +64,7 @@ class ModelFacts:
         model_id, description, license, parameters, gated: as in the catalogue.
         download: bytes that are still to be downloaded.
         context: tokens that the model was trained for; None: unknown.
+        openvino_id: as in the catalogue.
         variants: by precision; empty if the number of parameters is unknown.
         error: why the model can't be used, a sentence; None if nothing speaks against it.
     """
@@ -77,6 +78,7 @@ class ModelFacts:
     gated: bool = False
     download: int = 0
     context: int | None = None
+    openvino_id: str | None = None
     variants: dict[Precision, VariantFacts] = field(default_factory=dict)
     error: str | None = None
 
@@ -140,6 +142,7 @@ def _facts(name: str, source: str, config: ModelConfig, root: Path, **others: An
         config.license,
         config.parameters,
         config.gated,
+        openvino_id=config.openvino_id,
         variants={precision: facts for precision, facts in variants.items() if facts},
         **others,
     )

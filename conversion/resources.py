@@ -120,7 +120,7 @@ def memory_needed(variant: Variant, parameters: int, unpacks_gguf: bool) -> int:
     memory = MEMORY_NEEDED
     if unpacks_gguf:
         memory += MEMORY_PER_GGUF_WEIGHT * parameters
-    if variant.config.active_parameters:  # Transformers joins the matrices of the experts in memory
+    if variant.config.active_parameters:  # the matrices of the experts are joined or unpacked in memory
         memory += MEMORY_PER_EXPERT_WEIGHT * parameters
     if variant.compression.get("scale_estimation"):
         memory += MEMORY_PER_WEIGHT_RUN * parameters

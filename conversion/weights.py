@@ -22,6 +22,9 @@ SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
 # Files that an error message names as weights in a format that is not supported.
 OTHER_WEIGHTS = (".h5", ".msgpack", ".ot", ".onnx", ".pth", ".pt", ".gguf", ".ckpt", ".safetensors", ".bin")
 
+# What the 4 bits of an MXFP4 number stand for, without the sign.
+E2M1_VALUES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 Tensors = dict[str, torch.Tensor]
@@ -126,6 +129,34 @@ def split_gate_up(tensors: Tensors, name: str) -> Tensors:
         else:
             split[key] = tensor
     return split
+
+
+def unpack_mxfp4(tensors: Tensors) -> Tensors:
+    """The tensors with each pair of `name_blocks` and `name_scales` as the weight `name`, in bfloat16, which is exact.
+
+    MXFP4 is of the Open Compute Project: https://www.opencompute.org/documents/ocp-microscaling-formats-mx-v1-0-spec-final-pdf.
+    32 neighbours in a row share a power of two; the bytes hold two numbers of 4 bits each, the lower half first.
+
+    Args:
+        tensors: blocks [experts, rows, groups, 16] and scales [experts, rows, groups], uint8. Others are left as they
+            are, for `build_model` to refuse.
+
+    Returns:
+        Weights [experts, columns, rows], as Transformers has them.
+    """
+    codes = torch.arange(256)
+    values = torch.tensor([sign * value for sign in (1, -1) for value in E2M1_VALUES], dtype=torch.bfloat16)
+    pairs = torch.stack([values[codes & 15], values[codes >> 4]], dim=1)
+    unpacked = dict(tensors)
+    for name, blocks in tensors.items():
+        weight = name.removesuffix("_blocks")
+        scales = tensors.get(f"{weight}_scales")
+        if weight == name or scales is None or blocks.shape[:-1] != scales.shape or blocks.dim() != 4:
+            continue
+        numbers = torch.ldexp(pairs[blocks.int()], scales.int()[..., None, None] - 127)
+        unpacked[weight] = numbers.flatten(2).transpose(1, 2).contiguous()
+        del unpacked[name], unpacked[f"{weight}_scales"]
+    return unpacked
 
 
 def drop_tensors(tensors: Tensors, suffix: str) -> Tensors:

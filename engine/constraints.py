@@ -53,7 +53,7 @@ class ThinkingBudget:
     Args:
         budget: the maximum number of tokens of the reasoning.
         spent: how many of them the answer already has.
-        closing: the ids of `</think>` and the newlines around it.
+        closing: the ids of what ends it, such as `</think>` and the newlines around it.
         text: returns the answer so far.
     """
 

@@ -1,6 +1,7 @@
 """Token ids → text, streamed so that what has been shown never changes."""
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from chat_formats import CHECKPOINTS_OWN, ChatFormat
 from engine.tokenizer import ChatTokenizer
@@ -10,7 +11,7 @@ class StreamingDetokenizer:
     """Decodes an answer while its tokens arrive, and applies stop strings and replacements.
 
     The text only grows: incomplete characters, and what may be the beginning of a stop string or of a replaced string,
-    are held back. Special tokens are not shown.
+    are held back. Special tokens are not shown, but for those that the format reads as text.
 
     Attributes:
         text: the text that can be shown.
@@ -38,6 +39,8 @@ class StreamingDetokenizer:
         self._format = chat_format
         self._stops = [(string, 0) for string in chat_format.stop_strings]  # and where to search from
         self._replaced = [(written, 0) for written, _ in chat_format.replacements]
+        vocabulary = tokenizer.backend_tokenizer
+        self._shown_tokens = {vocabulary.token_to_id(token): token for token in chat_format.shown_tokens}
         self.ids: list[int] = []
         self._decoded = "\n"  # so that a string that begins with a newline also matches at the answer's start
         self._context = self._done = 0  # ids[_context:_done] are the last piece that was decoded
@@ -74,7 +77,13 @@ class StreamingDetokenizer:
         return now[len(before) :]
 
     def _decode(self, ids: Sequence[int]) -> str:
-        return self._tokenizer.backend_tokenizer.decode(ids, skip_special_tokens=True)
+        decode = self._tokenizer.backend_tokenizer.decode
+        if not self._shown_tokens:
+            return decode(ids, skip_special_tokens=True)
+        parts = groupby(ids, key=self._shown_tokens.get)  # runs of other tokens have the key None
+        return "".join(
+            token * len(list(run)) if token else decode(list(run), skip_special_tokens=True) for token, run in parts
+        )
 
     def _show(self, decoded: str, held_back: int) -> None:
         """Shows the text up to the first stop string, or without the last `held_back` characters."""

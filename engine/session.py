@@ -19,7 +19,6 @@ from engine.generation import Generation, Pace, decode, read_prompt
 from engine.logprobs import TokenChoice, token_choice
 from engine.prompt import (
     NO_OPTIONS,
-    REASONING_END,
     Message,
     TemplateOptions,
     answer_ids,
@@ -253,7 +252,7 @@ class ChatSession:
         if generation.constraint is not None:
             constraints.append(AfterReasoning(generation.constraint, lambda: detokenizer.text))
         if generation.thinking_budget is not None:
-            closing = self._tokenizer(f"\n{REASONING_END}\n\n", add_special_tokens=False)["input_ids"]
+            closing = self._tokenizer(self.chat_format.reasoning_end, add_special_tokens=False)["input_ids"]
             spent = len(detokenizer.ids)
             constraints.append(ThinkingBudget(generation.thinking_budget, spent, closing, lambda: detokenizer.text))
         return constraints

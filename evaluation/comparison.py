@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import islice
@@ -25,6 +25,7 @@ from evaluation.weight_storage import WeightStorage, weight_storage
 from model_folder import MODEL_BIN, MODEL_XML, check_complete, read_manifest
 
 import numpy as np
+import psutil
 
 # The runtime rounds activations too, as the processor allows. Without that, only the weights differ between variants,
 # and quality comes out the same on each machine.
@@ -33,6 +34,14 @@ EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMI
 WINDOW = 512  # tokens that are predicted in one go
 ANSWER_TOKENS = 48
 PROMPT_TOKENS, DECODED_TOKENS, ROUNDS = 256, 32, 5
+
+# Is told what begins, or how far it is: the step, what of it is done, and of how much.
+Progress = Callable[[str, int, int | None], object]
+
+
+def _quiet(step: str, done: int, total: int | None) -> None:
+    pass
+
 
 # Where variants of one model agree in their config.json.
 SHAPE = ("model_type", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
@@ -84,6 +93,7 @@ def compare(
     texts: Mapping[str, str] | None = None,
     questions: Sequence[str] = EXAMPLE_QUESTIONS["en"],
     rounds: int = ROUNDS,
+    progress: Progress = _quiet,
 ) -> list[VariantFigures]:
     """Measures converted folders of one model, in the order given.
 
@@ -94,18 +104,23 @@ def compare(
         texts: by name; None: the shipped passages.
         questions: that each variant answers.
         rounds: how often speed is measured; the fastest counts.
+        progress: is called with each step: "Predicting", "Answering", "Timing" and "Loading".
 
     Raises:
-        UserError: a folder is not a whole converted model, they are not of one model, or none has 16-bit weights.
+        UserError: a folder is not a whole converted model, they are not of one model, none has 16-bit weights, or
+            memory is too small for all of them at once.
     """
     paths = [Path(folder) for folder in folders]
     storages = check_variants(paths)
     reference = next(path for path, storage in storages.items() if storage.is_16bit)
-    scores, answers = measure_quality(paths, reference, passages() if texts is None else texts, questions)
+    sizes = {path: (path / MODEL_BIN).stat().st_size for path in paths}
+    check_memory(sum(sizes.values()) - sizes[reference] + 4 * storages[reference].total)
+    scores, answers = measure_quality(paths, reference, passages() if texts is None else texts, questions, progress)
+    progress("Timing", 0, None)
     speeds = measure_speed(paths, rounds)
+    progress("Loading", 0, None)
     loading = {path: measure_loading(path) for path in paths}
     names = variant_names(paths)
-    sizes = {path: (path / MODEL_BIN).stat().st_size for path in paths}
     return [
         VariantFigures(
             variant=names[path],
@@ -143,6 +158,16 @@ def check_variants(folders: Sequence[Path]) -> dict[Path, WeightStorage]:
             "and name that folder too."
         )
     return storages
+
+
+def check_memory(needed: int) -> None:
+    """Raises a `UserError` if fewer bytes of memory are free than the variants need together."""
+    free = psutil.virtual_memory().available
+    if free < needed:
+        raise UserError(
+            f"{free / 1e9:.1f} GB of memory are free, and to compare the variants takes {needed / 1e9:.1f} GB, the "
+            f"16-bit one in 32 bits; close other programs, or compare the variants of a smaller model."
+        )
 
 
 def variant_names(folders: Sequence[Path]) -> dict[Path, str]:
@@ -185,6 +210,7 @@ def score_texts(
     tokenizer: FolderTokenizer,
     texts: Mapping[str, str],
     window: int = WINDOW,
+    progress: Progress = _quiet,
 ) -> dict[Path, dict[str, TokenScores]]:
     """Has each model predict the texts, a window at a time, and compares it with the reference.
 
@@ -194,6 +220,7 @@ def score_texts(
         tokenizer: of all of them.
         texts: by name.
         window: tokens that are fed at most.
+        progress: is called before each window.
 
     Returns:
         By folder and text, the scores of the text's tokens.
@@ -201,13 +228,14 @@ def score_texts(
     prefix = prefix_token(tokenizer)
     caches = {path: model.new_stateful_cache() for path, model in models.items()}
     parts: dict[Path, dict[str, list[TokenScores]]] = {path: {name: [] for name in texts} for path in models}
-    for name, text in texts.items():
-        ids = tokenizer(text, add_special_tokens=False)["input_ids"]
-        for fed, predicted in rolling_windows(ids, prefix, window):
-            expected = _predict(caches[reference], fed, len(predicted))
-            for path, cache in caches.items():
-                found = expected if path == reference else _predict(cache, fed, len(predicted))
-                parts[path][name].append(score_tokens(expected, found, predicted))
+    ids = {name: tokenizer(text, add_special_tokens=False)["input_ids"] for name, text in texts.items()}
+    windows = [(name, *each) for name in texts for each in rolling_windows(ids[name], prefix, window)]
+    for number, (name, fed, predicted) in enumerate(windows):
+        progress("Predicting", number, len(windows))
+        expected = _predict(caches[reference], fed, len(predicted))
+        for path, cache in caches.items():
+            found = expected if path == reference else _predict(cache, fed, len(predicted))
+            parts[path][name].append(score_tokens(expected, found, predicted))
     return {path: {name: concatenate(some) for name, some in by_text.items()} for path, by_text in parts.items()}
 
 
@@ -247,12 +275,17 @@ def versions() -> dict[str, str]:
 
 
 def measure_quality(
-    folders: Sequence[Path], reference: Path, texts: Mapping[str, str], questions: Sequence[str]
+    folders: Sequence[Path],
+    reference: Path,
+    texts: Mapping[str, str],
+    questions: Sequence[str],
+    progress: Progress = _quiet,
 ) -> tuple[dict[Path, dict[str, TokenScores]], dict[Path, list[list[int]]]]:
     """By folder: the scores of each text, compared with the reference's, and the greedy answers to the questions."""
     models = {folder: open_model(folder, ov_config=EXACT, paged=False) for folder in folders}
     tokenizer = FolderTokenizer(reference)
-    scores = score_texts(models, reference, tokenizer, texts)
+    scores = score_texts(models, reference, tokenizer, texts, progress=progress)
+    progress("Answering", 0, None)
     answers = {
         path: [greedy_answer(model, tokenizer, question) for question in questions] for path, model in models.items()
     }

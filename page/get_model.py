@@ -1,7 +1,8 @@
-"""Gets a model from within the page: what there is, and one conversion at a time, in a process of its own.
+"""Gets a model from within the page: what there is, and one conversion or measurement at a time, in its own process.
 
 The page may not import the converter, which brings PyTorch and NNCF; it runs `converter.py`. What that process does to
-itself, such as running out of memory, leaves the page alive.
+itself, such as running out of memory, leaves the page alive. `benchmarks/quality.py`, which measures what compression
+costs, needs the memory of all variants, and is run in the same way.
 """
 
 import atexit
@@ -13,19 +14,29 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import IO, Any, Literal
 
 from config import UserError, get_model_config
-from model_folder import as_precision, is_complete, lock_file, model_folder, partial_folder
+from model_folder import (
+    SUBFOLDERS,
+    as_precision,
+    is_complete,
+    lock_file,
+    measured_variants,
+    model_folder,
+    partial_folder,
+)
 from page.texts import recognised
 
 import psutil
 from filelock import FileLock, Timeout
 
-CONVERTER = (sys.executable, str(Path(__file__).resolve().parent.parent / "converter.py"))
+ROOT = Path(__file__).resolve().parent.parent
+CONVERTER = (sys.executable, str(ROOT / "converter.py"))
+QUALITY = (sys.executable, str(ROOT / "benchmarks" / "quality.py"))
 
 LIST_SECONDS = 120  # for a list of models; reading many GGUF files on a slow disk takes a while
 END_SECONDS = 5  # for a process to end by itself, when it was asked to
@@ -40,10 +51,10 @@ OWN_GROUP: dict[str, Any] = (
 
 @dataclass(frozen=True)
 class ConversionState:
-    """How far a conversion is.
+    """How far a conversion or a measurement is.
 
     Attributes:
-        name, precision: what is converted.
+        name, precision: what is converted; precision is None where the model's variants are measured.
         phase: "running", "done", "failed" or "cancelled".
         step: what it does at the moment, in the converter's words.
         done, total, unit: of this step; total is None while that is unknown.
@@ -52,7 +63,7 @@ class ConversionState:
     """
 
     name: str
-    precision: str
+    precision: str | None
     phase: Literal["running", "done", "failed", "cancelled"] = "running"
     step: str = "Starting"
     done: float = 0
@@ -62,34 +73,27 @@ class ConversionState:
     exit_status: int | None = None
 
 
-class Conversion:
-    """A process that converts a model, with a thread that follows it.
+class Work:
+    """A process that says what step it is at, with a thread that follows it.
 
     Args:
-        name, precision: as `convert_model` takes them.
-        root: the folder of converted models.
-        command: of the converter.
-
-    Raises:
-        UserError: there is no such model or precision.
+        state: to begin with.
+        command: of the process.
     """
 
-    def __init__(self, name: str, precision: str, root: Path, command: Sequence[str] = CONVERTER) -> None:
-        get_model_config(name)
-        self.folder = model_folder(name, as_precision(precision), root)
-        self.state = ConversionState(name, precision)
+    def __init__(self, state: ConversionState, command: Sequence[str]) -> None:
+        self.state = state
         self._cancelled = False
         self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed by `_ended`; a pipe would have to be read
-        options = ("--precision", precision, "--output", str(root), "--progress", "json")
         self.process = subprocess.Popen(
-            [*command, *options, "--", name],  # a name is never taken for an option
+            command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=self._errors,
             env={**os.environ, "PYTHONUTF8": "1"},
             **OWN_GROUP,
         )
-        self._thread = threading.Thread(target=self._follow, daemon=True, name="conversion")
+        self._thread = threading.Thread(target=self._follow, daemon=True, name="following a process")
         self._thread.start()
 
     def cancel(self) -> None:
@@ -108,8 +112,15 @@ class Conversion:
             for line in lines:
                 self._read(line)
         status = self.process.wait()
-        remove_unfinished(self.folder)
+        self.clean_up()
         self.state = self._ended(status)
+
+    def clean_up(self) -> None:
+        """Removes what a process that was ended left."""
+
+    def is_complete(self) -> bool:
+        """Whether a process that ended well has done what it was for."""
+        return True
 
     def _read(self, line: bytes) -> None:
         """A line that says what step the converter is at. Whatever else a library prints is passed over."""
@@ -124,17 +135,60 @@ class Conversion:
         begun = (self.state.name, self.state.precision)
         last = last_line(self._errors)
         self._errors.close()
-        if status == 0 and is_complete(self.folder):
+        if status == 0 and self.is_complete():
             return ConversionState(*begun, "done", exit_status=status)
         if self._cancelled:
             return ConversionState(*begun, "cancelled", exit_status=status)
-        # Only the converter's own errors are sentences for people; it ends with 2 then.
+        # Only the command's own errors are sentences for people; it ends with 2 then.
         error = last if status == 2 else None
         return ConversionState(*begun, "failed", self.state.step, error=error, exit_status=status)
 
 
+class Conversion(Work):
+    """A process that converts a model.
+
+    Args:
+        name, precision, prebuilt: as `convert_model` takes them.
+        root: the folder of converted models.
+        command: of the converter.
+
+    Raises:
+        UserError: there is no such model or precision.
+    """
+
+    def __init__(
+        self, name: str, precision: str, root: Path, command: Sequence[str] = CONVERTER, prebuilt: bool = False
+    ) -> None:
+        get_model_config(name)
+        self.folder = model_folder(name, as_precision(precision), root)
+        options = ["--precision", precision, "--output", str(root), "--progress", "json"]
+        options += ["--prebuilt"] * prebuilt
+        # After "--", a name is never taken for an option.
+        super().__init__(ConversionState(name, precision), [*command, *options, "--", name])
+
+    def clean_up(self) -> None:
+        remove_unfinished(self.folder)
+
+    def is_complete(self) -> bool:
+        return is_complete(self.folder)
+
+
+class Measurement(Work):
+    """A process that measures a model's variants, and writes the figures beside them.
+
+    Args:
+        name: of the model.
+        root: the folder of converted models.
+        command: that measures; None: `benchmarks/quality.py`.
+    """
+
+    def __init__(self, name: str, root: Path, command: Sequence[str] | None = None) -> None:
+        folders = [str(folder.resolve()) for folder in variant_folders(name, root).values()]
+        super().__init__(ConversionState(name, None), [*(command or QUALITY), "--progress", "json", "--", *folders])
+
+
 class ModelGetter:
-    """What the page's "Get a model" view asks for. One conversion at a time: each may need most of the memory.
+    """What the page's "Get a model" view asks for. One process at a time: each may need most of the memory.
 
     Args:
         root: the folder of converted models.
@@ -144,12 +198,14 @@ class ModelGetter:
     def __init__(self, root: Path, command: Sequence[str] = CONVERTER) -> None:
         self.root = root
         self._command = command
-        self._conversion: Conversion | None = None
+        self._conversion: Work | None = None
         self._starting = threading.Lock()
         atexit.register(self.close)
 
     def models(self) -> dict[str, Any]:
         """All models on hand; see `conversion.model_facts.all_models`. Takes a second or more.
+
+        Each has what was measured of its variants too, as `measured`; see `measured_variants`.
 
         Raises:
             UserError: the converter can't say.
@@ -165,29 +221,44 @@ class ModelGetter:
         get_model_config(name)
         return self._ask("--info", "--json", "--output", str(self.root), "--", name)
 
-    def convert(self, name: str, precision: str) -> None:
-        """Starts a conversion.
+    def convert(self, name: str, precision: str, prebuilt: bool = False) -> None:
+        """Starts a conversion; see `Conversion`.
 
         Raises:
-            UserError: there is no such model or precision, or another conversion is running.
+            UserError: there is no such model or precision, or another process is running.
         """
+        self._start(lambda: Conversion(name, precision, self.root, self._command, prebuilt))
+
+    def measure(self, name: str) -> None:
+        """Starts to measure what compression costs, of the variants that are there.
+
+        Raises:
+            UserError: there is no such model, it isn't converted, or another process is running.
+        """
+        get_model_config(name)
+        if not variant_folders(name, self.root):
+            raise UserError(f"{name} isn't converted, so there is nothing to measure; convert it to FP16 and to INT4.")
+        self._start(lambda: Measurement(name, self.root))
+
+    def _start(self, work: Callable[[], Work]) -> None:
         with self._starting:
             state = self._conversion.state if self._conversion else None
             if state and state.phase == "running":
-                raise UserError(f"{state.name} is being converted; wait for its end, or cancel it.")
-            self._conversion = Conversion(name, precision, self.root, self._command)
+                doing = "converted" if state.precision else "measured"
+                raise UserError(f"{state.name} is being {doing}; wait for its end, or cancel it.")
+            self._conversion = work()
 
     def cancel(self) -> None:
-        """Cancels the conversion that is running, if there is one."""
+        """Cancels what is running, if anything is."""
         if self._conversion:
             self._conversion.cancel()
 
     def state(self) -> dict[str, Any] | None:
-        """How far the latest conversion is, as `ConversionState` with a recognised error; None if there was none."""
+        """How far the latest process is, as `ConversionState` with a recognised error; None if there was none."""
         return with_recognised_error(asdict(self._conversion.state)) if self._conversion else None
 
     def close(self) -> None:
-        """Ends the conversion when the page ends."""
+        """Ends the process when the page ends."""
         atexit.unregister(self.close)
         self.cancel()
 
@@ -202,13 +273,25 @@ class ModelGetter:
                 env={**os.environ, "PYTHONUTF8": "1"},
             )
             if done.returncode == 0:
-                answer = json.loads(done.stdout)
+                answer = self._with_measured(json.loads(done.stdout))
                 return {**answer, "models": [with_recognised_error(model) for model in answer["models"]]}
         except (subprocess.TimeoutExpired, ValueError) as error:
             raise UserError("The list of models could not be read; see `python converter.py --list`.") from error
         if done.returncode == 2 and (lines := done.stderr.decode("utf-8", "replace").strip().splitlines()):
             raise UserError(lines[-1])
         raise UserError("The list of models could not be read; see `python converter.py --list`.")
+
+    def _with_measured(self, facts: dict[str, Any]) -> dict[str, Any]:
+        for model in facts.get("models", []):
+            folders = variant_folders(model["name"], self.root)
+            model["measured"] = measured_variants(next(iter(folders.values())).parent) if folders else {}
+        return facts
+
+
+def variant_folders(name: str, root: Path) -> dict[str, Path]:
+    """The complete folders of a model by precision."""
+    folders = {precision: model_folder(name, precision, root) for precision in SUBFOLDERS}
+    return {precision: folder for precision, folder in folders.items() if is_complete(folder)}
 
 
 def with_recognised_error(values: dict[str, Any]) -> dict[str, Any]:

@@ -22,7 +22,12 @@ def model_routes(getter: ModelGetter) -> list[BaseRoute]:
 
     async def convert(request: Request) -> Response:
         asked = await request.json()
-        await asyncio.to_thread(getter.convert, text(asked, "name"), text(asked, "precision"))
+        prebuilt = asked.get("prebuilt") is True
+        await asyncio.to_thread(getter.convert, text(asked, "name"), text(asked, "precision"), prebuilt)
+        return JSONResponse({"conversion": getter.state()}, 202)
+
+    async def measure(request: Request) -> Response:
+        await asyncio.to_thread(getter.measure, text(await request.json(), "name"))
         return JSONResponse({"conversion": getter.state()}, 202)
 
     async def cancel(request: Request) -> Response:
@@ -32,8 +37,9 @@ def model_routes(getter: ModelGetter) -> list[BaseRoute]:
     async def state(request: Request) -> Response:
         return JSONResponse({"conversion": getter.state()})
 
-    handlers = {"": models, "/info": info, "/convert": convert, "/cancel": cancel, "/state": state}
-    return [Route(f"/page/models{path}", guarded(handler), methods=["POST"]) for path, handler in handlers.items()]
+    handlers = {"info": info, "convert": convert, "measure": measure, "cancel": cancel, "state": state}
+    paths = {"": models} | {f"/{name}": handler for name, handler in handlers.items()}
+    return [Route(f"/page/models{path}", guarded(handler), methods=["POST"]) for path, handler in paths.items()]
 
 
 def text(asked: Any, name: str) -> str:

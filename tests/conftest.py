@@ -5,8 +5,10 @@ hub.
 """
 
 import os
+import shutil
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import hub_server
@@ -19,19 +21,20 @@ os.environ["HF_ENDPOINT"] = hub_server.start(HUB)
 os.environ["HF_HOME"] = tempfile.mkdtemp()
 
 # isort: split
-from config import DEFAULT_MODEL
+from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS
 from conversion.architectures import read_checkpoint
 from converter import convert_model
 from evaluation.comparison import EXACT
 from model_folder import SUBFOLDERS
 from ov_llm_model import OVChatModel, load_model
 
+import small_modern_checkpoints
 from huggingface_hub import constants
 from tiny_models import DATA, export
 from transformers import AutoTokenizer, Phi3Config, Phi3ForCausalLM
 
 # What makes a test slow: the embedded model, a browser, conversions of smaller ones.
-SLOW_FIXTURES = {"models_root", "browser", "tiny", "ir"}
+SLOW_FIXTURES = {"models_root", "browser", "tiny", "ir", "published"}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -52,6 +55,21 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_server.
     HUB.reset(tmp_path / "hub")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
     yield HUB
+
+
+@pytest.fixture
+def published(hub: hub_server.Hub, tmp_path: Path) -> Path:
+    """The repository on the hub in which OpenVINO publishes `qwen3-1.7b` converted; in small, as its checkpoint is."""
+    small_modern_checkpoints.write("qwen3-1.7b", hub.root)
+    row = SUPPORTED_LLM_MODELS["qwen3-1.7b"]
+    assert row.openvino_id
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        monkeypatch.setitem(SUPPORTED_LLM_MODELS, "qwen3-1.7b", replace(row, parameters=500_000))
+        made = convert_model("qwen3-1.7b", "INT4", tmp_path / "made")
+    repository = shutil.copytree(made, hub.root / row.openvino_id)
+    (repository / "conversion.json").unlink()
+    hub.sent.clear()
+    return repository
 
 
 @pytest.fixture(scope="session")

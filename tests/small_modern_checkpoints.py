@@ -6,16 +6,20 @@ All have one tokenizer. Their chat templates are one too, with a switch for reas
 from collections.abc import Callable
 from pathlib import Path
 
+from chat_formats import HARMONY
 from config import SUPPORTED_LLM_MODELS
 
 import torch
 from small_checkpoints import FFN, HEADS, HIDDEN, KV_HEADS, LAYERS, VOCABULARY, of_transformers, write_llama_like
 from small_checkpoints import llama_tokenizer as write_tokenizer
+from tokenizers import Tokenizer
 from transformers import (
     Gemma3Config,
     Gemma3ForCausalLM,
     Gemma3ForConditionalGeneration,
     Gemma3TextConfig,
+    GptOssConfig,
+    GptOssForCausalLM,
     GraniteMoeHybridConfig,
     GraniteMoeHybridForCausalLM,
     LlamaConfig,
@@ -49,6 +53,11 @@ TEMPLATE = (
     "{% for message in messages %}<|{{ message['role'] }}|>{{ message['content'] }}</s>{% endfor %}"
     "{% if add_generation_prompt %}<|assistant|>{% endif %}"
 )
+HARMONY_TEMPLATE = (
+    "{% for message in messages %}<|start|>{{ message['role'] }}"
+    "{% if message['role'] == 'assistant' %}<|channel|>final{% endif %}<|message|>{{ message['content'] }}<|end|>"
+    "{% endfor %}{% if add_generation_prompt %}<|start|>assistant{% endif %}"
+)
 NO_REASONING = "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}"
 
 
@@ -60,7 +69,13 @@ def write(name: str, hub: Path) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         WRITERS[name](folder)
-    write_tokenizer(folder, TEMPLATE + NO_REASONING * (config.reasoning == "switch"))
+    if config.chat_format is HARMONY:
+        write_tokenizer(folder, HARMONY_TEMPLATE)
+        tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+        tokenizer.add_special_tokens([*HARMONY.shown_tokens, *HARMONY.stop_tokens])
+        tokenizer.save(str(folder / "tokenizer.json"))
+    else:
+        write_tokenizer(folder, TEMPLATE + NO_REASONING * (config.reasoning == "switch"))
     return folder
 
 
@@ -142,6 +157,21 @@ def qwen3_moe(folder: Path) -> None:
     write_llama_like(folder, tensors, described, shards=2, pickles=0)
 
 
+def gpt_oss(folder: Path) -> None:
+    """The experts are in MXFP4: a byte for two numbers, and a byte with the exponent of 32 of them."""
+    config = GptOssConfig(
+        **{**SIZES, "num_local_experts": 4, "num_experts_per_tok": 2, "head_dim": HEAD, "sliding_window": 8},
+        layer_types=["sliding_attention", "full_attention"],
+    )
+    tensors, described = of_transformers(GptOssForCausalLM, config, torch.bfloat16)
+    for name in [name for name in tensors if name.endswith(("gate_up_proj", "down_proj"))]:
+        experts, columns, rows = tensors.pop(name).shape
+        tensors[f"{name}_blocks"] = torch.randint(0, 256, (experts, rows, columns // 32, 16), dtype=torch.uint8)
+        tensors[f"{name}_scales"] = torch.randint(118, 124, (experts, rows, columns // 32), dtype=torch.uint8)
+    described["quantization_config"] = {"quant_method": "mxfp4", "modules_to_not_convert": ["lm_head"]}
+    write_llama_like(folder, tensors, described, shards=2, pickles=0)
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "qwen3-1.7b": lambda folder: qwen3(folder, tied=True),
     "smollm3-3b": lambda folder: save(
@@ -155,6 +185,7 @@ WRITERS: dict[str, Callable[[Path], None]] = {
     ),
     "qwen3-14b": lambda folder: qwen3(folder, tied=False),
     "qwen3-30b-a3b": qwen3_moe,
+    "gpt-oss-20b": gpt_oss,
     "gemma-3-270m-it": lambda folder: save(folder, Gemma3ForCausalLM, gemma3_text(tie_word_embeddings=True)),
     "gemma-3-4b-it": gemma3_with_images,
     "llama-3.1-8b-instruct": llama31,

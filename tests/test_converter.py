@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import converter
@@ -13,7 +14,7 @@ from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS, Int4Settings, ModelConfi
 from conversion import architectures, calibration, pipeline, resources
 from conversion.checkpoints import load_checkpoint
 from conversion.exporter import export
-from converter import convert_model
+from converter import convert_model, int4_settings
 from evaluation.comparison import EXACT
 from model_folder import (
     MODEL_BIN,
@@ -191,6 +192,13 @@ def test_other_settings_are_a_reason_to_convert_again(tiny: Path, capsys: pytest
     assert (folder / MODEL_BIN).stat().st_size < size
     convert_model("tiny", "INT4", tiny, Int4Settings(ratio=1.0, awq=True))
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize(("devices", "said"), [(["CPU", "GPU"], True), (["CPU", "NPU"], False), (["NPU.0"], False)])
+def test_for_an_npu_a_machine_without_one_converts_and_says_so(devices: list[str], said: bool, monkeypatch, capsys):
+    monkeypatch.setattr("openvino.Core", lambda: SimpleNamespace(available_devices=devices))
+    assert int4_settings(SUPPORTED_LLM_MODELS["qwen3-8b"], "npu") == Int4Settings("INT4_SYM", -1, ratio=1.0)
+    assert ("no NPU" in capsys.readouterr().out) == said
 
 
 def test_scale_estimation_gets_text_from_somewhere(tiny: Path, monkeypatch: pytest.MonkeyPatch):

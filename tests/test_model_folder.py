@@ -1,20 +1,26 @@
+import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 
 from config import DEFAULT_MODEL, Int4Settings, ModelConfig, UserError, get_model_config
 from model_folder import (
+    MANIFEST,
+    MEASURED,
     MODEL_BIN,
     REQUIRED_FILES,
+    SUBFOLDERS,
     Variant,
     as_precision,
     check_complete,
     converted_folder,
     converted_models,
     is_complete,
+    measured_variants,
     missing_files,
     model_folder,
     precision_label,
@@ -240,3 +246,22 @@ def test_the_command_for_a_missing_model_names_the_folder_that_was_looked_in(tmp
         converted_folder("qwen3-4b", "INT8", Path("there"))
     with pytest.raises(UserError, match=r"^There is no folder elsewhere; name the folder"):
         converted_folder("qwen3-4b", "INT8", Path("elsewhere"))
+
+
+def test_figures_are_those_of_the_folders_that_are_there(tmp_path: Path):
+    for precision in SUBFOLDERS:
+        folder = tmp_path / SUBFOLDERS[precision]
+        folder.mkdir()
+        write_manifest(folder)
+    assert measured_variants(tmp_path) == {}
+    figures = [{"variant": name, "kl": 0.1} for name in ("FP16", "INT8", "INT4", "/elsewhere/INT4")]
+    (tmp_path / MEASURED).write_text(json.dumps({"variants": figures}), encoding="utf-8")
+    assert list(measured_variants(tmp_path)) == ["FP16", "INT8", "INT4"]
+    assert measured_variants(tmp_path)["INT4"] == {"variant": "INT4", "kl": 0.1}
+    manifest = tmp_path / SUBFOLDERS["INT8"] / MANIFEST  # of a later conversion
+    os.utime(manifest, (time.time() + 60, time.time() + 60))
+    (tmp_path / SUBFOLDERS["INT4"] / MANIFEST).unlink()
+    assert list(measured_variants(tmp_path)) == ["FP16"]
+    for damaged in ("no JSON", "[]", "{}", '{"variants": [1]}', '{"variants": [{}]}'):
+        (tmp_path / MEASURED).write_text(damaged, encoding="utf-8")
+        assert measured_variants(tmp_path) == {}

@@ -20,6 +20,10 @@ const STEPS = {
   Weights: "get_model_compressing",
   Saving: "get_model_saving",
   Tokenizer: "get_model_tokenizer",
+  Predicting: "get_model_predicting",
+  Answering: "get_model_answering",
+  Timing: "get_model_timing",
+  Loading: "get_model_loading",
 };
 
 // Bytes that are lacking to convert a model, unless it is there, and to chat with a context of so many tokens.
@@ -38,6 +42,12 @@ export function lacking(model, precision, context, free) {
     disk: Math.max(0, needsDisk - free.disk),
     memory: Math.max(0, needsMemory - free.memory),
   };
+}
+
+// The facts of a model whose 4-bit folder OpenVINO publishes, as that folder makes them: it is downloaded and copied.
+export function published(model) {
+  const { INT4, ...others } = model.variants;
+  return { ...model, download: INT4.weights, variants: { ...others, INT4: { ...INT4, disk: INT4.weights, memory: 0 } } };
 }
 
 // The largest of the offered contexts that the model has; one that it lacks takes no memory.
@@ -61,7 +71,7 @@ export const share = ({ done, total }) => (total && done ? Math.min(1, done / to
 
 // Opens the view over the page. `use({name, precision})` is called with a converted model that was chosen.
 export function openGetModel({ use }) {
-  const view = { models: [], free: { disk: 0, memory: 0 }, found: [], conversion: null, precision: "INT4", context: 8192 };
+  const view = { models: [], free: { disk: 0, memory: 0 }, found: [], conversion: null, precision: "INT4", prebuilt: false, context: 8192 };
   let polling;
 
   const status = make("p", { role: "status", class: "view-status" });
@@ -82,6 +92,10 @@ export function openGetModel({ use }) {
     ),
     make("div", { class: "view-choice" },
       choice("get_model_precision", PRECISIONS, view.precision, (value) => (view.precision = value)),
+      make("label", {},
+        make("input", { type: "checkbox", onchange: (event) => ((view.prebuilt = event.target.checked), drawTable()) }),
+        text("get_model_prebuilt"),
+      ),
       choice("get_model_context", CONTEXTS, view.context, (value) => (view.context = Number(value)), number),
     ),
     running,
@@ -131,9 +145,18 @@ export function openGetModel({ use }) {
 
   async function convert(model) {
     say();
-    follow(await request("models/convert", { name: model.name, precision: view.precision }));
+    follow(await request("models/convert", { name: model.name, precision: view.precision, prebuilt: taken(model) }));
     running.querySelector("button")?.focus();
   }
+
+  async function measure(model) {
+    say();
+    follow(await request("models/measure", { name: model.name }));
+    running.querySelector("button")?.focus();
+  }
+
+  // Whether a model's folder is OpenVINO's own, because the reader wants it and there is one.
+  const taken = (model) => view.prebuilt && view.precision === "INT4" && Boolean(model.openvino_id && model.variants.INT4);
 
   async function cancel(button) {
     button.disabled = true;
@@ -168,10 +191,10 @@ export function openGetModel({ use }) {
   function drawRunning() {
     const it = view.conversion;
     if (!it) return running.replaceChildren();
-    const title = `${it.name} · ${it.precision}`;
+    const title = it.precision ? `${it.name} · ${it.precision}` : it.name;
     if (it.phase === "running") return drawProgress(it, title);
     const end = make("p", { role: it.phase === "failed" ? "alert" : "status" }, outcome(it, title));
-    const offer = it.phase === "done" && make("button", { type: "button", onclick: () => choose(it) }, text("get_model_use"));
+    const offer = it.phase === "done" && it.precision && make("button", { type: "button", onclick: () => choose(it) }, text("get_model_use"));
     running.replaceChildren(make("div", { class: `get-model-end ${it.phase}` }, end, offer || null));
   }
 
@@ -194,9 +217,10 @@ export function openGetModel({ use }) {
   }
 
   function outcome(it, title) {
-    if (it.phase === "done") return text("get_model_done", { title });
-    if (it.phase === "cancelled") return text("get_model_cancelled", { title });
-    return errorText(it.error) || text("get_model_killed", { title });
+    const what = it.precision ? "" : "measuring_";
+    if (it.phase === "done") return text(`get_model_${what}done`, { title });
+    if (it.phase === "cancelled") return text(`get_model_${what}cancelled`, { title });
+    return errorText(it.error) || text(`get_model_${what}killed`, { title });
   }
 
   function choose({ name, precision }) {
@@ -218,7 +242,7 @@ export function openGetModel({ use }) {
         groups.map(([source, models]) =>
           make("tbody", {},
             make("tr", { class: "group" }, make("th", { scope: "rowgroup", colspan: 7 }, text(`get_model_from_${source}`))),
-            models.map(row),
+            models.flatMap((model) => [row(model), variantsRow(model)].filter(Boolean)),
           ),
         ),
       ),
@@ -227,10 +251,11 @@ export function openGetModel({ use }) {
 
   function row(model) {
     const variant = model.variants[view.precision];
-    const need = lacking(model, view.precision, view.context, view.free);
+    const need = lacking(taken(model) ? published(model) : model, view.precision, view.context, view.free);
     const cell = (key, ...content) => make("td", { "data-col": key, "data-label": text(`get_model_${key}`) }, ...content);
     return make("tr", {},
-      make("th", { scope: "row" }, make("strong", {}, model.name), make("small", {}, description(model))),
+      make("th", { scope: "row" }, make("strong", {}, model.name), make("small", {}, description(model)),
+        taken(model) && make("small", {}, text("get_model_taken", { id: model.openvino_id }))),
       cell("license", model.license, model.gated && make("small", {}, text("get_model_gated"))),
       cell("parameters", parameters(model.parameters)),
       cell("size", variant ? bytes(variant.weights) : ""),
@@ -256,7 +281,43 @@ export function openGetModel({ use }) {
     if (variant?.converted)
       return make("button", { type: "button", "aria-label": `${text("get_model_use")}: ${name}`, onclick: () => choose({ name, precision: view.precision }) }, text("get_model_use"));
     const busy = view.conversion?.phase === "running";
-    return make("button", { type: "button", disabled: busy, "aria-label": `${text("get_model_convert")}: ${name}`, onclick: () => convert(model) }, text("get_model_convert"));
+    const label = text(taken(model) ? "get_model_download" : "get_model_convert");
+    return make("button", { type: "button", disabled: busy, "aria-label": `${label}: ${name}`, onclick: () => convert(model) }, label);
+  }
+
+  // What compression costs: the figures of a model's variants on this machine, and the button that measures them.
+  function variantsRow(model) {
+    const there = PRECISIONS.filter((it) => model.variants[it]?.converted);
+    if (!there.length) return null;
+    const label = text("get_model_measure");
+    const comparable = there.includes("FP16") && there.length > 1;
+    const button = { type: "button", disabled: view.conversion?.phase === "running", "aria-label": `${label}: ${model.name}`, onclick: () => measure(model) };
+    return make("tr", { class: "get-model-variants" },
+      make("td", { colspan: 7 },
+        make("details", { open: Object.keys(model.measured).length > 0 },
+          make("summary", {}, text("get_model_cost")),
+          figures(there.filter((it) => model.measured[it]), model.measured),
+          comparable ? make("button", button, label) : make("p", { class: "hint" }, text("get_model_measure_needs")),
+        ),
+      ),
+    );
+  }
+
+  function figures(precisions, measured) {
+    if (!precisions.length) return null;
+    const columns = {
+      size: (it) => bytes(it.size_mb * 1e6),
+      bits: (it) => number(it.bits_per_weight, 2),
+      kl: (it) => number(it.kl, 4),
+      speed: (it) => number(it.decode_tps, 1),
+    };
+    const names = Object.keys(columns);
+    return make("table", {},
+      make("thead", {}, make("tr", {}, make("td", {}), names.map((name) => make("th", { scope: "col" }, text(`get_model_${name}`))))),
+      make("tbody", {}, precisions.map((it) =>
+        make("tr", {}, make("th", { scope: "row" }, it), names.map((name) => make("td", { "data-label": text(`get_model_${name}`) }, columns[name](measured[it]))))),
+      ),
+    );
   }
 
   document.body.append(dialog);

@@ -21,7 +21,12 @@ import torch
 from edited_checkpoints import DATA, MODELS, change_config, change_tensors, same_weights, write_llama
 from safetensors.torch import save_file
 from tiny_models import export
-from transformers import Gemma3ForConditionalGeneration, GraniteMoeHybridForCausalLM, PreTrainedModel
+from transformers import (
+    Gemma3ForConditionalGeneration,
+    GptOssForCausalLM,
+    GraniteMoeHybridForCausalLM,
+    PreTrainedModel,
+)
 
 LENGTHS = (1, 7, 33, 200)
 
@@ -262,13 +267,18 @@ def test_a_folder_without_a_config_is_refused(tmp_path: Path):
 
 @pytest.mark.parametrize(
     ("name", "original_class"),
-    [("gemma-3-4b-it", Gemma3ForConditionalGeneration), ("granite-4.0-micro", GraniteMoeHybridForCausalLM)],
+    [
+        ("gemma-3-4b-it", Gemma3ForConditionalGeneration),
+        ("granite-4.0-micro", GraniteMoeHybridForCausalLM),
+        ("gpt-oss-20b", GptOssForCausalLM),
+    ],
 )
 def test_a_model_read_as_another_architecture_computes_the_same(name: str, original_class: Any, tmp_path: Path):
     folder = small_modern_checkpoints.write(name, tmp_path)
     ids = torch.arange(3, 60)[None]
     with torch.no_grad():
-        expected = original_class.from_pretrained(folder, dtype=torch.float32)(input_ids=ids, use_cache=False).logits
+        original = original_class.from_pretrained(folder, dtype=torch.float32).float()  # it unpacks MXFP4 to 16 bits
+        expected = original(input_ids=ids, use_cache=False).logits
         found = read_checkpoint(folder).float()(input_ids=ids).logits
     assert expected.std() > 1e-3
     torch.testing.assert_close(found, expected, atol=1e-3 * float(expected.abs().max()), rtol=0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from config import UserError
 from conversion.architectures import read_checkpoint
-from conversion.weights import read_tensors
+from conversion.weights import read_tensors, unpack_mxfp4
 
 import psutil
 import pytest
@@ -25,6 +25,7 @@ from edited_checkpoints import (
 )
 from safetensors.torch import load_file
 from transformers import LlamaForCausalLM
+from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 
 @pytest.fixture
@@ -215,6 +216,16 @@ def test_a_folder_without_weights_is_refused_and_says_what_is_there_instead(qwen
     (qwen / "tf_model.h5").touch()
     with pytest.raises(UserError, match=r"only tf_model\.h5, which cannot be read; download"):
         read_checkpoint(qwen)
+
+
+def test_mxfp4_is_unpacked_as_transformers_does():
+    blocks = torch.arange(2 * 3 * 4 * 16).reshape(2, 3, 4, 16).mul(37).to(torch.uint8)  # every byte there is
+    scales = torch.arange(100, 124, dtype=torch.uint8).reshape(2, 3, 4)
+    others = {"a.weight": torch.ones(2), "b_blocks": blocks, "c_blocks": blocks, "c_scales": scales[:1]}
+    found = unpack_mxfp4({"experts.up_blocks": blocks, "experts.up_scales": scales, **others})
+    assert len(set(blocks.flatten().tolist())) == 256
+    assert torch.equal(found.pop("experts.up"), convert_moe_packed_tensors(blocks, scales))
+    assert found.keys() == others.keys()  # what has no scales, or others, is not touched
 
 
 def test_weights_that_are_no_floating_point_numbers_are_refused(qwen: Path):

@@ -7,6 +7,7 @@ from conversion.checkpoints import load_checkpoint
 from converter import convert_model
 from engine.loading import open_model
 from engine.tokenizer import FolderTokenizer
+from evaluation import comparison
 from evaluation.comparison import (
     EXACT,
     VariantFigures,
@@ -35,7 +36,10 @@ def folders(models_root: Path) -> list[Path]:
 
 @pytest.fixture(scope="module")
 def results(folders: list[Path]) -> list[VariantFigures]:
-    return compare(folders, TEXTS, QUESTIONS, rounds=1)
+    steps: list[str] = []
+    found = compare(folders, TEXTS, QUESTIONS, rounds=1, progress=lambda step, done, total: steps.append(step))
+    assert list(dict.fromkeys(steps)) == ["Predicting", "Answering", "Timing", "Loading"]
+    return found
 
 
 def test_variants_are_compared_with_the_16_bit_one_wherever_it_stands(results: list[VariantFigures]):
@@ -92,6 +96,14 @@ def test_folders_that_cannot_be_compared_are_refused(folders: list[Path], tmp_pa
     config.write_text(config.read_text(encoding="utf-8").replace('"hidden_size": 576', '"hidden_size": 577'), "utf-8")
     with pytest.raises(UserError, match="hold different models; name folders of one model"):
         check_variants([folders[1], other])
+
+
+def test_memory_that_is_too_small_is_a_sentence_before_anything_is_loaded(folders: list[Path], monkeypatch):
+    memory = comparison.psutil.virtual_memory()
+    monkeypatch.setattr(comparison.psutil, "virtual_memory", lambda: memory._replace(available=500_000_000))
+    monkeypatch.setattr(comparison, "open_model", None)  # can't be called
+    with pytest.raises(UserError, match=r"0\.5 GB of memory are free, and .* takes 0\.\d GB, .* smaller model"):
+        compare(folders)
 
 
 def test_variants_are_called_by_their_paths_where_their_names_are_the_same(tmp_path: Path):

@@ -4,6 +4,10 @@ import ast
 import os
 import re
 from pathlib import Path
+from typing import Any
+
+from config import SUPPORTED_LLM_MODELS
+from model_folder import read_manifest
 
 import nbformat
 import pytest
@@ -59,6 +63,27 @@ def shell(models_root: Path, monkeypatch: pytest.MonkeyPatch):
         monkeypatch.delenv(name)
     yield InteractiveShell()
     InteractiveShell.clear_instance()
+
+
+def test_a_model_that_openvino_publishes_is_taken_where_it_is_ticked(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The cells from the choice of a model to its folder, as a reader runs them."""
+    monkeypatch.chdir(tmp_path)
+    cells = {cell.id: cell.source for cell in CELLS}
+    ran = [cells[id] for id in ("7f002735", "dee4d477", "de14a550", "25806fd9")]
+    for ticked, model in (("1", "qwen3-1.7b"), ("0", "qwen3-1.7b"), ("1", "smollm2-135m-instruct")):
+        monkeypatch.setenv("LLM_CHATBOT_PREBUILT", ticked)
+        monkeypatch.setenv("LLM_CHATBOT_MODEL", model)
+        names: dict[str, Any] = {"os": os, "SUPPORTED_LLM_MODELS": SUPPORTED_LLM_MODELS}
+        for code in ran[:3]:
+            exec(code, names)
+        box = names["prebuilt"]
+        assert (box.disabled, box.value) == (model != "qwen3-1.7b", model == "qwen3-1.7b" and ticked == "1")
+        if box.value:
+            exec(ran[3], names)
+            taken = read_manifest(names["folders"]["INT4"])
+            assert taken["compression"] == {"prebuilt": "OpenVINO/Qwen3-1.7B-int4-ov"}
 
 
 def test_every_solution_is_right(shell: InteractiveShell):

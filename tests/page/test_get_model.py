@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from config import SUPPORTED_LLM_MODELS, UserError
-from model_folder import is_complete, model_folder, partial_folder
+from converter import convert_model
+from model_folder import is_complete, measured_variants, model_folder, partial_folder, read_manifest
 from page.app import ChatPage
-from page.get_model import Conversion, ModelGetter
+from page.get_model import Conversion, Measurement, ModelGetter, Work
 from page.models import LoadedModel
 
 import psutil
@@ -42,9 +43,9 @@ def fake(*lines: str, then: str = "") -> tuple[str, ...]:
     return sys.executable, "-c", script
 
 
-def finished(conversion: Conversion) -> Conversion:
-    conversion.wait(60)
-    return conversion
+def finished(work: Work) -> Work:
+    work.wait(60)
+    return work
 
 
 # The state of a conversion
@@ -106,6 +107,25 @@ def test_one_model_is_converted_at_a_time(tmp_path: Path):
     getter.close()
     assert (getter.state() or {})["phase"] == "cancelled"
     getter.convert("org/two", "INT4")
+    getter.close()
+
+
+def test_a_measurement_is_a_process_as_a_conversion_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    measured = finished(Measurement("org/name", tmp_path, fake(STEP.format("Timing"))))
+    assert (measured.state.name, measured.state.precision, measured.state.phase) == ("org/name", None, "done")
+    refused = "print('No FP16; convert.', file=sys.stderr); sys.exit(2)"
+    assert finished(Measurement("org/name", tmp_path, fake(then=refused))).state.error == "No FP16; convert."
+    monkeypatch.setattr("page.get_model.QUALITY", fake(then="time.sleep(60)"))
+    monkeypatch.setattr("page.get_model.variant_folders", lambda name, root: {"INT4": tmp_path})
+    getter = ModelGetter(tmp_path)
+    getter.measure("org/name")
+    with pytest.raises(UserError, match=r"org/name is being measured; .*cancel"):
+        getter.convert("org/name", "INT4")
+    getter.cancel()
+    assert (getter.state() or {})["phase"] == "cancelled"
+    monkeypatch.undo()
+    with pytest.raises(UserError, match="org/name isn't converted"):
+        getter.measure("org/name")
     getter.close()
 
 
@@ -206,6 +226,50 @@ def test_a_model_is_looked_up_converted_with_a_bar_and_talked_to(
     visit.close_panel("Settings")
     visit.set(max_new_tokens="3")
     visit.ask("Hello")
+
+
+def test_openvinos_own_folder_is_taken_where_it_is_ticked(
+    published: Path, getting: Server, context: BrowserContext, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "cache of the converter"))
+    visit = Visit(context, getting)
+    visit.open_panel("Settings")
+    visit.button("Get a model").click()
+    dialog = visit.page.get_by_role("dialog", name="Get a model")
+    expect(dialog.get_by_role("button", name="Convert: qwen3-1.7b")).to_be_visible()
+    dialog.get_by_label("Take OpenVINO's own INT4 where there is one").check()
+    expect(dialog.get_by_role("row", name=re.compile("qwen3-1.7b"))).to_contain_text("OpenVINO/Qwen3-1.7B-int4-ov")
+    expect(dialog.get_by_role("button", name="Convert: smollm2-360m-instruct")).to_be_visible()
+    dialog.get_by_role("button", name="Download: qwen3-1.7b").click()
+    expect(dialog.get_by_text("qwen3-1.7b · INT4 is ready.")).to_be_visible()
+    folder = model_folder("qwen3-1.7b", "INT4", tmp_path / "models")
+    assert read_manifest(folder)["compression"] == {"prebuilt": "OpenVINO/Qwen3-1.7B-int4-ov"}
+
+
+def test_what_compression_costs_is_measured_on_the_page_and_shown_again(
+    small: str, getting: Server, context: BrowserContext, tmp_path: Path
+):
+    for precision in ("INT4", "FP16"):
+        convert_model(small, precision, tmp_path / "models")
+    visit = Visit(context, getting)
+    visit.open_panel("Settings")
+    visit.button("Get a model").click()
+    dialog = visit.page.get_by_role("dialog", name="Get a model")
+    dialog.get_by_text("What compression costs").click()
+    dialog.get_by_role("button", name=f"Measure: {small}").click()
+    expect(dialog.get_by_text(f"The variants of {small} have been measured.")).to_be_visible()
+    figures = measured_variants(model_folder(small, "INT4", tmp_path / "models").parent)
+    row = dialog.locator(".get-model-variants").get_by_role("row", name=re.compile("^INT4"))
+    expect(row).to_contain_text(f"{figures['INT4']['kl']:.4f}")
+    assert figures["INT4"]["kl"] > 0 == figures["FP16"]["kl"]
+    visit.screenshot("get-model-measured")
+    visit.page.set_viewport_size({"width": 390, "height": 800})
+    assert visit.page.evaluate("document.querySelector('dialog').scrollWidth <= innerWidth")
+    # What the first visit measured, another one shows.
+    visit.reload()
+    visit.open_panel("Settings")
+    visit.button("Get a model").click()
+    expect(row).to_contain_text(f"{figures['INT4']['kl']:.4f}")
 
 
 def test_a_page_for_others_offers_no_conversions(visit: Visit):

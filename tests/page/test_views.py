@@ -198,6 +198,19 @@ def test_what_is_lacking_counts_the_conversion_the_download_and_the_context(modu
     assert lacking("FP16", 2048, 0, 0) is None
 
 
+def test_a_folder_that_is_taken_as_it_is_needs_a_download_and_a_copy(modules: Page):
+    variant = {"converted": False, "weights": 60, "disk": 200, "memory": 150, "chat": {"2048": 100}}
+    model = {"download": 500, "context": 2048, "variants": {"INT4": variant}}
+    needed = module(
+        modules,
+        "get_model",
+        "it.lacking(it.published(given[0]), 'INT4', 2048, given[1])",
+        model,
+        {"disk": 0, "memory": 0},
+    )
+    assert needed == {"needsDisk": 120, "needsMemory": 100, "disk": 120, "memory": 100}
+
+
 # A page with a login
 
 

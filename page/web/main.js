@@ -25,6 +25,7 @@ export async function start(root) {
   const models = new Map([[String(server.model.key), server.model]]);
   const notice = noticeView();
   const waiting = new Set(); // views that are to be drawn
+  let asked; // whether the browser was asked to keep what is stored
 
   const drawNow = () => [header, conversation, composer, settings].forEach((view) => view.draw());
 
@@ -78,7 +79,8 @@ export async function start(root) {
       conversation.showEnd();
       following.expectStored();
     }
-    if (what === "added") navigator.storage?.persist?.();
+    // Firefox asks the user, and would do so again after each message.
+    if (what === "added") asked ??= navigator.storage?.persist?.();
   }
 
   function redraw() {

@@ -1,8 +1,8 @@
-"""The browser of the tests: Playwright's own where it is installed, otherwise one that the machine has.
+"""The browsers of the tests: Chromium, Playwright's own or one that the machine has, and the machine's Firefox.
 
     python tests/browser.py
 
-installs one where none opens, and says in one sentence what to do where that doesn't work.
+installs those that don't open, and says in one sentence what to do where that doesn't work.
 """
 
 import os
@@ -11,32 +11,50 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
-from playwright.sync_api import Browser, Error, sync_playwright
+from playwright.sync_api import Browser, Error, Playwright, sync_playwright
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge")
-REMEDY = "No browser for the tests could be installed; install Chromium or Chrome so that `chromium` is on the PATH."
+# The commands by which a machine knows each.
+COMMANDS = {
+    "chromium": ("chromium", "chromium-browser", "google-chrome", "chrome", "msedge"),
+    "firefox": ("firefox-esr", "firefox"),
+}
+REMEDIES = {
+    "chromium": "install Chromium or Chrome so that `chromium` is on the PATH.",
+    "firefox": "install Firefox so that `firefox` is on the PATH (Debian: apt install firefox-esr).",
+}
 
 
 @contextmanager
-def open_browser() -> Iterator[Browser]:
+def open_browser(name: str = "chromium") -> Iterator[Browser]:
     with sync_playwright() as playwright:
-        own = Path(playwright.chromium.executable_path)
-        path = own if own.is_file() else machine_browser()
-        browser = playwright.chromium.launch(executable_path=path)
+        browser = launch(playwright, name)
         yield browser
         browser.close()
 
 
-def machine_browser() -> str | None:
-    return next(filter(None, map(shutil.which, NAMES)), None)
+def launch(playwright: Playwright, name: str) -> Browser:
+    """Starts Chromium or Firefox.
+
+    Firefox is the one that people have, which Playwright drives by WebDriver BiDi, and not Playwright's patched one.
+    """
+    if name == "firefox":
+        return playwright.firefox.launch(channel="moz-firefox", executable_path=machine_browser(name))
+    own = Path(playwright.chromium.executable_path)
+    return playwright.chromium.launch(executable_path=own if own.is_file() else machine_browser(name))
 
 
-def opens() -> bool:
-    """Whether there is a browser, with all libraries that it needs."""
+def machine_browser(name: str) -> str | None:
+    return next(filter(None, map(shutil.which, COMMANDS[name])), None)
+
+
+def opens(name: str) -> bool:
+    """Whether there is such a browser, with all libraries that it needs."""
     try:
-        with open_browser():
+        with open_browser(name) as browser:
+            browser.new_page()
             return True
     except Error:
         return False
@@ -46,8 +64,8 @@ def install_playwrights_with_libraries() -> None:
     subprocess.run([sys.executable, "-m", "playwright", "install", "--with-deps", "chromium"])
 
 
-def install_distributions() -> None:
-    """Debian's and Ubuntu's package."""
+def install_distributions(package: str) -> None:
+    """A package of Debian or Ubuntu."""
     if shutil.which("apt-get") is None:
         return
     apt = ["env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-qq"]
@@ -56,7 +74,7 @@ def install_distributions() -> None:
             return
         apt = ["sudo", *apt]
     subprocess.run([*apt, "update"])
-    subprocess.run([*apt, "install", "--yes", "chromium"])
+    subprocess.run([*apt, "install", "--yes", package])
 
 
 def install_playwrights() -> None:
@@ -64,24 +82,32 @@ def install_playwrights() -> None:
     subprocess.run([sys.executable, "-m", "playwright", "install", "chromium"])
 
 
-WAYS: dict[str, Callable[[], None]] = {
-    "Playwright's Chromium with its system libraries": install_playwrights_with_libraries,
-    "the distribution's Chromium": install_distributions,
-    "Playwright's Chromium alone": install_playwrights,
+WAYS: dict[str, dict[str, Callable[[], None]]] = {
+    "chromium": {
+        "Playwright's Chromium with its system libraries": install_playwrights_with_libraries,
+        "the distribution's Chromium": partial(install_distributions, "chromium"),
+        "Playwright's Chromium alone": install_playwrights,
+    },
+    "firefox": {"the distribution's Firefox": partial(install_distributions, "firefox-esr")},
 }
 
 
-def main() -> int:
-    if opens():
-        return 0
-    for name, install in WAYS.items():
+def install(browser: str) -> bool:
+    """Whether the browser opens, at last."""
+    if opens(browser):
+        return True
+    for name, way in WAYS[browser].items():
         print(f"Installing a browser for the tests: {name}.", flush=True)
-        install()
-        if opens():
-            return 0
+        way()
+        if opens(browser):
+            return True
         print(f"That didn't work: {name}.", flush=True)
-    print(REMEDY, file=sys.stderr)
-    return 1
+    print(f"No {browser.title()} for the tests could be installed; {REMEDIES[browser]}", file=sys.stderr)
+    return False
+
+
+def main() -> int:
+    return 0 if all(install(browser) for browser in WAYS) else 1
 
 
 if __name__ == "__main__":

@@ -37,6 +37,10 @@ from transformers import AutoTokenizer, Phi3Config, Phi3ForCausalLM
 SLOW_FIXTURES = {"models_root", "browser", "tiny", "ir", "published"}
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--firefox", action="store_true", help="use the page in Firefox alone")
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what `make test-fast` leaves out, and puts the longest files first: notebooks, then those with slow tests.
 

@@ -1,6 +1,7 @@
 """A page that is served, and browsers that visit it; shared by all tests of the page."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import cache, partial
 from pathlib import Path
 
 from config import DEFAULT_MODEL, get_model_config
@@ -8,10 +9,19 @@ from page import settings
 from page.models import LoadedModel
 
 import pytest
-from browser import open_browser
+from browser import launch
 from page_visit import TIMEOUT, Server, Visit
-from playwright.sync_api import Browser, BrowserContext, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from web_modules import open_modules
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "browser" in metafunc.fixturenames:
+        both = metafunc.definition.get_closest_marker("firefox")
+        names = (
+            ["firefox"] if metafunc.config.getoption("firefox") else ["chromium", "firefox"] if both else ["chromium"]
+        )
+        metafunc.parametrize("browser", names, indirect=True, scope="session")
 
 
 @pytest.fixture(scope="session")
@@ -45,10 +55,17 @@ def own_server(loaded: LoadedModel, models_root: Path, greedy: None) -> Iterator
 
 
 @pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
+def browsers() -> Iterator[Callable[[str], Browser]]:
+    """Gives a browser by its name; each is started once."""
     expect.set_options(timeout=TIMEOUT)
-    with open_browser() as browser:
-        yield browser
+    with sync_playwright() as playwright:
+        yield cache(partial(launch, playwright))
+
+
+@pytest.fixture(scope="session")
+def browser(request: pytest.FixtureRequest, browsers: Callable[[str], Browser]) -> Browser:
+    """Chromium; for tests that are marked `firefox` that too, and with `--firefox` Firefox for all."""
+    return browsers(request.param)
 
 
 @pytest.fixture(scope="session")

@@ -41,9 +41,16 @@ def launch(playwright: Playwright, name: str) -> Browser:
     Firefox is the one that people have, which Playwright drives by WebDriver BiDi, and not Playwright's patched one.
     """
     if name == "firefox":
-        return playwright.firefox.launch(channel="moz-firefox", executable_path=machine_browser(name))
+        clipboard = {"dom.events.testing.asyncClipboard": True}  # read without asking the user
+        path = machine_browser(name)
+        return playwright.firefox.launch(channel="moz-firefox", executable_path=path, firefox_user_prefs=clipboard)
     own = Path(playwright.chromium.executable_path)
     return playwright.chromium.launch(executable_path=own if own.is_file() else machine_browser(name))
+
+
+def permissions(browser: Browser) -> list[str]:
+    """What a test asks for that uses the clipboard; Firefox is started with it."""
+    return ["clipboard-read", "clipboard-write"] if browser.browser_type.name == "chromium" else []
 
 
 def machine_browser(name: str) -> str | None:

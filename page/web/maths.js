@@ -90,6 +90,8 @@ const CACHED = 500;
 const typeset = new Map(); // the source of a formula → its nodes, or null if KaTeX does not understand it
 let katex;
 
+const isTooDeep = (error) => error instanceof RangeError || error.name === "InternalError"; // the latter in Firefox
+
 function formula(tex, displayMode) {
   const key = `${displayMode} ${tex}`;
   if (!typeset.has(key)) {
@@ -98,7 +100,7 @@ function formula(tex, displayMode) {
       katex.render(tex, span, { displayMode, trust: false, strict: "ignore", maxSize: 20, maxExpand: 200 });
       typeset.set(key, span);
     } catch (error) {
-      if (!(error instanceof katex.ParseError || error instanceof RangeError)) throw error; // the latter: too deep
+      if (!(error instanceof katex.ParseError || isTooDeep(error))) throw error;
       typeset.set(key, null);
     }
     if (typeset.size > CACHED) typeset.delete(typeset.keys().next().value);

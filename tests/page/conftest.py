@@ -9,9 +9,9 @@ from page import settings
 from page.models import LoadedModel
 
 import pytest
-from browser import launch
+from browser import launch, permissions
 from page_visit import TIMEOUT, Server, Visit
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
 from web_modules import open_modules
 
 
@@ -79,9 +79,8 @@ def modules(browser: Browser) -> Iterator[Page]:
 @pytest.fixture
 def context(browser: Browser) -> Iterator[BrowserContext]:
     """A browser of its own: what it keeps is not seen by other tests."""
-    with browser.new_context(
-        viewport={"width": 1280, "height": 800}, permissions=["clipboard-read", "clipboard-write"]
-    ) as context:
+    viewport = ViewportSize(width=1280, height=800)
+    with browser.new_context(viewport=viewport, permissions=permissions(browser)) as context:
         context.set_default_timeout(TIMEOUT)
         yield context
 

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page, Request
+from browser import permissions
+from playwright.sync_api import Browser, Page, Request
 
 SHOW = """async ([text, options]) => {
     const root = Object.assign(document.createElement("div"), { className: "markdown" });
@@ -219,8 +220,8 @@ def test_task_lists_are_checked(page: Page):
     ]
 
 
-def test_code_has_its_language_colours_and_a_button_that_copies(page: Page):
-    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+def test_code_has_its_language_colours_and_a_button_that_copies(page: Page, browser: Browser):
+    page.context.grant_permissions(permissions(browser))
     labels = {"copy": "コピー", "copied": "コピーしました", "copyCode": "コードをコピー", "table": "表"}
     show(
         page,

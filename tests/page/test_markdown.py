@@ -220,6 +220,7 @@ def test_task_lists_are_checked(page: Page):
     ]
 
 
+@pytest.mark.firefox
 def test_code_has_its_language_colours_and_a_button_that_copies(page: Page, browser: Browser):
     page.context.grant_permissions(permissions(browser))
     labels = {"copy": "コピー", "copied": "コピーしました", "copyCode": "コードをコピー", "table": "表"}

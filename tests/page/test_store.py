@@ -36,10 +36,12 @@ def page(browser: Browser) -> Iterator[Page]:
         yield page
 
 
+@pytest.mark.firefox
 def test_what_a_reload_interrupted_is_stored(page: Page) -> None:
     assert page.evaluate(OPEN_WITH, [["a", "b"], False, False]) == [["a", "b"], []]
 
 
+@pytest.mark.firefox
 def test_entries_that_another_tab_stored_meanwhile_are_no_error(page: Page) -> None:
     stored, left = page.evaluate(OPEN_WITH, [["a", "b"], True, False])
     assert len(stored) == 1 and not left

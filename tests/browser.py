@@ -41,7 +41,7 @@ def launch(playwright: Playwright, name: str) -> Browser:
     Firefox is the one that people have, which Playwright drives by WebDriver BiDi, and not Playwright's patched one.
     """
     if name == "firefox":
-        clipboard = {"dom.events.testing.asyncClipboard": True}  # read without asking the user
+        clipboard: dict[str, bool | float | str] = {"dom.events.testing.asyncClipboard": True}  # read without asking
         path = machine_browser(name)
         return playwright.firefox.launch(channel="moz-firefox", executable_path=path, firefox_user_prefs=clipboard)
     own = Path(playwright.chromium.executable_path)

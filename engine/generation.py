@@ -14,8 +14,8 @@ from engine.sampling import Sampling, sample
 
 import numpy as np
 
-# A prompt is read in pieces, so that the caller can stop in between. Each is to take about this long; its tokens are a
-# power of two, as many as whole blocks of a paged cache.
+# A prompt is read in pieces, so that the caller can stop in between. Each is to take at most this long, and the last one
+# half as much again; its tokens are a power of two, as many as whole blocks of a paged cache.
 SECONDS_FOR_A_PIECE = 0.2
 SMALLEST_PIECE, LARGEST_PIECE = 32, 2048
 
@@ -81,7 +81,7 @@ class Pace:
         """Takes the speed of a piece; those with fewer tokens than the smallest say little about it."""
         if tokens >= SMALLEST_PIECE and seconds > 0:
             wanted = SECONDS_FOR_A_PIECE * tokens / seconds
-            size = 2 ** round(math.log2(wanted))
+            size = 2 ** math.floor(math.log2(wanted))
             self.tokens = min(max(size, SMALLEST_PIECE), LARGEST_PIECE)
 
 

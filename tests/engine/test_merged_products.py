@@ -45,21 +45,16 @@ def results(model: ov.Model) -> list[np.ndarray]:
     return list(ov.Core().compile_model(model, "CPU", EXACT)([activations]).values())
 
 
-@pytest.mark.parametrize("element_type", [INT4, INT8], ids=["INT4", "INT8"])
-def test_the_results_are_the_same(element_type: ov.Type):
-    model = products(element_type, element_type, element_type)
+@pytest.mark.parametrize(
+    ("element_types", "left"),
+    [((INT4, INT4, INT4), 1), ((INT8, INT8, INT8), 1), ((INT4, INT8, INT4), 2)],
+    ids=["INT4", "INT8", "weights of another type stay apart"],
+)
+def test_the_results_are_the_same(element_types: Sequence[ov.Type], left: int):
+    model = products(*element_types)
     expected = results(model)
     assert merge_products(model) == 1
-    assert sum(node.get_type_name() == "MatMul" for node in model.get_ops()) == 1
-    for found, wanted in zip(results(model), expected, strict=True):
-        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
-
-
-def test_weights_of_another_type_stay_apart():
-    model = products(INT4, INT8, INT4)
-    expected = results(model)
-    assert merge_products(model) == 1
-    assert sum(node.get_type_name() == "MatMul" for node in model.get_ops()) == 2
+    assert sum(node.get_type_name() == "MatMul" for node in model.get_ops()) == left
     for found, wanted in zip(results(model), expected, strict=True):
         np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
 

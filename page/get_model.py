@@ -244,8 +244,7 @@ class ModelGetter:
         with self._starting:
             state = self._conversion.state if self._conversion else None
             if state and state.phase == "running":
-                doing = "converted" if state.precision else "measured"
-                raise UserError(f"{state.name} is being {doing}; wait for its end, or cancel it.")
+                raise UserError(f"{state.name} is being converted or measured; wait for its end, or cancel it.")
             self._conversion = work()
 
     def cancel(self) -> None:

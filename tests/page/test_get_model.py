@@ -102,7 +102,7 @@ def test_a_name_is_never_an_option_of_the_converter_and_an_unknown_one_starts_no
 def test_one_model_is_converted_at_a_time(tmp_path: Path):
     getter = ModelGetter(tmp_path, fake(then="time.sleep(60)"))
     getter.convert("org/one", "INT4")
-    with pytest.raises(UserError, match=r"org/one is being converted; .*cancel"):
+    with pytest.raises(UserError, match=r"org/one is being converted or measured; .*cancel"):
         getter.convert("org/two", "INT4")
     getter.close()
     assert (getter.state() or {})["phase"] == "cancelled"
@@ -119,7 +119,7 @@ def test_a_measurement_is_a_process_as_a_conversion_is(tmp_path: Path, monkeypat
     monkeypatch.setattr("page.get_model.variant_folders", lambda name, root: {"INT4": tmp_path})
     getter = ModelGetter(tmp_path)
     getter.measure("org/name")
-    with pytest.raises(UserError, match=r"org/name is being measured; .*cancel"):
+    with pytest.raises(UserError, match=r"org/name is being converted or measured; .*cancel"):
         getter.convert("org/name", "INT4")
     getter.cancel()
     assert (getter.state() or {})["phase"] == "cancelled"

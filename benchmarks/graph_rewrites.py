@@ -2,16 +2,17 @@
 
     python benchmarks/graph_rewrites.py [FOLDER]
 
-Compares the graph as the folder has it with merged products (`engine.merged_products`) and with split zero points too
-(`engine.zero_points`). Times are the processor's, of models that take turns; the divergence is that of the next-token
-distribution from the one with 32-bit arithmetic, on the shipped passages. The folder is the embedded model in INT4 by
-default.
+Compares the graph as the folder has it with merged products (`engine.merged_products`), and with split zero points too
+(`engine.zero_points`), whether or not that pays. Times are the processor's, of models that take turns; the divergence
+is that of the next-token distribution from the one with 32-bit arithmetic, on the shipped passages. The folder is the
+embedded model in INT4 by default.
 """
 
 import argparse
 import statistics
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from unittest.mock import patch
 
@@ -28,24 +29,18 @@ from evaluation.texts import passages
 
 from transformers import AutoTokenizer
 
-# By the rewrites that are left out.
+# By what is patched in `engine.model`: what is left out, and whether zero points are split.
 FORMS = {
-    "as in the folder": ("merge_products", "split_where_it_pays"),
-    "products merged": ("split_where_it_pays",),
-    "and zero points split": (),
+    "as in the folder": {"merge_products": lambda graph: 0, "splitting_pays": lambda graph, properties: False},
+    "products merged": {"splitting_pays": lambda graph, properties: False},
+    "and zero points split": {"splitting_pays": lambda graph, properties: True},
 }
 TOKENS, PAST, ROUNDS = (1, 4, 256), 128, 15
 
 
-def open_form(folder: Path, left_out: tuple[str, ...]) -> PagedModel:
-    patches = [patch(f"engine.model.{name}") for name in left_out]
-    for it in patches:
-        it.start()
-    try:
+def open_form(folder: Path, patches: dict[str, Callable]) -> PagedModel:
+    with patch.multiple("engine.model", **patches):
         return open_paged(folder, 0.2)
-    finally:
-        for it in patches:
-            it.stop()
 
 
 def seconds(models: list[PagedModel], count: int) -> list[float]:
@@ -72,7 +67,7 @@ def main() -> None:
     folder = parser.parse_args().folder or convert_model(DEFAULT_MODEL, "INT4", ROOT)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     texts = [tokenizer(text)["input_ids"][:500] for text in passages().values()]
-    models = [open_form(folder, left_out) for left_out in FORMS.values()]
+    models = [open_form(folder, patches) for patches in FORMS.values()]
     reference = open_paged(folder, 0.2, **EXACT)
     times = [seconds(models, count) for count in TOKENS]
     columns = " | ".join(f"{count} tokens" if count > 1 else "one token" for count in TOKENS)

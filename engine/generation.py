@@ -14,8 +14,8 @@ from engine.sampling import Sampling, sample
 
 import numpy as np
 
-# A prompt is read in pieces, so that the caller can stop in between. Each is to take at most this long, and the last one
-# half as much again; its tokens are a power of two, as many as whole blocks of a paged cache.
+# A prompt is read in pieces, so that the caller can stop in between. Each is to take at most this long, and the last
+# one half as much again. Its tokens are a power of two, as many as whole blocks of a paged cache.
 SECONDS_FOR_A_PIECE = 0.2
 SMALLEST_PIECE, LARGEST_PIECE = 32, 2048
 

@@ -26,7 +26,10 @@ def merge_products(model: ov.Model) -> int:
     for node in model.get_ordered_ops():
         if node.get_type_name() == "MatMul" and node.get_attributes()["transpose_b"]:
             activations, form = node.input_value(0), _form(node.input_value(1))
-            if form is not None and "Multiply" in form:  # 16-bit weights have no scale, and are left alone
+            is_matrix = len(node.input_value(1).get_partial_shape()) == 2  # else those of experts
+            if (
+                is_matrix and form is not None and "Multiply" in form
+            ):  # 16-bit weights have no scale, and are left alone
                 alike[activations.node.get_name(), activations.get_index(), form].append(node)
     merged = [products for products in alike.values() if _worth_it(products)]
     for products in merged:

@@ -23,7 +23,7 @@ from engine.paged_cache import PagedModel, open_paged_model
 from engine.paged_graph import PagedAttentionUnavailableError, make_paged
 from engine.paged_runner import PAGED_PROPERTIES
 from engine.prompt_lookup import LookupCache
-from engine.zero_points import split_where_it_pays
+from engine.zero_points import split_zero_points, splitting_pays
 from model_folder import MODEL_BIN, MODEL_XML
 
 import openvino as ov
@@ -98,8 +98,10 @@ class ChatModel:
         self.add_inputs(graph)
         # Without a compile cache: OpenVINO can't load a cached paged graph.
         properties = {**PAGED_PROPERTIES, **self._properties}
+        is_split = splitting_pays(graph, properties)
         merge_products(graph)
-        split_where_it_pays(graph, properties)
+        if is_split:
+            split_zero_points(graph)
         make_paged(graph, self.extra_inputs(1).keys())
         return ov.Core().compile_model(graph, self._device, properties)
 

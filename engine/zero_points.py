@@ -26,8 +26,9 @@ TRIAL_ROWS, TRIAL_COLUMNS, TRIAL_GROUP = 4096, 2048, 32
 TRIAL_ATTEMPTS = 15
 LEAST_GAIN = 1.1
 
-# Smaller products stay as they are: with one token, the second product takes what the first one saves.
-LEAST_WEIGHTS = 3 << 18
+# Graphs without larger products than this stay as they are: one token of such a model comes no sooner, and its answers
+# stay those of the weights' exact zero points.
+LEAST_WEIGHTS = 1 << 20
 
 LARGEST = {ov.Type.u4: 15, ov.Type.u8: 255}  # by the types of integers that have zero points
 
@@ -49,20 +50,25 @@ class Product:
     scale: ov.Output
     largest: int
 
+    @property
+    def weights(self) -> int:
+        """How many weights it has."""
+        return math.prod(self.integers.get_shape())
 
-def split_where_it_pays(model: ov.Model, properties: dict[str, Any]) -> None:
-    """Rewrites a graph for the CPU in place if it has large products of this kind and this machine is faster with them.
+
+def splitting_pays(model: ov.Model, properties: dict[str, Any]) -> bool:
+    """Whether a graph for the CPU has large products of this kind, and this machine is faster if they are split.
 
     Args:
+        model: before products are merged: an answer of a small model depends on its exact weights.
         properties: those that the model is compiled with.
     """
-    if any(_products(model, LEAST_WEIGHTS)) and splitting_pays(properties):
-        split_zero_points(model, LEAST_WEIGHTS)
+    return any(product.weights > LEAST_WEIGHTS for product in _products(model)) and split_form_is_faster(properties)
 
 
-def split_zero_points(model: ov.Model, least_weights: int = 0) -> int:
-    """Rewrites such products of a graph in place if they have enough weights, and returns how many there were."""
-    products = list(_products(model, least_weights))
+def split_zero_points(model: ov.Model) -> int:
+    """Rewrites all such products of a graph in place, and returns how many there were."""
+    products = list(_products(model))
     sums: dict[tuple[str, int], ov.Output] = {}  # products of the same activations share their sums
     for product in products:
         activations = product.node.input_value(0)
@@ -74,7 +80,7 @@ def split_zero_points(model: ov.Model, least_weights: int = 0) -> int:
     return len(products)
 
 
-def _products(model: ov.Model, least_weights: int = 0) -> Iterator[Product]:
+def _products(model: ov.Model) -> Iterator[Product]:
     """Products with weights of the form: integers → Convert → Subtract → Multiply → (Reshape) → (Convert)."""
     for node in model.get_ops():
         if node.get_type_name() != "MatMul" or not node.get_attributes()["transpose_b"]:
@@ -88,8 +94,7 @@ def _products(model: ov.Model, least_weights: int = 0) -> Iterator[Product]:
         constants = integers.get_type_name() == zero_point.get_type_name() == "Constant"
         if not constants or integers.get_element_type() not in LARGEST or not zero_point.get_element_type().is_real():
             continue
-        shape = integers.get_output_shape(0)
-        if len(shape) == zero_point.get_data().ndim == 3 and math.prod(shape) >= least_weights:
+        if len(integers.get_output_shape(0)) == zero_point.get_data().ndim == 3:
             largest = LARGEST[integers.get_element_type()]
             yield Product(node, shifting.input_value(0), zero_point.get_data(), scaling.input_value(1), largest)
 
@@ -128,7 +133,7 @@ def _split(product: Product, sums: ov.Output) -> None:
         reader.replace_source_output(total.output(0))
 
 
-def splitting_pays(properties: dict[str, Any]) -> bool:
+def split_form_is_faster(properties: dict[str, Any]) -> bool:
     """Whether the split form of a product is faster on this machine's CPU. Takes about 0.1 s.
 
     Args:

@@ -4,6 +4,7 @@ Several processes (`pytest -n 2 --dist loadscope`, where each runs whole files) 
 hub.
 """
 
+import logging
 import os
 import shutil
 import tempfile
@@ -74,6 +75,16 @@ def published(hub: hub_server.Hub, tmp_path: Path) -> Path:
     (repository / "conversion.json").unlink()
     hub.sent.clear()
     return repository
+
+
+@pytest.fixture
+def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
+    """What this project's modules log, whatever libraries that other tests use did to loggers and levels."""
+    caplog.set_level(logging.WARNING)
+    for logger in logging.root.manager.loggerDict.values():
+        if isinstance(logger, logging.Logger) and logger.disabled:
+            monkeypatch.setattr(logger, "disabled", False)
+    return caplog
 
 
 @pytest.fixture(scope="session")

@@ -241,11 +241,12 @@ assert not heavy, heavy
 
 
 ROOT = Path(__file__).resolve().parents[1]
+NO_SUCH_LIBRARY = ["__init__", "chat_formats", "example_questions", "gguf_names", "install", "memory", "model_config"]
 MODULES = sorted(
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for pattern in ("*.py", "conversion/*.py", "docs/*.py", "engine/*.py", "page/*.py")
     for path in ROOT.glob(pattern)
-    if path.stem not in ("__init__", "chat_formats", "example_questions", "gguf_names", "install", "model_config")
+    if path.stem not in NO_SUCH_LIBRARY
 )
 
 

@@ -28,7 +28,7 @@ def test_a_damaged_file_is_replaced(content: bytes, cache: Path):
     assert [measured_once("some.json", "a", lambda: 1), measured_once("some.json", "a", lambda: 2)] == [1, 1]
 
 
-def test_a_folder_that_cannot_be_written_to_costs_another_measurement(cache: Path, caplog: pytest.LogCaptureFixture):
+def test_a_folder_that_cannot_be_written_to_costs_another_measurement(cache: Path, logged: pytest.LogCaptureFixture):
     cache.touch()
     assert [measured_once("some.json", "a", lambda: 1), measured_once("some.json", "a", lambda: 2)] == [1, 2]
-    assert "measured again next time" in caplog.text
+    assert "measured again next time" in logged.text

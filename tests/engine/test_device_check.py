@@ -2,7 +2,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from engine import device_check, loading
+from engine import loading
 from engine.device_check import TOKENS, driver
 
 import numpy as np
@@ -41,11 +41,8 @@ class Devices:
 
 
 @pytest.fixture
-def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> Devices:
+def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogCaptureFixture) -> Devices:
     devices = Devices()
-    # Libraries that other tests use leave other levels behind, and switch off the loggers that they find.
-    caplog.set_level(logging.WARNING, logger=device_check.__name__)
-    monkeypatch.setattr(device_check.logger, "disabled", False)
     monkeypatch.setenv("LLM_CHATBOT_CACHE", str(tmp_path))
     monkeypatch.setattr(loading, "check_device", lambda device: None)
     monkeypatch.setattr(loading, "ChatModel", devices.open)
@@ -53,26 +50,26 @@ def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogC
 
 
 @pytest.mark.parametrize("right_tokens", [0, 2])
-def test_a_gpu_that_answers_wrongly_is_warned_of(right_tokens: int, devices: Devices, int4_folder: Path, caplog):
+def test_a_gpu_that_answers_wrongly_is_warned_of(right_tokens: int, devices: Devices, int4_folder: Path, logged):
     devices.right_tokens = right_tokens
     loading.open_model(int4_folder, "GPU")
-    assert f"GPU answers otherwise than the CPU from token {right_tokens + 1} on" in caplog.text
-    assert "choose the device CPU" in caplog.text
+    assert f"GPU answers otherwise than the CPU from token {right_tokens + 1} on" in logged.text
+    assert "choose the device CPU" in logged.text
 
 
 @pytest.mark.parametrize("right_tokens", [12, TOKENS])
-def test_rounding_that_shows_late_is_no_fault(right_tokens: int, devices: Devices, int4_folder: Path, caplog):
+def test_rounding_that_shows_late_is_no_fault(right_tokens: int, devices: Devices, int4_folder: Path, logged):
     devices.right_tokens = right_tokens
-    with caplog.at_level(logging.WARNING):
+    with logged.at_level(logging.WARNING):
         loading.open_model(int4_folder, "GPU.1")
-    assert caplog.text == "" and devices.opened == ["GPU.1", "CPU"]
+    assert logged.text == "" and devices.opened == ["GPU.1", "CPU"]
 
 
-def test_a_device_is_compared_once_and_warned_of_each_time(devices: Devices, int4_folder: Path, caplog):
+def test_a_device_is_compared_once_and_warned_of_each_time(devices: Devices, int4_folder: Path, logged):
     devices.right_tokens = 0
     for _ in range(2):
         loading.open_model(int4_folder, "GPU")
-    assert devices.opened == ["GPU", "CPU", "GPU"] and len(caplog.records) == 2
+    assert devices.opened == ["GPU", "CPU", "GPU"] and len(logged.records) == 2
 
 
 def test_another_driver_is_compared_anew(devices: Devices, int4_folder: Path, monkeypatch: pytest.MonkeyPatch):

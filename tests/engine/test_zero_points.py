@@ -1,7 +1,7 @@
 """Fractional zero points, split off from a product: the same result, and only where it is faster."""
 
 from engine import zero_points
-from engine.zero_points import split_where_it_pays, split_zero_points
+from engine.zero_points import split_zero_points, splitting_pays
 from evaluation.comparison import EXACT
 
 import numpy as np
@@ -58,17 +58,13 @@ def test_symmetric_integers_are_left_alone():
     assert split_zero_points(product(fractional(), dtype=np.int8)) == 0
 
 
-def test_without_dynamic_quantization_a_graph_stays_as_it_is():
-    model = product(fractional())
-    split_where_it_pays(model, EXACT)
-    assert len(list(zero_points._products(model))) == 2
+def test_without_dynamic_quantization_splitting_does_not_pay(monkeypatch):
+    monkeypatch.setattr(zero_points, "LEAST_WEIGHTS", 0)
+    assert not splitting_pays(product(fractional()), EXACT)
 
 
-def test_small_products_stay_as_they_are(monkeypatch):
-    monkeypatch.setattr(zero_points, "splitting_pays", lambda properties: True)
-    model = product(fractional())
-    split_where_it_pays(model, {})
-    assert len(list(zero_points._products(model))) == 2
-    monkeypatch.setattr(zero_points, "LEAST_WEIGHTS", ROWS * GROUPS * GROUP)
-    split_where_it_pays(model, {})
-    assert not list(zero_points._products(model))
+def test_in_a_graph_of_small_products_splitting_does_not_pay(monkeypatch):
+    monkeypatch.setattr(zero_points, "split_form_is_faster", lambda properties: True)
+    assert not splitting_pays(product(fractional()), {})
+    monkeypatch.setattr(zero_points, "LEAST_WEIGHTS", 0)
+    assert splitting_pays(product(fractional()), {})

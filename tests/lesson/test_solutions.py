@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from config import SUPPORTED_LLM_MODELS
+from lesson.words import say
 from model_folder import read_manifest
 
 import nbformat
@@ -75,7 +76,7 @@ def test_a_model_that_openvino_publishes_is_taken_where_it_is_ticked(
     for ticked, model in (("1", "qwen3-1.7b"), ("0", "qwen3-1.7b"), ("1", "smollm2-135m-instruct")):
         monkeypatch.setenv("LLM_CHATBOT_PREBUILT", ticked)
         monkeypatch.setenv("LLM_CHATBOT_MODEL", model)
-        names: dict[str, Any] = {"os": os, "SUPPORTED_LLM_MODELS": SUPPORTED_LLM_MODELS}
+        names: dict[str, Any] = {"os": os, "say": say, "SUPPORTED_LLM_MODELS": SUPPORTED_LLM_MODELS}
         for code in ran[:3]:
             exec(code, names)
         box = names["prebuilt"]

@@ -1,8 +1,11 @@
-"""Merges products of the same activations, so that the runtime computes them in one go.
+"""Merges the products for query, key and value, so that the runtime computes them in one go.
 
-Query, key and value are products of the same activations, and so are the two halves of a gated MLP. Each product has
-an overhead: threads wait for each other at its end, and 8-bit activations are quantized anew. In small models that is a
-good part of the time. So the rows of the weights are stacked, and the result is split; its values stay the same.
+Each product has an overhead: threads wait for each other at its end, and 8-bit activations are quantized anew. In small
+models that is a good part of the time. So the rows of the weights are stacked, and the result is split; its values stay
+the same.
+
+The two halves of a gated MLP stay apart: the runtime applies the activation function within the product, in 32 bits,
+and merging them gained nothing.
 """
 
 import math
@@ -16,9 +19,6 @@ import openvino.opset13 as ops
 # Stacked weights are a copy in memory; with more of them than this, the overhead doesn't matter.
 MOST_WEIGHTS = 1 << 22
 
-# How many products are merged at most. More of the same activations are experts, few of which a token needs.
-MOST_PRODUCTS = 3
-
 
 def merge_products(model: ov.Model) -> int:
     """Merges small products with compressed weights in place, and returns how many merged products there are."""
@@ -26,21 +26,19 @@ def merge_products(model: ov.Model) -> int:
     for node in model.get_ordered_ops():
         if node.get_type_name() == "MatMul" and node.get_attributes()["transpose_b"]:
             activations, form = node.input_value(0), _form(node.input_value(1))
-            is_matrix = len(node.input_value(1).get_partial_shape()) == 2  # else those of experts
-            if (
-                is_matrix and form is not None and "Multiply" in form
-            ):  # 16-bit weights have no scale, and are left alone
-                alike[activations.node.get_name(), activations.get_index(), form].append(node)
-    merged = [products for products in alike.values() if _worth_it(products)]
+            alike[activations.node.get_name(), activations.get_index(), form].append(node)
+    merged = [products for (*_, form), products in alike.items() if form and _is_worth_it(form, products)]
     for products in merged:
         _merge(products)
     model.validate_nodes_and_infer_types()
     return len(merged)
 
 
-def _worth_it(products: Sequence[ov.Node]) -> bool:
-    weights = sum(math.prod(product.input_value(1).get_shape()) for product in products)
-    return 1 < len(products) <= MOST_PRODUCTS and weights <= MOST_WEIGHTS
+def _is_worth_it(form: Sequence[Hashable], products: Sequence[ov.Node]) -> bool:
+    shapes = [product.input_value(1).get_shape() for product in products]
+    is_compressed = "Multiply" in form  # 16-bit weights have no scale
+    are_matrices = all(len(shape) == 2 for shape in shapes)  # the weights of experts have an axis more
+    return is_compressed and are_matrices and len(products) == 3 and sum(map(math.prod, shapes)) <= MOST_WEIGHTS
 
 
 def _form(weights: ov.Output) -> tuple[Hashable, ...] | None:

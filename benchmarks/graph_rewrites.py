@@ -12,8 +12,8 @@ import argparse
 import statistics
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from unittest.mock import patch
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -30,7 +30,7 @@ from evaluation.texts import passages
 from transformers import AutoTokenizer
 
 # By what is patched in `engine.model`: what is left out, and whether zero points are split.
-FORMS = {
+FORMS: dict[str, dict[str, Any]] = {
     "as in the folder": {"merge_products": lambda graph: 0, "splitting_pays": lambda graph, properties: False},
     "products merged": {"splitting_pays": lambda graph, properties: False},
     "and zero points split": {"splitting_pays": lambda graph, properties: True},
@@ -38,7 +38,7 @@ FORMS = {
 TOKENS, PAST, ROUNDS = (1, 4, 256), 128, 15
 
 
-def open_form(folder: Path, patches: dict[str, Callable]) -> PagedModel:
+def open_form(folder: Path, patches: dict[str, Any]) -> PagedModel:
     with patch.multiple("engine.model", **patches):
         return open_paged(folder, 0.2)
 

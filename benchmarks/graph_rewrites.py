@@ -1,16 +1,19 @@
 """What the engine's rewrites of a graph gain, and what they cost in precision.
 
     python benchmarks/graph_rewrites.py [FOLDER]
+    python benchmarks/graph_rewrites.py --random Q4_1
 
 Compares the graph as the folder has it with merged products (`engine.merged_products`), and with split zero points too
 (`engine.zero_points`), whether or not that pays. Times are the processor's, of models that take turns; the divergence
 is that of the next-token distribution from the one with 32-bit arithmetic, on the shipped passages. The folder is the
-embedded model in INT4 by default.
+embedded model in INT4 by default, or that of a random 1.1B model from a GGUF file of the given type, whose divergence
+says nothing.
 """
 
 import argparse
 import statistics
 import sys
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -19,14 +22,18 @@ from unittest.mock import patch
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.conversion import SHAPES
+from benchmarks.gguf_conversion import write_file
 from benchmarks.kv_precision import scores
 from benchmarks.paged import open_paged, random_ids
 from config import DEFAULT_MODEL
 from converter import convert_model
 from engine.paged_cache import PagedModel
 from evaluation.comparison import EXACT
+from evaluation.metrics import TokenScores
 from evaluation.texts import passages
 
+from gguf import GGMLQuantizationType
 from transformers import AutoTokenizer
 
 # By what is patched in `engine.model`: what is left out, and whether zero points are split.
@@ -61,21 +68,44 @@ def seconds(models: list[PagedModel], count: int) -> list[float]:
     return [statistics.median(own[1::2]) for own in times]
 
 
+def speedups(models: list[PagedModel]) -> list[list[float]]:
+    """How many times as fast as the first one each model is, for each of `TOKENS`."""
+    times = [seconds(models, count) for count in TOKENS]
+    return [[own[0] / own[number] for own in times] for number in range(len(models))]
+
+
+def divergences(folder: Path, models: list[PagedModel]) -> list[TokenScores]:
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    texts = [tokenizer(text)["input_ids"][:500] for text in passages().values()]
+    reference = open_paged(folder, 0.2, **EXACT)
+    return [scores(reference, model, texts) for model in models]
+
+
+def random_folder(work: Path, quantization: str) -> Path:
+    write_file(work / "random.gguf", SHAPES["1.1B"], GGMLQuantizationType[quantization])
+    return convert_model(str(work / "random.gguf"), "INT4", work)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="Measure what rewriting the graph gains.")
     parser.add_argument("folder", type=Path, nargs="?", help="a converted model")
-    folder = parser.parse_args().folder or convert_model(DEFAULT_MODEL, "INT4", ROOT)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
-    texts = [tokenizer(text)["input_ids"][:500] for text in passages().values()]
-    models = [open_form(folder, patches) for patches in FORMS.values()]
-    reference = open_paged(folder, 0.2, **EXACT)
-    times = [seconds(models, count) for count in TOKENS]
-    columns = " | ".join(f"{count} tokens" if count > 1 else "one token" for count in TOKENS)
-    print(f"| | {columns} | KL | same token |\n|---|{'---:|' * (len(TOKENS) + 2)}")
-    for number, (name, model) in enumerate(zip(FORMS, models, strict=True)):
-        speedups = " | ".join(f"{own[0] / own[number]:.2f}" for own in times)
-        found = scores(reference, model, texts)
-        print(f"| {name} | {speedups} | {found.kl.mean():.4f} | {found.same_top.mean():.1%} |", flush=True)
+    parser.add_argument("--random", metavar="TYPE", help="measure a random 1.1B model of this type of ggml's instead")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory() as work:
+        if arguments.random:
+            folder = random_folder(Path(work), arguments.random)
+        else:
+            folder = arguments.folder or convert_model(DEFAULT_MODEL, "INT4", ROOT)
+        models = [open_form(folder, patches) for patches in FORMS.values()]
+        rows = [[f"{gain:.2f}" for gain in gains] for gains in speedups(models)]
+        names = [f"{count} tokens" if count > 1 else "one token" for count in TOKENS]
+        if not arguments.random:
+            names += ["KL", "same token"]
+            for row, found in zip(rows, divergences(folder, models), strict=True):
+                row += [f"{found.kl.mean():.4f}", f"{found.same_top.mean():.1%}"]
+        print(f"| | {' | '.join(names)} |\n|---|{'---:|' * len(names)}")
+        for name, row in zip(FORMS, rows, strict=True):
+            print(f"| {name} | {' | '.join(row)} |")
 
 
 if __name__ == "__main__":

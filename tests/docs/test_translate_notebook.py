@@ -15,6 +15,7 @@ from docs.translate_notebook import (
     read_catalog,
     translate,
 )
+from lesson.words import WORDS
 
 import nbformat
 import pytest
@@ -92,3 +93,11 @@ def test_a_figure_differs_only_in_its_words(language: str):
         )
     ]
     assert shapes[0] == shapes[1]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_outputs_are_in_the_notebooks_language(language: str):
+    """If it fails: make outputs."""
+    outputs = str([cell.outputs for cell in code_cells(nbformat.read(notebook_path(language), as_version=4))])
+    for words in ("writing, tokens/s", "at most, tokens/s", "Device:"):
+        assert WORDS[words][LANGUAGES.index(language)] in outputs

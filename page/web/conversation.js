@@ -47,10 +47,10 @@ export function conversationView({ chat, live, examples, asked }) {
     const elements = path.map((message) => {
       const view = views.get(message.id) ?? messageView(chat);
       views.set(message.id, view);
-      const entry = live.get(message.id);
       const owed = message.role === "assistant" && !message.finish_reason;
+      const entry = owed && live.get(message.id); // if another tab saw the end, what it stored is newer
       const current = entry ? { ...message, content: entry.content, tokens: entry.tokens, ...entry.ended } : message;
-      const state = entry?.ended || !owed ? undefined : (entry?.state ?? {});
+      const state = !owed || entry?.ended ? undefined : (entry?.state ?? {});
       view.update(current, {
         state,
         versions: chat.versions(message.id),

@@ -65,6 +65,22 @@ def test_a_tab_shows_what_another_one_adds(context: BrowserContext, server: Serv
     expect(two.texts.last).to_have_text(answer)
 
 
+def test_an_answer_that_another_tab_saw_end_is_shown_whole(context: BrowserContext, server: Server):
+    one = Visit(context, server)
+    one.ask(FRANCE)
+    two = Visit(context, server)
+    two.open_panel("Conversations")
+    two.names.first.click()
+    expect(two.questions).to_have_text([FRANCE])
+    one.page.route("**/page/follow", lambda route: None)  # never answered
+    one.send(ITALY)
+    for tab in (one, two):
+        expect(tab.answers).to_have_count(2)
+        tab.wait_for_end()
+    assert "Rome" in two.texts.last.inner_text()
+    assert one.texts.last.inner_text() == two.texts.last.inner_text()
+
+
 def test_after_a_restart_of_the_server_a_conversation_goes_on_with_all_it_knew(
     context: BrowserContext, own_server: Server
 ):

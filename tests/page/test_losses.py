@@ -72,7 +72,7 @@ def test_an_answer_that_another_tab_saw_end_is_shown_whole(context: BrowserConte
     two.open_panel("Conversations")
     two.names.first.click()
     expect(two.questions).to_have_text([FRANCE])
-    one.page.route("**/page/follow", lambda route: None)  # never answered
+    one.page.route("**/page/follow", lambda route: route.abort())  # it hears nothing
     one.send(ITALY)
     for tab in (one, two):
         expect(tab.answers).to_have_count(2)

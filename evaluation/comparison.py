@@ -22,10 +22,10 @@ from evaluation.loading import measure_loading
 from evaluation.metrics import TokenScores, concatenate, divergence, log_softmax, rolling_windows, score_tokens
 from evaluation.texts import passages
 from evaluation.weight_storage import WeightStorage, weight_storage
+from memory import available_memory
 from model_folder import MODEL_BIN, MODEL_XML, check_complete, read_manifest
 
 import numpy as np
-import psutil
 
 # The runtime rounds activations too, as the processor allows. Without that, only the weights differ between variants,
 # and quality comes out the same on each machine.
@@ -162,7 +162,7 @@ def check_variants(folders: Sequence[Path]) -> dict[Path, WeightStorage]:
 
 def check_memory(needed: int) -> None:
     """Raises a `UserError` if fewer bytes of memory are free than the variants need together."""
-    free = psutil.virtual_memory().available
+    free = available_memory()
     if free < needed:
         raise UserError(
             f"{free / 1e9:.1f} GB of memory are free, and to compare the variants takes {needed / 1e9:.1f} GB, the "

@@ -20,6 +20,7 @@ from evaluation.comparison import (
 )
 from evaluation.texts import passages
 
+import psutil
 import pytest
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
@@ -99,8 +100,8 @@ def test_folders_that_cannot_be_compared_are_refused(folders: list[Path], tmp_pa
 
 
 def test_memory_that_is_too_small_is_a_sentence_before_anything_is_loaded(folders: list[Path], monkeypatch):
-    memory = comparison.psutil.virtual_memory()
-    monkeypatch.setattr(comparison.psutil, "virtual_memory", lambda: memory._replace(available=500_000_000))
+    memory = psutil.virtual_memory()
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: memory._replace(available=500_000_000))
     monkeypatch.setattr(comparison, "open_model", None)  # can't be called
     with pytest.raises(UserError, match=r"0\.5 GB of memory are free, and .* takes 0\.\d GB, .* smaller model"):
         compare(folders)

@@ -40,13 +40,19 @@ def test_regenerate_keeps_the_old_answer(visit: Visit):
     assert len(contents(visit)) == 3
 
 
-def test_two_tabs_with_the_same_conversation_lose_no_turn(context: BrowserContext, server: Server):
+def two_tabs(context: BrowserContext, server: Server) -> tuple[Visit, Visit]:
+    """Two tabs that show the same conversation, in which one question was asked."""
     one = Visit(context, server)
     one.ask(FRANCE)
     two = Visit(context, server)
     two.open_panel("Conversations")
     two.names.first.click()
     expect(two.questions).to_have_text([FRANCE])
+    return one, two
+
+
+def test_two_tabs_with_the_same_conversation_lose_no_turn(context: BrowserContext, server: Server):
+    one, two = two_tabs(context, server)
     one.send(ITALY)
     two.send("And of Spain?")
     assert eventually(lambda: len([it for it in one.stored() if it.get("finish_reason")]) == 3)
@@ -55,23 +61,13 @@ def test_two_tabs_with_the_same_conversation_lose_no_turn(context: BrowserContex
 
 
 def test_a_tab_shows_what_another_one_adds(context: BrowserContext, server: Server):
-    one = Visit(context, server)
-    one.ask(FRANCE)
-    two = Visit(context, server)
-    two.open_panel("Conversations")
-    two.names.first.click()
-    expect(two.questions).to_have_text([FRANCE])
+    one, two = two_tabs(context, server)
     answer = one.ask(ITALY)
     expect(two.texts.last).to_have_text(answer)
 
 
 def test_an_answer_that_another_tab_saw_end_is_shown_whole(context: BrowserContext, server: Server):
-    one = Visit(context, server)
-    one.ask(FRANCE)
-    two = Visit(context, server)
-    two.open_panel("Conversations")
-    two.names.first.click()
-    expect(two.questions).to_have_text([FRANCE])
+    one, two = two_tabs(context, server)
     one.page.route("**/page/follow", lambda route: route.abort())  # it hears nothing
     one.send(ITALY)
     for tab in (one, two):

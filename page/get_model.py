@@ -301,13 +301,15 @@ def with_recognised_error(values: dict[str, Any]) -> dict[str, Any]:
 def end_process(process: subprocess.Popen[bytes]) -> None:
     """Ends a process and all that it started: asks first where the system can ask, so that it can clean up."""
     try:
-        parent = psutil.Process(process.pid)
-        family = [parent, *parent.children(recursive=True)]
+        descendants = psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return
     process.terminate()
-    _, alive = psutil.wait_procs(family, timeout=END_SECONDS)
-    for member in alive:
+    # Only `process` waits for itself: psutil would take the exit status away, which then reads as 0.
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(END_SECONDS)
+    _, alive = psutil.wait_procs(descendants, timeout=END_SECONDS)
+    for member in (process, *alive):
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()
 

@@ -3,6 +3,7 @@
 import json
 import re
 import signal
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,7 +12,7 @@ from config import SUPPORTED_LLM_MODELS, UserError
 from converter import convert_model
 from model_folder import is_complete, measured_variants, model_folder, partial_folder, read_manifest
 from page.app import ChatPage
-from page.get_model import Conversion, Measurement, ModelGetter, Work
+from page.get_model import Conversion, Measurement, ModelGetter, Work, end_process
 from page.models import LoadedModel
 
 import psutil
@@ -85,6 +86,12 @@ def test_what_does_not_end_when_it_is_asked_to_is_ended_with_all_that_it_started
     conversion.cancel()
     assert conversion.state.phase == "cancelled"
     assert eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_process_that_was_ended_keeps_its_exit_status():
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    end_process(process)
+    assert process.wait(60) != 0
 
 
 def test_a_name_is_never_an_option_of_the_converter_and_an_unknown_one_starts_nothing(tmp_path: Path):

@@ -163,17 +163,14 @@ def served_page() -> Iterator[tuple[subprocess.Popen, str]]:
 
 
 def page_memory() -> float:
-    """MB that the page's process had in memory at the most, after two messages; NaN where the system doesn't say."""
+    """MB that the page's process had in memory at the most, after two messages."""
     from gradio_client import Client
 
     with served_page() as (process, address):
         client = Client(address, verbose=False)
         for message in ("word " * 1000, "Tell me about Rome."):
             client.predict(message, max_new_tokens=speed.NEW_TOKENS, api_name="/chat")
-        status = Path(f"/proc/{process.pid}/status")
-        if not status.exists():
-            return nan
-        return int(status.read_text(encoding="utf-8").split("VmHWM:")[1].split()[0]) / 1e3
+        return speed.peak_memory(process.pid)
 
 
 def stop(rounds: int) -> list[Bound]:

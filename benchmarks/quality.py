@@ -18,11 +18,14 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from command_line import check_writable, writing_to
 from config import EXAMPLE_QUESTIONS, UserError
 from conversion.json_progress import JSONBar, write_step
 from evaluation.charts import plot_quality
-from evaluation.comparison import compare, versions
+from evaluation.comparison import VariantFigures, compare, versions
 from model_folder import MEASURED
+
+import matplotlib
 
 COLUMNS = {
     "variant": "{}",
@@ -65,6 +68,25 @@ def beside(folders: Sequence[Path]) -> Path:
     return parents.pop() if len(parents) == 1 else Path(".")
 
 
+def print_table(results: Sequence[VariantFigures]) -> None:
+    print(f"| {' | '.join(COLUMNS)} |\n|---|{'---:|' * (len(COLUMNS) - 1)}")
+    for result in results:
+        print(f"| {' | '.join(form.format(getattr(result, name)) for name, form in COLUMNS.items())} |")
+
+
+def save(results: Sequence[VariantFigures], folder: Path) -> None:
+    """Writes the figures and their plot.
+
+    Raises:
+        UserError: the folder can't be written.
+    """
+    matplotlib.use("Agg")  # draws without a display
+    content = {"versions": versions(), "variants": [asdict(result) for result in results]}
+    with writing_to(folder):
+        plot_quality(results).savefig(folder / "quality.png", dpi=110)
+        (folder / MEASURED).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description="Compare the variants of a model: size, speed and quality.")
     parser.add_argument("folders", nargs="+", type=Path, help="converted folders, one of them in FP16")
@@ -77,18 +99,14 @@ def main() -> int:
         JSONBar.stream = sys.stdout
     output = arguments.output or beside(arguments.folders)
     try:
+        check_writable(output)
         texts = wikitext() if arguments.wikitext else None
         results = compare(arguments.folders, texts, EXAMPLE_QUESTIONS[arguments.language], progress=write_step)
+        print_table(results)
+        save(results, output)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
-    print(f"| {' | '.join(COLUMNS)} |\n|---|{'---:|' * (len(COLUMNS) - 1)}")
-    for result in results:
-        print(f"| {' | '.join(form.format(getattr(result, name)) for name, form in COLUMNS.items())} |")
-    content = {"versions": versions(), "variants": [asdict(result) for result in results]}
-    output.mkdir(parents=True, exist_ok=True)
-    plot_quality(results).savefig(output / "quality.png", dpi=110)
-    (output / MEASURED).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
     return 0
 
 

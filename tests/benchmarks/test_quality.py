@@ -1,10 +1,19 @@
+import json
+import sys
 from pathlib import Path
 
-from benchmarks.quality import WIKITEXT_CHARACTERS, beside, wikitext
+from benchmarks import quality
+from benchmarks.quality import WIKITEXT_CHARACTERS, beside, save, wikitext
 from config import UserError
+from evaluation.comparison import VariantFigures
+from model_folder import MEASURED
 
 import datasets
+import matplotlib
+import matplotlib.pyplot as plt
 import pytest
+
+FIGURES = VariantFigures("INT4", 100, 2, 5, 1, 0, 0, 2, 300, 400, 50, 20, 0.1, 1, 0.9, 9, 9, {})
 
 # The metadata of the Hub's repository, as far as this part of it goes.
 WIKITEXT_CARD = """---
@@ -44,3 +53,33 @@ def test_without_a_hub_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(datasets, "load_dataset", fail)
     with pytest.raises(UserError, match="check the network, or leave --wikitext out"):
         wikitext()
+
+
+def test_a_folder_that_cannot_be_written_is_found_before_anything_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(sys, "argv", ["quality.py", str(tmp_path), "--output", str(tmp_path / "file" / "below")])
+    monkeypatch.setattr(quality, "compare", lambda *arguments, **options: pytest.fail("it measured"))
+    assert quality.main() == 2
+    (sentence,) = capsys.readouterr().err.splitlines()
+    assert "can't be written (" in sentence and sentence.endswith("name another folder with --output.")
+
+
+def test_the_table_is_there_even_if_the_figures_cannot_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    (tmp_path / MEASURED).mkdir()
+    monkeypatch.setattr(sys, "argv", ["quality.py", "FP16", "--output", str(tmp_path)])
+    monkeypatch.setattr(quality, "compare", lambda *arguments, **options: [FIGURES])
+    assert quality.main() == 2
+    captured = capsys.readouterr()
+    assert "| INT4 | 100 |" in captured.out and "can't be written" in captured.err
+
+
+def test_the_figures_and_their_plot_are_written_without_a_display(tmp_path: Path):
+    plt.switch_backend("pdf")
+    save([FIGURES], tmp_path)
+    assert matplotlib.get_backend().lower() == "agg"
+    assert (tmp_path / "quality.png").read_bytes().startswith(b"\x89PNG")
+    assert json.loads((tmp_path / MEASURED).read_text("utf-8"))["variants"][0]["kl"] == 0.1

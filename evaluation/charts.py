@@ -20,14 +20,15 @@ def plot_quality(variants: Sequence[VariantFigures], say: Callable[[str], str] =
         variants: what was measured.
         say: translates the words of the plot.
     """
-    figure, axes = plt.subplots(figsize=(7, 3.6), layout="constrained")
+    figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
     fastest = max(variant.decode_tps for variant in variants)
     areas = [500 * variant.decode_tps / fastest for variant in variants]
     sizes, divergences = [variant.size_mb for variant in variants], [variant.kl for variant in variants]
     axes.scatter(sizes, divergences, s=areas, color="#3b6ea5", alpha=0.6)
     for variant in variants:
         label = f"{variant.variant}\n{say('{:.0f} tokens/s').format(variant.decode_tps)}"
-        axes.annotate(label, (variant.size_mb, variant.kl), xytext=(0, 14), textcoords="offset points", ha="center")
+        place = (variant.size_mb, variant.kl)
+        axes.annotate(label, place, xytext=(0, 14), textcoords="offset points", ha="center", fontsize=9)
     axes.margins(0.2, 0.35)
     axes.set(xlabel=say("size, MB"), ylabel=say("KL divergence from 16 bits, nats"))
     plt.close(figure)  # a notebook shows what a cell returns, and would show an open figure once more

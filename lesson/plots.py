@@ -6,6 +6,7 @@ from evaluation.charts import plot_quality
 from evaluation.comparison import VariantFigures
 from lesson.blocks import BlockUse
 from lesson.front_end import notebook_language
+from lesson.pieces import VISIBLE
 from lesson.timing import TokenSeconds
 from lesson.words import say
 
@@ -60,7 +61,8 @@ def plot_chances(words: Sequence[str], chances: np.ndarray, kept: np.ndarray) ->
     places = np.arange(len(words))
     axes.bar(places - 0.2, chances, 0.4, color=GREY, label=label("the model's"))
     axes.bar(places + 0.2, kept, 0.4, color=BLUE, label=label("after the settings"))
-    axes.set_xticks(places, [repr(word)[1:-1] for word in words], rotation=35, ha="right")
+    labels = [repr(word.translate(VISIBLE))[1:-1] for word in words]
+    axes.set_xticks(places, labels, rotation=35, ha="right", parse_math=False)  # a token may be "$$"
     axes.set(ylabel=label("probability"), ylim=(0, max(1e-3, 1.1 * float(max(chances.max(), kept.max())))))
     axes.legend()
     plt.close(figure)

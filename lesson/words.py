@@ -10,6 +10,7 @@ WORDS = {
     # Controls
     "Model:": ("モデル：", "模型："),
     "Prepare {}": ("{} を用意する", "准备 {}"),
+    "Take OpenVINO's own INT4": ("OpenVINO 公式の INT4 を使う", "使用 OpenVINO 发布的 INT4"),
     "Device:": ("デバイス：", "设备："),
     "Run:": ("実行する版：", "运行版本："),
     "temperature": ("temperature", "temperature（温度）"),

@@ -59,6 +59,15 @@ def test_a_changed_paragraph_is_not_translated_any_more(language: str):
     assert paragraph.endswith("one more sentence.")
 
 
+def test_each_translation_is_in_its_own_language():
+    """Japanese has kana beside its Chinese characters."""
+    for language, has_kana in {"ja": True, "zh": False}.items():
+        for message in read_catalog(language):
+            text = re.sub(r"\[[^]]*\]\([^)]*\)", "", str(message.string))  # without links
+            if len(re.findall("[一-鿿]", text)) > 3:
+                assert bool(re.search("[ぁ-ヿ]", text)) == has_kana, text
+
+
 def test_no_character_is_lost_and_code_is_no_paragraph():
     for cell in NOTEBOOK.cells:
         assert "".join(part for part, _ in paragraphs(cell.source)) == cell.source

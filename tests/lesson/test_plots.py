@@ -24,7 +24,13 @@ from matplotlib.colors import to_rgb
 def test_two_bars_for_each_token():
     (axes,) = plot_chances([" a", "\n"], np.array([0.5, 0.1]), np.array([1.0, 0.0])).axes
     assert [bar.get_height() for bar in axes.patches] == [0.5, 0.1, 1.0, 0.0]
-    assert [label.get_text() for label in axes.get_xticklabels()] == [" a", "\\n"]
+
+
+def test_every_token_can_be_read_below_its_bars():
+    figure = plot_chances([" a", " ", "\n", "\r", "$$"], np.ones(5) / 5, np.zeros(5))
+    figure.canvas.draw()
+    (axes,) = figure.axes
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["·a", "·", "⏎", "\\r", "$$"]
 
 
 def test_two_curves_in_milliseconds():

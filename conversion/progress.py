@@ -52,6 +52,7 @@ def watching(description: str, total: int, measure: Callable[[], int]) -> Iterat
             done.set()
             if thread.is_alive():
                 thread.join()
+        bar.n = bar.total  # a notebook keeps a bar that was closed before its end, in red
 
 
 @contextmanager

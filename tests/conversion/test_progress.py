@@ -3,11 +3,13 @@ import sys
 from pathlib import Path
 from threading import Event
 
+from conversion import progress
 from conversion.progress import progress_bar, watching
 
 import nbformat
 import pytest
 from nbclient import NotebookClient
+from tqdm import tqdm
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -35,6 +37,14 @@ def test_a_notebook_shows_bars_though_it_is_no_terminal():
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SHOW_A_BAR)])
     NotebookClient(notebook, resources={"metadata": {"path": str(ROOT)}}).execute()
     assert any("widget-view" in kind for output in notebook.cells[0].outputs for kind in output.get("data", {}))
+
+
+def test_a_bar_is_at_its_end_when_what_it_watched_has_ended(monkeypatch: pytest.MonkeyPatch):
+    bar = tqdm(total=30, file=io.StringIO())
+    monkeypatch.setattr(progress, "progress_bar", lambda **options: bar)
+    with watching("Saving", 30, lambda: 0):
+        pass
+    assert bar.n == 30
 
 
 def test_a_call_is_watched_until_it_ends_or_fails(monkeypatch: pytest.MonkeyPatch):

@@ -1,12 +1,12 @@
 """The comparison as a plot, and two answers side by side as HTML."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 from engine.loading import open_model
 from engine.tokenizer import FolderTokenizer
-from evaluation.comparison import VariantFigures, greedy_answer, variant_names
+from evaluation.comparison import VariantFigures, greedy_answer
 from evaluation.differences import aligned
 
 import matplotlib.pyplot as plt
@@ -35,13 +35,18 @@ def plot_quality(variants: Sequence[VariantFigures], say: Callable[[str], str] =
     return figure
 
 
-def side_by_side(folders: tuple[Path, Path], question: str, tokens: int = 80) -> str:
-    """The greedy answers of two variants to a question, as an HTML table with the tokens marked that differ."""
-    tokenizer = FolderTokenizer(folders[0])
-    answers = [greedy_answer(open_model(folder), tokenizer, question, tokens) for folder in folders]
-    marked = mark_differences(answers[0], answers[1], tokenizer.decode)
-    names = variant_names(folders).values()
-    head = "".join(f'<th style="text-align: left">{escape(name)}</th>' for name in names)
+def side_by_side(folders: Mapping[str, Path], question: str, tokens: int = 80) -> str:
+    """The greedy answers of two variants to a question, as an HTML table with the tokens marked that differ.
+
+    Args:
+        folders: of two variants, by the names to show.
+        question: to both.
+        tokens: the most that are shown of an answer.
+    """
+    tokenizer = FolderTokenizer(next(iter(folders.values())))
+    left, right = (greedy_answer(open_model(folder), tokenizer, question, tokens) for folder in folders.values())
+    marked = mark_differences(left, right, tokenizer.decode)
+    head = "".join(f'<th style="text-align: left">{escape(name)}</th>' for name in folders)
     body = "".join(
         f'<td style="white-space: pre-wrap; text-align: left; width: 50%">{answer}</td>' for answer in marked
     )

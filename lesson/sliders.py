@@ -31,8 +31,13 @@ def with_controls(draw: Callable[..., Figure], **controls: widgets.ValueWidget) 
 
 def slider(description: str, value: float, low: float, high: float, step: float) -> widgets.FloatSlider:
     """A slider wide enough for its description, which is shown in the notebook's language."""
-    wide = {"description_width": "190px"}
-    layout = widgets.Layout(width="520px")
     return widgets.FloatSlider(
-        value=value, min=low, max=high, step=step, description=say(description), style=wide, layout=layout
+        value=value,
+        min=low,
+        max=high,
+        step=step,
+        readout_format=".0f" if step == 1 else ".2f",
+        description=say(description),
+        style={"description_width": "190px"},
+        layout=widgets.Layout(width="520px"),
     )

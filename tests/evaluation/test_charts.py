@@ -30,8 +30,9 @@ def test_tokens_that_differ_are_marked_and_markup_is_escaped():
 
 
 def test_two_variants_answer_side_by_side(models_root: Path):
-    pair = (convert_model(DEFAULT_MODEL, "FP16", models_root), convert_model(DEFAULT_MODEL, "INT4", models_root))
-    table = side_by_side(pair, "What is the capital of France?", tokens=20)
+    question = "What is the capital of France?"
+    folders = {name: convert_model(DEFAULT_MODEL, name, models_root) for name in ("FP16", "INT4")}
+    table = side_by_side(folders, question, tokens=20)
     assert re.findall("<th[^>]*>(.*?)</th>", table) == ["FP16", "INT4"]
     assert table.count("Paris") >= 2
-    assert "<mark>" not in side_by_side((pair[0], pair[0]), "What is the capital of France?", tokens=5)
+    assert "<mark>" not in side_by_side({"one": folders["FP16"], "other": folders["FP16"]}, question, tokens=5)

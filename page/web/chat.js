@@ -3,7 +3,6 @@
 
 import { failure, newestLeaf, newId, pathTo, siblings } from "./store.js";
 
-const CURRENT = "llm-chatbot.current"; // in sessionStorage: the id of this tab's conversation
 const DEFAULTS = "defaults"; // of the store: settings and model of the conversation that was set last
 
 export async function openChat({ store, changed }) {
@@ -12,6 +11,8 @@ export async function openChat({ store, changed }) {
   let messages = [];
   let leaf = null;
   let following;
+  let openings = 0; // so that of two at a time the later one counts
+  let saving = 0; // changes that are on their way to the store, which is behind until then
 
   const fresh = (id) => ({
     id,
@@ -26,12 +27,13 @@ export async function openChat({ store, changed }) {
 
   // Opens a conversation, on a branch with the message where one is given; null begins a new one.
   async function open(id, message = null) {
+    const own = ++openings;
     const wanted = id ?? newId();
-    const [stored, its] = id ? await Promise.all([store.conversation(id), store.messages(id)]) : [null, []];
+    const { conversation: stored, messages: its } = id ? await store.read(id) : {};
+    if (own !== openings) return;
     conversation = stored?.removed ? fresh(newId()) : (stored ?? fresh(wanted));
     messages = conversation.isNew ? [] : its;
     leaf = message ? newestLeaf(messages, message) : shownLeaf();
-    sessionStorage.setItem(CURRENT, conversation.id);
     changed("opened");
   }
 
@@ -45,14 +47,18 @@ export async function openChat({ store, changed }) {
   // Another tab may have added something, or an answer has been saved.
   async function refresh({ conversation: id, value, error }) {
     if (error) return;
-    if (value === DEFAULTS) defaults = (await store.value(DEFAULTS)) ?? {};
+    if (value === DEFAULTS) {
+      const its = await store.value(DEFAULTS);
+      if (!saving) defaults = its ?? {};
+    }
     if (id !== conversation?.id || conversation.isNew) return;
-    const [stored, its] = await Promise.all([store.conversation(id), store.messages(id)]);
+    const { conversation: stored, messages: its } = await store.read(id);
     if (id !== conversation.id || !stored) return;
     if (stored.removed) return open(null);
     const own = new Set(its.map((message) => message.id));
     messages = [...its, ...messages.filter((message) => !own.has(message.id))]; // those that are being saved
-    conversation = { ...stored, leaf: conversation.leaf };
+    const { settings, model } = saving ? conversation : stored;
+    conversation = { ...stored, settings, model, leaf: conversation.leaf };
     leaf = leaf ? newestLeaf(messages, leaf) : shownLeaf();
     changed();
   }
@@ -153,18 +159,19 @@ export async function openChat({ store, changed }) {
     defaults = { settings: conversation.settings, model: conversation.model };
     changed();
     // At once, so that a question that follows is asked with it.
+    saving += 1;
     const kept = conversation.isNew ? null : store.putConversation({ id: conversation.id, ...update });
-    await Promise.all([kept, store.putValue(DEFAULTS, defaults)]);
+    await Promise.all([kept, store.putValue(DEFAULTS, defaults)]).finally(() => (saving -= 1));
   }
 
   const path = () => pathTo(messages, leaf);
-  const running = () => path().find((it) => it.role === "assistant" && !it.finish_reason && following.live.has(it.id));
+  const running = () => path().find((it) => !it.finish_reason && following.live.get(it.id)?.ended === null);
 
   store.subscribe(refresh);
   return {
-    start: (started) => {
+    start: (started, id) => {
       following = started;
-      return open(sessionStorage.getItem(CURRENT));
+      return open(id);
     },
     get conversation() {
       return conversation;

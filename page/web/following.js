@@ -21,13 +21,13 @@ export function startFollowing({ store, changed, reached, shown }) {
   const claims = new Map(); // id → when another tab said that it follows it
   const channel = new BroadcastChannel("llm-chatbot.following");
   const started = Date.now();
-  const live = new Map(); // id → {message, content, state, version, isAsked, savedAt}
+  const live = new Map(); // id → {message, content, tokens, state, version, isAsked, savedAt, ended}
   let wake = () => {};
   let running = new AbortController();
 
   function expect(message, isAsked = false) {
     if (live.has(message.id) || message.finish_reason) return;
-    live.set(message.id, { message, content: message.content, tokens: [], state: {}, version: -1, isAsked, savedAt: 0 });
+    live.set(message.id, { message, content: message.content, tokens: [], state: {}, version: -1, isAsked, savedAt: 0, ended: null });
     wake();
     running.abort();
   }
@@ -53,9 +53,10 @@ export function startFollowing({ store, changed, reached, shown }) {
   // Asks for an answer, unless one above it is still expected.
   async function ask(entry) {
     const { id, conversation, parent, begun } = entry.message;
-    const path = pathTo(await store.messages(conversation), parent);
+    const stored = await store.read(conversation);
+    const path = pathTo(stored.messages, parent);
     if (path.some((message) => message.role === "assistant" && !message.finish_reason)) return;
-    const { settings, model } = (await store.conversation(conversation)) ?? {};
+    const { settings, model } = stored.conversation ?? {};
     const messages = path.map((message) => ({ role: message.role, content: modelText(message) }));
     if (begun) messages.push({ role: "assistant", content: begun });
     if (entry.ended) return;
@@ -81,6 +82,7 @@ export function startFollowing({ store, changed, reached, shown }) {
   }
 
   async function apply(entry, state) {
+    if (entry.ended) return; // it was stopped meanwhile
     if (state === null) {
       if (entry.content !== (entry.message.begun ?? "")) return end(entry, { finish_reason: "interrupted" });
       entry.isAsked = false; // the server was restarted before it answered
@@ -98,7 +100,7 @@ export function startFollowing({ store, changed, reached, shown }) {
     changed(entry.message.conversation, entry.message.id);
     if (Date.now() - entry.savedAt < SAVE || !entry.content) return;
     entry.savedAt = Date.now();
-    await store.updateAnswer({ id: entry.message.id, content: entry.content });
+    await store.updateAnswer({ id: entry.message.id, content: entry.content }).catch(() => {}); // the store says why
   }
 
   const wanted = (entries) =>

@@ -113,9 +113,13 @@ export async function openStore() {
     return all.filter((it) => !it.removed).sort((one, other) => other.updated - one.updated);
   }
 
-  const conversation = (id) => database.get("conversations", id);
-
-  const messages = (conversation) => database.getAllFromIndex("messages", "conversation", conversation);
+  // A conversation and its messages, {conversation, messages}, as they are at one moment.
+  async function read(id) {
+    const transaction = database.transaction(["conversations", "messages"]);
+    const its = transaction.objectStore("messages").index("conversation").getAll(id);
+    const [conversation, messages] = await Promise.all([transaction.objectStore("conversations").get(id), its]);
+    return { conversation, messages };
+  }
 
   // The answers that the server still owes, of all conversations that were not deleted.
   async function unfinished() {
@@ -146,24 +150,26 @@ export async function openStore() {
   const addToDatabase = (additions) =>
     write(["conversations", "messages"], async (heads, bodies) => {
       for (const { conversation, messages } of additions) {
+        const known = await Promise.all(messages.map(({ id }) => bodies.getKey(id)));
+        if (known.every(Boolean)) continue; // another tab found it in the journal; the conversation may have changed since
         heads.put({ ...(await heads.get(conversation.id)), ...conversation });
-        for (const message of messages) if (!(await bodies.getKey(message.id))) bodies.put(marked(message));
+        messages.forEach((message, index) => known[index] || bodies.put(marked(message)));
       }
     });
 
-  const addMessage = (message) => add({ id: message.conversation }, [message]);
-
-  // Adds what is new of an answer, {id, content, figures?, finish_reason?, …}, and resolves when this tab has taken it
-  // over. An older state than the stored one, or an answer that nobody knows any more, is ignored.
+  // Adds what is new of an answer, {id, content, figures?, finish_reason?, …}, and resolves when this tab has taken over
+  // what is stored then. An older state than the stored one, or an answer that nobody knows any more, is ignored.
   async function updateAnswer(update) {
-    let saved;
+    let stored;
+    let isNewer;
     await write(["messages"], async (store) => {
-      const stored = await store.get(update.id);
-      if (!stored || !newer(stored, update)) return;
-      saved = marked({ ...stored, ...update });
-      store.put(saved);
+      stored = await store.get(update.id);
+      isNewer = stored && newer(stored, update);
+      if (isNewer) store.put((stored = marked({ ...stored, ...update })));
     });
-    if (saved) await changed({ conversation: saved.conversation, message: saved.id, grows: !saved.finish_reason });
+    if (!stored) return;
+    const change = { conversation: stored.conversation, message: stored.id, grows: !stored.finish_reason };
+    await (isNewer ? changed(change) : tell(change)); // where another tab was first, only this one is behind
   }
 
   // Changes what is given of a conversation, {id, …}; the rest stays as another tab may have left it.
@@ -240,12 +246,9 @@ export async function openStore() {
   await tidy();
 
   return {
-    conversations,
-    conversation,
-    messages,
+    read,
     unfinished,
     add,
-    addMessage,
     updateAnswer,
     putConversation,
     removeConversation,

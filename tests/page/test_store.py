@@ -23,9 +23,9 @@ OPEN_WITH = """async ([entries, meanwhile, full]) => {
         };
     const { put } = IDBObjectStore.prototype;
     if (full) IDBObjectStore.prototype.put = () => { throw new DOMException("", "QuotaExceededError"); };
-    const { messages } = await store.openStore();
+    const { read } = await store.openStore();
     IDBObjectStore.prototype.put = put;
-    return [(await messages("one")).map(({ id }) => id), Object.keys(localStorage)];
+    return [(await read("one")).messages.map(({ id }) => id), Object.keys(localStorage)];
 }"""
 
 
@@ -51,3 +51,31 @@ def test_a_page_with_full_storage_opens_and_keeps_the_journal(page: Page) -> Non
     stored, left = page.evaluate(OPEN_WITH, [["a", "b"], False, True])
     assert not stored and len(left) == 2
     assert page.evaluate(OPEN_WITH, [[], False, False]) == [["a", "b"], []]
+
+
+def test_what_is_stored_already_changes_nothing_in_the_conversation(page: Page) -> None:
+    page.evaluate(OPEN_WITH, [["a"], False, False])
+    renamed = """async () => {
+        const { putConversation } = await store.openStore();
+        await putConversation({ id: "one", name: "Another name" });
+    }"""
+    page.evaluate(renamed)
+    page.evaluate(OPEN_WITH, [["a"], False, False])
+    assert (
+        page.evaluate("async () => (await (await store.openStore()).read('one')).conversation.name") == "Another name"
+    )
+
+
+def test_a_tab_whose_answer_another_one_has_stored_takes_over_that_one(page: Page) -> None:
+    """At once: what the other tab tells it, which is switched off here, may come later."""
+    told = """async () => {
+        BroadcastChannel.prototype.postMessage = () => {};
+        const [one, other] = [await store.openStore(), await store.openStore()];
+        await one.add({ id: "one" }, [{ id: "a", conversation: "one", parent: null, role: "assistant", content: "" }]);
+        const changes = [];
+        other.subscribe((change) => changes.push(change));
+        const end = { id: "a", content: "The end.", finish_reason: "stop" };
+        for (const tab of [one, other]) await tab.updateAnswer(end);
+        return changes;
+    }"""
+    assert page.evaluate(told) == [{"conversation": "one", "message": "a", "grows": False}]

@@ -53,6 +53,8 @@ TEXTS = {
     "try_again": "Try again",
     "fork": "New conversation from here",
     "figures_shown": "Show figures",
+    "show_all": "Show all",
+    "show_less": "Show less",
     "previous_version": "Previous version",
     "next_version": "Next version",
     "version": "Version {place} of {count}",

@@ -52,6 +52,8 @@ TEXTS = {
     "try_again": "もう一度試す",
     "fork": "ここから新しい会話を始める",
     "figures_shown": "数値を表示",
+    "show_all": "すべて表示",
+    "show_less": "折りたたむ",
     "previous_version": "前の版",
     "next_version": "次の版",
     "version": "{count} 版中 {place} 版目",

@@ -52,6 +52,8 @@ TEXTS = {
     "try_again": "重试",
     "fork": "从这里开始新对话",
     "figures_shown": "显示数据",
+    "show_all": "显示全部",
+    "show_less": "收起",
     "previous_version": "上一版本",
     "next_version": "下一版本",
     "version": "第 {place} 版，共 {count} 版",

@@ -2,13 +2,11 @@
 
 import { iconButton, make, number, text } from "./dom.js";
 import { ICONS } from "./icons.js";
-import { errorText } from "./message.js";
-import { post, Refused } from "./server.js";
+import { post, Refused, whyFailed } from "./server.js";
+import { newId } from "./store.js";
 
 const PACE = 100; // milliseconds between two looks at an answer
 const SIDES = ["left", "right"];
-
-const newId = () => Date.now().toString(36) + Math.random().toString(36).slice(2);
 
 // Opens the view over the page.
 //
@@ -65,10 +63,11 @@ export function openCompare({ choices, chosen, messages, settings, keep }) {
       for (const side of sides) if (dialog.isConnected) await follow(side, content);
       if (dialog.isConnected) await mark(sides);
     } catch (error) {
-      status.textContent = errorText(error instanceof Refused ? error.error : { key: "get_model_no_server" });
+      status.textContent = whyFailed(error, "get_model_no_server");
+    } finally {
+      run.id = null;
+      start.disabled = false;
     }
-    run.id = null;
-    start.disabled = false;
   }
 
   async function follow(side, content) {

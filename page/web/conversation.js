@@ -99,9 +99,10 @@ export function conversationView({ chat, live, examples, asked }) {
   // A message that was searched for.
   function show(id) {
     follows = false;
-    const { element: shown } = views.get(id) ?? {};
-    shown?.scrollIntoView({ block: "center" });
-    shown?.classList.add("sought");
+    const view = views.get(id);
+    view?.showAll(true);
+    view?.element.scrollIntoView({ block: "center" });
+    view?.element.classList.add("sought");
   }
 
   const editLast = () => {

@@ -57,5 +57,8 @@ export function text(key, values = {}) {
   return line.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? values[name] : whole));
 }
 
+// What an error says: {key, values} of the texts, or {text}.
+export const errorText = (error) => (error?.key ? text(error.key, error.values) : (error?.text ?? ""));
+
 export const number = (value, digits = 0) =>
   Number(value).toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });

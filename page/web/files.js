@@ -1,10 +1,8 @@
 // Export of everything or of the shown conversation, and import.
 
 import { make, text } from "./dom.js";
-import { merged } from "./presets.js";
+import { merged, PRESETS } from "./presets.js";
 import { BadFile, fromFile, toJSON, toMarkdown } from "./transfer.js";
-
-const PRESETS = "presets"; // in the store
 
 function download(name, type, content) {
   const link = make("a", { href: URL.createObjectURL(new Blob([content], { type })), download: name });
@@ -41,7 +39,7 @@ export function filesView({ store, chat, nameOf }) {
         const counts = await store.importAll({ conversations });
         added += counts.added;
         known += counts.known;
-        if (presets.length) await store.putValue(PRESETS, merged((await store.value(PRESETS)) ?? [], presets));
+        if (presets.length) await store.putValue(PRESETS, merged((await store.value(PRESETS)) ?? [], presets).presets);
       }
       status.textContent = [text("imported", { count: added }), known ? text("import_known", { count: known }) : ""].join(" ").trim();
     } catch (error) {
@@ -57,7 +55,7 @@ export function filesView({ store, chat, nameOf }) {
     if (buttons.textContent !== "" && buttons.lang === document.documentElement.lang) return;
     buttons.lang = document.documentElement.lang;
     input.setAttribute("aria-label", text("import"));
-    buttons.replaceChildren(button("export_json", exportAll), button("export_markdown", exportShown), button("import", () => input.click()));
+    buttons.replaceChildren(button("export_json", exportAll), button("import", () => input.click()), button("export_markdown", exportShown));
   }
 
   return { element, draw };

@@ -1,9 +1,8 @@
 // "Get a model": what there is, whether it fits on this machine, and its conversion. See page/get_model.py.
 
-import { currentLanguage, icon, iconButton, make, number, text } from "./dom.js";
+import { currentLanguage, errorText, icon, iconButton, make, number, text } from "./dom.js";
 import { ICONS } from "./icons.js";
-import { errorText } from "./message.js";
-import { post, Refused } from "./server.js";
+import { post, whyFailed } from "./server.js";
 
 const POLL = 500; // milliseconds between two looks at a conversion
 const PRECISIONS = ["INT4", "INT8", "FP16"];
@@ -116,7 +115,7 @@ export function openGetModel({ use }) {
     try {
       return await post(path, data);
     } catch (error) {
-      status.textContent = errorText(error instanceof Refused ? error.error : { key: "get_model_no_server" });
+      status.textContent = whyFailed(error, "get_model_no_server");
     }
   }
 

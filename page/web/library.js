@@ -70,16 +70,14 @@ export function libraryView({ store, chat, opened, removed }) {
     opened(message);
   }
 
-  // The focus returns to where it came from.
+  // With the key of the button, which gets the focus when the list is drawn.
   function rename(event, { id }, name) {
-    const input = make("input", { type: "text", value: name, "aria-label": text("name") });
+    const input = make("input", { type: "text", value: name, "aria-label": text("name"), "data-key": `rename-${id}` });
     const finish = async (keep) => {
       if (renamed !== id) return;
       renamed = null;
-      const hadFocus = document.activeElement === input || document.activeElement === document.body;
       if (keep) await store.putConversation({ id, name: input.value.trim() });
-      await draw();
-      if (hadFocus) list.querySelector(`[data-key="rename-${CSS.escape(id)}"]`)?.focus();
+      draw();
     };
     input.addEventListener("keydown", (pressed) => {
       if (pressed.key === "Enter" || pressed.key === "Escape") finish(pressed.key === "Enter");

@@ -1,5 +1,6 @@
 // Starts the page in an element.
 
+import * as address from "./address.js";
 import { openChat } from "./chat.js";
 import { acceptDrops, composerView } from "./composer.js";
 import { conversationView } from "./conversation.js";
@@ -57,9 +58,10 @@ export async function start(root) {
       if (message) requestAnimationFrame(() => conversation.show(message));
       else composer.ready();
     },
-    removed: (undo) => notice.say("deleted", {}, ["undo", undo]),
+    removed: (undo) => notice.say("deleted", {}, ["undo", () => (undo(), composer.ready())]),
   });
-  const begin = () => chat.open(null).then(() => composer.ready());
+  const open = (id) => chat.open(id).then(() => composer.ready());
+  const begin = () => open(null);
   const panels = addPanels({ header, library, settings, begin });
   const shortcuts = addShortcuts({
     begin,
@@ -76,6 +78,7 @@ export async function start(root) {
     else draw();
     drawLater(library);
     if (what === "opened") {
+      address.name(chat.conversation.id);
       conversation.showEnd();
       following.expectStored();
     }
@@ -100,9 +103,10 @@ export async function start(root) {
     if (error) notice.say(error);
     if (id && !grows) drawLater(library);
   });
-  await chat.start(following);
+  await chat.start(following, address.asked());
   page.replaceChildren(panels.left, make("main", {}, panels.head, conversation.element, conversation.toEndButton, notice.element, composer.element), panels.right, shortcuts.element, composer.chooser);
   acceptDrops(page, composer.drop);
+  window.addEventListener("hashchange", () => open(address.asked())); // Back and Forward
   redraw();
   composer.ready();
   conversation.showEnd();

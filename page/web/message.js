@@ -1,12 +1,13 @@
 // One message of the conversation as an element that is updated while its answer grows.
 
 import { copy as copyText } from "./code.js";
-import { iconButton, make, number, text } from "./dom.js";
+import { currentLanguage, errorText, iconButton, make, number, text } from "./dom.js";
 import { ICONS } from "./icons.js";
 import { insideView } from "./inside.js";
 import { renderInto } from "./markdown.js";
 import { drawProgress } from "./progress.js";
 
+const LONG = { characters: 1500, lines: 15 }; // of a question; of a longer one, only the beginning is shown at first
 const REASONING = /^\s*<think>([\s\S]*?)(<\/think>\s*|$)/;
 
 // The reasoning that an answer begins with, the answer itself, and whether the reasoning has ended.
@@ -36,23 +37,26 @@ export function figuresLine({ figures = {}, finish_reason, model }) {
   return parts.join(" · ");
 }
 
-export const errorText = (error) => (error?.key ? text(error.key, error.values) : (error?.text ?? ""));
+const isLong = (content) => content.length > LONG.characters || content.split("\n").length > LONG.lines;
 
 // A view of a message. `actions` are those of the chat, by the names used here.
 export function messageView(actions) {
   const reasoning = make("div", { class: "markdown" });
   const fold = make("details", { class: "reasoning" }, make("summary"), reasoning);
   const body = make("div", { class: "markdown body" });
+  const unfold = make("button", { type: "button", class: "text-button unfold", onclick: () => showAll(!showsAll) });
   const inside = insideView((begun) => actions.goOn(shown.message.id, begun));
   const progress = make("div", { class: "progress" });
   const files = make("ul", { class: "files" });
   const note = make("p", { class: "note" });
   const figures = make("p", { class: "figures" });
   const buttons = make("div", { class: "actions" });
-  const element = make("article", { class: "message" }, files, fold, body, inside.element, progress, note, figures, buttons);
+  const element = make("article", { class: "message" }, files, fold, body, unfold, inside.element, progress, note, figures, buttons);
   let shown = {};
   let editing = null;
   let opened = null; // whether the figures were opened or closed by hand
+  let showsAll = false; // of a long question
+  let drawnButtons;
 
   // message: with the content and state of the answer so far. state: while it is expected. versions: its siblings.
   function update(message, { state, versions, isLast, looksInside, language }) {
@@ -82,11 +86,20 @@ export function messageView(actions) {
     inside.element.hidden = !looks;
     if (looks) inside.draw(message, !expected);
     body.hidden = !parts.answer || looks;
+    unfold.hidden = message.role !== "user" || !isLong(message.content);
+    showAll(showsAll);
     if (looks) fold.hidden = true;
     files.replaceChildren(...(message.attachments ?? []).map(({ name, tokens }) => file(name, tokens)));
     files.hidden = !message.attachments?.length;
     drawProgress(progress, expected ? state : null, message.content);
     drawEnd();
+  }
+
+  function showAll(all) {
+    showsAll = all;
+    body.classList.toggle("folded", !unfold.hidden && !all);
+    unfold.textContent = text(all ? "show_less" : "show_all");
+    unfold.setAttribute("aria-expanded", String(all));
   }
 
   const file = (name, tokens) => make("li", {}, name, make("small", {}, text("about_tokens", { count: number(tokens) })));
@@ -101,6 +114,10 @@ export function messageView(actions) {
     const line = expected || message.role === "user" ? "" : figuresLine(message);
     figures.textContent = line;
     figures.hidden = !line || !(opened ?? isLast);
+    // While the answer grows, its buttons stay: one that is made anew while the pointer is down on it gets no click.
+    const growing = expected && JSON.stringify([versions.map((it) => it.id), currentLanguage()]);
+    if (growing && growing === drawnButtons) return;
+    drawnButtons = growing;
     const pressed = buttons.contains(document.activeElement) && document.activeElement.title;
     buttons.replaceChildren(...(expected ? versionButtons(message, versions) : allButtons(message, versions, line)));
     if (pressed) buttons.querySelector(`[title="${pressed}"]`)?.focus({ preventScroll: true });
@@ -120,9 +137,9 @@ export function messageView(actions) {
   }
 
   function allButtons(message, versions, line) {
-    const { id, role, finish_reason, content } = message;
+    const { id, role, finish_reason, content, error } = message;
     const isAnswer = role === "assistant";
-    const again = finish_reason === "error" || (isAnswer && !content);
+    const again = isAnswer && (finish_reason === "error" || !content) && error?.key !== "too_long"; // the same again wouldn't help
     const canContinue = isAnswer && content && ["length", "cancelled", "stopped", "interrupted"].includes(finish_reason);
     return [
       ...versionButtons(message, versions),
@@ -191,5 +208,5 @@ export function messageView(actions) {
     box.focus();
   }
 
-  return { element, update, edit: () => !shown.expected && edit() };
+  return { element, update, showAll, edit: () => !shown.expected && edit() };
 }

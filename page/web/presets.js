@@ -3,8 +3,9 @@
 // A preset is {id, name, settings, updated}; `settings` are those of a conversation, with `system_prompt` among them.
 
 import { make, text } from "./dom.js";
+import { newId } from "./store.js";
 
-const KEY = "presets"; // in the store of the page
+export const PRESETS = "presets"; // in the store of the page
 const FORMAT = "llm-chatbot presets";
 
 // A list with one preset more, or changed: one with the same name is replaced.
@@ -55,9 +56,6 @@ export function merged(presets, incoming) {
   return { presets: [...list].sort((one, other) => one.name.localeCompare(other.name)), count };
 }
 
-// `crypto.randomUUID` exists only with https and on localhost.
-const newId = () => Date.now().toString(36) + Math.random().toString(36).slice(2);
-
 // The element to choose, save and exchange presets with.
 //
 // store: has value(name) and putValue(name, value), see store.js; known: see `imported`
@@ -88,7 +86,7 @@ export function presetsPanel({ store, known, settings, apply }) {
 
   async function keep(changed) {
     presets = changed;
-    await store.putValue(KEY, changed);
+    await store.putValue(PRESETS, changed);
     draw();
   }
 
@@ -114,14 +112,14 @@ export function presetsPanel({ store, known, settings, apply }) {
     event.preventDefault();
     const wanted = name.value.trim();
     if (!wanted) return name.focus();
-    const changed = withPreset((await store.value(KEY)) ?? [], { id: newId(), name: wanted, settings: settings() });
+    const changed = withPreset((await store.value(PRESETS)) ?? [], { id: newId(), name: wanted, settings: settings() });
     chosen = changed.find((it) => it.name === wanted).id;
     await keep(changed);
     say("presets_saved");
   }
 
   async function removeChosen() {
-    await keep(withoutPreset((await store.value(KEY)) ?? [], chosen));
+    await keep(withoutPreset((await store.value(PRESETS)) ?? [], chosen));
     name.value = "";
     select.focus();
   }
@@ -136,14 +134,14 @@ export function presetsPanel({ store, known, settings, apply }) {
     const incoming = imported(await file.files[0].text(), known);
     file.value = "";
     if (!incoming.length) return say("presets_bad_import");
-    const { presets: changed, count } = merged((await store.value(KEY)) ?? [], incoming);
+    const { presets: changed, count } = merged((await store.value(PRESETS)) ?? [], incoming);
     await keep(changed);
     say("presets_imported", { count });
   }
 
-  // Shows what is stored; also to be called when another tab changed it.
+  // Shows what is stored; to be called when another tab or an import changed it.
   async function refresh() {
-    presets = (await store.value(KEY)) ?? [];
+    presets = (await store.value(PRESETS)) ?? [];
     draw();
   }
 

@@ -1,5 +1,7 @@
 // Requests to the page's own routes: see page/routes.py.
 
+import { errorText, text } from "./dom.js";
+
 const address = (path) => new URL(`page/${path}`, document.baseURI);
 
 // The server answered, and refused: `error` is {key, values} of the texts, or {text}.
@@ -27,6 +29,13 @@ async function send(path, options) {
   if (data === null) throw new Down();
   if (!response.ok) throw new Refused(response.status, data.error ?? { text: response.statusText });
   return data;
+}
+
+// Why a request failed, as a sentence; `down` is the text for a server that can't be reached. Other errors are thrown on.
+export function whyFailed(error, down) {
+  if (error instanceof Refused) return errorText(error.error);
+  if (error instanceof Down) return text(down);
+  throw error;
 }
 
 export const get = (path) => send(path, {});

@@ -5,14 +5,14 @@ import { chooseLanguage, currentLanguage, make, text } from "./dom.js";
 import { modelText } from "./following.js";
 import { openGetModel } from "./get_model.js";
 import { logOutLink } from "./log_out.js";
-import { errorText } from "./message.js";
-import { presetsPanel } from "./presets.js";
-import { Down, get, post, Refused } from "./server.js";
+import { PRESETS, presetsPanel } from "./presets.js";
+import { get, post, whyFailed } from "./server.js";
 
 // server: what /page/state says. models: a map from the key of a model to what is known of it.
 export function settingsView({ server, store, chat, models, spoken, showShortcuts }) {
   const element = make("form", { class: "settings", onsubmit: (event) => event.preventDefault() });
-  let shown = "";
+  let shown = {};
+  let wanted; // the model that was chosen last
 
   const setting = (name) => chat.conversation.settings[name];
   const set = (name, value) => {
@@ -24,10 +24,11 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
 
   function draw() {
     const { id, settings, model } = chat.conversation;
-    const signature = JSON.stringify([id, settings, model, currentLanguage()]);
-    if (signature === shown || element.contains(document.activeElement)) return;
+    const signature = JSON.stringify([settings, model, currentLanguage()]);
+    const isTyped = id === shown.id && element.contains(document.activeElement);
+    if (isTyped || (id === shown.id && signature === shown.signature)) return;
     build();
-    shown = signature;
+    shown = { id, signature };
   }
 
   function build() {
@@ -143,6 +144,7 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
 
   // One panel as long as the language stays, so that it keeps what was chosen in it.
   let panel;
+  store.subscribe(({ value }) => value === PRESETS && panel?.refresh());
   function presets() {
     if (panel?.language === currentLanguage()) return panel.element;
     const switches = { thinking: "boolean", probabilities: "boolean", effort: "string", thinking_budget: "number" };
@@ -153,25 +155,24 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
       build();
       focused?.focus();
     };
-    const { element } = presetsPanel({ store, known, settings: () => chat.conversation.settings, apply });
-    panel = { element, language: currentLanguage() };
-    return element;
+    panel = { ...presetsPanel({ store, known, settings: () => chat.conversation.settings, apply }), language: currentLanguage() };
+    return panel.element;
   }
 
   // The model is loaded first; until then, the one before answers.
   async function use(key, status) {
     const title = key.join(" · ");
     const { id } = chat.conversation;
+    wanted = key;
     status.textContent = text("loading", { title });
     try {
       const loaded = await post("load", { model: key });
       models.set(String(loaded.key), loaded);
+      if (key !== wanted) return;
       status.textContent = text("loaded", { title: loaded.title });
       if (id === chat.conversation.id) await chat.change({ model: loaded.key });
     } catch (error) {
-      if (error instanceof Refused) status.textContent = errorText(error.error);
-      else if (error instanceof Down) status.textContent = text("server_down");
-      else throw error;
+      status.textContent = whyFailed(error, "server_down");
     }
   }
 

@@ -77,6 +77,7 @@ def test_messages_sent_quickly_after_each_other_are_all_answered(visit: Visit):
     assert visit.page.evaluate("reopened") == 0
 
 
+@pytest.mark.firefox
 def test_a_stopped_answer_says_so_and_goes_on_with_continue(
     visit: Visit, server: Server, monkeypatch: pytest.MonkeyPatch
 ):
@@ -128,6 +129,7 @@ def test_an_answer_that_ended_by_length_is_continued(visit: Visit):
 def test_a_message_that_is_too_long_is_refused_with_a_sentence_and_can_be_shortened(visit: Visit):
     visit.send("word " * 9000)
     expect(visit.answers.last).to_contain_text("The message is too long")
+    expect(visit.button("Try again")).to_have_count(0)
     visit.questions.last.hover()
     visit.button("Edit").click()
     visit.page.get_by_role("textbox", name="Edit").fill(FRANCE)
@@ -152,6 +154,44 @@ def test_after_a_failure_of_the_runtime_the_answer_can_be_tried_again(
     expect(visit.answers.last).to_contain_text("The model failed (out of memory)")
     visit.button("Try again").click()
     expect(visit.texts.last).to_contain_text("Paris")
+
+
+def test_of_a_long_question_the_beginning_is_shown_until_all_of_it_is_asked_for(visit: Visit):
+    visit.set(max_new_tokens="4")
+    visit.ask("line\n" * 40)
+
+    def height() -> float:
+        return visit.questions.first.evaluate("(it) => it.offsetHeight")
+
+    folded = height()
+    visit.screenshot("folded")
+    visit.button("Show all").click()
+    expect(visit.button("Show less")).to_be_focused()
+    assert height() > 3 * folded
+    visit.button("Show less").click()
+    assert height() == folded
+
+
+def test_a_button_below_a_growing_answer_takes_a_click_that_lasts(
+    visit: Visit, server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    visit.set(max_new_tokens="40")
+    visit.ask(STORY)
+    pause_after = [9]  # tokens
+    go = server.pause_answers(monkeypatch, lambda answer: answer.completion_tokens > pause_after[0])
+    visit.button("Regenerate").click()
+    expect(visit.page.get_by_label("Version 2 of 2")).to_be_visible()
+    visit.wait_for_words()
+    text = visit.texts.last.inner_text()
+    visit.button("Previous version").hover()
+    visit.page.mouse.down()
+    pause_after[0] = 12
+    go.set()
+    go.clear()
+    expect(visit.texts.last).not_to_have_text(text)
+    visit.page.mouse.up()
+    expect(visit.page.get_by_label("Version 1 of 2")).to_be_visible()
+    go.set()
 
 
 def test_html_and_control_tokens_are_shown_and_not_run(visit: Visit):

@@ -1,7 +1,6 @@
 """The list of conversations, export and import."""
 
 import json
-from pathlib import Path
 
 import pytest
 from page_visit import FRANCE, ITALY, Visit
@@ -62,6 +61,46 @@ def test_conversations_are_named_found_pinned_and_opened(visit: Visit):
     expect(visit.questions).to_have_text([FRANCE])
 
 
+def test_a_click_elsewhere_keeps_the_new_name_and_its_own_focus(visit: Visit):
+    import_file(visit, "one.json", as_json(*TURNS))
+    visit.button("Rename: A name").click()
+    visit.page.get_by_role("textbox", name="Conversation name").fill("Europe")
+    visit.box.click()
+    expect(visit.names).to_have_text(["Europe"])
+    expect(visit.box).to_be_focused()
+
+
+def test_back_and_forward_walk_through_the_conversations_with_their_settings(visit: Visit):
+    conversations = [
+        {
+            "id": name,
+            "name": name,
+            "settings": {"temperature": temperature},
+            "messages": [{"id": f"first of {name}", "parent": None, "role": "user", "content": f"In {name}"}],
+        }
+        for name, temperature in (("one", 0.5), ("two & three", 1))
+    ]
+    visit.open_panel("Conversations")
+    choose_file(visit, "both.json", json.dumps({"conversations": conversations}).encode())
+    for name in ("one", "two & three"):
+        visit.button(name).click()
+        expect(visit.questions).to_have_text([f"In {name}"])
+    visit.open_panel("Settings")
+    temperature = visit.page.locator("#set-temperature")
+    expect(temperature).to_have_value("1")
+    temperature.focus()
+    visit.page.go_back()
+    expect(visit.questions).to_have_text(["In one"])
+    expect(temperature).to_have_value("0.5")
+    visit.page.go_forward()
+    expect(visit.questions).to_have_text(["In two & three"])
+    visit.reload()
+    expect(visit.questions).to_have_text(["In two & three"])
+    visit.page.go_back()
+    visit.page.go_back()
+    expect(visit.questions).to_have_count(0)
+
+
 def test_a_match_on_another_branch_is_shown_when_its_place_is_clicked(visit: Visit):
     visit.open_panel("Conversations")
     visit.ask(FRANCE)
@@ -80,13 +119,11 @@ def test_a_match_on_another_branch_is_shown_when_its_place_is_clicked(visit: Vis
 def test_what_is_exported_can_be_imported(visit: Visit, kind: str):
     import_file(visit, "one.json", as_json(*TURNS))
     shown = visit.page.locator(".messages").inner_text()
-    with visit.page.expect_download() as download:
-        visit.button(kind).click()
-    exported = Path(download.value.path()).read_bytes()
+    name, exported = visit.download(visit.button(kind).click)
     visit.button("Delete: A name").click()
     expect(visit.questions).to_have_count(0)
     expect(visit.names).to_have_count(0)
-    import_file(visit, download.value.suggested_filename, exported)
+    import_file(visit, name, exported)
     assert visit.page.locator(".messages").inner_text() == shown
     expect(visit.names).to_have_text(["A name"])
 
@@ -117,10 +154,20 @@ def test_importing_a_file_twice_doubles_nothing(visit: Visit):
     assert len(visit.stored()) == len(TURNS)
 
 
+def test_presets_in_an_imported_file_are_offered_at_once(visit: Visit):
+    visit.open_panel("Conversations")
+    visit.open_panel("Settings")
+    presets = [{"id": "p", "name": "Stories", "settings": {"temperature": 1}, "updated": 1}]
+    choose_file(visit, "all.json", json.dumps({"conversations": [], "presets": presets}).encode())
+    offered = visit.page.get_by_role("group", name="Presets").get_by_role("option")
+    expect(offered).to_have_text(["No preset", "Stories"])
+
+
 def test_a_file_that_holds_no_conversation_is_refused(visit: Visit):
     visit.open_panel("Conversations")
     status = visit.page.locator("#library-panel").get_by_role("status")
     for content in (b"{}", b"{", b"# Title", b'{"conversations": [{"id": "1", "messages": [{"role": "x"}]}]}'):
+        status.evaluate("(it) => it.replaceChildren()")  # what was said of the file before
         choose_file(visit, "x.json", content)
         expect(status).to_contain_text("No conversations found in this file")
 

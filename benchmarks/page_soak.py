@@ -133,6 +133,11 @@ class Soak:
             time.sleep(1)
         return left
 
+    def close(self) -> None:
+        """Closes the browsers, which otherwise go on asking for what they miss."""
+        for context in {visit.page.context for visit in self.visits}:
+            context.close()
+
     def stored(self) -> list[Message]:
         """All messages of all browsers."""
         contexts = {visit.page.context: visit for visit in self.visits}

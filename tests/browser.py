@@ -35,15 +35,21 @@ def open_browser(name: str = "chromium") -> Iterator[Browser]:
         browser.close()
 
 
-def launch(playwright: Playwright, name: str) -> Browser:
+def launch(playwright: Playwright, name: str, dark: bool = False) -> Browser:
     """Starts Chromium or Firefox.
 
     Firefox is the one that people have, which Playwright drives by WebDriver BiDi, and not Playwright's patched one.
+
+    Args:
+        dark: pages are to be dark in Firefox, which can't be told later as Chromium can.
     """
     if name == "firefox":
-        clipboard: dict[str, bool | float | str] = {"dom.events.testing.asyncClipboard": True}  # read without asking
+        preferences: dict[str, bool | float | str] = {
+            "dom.events.testing.asyncClipboard": True,  # read without asking
+            "layout.css.prefers-color-scheme.content-override": 0 if dark else 1,
+        }
         path = machine_browser(name)
-        return playwright.firefox.launch(channel="moz-firefox", executable_path=path, firefox_user_prefs=clipboard)
+        return playwright.firefox.launch(channel="moz-firefox", executable_path=path, firefox_user_prefs=preferences)
     own = Path(playwright.chromium.executable_path)
     return playwright.chromium.launch(executable_path=own if own.is_file() else machine_browser(name))
 

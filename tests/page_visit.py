@@ -30,6 +30,16 @@ SAVED = """async () => {
   database.close();
 }"""
 
+# Notes the file that the page gives, beside giving it.
+NOTE_FILE = """() => {
+  const { click } = HTMLAnchorElement.prototype;
+  HTMLAnchorElement.prototype.click = function () {
+    const { download, href } = this;
+    fetch(href).then(async (file) => (window.file = [download, await file.text()]));
+    click.call(this);
+  };
+}"""
+
 
 def has_words(answer: Answer) -> bool:
     return answer.completion_tokens > 9
@@ -73,6 +83,7 @@ class Visit:
 
     def __init__(self, context: BrowserContext, server: Server, **settings: str) -> None:
         self.page: Page = context.new_page()
+        self.page.set_default_timeout(TIMEOUT)
         self.page.goto(server.address)
         self.wait_until_drawn()
         if settings:
@@ -167,8 +178,26 @@ class Visit:
         """Sets numbers of the panel, by their names in `page.settings`."""
         self.open_panel("Settings")
         for name, value in settings.items():
-            self.page.locator(f"#set-{name}").fill(value)
+            self.set_number(name, value)
         self.close_panel("Settings")
+
+    def set_number(self, name: str, value: str) -> None:
+        """Sets a number in the open panel."""
+        number = self.page.locator(f"#set-{name}")
+        number.clear()  # in Firefox, `fill` would add to the digits that are there
+        number.fill(value)
+
+    def download(self, act: Callable[[], None]) -> tuple[str, bytes]:
+        """The name and the content of the file that an act gives."""
+        if self.page.context.browser and self.page.context.browser.browser_type.name == "chromium":
+            with self.page.expect_download() as download:
+                act()
+            return download.value.suggested_filename, Path(download.value.path()).read_bytes()
+        # By WebDriver BiDi, Playwright tells of no download.
+        self.page.evaluate(NOTE_FILE)
+        act()
+        name, text = self.page.wait_for_function("window.file").json_value()
+        return name, text.encode()
 
     def stored(self) -> list[dict[str, Any]]:
         """All messages that the browser has saved, in the order of their creation."""

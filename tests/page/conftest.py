@@ -55,15 +55,15 @@ def own_server(loaded: LoadedModel, models_root: Path, greedy: None) -> Iterator
 
 
 @pytest.fixture(scope="session")
-def browsers() -> Iterator[Callable[[str], Browser]]:
-    """Gives a browser by its name; each is started once."""
+def browsers() -> Iterator[Callable[..., Browser]]:
+    """Gives a browser as `launch` does; each is started once."""
     expect.set_options(timeout=TIMEOUT)
     with sync_playwright() as playwright:
         yield cache(partial(launch, playwright))
 
 
 @pytest.fixture(scope="session")
-def browser(request: pytest.FixtureRequest, browsers: Callable[[str], Browser]) -> Browser:
+def browser(request: pytest.FixtureRequest, browsers: Callable[..., Browser]) -> Browser:
     """Chromium; for tests that are marked `firefox` that too, and with `--firefox` Firefox for all."""
     return browsers(request.param)
 

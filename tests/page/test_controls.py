@@ -11,12 +11,21 @@ import pytest
 from page_visit import FRANCE, STORY, Server, Visit
 from playwright.sync_api import Browser, BrowserContext, FilePayload, expect
 
+# Notes the latest question that was sent; by WebDriver BiDi, requests have no content.
+NOTE_QUESTIONS = """() => {
+  const { fetch } = window;
+  window.fetch = (address, options) => {
+    if (String(address).endsWith("/page/ask")) window.question = JSON.parse(options.body);
+    return fetch(address, options);
+  };
+}"""
+
 
 def asked(visit: Visit, text: str) -> Any:
     """What the page sends with a question."""
-    with visit.page.expect_request("**/page/ask") as request:
-        visit.ask(text)
-    return request.value.post_data_json or {}
+    visit.page.evaluate(NOTE_QUESTIONS)
+    visit.ask(text)
+    return visit.page.evaluate("question")
 
 
 def test_settings_go_with_the_next_question_and_back_to_defaults(visit: Visit):
@@ -46,6 +55,28 @@ def test_an_emptied_number_means_the_default(visit: Visit):
     number.fill("")
     number.press("Tab")
     expect(number).to_have_value("256")
+
+
+# Loading a model takes until `loaded[index](key)` is called, of the models in the order in which they were chosen.
+HOLD_MODELS = """() => {
+  const { fetch } = window;
+  window.loaded = [];
+  window.fetch = (address, options) => {
+    if (!String(address).endsWith("/page/load")) return fetch(address, options);
+    return new Promise((resolve) => loaded.push((key) => resolve(Response.json({ key, title: key.join(" · ") }))));
+  };
+}"""
+
+
+def test_of_two_models_the_one_that_was_chosen_last_is_taken(visit: Visit):
+    visit.page.evaluate(HOLD_MODELS)
+    visit.open_panel("Settings")
+    for precision in ("INT8", "FP16"):
+        visit.page.get_by_label("Model", exact=True).select_option(label=f"{DEFAULT_MODEL} · {precision}")
+    for index, precision in ((1, "FP16"), (0, "INT8")):
+        visit.page.evaluate("([index, key]) => loaded[index](key)", [index, [DEFAULT_MODEL, precision, "CPU"]])
+    visit.reload()
+    expect(visit.page.get_by_role("heading", name="FP16")).to_be_visible()
 
 
 def test_a_long_prompt_shows_how_much_of_it_is_read_and_can_be_stopped(
@@ -123,6 +154,7 @@ def attach(visit: Visit, name: str, text: str) -> None:
     visit.page.set_input_files("#composer input[type=file]", files=[file])
 
 
+@pytest.mark.firefox
 def test_an_attached_text_is_read_with_the_question_and_kept_over_a_reload(visit: Visit):
     attach(visit, "notes.md", "The secret word is banana.")
     chip = visit.page.locator("#composer .files li")

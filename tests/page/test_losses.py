@@ -51,6 +51,7 @@ def two_tabs(context: BrowserContext, server: Server) -> tuple[Visit, Visit]:
     return one, two
 
 
+@pytest.mark.firefox
 def test_two_tabs_with_the_same_conversation_lose_no_turn(context: BrowserContext, server: Server):
     one, two = two_tabs(context, server)
     one.send(ITALY)
@@ -106,7 +107,7 @@ def test_a_message_sent_while_the_server_is_down_is_answered_when_it_is_back(
 
 def test_settings_system_prompt_and_model_outlive_a_reload_and_are_kept_by_conversation(visit: Visit):
     visit.open_panel("Settings")
-    visit.page.locator("#set-temperature").fill("0.5")
+    visit.set_number("temperature", "0.5")
     visit.page.get_by_label("System prompt").fill("Answer in one word.")
     visit.page.get_by_label("Model", exact=True).select_option(label="smollm2-135m-instruct · INT8")
     expect(visit.page.get_by_role("heading", name="INT8")).to_be_visible()
@@ -119,7 +120,7 @@ def test_settings_system_prompt_and_model_outlive_a_reload_and_are_kept_by_conve
 
     visit.begin()  # with the last ones
     expect(visit.page.locator("#set-temperature")).to_have_value("0.5")
-    visit.page.locator("#set-temperature").fill("1")
+    visit.set_number("temperature", "1")
     visit.ask(ITALY)
     visit.open_panel("Conversations")
     visit.names.last.click()
@@ -158,6 +159,7 @@ def test_what_is_typed_before_the_first_frame_of_a_conversation_stays(context: B
     expect(visit.box).to_have_value("")
 
 
+@pytest.mark.firefox
 def test_a_question_sent_just_before_a_reload_is_answered_after_it(visit: Visit):
     visit.box.fill(FRANCE)
     visit.page.evaluate("document.querySelector('#composer').requestSubmit(); location.reload()")
@@ -237,6 +239,7 @@ def test_delete_can_be_undone(visit: Visit):
     expect(visit.questions).to_have_count(0)
     visit.button("Undo").click()
     expect(visit.names).to_have_text([FRANCE])
+    expect(visit.box).to_be_focused()
     visit.names.first.click()
     expect(visit.questions).to_have_text([FRANCE])
 
@@ -246,11 +249,12 @@ def test_what_is_asked_in_a_tab_that_comes_back_to_a_deleted_conversation_is_kep
 ):
     one, two = Visit(context, server), Visit(context, server)
     one.ask(FRANCE)
+    address = one.page.url
     one.page.goto("about:blank")
     two.open_panel("Conversations")
     two.button(f"Delete: {FRANCE}").click()
     expect(two.names).to_have_count(0)
-    one.page.goto(server.address)
+    one.page.goto(address)
     one.wait_until_drawn()
     one.ask(ITALY)
     expect(two.names).to_have_text([ITALY])
@@ -283,6 +287,21 @@ def test_a_message_for_which_storage_is_full_says_so_and_is_answered_once_there_
     expect(visit.questions).to_have_text(["Say hello.", FRANCE, ITALY, "And of Spain?"])
     visit.wait_for_end(3)
     assert len(visit.stored()) == 8
+
+
+def test_an_answer_that_cannot_be_saved_is_shown_to_its_end(
+    visit: Visit, server: Server, monkeypatch: pytest.MonkeyPatch
+):
+    visit.set(max_new_tokens="200")
+    go = server.pause_answers(monkeypatch)
+    visit.send(STORY)
+    visit.wait_for_words()
+    visit.page.evaluate(FULL)
+    go.set()
+    visit.wait_for_end()
+    expect(visit.notice).to_contain_text("Browser storage is full")
+    expect(visit.answers.last).to_contain_text("tokens/s")
+    expect(visit.button("Stop")).to_be_hidden()
 
 
 def test_what_an_earlier_version_kept_is_taken_over_once(context: BrowserContext, server: Server):

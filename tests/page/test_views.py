@@ -71,17 +71,15 @@ def test_a_preset_is_saved_applied_exported_and_imported(visit: Visit, context: 
     presets.get_by_label("Presets").select_option("Stories")
     expect(visit.page.locator("#set-temperature")).to_have_value("0.7")
     visit.screenshot("presets")
-    with visit.page.expect_download() as download:
-        presets.get_by_role("button", name="Export presets").click()
-    file = tmp_path / "presets.json"
-    download.value.save_as(file)
-    assert json.loads(file.read_text(encoding="utf-8"))["presets"][0]["settings"]["temperature"] == 0.7
+    name, exported = visit.download(presets.get_by_role("button", name="Export presets").click)
+    file = tmp_path / name
+    assert json.loads(exported)["presets"][0]["settings"]["temperature"] == 0.7
     visit.reload()
     presets.get_by_label("Presets").select_option("Stories")
     presets.get_by_role("button", name="Delete preset").click()
     expect(presets.get_by_role("option")).to_have_text(["No preset"])
-    for content, said in ((file.read_text(encoding="utf-8"), "Imported 1 preset."), ("{}", "no presets in this file")):
-        file.write_text(content, encoding="utf-8")
+    for content, said in ((exported, "Imported 1 preset."), (b"{}", "no presets in this file")):
+        file.write_bytes(content)
         presets.locator("input[type=file]").set_input_files(file)
         expect(presets.get_by_role("status")).to_contain_text(said)
     expect(presets.get_by_role("option")).to_have_text(["No preset", "Stories"])

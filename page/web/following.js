@@ -113,7 +113,10 @@ export function startFollowing({ store, changed, reached, shown }) {
 
   async function round() {
     const open = [...live.values()].filter((entry) => !entry.ended);
-    if (open.length === 0) return pause(null);
+    if (open.length === 0) {
+      reached(true); // or nothing is asked of it any more, as after Stop
+      return pause(null);
+    }
     for (const entry of open.filter((it) => !it.isAsked)) await ask(entry);
     const asked = open.filter((entry) => entry.isAsked && !entry.ended);
     if (asked.length === 0) return pause(RETRY);

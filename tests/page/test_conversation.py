@@ -182,9 +182,9 @@ def test_a_button_below_a_growing_answer_takes_a_click_that_lasts(
     visit.button("Regenerate").click()
     expect(visit.page.get_by_label("Version 2 of 2")).to_be_visible()
     visit.wait_for_words()
-    text = visit.texts.last.inner_text()
     visit.button("Previous version").hover()
     visit.page.mouse.down()
+    text = visit.texts.last.inner_text()
     pause_after[0] = 12
     go.set()
     go.clear()

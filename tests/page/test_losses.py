@@ -289,6 +289,13 @@ def test_a_message_for_which_storage_is_full_says_so_and_is_answered_once_there_
     assert len(visit.stored()) == 8
 
 
+# Notes whether the server is said to be down.
+NOTE_DOWN = """() => {
+  const notice = document.querySelector("#notice");
+  new MutationObserver(() => (window.wasDown ||= notice.matches(".down"))).observe(notice, { attributes: true });
+}"""
+
+
 def test_an_answer_that_cannot_be_saved_is_shown_to_its_end(
     visit: Visit, server: Server, monkeypatch: pytest.MonkeyPatch
 ):
@@ -297,9 +304,11 @@ def test_an_answer_that_cannot_be_saved_is_shown_to_its_end(
     visit.send(STORY)
     visit.wait_for_words()
     visit.page.evaluate(FULL)
+    visit.page.evaluate(NOTE_DOWN)
     go.set()
     visit.wait_for_end()
     expect(visit.notice).to_contain_text("Browser storage is full")
+    assert not visit.page.evaluate("window.wasDown")
     expect(visit.answers.last).to_contain_text("tokens/s")
     expect(visit.button("Stop")).to_be_hidden()
 

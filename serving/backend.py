@@ -16,8 +16,8 @@ from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, 
 RETRY_SECONDS = 5
 ATTEMPTS = 3  # the router may not know yet that the second replica is gone too
 
-# What Ray raises if a replica, its node or the way to it is lost. A connection that a killed replica leaves may end with
-# any of gRPC's errors.
+# What Ray raises if a replica, its node or the way to it is lost. The connection to a replica that was killed may end
+# with any of gRPC's errors.
 LOST = (RayError, RayServeException, grpc.RpcError)
 
 

@@ -177,7 +177,8 @@ def path_to(answer: Message, by_id: dict[str, Message]) -> list[str]:
 def was_given(answer: Message, path: list[str], pending: PendingAnswer) -> bool:
     """Whether a server generated this answer from these messages; of one that was interrupted, the beginning."""
     asked = [message["content"] for message in pending.question.messages]
-    text = pending.answer.text if pending.answer else ""
+    # One that continues another and was stopped before the server came to it says what it continues.
+    text = pending.answer.text if pending.answer else answer.get("begun") or ""
     is_whole = answer["finish_reason"] in ("stop", "length")
     says_it = answer["content"] == text if is_whole else text.startswith(answer["content"].rstrip("\ufffd"))
     return asked[: len(path)] == path and says_it

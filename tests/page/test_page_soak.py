@@ -1,7 +1,8 @@
 """The soak of `benchmarks/page_soak.py` with few tabs, for a few seconds."""
 
-from benchmarks.page_soak import Soak
+from benchmarks.page_soak import Soak, was_given
 from page import settings
+from page.answers import PendingAnswer, Question
 
 import pytest
 from page_visit import Server, eventually
@@ -25,3 +26,11 @@ def test_tabs_at_random_over_a_restart_lose_no_message_and_mix_up_no_answer(
     messages = soak.stored()
     assert soak.lost(messages) == soak.mixed_up(messages) == []
     soak.close()
+
+
+def test_an_answer_that_was_stopped_before_the_server_continued_it_says_what_it_continues():
+    asked = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    pending = PendingAnswer(Question("id", "conversation", None, asked))
+    answer = {"content": "Hello", "begun": "Hello", "finish_reason": "cancelled"}
+    assert was_given(answer, ["Hi"], pending)
+    assert not was_given({**answer, "content": "Bonjour"}, ["Hi"], pending)

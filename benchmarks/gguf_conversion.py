@@ -113,6 +113,7 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="for the file and its conversion, which are removed at the end")
     parser.add_argument("--embedded", action="store_true", help="convert the embedded model")
     arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
     work = Path(tempfile.mkdtemp(dir=arguments.folder))
     try:
         name = DEFAULT_MODEL

@@ -1,6 +1,6 @@
 """The soak of `benchmarks/page_soak.py` with few tabs, for a few seconds."""
 
-from benchmarks.page_soak import Soak, was_given
+from benchmarks.page_soak import Soak, answers_of, was_given
 from page import settings
 from page.answers import PendingAnswer, Question
 
@@ -25,6 +25,7 @@ def test_tabs_at_random_over_a_restart_lose_no_message_and_mix_up_no_answer(
     assert soak.wait_for_answers(60) == 0
     messages = soak.stored()
     assert soak.lost(messages) == soak.mixed_up(messages) == []
+    assert len(answers_of(messages)) > 3, soak.actions
     soak.close()
 
 

@@ -127,15 +127,16 @@ for settings in ({"mode": modes.INT8_ASYM}, {"mode": modes.INT4_SYM, "group_size
 
 @pytest.mark.slow
 def test_a_conversion_takes_no_more_memory_for_a_larger_model(tmp_path: Path):
-    """Four big layers instead of two, from pickled shards: 176 MB of 16-bit weights more, and 88 MB of 8-bit ones.
+    """Twelve layers instead of four, from pickled shards: 176 MB of 16-bit weights more, and 88 MB of 8-bit ones.
 
-    The memory is sampled, and what one layer takes for a moment may be missed: two give it more than one occasion.
+    A layer takes 5 MB in any case, as a part of the graph. The memory is sampled, and what a layer takes for a moment
+    may be missed: they are narrow and many, so that it is little and has many occasions to be seen.
     """
     peaks = []
-    for layers in (2, 4):
-        shape = {"vocab_size": 4000, "hidden_size": 2048, "intermediate_size": 5632, "num_hidden_layers": layers}
+    for layers in (4, 12):
+        shape = {"vocab_size": 4000, "hidden_size": 1024, "intermediate_size": 2816, "num_hidden_layers": layers}
         heads = {"num_attention_heads": 16, "num_key_value_heads": 2}
-        make_checkpoint(tmp_path / str(layers), {"model_type": "llama", **shape, **heads}, pickled=layers == 4)
+        make_checkpoint(tmp_path / str(layers), {"model_type": "llama", **shape, **heads}, pickled=layers == 12)
         command = [sys.executable, "-c", CONVERT_ALL, str(tmp_path / str(layers))]
         peaks.append(max(size for _, _, size in sample(command, interval=0.01, cwd=ROOT)))
-    assert peaks[1] - peaks[0] < 60e6
+    assert peaks[1] - peaks[0] < 55e6

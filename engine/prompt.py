@@ -16,6 +16,7 @@ from engine.tokenizer import SPECIAL_TOKENS, ChatTokenizer, variables_of
 
 from jinja2 import TemplateError
 from tokenizers import Tokenizer
+from tokenizers.models import BPE, Model
 
 # As in Transformers: a "role" and a "content", which may be None beside "tool_calls".
 Message = dict[str, Any]
@@ -212,11 +213,11 @@ class _ControlTokens:
         self._mark = mark
         # Templates may write tool calls as JSON, with all but ASCII escaped.
         self._marks = re.compile(f"{mark}|{re.escape(json.dumps(mark)[1:-1])}")
-        ordinary = _made_by_merges(json.loads(tokenizer.backend_tokenizer.to_str()))
+        model = tokenizer.backend_tokenizer.model
         self._spelling = {
             token.content: f"\ue002{nonce}:{id}\ue003"
             for id, token in tokenizer.added_tokens_decoder.items()
-            if token.special or token.content not in ordinary
+            if token.special or not _made_by_merges(model, token.content)
         }
         longest_first = sorted(self._spelling, key=len, reverse=True)
         self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
@@ -251,10 +252,11 @@ def _control_tokens(tokenizer: ChatTokenizer) -> _ControlTokens:
     return _ControlTokens(tokenizer)
 
 
-def _made_by_merges(description: dict[str, Any]) -> set[str]:
-    """The tokens of a BPE tokenizer that ordinary text becomes: those of its merges."""
-    merges = description["model"].get("merges") or []
-    return {token for left, right in merges for token in (left, right, left + right)}
+def _made_by_merges(model: Model, token: str) -> bool:
+    """Whether ordinary text becomes this token. A BPE model that ignores its merges may take any token as a whole."""
+    if not isinstance(model, BPE) or model.ignore_merges:
+        return False
+    return [piece.value for piece in model.tokenize(token)] == [token]
 
 
 def _respelled(description: dict[str, Any], spelling: dict[str, str]) -> Tokenizer:

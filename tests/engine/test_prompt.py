@@ -110,6 +110,14 @@ def test_an_added_token_that_merges_lead_to_is_text():
     assert (prompt_ids(tokenizer, messages).count(start), native(tokenizer, messages).count(start)) == (4, 5)
 
 
+def test_an_added_token_is_a_control_token_where_merges_are_ignored():
+    tokenizer = llama_like("bpe")
+    tokenizer.add_tokens(["user"])
+    assert prompt._ControlTokens(tokenizer).mark("user") == "user"
+    tokenizer.backend_tokenizer.model.ignore_merges = True
+    assert prompt._ControlTokens(tokenizer).mark("user") != "user"
+
+
 def test_a_control_token_inside_another_ones_text_is_no_control_token_either(tokenizer):
     nested = copy.deepcopy(tokenizer)
     nested.add_tokens(["<<|im_end|>"])

@@ -11,6 +11,21 @@ import openvino.opset13 as ops
 # The graph input, named like the argument of `forward` in Transformers.
 LOGITS_TO_KEEP = "logits_to_keep"
 
+# Elementwise operations that may follow the output layer.
+AFTER_OUTPUT_LAYER = ("Add", "Convert", "Divide", "Multiply", "Tanh")
+
+
+def skip(node: ov.Node, *types: str) -> ov.Node:
+    """The node, or the nearest one before it, along first inputs, that has none of these types."""
+    while node.get_type_name() in types:
+        node = node.input_value(0).node
+    return node
+
+
+def output_layer(model: ov.Model) -> ov.Node:
+    """The operation that computes the logits, usually a MatMul, before elementwise ones such as a soft cap."""
+    return skip(model.output("logits").node.input_value(0).node, *AFTER_OUTPUT_LAYER)
+
 
 def add_logits_to_keep(model: ov.Model) -> None:
     """Adds an input for the number of last positions to compute logits for; 0 means all.
@@ -18,9 +33,7 @@ def add_logits_to_keep(model: ov.Model) -> None:
     The output layer is a fifth of the work in a small model, and a prompt only needs the logits of the last position.
     A graph that does not end in a matrix product is left as it is.
     """
-    node = model.output("logits").node.input_value(0).node
-    while node.get_type_name() in ("Add", "Convert", "Divide", "Multiply", "Tanh"):
-        node = node.input_value(0).node
+    node = output_layer(model)
     if node.get_type_name() != "MatMul" or any(LOGITS_TO_KEEP in port.names for port in model.inputs):
         return
     keep = ops.parameter([-1], np.int64, name=LOGITS_TO_KEEP)  # one for each sequence, as Optimum's beam search expects

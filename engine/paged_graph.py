@@ -6,6 +6,8 @@ a private function. Only this module calls it, and only for the versions it was 
 
 from collections.abc import Set
 
+from engine.graph import output_layer
+
 import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
@@ -36,9 +38,6 @@ CACHE_INPUTS = ("key_cache.", "value_cache.")
 
 # Which input of the paged attention operator takes ALiBi's slopes, or an empty constant.
 ALIBI_SLOPES = 11
-
-# Elementwise operations that may follow the output layer.
-AFTER_OUTPUT_LAYER = ("Add", "Convert", "Divide", "Multiply", "Tanh")
 
 
 class PagedAttentionUnavailableError(Exception):
@@ -111,12 +110,8 @@ def _add_alibi(model: ov.Model, biases: list[np.ndarray]) -> None:
 
 def _add_logits_indices(model: ov.Model) -> None:
     """Computes the output layer only at the positions in `logits_indices`."""
-    target = model.output("logits").node.input(0)
-    node = target.get_source_output().node
-    while node.get_type_name() in AFTER_OUTPUT_LAYER:
-        node = node.input_value(0).node
-    if node.get_type_name() == "MatMul":
-        target = node.input(0)
+    layer = output_layer(model)
+    target = layer.input(0) if layer.get_type_name() == "MatMul" else model.output("logits").node.input(0)
     indices = ops.parameter([-1], ov.Type.i32, name=LOGITS_INDICES)
     indices.output(0).set_names({LOGITS_INDICES})
     target.replace_source_output(ops.gather(target.get_source_output(), indices, ops.constant(0)).output(0))

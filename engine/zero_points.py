@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from engine.graph import skip
+
 import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
@@ -85,24 +87,18 @@ def _products(model: ov.Model) -> Iterator[Product]:
     for node in model.get_ops():
         if node.get_type_name() != "MatMul" or not node.get_attributes()["transpose_b"]:
             continue
-        scaling = _skip(node.input_value(1).node, "Convert", "Reshape")
+        scaling = skip(node.input_value(1).node, "Convert", "Reshape")
         shifting = scaling.input_value(0).node if scaling.get_type_name() == "Multiply" else scaling
         if shifting.get_type_name() != "Subtract":
             continue
-        integers = _skip(shifting.input_value(0).node, "Convert")
-        zero_point = _skip(shifting.input_value(1).node, "Convert")
+        integers = skip(shifting.input_value(0).node, "Convert")
+        zero_point = skip(shifting.input_value(1).node, "Convert")
         constants = integers.get_type_name() == zero_point.get_type_name() == "Constant"
         if not constants or integers.get_element_type() not in LARGEST or not zero_point.get_element_type().is_real():
             continue
         if len(integers.get_output_shape(0)) == zero_point.get_data().ndim == 3:
             largest = LARGEST[integers.get_element_type()]
             yield Product(node, shifting.input_value(0), zero_point.get_data(), scaling.input_value(1), largest)
-
-
-def _skip(node: ov.Node, *types: str) -> ov.Node:
-    while node.get_type_name() in types:
-        node = node.input_value(0).node
-    return node
 
 
 def _group_sums(activations: ov.Output, groups: int) -> ov.Output:

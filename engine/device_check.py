@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
+from engine.block_pool import common_length
 from engine.generation import stream_ids
 from engine.model import ChatModel
 from engine.sampling import Sampling
@@ -39,7 +40,7 @@ def warn_of_wrong_answers(model: ChatModel, model_dir: Path, device: str, open_o
 
     def compare() -> int:
         ids = FolderTokenizer(model_dir)(PROMPT)["input_ids"]
-        return _equal_tokens(_greedy(model, ids), _greedy(open_on_cpu(), ids))
+        return common_length(_greedy(model, ids), _greedy(open_on_cpu(), ids))
 
     equal = measured_once("devices.json", _key(model_dir, device), compare)
     if equal < EARLY:
@@ -53,12 +54,6 @@ def warn_of_wrong_answers(model: ChatModel, model_dir: Path, device: str, open_o
 
 def _greedy(model: ChatModel, ids: Sequence[int]) -> list[int]:
     return list(islice(stream_ids(model.new_cache(), ids, Sampling(), set()), TOKENS))
-
-
-def _equal_tokens(found: Sequence[int], expected: Sequence[int]) -> int:
-    """How many tokens are the same before the first difference."""
-    pairs = enumerate(zip(found, expected, strict=True))
-    return next((index for index, (one, other) in pairs if one != other), len(expected))
 
 
 def _key(model_dir: Path, device: str) -> str:

@@ -1,9 +1,9 @@
 """The KV cache of one conversation, held as the state of an infer request."""
 
 from collections.abc import Mapping, Sequence
-from itertools import takewhile
 
 from config import UserError
+from engine.block_pool import common_length
 from engine.graph import LOGITS_TO_KEEP
 
 import numpy as np
@@ -49,7 +49,7 @@ class KVCache:
         Args:
             ids: the next prompt without its last token, which is always fed, for its logits.
         """
-        common = sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], zip(self.ids, ids, strict=False)))
+        common = common_length(self.ids, ids)
         if common == 0:
             self.reset()
         elif common < len(self.ids) and self._request is not None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from engine.block_pool import common_length
 from engine.devices import available_devices
 from engine.generation import stream_ids
 from engine.loading import open_model
@@ -64,7 +65,7 @@ def compare_devices(
         tokens, seconds = _answer(model, ids)
         expected = expected or tokens
         rate = (len(tokens) - 1) / (seconds[-1] - seconds[0]) if len(tokens) > 1 else 0.0
-        figures.append(DeviceFigures(device, loaded, 1000 * seconds[0], rate, _same(expected, tokens)))
+        figures.append(DeviceFigures(device, loaded, 1000 * seconds[0], rate, common_length(expected, tokens)))
     return figures
 
 
@@ -75,8 +76,3 @@ def _answer(model: Model, ids: Sequence[int]) -> tuple[list[int], list[float]]:
         stream = islice(stream_ids(model.new_cache(), prompt, Sampling(), model.stop_ids), TOKENS)
         timed = [(token, time.perf_counter() - start) for token in stream]
     return [token for token, _ in timed], [seconds for _, seconds in timed]
-
-
-def _same(expected: Sequence[int], found: Sequence[int]) -> int:
-    pairs = zip(expected, found, strict=False)
-    return next((place for place, (one, other) in enumerate(pairs) if one != other), min(len(expected), len(found)))

@@ -22,7 +22,7 @@ from engine.prompt import answer_ids, plain_ids, prompt_ids, template_variables
 from engine.session import Answer, ChatSession, Model
 from engine.tokenizer import ChatTokenizer
 
-# The default of the most tokens that one answer may have.
+# The maximum number of tokens of one answer, by default.
 MAX_TOKENS = 8192
 
 
@@ -92,7 +92,7 @@ class LocalBackend:
         max_concurrent: how many answers are generated at a time.
         max_waiting: how many more may wait; beyond that requests are refused.
         max_tokens: the most tokens that one answer may have.
-        interval: the least seconds between two states of an answer, where handing them on costs more than it shows.
+        interval: the minimum seconds between two states of an answer that are handed on; 0 for no limit.
         new_session: makes a conversation, where the model may be freed between two of them; by default with `model`.
     """
 

@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from api.backend import Call, ModelInfo
@@ -63,10 +64,7 @@ def repeated(call: Call, count: int) -> list[Call]:
     seed = call.options["seed"]
     if seed is None:
         return [call] * count
-    return [
-        Call(call.messages, call.prompt, {**call.options, "seed": seed + place}, call.limit, call.grammar, call.session)
-        for place in range(count)
-    ]
+    return [replace(call, options={**call.options, "seed": seed + place}) for place in range(count)]
 
 
 def template_options(request: ChatRequest, info: ModelInfo) -> dict[str, Any]:

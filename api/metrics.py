@@ -22,19 +22,19 @@ class Metrics:
         registry: dict[str, Any] = {"registry": self.registry}
         self._responses = Counter("llm_chatbot_responses", "Responses by status.", ["path", "status"], **registry)
         self._prompt = Counter("llm_chatbot_prompt_tokens", "Tokens of prompts.", ["model"], **registry)
-        self._cached = Counter("llm_chatbot_cached_tokens", "Those already in the KV cache.", ["model"], **registry)
+        self._cached = Counter("llm_chatbot_cached_tokens", "Prompt tokens in the KV cache.", ["model"], **registry)
         self._generated = Counter("llm_chatbot_generated_tokens", "Tokens of answers.", ["model"], **registry)
         self._answers = Gauge("llm_chatbot_answers", "Answers that are generated or wait.", ["model"], **registry)
-        self._waiting = Gauge("llm_chatbot_waiting_answers", "Those that have not begun.", ["model"], **registry)
+        self._waiting = Gauge("llm_chatbot_waiting_answers", "Answers that wait to begin.", ["model"], **registry)
         self._first_token = Histogram(
             "llm_chatbot_first_token_seconds",
-            "From the request to the first token.",
+            "Seconds from the request to the first token.",
             ["model"],
             buckets=FIRST_TOKEN_SECONDS,
             **registry,
         )
         self._answer = Histogram(
-            "llm_chatbot_answer_seconds", "Of whole answers.", ["model"], buckets=ANSWER_SECONDS, **registry
+            "llm_chatbot_answer_seconds", "Seconds for whole answers.", ["model"], buckets=ANSWER_SECONDS, **registry
         )
 
     def watch(self, model: str, answers: Callable[[], float], waiting: Callable[[], float]) -> None:
@@ -46,10 +46,9 @@ class Metrics:
         self._responses.labels(path, str(status)).inc()
 
     def note_answer(self, model: str, choice: Choice) -> None:
-        prompt, cached, generated = choice.counts
-        self._prompt.labels(model).inc(prompt)
-        self._cached.labels(model).inc(cached)
-        self._generated.labels(model).inc(generated)
+        self._prompt.labels(model).inc(choice.counts.prompt)
+        self._cached.labels(model).inc(choice.counts.cached)
+        self._generated.labels(model).inc(choice.counts.completion)
 
     def stopwatch(self, model: str) -> "Stopwatch":
         return Stopwatch(self._first_token.labels(model), self._answer.labels(model))
@@ -69,7 +68,7 @@ class Stopwatch:
     def note(self, choice: Choice) -> None:
         """Called with each state of the answer."""
         seconds = time.monotonic() - self._started
-        if not self._begun and choice.counts[2]:
+        if not self._begun and choice.counts.completion:
             self._begun = True
             self._first_token.observe(seconds)
         if choice.finish_reason is not None:

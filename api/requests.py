@@ -19,7 +19,7 @@ MAX_TOOLS = 128
 MAX_SCHEMA_BYTES = 64 * 1024
 MAX_SCHEMA_DEPTH = 32
 
-# Fields that are not supported, with the values that mean nothing.
+# Fields that are not supported, with the values that change nothing and are accepted.
 NEUTRAL: dict[str, tuple[Any, ...]] = {
     "best_of": (1,),
     "echo": (False,),

@@ -5,14 +5,23 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from api.tools import ToolCall, ToolParser, held_back
+from api.tools import ToolCall, ToolParser
+from engine.detokenizer import overlap
 from engine.logprobs import TokenChoice
 from engine.prompt import REASONING_END, REASONING_START
 from engine.session import Answer
 
 JSON = dict[str, Any]
+
+
+class TokenCounts(NamedTuple):
+    """The numbers of tokens of a prompt, of its part that was in the KV cache, and of the answer."""
+
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
 
 
 @dataclass(frozen=True)
@@ -75,11 +84,10 @@ class Choice:
         return new
 
     @property
-    def counts(self) -> tuple[int, int, int]:
-        """The numbers of tokens of the prompt, of its cached part and of the answer."""
+    def counts(self) -> TokenCounts:
         if self.answer is None:
-            return 0, 0, 0
-        return self.answer.prompt_tokens, self.answer.cached_tokens, self.answer.completion_tokens
+            return TokenCounts()
+        return TokenCounts(self.answer.prompt_tokens, self.answer.cached_tokens, self.answer.completion_tokens)
 
 
 def split_reasoning(text: str, ended: bool) -> tuple[str, str]:
@@ -89,15 +97,15 @@ def split_reasoning(text: str, ended: bool) -> tuple[str, str]:
         return ("", "" if start and REASONING_START.startswith(start) and not ended else text)
     reasoning, mark, rest = start.removeprefix(REASONING_START).partition(REASONING_END)
     if not mark and not ended:
-        reasoning = reasoning[: len(reasoning) - held_back(reasoning, REASONING_END)]
+        reasoning = reasoning[: len(reasoning) - overlap(reasoning, REASONING_END)]
     return reasoning.strip(), rest.lstrip()
 
 
 def usage(choices: Sequence[Choice], answers_to_a_prompt: int) -> JSON:
     """The numbers of tokens of a request; a prompt counts once, however many answers it gets."""
     prompts = [choice.counts for choice in choices[::answers_to_a_prompt]]
-    prompt, cached = sum(count[0] for count in prompts), sum(count[1] for count in prompts)
-    completion = sum(choice.counts[2] for choice in choices)
+    prompt, cached = sum(count.prompt for count in prompts), sum(count.cached for count in prompts)
+    completion = sum(choice.counts.completion for choice in choices)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,

@@ -14,6 +14,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from engine.detokenizer import overlap
+
 ToolFormat = Literal["hermes", "llama", "mistral"]
 
 HERMES_START, HERMES_END = "<tool_call>", "</tool_call>"
@@ -96,7 +98,7 @@ class ToolParser:
             said += rest[:start] if call else rest[: len(rest) - len(after)]
             rest = after
         if not ended:
-            rest = rest[: start if start >= 0 else len(rest) - held_back(rest, HERMES_START)]
+            rest = rest[: start if start >= 0 else len(rest) - overlap(rest, HERMES_START)]
         said += rest
         return Parsed(said.rstrip() if calls or not ended else said, tuple(calls))
 
@@ -159,11 +161,6 @@ def _call_schema(arguments: str, name: str, parameters: dict[str, Any]) -> dict[
         "required": ["name", arguments],
         "additionalProperties": False,
     }
-
-
-def held_back(text: str, mark: str) -> int:
-    """The length of the longest proper prefix of a mark that the text ends with."""
-    return next((size for size in range(min(len(mark) - 1, len(text)), 0, -1) if text.endswith(mark[:size])), 0)
 
 
 def _json(text: str) -> Any:

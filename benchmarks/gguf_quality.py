@@ -19,9 +19,10 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from config import DEFAULT_MODEL, EXAMPLE_QUESTIONS, get_model_config
 from conversion.gguf_file import kept_blocks
 from converter import convert_model
+from engine.sampling import log_softmax
 from evaluation.comparison import EXACT
-from evaluation.metrics import log_softmax
-from model_folder import Variant
+from evaluation.metrics import TokenScores, concatenate, score_tokens
+from model_folder import MODEL_BIN, Variant
 from ov_llm_model import OVChatModel, load_model
 
 import numpy as np
@@ -49,15 +50,15 @@ def answers_of(folder: Path, questions: list[str]) -> list[tuple[torch.Tensor, i
     return answers
 
 
-def distance(folder: Path, answers: list[tuple[torch.Tensor, int, np.ndarray]]) -> tuple[float, float]:
-    """Mean KL divergence from the answers' distributions, and the share of positions with the same top token."""
+def scores(folder: Path, answers: list[tuple[torch.Tensor, int, np.ndarray]]) -> TokenScores:
+    """How a variant predicts the tokens of the answers."""
     model = load_model(folder, ov_config=EXACT)
-    divergence, same = [], []
-    for ids, length, expected in answers:
-        found = log_probabilities(model, ids, length)
-        divergence.append((np.exp(expected) * (expected - found)).sum(-1))
-        same.append(expected.argmax(-1) == found.argmax(-1))
-    return float(np.concatenate(divergence).mean()), float(np.concatenate(same).mean())
+    return concatenate(
+        [
+            score_tokens(expected, log_probabilities(model, ids, length), ids[0, -length:].tolist())
+            for ids, length, expected in answers
+        ]
+    )
 
 
 def seconds_per_token(folders: dict[str, Path], prompt: torch.Tensor) -> dict[str, list[float]]:
@@ -93,10 +94,11 @@ def main() -> None:
         print(f"{sum(length for _, length, _ in answers)} tokens")
         print("| weights | MB | KL | same token | decoding |\n|---|---:|---:|---:|---:|")
         for kind, folder in folders.items():
-            divergence, same = distance(folder, answers)
-            size = (folder / "openvino_model.bin").stat().st_size / 1e6
-            ratio = statistics.median(base / own for base, own in zip(times[nncf], times[kind], strict=True))
-            print(f"| {kind} | {size:.0f} | {divergence:.4f} | {same:.1%} | {ratio:.2f} |", flush=True)
+            found = scores(folder, answers)
+            size = (folder / MODEL_BIN).stat().st_size / 1e6
+            ratio = statistics.median(base / each for base, each in zip(times[nncf], times[kind], strict=True))
+            quality = f"{found.kl.mean():.4f} | {found.same_top.mean():.1%}"
+            print(f"| {kind} | {size:.0f} | {quality} | {ratio:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -19,8 +19,9 @@ from config import DEFAULT_MODEL
 from converter import convert_model
 from engine.paged_cache import PagedModel
 from engine.paged_runner import BLOCK_SIZE, PagedRunner, block_bytes
+from engine.sampling import log_softmax
 from evaluation.comparison import EXACT
-from evaluation.metrics import TokenScores, concatenate, log_softmax, score_tokens
+from evaluation.metrics import TokenScores, concatenate, score_tokens
 from evaluation.texts import passages
 
 import numpy as np
@@ -44,7 +45,7 @@ def scores(reference: PagedModel, model: PagedModel, texts: list[list[int]]) -> 
     )
 
 
-def speeds(models: list[PagedModel], past: int) -> list[float]:
+def seconds_per_token(models: list[PagedModel], past: int) -> list[float]:
     """Seconds for a token after `past` others; the models take turns."""
     caches = [model.new_cache() for model in models]
     for cache in caches:
@@ -71,7 +72,7 @@ def main() -> None:
     texts = [tokenizer(text)["input_ids"][:500] for text in passages().values()]
     reference = open_paged(folder, 0.2, **EXACT)
     default = [open_paged(folder, 0.3, KV_CACHE_PRECISION=precision) for precision in PRECISIONS]
-    times = [speeds(default, past) for past in PASTS]
+    times = [seconds_per_token(default, past) for past in PASTS]
     columns = " | ".join(f"tokens/s after {past:,}" for past in PASTS)
     print(f"| hints | precision | KL | KL, p99 | same token | bytes per token | {columns} |\n|---|---|{'---:|' * 7}")
     for number, precision in enumerate(PRECISIONS):

@@ -52,9 +52,7 @@ class StreamingDetokenizer:
         self.ids.append(token)
         self._decoded += self._next_piece()
         awaited = [*self._stops, *self._replaced]
-        self._show(
-            self._decoded, max((_overlap(self._decoded[begin:], string) for string, begin in awaited), default=0)
-        )
+        self._show(self._decoded, max((overlap(self._decoded[begin:], string) for string, begin in awaited), default=0))
 
     def finalize(self) -> None:
         """Shows the text that was held back; no more tokens follow."""
@@ -95,6 +93,6 @@ class StreamingDetokenizer:
         self.text = self.start + text.removeprefix("\n").lstrip(self._format.strip_start)
 
 
-def _overlap(text: str, awaited: str) -> int:
+def overlap(text: str, awaited: str) -> int:
     """The length of the longest proper prefix of `awaited` that the text ends with."""
     return next((size for size in range(min(len(awaited) - 1, len(text)), 0, -1) if text.endswith(awaited[:size])), 0)

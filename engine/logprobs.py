@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from engine.sampling import log_probabilities
+from engine.sampling import log_softmax
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -33,7 +33,7 @@ class TokenChoice:
 
 def token_choice(tokenizer: Tokenizer, token: int, logits: np.ndarray, count: int) -> TokenChoice:
     """A token and the `count` most likely ones at its place, for the model's own logits float32 [vocabulary]."""
-    logprobs = log_probabilities(logits)
+    logprobs = log_softmax(logits)
     likely = np.argpartition(-logprobs, min(count, logprobs.size - 1))[:count]
     likely = likely[np.argsort(-logprobs[likely], kind="stable")]
     top = tuple((int(id), token_text(tokenizer, int(id)), float(logprobs[id])) for id in likely)

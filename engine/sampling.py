@@ -114,7 +114,7 @@ def sample(logits: np.ndarray, seen: np.ndarray, sampling: Sampling, random: np.
     return int(ids[min(drawn, ids.size - 1)])
 
 
-def log_probabilities(logits: np.ndarray) -> np.ndarray:
-    """The logarithms of the softmax, for logits float32 [vocabulary]."""
-    shifted = logits - logits.max()
-    return shifted - np.log(np.exp(shifted).sum())
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """The logarithms of the probabilities, float32 [..., vocabulary] like the logits."""
+    shifted = logits - logits.max(axis=-1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))

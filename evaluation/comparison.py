@@ -16,10 +16,10 @@ from engine.kv_cache import KVCache
 from engine.loading import open_model
 from engine.model import ChatModel, read_config
 from engine.prompt import prompt_ids
-from engine.sampling import Sampling
+from engine.sampling import Sampling, log_softmax
 from engine.tokenizer import FolderTokenizer
 from evaluation.loading import measure_loading
-from evaluation.metrics import TokenScores, concatenate, divergence, log_softmax, rolling_windows, score_tokens
+from evaluation.metrics import TokenScores, concatenate, divergence, rolling_windows, score_tokens
 from evaluation.texts import passages
 from evaluation.weight_storage import WeightStorage, weight_storage
 from memory import available_memory
@@ -35,16 +35,15 @@ WINDOW = 512  # tokens that are predicted in one go
 ANSWER_TOKENS = 48
 PROMPT_TOKENS, DECODED_TOKENS, ROUNDS = 256, 32, 5
 
-# Is told what begins, or how far it is: the step, what of it is done, and of how much.
+# Entries of config.json in which the variants of one model agree.
+SHAPE = ("model_type", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
+
+# Called with a step, how much of it is done, and its total; None: unknown.
 Progress = Callable[[str, int, int | None], object]
 
 
 def _quiet(step: str, done: int, total: int | None) -> None:
     pass
-
-
-# Where variants of one model agree in their config.json.
-SHAPE = ("model_type", "vocab_size", "hidden_size", "num_hidden_layers", "num_attention_heads")
 
 
 @dataclass(frozen=True)

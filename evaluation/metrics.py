@@ -27,12 +27,6 @@ def rolling_windows(ids: Sequence[int], prefix: int, length: int) -> Iterator[tu
         yield context[max(0, end - length) : end], list(ids[start:end])
 
 
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Logarithms of the probabilities, float32 [tokens, vocabulary] like the logits."""
-    shifted = logits - logits.max(axis=-1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True))
-
-
 @dataclass(frozen=True)
 class TokenScores:
     """How a variant predicts a text, token by token; each an array [tokens].

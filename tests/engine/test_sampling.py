@@ -1,6 +1,6 @@
 import math
 
-from engine.sampling import Sampling, candidates, log_probabilities, most_likely, sample
+from engine.sampling import Sampling, candidates, log_softmax, most_likely, sample
 
 import numpy as np
 import pytest
@@ -87,9 +87,13 @@ def test_a_token_that_is_excluded_is_never_drawn(temperature: float, limits: dic
 
 def test_log_probabilities_are_those_of_pytorch():
     logits = np.random.default_rng(0).normal(scale=20, size=1000).astype(np.float32)
-    np.testing.assert_allclose(
-        log_probabilities(logits), torch.log_softmax(torch.from_numpy(logits), dim=-1), atol=1e-4
-    )
+    np.testing.assert_allclose(log_softmax(logits), torch.log_softmax(torch.from_numpy(logits), dim=-1), atol=1e-4)
+
+
+def test_probabilities_sum_to_one_however_large_the_logits_are():
+    logits = np.array([[1000.0, 1001.0, 999.0], [-5.0, 0.0, 5.0]], dtype=np.float32)
+    np.testing.assert_allclose(np.exp(log_softmax(logits)).sum(-1), 1, rtol=1e-6)
+    np.testing.assert_allclose(log_softmax(logits)[0], log_softmax(logits[:1] - 1000)[0], rtol=1e-6)
 
 
 @pytest.mark.parametrize(

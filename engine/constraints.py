@@ -18,7 +18,7 @@ class TokenConstraint(Protocol):
         """
 
     def accept(self, token: int) -> None:
-        """Notes the token that was chosen, be it a stop token."""
+        """Records the token that was chosen, even if it is a stop token."""
 
 
 def is_reasoning(text: str) -> bool:

@@ -78,7 +78,7 @@ class Pace:
         self.tokens = SMALLEST_PIECE
 
     def note(self, tokens: int, seconds: float) -> None:
-        """Takes the speed of a piece; those with fewer tokens than the smallest say little about it."""
+        """Adapts to the time that a piece took, unless it had too few tokens to measure a speed."""
         if tokens >= SMALLEST_PIECE and seconds > 0:
             wanted = SECONDS_FOR_A_PIECE * tokens / seconds
             size = 2 ** math.floor(math.log2(wanted))

@@ -68,8 +68,8 @@ def open_model(
             takes 0.6 of the memory and is slower in long conversations, "f16" is the runtime's 16-bit type.
 
     Raises:
-        UserError: the folder is not a complete converted model, there is no such device on this machine, or
-            the device can't run the model, or there is no such precision.
+        UserError: the folder is not a complete converted model, there is no such precision, or no such device on this
+            machine, or the device can't run the model.
     """
     model_dir = Path(model_dir)
     check_complete(model_dir)

@@ -27,7 +27,7 @@ UNKNOWN_CONTEXT = 8192
 
 # Chunked prefill: next to other conversations, a chunk of a long prompt takes about this many seconds; alone, a chunk
 # has this many tokens. With the embedded model, chunks of 128 to 2,048 tokens prefill equally fast.
-SECONDS_FOR_A_PIECE = 0.25
+SECONDS_FOR_A_CHUNK = 0.25
 TOKENS_ALONE = 256
 TALKING = 32  # requests with at most this many tokens to read count as decoding, not as prefill
 
@@ -42,7 +42,7 @@ SECONDS_FOR_PRICES = 4.0
 LEAST_SHARE = 0.04
 
 
-def nothing(prompt_length: int) -> dict[str, float]:
+def no_extra_inputs(prompt_length: int) -> dict[str, float]:
     """The extra inputs of most models: none."""
     return {}
 
@@ -80,7 +80,7 @@ class PagedModel:
         runner: Runner,
         blocks: int,
         max_length: int | None = None,
-        extra_inputs: Callable[[int], dict[str, float]] = nothing,
+        extra_inputs: Callable[[int], dict[str, float]] = no_extra_inputs,
         prices: Prices | None = None,
     ) -> None:
         self.prices = prices
@@ -94,7 +94,7 @@ class PagedModel:
         self._led = False  # whether one of the waiting threads is the leader
         self._expected: set[PagedCache] = set()  # in the last call, without a new request yet
         self._patience = 0.0
-        self._token_seconds = SECONDS_FOR_A_PIECE / 128
+        self._token_seconds = SECONDS_FOR_A_CHUNK / 128
 
     def new_cache(self) -> "PagedCache":
         """An empty conversation."""
@@ -163,10 +163,10 @@ class PagedModel:
         batch = [leader] if leader.alone else [other for other in self._waiting if other.may_join(leader)]
         for request in batch:
             request.restore_prefix()
-        room = TOKENS_ALONE if len(batch) == 1 else self._piece
+        room = TOKENS_ALONE if len(batch) == 1 else self._chunk
         counts = {}
         for request in sorted(batch, key=lambda request: request.missing > TALKING):  # decoding before prefill
-            count = request.next_piece(room)
+            count = request.next_chunk(room)
             if count <= 0:
                 continue
             try:
@@ -179,9 +179,9 @@ class PagedModel:
         return counts
 
     @property
-    def _piece(self) -> int:
-        """The number of tokens that takes `SECONDS_FOR_A_PIECE`, in whole blocks."""
-        return BLOCK_SIZE * min(max(int(SECONDS_FOR_A_PIECE / self._token_seconds / BLOCK_SIZE), 1), 32)
+    def _chunk(self) -> int:
+        """The number of tokens that takes `SECONDS_FOR_A_CHUNK`, in whole blocks."""
+        return BLOCK_SIZE * min(max(int(SECONDS_FOR_A_CHUNK / self._token_seconds / BLOCK_SIZE), 1), 32)
 
     def _part(self, request: "Request", count: int) -> Part:
         table = request.cache.table
@@ -227,7 +227,7 @@ class Request:
         """The number of tokens that have not been read yet."""
         return len(self.cache.ids) - len(self.cache.table.ids)
 
-    def next_piece(self, room: int) -> int:
+    def next_chunk(self, room: int) -> int:
         """The number of tokens to read next, at most `room`. Those whose logits are wanted go into one call."""
         return self.missing if self.missing <= room else min(room, self.missing - self.wanted)
 
@@ -327,7 +327,7 @@ def open_paged_model(
     context_length: int | None = None,
     max_length: int | None = None,
     kv_cache_gb: float | None = None,
-    extra_inputs: Callable[[int], dict[str, float]] = nothing,
+    extra_inputs: Callable[[int], dict[str, float]] = no_extra_inputs,
     weights: object = None,
 ) -> PagedModel:
     """Creates a pool for a compiled paged graph.

@@ -41,9 +41,8 @@ class PromptLookup:
 
     def __init__(self) -> None:
         self.ids: list[int] = []
-        self._places: dict[
-            tuple[int, ...], int
-        ] = {}  # the last end of each n-gram; may be past the end after `truncate`
+        # The last end of each n-gram; after `truncate`, it may be past the end of `ids`.
+        self._places: dict[tuple[int, ...], int] = {}
         self._match = 0  # the position of the first draft token
         self._agreeing = 0  # the length of the match before it; 0: no match
         self._accepted = [PRIOR_WEIGHT * share for share in PRIOR]

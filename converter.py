@@ -143,7 +143,7 @@ def int4_settings(config: ModelConfig, choice: str) -> Int4Settings | None:
 
 
 def _note_missing_npu() -> None:
-    """Says so where a model is converted for another machine's NPU, which is a thing to do, but not by mistake."""
+    """Says so if this machine has no NPU: a model may be converted for another machine's, but not by mistake."""
     import openvino as ov  # here, because a folder that is there is found without it
 
     if not any(device.startswith("NPU") for device in ov.Core().available_devices):
@@ -272,12 +272,12 @@ def convert(arguments: argparse.Namespace) -> Path:
     options += [f"--{method.replace('_', '-')}" for method, wanted in methods.items() if wanted]
     if options and as_precision(precision) != "INT4":
         raise UserError(f"{' and '.join(options)} change INT4 only; leave them out or choose --precision INT4.")
-    config = get_model_config(name)
-    int4 = int4_settings(config, arguments.settings)
+    int4 = None
     if any(methods.values()):
-        chosen = int4 or config.int4
+        config = get_model_config(name)
+        chosen = int4_settings(config, arguments.settings) or config.int4
         int4 = replace(chosen, **{method: wanted or getattr(chosen, method) for method, wanted in methods.items()})
-    return convert_model(name, precision, arguments.output, int4, prebuilt=arguments.prebuilt)
+    return convert_model(name, precision, arguments.output, int4, arguments.settings, arguments.prebuilt)
 
 
 def print_models(arguments: argparse.Namespace) -> int:

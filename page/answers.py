@@ -24,7 +24,7 @@ KEPT_SECONDS = 600  # after the end of an answer
 
 
 class QueueFullError(Exception):
-    """As many questions wait as may wait."""
+    """No more questions may wait."""
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class PendingAnswer:
 
 
 class Answers:
-    """Generates answers, so many at a time, and keeps them until nobody asks for them any more.
+    """Generates answers, a limited number at a time, and keeps each for a while after its end.
 
     Args:
         model: gives the model for a key; may take long, and raises UserError.
@@ -105,7 +105,7 @@ class Answers:
         self._changed = threading.Condition()
 
     def ask(self, question: Question) -> None:
-        """Accepts a question; one that was accepted already is not asked twice.
+        """Accepts a question; does nothing if it was accepted before.
 
         Raises:
             QueueFullError: too many are waiting.

@@ -40,6 +40,7 @@ QUALITY = (sys.executable, str(ROOT / "benchmarks" / "quality.py"))
 
 LIST_SECONDS = 120  # for a list of models; reading many GGUF files on a slow disk takes a while
 END_SECONDS = 5  # for a process to end by itself, when it was asked to
+LIST_FAILED = "The list of models could not be read; see `python converter.py --list`."
 
 # A group of its own, so that Ctrl+C in the page's terminal reaches only the page, which then ends the conversion.
 OWN_GROUP: dict[str, Any] = (
@@ -198,7 +199,7 @@ class ModelGetter:
     def __init__(self, root: Path, command: Sequence[str] = CONVERTER) -> None:
         self.root = root
         self._command = command
-        self._conversion: Work | None = None
+        self._work: Work | None = None
         self._starting = threading.Lock()
         atexit.register(self.close)
 
@@ -242,19 +243,19 @@ class ModelGetter:
 
     def _start(self, work: Callable[[], Work]) -> None:
         with self._starting:
-            state = self._conversion.state if self._conversion else None
+            state = self._work.state if self._work else None
             if state and state.phase == "running":
                 raise UserError(f"{state.name} is being converted or measured; wait for its end, or cancel it.")
-            self._conversion = work()
+            self._work = work()
 
     def cancel(self) -> None:
         """Cancels what is running, if anything is."""
-        if self._conversion:
-            self._conversion.cancel()
+        if self._work:
+            self._work.cancel()
 
     def state(self) -> dict[str, Any] | None:
         """How far the latest process is, as `ConversionState` with a recognised error; None if there was none."""
-        return with_recognised_error(asdict(self._conversion.state)) if self._conversion else None
+        return with_recognised_error(asdict(self._work.state)) if self._work else None
 
     def close(self) -> None:
         """Ends the process when the page ends."""
@@ -275,10 +276,10 @@ class ModelGetter:
                 answer = self._with_measured(json.loads(done.stdout))
                 return {**answer, "models": [with_recognised_error(model) for model in answer["models"]]}
         except (subprocess.TimeoutExpired, ValueError) as error:
-            raise UserError("The list of models could not be read; see `python converter.py --list`.") from error
+            raise UserError(LIST_FAILED) from error
         if done.returncode == 2 and (lines := done.stderr.decode("utf-8", "replace").strip().splitlines()):
             raise UserError(lines[-1])
-        raise UserError("The list of models could not be read; see `python converter.py --list`.")
+        raise UserError(LIST_FAILED)
 
     def _with_measured(self, facts: dict[str, Any]) -> dict[str, Any]:
         for model in facts.get("models", []):

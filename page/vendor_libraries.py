@@ -120,8 +120,8 @@ LIBRARIES = (
 )
 
 
-def vendor_libraries(target: Path = VENDOR) -> None:
-    """Writes all libraries, their licences and the list of both to `target`, in the place of what was there.
+def vendor_libraries() -> None:
+    """Writes all libraries, their licences and the list of both to page/vendor, in the place of what was there.
 
     Raises:
         UserError: npm is missing or failed, or a package is not the one that was pinned.
@@ -134,8 +134,8 @@ def vendor_libraries(target: Path = VENDOR) -> None:
         keep_woff2_fonts(new / "katex")
         (new / "README.md").write_text(readme(), encoding="utf-8")
         (new / "SHA256SUMS").write_text(checksums(new), encoding="utf-8")
-        shutil.rmtree(target, ignore_errors=True)
-        shutil.copytree(new, target)
+        shutil.rmtree(VENDOR, ignore_errors=True)
+        shutil.copytree(new, VENDOR)
 
 
 def npm(*arguments: str, folder: Path) -> str:

@@ -4,11 +4,7 @@ A calculation, not a measurement: what isn't measured is an input with a name.
 """
 
 import math
-import sys
 from dataclasses import dataclass
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 DAY = 24 * 3600
 

@@ -24,6 +24,7 @@ os.environ |= {
 }
 
 from config import DEFAULT_MODEL
+from evaluation.comparison import EXACT
 from serving.app import Arguments, build, deployment_name
 from serving.load import Load, run_load
 
@@ -32,11 +33,10 @@ import ray
 from ray import serve
 from ray.cluster_utils import Cluster
 
-# The runtime's own rounding off: otherwise an answer depends on what else is in a call.
-EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 APPLICATION, INGRESS, ENGINE = "chat", "ingress", deployment_name(DEFAULT_MODEL)
 INGRESS_REPLICAS = 2
 SECONDS_TO_RECOVER = 30
+LONGEST_WAIT = 300  # seconds for all replicas to be there
 
 
 class Trial:
@@ -66,7 +66,7 @@ class Trial:
             "min_replicas": replicas,
             "max_replicas": replicas,
             "kv_cache_gb": 0.5,
-            "properties": EXACT if exact else {},
+            "properties": EXACT if exact else {},  # else an answer's rounding depends on what else is in a call
             **more,
         }
         arguments = Arguments.model_validate(
@@ -105,11 +105,11 @@ class Trial:
                 return False
         return True
 
-    def wait_until_whole(self, replicas: int, old: Collection[int] = (), seconds: float = 300) -> None:
+    def wait_until_whole(self, replicas: int, old: Collection[int] = ()) -> None:
         started = time.monotonic()
         while not self.is_whole(replicas, old):
-            if time.monotonic() - started > seconds:
-                raise TimeoutError(f"{replicas} replicas were not there after {seconds} s")
+            if time.monotonic() - started > LONGEST_WAIT:
+                raise TimeoutError(f"{replicas} replicas were not there after {LONGEST_WAIT} s")
             time.sleep(0.2)
 
     def core_seconds(self) -> tuple[float, float]:

@@ -162,17 +162,21 @@ CHATGLM3 = ChatFormat(
     strip_start="\n ",
 )
 
-# https://huggingface.co/Intel/neural-chat-7b-v3-1, whose example tokenizes the prompt without `<s>`. It shows one turn;
-# further turns are written in the same way, each block on a new line.
-NEURAL_CHAT = ChatFormat(
-    template=r"""
-{%- set marks = {'system': '### System:\n', 'user': '### User:\n', 'assistant': '### Assistant:\n'} %}
+_MARKED_ROLES = r"""
+{%- set marks = MARKS %}
 {% for message in messages %}
 {{ marks[message['role']] + message['content'] + '\n' -}}
 {% endfor %}
 {% if add_generation_prompt %}
 {{ marks['assistant'] -}}
-{% endif %}""",
+{% endif %}"""
+
+# https://huggingface.co/Intel/neural-chat-7b-v3-1, whose example tokenizes the prompt without `<s>`. It shows one turn;
+# further turns are written in the same way, each block on a new line.
+NEURAL_CHAT = ChatFormat(
+    template=_MARKED_ROLES.replace(
+        "MARKS", r"{'system': '### System:\n', 'user': '### User:\n', 'assistant': '### Assistant:\n'}"
+    ),
     stop_strings=("\n### User:", "### User:", "\n### System:"),
     strip_start="\n ",
 )
@@ -180,14 +184,7 @@ NEURAL_CHAT = ChatFormat(
 # https://huggingface.co/rinna/youri-7b-chat, whose example tokenizes the prompt without `<s>`. The space after the last
 # mark is the card's too.
 YOURI = ChatFormat(
-    template=r"""
-{%- set marks = {'system': '設定: ', 'user': 'ユーザー: ', 'assistant': 'システム: '} %}
-{% for message in messages %}
-{{ marks[message['role']] + message['content'] + '\n' -}}
-{% endfor %}
-{% if add_generation_prompt %}
-{{ marks['assistant'] -}}
-{% endif %}""",
+    template=_MARKED_ROLES.replace("MARKS", "{'system': '設定: ', 'user': 'ユーザー: ', 'assistant': 'システム: '}"),
     stop_strings=("\nユーザー:", "\n設定:"),
     replacements=(("\nシステム: ", "\n"), ("\nシステム:", "\n")),
     strip_start="\n ",

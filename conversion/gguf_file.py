@@ -33,12 +33,9 @@ def kept_blocks(variant: Variant) -> str | None:
 
 
 def _block_type(variant: Variant) -> str:
-    checkpoint = variant.config.checkpoint
-    if isinstance(checkpoint, GGUFWheel):
-        return checkpoint.blocks
-    if isinstance(checkpoint, Path):
-        return read_gguf_header(checkpoint).main_type
-    from conversion.gguf_sources import gguf_path
+    if isinstance(variant.config.checkpoint, GGUFWheel):
+        return variant.config.checkpoint.blocks
+    from conversion.gguf_sources import gguf_path  # here, because it imports huggingface_hub
 
     return read_gguf_header(gguf_path(variant.config)).main_type
 

@@ -67,11 +67,13 @@ def stored_gguf(source: StoredGGUF) -> Path:
 
 
 def gguf_path(config: ModelConfig) -> Path:
-    """The GGUF file of a model whose checkpoint is a `StoredGGUF` or a `HubGGUF`, downloaded if necessary.
+    """The GGUF file of a model whose checkpoint is one, but not a `GGUFWheel`; downloaded if necessary.
 
     Raises:
         UserError: there is no such file, or it can't be downloaded.
     """
+    if isinstance(config.checkpoint, Path):
+        return config.checkpoint
     if isinstance(config.checkpoint, StoredGGUF):
         return stored_gguf(config.checkpoint)
     assert isinstance(config.checkpoint, HubGGUF)
@@ -79,14 +81,14 @@ def gguf_path(config: ModelConfig) -> Path:
 
 
 def found_files(config: ModelConfig) -> dict[str, Any] | None:
-    """What distinguishes a model's files on this machine from others of the same name; they are not read.
+    """Identifies a model's files on this machine, to tell them from newer ones of the same name.
 
-    Of each file that is its SHA-256 where Ollama or huggingface_hub have named it by that, or else its path, size and
-    time of change. No network is used.
+    A file is identified by its SHA-256 where Ollama or huggingface_hub have named it by that, otherwise by its path,
+    size and time of change. The files are not read, and no network is used.
 
     Returns:
-        That by the files' names: of a GGUF file, of all parts of a split one, or of a local checkpoint's folder. None
-        if they are not on this machine, or the catalogue or the Hub says which they are.
+        What identifies each file, by its name: a GGUF file, all parts of a split one, or the files of a local
+        checkpoint. None if they are not on this machine, or the catalogue or the Hub says which they are.
     """
     if config.checkpoint is None or isinstance(config.checkpoint, GGUFWheel):
         return None

@@ -106,8 +106,7 @@ def one_model(name: str, root: Path) -> dict[str, Any]:
     if name in SUPPORTED_LLM_MODELS:
         facts = _catalogue(name, root)
     elif config.is_gguf and not isinstance(config.checkpoint, HubGGUF):
-        path = config.checkpoint if isinstance(config.checkpoint, Path) else gguf_path(config)
-        facts = _gguf(name, path, config, root)
+        facts = _gguf(name, gguf_path(config), config, root)
     elif isinstance(config.checkpoint, Path):
         facts = _folder(name, config, config.checkpoint, root)
     else:

@@ -29,10 +29,10 @@ def gigabytes(text: str) -> float:
 
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Around what writes results to a folder that a user may have named.
+    """Translates the errors of the block, which writes results to a folder that a user may have named.
 
     Raises:
-        UserError: it can't be written.
+        UserError: the folder can't be written.
     """
     try:
         yield
@@ -42,7 +42,7 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 
 def check_writable(folder: Path) -> None:
-    """Makes the folder, if need be; called before a long measurement, it spares one whose results would be lost.
+    """Creates the folder if necessary. Called before a long measurement, whose results would otherwise be lost.
 
     Raises:
         UserError: it can't be written.

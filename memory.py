@@ -35,7 +35,7 @@ def _left_in_control_groups(root: Path) -> Iterator[int]:
             names = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
         else:
             continue
-        # A limit goes for all groups below. In a container the path may be the host's; the mount is the group itself.
+        # A limit applies to all groups below. In a container, the path may be the host's: then the mount is the group.
         group = mount / path.lstrip("/")
         for folder in (group, *group.parents):
             if folder.is_relative_to(mount) and (left := _left_in(folder, *names)) is not None:

@@ -101,7 +101,7 @@ class Variant:
 
     @property
     def needs_no_blocks(self) -> bool:
-        """Whether the folder is current although it keeps no blocks of the GGUF file: its type has none to keep."""
+        """Whether the folder is current, and this precision keeps no blocks of the GGUF file: it need not be read."""
         recorded = self.manifest.get("gguf_type")
         may_keep = self.precision == "INT4" and (recorded is None or keeping_precision(recorded) == "INT4")
         return self.is_current and not may_keep

@@ -27,7 +27,7 @@ class JSONBar(tqdm):
 
 
 def write_step(step: str, done: float = 0, total: float | None = None, unit: str = "") -> None:
-    """Says what begins, where a program follows; people see bars instead."""
+    """Writes the state of a step as a line of JSON if a program follows the conversion; people see bars instead."""
     if JSONBar.stream is not None:
         numbers = {"done": int(done), "total": None if total is None else int(total)}  # NumPy's are no JSON
         line = json.dumps({"step": step, **numbers, "unit": unit})

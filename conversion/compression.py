@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from conversion.mapped_constants import MappedConstants
+from conversion.patching import patched
 from conversion.progress import progress_bar, quiet, watching
 from conversion.scaled_weights import ScaledWeight
 from memory import return_freed_memory
@@ -83,27 +84,16 @@ def _lean_nncf(folder: Path, data_free: bool) -> Iterator[None]:
     with (
         tempfile.TemporaryFile(dir=folder) as file,
         _scaling_by_rows() if data_free else contextlib.nullcontext(),
-        _replaced(openvino_backend, "create_ov_const_from_tensor", _keeping_in(file)),
-        _replaced(openvino_backend, "compress_weight", _compressing_by_rows),
-        _replaced(mixed_precision, "get_integer_quantization_error", _measuring_by_rows),
-        _replaced(mixed_precision, "track", _with_our_bar),
-        _replaced(algorithm, "track", _with_our_bar),
-        _replaced(aggregator, "track", _with_our_bar),
-        _replaced(awq, "track", _with_our_bar),
-        _replaced(scale_estimation, "track", _with_our_bar),
+        patched(openvino_backend, "create_ov_const_from_tensor", _keeping_in(file)),
+        patched(openvino_backend, "compress_weight", _compressing_by_rows),
+        patched(mixed_precision, "get_integer_quantization_error", _measuring_by_rows),
+        patched(mixed_precision, "track", _with_our_bar),
+        patched(algorithm, "track", _with_our_bar),
+        patched(aggregator, "track", _with_our_bar),
+        patched(awq, "track", _with_our_bar),
+        patched(scale_estimation, "track", _with_our_bar),
     ):
         yield
-
-
-@contextmanager
-def _replaced(module: Any, name: str, make: Callable[[Callable], Callable]) -> Iterator[None]:
-    """Replaces a function of a module or class with `make(function)`, until the context ends."""
-    original = getattr(module, name)
-    setattr(module, name, make(original))
-    try:
-        yield
-    finally:
-        setattr(module, name, original)
 
 
 def _keeping_in(file: Any) -> Callable[[Callable], Callable]:
@@ -149,8 +139,8 @@ def _scaling_by_rows() -> Iterator[None]:
         return step_by_rows
 
     with (
-        _replaced(openvino_backend.OVAWQAlgoAlgoBackend, "get_weight", reading_rows),
-        _replaced(awq.AWQ, "_data_free_step", measuring_rows),
+        patched(openvino_backend.OVAWQAlgoAlgoBackend, "get_weight", reading_rows),
+        patched(awq.AWQ, "_data_free_step", measuring_rows),
     ):
         yield
 

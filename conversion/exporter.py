@@ -5,16 +5,17 @@ their memory, so nothing is copied before the file is written. `model.half()`, o
 checkpoint's, would copy all weights.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 
 from conversion.exporter_configs import TASK
 from conversion.json_progress import write_step
 from conversion.original_tokenizers import save_as_openvino
+from conversion.patching import patched
 from conversion.progress import quiet, watching
-from model_folder import MODEL_XML
+from model_folder import MODEL_BIN
 
 import openvino as ov
 import optimum.exporters.openvino.convert as optimum_convert
@@ -45,8 +46,8 @@ def export(
         write: called with the IR and the path of its .xml instead of Optimum's writer; requires `can_hand_over()`.
     """
     is_16bit = any(parameter.dtype in (torch.float16, torch.bfloat16) for parameter in model.parameters())
-    weights = (folder / MODEL_XML).with_suffix(".bin")
-    with quiet(), ExitStack() as bar:
+    weights = folder / MODEL_BIN
+    with quiet(), ExitStack() as bar, ExitStack() as patches:
         bar.enter_context(
             watching(
                 "Exporting", 2 * model.num_parameters(), lambda: weights.stat().st_size if weights.is_file() else 0
@@ -57,32 +58,18 @@ def export(
             bar.close()  # `write` shows its own
             write(ov_model, Path(path))  # type: ignore[misc]
 
-        with _optimum_saving_by(write_and_show if write else optimum_convert.save_model):
-            export_from_model(
-                model,
-                output=folder,
-                task=TASK,
-                # "auto" keeps each constant's type. With None, models over 1B parameters are compressed to 8 bits.
-                ov_config=OVConfig(dtype="auto" if is_16bit or write else "fp16"),
-                preprocessors=[tokenizer],
-                patch_16bit_model=is_16bit,  # traces without a 32-bit copy of the weights
-            )
+        if write:
+            patches.enter_context(patched(optimum_convert, "save_model", lambda _: write_and_show))
+        if can_hand_over():  # the model is traced once, and not twice more for a comparison that only warns
+            patches.enter_context(patched(optimum_convert, "allow_skip_tracing_check", lambda _: lambda *names: True))
+        export_from_model(
+            model,
+            output=folder,
+            task=TASK,
+            # "auto" keeps each constant's type. With None, models over 1B parameters are compressed to 8 bits.
+            ov_config=OVConfig(dtype="auto" if is_16bit or write else "fp16"),
+            preprocessors=[tokenizer],
+            patch_16bit_model=is_16bit,  # traces without a 32-bit copy of the weights
+        )
     write_step("Tokenizer")
     save_as_openvino(tokenizer, folder)
-
-
-@contextmanager
-def _optimum_saving_by(save_model: Callable[..., None]) -> Iterator[None]:
-    """Makes Optimum's exporter write models with `save_model(ov_model, path, compress_to_fp16)`.
-
-    The model is traced once, and not twice more for a comparison that only warns.
-    """
-    replaced: dict[str, Callable] = {"save_model": save_model}
-    if can_hand_over():
-        replaced["allow_skip_tracing_check"] = lambda library, model_type: True
-    original = {name: getattr(optimum_convert, name) for name in replaced}
-    try:
-        vars(optimum_convert).update(replaced)
-        yield
-    finally:
-        vars(optimum_convert).update(original)

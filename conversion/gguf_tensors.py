@@ -4,8 +4,7 @@ Transformers has this mapping, but no public way to get it without dequantizing 
 alone uses its internals, and only for the version in `KNOWN_VERSIONS`.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 from config import UserError
 from conversion.exporter_configs import check_exportable
 from conversion.gguf_file import open_gguf
+from conversion.patching import patched
 
 import gguf
 import numpy as np
@@ -94,7 +94,7 @@ def read_gguf_config(path: Path) -> PreTrainedConfig:
     """
     reader = open_gguf(path)
     try:
-        with _replaced("GGUFReader", lambda path: reader):  # parsing again would take seconds
+        with patched(gguf, "GGUFReader", lambda _: lambda path: reader):  # parsing again would take seconds
             config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
         check_exportable(config.model_type)
     except (ValueError, LookupError, TypeError) as error:
@@ -118,17 +118,6 @@ def read_field(reader: gguf.GGUFReader, key: str) -> Any:
     return field.contents() if field else None
 
 
-@contextmanager
-def _replaced(name: str, function: Callable) -> Iterator[None]:
-    """Temporarily replaces a function of the `gguf` package, so that Transformers gets a cached result from it."""
-    original = getattr(gguf, name)
-    setattr(gguf, name, function)
-    try:
-        yield
-    finally:
-        setattr(gguf, name, original)
-
-
 def find_sources(reader: gguf.GGUFReader, model: PreTrainedModel) -> tuple[dict[str, Source], dict[str, torch.Tensor]]:
     """Maps the parameters of a model to the tensors of a GGUF file.
 
@@ -145,7 +134,7 @@ def find_sources(reader: gguf.GGUFReader, model: PreTrainedModel) -> tuple[dict[
     """
     processor = TENSOR_PROCESSORS.get(architecture(reader), TensorProcessor)(config=model.config.to_dict())
     # Transformers requests the map again for each module. The `gguf` package treats Mistral's models as Llama's.
-    with _replaced("get_tensor_name_map", cache(gguf.get_tensor_name_map)):
+    with patched(gguf, "get_tensor_name_map", cache):
         names = get_gguf_hf_weights_map(model, processor, {"mistral": "llama"}.get(model.config.model_type))
     matrices: dict[str, torch.Tensor] = {}
     vectors: dict[str, torch.Tensor] = {}

@@ -134,11 +134,16 @@ def compress_folder(source: Path, folder: Path, compression: dict[str, Any]) -> 
         folder: an existing folder for the result.
         compression: see `Variant.compression`.
     """
+    copy_side_files(source, folder)
+    model = ov.Core().read_model(source / MODEL_XML)
+    compress_model(model, folder / MODEL_XML, read_tokenizer(source), compression)
+
+
+def copy_side_files(source: Path, folder: Path) -> None:
+    """Copies the files of a converted folder that its variants have in common: all but graph, weights and manifest."""
     for path in source.iterdir():
         if path.is_file() and path.name not in (MODEL_XML, MODEL_BIN, MANIFEST):
             shutil.copy2(path, folder)
-    model = ov.Core().read_model(source / MODEL_XML)
-    compress_model(model, folder / MODEL_XML, read_tokenizer(source), compression)
 
 
 def compress_model(

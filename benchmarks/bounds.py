@@ -14,7 +14,6 @@ Without parts, all of them. Prints a table and the kind of machine; llama.cpp is
 
 import argparse
 import json
-import multiprocessing
 import platform
 import subprocess
 import sys
@@ -135,13 +134,10 @@ def turns(rounds: int) -> list[Bound]:
 
 def page(rounds: int) -> list[Bound]:
     folder, gguf = embedded()
-    pipe, other = multiprocessing.get_context("spawn").Pipe()
-    arguments = (GENAI, folder, gguf, THREADS, other)
-    multiprocessing.get_context("spawn").Process(target=speed.work, args=arguments, daemon=True).start()
-    pipe.recv()
-    for task in [("prefill 1024, tokens/s", 0), (GREEDY, 0), ("memory", 0)]:
-        pipe.send(task)
-        theirs = pipe.recv()
+    pipe, _ = speed.start_engine(GENAI, folder, gguf, THREADS)
+    for what in ("prefill 1024, tokens/s", GREEDY):
+        speed.ask(pipe, what, 0)
+    theirs = speed.ask(pipe, "memory", 0)
     pipe.send(None)
     return [Bound("peak memory of the page's process / GenAI's", page_memory() / theirs, 0.8, True)]
 

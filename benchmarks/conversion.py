@@ -28,6 +28,8 @@ from config import Int4Settings
 
 import psutil
 
+SHARD_BYTES = 1_000_000_000  # of a file of the checkpoint, about
+
 INT4 = Int4Settings("INT4_SYM", group_size=64, ratio=0.6)
 VARIANTS = {
     "FP16": INT4,
@@ -61,7 +63,7 @@ SHAPES = {
 }
 
 
-def make_checkpoint(folder: Path, shape: dict, shard_bytes: int = 1_000_000_000, pickled: bool = False) -> None:
+def make_checkpoint(folder: Path, shape: dict, pickled: bool = False) -> None:
     """Writes a checkpoint with random weights, one shard in memory at a time, and a tokenizer that knows bytes only."""
     import torch
     from safetensors.torch import save_file
@@ -91,7 +93,7 @@ def make_checkpoint(folder: Path, shape: dict, shard_bytes: int = 1_000_000_000,
     for name, parameter in model.named_parameters():
         tensor = torch.empty(parameter.shape, dtype=torch.bfloat16)
         shard[name] = tensor.fill_(1) if tensor.ndim == 1 else tensor.normal_(0, 0.02)
-        if sum(tensor.nbytes for tensor in shard.values()) > shard_bytes:
+        if sum(tensor.nbytes for tensor in shard.values()) > SHARD_BYTES:
             write_shard()
     write_shard()
     index = "pytorch_model.bin.index.json" if pickled else "model.safetensors.index.json"

@@ -20,17 +20,16 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.conversion import SHAPES, byte_tokenizer, sample
 from config import DEFAULT_MODEL
+from model_folder import MODEL_BIN
 
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGUFWriter, TokenType
 from gguf import GGMLQuantizationType as GGML
 
-SCALES = {
-    GGML.Q4_0: (0,),
-    GGML.Q4_1: (0, 2),
-    GGML.Q4_K: (0, 2),
-    GGML.Q6_K: (208,),
-}  # byte offsets of a block's float16 factors
+# Byte offsets of a block's float16 factors.
+SCALES = {GGML.Q4_0: (0,), GGML.Q4_1: (0, 2), GGML.Q4_K: (0, 2), GGML.Q6_K: (208,)}
+
+DIFFERENT_BLOCKS = 65_537  # of each type; they are repeated
 
 
 def tensors(shape: dict) -> Iterator[tuple[str, tuple[int, ...], GGML]]:
@@ -98,12 +97,12 @@ def write_file(path: Path, shape: dict, only: GGML | None = None) -> None:
     writer.close()
 
 
-def random_blocks(type: GGML, count: int = 65_537) -> np.ndarray:
+def random_blocks(type: GGML) -> np.ndarray:
     """Random blocks of a type, one array item per block."""
     rng = np.random.default_rng(0)
-    blocks = rng.integers(0, 256, (count, GGML_QUANT_SIZES[type][1]), dtype=np.uint8)
+    blocks = rng.integers(0, 256, (DIFFERENT_BLOCKS, GGML_QUANT_SIZES[type][1]), dtype=np.uint8)
     for offset in SCALES[type]:
-        scales = (1e-4 * rng.standard_normal((count, 1))).astype(np.float16)
+        scales = (1e-4 * rng.standard_normal((DIFFERENT_BLOCKS, 1))).astype(np.float16)
         blocks[:, offset : offset + 2] = scales.view(np.uint8)
     return blocks.view(np.dtype((np.void, blocks.shape[1])))[:, 0]
 
@@ -121,7 +120,7 @@ def main() -> None:
             name = str(work / "random.gguf")
             write_file(Path(name), SHAPES["7B"])
         samples = sample([sys.executable, str(ROOT / "converter.py"), name, "--output", str(work)], interval=0.05)
-        size = next(work.glob("*/*/openvino_model.bin")).stat().st_size
+        size = next(work.glob(f"*/*/{MODEL_BIN}")).stat().st_size
     finally:
         shutil.rmtree(work, ignore_errors=True)
     seconds, cpu, _ = samples[-1]

@@ -22,10 +22,12 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from command_line import check_writable, writing_to
+from benchmarks.results import save
+from command_line import check_writable
 from config import DEFAULT_MODEL, UserError
 from conversion.calibration import calibration_dataset
 from conversion.compression import compress_and_save
+from conversion.pipeline import SMALLER_GROUPS, copy_side_files
 from converter import convert_model
 from engine.loading import open_model
 from engine.tokenizer import FolderTokenizer
@@ -33,11 +35,12 @@ from evaluation.comparison import EXACT, measure_speed, score_texts, versions
 from evaluation.metrics import concatenate
 from evaluation.texts import passages
 from evaluation.weight_storage import weight_storage
-from model_folder import MANIFEST, MODEL_BIN, MODEL_XML
+from model_folder import MODEL_BIN, MODEL_XML
 
-import matplotlib
 import nncf
 import openvino as ov
+from matplotlib import pyplot as plt
+from matplotlib.figure import Figure
 from transformers import AutoTokenizer
 
 Settings = dict[str, Any]
@@ -81,16 +84,13 @@ def compress(source: Path, folder: Path, settings: Settings) -> float:
     """Makes a variant of the 16-bit one in `source`, with its tokenizer; returns the seconds that it took."""
     start = time.perf_counter()
     folder.mkdir(parents=True)
-    for path in source.iterdir():
-        if path.is_file() and path.name not in (MODEL_XML, MODEL_BIN, MANIFEST):
-            shutil.copy2(path, folder)
+    copy_side_files(source, folder)
     model = ov.Core().read_model(source / MODEL_XML)
     arguments = {**settings, "mode": nncf.CompressWeightsMode[settings["mode"]]}
     if arguments.pop("data", False) or any(name in settings for name in NEEDING_DATA):
         arguments["dataset"] = calibration_dataset(model, AutoTokenizer.from_pretrained(source))
     if "group_size" in settings:
-        fallback = nncf.GroupSizeFallbackMode.ADJUST  # smaller groups where these don't divide a row, as the converter
-        arguments["advanced_parameters"] = nncf.AdvancedCompressionParameters(group_size_fallback_mode=fallback)
+        arguments["advanced_parameters"] = SMALLER_GROUPS
     compress_and_save(model, folder / MODEL_XML, **arguments)
     return time.perf_counter() - start
 
@@ -173,11 +173,8 @@ def print_table(rows: Sequence[dict[str, Any]]) -> None:
         )
 
 
-def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
+def draw(rows: Sequence[dict[str, Any]]) -> Figure:
     """KL against size, and against speed; the front in colour."""
-    matplotlib.use("Agg")
-    import matplotlib.pyplot as plt
-
     figure, axes = plt.subplots(1, 2, figsize=(11, 4.5), layout="constrained", sharey=True)
     for axis, front, column, title in zip(
         axes, ("size", "speed"), ("mb", "decode_tps"), ("MB", "tokens/s, decoding"), strict=True
@@ -193,24 +190,7 @@ def draw(rows: Sequence[dict[str, Any]], path: Path) -> None:
         axis.set(xlabel=title, yscale="log")
         axis.margins(x=0.25)
     axes[0].set_ylabel("KL divergence from 16 bits, nats")
-    figure.savefig(path, dpi=110)
-
-
-def save(name: str, rows: Sequence[dict[str, Any]], folder: Path) -> None:
-    """Writes the figures of a model and their plot.
-
-    Raises:
-        UserError: the folder can't be written.
-    """
-    content = {
-        "model": name,
-        "machine": ov.Core().get_property("CPU", "FULL_DEVICE_NAME"),
-        "versions": versions(),
-        "rows": rows,
-    }
-    with writing_to(folder):
-        (folder / "int4_settings.json").write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-        draw(rows, folder / "int4_settings.png")
+    return figure
 
 
 def main() -> int:
@@ -227,7 +207,9 @@ def main() -> int:
             work = arguments.work or Path(temporary)
             rows = sweep(convert_model(arguments.name, "FP16", work), work, settings)
         print_table(rows)
-        save(arguments.name, rows, arguments.output)
+        machine = ov.Core().get_property("CPU", "FULL_DEVICE_NAME")
+        content = {"model": arguments.name, "machine": machine, "versions": versions(), "rows": rows}
+        save(arguments.output, "int4_settings", content, lambda: draw(rows))
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -16,7 +16,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from engine.graph import LOGITS_TO_KEEP, add_logits_to_keep
+from engine.kv_cache import KVCache
 from engine.loading import open_model
 from engine.paged_cache import PagedCache, PagedModel
 from evaluation.texts import passages
@@ -26,7 +26,6 @@ import openvino as ov
 import openvino_genai
 from transformers import AutoTokenizer
 
-PROPERTIES = {"PERFORMANCE_HINT": "LATENCY", "ENABLE_CPU_PINNING": "NO"}
 CHUNK = 1024  # tokens of a long prompt that a conversation feeds at a time
 PASTS = (0, 650, 1200, 4000)
 TURN = 41
@@ -35,46 +34,6 @@ NEW_TEXT = ("Write a short story about a dragon who learns to cook.", "Explain h
 SUMMARY, CODE_EDIT = "a summary in the text's own sentences", "code with a name changed"
 
 Feed = Callable[[list[int]], np.ndarray]
-
-
-class Stateful:
-    """One conversation on the folder's stateful graph."""
-
-    def __init__(self, folder: Path) -> None:
-        model = ov.Core().read_model(folder / "openvino_model.xml")
-        add_logits_to_keep(model)
-        self._request = ov.Core().compile_model(model, "CPU", PROPERTIES).create_infer_request()
-        self._names = {port.any_name for port in model.inputs}
-        self._past = 0
-        self._saved: list[tuple[ov.VariableState, np.ndarray]] = []
-
-    def reset(self) -> None:
-        self._request.reset_state()
-        self._past = 0
-
-    def feed(self, ids: list[int]) -> np.ndarray:
-        total = self._past + len(ids)
-        inputs = {
-            "input_ids": np.array([ids]),
-            "attention_mask": np.ones((1, total), dtype=np.int64),
-            "position_ids": np.arange(self._past, total)[None],
-            "beam_idx": np.zeros(1, dtype=np.int32),
-            LOGITS_TO_KEEP: np.ones(1, dtype=np.int64),
-        }
-        self._request.start_async({name: inputs[name] for name in self._names}, share_inputs=True)
-        self._request.wait()
-        self._past = total
-        return self._request.get_tensor("logits").data[0, -1]
-
-    def save(self) -> int:
-        """Saves the state for `restore`; returns the number of cached tokens."""
-        self._saved = [(state, state.state.data.copy()) for state in self._request.query_state()]
-        return self._past
-
-    def restore(self, past: int) -> None:
-        for state, data in self._saved:
-            state.state = ov.Tensor(data)
-        self._past = past
 
 
 def open_paged(folder: Path, kv_cache_gb: float | None = None, **properties: Any) -> PagedModel:
@@ -119,7 +78,7 @@ def report(what: str, **times: list[float]) -> None:
     print(f"{what:<28} {', '.join(parts)}; {', '.join(ratios)}", flush=True)
 
 
-def next_turns(paged: PagedModel, stateful: Stateful, genai: openvino_genai.LLMPipeline, repeats: int) -> None:
+def next_turns(paged: PagedModel, stateful: KVCache, genai: openvino_genai.LLMPipeline, repeats: int) -> None:
     """Time to the first token of a turn of `TURN` tokens, after several lengths of history."""
     for past in PASTS:
         before = random_ids(past, seed=past)
@@ -129,20 +88,19 @@ def next_turns(paged: PagedModel, stateful: Stateful, genai: openvino_genai.LLMP
             in_chunks(cache.feed, before)
             in_chunks(stateful.feed, before)
             first_token(genai, before)
-        saved = stateful.save()
         times: dict[str, list[float]] = {"paged": [], "stateful": [], "genai": []}
         for seed in range(repeats):
             turn = random_ids(TURN, seed=1000 + seed)
             cache.trim_to_prefix(before)
             times["paged"].append(timed(cache.feed, turn))
-            stateful.restore(saved) if past else stateful.reset()
+            stateful.trim_to_prefix(before)
             times["stateful"].append(timed(stateful.feed, turn))
             times["genai"].append(first_token(genai, before + turn))
         report(f"{TURN} tokens after {past}", **times)
         cache.release()
 
 
-def long_prompts(paged: PagedModel, stateful: Stateful, genai: openvino_genai.LLMPipeline, repeats: int) -> None:
+def long_prompts(paged: PagedModel, stateful: KVCache, genai: openvino_genai.LLMPipeline, repeats: int) -> None:
     times: dict[str, list[float]] = {"paged": [], "stateful": [], "genai": []}
     for seed in range(repeats):
         ids = random_ids(4000, seed=2000 + seed)
@@ -164,7 +122,7 @@ def greedy(feed: Feed, ids: list[int], length: int) -> Iterator[float]:
         yield time.perf_counter() - started
 
 
-def decoding(paged: PagedModel, stateful: Stateful, genai: openvino_genai.LLMPipeline, repeats: int) -> None:
+def decoding(paged: PagedModel, stateful: KVCache, genai: openvino_genai.LLMPipeline, repeats: int) -> None:
     config = openvino_genai.GenerationConfig(max_new_tokens=65, ignore_eos=True)
     times: dict[str, list[float]] = {"paged": [], "stateful": [], "genai": []}
     for seed in range(repeats):
@@ -279,7 +237,8 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     arguments = parser.parse_args()
     folder, repeats = arguments.folder, arguments.repeats
-    paged, stateful, genai = open_paged(folder), Stateful(folder), open_genai(folder)
+    paged, genai = open_paged(folder), open_genai(folder)
+    stateful = open_model(folder, paged=False).new_stateful_cache()
     print(f"cost of calls, and of a change: {paged.prices and (paged.prices.measured, paged.prices.change)}")
     next_turns(paged, stateful, genai, repeats)
     long_prompts(paged, stateful, genai, max(repeats // 2, 1))

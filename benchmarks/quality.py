@@ -9,7 +9,6 @@ test split comes from the Hugging Face Hub instead.
 """
 
 import argparse
-import json
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -18,14 +17,13 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from command_line import check_writable, writing_to
+from benchmarks.results import save as write_results
+from command_line import check_writable
 from config import EXAMPLE_QUESTIONS, UserError
 from conversion.json_progress import JSONBar, write_step
 from evaluation.charts import plot_quality
 from evaluation.comparison import VariantFigures, compare, versions
 from model_folder import MEASURED
-
-import matplotlib
 
 COLUMNS = {
     "variant": "{}",
@@ -80,11 +78,8 @@ def save(results: Sequence[VariantFigures], folder: Path) -> None:
     Raises:
         UserError: the folder can't be written.
     """
-    matplotlib.use("Agg")  # draws without a display
     content = {"versions": versions(), "variants": [asdict(result) for result in results]}
-    with writing_to(folder):
-        plot_quality(results).savefig(folder / "quality.png", dpi=110)
-        (folder / MEASURED).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    write_results(folder, Path(MEASURED).stem, content, lambda: plot_quality(results))
 
 
 def main() -> int:

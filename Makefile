@@ -56,7 +56,7 @@ outputs: translate  ## run the tutorial in its three languages, for the outputs 
 	LLM_CHATBOT_LANGUAGE=ja $(RUN) docs/llm-chatbot.ja.ipynb
 	LLM_CHATBOT_LANGUAGE=zh $(RUN) docs/llm-chatbot.zh.ipynb
 
-bench: $(INSTALLED_DEV)  ## measure speed beside the peers', the start, and what the engine keeps to
+bench: $(INSTALLED_DEV)  ## measure speed beside other engines, the start, and the bounds that the engine keeps to
 	$(BIN)/python benchmarks/speed.py
 	$(BIN)/python benchmarks/start.py
 	$(BIN)/python benchmarks/bounds.py

@@ -3,7 +3,7 @@
     pip install llama-cpp-python
     python tests/data/make_gguf_tokens.py
 
-Before it writes, it compares our tokenizers with llama.cpp's on these texts and on 5,000 random ones.
+Before it writes, it compares our tokenizers with llama.cpp's on these texts and on 6,000 random ones.
 """
 
 import json

@@ -28,7 +28,16 @@ from config import (
     UserError,
     get_model_config,
 )
-from model_folder import SUBFOLDERS, Variant, as_precision, check_root, lock_file, partial_folder, write_manifest
+from model_folder import (
+    SUBFOLDERS,
+    Variant,
+    as_precision,
+    check_root,
+    lock_file,
+    partial_folder,
+    release_lock,
+    write_manifest,
+)
 
 from filelock import FileLock, Timeout
 
@@ -208,11 +217,7 @@ def _lock(target: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        with contextlib.suppress(OSError):  # Windows cannot delete an open file; there `release` deletes it
-            Path(lock.lock_file).unlink()
-        lock.release()
-        with contextlib.suppress(OSError):  # the model's folder, if the conversion failed and left it empty
-            target.parent.rmdir()
+        release_lock(lock, target)
 
 
 def __getattr__(name: str) -> Any:

@@ -5,13 +5,17 @@ Importing this module is cheap: whether a model has to be converted is known bef
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from config import SUPPORTED_LLM_MODELS, ModelConfig, UserError
 from gguf_names import HUB_ID, gguf_folder_name, gguf_source
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 Precision = Literal["FP16", "INT8", "INT4"]
 
@@ -226,6 +230,15 @@ def partial_folder(folder: Path) -> Path:
 def lock_file(folder: Path) -> Path:
     """The lock of the process that is converting to a folder."""
     return folder.with_name(folder.name + ".lock")
+
+
+def release_lock(lock: "BaseFileLock", folder: Path) -> None:
+    """Releases the lock of a folder, and removes its file, and the model's folder if nothing else is in it."""
+    with suppress(OSError):  # Windows cannot delete an open file; there `release` deletes it
+        Path(lock.lock_file).unlink()
+    lock.release()
+    with suppress(OSError):
+        folder.parent.rmdir()
 
 
 def write_manifest(folder: Path, **facts: Any) -> None:

@@ -28,6 +28,7 @@ from model_folder import (
     measured_variants,
     model_folder,
     partial_folder,
+    release_lock,
 )
 from page.texts import recognised
 
@@ -327,11 +328,7 @@ def remove_unfinished(folder: Path) -> None:
     try:
         shutil.rmtree(partial_folder(folder), ignore_errors=True)
     finally:
-        with contextlib.suppress(OSError):  # Windows cannot delete an open file; there `release` deletes it
-            Path(lock.lock_file).unlink()
-        lock.release()
-        with contextlib.suppress(OSError):  # the model's folder, if nothing else is in it
-            folder.parent.rmdir()
+        release_lock(lock, folder)
 
 
 def last_line(file: IO[bytes]) -> str | None:

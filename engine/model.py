@@ -11,7 +11,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from engine.block_pool import BlockPool
 from engine.devices import device_properties
 from engine.folder_files import damaged, read_json
 from engine.generation import Pace
@@ -174,11 +173,6 @@ class ChatModel:
     def new_stateful_cache(self) -> KVCache:
         """An empty KV cache that is the state of an infer request of its own."""
         return KVCache(self.compiled, self.sequence_axes, self.max_length)
-
-    @property
-    def pool(self) -> BlockPool | None:
-        """The blocks that all conversations share; None without paged attention."""
-        return None if self.paged is None else self.paged.pool
 
     @contextmanager
     def in_use(self, cache: Any) -> Iterator[None]:

@@ -94,8 +94,8 @@ def service(models_root: Path) -> Iterator[Service]:
     server = uvicorn.Server(uvicorn.Config(create_app(backends), log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
-    assert model.pool is not None
-    yield Service(listener.getsockname()[1], backends, model, model.pool)
+    assert model.paged is not None
+    yield Service(listener.getsockname()[1], backends, model, model.paged.pool)
     server.should_exit = True
     thread.join(timeout=30)
 

@@ -48,6 +48,7 @@ def chat_choice(request: ChatRequest, info: ModelInfo) -> Choice:
 
 
 def sampling_options(request: Request) -> dict[str, Any]:
+    """The fields of a request that are attributes of `engine.generation.Generation`."""
     return {
         "temperature": request.temperature,
         "top_p": request.top_p,

@@ -190,6 +190,7 @@ class Request(Body):
 
     @property
     def stops(self) -> tuple[str, ...]:
+        """The strings that end an answer, without empty ones."""
         return tuple(filter(None, [self.stop] if isinstance(self.stop, str) else self.stop))
 
     @property

@@ -72,6 +72,7 @@ class Choice:
 
     @property
     def finish_reason(self) -> str | None:
+        """Why the answer ended, in OpenAI's words: "stop", "length" or "tool_calls"; None while it is running."""
         if self.answer is None or (self.answer.finish_reason is None and not self.is_complete):
             return None
         return "tool_calls" if self.content.calls else (self.answer.finish_reason or "stop")
@@ -154,6 +155,8 @@ class Writer(ABC):
 
 
 class ChatWriter(Writer):
+    """Writes the responses of /v1/chat/completions."""
+
     prefix = "chatcmpl-"
 
     def begin(self) -> list[JSON]:
@@ -187,6 +190,8 @@ class ChatWriter(Writer):
 
 
 class CompletionWriter(Writer):
+    """Writes the responses of /v1/completions."""
+
     prefix = "cmpl-"
 
     def __init__(self, *args: Any) -> None:
@@ -238,6 +243,11 @@ def _message(content: Content) -> JSON:
 
 
 def chat_logprobs(tokens: Sequence[TokenChoice]) -> JSON:
+    """The `logprobs` of a chat's choice: each token with its text, its bytes and the likeliest ones at its place.
+
+    The bytes are null for a token that is only a piece of a character.
+    """
+
     def entry(text: str, logprob: float) -> JSON:
         return {"token": text, "logprob": logprob, "bytes": None if "\ufffd" in text else list(text.encode())}
 

@@ -95,7 +95,11 @@ class GGUFHeader:
 
 
 class Fields(Mapping[str, Any]):
-    """The key-value pairs of a GGUF file. Values are read on demand."""
+    """The key-value pairs of a GGUF file. Values are read on demand.
+
+    `text`, `flag`, `integer`, `texts` and `numbers` return None for a key that the file does not have, and raise a
+    `UserError` for a value of another type.
+    """
 
     def __init__(self, path: Path, places: dict[str, tuple[GGUFValueType, int]]) -> None:
         self.path = path

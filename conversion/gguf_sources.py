@@ -125,6 +125,7 @@ def find_ggufs() -> list[FoundGGUF]:
 
 
 def ollama_folder() -> Path:
+    """Ollama's models folder: https://github.com/ollama/ollama/blob/main/docs/faq.mdx."""
     return Path(os.environ.get("OLLAMA_MODELS") or Path.home() / ".ollama" / "models")
 
 
@@ -134,6 +135,7 @@ def lmstudio_folders() -> list[Path]:
 
 
 def llama_cpp_folder() -> Path:
+    """llama.cpp's folder for downloads, `fs_get_cache_directory` in its common/common.cpp."""
     return Path(os.environ.get("LLAMA_CACHE") or user_cache_path("llama.cpp", appauthor=False, opinion=False))
 
 

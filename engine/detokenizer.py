@@ -49,6 +49,7 @@ class StreamingDetokenizer:
         self._stops += [(string, len(self._decoded)) for string in stop]
 
     def add_token(self, token: int) -> None:
+        """Appends a token; `text` grows by what can be shown of it."""
         self.ids.append(token)
         self._decoded += self._next_piece()
         awaited = [*self._stops, *self._replaced]

@@ -106,6 +106,11 @@ class Trial:
         return True
 
     def wait_until_whole(self, replicas: int, old: Collection[int] = ()) -> None:
+        """Waits for `is_whole`.
+
+        Raises:
+            TimeoutError: it took longer than `LONGEST_WAIT`.
+        """
         started = time.monotonic()
         while not self.is_whole(replicas, old):
             if time.monotonic() - started > LONGEST_WAIT:

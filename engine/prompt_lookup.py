@@ -41,10 +41,10 @@ class PromptLookup:
 
     def __init__(self) -> None:
         self.ids: list[int] = []
-        # The last end of each n-gram; after `truncate`, it may be past the end of `ids`.
+        # Where the last occurrence of each n-gram ends; after `truncate`, that may be past the end of `ids`.
         self._places: dict[tuple[int, ...], int] = {}
-        self._match = 0  # the position of the first draft token
-        self._agreeing = 0  # the length of the match before it; 0: no match
+        self._draft_start = 0  # the position of the first draft token
+        self._match_length = 0  # the length of the match before it; 0: no match
         self._accepted = [PRIOR_WEIGHT * share for share in PRIOR]
         self._drafted = [float(PRIOR_WEIGHT)] * len(PRIOR)
 
@@ -52,7 +52,7 @@ class PromptLookup:
         """Keeps only the first `length` tokens."""
         if length < len(self.ids):
             del self.ids[length:]
-            self._agreeing = 0
+            self._match_length = 0
 
     def read(self, ids: Sequence[int]) -> None:
         """Appends tokens of a prompt."""
@@ -64,17 +64,17 @@ class PromptLookup:
 
     def add(self, token: int) -> None:
         """Appends a token of the answer, and records whether it was the next draft token."""
-        if self._agreeing:
-            self._count(self.ids[self._match] == token)
+        if self._match_length:
+            self._count(self.ids[self._draft_start] == token)
         self.ids.append(token)
         self._find()
 
     def _count(self, accepted: bool) -> None:
-        kind = kind_of(self._agreeing)
+        kind = kind_of(self._match_length)
         self._drafted[kind] = self._drafted[kind] * MEMORY + 1
         self._accepted[kind] = self._accepted[kind] * MEMORY + int(accepted)
-        self._match += 1
-        self._agreeing = min(self._agreeing + 1, LONGEST_MATCH) if accepted else 0
+        self._draft_start += 1
+        self._match_length = min(self._match_length + 1, LONGEST_MATCH) if accepted else 0
 
     def _find(self) -> None:
         """Finds an earlier occurrence of the last n-gram, unless there is a match already."""
@@ -82,22 +82,22 @@ class PromptLookup:
         place = self._places.get(key)
         if len(key) == NGRAM:
             self._places[key] = len(self.ids)
-        if self._agreeing == 0 and place is not None and place < len(self.ids):
-            self._match = place
-            self._agreeing = agreeing(self.ids, place)
+        if self._match_length == 0 and place is not None and place < len(self.ids):
+            self._draft_start = place
+            self._match_length = match_length(self.ids, place)
 
-    def likely(self, count: int) -> float:
+    def expected_accepted(self, count: int) -> float:
         """The expected number of accepted tokens in a draft of `count`."""
         chance, expected = 1.0, 0.0
-        for agreeing in range(self._agreeing, self._agreeing + count):
-            kind = kind_of(agreeing)
+        for length in range(self._match_length, self._match_length + count):
+            kind = kind_of(length)
             chance *= self._accepted[kind] / self._drafted[kind]
             expected += chance
         return expected
 
     def guesses(self, count: int) -> list[int]:
         """A draft of `count` tokens. Past the end of the text, it continues as if the text repeated itself."""
-        following = self.ids[self._match : self._match + count]
+        following = self.ids[self._draft_start : self._draft_start + count]
         while following and len(following) < count:
             following += following[: count - len(following)]
         return following
@@ -110,30 +110,31 @@ class PromptLookup:
             others: tokens of other conversations in the same call.
             last_rows: tokens in the previous call.
         """
-        if self._agreeing == 0:
+        if self._match_length == 0:
             return 0
+        # A draft changes the number of tokens in this call, and its end changes it back.
         there_and_back = 2 if last_rows == others + 1 else 1
 
         def rate(count: int) -> float:
             rows, changes = others + 1 + count, 0
             if rows != last_rows:
                 changes = there_and_back if count else 1
-            return (others + 1 + self.likely(count)) / (prices.of(rows) + changes * prices.change)
+            return (others + 1 + self.expected_accepted(count)) / (prices.of(rows) + changes * prices.change)
 
         best = max(DRAFT_LENGTHS, key=rate)
         return best if rate(best) > MARGIN * rate(0) else 0
 
 
-def agreeing(ids: Sequence[int], place: int) -> int:
+def match_length(ids: Sequence[int], place: int) -> int:
     """How many tokens before a position match the last ones; 0 if fewer than an n-gram."""
     length = min(place, LONGEST_MATCH)
     count = common_length(ids[place - length : place][::-1], ids[-length:][::-1])
     return count if count >= NGRAM else 0
 
 
-def kind_of(agreeing: int) -> int:
+def kind_of(length: int) -> int:
     """The index in `PRIOR` for a match of this length."""
-    return min(agreeing.bit_length() - NGRAM.bit_length(), len(PRIOR) - 1)
+    return min(length.bit_length() - NGRAM.bit_length(), len(PRIOR) - 1)
 
 
 class Prices:
@@ -158,7 +159,7 @@ class Prices:
         return float(np.interp(rows, known, list(self.measured.values())))
 
 
-class GuessingModel(Protocol):
+class DraftingModel(Protocol):
     """What a `LookupCache` needs of its model; see `engine.paged_cache.PagedModel`.
 
     Attributes:
@@ -174,7 +175,7 @@ class GuessingModel(Protocol):
     last_others: int
 
 
-class GuessingCache(Protocol):
+class DraftingCache(Protocol):
     """What a `LookupCache` needs of the cache below it; see `engine.paged_cache.PagedCache`."""
 
     ids: list[int]
@@ -200,7 +201,7 @@ class LookupCache:
         model: that cache's model.
     """
 
-    def __init__(self, cache: GuessingCache, model: GuessingModel) -> None:
+    def __init__(self, cache: DraftingCache, model: DraftingModel) -> None:
         self._cache = cache
         self._model = model
         self._lookup = PromptLookup()

@@ -22,13 +22,13 @@ from engine.block_pool import BlockPool
 from engine.loading import open_model
 from engine.model import ChatModel
 from engine.tokenizer import FolderTokenizer
+from evaluation.comparison import EXACT
 from model_folder import converted_folder
 
 import httpx
 import openai
 import pytest
 import uvicorn
-from conftest import EXACT
 
 ROOT = Path(__file__).resolve().parents[2]
 

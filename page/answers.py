@@ -20,6 +20,9 @@ from page.messages import Message, figures_of
 from page.models import LoadedModel, ModelKey
 from page.texts import recognised
 
+# Answers that are generated at a time, and questions that may wait, by default.
+MAX_CONCURRENT, MAX_WAITING = 8, 30
+
 KEPT_SECONDS = 600  # after the end of an answer
 
 
@@ -93,8 +96,8 @@ class Answers:
     def __init__(
         self,
         model: Callable[[ModelKey | None], LoadedModel],
-        max_concurrent: int = 8,
-        max_waiting: int = 30,
+        max_concurrent: int = MAX_CONCURRENT,
+        max_waiting: int = MAX_WAITING,
         kept_seconds: float = KEPT_SECONDS,
     ) -> None:
         self._model = model

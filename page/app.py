@@ -12,7 +12,7 @@ from engine.prompt import template_variables
 from engine.session import Model
 from engine.tokenizer import ChatTokenizer
 from model_folder import converted_models, model_folder, precision_label
-from page.answers import Answers, Question, QueueFullError
+from page.answers import MAX_CONCURRENT, MAX_WAITING, Answers, Question, QueueFullError
 from page.compare import compare_route
 from page.get_model import ModelGetter
 from page.layout import make_frame
@@ -42,8 +42,8 @@ def make_demo(
     config: ModelConfig,
     title: str,
     root: Path | None = None,
-    max_concurrent: int = 8,
-    max_waiting: int = 30,
+    max_concurrent: int = MAX_CONCURRENT,
+    max_waiting: int = MAX_WAITING,
 ) -> gr.Blocks:
     """Makes a page on which any number of people can chat with the model, each in their own conversation.
 
@@ -77,8 +77,8 @@ class ChatPage:
         self,
         loaded: LoadedModel,
         root: Path | None,
-        max_concurrent: int = 8,
-        max_waiting: int = 30,
+        max_concurrent: int = MAX_CONCURRENT,
+        max_waiting: int = MAX_WAITING,
         idle: float | None = None,
         get_models: bool = False,
         **memory: Any,

@@ -60,7 +60,9 @@ class GrammarCompiler:
         matcher = LLMatcher(self._vocabulary, grammar, log_level=0, limits=LLParserLimits(**LIMITS))
         if matcher.is_error():
             reason = " ".join(matcher.get_error().split())[:300]
-            raise APIError(f"The JSON schema is not supported: {reason}.", param="response_format")
+            raise APIError(
+                f"The JSON schema is not supported ({reason}); write it without that.", param="response_format"
+            )
         return GrammarConstraint(matcher)
 
     @cached_property

@@ -86,7 +86,10 @@ class BlockModel:
             constants = MappedConstants(file)
             found = self._placeholders.find(ov_model)
             if lost := sorted(self._sources.keys() - found.keys()):
-                raise UserError(f"{self._path}: {lost[0]} has no place in the graph that Optimum Intel makes.")
+                raise UserError(
+                    f"{self._path}: {lost[0]} has no place in the graph that Optimum Intel makes; choose another "
+                    f"precision, which unpacks the weights, or another file."
+                )
             total = sum(source.n_bytes for source in self._sources.values())
             with progress_bar(desc="Weights", total=total, unit="B", unit_scale=True) as bar:
                 for name, placeholders in found.items():

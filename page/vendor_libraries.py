@@ -146,7 +146,8 @@ def npm(*arguments: str, folder: Path) -> str:
         [program, *arguments, "--silent", "--ignore-scripts"], cwd=folder, capture_output=True, encoding="utf-8"
     )
     if done.returncode:
-        raise UserError(f"npm {arguments[0]} {arguments[-1]} failed: {done.stderr.strip() or done.stdout.strip()}")
+        reason = done.stderr.strip() or done.stdout.strip()
+        raise UserError(f"npm {arguments[0]} {arguments[-1]} failed; check the network. It said: {reason}")
     return done.stdout
 
 

@@ -18,7 +18,7 @@ from api.errors import APIError
 from api.grammar import GrammarCompiler
 from api.tools import ToolFormat, tool_format
 from config import ModelConfig
-from engine.prompt import answer_ids, plain_ids, prompt_ids, template_variables
+from engine.prompt import answer_ids, completion_ids, prompt_ids, template_variables
 from engine.session import Answer, ChatSession, Model
 from engine.tokenizer import ChatTokenizer
 
@@ -194,9 +194,7 @@ class LocalBackend:
 
     def _prompt_length(self, call: Call) -> int:
         if not call.messages:
-            return len(self.tokenizer("", add_special_tokens=True)["input_ids"]) + len(
-                plain_ids(self.tokenizer, call.prompt)
-            )
+            return len(completion_ids(self.tokenizer, call.prompt))
         begun = call.messages[-1] if call.messages[-1]["role"] == "assistant" else None
         asked = call.messages[:-1] if begun else call.messages
         length = len(prompt_ids(self.tokenizer, asked, call.options["template_options"]))

@@ -125,6 +125,11 @@ def plain_ids(tokenizer: ChatTokenizer, text: str) -> list[int]:
     return codec.encode(codec.mark(text))
 
 
+def completion_ids(tokenizer: ChatTokenizer, text: str) -> list[int]:
+    """`plain_ids` of a text that is to be continued, after the tokens that begin every text, such as BOS."""
+    return [*tokenizer("", add_special_tokens=True)["input_ids"], *plain_ids(tokenizer, text)]
+
+
 def answer_ids(tokenizer: ChatTokenizer, text: str) -> list[int]:
     """Ids of an answer that is to be continued. Of all control tokens it can only contain the reasoning's."""
     codec = _control_tokens(tokenizer)

@@ -23,8 +23,8 @@ from engine.prompt import (
     TemplateOptions,
     answer_ids,
     begun_answer,
+    completion_ids,
     fitting_prompt,
-    plain_ids,
     prompt_ids,
     too_long,
 )
@@ -184,8 +184,7 @@ class ChatSession:
             ValueError: an option is out of range.
         """
         started, generation = time.perf_counter(), Generation(**options)
-        begin = self._tokenizer("", add_special_tokens=True)["input_ids"]
-        ids = [*begin, *plain_ids(self._tokenizer, prompt)]
+        ids = completion_ids(self._tokenizer, prompt)
         if not ids:
             raise UserError("There is no text to continue; write its beginning.")
         limit = self._prompt_limit(0, generation.max_new_tokens)

@@ -31,8 +31,9 @@ SECONDS_FOR_A_CHUNK = 0.25
 TOKENS_ALONE = 256
 TALKING = 32  # requests with at most this many tokens to read count as decoding, not as prefill
 
-# How long a call waits for the conversations of the previous one, as a share of that call's duration.
+# How long a call waits for the conversations of the previous one: a share of that call's duration, and at most seconds.
 PATIENCE = 0.2
+MOST_PATIENCE = 0.05
 
 # Pricing of calls: the numbers of tokens that are timed, the attempts, and the time limit. Each further token is taken
 # to cost at least LEAST_SHARE of a call with one token, even if the measurement says less.
@@ -201,7 +202,7 @@ class PagedModel:
             self.lock.notify_all()
 
     def _note_time(self, seconds: float, tokens: int) -> None:
-        self._patience = min(PATIENCE * seconds, 0.05)
+        self._patience = min(PATIENCE * seconds, MOST_PATIENCE)
         if tokens > TALKING:
             self._token_seconds = seconds / tokens
 

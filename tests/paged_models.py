@@ -142,7 +142,7 @@ def together(model: PagedModel, caches: list[PagedCache], texts: list[list[int]]
     with ThreadPoolExecutor(len(caches)) as threads:
         asked = [threads.submit(cache.feed, ids) for cache, ids in zip(caches, texts, strict=True)]
         with model.lock:
-            assert model.lock.wait_for(lambda: len(model._waiting) == len(caches), timeout=10)
+            assert model.lock.wait_for(lambda: len(model._waiting) == len(caches), timeout=60)
             model._led = False
             model.lock.notify_all()
         return [logits.result() for logits in asked]

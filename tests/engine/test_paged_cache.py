@@ -88,20 +88,34 @@ def test_those_who_ask_at_the_same_time_are_served_by_one_call():
         assert_same(row, ids)
 
 
-def test_those_who_talk_stay_together_though_each_asks_in_its_own_time():
+def test_those_who_talk_stay_together_though_each_asks_in_its_own_time(monkeypatch: pytest.MonkeyPatch):
+    """As long as a call waits for them, which here is long enough on the busiest machine."""
+    monkeypatch.setattr(paged_cache, "PATIENCE", 1e12)
+    monkeypatch.setattr(paged_cache, "MOST_PATIENCE", 60)
     model, runner = fake()
-    runner.seconds = 0.1  # a fifth of which is waited: longer than a busy machine lets a thread wait
+    caches = [model.new_cache() for _ in range(4)]
+    paged_models.together(model, caches, [text(5, seed) for seed in range(4)])
 
     def talk(seed: int) -> None:
-        cache, chance = model.new_cache(), random.Random(seed)
-        cache.feed(text(5, seed))
+        cache, chance = caches[seed], random.Random(seed)
         for token in text(10):
             time.sleep(chance.random() * 0.002)
             cache.feed([token])
 
     with ThreadPoolExecutor(4) as threads:
         list(threads.map(talk, range(4)))
-    assert np.mean([len(call) for call in runner.calls]) > 3
+    assert [len(call) for call in runner.calls] == [4] * 11
+
+
+def test_a_call_waits_only_as_long_as_it_is_worth_for_one_who_does_not_ask_again():
+    model, runner = fake()
+    paged_models.together(model, caches := [model.new_cache(), model.new_cache()], [[1], [2]])
+    caches[0].feed([3])
+    assert [len(call) for call in runner.calls] == [2, 1]
+    model._note_time(0.1, tokens=1)
+    assert model._patience == pytest.approx(0.02)
+    model._note_time(10.0, tokens=1)
+    assert model._patience == paged_cache.MOST_PATIENCE
 
 
 def test_while_others_talk_a_long_prompt_is_read_in_pieces():

@@ -2,7 +2,9 @@
 
 import random
 from pathlib import Path
+from types import SimpleNamespace
 
+from engine import paged_cache
 from engine.paged_cache import PagedModel, measure_prices
 from engine.prompt_lookup import Prices, PromptLookup
 from engine.sampling import Sampling, sample
@@ -112,13 +114,22 @@ def test_prices_lie_on_a_straight_line_between_and_beyond_those_measured():
 
 
 def test_prices_are_measured_by_calls_of_the_model(monkeypatch: pytest.MonkeyPatch):
-    runner = FakeRunner(1)
-    runner.seconds = 0.005
-    prices = measure_prices(runner, {})
-    assert prices is not None and set(prices.measured) == {1, 4, 8}
-    assert prices.of(4) == pytest.approx(0.005, abs=0.01)
-    monkeypatch.setattr("engine.paged_cache.SECONDS_FOR_PRICES", 0.0)
-    assert measure_prices(runner, {}) is None
+    """On a clock of their own: each token takes 10 ms, and a call with another number of tokens 5 ms more."""
+    clock, rows = [0.0], [0]
+
+    class Timed(FakeRunner):
+        def run(self, parts, extra):
+            count = len(parts[0].ids)
+            clock[0] += 0.01 * count + (0.005 if rows[0] != count else 0)
+            rows[0] = count
+            return super().run(parts, extra)
+
+    monkeypatch.setattr(paged_cache, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
+    prices = measure_prices(Timed(1), {})
+    assert prices is not None and prices.measured == pytest.approx({1: 0.01, 4: 0.04, 8: 0.08})
+    assert prices.change == pytest.approx(0.005)
+    monkeypatch.setattr(paged_cache, "SECONDS_FOR_PRICES", 0.1)
+    assert measure_prices(Timed(1), {}) is None
 
 
 class Repeating(FakeRunner):

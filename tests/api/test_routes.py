@@ -222,7 +222,8 @@ def test_when_the_client_goes_away_the_answer_ends(stream: bool):
         async def receive() -> dict[str, Any]:
             if (message := next(received, None)) is not None:
                 return message
-            await asyncio.sleep(0.1)
+            while len(backend.calls) < 2:  # until both answers have begun
+                await asyncio.sleep(0.01)
             return {"type": "http.disconnect"}
 
         async def send(message: Any) -> None:

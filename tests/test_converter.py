@@ -3,7 +3,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -53,10 +52,10 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def start_converting_tiny(root: Path) -> subprocess.Popen:
+def start_converting_tiny(root: Path, before: str = "") -> subprocess.Popen:
     script = (
-        "import sys; from pathlib import Path; import config, test_converter; "
-        "config.SUPPORTED_LLM_MODELS['tiny'] = test_converter.TINY; "
+        "import sys, time; from pathlib import Path; import config, test_converter; "
+        f"config.SUPPORTED_LLM_MODELS['tiny'] = test_converter.TINY; {before}"
         "test_converter.convert_model('tiny', 'INT4', Path(sys.argv[1]))"
     )
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests")])
@@ -144,13 +143,17 @@ def test_nothing_half_done_is_left_behind(error: BaseException, tiny: Path, monk
     assert [path.name for path in (tiny / "tiny").iterdir()] == ["FP16"]
 
 
+STOP_WHEN_COMPRESSED = (
+    "compress = test_converter.pipeline.compress_folder; test_converter.pipeline.compress_folder = "
+    "lambda *arguments: (compress(*arguments), print('compressed', flush=True), time.sleep(600)); "
+)
+
+
 def test_a_killed_run_leaves_nothing_complete_and_the_next_one_succeeds(tiny: Path):
     before = (tiny / "tiny" / "FP16" / "conversion.json").read_bytes()
     work = model_folder("tiny", "INT4", tiny).with_name("INT4_compressed_weights.partial")
-    with start_converting_tiny(tiny) as process:
-        while not (work / "config.json").is_file():
-            assert process.poll() is None
-            time.sleep(0.01)
+    with start_converting_tiny(tiny, STOP_WHEN_COMPRESSED) as process:
+        assert process.stdout is not None and "compressed\n" in process.stdout
         process.kill()
     assert work.is_dir()
     assert converted_models(tiny) == {"tiny": ["FP16"]}

@@ -103,16 +103,15 @@ def test_a_hub_that_is_down_is_a_sentence(hub: Hub):
 
 
 def test_without_a_network_the_cache_is_enough(hub: Hub, monkeypatch: pytest.MonkeyPatch):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        nobody = f"http://127.0.0.1:{free.getsockname()[1]}"
     folder = download_checkpoint("some/model")
-    monkeypatch.setattr(constants, "ENDPOINT", nobody)
-    assert download_checkpoint("some/model") == folder
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
-    assert download_checkpoint("some/model") == folder
-    with pytest.raises(UserError, match="cannot be reached; check the network"):
-        download_checkpoint("some/other")
+    with socket.socket() as deaf:  # it holds a port, and refuses every connection to it
+        deaf.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        assert download_checkpoint("some/model") == folder
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        assert download_checkpoint("some/model") == folder
+        with pytest.raises(UserError, match="cannot be reached; check the network"):
+            download_checkpoint("some/other")
 
 
 def test_a_disk_that_is_too_small_is_found_out_before(hub: Hub, monkeypatch: pytest.MonkeyPatch):

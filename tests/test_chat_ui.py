@@ -15,6 +15,7 @@ from gradio_client import Client
 from ports import free_port
 
 ROOT = Path(__file__).resolve().parents[1]
+TIMEOUT = 60  # seconds, for a busy machine
 
 
 def start_page(*arguments: str, **environment: str) -> subprocess.Popen:
@@ -35,7 +36,7 @@ def test_the_page_starts_behind_a_password_and_a_proxy(models_root: Path):
         assert process.stdout is not None
         line = next(line for line in process.stdout if "http://" in line)
         assert f"http://127.0.0.1:{port}" in line
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}") as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=TIMEOUT) as client:
             join = {"data": ["Hello"], "fn_index": 0, "session_hash": "x"}
             assert client.post("/gradio_api/queue/join", json=join).status_code == 401
             assert client.post("/login", data={"username": "ann", "password": "wrong"}).status_code == 400
@@ -43,7 +44,7 @@ def test_the_page_starts_behind_a_password_and_a_proxy(models_root: Path):
             assert client.get("/config").json()["root"].endswith("/chat")
     finally:
         process.terminate()
-        rest, errors = process.communicate(timeout=30)
+        rest, errors = process.communicate(timeout=TIMEOUT)
     assert line.startswith("Chat page: ") and rest == "" and errors == ""
 
 
@@ -53,20 +54,21 @@ def test_the_page_has_the_api_and_stands_in_front_of_another_page_that_has_it(mo
     pages = [start_page("--output", str(models_root), "--port", str(ports[0]))]
     try:
         assert pages[0].stdout is not None and f":{ports[0]}" in pages[0].stdout.readline()
-        assert httpx.get(f"{url}/models").json()["data"][0]["id"] == DEFAULT_MODEL
-        assert httpx.get(f"http://127.0.0.1:{ports[0]}/health").json() == {"status": "ok"}
-        assert httpx.get(f"{url}/models", headers={"Host": "evil.example"}).status_code == 400
+        with httpx.Client(base_url=f"http://127.0.0.1:{ports[0]}", timeout=TIMEOUT) as web:
+            assert web.get("/v1/models").json()["data"][0]["id"] == DEFAULT_MODEL
+            assert web.get("/health").json() == {"status": "ok"}
+            assert web.get("/v1/models", headers={"Host": "evil.example"}).status_code == 400
 
         pages.append(start_page("--base-url", url, "--output", "nowhere", "--port", str(ports[1])))
         assert pages[1].stdout is not None and f":{ports[1]}" in pages[1].stdout.readline()
-        client = Client(f"http://127.0.0.1:{ports[1]}", verbose=False)
+        client = Client(f"http://127.0.0.1:{ports[1]}", verbose=False, httpx_kwargs={"timeout": TIMEOUT})
         texts = list(client.submit("Write a story about a dragon.", max_new_tokens=100, api_name="/chat"))
         assert len(texts) > 1 and texts[-1]
-        assert httpx.get(f"http://127.0.0.1:{ports[1]}/v1/models").status_code == 404
+        assert httpx.get(f"http://127.0.0.1:{ports[1]}/v1/models", timeout=TIMEOUT).status_code == 404
     finally:
         for page in pages:
             page.terminate()
-            page.communicate(timeout=30)
+            page.communicate(timeout=TIMEOUT)
 
 
 def test_the_api_is_not_open_behind_a_login():

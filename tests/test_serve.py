@@ -27,13 +27,13 @@ def test_the_service_starts_asks_for_a_key_and_ends(models_root: Path):
     try:
         assert process.stdout is not None
         assert process.stdout.readline() == f"API: http://127.0.0.1:{port}/v1\n"
-        with httpx.Client(base_url=f"http://127.0.0.1:{port}/v1/") as client:
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}/v1/", timeout=60) as client:
             assert client.get("models").status_code == 401
             cards = client.get("models", headers={"Authorization": "Bearer secret"}).json()["data"]
             assert [card["id"] for card in cards] == [DEFAULT_MODEL]
     finally:
         process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=30)
+        _, errors = process.communicate(timeout=60)
     assert "Traceback" not in errors
 
 

@@ -132,10 +132,10 @@ LIES: dict[str, dict[str, Any]] = {
 @pytest.mark.parametrize("kind", LIES)
 def test_a_header_that_lies_is_refused_at_once(kind: str, tmp_path: Path):
     path = written(tmp_path / "x.gguf", **LIES[kind])
-    started = time.process_time()
+    started = time.thread_time()
     with pytest.raises(UserError, match=r"download (it|the file) again"):
         read_gguf_header(path)
-    assert time.process_time() - started < 1
+    assert time.thread_time() - started < 1
 
 
 def test_the_headers_that_lie_would_be_read_if_they_did_not(tmp_path: Path):
@@ -186,14 +186,14 @@ def damaged(body: bytes, rng: random.Random) -> bytes:
 def test_a_damaged_file_reads_or_gives_a_sentence(seed: int, model: Path, tmp_path: Path):
     path = tmp_path / "x.gguf"
     path.write_bytes(damaged(model.read_bytes(), random.Random(seed)))
-    started = time.process_time()
+    started = time.thread_time()
     try:
         header = read_gguf_header(path)
         assert all(tensor.offset + tensor.size <= path.stat().st_size for tensor in header.tensors.values())
         read_gguf_tokenizer(path)("Hello, world!")
     except UserError as error:
         assert str(error).endswith(".") and "\n" not in str(error)
-    assert time.process_time() - started < 2
+    assert time.thread_time() - started < 2
 
 
 def split_model(folder: Path) -> list[Path]:

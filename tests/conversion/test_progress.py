@@ -35,7 +35,7 @@ def test_a_terminal_shows_bars_and_a_file_does_not(monkeypatch: pytest.MonkeyPat
 
 def test_a_notebook_shows_bars_though_it_is_no_terminal():
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(SHOW_A_BAR)])
-    NotebookClient(notebook, resources={"metadata": {"path": str(ROOT)}}).execute()
+    NotebookClient(notebook, iopub_timeout=60, resources={"metadata": {"path": str(ROOT)}}).execute()
     assert any("widget-view" in kind for output in notebook.cells[0].outputs for kind in output.get("data", {}))
 
 

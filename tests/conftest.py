@@ -20,6 +20,8 @@ from filelock import FileLock
 HUB = hub_server.Hub()
 os.environ["HF_ENDPOINT"] = hub_server.start(HUB)
 os.environ["HF_HOME"] = tempfile.mkdtemp()
+# Two processes would share the history of a user's cells, and run what else is there.
+os.environ["IPYTHONDIR"] = tempfile.mkdtemp()
 
 # isort: split
 from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS
@@ -96,13 +98,19 @@ def published(hub: hub_server.Hub, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> pytest.LogCaptureFixture:
-    """What this project's modules log, whatever libraries that other tests use did to loggers and levels."""
+def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.LogCaptureFixture]:
+    """What the engine and the cache log, whatever libraries that other tests use log or did to loggers and levels."""
     caplog.set_level(logging.WARNING)
     for logger in logging.root.manager.loggerDict.values():
         if isinstance(logger, logging.Logger) and logger.disabled:
             monkeypatch.setattr(logger, "disabled", False)
-    return caplog
+
+    def is_ours(record: logging.LogRecord) -> bool:
+        return record.name.partition(".")[0] in ("engine", "machine_cache")
+
+    caplog.handler.addFilter(is_ours)
+    yield caplog
+    caplog.handler.removeFilter(is_ours)
 
 
 @pytest.fixture(scope="session")

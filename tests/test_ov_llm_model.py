@@ -64,8 +64,7 @@ def test_a_damaged_graph_is_a_sentence_and_not_a_traceback(int4_folder: Path, tm
 )
 def test_generate_gives_what_stock_optimum_gives(options: dict, exact_model, int4_folder: Path, tokenizer):
     stock = OVModelForCausalLM.from_pretrained(int4_folder, ov_config=EXACT)
-    tokenizer.padding_side = "left"
-    inputs = tokenizer([FRANCE, "Once upon a time"], return_tensors="pt", padding=True)
+    inputs = tokenizer([FRANCE, "Once upon a time"], return_tensors="pt", padding=True, padding_side="left")
     results = []
     for model in (stock, exact_model):
         torch.manual_seed(0)

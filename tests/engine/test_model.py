@@ -8,7 +8,7 @@ from engine.session import ChatSession
 import numpy as np
 import pytest
 
-FRANCE = "What is the capital of France?"
+FRANCE = "Name the capital of France."
 
 
 def final(session: ChatSession, text: str, **generation):

@@ -18,7 +18,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
-FRANCE = "What is the capital of France?"
+# Each token of the answer leads by more than any processor rounds; after "What is …?" the first one does not.
+FRANCE = "Name the capital of France."
 
 
 @pytest.fixture

@@ -30,7 +30,7 @@ def test_tokens_that_differ_are_marked_and_markup_is_escaped():
 
 
 def test_two_variants_answer_side_by_side(models_root: Path):
-    question = "What is the capital of France?"
+    question = "Name the capital of France."
     folders = {name: convert_model(DEFAULT_MODEL, name, models_root) for name in ("FP16", "INT4")}
     table = side_by_side(folders, question, tokens=20)
     assert re.findall("<th[^>]*>(.*?)</th>", table) == ["FP16", "INT4"]

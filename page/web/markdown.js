@@ -17,7 +17,7 @@ export function render(text, options) {
 }
 
 const states = new WeakMap(); // an element → what `renderInto` put there
-const REST = 4; // times as long as it took, a growing message is left alone
+const SHARE = 1 / 30; // of the time may go into a message that grows; painting, which isn't measured, comes on top
 
 // Shows a message in an element, which is left to this function alone. Called again with more of the same message, it
 // changes only the blocks that changed, so that a selection, a focused button and the place in a wide table stay. A
@@ -36,7 +36,8 @@ export function renderInto(element, text, { streaming = false, labels = LABELS }
   const state = show(element, text, before, streaming, labels);
   if (streaming) element.getBoundingClientRect(); // so that the layout counts too
   const ended = performance.now();
-  states.set(element, { ...state, rested: ended + REST * (ended - started) });
+  // What the first time took, when all of it was new, says nothing of the next.
+  states.set(element, { ...state, rested: before ? ended + (ended - started) / SHARE : ended });
 }
 
 function show(element, text, before, streaming, labels) {

@@ -345,13 +345,28 @@ def test_finished_blocks_and_items_are_left_alone_while_a_message_grows(page: Pa
 
 
 def test_a_message_that_takes_long_to_show_is_shown_late_but_to_its_end(page: Page):
-    text = "| a | b |\n|---|---|\n" + "| some *words* | `code` |\n" * 500
     skipped = """(text) => {
         const root = Object.assign(document.createElement("div"), { className: "markdown" });
         document.body.replaceChildren(root);
-        markdown.renderInto(root, text, { streaming: true });
-        markdown.renderInto(root, `${text}| the last | row |\n`, { streaming: true });
+        for (const end of ["", " and", " the last"]) markdown.renderInto(root, text + end, { streaming: true });
         return !root.innerText.includes("last");
     }"""
-    assert page.evaluate(skipped, text)
+    assert page.evaluate(skipped, "some *words* and `code` " * 200)
     page.wait_for_function("() => document.querySelector('.markdown').innerText.includes('last')")
+
+
+def test_a_growing_message_takes_less_than_a_twentieth_of_the_time_however_long_it_is(page: Page):
+    took = """() => {
+        const { performance, setTimeout } = window;
+        let [now, looks, pauses] = [0, 0, []];
+        performance.now = () => (looks++ % 2 ? (now += 200) : now); // showing it takes 200 ms
+        window.setTimeout = (show, pause) => pauses.push(pause);
+        const root = document.createElement("div");
+        for (const text of ["one", "one two", "one two three"]) markdown.renderInto(root, text, { streaming: true });
+        markdown.renderInto(root, "one two three.");
+        delete performance.now;
+        window.setTimeout = setTimeout;
+        return [pauses, root.innerText];
+    }"""
+    (pause,), text = page.evaluate(took)
+    assert pause > 20 * 200 and text == "one two three."

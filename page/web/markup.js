@@ -65,7 +65,7 @@ export function parse(text, env, streaming) {
   const tokens = [];
   env.streaming = streaming;
   md.block.parse(text, md, env, tokens);
-  return tokens;
+  return tokens.filter(({ type }) => type !== "reference_definition"); // shows nothing
 }
 
 // The elements for block tokens. `parent`, which may be null, is the opening token of the list that they are in.

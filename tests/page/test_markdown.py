@@ -243,7 +243,12 @@ def test_code_has_its_language_colours_and_a_button_that_copies(page: Page, brow
 
 def test_lines_stay_lines_and_numbers_go_on(page: Page):
     html = show(page, "one\ntwo\n\n3. three\n4. four")
-    assert "one<br>\ntwo" in html and '<ol start="3">' in html
+    assert "one<br>\ntwo" in html and '<ol start="3"' in html
+
+
+def test_of_the_target_of_a_link_nothing_is_seen(page: Page):
+    html = show(page, "[a][1]\n\n[1]: https://a.b\n\n- [c][2]\n\n  [2]: https://c.d")
+    assert text_of(page) == "a\n\nc" and 'href="https://a.b"' in html and 'href="https://c.d"' in html
 
 
 # Growing

@@ -61,8 +61,9 @@ export function attachView({ store, room, say, changed }) {
   const total = () => files.reduce((sum, { tokens }) => sum + tokens, 0);
 
   function paste(event) {
-    const pasted = [...event.clipboardData.files];
     const content = event.clipboardData.getData("text/plain");
+    // Office programs put a picture of the text beside it.
+    const pasted = [...event.clipboardData.files].filter((it) => !content || !it.type.startsWith("image/"));
     if (pasted.length === 0 && content.length >= PASTED) pasted.push(new File([content], text("pasted_name"), { type: "text/plain" }));
     if (pasted.length === 0) return;
     event.preventDefault();

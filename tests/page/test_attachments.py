@@ -178,6 +178,20 @@ def test_a_file_that_is_too_large_is_not_opened(modules: Page):
     assert modules.evaluate(opened) == ["file_too_large", 20]
 
 
+PASTE = """(content) => {
+    const clipboardData = new DataTransfer();
+    clipboardData.setData("text/plain", content);
+    clipboardData.items.add(new File(["x"], "image.png", { type: "image/png" }));
+    const event = new ClipboardEvent("paste", { clipboardData, cancelable: true });
+    attach.attachView({ store: {}, room: () => null, say: () => {}, changed: () => {} }).paste(event);
+    return event.defaultPrevented;
+}"""
+
+
+def test_of_what_an_office_program_copied_the_text_is_pasted_and_not_its_picture(modules: Page):
+    assert not modules.evaluate(PASTE, "A1\tB1") and modules.evaluate(PASTE, "")
+
+
 def test_the_model_reads_each_file_between_fences_before_the_question(modules: Page):
     files = [{"name": "a.md", "text": "```\nx\n```"}, {"name": "b.pdf", "text": "one\ftwo"}]
     text = modules.evaluate("(files) => attachments.asMessageText(files, 'What is it?')", files)

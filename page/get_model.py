@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -301,16 +302,20 @@ def with_recognised_error(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:
-    """Ends a process and all that it started: asks first where the system can ask, so that it can clean up."""
+    """Ends a process and all that it started: asks first where the system can ask, so that it can clean up.
+
+    Takes END_SECONDS at most, for all of them together.
+    """
     try:
         descendants = psutil.Process(process.pid).children(recursive=True)
     except psutil.NoSuchProcess:
         return
+    end = time.monotonic() + END_SECONDS
     process.terminate()
     # Only `process` waits for itself: psutil would take the exit status away, which then reads as 0.
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(END_SECONDS)
-    _, alive = psutil.wait_procs(descendants, timeout=END_SECONDS)
+    _, alive = psutil.wait_procs(descendants, timeout=max(0, end - time.monotonic()))
     for member in (process, *alive):
         with contextlib.suppress(psutil.NoSuchProcess):
             member.kill()

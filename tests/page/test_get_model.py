@@ -5,6 +5,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -86,6 +87,20 @@ def test_what_does_not_end_when_it_is_asked_to_is_ended_with_all_that_it_started
     conversion.cancel()
     assert conversion.state.phase == "cancelled"
     assert eventually(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_a_stubborn_process_and_its_stubborn_child_are_given_one_time(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("page.get_model.END_SECONDS", 2)
+    stubborn = "import signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
+    ready = "print('ready', flush=True); time.sleep(60)"
+    child = f"subprocess.Popen([sys.executable, '-c', {stubborn + ready!r}]); time.sleep(60)"
+    process = subprocess.Popen([sys.executable, "-c", stubborn + child], stdout=subprocess.PIPE)
+    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    began = time.monotonic()
+    end_process(process)
+    assert process.stdout.read() == b""  # the child, which would write there too, has ended
+    assert time.monotonic() - began < 3.5
+    process.stdout.close()
 
 
 def test_a_process_that_was_ended_keeps_its_exit_status():

@@ -230,9 +230,10 @@ def snapshot(pending: PendingAnswer, known_text: int, known_tokens: int) -> dict
     answer = pending.answer
     state: dict[str, Any] = {"finish_reason": pending.finish_reason, "phase": phase(pending)}
     if pending.loaded is not None:
-        state |= {"model": pending.loaded.title, "context_length": pending.loaded.context_length}
-    if answer is not None:
-        state |= {"from": known_text, "text": answer.text[known_text:], "figures": figures_of(answer)}
+        state["model"] = pending.loaded.title
+    if answer is not None and pending.loaded is not None:
+        figures = {**figures_of(answer), "context_length": pending.loaded.context_length}
+        state |= {"from": known_text, "text": answer.text[known_text:], "figures": figures}
         state["left_out"] = answer.dropped_turns
         state["reading"] = reading(pending, answer)
         if answer.tokens:

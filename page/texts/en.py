@@ -74,6 +74,7 @@ TEXTS = {
     "server_down": "The server can’t be reached. Trying again…",
     "log_in": "Your login has ended. Reload the page to log in again.",
     "storage_failed": "This browser could not save the last change.",
+    "storage_unreadable": "This browser can’t read the conversation at the moment; reload the page, then try again.",
     "slider": "{name}: slider",
     "welcome": "What would you like to talk about?",
     "conversation": "Conversation",

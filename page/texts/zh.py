@@ -72,6 +72,7 @@ TEXTS = {
     "server_down": "无法连接服务器，正在重试……",
     "log_in": "登录已过期，请重新加载页面并再次登录。",
     "storage_failed": "此浏览器未能保存最后的更改。",
+    "storage_unreadable": "此浏览器目前无法读取该对话；请重新加载页面后再试。",
     "slider": "{name}：滑块",
     "welcome": "想聊点什么？",
     "conversation": "对话",

@@ -83,8 +83,8 @@ export function openCompare({ choices, chosen, messages, settings, keep }) {
       draw(side, state);
       if (state.error) throw new Refused(400, state.error);
       if (state.finish_reason) {
-        const { finish_reason, figures, context_length, model } = state;
-        side.kept = { finish_reason, figures: { ...figures, context_length }, model };
+        const { finish_reason, figures, model } = state;
+        side.kept = { finish_reason, figures, model };
         return;
       }
       await new Promise((resolve) => setTimeout(resolve, PACE));

@@ -6,7 +6,8 @@ import { post, Refused } from "./server.js";
 import { pathTo } from "./store.js";
 
 const PACE = 40; // milliseconds between two requests that follow answers
-const RETRY = 1000; // after the server couldn't be reached, or had no room
+const RETRY = 1000; // after the server couldn't be reached or had no room, or a question couldn't be read
+const TRIES = 5; // to read a question, before its answer says that this browser can't
 const SAVE = 1000; // between two savings of a growing answer
 const CLAIM = 1000; // between two messages to other tabs about what this one follows
 const UNCLAIMED = 3000; // after which a tab follows what it doesn't show, too
@@ -21,13 +22,14 @@ export function startFollowing({ store, changed, reached, shown }) {
   const claims = new Map(); // id → when another tab said that it follows it
   const channel = new BroadcastChannel("llm-chatbot.following");
   const started = Date.now();
-  const live = new Map(); // id → {message, content, tokens, state, version, isAsked, savedAt, ended}
+  const live = new Map(); // id → {message, content, tokens, state, version, isAsked, askAt, unread, savedAt, ended}
   let wake = () => {};
   let running = new AbortController();
 
   function expect(message, isAsked = false) {
     if (live.has(message.id) || message.finish_reason) return;
-    live.set(message.id, { message, content: message.content, tokens: [], state: {}, version: -1, isAsked, savedAt: 0, ended: null });
+    const none = { tokens: [], state: {}, version: -1, askAt: 0, unread: 0, savedAt: 0, ended: null };
+    live.set(message.id, { message, content: message.content, isAsked, ...none });
     wake();
     running.abort();
   }
@@ -53,7 +55,13 @@ export function startFollowing({ store, changed, reached, shown }) {
   // Asks for an answer, unless one above it is still expected.
   async function ask(entry) {
     const { id, conversation, parent, begun } = entry.message;
-    const stored = await store.read(conversation);
+    let stored;
+    try {
+      stored = await store.read(conversation);
+    } catch (error) {
+      if (!(error instanceof DOMException)) throw error; // not the database's
+      return unread(entry);
+    }
     const path = pathTo(stored.messages, parent);
     if (path.some((message) => message.role === "assistant" && !message.finish_reason)) return;
     const { settings, model } = stored.conversation ?? {};
@@ -66,10 +74,17 @@ export function startFollowing({ store, changed, reached, shown }) {
       if (entry.ended) await post("stop", { id }); // it was stopped meanwhile
     } catch (error) {
       if (!(error instanceof Refused) || error.status === 401) throw error;
-      if (error.status === 503) entry.state = { phase: "no_room" };
+      if (error.status === 503) Object.assign(entry, { state: { phase: "no_room" }, askAt: Date.now() + RETRY });
       else await end(entry, { finish_reason: "error", error: error.error });
     }
     changed(conversation, id);
+  }
+
+  // The question stays stored, and can be asked again.
+  function unread(entry) {
+    entry.unread += 1;
+    entry.askAt = Date.now() + RETRY;
+    if (entry.unread === TRIES) return end(entry, { finish_reason: "error", error: { key: "storage_unreadable" } });
   }
 
   async function end(entry, update) {
@@ -88,14 +103,14 @@ export function startFollowing({ store, changed, reached, shown }) {
       entry.isAsked = false; // the server was restarted before it answered
       return ask(entry);
     }
-    const { from, text, tokens, version, finish_reason, figures, model, context_length, left_out, error } = state;
+    const { from, text, tokens, version, finish_reason, figures, model, left_out, error } = state;
     if (from > entry.content.length) return (entry.version = -1);
     if (text !== undefined) entry.content = entry.content.slice(0, from) + text;
     if (tokens) entry.tokens.splice(state.tokens_from, Infinity, ...tokens);
     Object.assign(entry, { state, version });
     if (finish_reason) {
       const kept = entry.tokens.length ? { tokens: entry.tokens } : {};
-      return end(entry, { finish_reason, figures: { ...figures, context_length }, model, left_out, error, ...kept });
+      return end(entry, { finish_reason, figures, model, left_out, error, ...kept });
     }
     changed(entry.message.conversation, entry.message.id);
     if (Date.now() - entry.savedAt < SAVE || !entry.content) return;
@@ -117,11 +132,15 @@ export function startFollowing({ store, changed, reached, shown }) {
       reached(true); // or nothing is asked of it any more, as after Stop
       return pause(null);
     }
-    for (const entry of open.filter((it) => !it.isAsked)) await ask(entry);
+    for (const entry of open.filter((it) => !it.isAsked && it.askAt <= Date.now())) await ask(entry);
     const asked = open.filter((entry) => entry.isAsked && !entry.ended);
     if (asked.length === 0) return pause(RETRY);
     running = new AbortController();
-    const states = await post("follow", wanted(asked), running.signal);
+    const { signal } = running;
+    const states = await post("follow", wanted(asked), signal).catch((error) => {
+      if (!signal.aborted) throw error;
+    });
+    if (!states) return; // something new is expected
     reached(true);
     for (const entry of asked) await apply(entry, states[entry.message.id] ?? null);
     return pause(PACE);
@@ -132,7 +151,6 @@ export function startFollowing({ store, changed, reached, shown }) {
       try {
         await round();
       } catch (error) {
-        if (error.name === "AbortError") continue; // something new is expected
         reached(false, error);
         await pause(RETRY);
       }

@@ -16,13 +16,9 @@ export class Refused extends Error {
 export class Down extends Error {}
 
 async function send(path, options) {
-  let response;
-  try {
-    response = await fetch(address(path), options);
-  } catch (error) {
-    if (error.name === "AbortError") throw error;
+  const response = await fetch(address(path), options).catch(() => {
     throw new Down();
-  }
+  });
   if ([502, 504].includes(response.status)) throw new Down();
   if (response.status === 413) throw new Refused(413, { key: "too_large" });
   const data = await response.json().catch(() => null);

@@ -68,6 +68,7 @@ def test_an_answer_is_followed_in_pieces_and_kept_after_its_end(fake: FakeModel)
     state = answers.state("a", known_text=4)
     assert (state["from"], state["text"], state["finish_reason"]) == (0, "one two three", "stop")
     assert answers.state("a")["text"] == "one two three" and answers.state("b") is None
+    assert state["figures"]["context_length"] == 100
 
 
 def test_a_question_that_is_repeated_is_asked_once(fake: FakeModel):

@@ -1,0 +1,49 @@
+"""page/web/following.js by itself in a browser, with a store and a server of a few lines."""
+
+import pytest
+from playwright.sync_api import Browser
+from web_modules import open_modules
+
+# Pauses pass at once: `now` is the time that they would have taken.
+FOLLOW = """async ([failures]) => {
+    const later = window.setTimeout;
+    let now = 0;
+    Date.now = () => now;
+    window.setTimeout = (act, time = 0) => later(() => ((now += time), act()));
+    const asked = [];
+    window.fetch = async (address, { body }) => (asked.push(JSON.parse(body)), Response.json({}));
+
+    const question = { id: "q", conversation: "c", parent: null, role: "user", content: "Hello" };
+    const answer = { id: "a", conversation: "c", parent: "q", role: "assistant", content: "" };
+    const reads = []; // when
+    const saved = [];
+    const store = {
+        read: async () => {
+            await new Promise((resolve) => later(resolve));
+            if (reads.push(now) <= failures) throw new DOMException("The transaction was aborted.", "AbortError");
+            return { conversation: { id: "c" }, messages: [question, answer] };
+        },
+        unfinished: async () => [],
+        updateAnswer: async (update) => saved.push(update),
+        subscribe: () => {},
+    };
+    const { expect } = following.startFollowing({ store, changed: () => {}, reached: () => {}, shown: () => "c" });
+    expect(answer);
+    while (reads.length < 5 && !asked.length) await new Promise((resolve) => later(resolve));
+    await new Promise((resolve) => later(resolve, 50));
+    return [reads, asked, saved];
+}"""
+
+
+@pytest.mark.parametrize("failures", [2, 5])
+def test_a_question_that_cannot_be_read_is_tried_again_after_pauses_and_then_its_answer_says_so(
+    browser: Browser, failures: int
+):
+    with open_modules(browser, "following") as page:
+        reads, asked, saved = page.evaluate(FOLLOW, [failures])
+    if failures == 2:
+        assert reads[:3] == [0, 1000, 2000]
+        assert asked[0]["messages"] == [{"role": "user", "content": "Hello"}] and not saved
+    else:
+        ended = {"id": "a", "content": "", "finish_reason": "error", "error": {"key": "storage_unreadable"}}
+        assert (reads, asked, saved) == ([0, 1000, 2000, 3000, 4000], [], [ended])

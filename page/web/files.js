@@ -1,7 +1,7 @@
 // Export of everything or of the shown conversation, and import.
 
 import { make, text } from "./dom.js";
-import { merged, PRESETS } from "./presets.js";
+import { knownSettings, merged, PRESETS } from "./presets.js";
 import { BadFile, fromFile, toJSON, toMarkdown } from "./transfer.js";
 
 function download(name, type, content) {
@@ -10,7 +10,7 @@ function download(name, type, content) {
   URL.revokeObjectURL(link.href);
 }
 
-export function filesView({ store, chat, nameOf }) {
+export function filesView({ server, store, chat, nameOf }) {
   const status = make("p", { role: "status", class: "hint" });
   const input = make("input", { type: "file", accept: ".json,.md,.jsonl,.txt", multiple: true, hidden: true, onchange: load });
   const buttons = make("div", { class: "transfer" });
@@ -35,7 +35,7 @@ export function filesView({ store, chat, nameOf }) {
     let known = 0;
     try {
       for (const file of input.files) {
-        const { conversations, presets } = fromFile(await file.text());
+        const { conversations, presets } = fromFile(await file.text(), knownSettings(server.settings));
         const counts = await store.importAll({ conversations });
         added += counts.added;
         known += counts.known;

@@ -5,11 +5,11 @@ import { filesView } from "./files.js";
 import { ICONS } from "./icons.js";
 import { groupByDate, search as searched } from "./search.js";
 
-// opened(message): called after a conversation was opened; removed(undo): after Delete.
-export function libraryView({ store, chat, opened, removed }) {
+// server: what /page/state says. opened(message): called after a conversation was opened; removed(undo): after Delete.
+export function libraryView({ server, store, chat, opened, removed }) {
   const search = make("input", { type: "search", oninput: draw });
   const list = make("div", { class: "conversations", tabindex: -1 });
-  const files = filesView({ store, chat, nameOf });
+  const files = filesView({ server, store, chat, nameOf });
   const element = make("div", { class: "library" }, search, list, files.element);
   let renamed = null;
   let isPressed = false; // the pointer is down on the list: there is no click if its element is replaced meanwhile

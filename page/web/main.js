@@ -51,6 +51,7 @@ export async function start(root) {
   const composer = composerView({ store, chat, context: header.context, sent: () => conversation.showEnd(), say: notice.say });
   const settings = settingsView({ server, store, chat, models, spoken: redraw, showShortcuts: () => shortcuts.show() });
   const library = libraryView({
+    server,
     store,
     chat,
     opened: (message) => {

@@ -4,6 +4,7 @@
 
 import { make, text } from "./dom.js";
 import { newId } from "./store.js";
+import { isObject } from "./tree.js";
 
 export const PRESETS = "presets"; // in the store of the page
 const FORMAT = "llm-chatbot presets";
@@ -20,9 +21,17 @@ export const withoutPreset = (presets, id) => presets.filter((it) => it.id !== i
 // The text of a file with all presets.
 export const exported = (presets) => JSON.stringify({ format: FORMAT, version: 1, presets }, null, 2);
 
-// The presets in the text of a file: only well-formed ones, and of their settings only those that the page knows.
-//
-// known: {name: type}, such as {temperature: "number", system_prompt: "string"}
+// The settings that a preset may have, {name: type}. numbers: those that the server describes.
+export const knownSettings = (numbers) => ({
+  system_prompt: "string",
+  thinking: "boolean",
+  effort: "string",
+  thinking_budget: "number",
+  probabilities: "boolean",
+  ...Object.fromEntries(numbers.map(({ name }) => [name, "number"])),
+});
+
+// The presets in the text of a file.
 export function imported(content, known) {
   let file;
   try {
@@ -30,8 +39,13 @@ export function imported(content, known) {
   } catch {
     return [];
   }
-  if (file?.format !== FORMAT || !Array.isArray(file.presets)) return [];
-  return file.presets.filter(isPreset).map(({ id, name, settings, updated }) => ({
+  return file?.format === FORMAT ? wellFormed(file.presets, known) : [];
+}
+
+// Of the presets that a file holds only the well-formed ones, and of their settings only those that are known.
+export function wellFormed(presets, known) {
+  if (!Array.isArray(presets)) return [];
+  return presets.filter(isPreset).map(({ id, name, settings, updated }) => ({
     id,
     name: name.trim(),
     settings: Object.fromEntries(Object.entries(settings).filter(([key, value]) => typeof value === known[key])),
@@ -41,7 +55,6 @@ export function imported(content, known) {
 
 const isPreset = (it) =>
   typeof it?.id === "string" && typeof it.name === "string" && it.name.trim() !== "" && isObject(it.settings);
-const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
 // Two lists as one. The same preset twice, by id or name, is one: the newer.
 export function merged(presets, incoming) {
@@ -58,7 +71,7 @@ export function merged(presets, incoming) {
 
 // The element to choose, save and exchange presets with.
 //
-// store: has value(name) and putValue(name, value), see store.js; known: see `imported`
+// store: has value(name) and putValue(name, value), see store.js; known: see `knownSettings`
 // settings(): those of the conversation; apply(settings): gives it others
 export function presetsPanel({ store, known, settings, apply }) {
   let presets = [];

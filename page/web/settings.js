@@ -5,7 +5,7 @@ import { chooseLanguage, currentLanguage, make, text } from "./dom.js";
 import { modelText } from "./following.js";
 import { openGetModel } from "./get_model.js";
 import { logOutLink } from "./log_out.js";
-import { PRESETS, presetsPanel } from "./presets.js";
+import { knownSettings, PRESETS, presetsPanel } from "./presets.js";
 import { get, post, whyFailed } from "./server.js";
 
 // server: what /page/state says. models: a map from the key of a model to what is known of it.
@@ -147,15 +147,13 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
   store.subscribe(({ value }) => value === PRESETS && panel?.refresh());
   function presets() {
     if (panel?.language === currentLanguage()) return panel.element;
-    const switches = { thinking: "boolean", probabilities: "boolean", effort: "string", thinking_budget: "number" };
-    const known = { system_prompt: "string", ...switches, ...Object.fromEntries(server.settings.map(({ name }) => [name, "number"])) };
     const apply = async (settings) => {
       const focused = document.activeElement;
       await chat.change({ settings });
       build();
       focused?.focus();
     };
-    panel = { ...presetsPanel({ store, known, settings: () => chat.conversation.settings, apply }), language: currentLanguage() };
+    panel = { ...presetsPanel({ store, known: knownSettings(server.settings), settings: () => chat.conversation.settings, apply }), language: currentLanguage() };
     return panel.element;
   }
 

@@ -6,6 +6,7 @@
 
 import { asMessageText } from "./attachments.js";
 import { READERS } from "./foreign.js";
+import { wellFormed } from "./presets.js";
 import { chain, conversationOf, hash, isMessage, isObject } from "./tree.js";
 
 const FORMAT = "llm-chatbot";
@@ -16,7 +17,7 @@ export class BadFile extends Error {
   key = "bad_import";
 }
 
-// The whole content of a file with everything. presets: [{name, settings}].
+// The whole content of a file with everything. presets: as in presets.js.
 export function toJSON({ conversations, presets = [] }) {
   const exported = new Date().toISOString();
   return JSON.stringify({ format: FORMAT, version: VERSION, exported, conversations, presets }, null, 1);
@@ -31,18 +32,16 @@ export function toMarkdown(name, path) {
   return [`# ${name.replace(/\s+/g, " ")}\n`, ...parts].join("\n");
 }
 
-// What a file holds: {conversations, presets}. Raises BadFile.
-export function fromFile(content) {
+// What a file holds: {conversations, presets}. known: see `knownSettings` in presets.js. Raises BadFile.
+export function fromFile(content, known) {
   const text = content.replace(/^\uFEFF/, "").replace(/\r\n?/g, "\n");
   const isJSON = /^\s*[[{]/.test(text);
   const data = isJSON ? parsed(text) : null;
   const conversations = (isJSON ? fromData(data) : [fromMarkdown(text)]).filter((it) => it?.messages.length);
-  const presets = Array.isArray(data?.presets) ? data.presets.filter(isPreset) : [];
+  const presets = wellFormed(data?.presets, known);
   if (conversations.length + presets.length === 0) throw new BadFile();
   return { conversations, presets };
 }
-
-const isPreset = (it) => typeof it?.name === "string" && isObject(it.settings);
 
 function parsed(text) {
   try {

@@ -9,7 +9,7 @@ from playwright.sync_api import Page
 
 READ = """(content) => {
     try {
-        return transfer.fromFile(content);
+        return transfer.fromFile(content, { temperature: "number", system_prompt: "string" });
     } catch (error) {
         if (!(error instanceof transfer.BadFile)) throw error;
         return error.key;
@@ -89,7 +89,8 @@ OWN: dict[str, Any] = {
 
 
 def test_what_is_exported_comes_back_as_it_was(modules: Page):
-    presets = [{"name": "Brief", "settings": {"system_prompt": "Be brief.", "temperature": 0}}]
+    settings = {"system_prompt": "Be brief.", "temperature": 0}
+    presets = [{"id": "p", "name": "Brief", "settings": settings, "updated": 1}]
     exported = modules.evaluate("(all) => transfer.toJSON(all)", {"conversations": [OWN], "presets": presets})
     assert json.loads(exported)["format"] == "llm-chatbot" and json.loads(exported)["version"] == 2
     assert read(modules, exported) == {"conversations": [OWN], "presets": presets}
@@ -111,6 +112,17 @@ def test_of_a_file_only_what_fits_is_taken(modules: Page):
     assert (found["name"], found["settings"], found["model"], found["leaf"]) == ("", {}, None, "m3")
     assert [message["id"] for message in found["messages"]] == ["m1", "m2", "m3"]
     assert not {"attachments", "figures", "html"} & set(found["messages"][0])
+
+
+def test_presets_are_checked_as_in_a_file_of_their_own(modules: Page):
+    presets = [
+        {"id": "p", "name": " Brief ", "settings": {"temperature": 1, "system_prompt": 5, "x": 1}},
+        {"name": "no id", "settings": {}},
+        {"id": "q", "name": "", "settings": {}},
+    ]
+    taken = [{"id": "p", "name": "Brief", "settings": {"temperature": 1}, "updated": 0}]
+    assert read(modules, {"presets": presets}) == {"conversations": [], "presets": taken}
+    assert read(modules, {"presets": presets[1:]}) == "bad_import"
 
 
 FIRST: dict[str, Any] = {

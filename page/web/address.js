@@ -11,12 +11,13 @@ export function asked() {
   return named();
 }
 
-// Names the conversation that was opened: as one more step for Back where it was chosen on the page.
-export function name(id) {
+// Names the conversation that was opened: as one more step for Back where it was chosen on the page. inPlace: it takes
+// the place of one that is gone.
+export function name(id, inPlace) {
   if (id !== named()) {
     const address = new URL(location);
     address.hash = new URLSearchParams({ [NAME]: id });
-    history[isAsked ? "replaceState" : "pushState"](history.state, "", address);
+    history[isAsked || inPlace ? "replaceState" : "pushState"](history.state, "", address);
   }
   isAsked = false;
 }

@@ -25,16 +25,19 @@ export async function openChat({ store, changed }) {
     isNew: true, // not in the store yet
   });
 
-  // Opens a conversation, on a branch with the message where one is given; null begins a new one.
-  async function open(id, message = null) {
+  // Opens a conversation, on a branch with the message where one is given; null begins a new one. Instead of one that was
+  // deleted, such as Back may lead to, the one that is shown stays. inPlace: see address.js.
+  async function open(id, message = null, inPlace = false) {
     const own = ++openings;
     const wanted = id ?? newId();
     const { conversation: stored, messages: its } = id ? await store.read(id) : {};
     if (own !== openings) return;
-    conversation = stored?.removed ? fresh(newId()) : (stored ?? fresh(wanted));
-    messages = conversation.isNew ? [] : its;
-    leaf = message ? newestLeaf(messages, message) : shownLeaf();
-    changed("opened");
+    if (!stored?.removed || !conversation) {
+      conversation = stored?.removed ? fresh(newId()) : (stored ?? fresh(wanted));
+      messages = conversation.isNew ? [] : its;
+      leaf = message ? newestLeaf(messages, message) : shownLeaf();
+    }
+    changed("opened", inPlace);
   }
 
   // Where the branch ends that was shown last; where that isn't known, the newest one.
@@ -54,7 +57,7 @@ export async function openChat({ store, changed }) {
     if (id !== conversation?.id || conversation.isNew) return;
     const { conversation: stored, messages: its } = await store.read(id);
     if (id !== conversation.id || !stored) return;
-    if (stored.removed) return open(null);
+    if (stored.removed) return open(null, null, true);
     const own = new Set(its.map((message) => message.id));
     messages = [...its, ...messages.filter((message) => !own.has(message.id))]; // those that are being saved
     const { settings, model } = saving ? conversation : stored;

@@ -44,7 +44,7 @@ export async function start(root) {
 
   const draw = () => drawLater(header, conversation, composer, settings);
 
-  const chat = await openChat({ store, changed: (what) => changed(what) });
+  const chat = await openChat({ store, changed: (...what) => changed(...what) });
   const following = startFollowing({ store, changed: draw, reached: notice.reached, shown: () => chat.conversation?.id });
   const header = headerView({ chat, server, models, live: following.live, chooseModel: () => (panels.toggle("right", true), settings.focus()) });
   const conversation = conversationView({ chat, live: following.live, examples, asked: () => composer.ready() });
@@ -74,12 +74,12 @@ export async function start(root) {
     editLast: () => conversation.editLast(),
   });
 
-  function changed(what) {
+  function changed(what, inPlace) {
     if (what === "opened") drawNow(); // what is typed next belongs to this conversation
     else draw();
-    drawLater(library);
     if (what === "opened") {
-      address.name(chat.conversation.id);
+      drawLater(library); // reads all that is stored; the store says when else it has to
+      address.name(chat.conversation.id, inPlace);
       conversation.showEnd();
       following.expectStored();
     }

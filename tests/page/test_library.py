@@ -101,6 +101,26 @@ def test_back_and_forward_walk_through_the_conversations_with_their_settings(vis
     expect(visit.questions).to_have_count(0)
 
 
+def test_back_leads_to_no_conversation_that_was_deleted(visit: Visit):
+    names = ("one", "two", "three")
+    question = {"id": "1", "parent": None, "role": "user"}
+    own = [
+        {"id": name, "name": name, "messages": [{**question, "id": name, "content": f"In {name}"}]} for name in names
+    ]
+    visit.open_panel("Conversations")
+    choose_file(visit, "all.json", json.dumps({"conversations": own}).encode())
+    for name in names:
+        visit.button(name).click()
+        expect(visit.questions).to_have_text([f"In {name}"])
+    for name in ("three", "two"):  # three is shown
+        visit.button(f"Delete: {name}").click()
+        expect(visit.button(name)).to_have_count(0)
+    expect(visit.questions).to_have_count(0)
+    visit.page.go_back()  # to the step of two, where the empty conversation stays
+    visit.page.go_back()
+    expect(visit.questions).to_have_text(["In one"])
+
+
 def test_a_match_on_another_branch_is_shown_when_its_place_is_clicked(visit: Visit):
     visit.open_panel("Conversations")
     visit.ask(FRANCE)

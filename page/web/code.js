@@ -20,7 +20,7 @@ export function codeBlock(text, language, labels) {
     setTimeout(() => (copyButton.textContent = labels.copy), 2000);
   });
   const head = make("div", { class: "code-head" }, make("span", { class: "code-language" }, language), copyButton);
-  const node = make("div", { class: "code" }, head, make("pre", { tabindex: 0 }, code));
+  const node = make("div", { class: "code", dir: "ltr" }, head, make("pre", { tabindex: 0 }, code));
   node.dataset.language = language;
   return node;
 }

@@ -15,7 +15,7 @@ const SIDES = ["left", "right"];
 // keep({question, key, answer}): goes on with one of the answers, {content, finish_reason, figures, model}.
 export function openCompare({ choices, chosen, messages, settings, keep }) {
   const run = { id: null, asked: null };
-  const box = make("textarea", { id: "compare-question", rows: 3 });
+  const box = make("textarea", { dir: "auto", id: "compare-question", rows: 3 });
   const first = Math.max(0, choices.findIndex(({ key }) => String(key) === String(chosen)));
   const status = make("p", { role: "status", class: "view-status" });
   const columns = { left: column("left", first), right: column("right", first === 0 ? 1 : 0) };

@@ -10,7 +10,7 @@ const SHARE_FOR_ANSWER = 1 / 4; // of the context, at most: the engine keeps it 
 
 // context(): {length, used} of the conversation's context, in tokens; sent(): called after a message was sent.
 export function composerView({ store, chat, context, sent, say }) {
-  const box = make("textarea", { rows: 1, autofocus: true, name: "message" });
+  const box = make("textarea", { dir: "auto", rows: 1, autofocus: true, name: "message" });
   const send = make("button", { type: "submit", id: "send", class: "primary" });
   const stop = make("button", { type: "button", id: "stop", onclick: stopAnswer });
   const attach = attachView({ store, room, say, changed: () => box.focus() });

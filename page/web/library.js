@@ -53,7 +53,7 @@ export function libraryView({ server, store, chat, opened, removed }) {
       iconButton(ICONS[icon], `${text(key)}: ${name}`, act, { "data-key": `${key === "unpin" ? "pin" : key}-${id}`, "aria-pressed": pressed });
     return make("li", { class: isCurrent ? "current" : null },
       make("div", { class: "row" },
-        make("button", { class: "open", type: "button", title: name, "data-key": `open-${id}`, "aria-current": String(isCurrent), onclick: () => open(id) }, name),
+        make("button", { class: "open", type: "button", dir: "auto", title: name, "data-key": `open-${id}`, "aria-current": String(isCurrent), onclick: () => open(id) }, name),
         answering.has(id) && make("span", { class: "pulse", role: "img", "aria-label": text("answering") }, make("i"), make("i"), make("i")),
         tool(pinned ? "unpin" : "pin", "pin", () => store.putConversation({ id, pinned: !pinned }), String(Boolean(pinned))),
         tool("rename", "pen", (event) => rename(event, conversation, name)),
@@ -63,7 +63,7 @@ export function libraryView({ server, store, chat, opened, removed }) {
   }
 
   const found = (id, { message, before, match, after }) =>
-    make("button", { class: "found", type: "button", onclick: () => open(id, message.id) }, before, make("mark", {}, match), after);
+    make("button", { class: "found", type: "button", dir: "auto", onclick: () => open(id, message.id) }, before, make("mark", {}, match), after);
 
   async function open(id, message = null) {
     await chat.open(id, message);
@@ -72,7 +72,7 @@ export function libraryView({ server, store, chat, opened, removed }) {
 
   // With the key of the button, which gets the focus when the list is drawn.
   function rename(event, { id }, name) {
-    const input = make("input", { type: "text", value: name, "aria-label": text("name"), "data-key": `rename-${id}` });
+    const input = make("input", { type: "text", dir: "auto", value: name, "aria-label": text("name"), "data-key": `rename-${id}` });
     const finish = async (keep) => {
       if (renamed !== id) return;
       renamed = null;

@@ -129,6 +129,7 @@ function create(block, context) {
     block.node = make(first.tag, Object.fromEntries(first.attrs ?? []));
     update(block.node, [], block.items, context);
   }
+  if (block.kind !== "code" && !block.parent) block.node.dir = "auto"; // a list and its items have one direction
 }
 
 function grow(old, block, context) {

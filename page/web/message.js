@@ -170,7 +170,7 @@ export function messageView(actions) {
   function edit() {
     const { message } = shown;
     const opener = document.activeElement;
-    const box = make("textarea", { "aria-label": text("edit"), rows: 1 });
+    const box = make("textarea", { dir: "auto", "aria-label": text("edit"), rows: 1 });
     box.value = message.content;
     const close = () => {
       editing?.remove();

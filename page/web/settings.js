@@ -52,7 +52,7 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
 
   function promptField() {
     const own = model().system_prompt ?? "";
-    const box = make("textarea", { id: "set-system_prompt", "aria-describedby": "help-system_prompt", rows: 2 });
+    const box = make("textarea", { dir: "auto", id: "set-system_prompt", "aria-describedby": "help-system_prompt", rows: 2 });
     box.value = setting("system_prompt") ?? own;
     box.addEventListener("input", () => set("system_prompt", box.value === own ? null : box.value));
     return field("system_prompt", text("system_prompt"), box);

@@ -139,6 +139,14 @@ def test_nesting_without_end_is_still_shown(page: Page, text: str):
     assert text_of(page).strip()
 
 
+def test_each_block_is_written_in_the_direction_of_its_text(page: Page):
+    show(page, "שלום **(a)**!\n\nHello שלום\n\n- مرحبا\n\n  ```\n  x\n  ```\n\n| א | b |\n|---|---|\n| 1 | 2 |")
+    blocks = page.locator(".markdown > *, .code").evaluate_all(
+        "(all) => all.map((it) => getComputedStyle(it).direction)"
+    )
+    assert blocks == ["rtl", "ltr", "rtl", "ltr", "rtl"]
+
+
 # Formulas
 
 

@@ -239,7 +239,9 @@ def test_reasoning_is_folded_away(visit: Visit):
 def test_markdown_is_rendered_with_code_tables_and_formulas(visit: Visit):
     visit.ask(FRANCE)
     visit.button("Edit answer").click()
-    content = "# Head\n\n|a|b|\n|-|-|\n|1|2|\n\n```python\nx = '<b>'\n```\n\nInline $x < y$, $5 and $10, and `<i>`."
+    content = (
+        "# Head\n\n|a|b|\n|-|-|\n|1|2|\n\n```python\nx = '<b>'\n```\n\nInline $\\sqrt{x} < y$, $5 and $10, and `<i>`."
+    )
     visit.page.get_by_role("textbox", name="Edit").fill(content)
     visit.button("Save").click()
     answer = visit.answers.last
@@ -248,5 +250,7 @@ def test_markdown_is_rendered_with_code_tables_and_formulas(visit: Visit):
     expect(answer.locator("pre code [class*=hljs]").first).to_be_visible()
     expect(answer.locator("pre")).to_contain_text("x = '<b>'")
     expect(answer.locator(".katex")).to_have_count(1)
+    root = answer.locator(".katex svg").first
+    assert root.evaluate("(it) => it.getBoundingClientRect().width > 100 && getComputedStyle(it).fill !== 'none'")
     expect(answer.locator("p code")).to_have_text("<i>")
     visit.screenshot("markdown")

@@ -21,7 +21,7 @@ export function conversationView({ chat, live, examples, asked }) {
   const toEnd = () => (element.scrollTop = element.scrollHeight);
   const offerJump = () => (jump.hidden = !welcome.hidden || toGo() < NEAR);
   const settle = () => {
-    if (follows && welcome.hidden) toEnd();
+    if (follows && welcome.hidden && !list.querySelector(".editing")) toEnd();
     offerJump();
   };
 

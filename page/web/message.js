@@ -206,6 +206,7 @@ export function messageView(actions) {
     element.classList.add("editing");
     body.after(editing);
     box.focus();
+    editing.scrollIntoView({ block: "nearest" });
   }
 
   return { element, update, showAll, edit: () => !shown.expected && edit() };

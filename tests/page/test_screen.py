@@ -124,6 +124,18 @@ def test_the_page_is_used_with_the_keyboard_alone(visit: Visit):
     expect(visit.questions).to_have_text([FRANCE])
 
 
+def test_what_is_edited_stays_in_sight(visit: Visit):
+    visit.set(max_new_tokens="4")
+    visit.ask("Say hello.")
+    spare = "document.querySelector('#conversation').clientHeight - document.querySelector('.messages').offsetHeight"
+    visit.page.set_viewport_size({"width": 1280, "height": 800 - int(visit.page.evaluate(spare))})
+    visit.questions.hover()
+    visit.button("Edit").click()
+    expect(visit.page.get_by_role("textbox", name="Edit")).to_be_in_viewport(ratio=1)
+    visit.page.wait_for_timeout(100)  # a frame, in which the end might be followed
+    expect(visit.page.get_by_role("textbox", name="Edit")).to_be_in_viewport(ratio=1)
+
+
 def test_the_end_stays_in_sight_until_the_reader_scrolls_up(
     visit: Visit, server: Server, monkeypatch: pytest.MonkeyPatch
 ):

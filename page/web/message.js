@@ -102,7 +102,7 @@ export function messageView(actions) {
     unfold.setAttribute("aria-expanded", String(all));
   }
 
-  const file = (name, tokens) => make("li", {}, name, make("small", {}, text("about_tokens", { count: number(tokens) })));
+  const file = (name, tokens) => make("li", {}, make("span", { title: name }, name), make("small", {}, text("about_tokens", { count: number(tokens) })));
 
   function drawEnd() {
     const { message, expected, versions, isLast } = shown;

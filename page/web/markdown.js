@@ -18,6 +18,7 @@ export function render(text, options) {
 
 const states = new WeakMap(); // an element → what `renderInto` put there
 const SHARE = 1 / 30; // of the time may go into a message that grows; painting, which isn't measured, comes on top
+const LATEST = 2000; // milliseconds until more of it is shown, however long that takes: it would seem to hang
 
 // Shows a message in an element, which is left to this function alone. Called again with more of the same message, it
 // changes only the blocks that changed, so that a selection, a focused button and the place in a wide table stay. A
@@ -36,8 +37,7 @@ export function renderInto(element, text, { streaming = false, labels = LABELS }
   const state = show(element, text, before, streaming, labels);
   if (streaming) element.getBoundingClientRect(); // so that the layout counts too
   const ended = performance.now();
-  // What the first time took, when all of it was new, says nothing of the next.
-  states.set(element, { ...state, rested: before ? ended + (ended - started) / SHARE : ended });
+  states.set(element, { ...state, rested: ended + Math.min((ended - started) / SHARE, LATEST) });
 }
 
 function show(element, text, before, streaming, labels) {

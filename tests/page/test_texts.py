@@ -64,6 +64,8 @@ def sentences(path: Path) -> set[str]:
     def filled_in(part: ast.expr) -> str:
         if isinstance(part, ast.Constant):
             return str(part.value)
+        if isinstance(part, ast.Name):
+            return constants[part.id]
         if isinstance(part, ast.FormattedValue) and isinstance(part.value, ast.Name):
             return constants.get(part.value.id, "x")
         return "x"
@@ -76,6 +78,7 @@ def sentences(path: Path) -> set[str]:
         and node.func.id in ("UserError", "UnknownOptionError")
         for argument in node.args
         if isinstance(argument, ast.JoinedStr | ast.Constant)
+        or (isinstance(argument, ast.Name) and argument.id in constants)
     }
 
 

@@ -16,8 +16,10 @@ from chat_formats import BY_MODEL_TYPE, CHECKPOINTS_OWN, ChatFormat
 from config import GGUFWheel, ModelConfig, UserError
 from conversion.architectures import check_architecture, read_checkpoint, read_config
 from conversion.chat_templates import check_chat_template
+from conversion.gguf_file import open_gguf
 from conversion.gguf_header import read_gguf_header
 from conversion.gguf_sources import gguf_path
+from conversion.gguf_tensors import quick_transformers
 from conversion.gguf_tokenizer import read_gguf_tokenizer, read_stop_token_ids
 from conversion.hub import download_checkpoint
 from conversion.json_progress import write_step
@@ -95,7 +97,8 @@ def read_gguf(path: Path) -> PreTrainedModel:
     try:
         # `dtype` makes parameters 16-bit and leaves buffers, such as the rotary frequencies, 32-bit. `.half()` would
         # round those too, and the logits would drift with the position.
-        return AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float16)
+        with quick_transformers(open_gguf(path)):
+            return AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float16)
     except (ValueError, LookupError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
         raise UserError(f"Cannot read {path} ({reason}); download it again or choose another model.") from error

@@ -5,6 +5,7 @@ alone uses its internals, and only for the version in `KNOWN_VERSIONS`.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -94,7 +95,7 @@ def read_gguf_config(path: Path) -> PreTrainedConfig:
     """
     reader = open_gguf(path)
     try:
-        with patched(gguf, "GGUFReader", lambda _: lambda path: reader):  # parsing again would take seconds
+        with quick_transformers(reader):
             config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
         check_exportable(config.model_type)
     except (ValueError, LookupError, TypeError) as error:
@@ -118,6 +119,18 @@ def read_field(reader: gguf.GGUFReader, key: str) -> Any:
     return field.contents() if field else None
 
 
+@contextmanager
+def quick_transformers(reader: gguf.GGUFReader) -> Iterator[None]:
+    """Spares Transformers what it does again and again with a file, for seconds each time: to parse it, and to make
+    the map of its tensors' names, for each module of a model.
+
+    Args:
+        reader: of the file that Transformers is to read meanwhile; see `open_gguf`.
+    """
+    with patched(gguf, "GGUFReader", lambda _: lambda path: reader), patched(gguf, "get_tensor_name_map", cache):
+        yield
+
+
 def find_sources(reader: gguf.GGUFReader, model: PreTrainedModel) -> tuple[dict[str, Source], dict[str, torch.Tensor]]:
     """Maps the parameters of a model to the tensors of a GGUF file.
 
@@ -133,8 +146,8 @@ def find_sources(reader: gguf.GGUFReader, model: PreTrainedModel) -> tuple[dict[
         UserError: the file has tensors without a parameter in the model.
     """
     processor = TENSOR_PROCESSORS.get(architecture(reader), TensorProcessor)(config=model.config.to_dict())
-    # Transformers requests the map again for each module. The `gguf` package treats Mistral's models as Llama's.
-    with patched(gguf, "get_tensor_name_map", cache):
+    # The `gguf` package treats Mistral's models as Llama's.
+    with quick_transformers(reader):
         names = get_gguf_hf_weights_map(model, processor, {"mistral": "llama"}.get(model.config.model_type))
     matrices: dict[str, torch.Tensor] = {}
     vectors: dict[str, torch.Tensor] = {}

@@ -146,15 +146,20 @@ def _scaling_by_rows() -> Iterator[None]:
 
 
 def _compressing_by_rows(compress: Callable) -> Callable:
-    """Compresses a weight in blocks of rows, which is possible because each row has its own scales and zero points."""
+    """Compresses a weight in blocks of rows, which is possible because each row has its own scales and zero points.
+
+    NNCF compiles its helper model anew for each weight, as it overwrites what it returned before. Here that is copied,
+    so that all blocks of all weights share one.
+    """
     from nncf.openvino.optimized_functions.models import OV_MODEL_CACHE
     from nncf.quantization.algorithms.weight_compression.parameters import CompressedWeight
 
     def compress_by_rows(weight: Any, reduction_axes: Any, scheme: Any, precomputed: Any = None) -> Any:
         blocks = _row_blocks(weight, reduction_axes)
-        if len(blocks) == 1 or precomputed is not None:
+        is_whole = len(blocks) == 1 and weight.size > BLOCK_WEIGHTS  # too large to be copied
+        if is_whole or precomputed is not None:
             return compress(weight, reduction_axes, scheme, precomputed)
-        OV_MODEL_CACHE.enable()  # off here because a cached model overwrites what it returned before; see _Joined
+        OV_MODEL_CACHE.enable()  # which NNCF turns off here
         try:
             tensor, scale, zero_point = (_Joined(weight.shape[0]) for _ in range(3))
             for block in blocks:

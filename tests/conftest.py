@@ -18,6 +18,8 @@ import measured_once
 import pytest
 from filelock import FileLock
 
+gc.disable()  # until all is imported and collected, which takes a quarter less time so
+
 # huggingface_hub reads these when it is imported. No test asks the real hub, or leaves anything in the user's cache.
 HUB = hub_server.Hub()
 os.environ["HF_ENDPOINT"] = hub_server.start(HUB)
@@ -41,6 +43,8 @@ from transformers import AutoTokenizer, Phi3Config, Phi3ForCausalLM
 
 # What makes a test slow: the embedded model, a browser, conversions of smaller ones.
 SLOW_FIXTURES = {"models_root", "browser", "tiny", "ir", "published"}
+# Files that take long too, though each of their tests is quick.
+LONG = {"test_chat_templates", "test_exporter", "test_exporter_configs", "test_gguf_model", "test_paged_graph"}
 # Browsers, servers and processes on a busy machine: docs/decisions.md says why these tests get a second attempt.
 PAGE = Path(__file__).with_name("page")
 
@@ -53,7 +57,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Marks what `make test-fast` leaves out, and puts the files that take long first.
 
     Each process takes the next file, so that quick ones are left when the other has nothing to do any more. The
-    tutorial comes first, its translations later: two notebooks at a time would wait for each other's conversions.
+    tutorial comes first, its translations later: two notebooks at a time would wait for each other's conversions, and
+    they show what the tutorial has measured.
     """
     for item in items:
         if SLOW_FIXTURES & set(getattr(item, "fixturenames", ())):
@@ -67,15 +72,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
         if item.path.suffix == ".ipynb":
             return 2 if item.path.parent.name == "docs" else 0
-        return 1 if item.path in slow else 3
+        return 1 if item.path in slow or item.path.stem in LONG else 3
 
     items.sort(key=place)
 
 
 def pytest_collection_finish() -> None:
     """Spares each garbage collection, of which a conversion has several, what was imported: 0.3 s of a processor."""
-    gc.collect()
     gc.freeze()
+    gc.enable()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

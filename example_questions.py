@@ -3,7 +3,7 @@
 EXAMPLE_QUESTIONS: dict[str, tuple[str, ...]] = {
     "en": (
         "Hello! What can you help me with?",
-        "What is the capital of France?",
+        "Name the capital of France.",
         "Explain in two sentences what a language model does.",
         "What is Python used for?",
         "Tell me the story of Cinderella in one sentence.",

@@ -23,7 +23,7 @@ from converter import convert_model
 
 from gradio_client import Client
 
-QUESTION = "What is the capital of France?"
+QUESTION = "Name the capital of France."
 POLL_SECONDS = 0.02
 
 

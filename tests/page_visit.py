@@ -18,7 +18,7 @@ from ports import free_port
 
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
 TIMEOUT = 60_000  # milliseconds; for a machine that is busy
-FRANCE, ITALY = "What is the capital of France?", "And of Italy?"
+FRANCE, ITALY = "Name the capital of France.", "And of Italy?"
 STORY = "Write a very long story about a dragon."
 
 # Resolves after all that was begun before: the browser keeps the order of transactions that write.

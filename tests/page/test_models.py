@@ -78,7 +78,7 @@ def megabytes():
 
 def answer(loaded):
     with loaded.session("conversation") as session:
-        *_, last = session.answer([{"role": "user", "content": "What is the capital of France?"}], max_new_tokens=8)
+        *_, last = session.answer([{"role": "user", "content": "Name the capital of France."}], max_new_tokens=8)
     return last.text
 
 def wait_until_below(size):

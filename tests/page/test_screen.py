@@ -142,7 +142,7 @@ def test_the_end_stays_in_sight_until_the_reader_scrolls_up(
     conversation, to_end = visit.page.locator("#conversation"), visit.button("To the end")
     height = "document.querySelector('.messages').scrollHeight"
     visit.set(max_new_tokens="200")
-    visit.ask(f"{FRANCE}\n```\n{chr(10) * 60}```")
+    visit.ask(f"What is the capital of France?\n```\n{chr(10) * 60}```")
     go = server.pause_answers(monkeypatch)
     visit.send(STORY)
     visit.wait_for_words()

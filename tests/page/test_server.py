@@ -28,7 +28,7 @@ def test_scripts_have_one_endpoint_that_streams(server: Server):
     job = client.submit(STORY, **GREEDY, max_new_tokens=100, api_name="/chat")
     assert job.result().startswith(job.outputs()[0])
     assert len(job.outputs()) > 1  # of an answer that takes longer than a busy machine lets a thread wait
-    turns = [{"role": "user", "content": FRANCE}, {"role": "assistant", "content": "Paris."}]
+    turns = [{"role": "user", "content": FRANCE}, {"role": "assistant", "content": "The capital of France is Paris."}]
     assert "Rome" in client.predict(ITALY, turns, **GREEDY, api_name="/chat")
     with pytest.raises(Exception, match="A conversation is a list of messages"):
         client.predict(ITALY, [{"role": "robot"}], api_name="/chat")

@@ -124,3 +124,7 @@ class ModelConfig:
         if isinstance(self.checkpoint, Path):
             return self.checkpoint.suffix == ".gguf"
         return self.checkpoint is not None
+
+    def bits_per_weight(self, precision: str) -> float:
+        """The average size of a weight in "FP16", "INT8" or "INT4", the latter by the row's settings."""
+        return {"FP16": 16.0, "INT8": 8.0, "INT4": self.int4.bits_per_weight}[precision]

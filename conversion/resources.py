@@ -69,7 +69,7 @@ def disk_needed(variant: Variant, parameters: int) -> int:
 
 def weights_size(variant: Variant, parameters: int) -> float:
     """Bytes of a variant's weights, about."""
-    return parameters * {"FP16": 16, "INT8": 8, "INT4": variant.config.int4.bits_per_weight}[variant.precision] / 8
+    return parameters * variant.config.bits_per_weight(variant.precision) / 8
 
 
 def chat_memory(weights: float, kv_values: int, context: int) -> int:

@@ -40,4 +40,4 @@ def bytes_per_token(row: ModelConfig, precision: str) -> float:
     """
     parameters = row.active_parameters or row.parameters
     assert parameters
-    return parameters * {"FP16": 16, "INT8": 8, "INT4": row.int4.bits_per_weight}[precision] / 8
+    return parameters * row.bits_per_weight(precision) / 8

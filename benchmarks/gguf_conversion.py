@@ -1,6 +1,6 @@
 """Measures time and anonymous memory of converting a GGUF file that keeps its own blocks.
 
-    python benchmarks/gguf_conversion.py FOLDER [--embedded]
+    python -m benchmarks.gguf_conversion FOLDER [--embedded]
 
 Writes a Llama-like 7B file with random blocks to FOLDER, with the types of Q4_K_M (Q6_K for the output layer and, in
 every other layer, for `attn_v` and `ffn_down`; Q4_K for the rest), converts it and removes both. That needs 16 GB of
@@ -15,16 +15,15 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.conversion import SHAPES, byte_tokenizer, sample
-from config import DEFAULT_MODEL
-from model_folder import MODEL_BIN
-
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGUFWriter, TokenType
 from gguf import GGMLQuantizationType as GGML
+
+from benchmarks.conversion import SHAPES, byte_tokenizer, sample
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.folder.manifest import MODEL_BIN
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # Byte offsets of a block's float16 factors.
 SCALES = {GGML.Q4_0: (0,), GGML.Q4_1: (0, 2), GGML.Q4_K: (0, 2), GGML.Q6_K: (208,)}

@@ -1,6 +1,6 @@
 """Compares a GGUF file's own blocks with NNCF's INT4 and INT8: the loss against 16-bit weights, and the speed.
 
-    python benchmarks/gguf_quality.py [NAME]
+    python -m benchmarks.gguf_quality [NAME]
 
 NAME is the embedded model or a .gguf file. Quality is measured on the 16-bit variant's own answers, with exact float32
 execution: the mean Kullback-Leibler divergence of the next-token distribution, and the share of positions with the same
@@ -14,20 +14,21 @@ import tempfile
 import time
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from config import DEFAULT_MODEL, EXAMPLE_QUESTIONS, get_model_config
-from conversion.gguf_file import kept_blocks
-from converter import convert_model
-from engine.sampling import log_softmax
-from evaluation.comparison import EXACT
-from evaluation.metrics import TokenScores, concatenate, score_tokens
-from model_folder import MODEL_BIN, Variant
-from ov_llm_model import OVChatModel, load_model
-
 import numpy as np
 import torch
 from transformers import AutoTokenizer
+
+from llm_chatbot.catalogue.example_questions import EXAMPLE_QUESTIONS
+from llm_chatbot.catalogue.lookup import get_model_config
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.convert.conversion import convert_model
+from llm_chatbot.convert.gguf.file import kept_blocks
+from llm_chatbot.engine.decode.sampling import log_softmax
+from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.evaluation.metrics import TokenScores, concatenate, score_tokens
+from llm_chatbot.folder.manifest import MODEL_BIN
+from llm_chatbot.folder.variant import Variant
+from llm_chatbot.optimum_models import OVChatModel, load_model
 
 ANSWER_TOKENS, ROUNDS, DECODED = 160, 9, 48
 

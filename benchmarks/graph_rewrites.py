@@ -1,42 +1,40 @@
 """What the engine's rewrites of a graph gain, and what they cost in precision.
 
-    python benchmarks/graph_rewrites.py [FOLDER]
-    python benchmarks/graph_rewrites.py --random Q4_1
+    python -m benchmarks.graph_rewrites [FOLDER]
+    python -m benchmarks.graph_rewrites --random Q4_1
 
-Compares the graph as the folder has it with merged products (`engine.merged_products`), and with split zero points too
-(`engine.zero_points`), whether or not that pays. Times are the processor's, of models that take turns; the divergence
-is that of the next-token distribution from the one with 32-bit arithmetic, on the shipped passages. The folder is the
-embedded model in INT4 by default, or that of a random 1.1B model from a GGUF file of the given type, whose divergence
-says nothing.
+Compares the graph as the folder has it with merged products (`engine/graph/merged_products.py`), and with split zero
+points too (`engine/graph/zero_points.py`), whether or not that pays. Times are the processor's, of models that take
+turns; the divergence is that of the next-token distribution from the one with 32-bit arithmetic, on the shipped
+passages. The folder is the embedded model in INT4 by default, or that of a random 1.1B model from a GGUF file of the
+given type, whose divergence says nothing.
 """
 
 import argparse
 import statistics
-import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from gguf import GGMLQuantizationType
+from transformers import AutoTokenizer
 
 from benchmarks.conversion import SHAPES
 from benchmarks.gguf_conversion import write_file
 from benchmarks.kv_precision import scores
 from benchmarks.paged import open_paged, random_ids
-from config import DEFAULT_MODEL
-from converter import convert_model
-from engine.paged_cache import PagedModel
-from evaluation.comparison import EXACT
-from evaluation.metrics import TokenScores
-from evaluation.texts import passages
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.convert.conversion import convert_model
+from llm_chatbot.engine.cache.paged_cache import PagedModel
+from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.evaluation.metrics import TokenScores
+from llm_chatbot.evaluation.texts import passages
 
-from gguf import GGMLQuantizationType
-from transformers import AutoTokenizer
+ROOT = Path(__file__).resolve().parents[1]
 
-# By what is patched in `engine.model`: what is left out, and whether zero points are split.
+# By what is patched in `llm_chatbot.engine.model`: what is left out, and whether zero points are split.
 FORMS: dict[str, dict[str, Any]] = {
     "as in the folder": {"merge_products": lambda graph: 0, "splitting_pays": lambda graph, properties: False},
     "products merged": {"splitting_pays": lambda graph, properties: False},
@@ -46,7 +44,7 @@ TOKENS, PAST, ROUNDS = (1, 4, 256), 128, 15
 
 
 def open_form(folder: Path, patches: dict[str, Any]) -> PagedModel:
-    with patch.multiple("engine.model", **patches):
+    with patch.multiple("llm_chatbot.engine.model", **patches):
         return open_paged(folder, 0.2)
 
 

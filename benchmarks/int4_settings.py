@@ -1,6 +1,6 @@
 """Which compression settings suit a model? One sweep over what NNCF has, from the model's 16-bit weights.
 
-    python benchmarks/int4_settings.py [NAME] [--work DIR] [--without METHOD…] [--output DIR]
+    python -m benchmarks.int4_settings [NAME] [--work DIR] [--without METHOD…] [--output DIR]
 
 For each setting: the size of the weights, the mean Kullback-Leibler divergence of its next-token distribution from the
 16-bit one on the texts of `evaluation`, and tokens/s. Settings on the Pareto front are marked: no other one is both
@@ -19,29 +19,29 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.results import save
-from command_line import check_writable
-from config import DEFAULT_MODEL, UserError
-from conversion.calibration import calibration_dataset
-from conversion.compression import compress_and_save
-from conversion.pipeline import SMALLER_GROUPS, copy_side_files
-from converter import convert_model
-from engine.loading import open_model
-from engine.tokenizer import FolderTokenizer
-from evaluation.comparison import EXACT, measure_speed, score_texts, versions
-from evaluation.metrics import concatenate
-from evaluation.texts import passages
-from evaluation.weight_storage import weight_storage
-from model_folder import MODEL_BIN, MODEL_XML
-
 import nncf
 import openvino as ov
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 from transformers import AutoTokenizer
+
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.convert.conversion import convert_model
+from llm_chatbot.convert.export.calibration import calibration_dataset
+from llm_chatbot.convert.export.compression import compress_and_save
+from llm_chatbot.convert.pipeline import SMALLER_GROUPS, copy_side_files
+from llm_chatbot.engine.loading import open_model
+from llm_chatbot.engine.text.tokenizer import FolderTokenizer
+from llm_chatbot.errors import UserError
+from llm_chatbot.evaluation.comparison import EXACT, measure_speed, score_texts, versions
+from llm_chatbot.evaluation.metrics import concatenate
+from llm_chatbot.evaluation.results import save
+from llm_chatbot.evaluation.texts import passages
+from llm_chatbot.evaluation.weight_storage import weight_storage
+from llm_chatbot.folder.manifest import MODEL_BIN, MODEL_XML
+from llm_chatbot.machine.output import check_writable
+
+ROOT = Path(__file__).resolve().parents[1]
 
 Settings = dict[str, Any]
 

@@ -1,6 +1,6 @@
 """What the precision of keys and values costs: divergence, speed and memory.
 
-    python benchmarks/kv_precision.py [FOLDER]
+    python -m benchmarks.kv_precision [FOLDER]
 
 The divergence is that of the next-token distribution from the one with 32-bit arithmetic and a 32-bit cache, on the
 shipped passages; the folder is the embedded model in INT4 by default.
@@ -8,24 +8,22 @@ shipped passages; the folder is the embedded model in INT4 by default.
 
 import argparse
 import statistics
-import sys
 from pathlib import Path
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.paged import in_chunks, open_paged, random_ids, timed
-from config import DEFAULT_MODEL
-from converter import convert_model
-from engine.paged_cache import PagedModel
-from engine.paged_runner import BLOCK_SIZE, PagedRunner, block_bytes
-from engine.sampling import log_softmax
-from evaluation.comparison import EXACT
-from evaluation.metrics import TokenScores, concatenate, score_tokens
-from evaluation.texts import passages
 
 import numpy as np
 from transformers import AutoTokenizer
+
+from benchmarks.paged import in_chunks, open_paged, random_ids, timed
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.convert.conversion import convert_model
+from llm_chatbot.engine.cache.paged_cache import PagedModel
+from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, PagedRunner, block_bytes
+from llm_chatbot.engine.decode.sampling import log_softmax
+from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.evaluation.metrics import TokenScores, concatenate, score_tokens
+from llm_chatbot.evaluation.texts import passages
+
+ROOT = Path(__file__).resolve().parents[1]
 
 PRECISIONS = ("f16", "u8")
 PASTS, STEPS, ROUNDS = (128, 1000, 4000), 12, 5

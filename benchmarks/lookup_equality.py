@@ -1,28 +1,26 @@
 """How often are greedy answers with prompt lookup the same as without, and how many tokens until they differ?
 
-    python benchmarks/lookup_equality.py [--prompts 200] [--tokens 24]
+    python -m benchmarks.lookup_equality [--prompts 200] [--tokens 24]
 
 Uses the embedded model in INT4, with the runtime's default hints and with exact ones. Half of the prompts ask to
 repeat a sentence, so that much is drafted.
 """
 
 import argparse
-import sys
 from itertools import islice
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
+from transformers import AutoTokenizer
 
 from benchmarks.paged import open_paged
 from benchmarks.soak import answer
-from config import DEFAULT_MODEL
-from converter import convert_model
-from engine.block_pool import common_length
-from evaluation.comparison import EXACT
-from evaluation.texts import passages
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.convert.conversion import convert_model
+from llm_chatbot.engine.cache.block_pool import common_length
+from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.evaluation.texts import passages
 
-from transformers import AutoTokenizer
+ROOT = Path(__file__).resolve().parents[1]
 
 REQUESTS = ("Repeat this, and then repeat it again: {}", "What does this mean? {}")
 

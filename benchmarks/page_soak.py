@@ -1,6 +1,6 @@
 """Twenty tabs that reload, stop, edit and leave at random while the server is restarted: nothing may be lost.
 
-    python benchmarks/page_soak.py --minutes 5
+    python -m benchmarks.page_soak --minutes 5
 
 At the end, every message that was ever shown must still be there, and each answer must be what a server generated from
 the messages above it. Both are counted and printed; the exit code is 1 if one is missing or mixed up.
@@ -17,17 +17,15 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-sys.path[:0] = [str(Path(__file__).resolve().parents[1]), str(Path(__file__).resolve().parents[1] / "tests")]
-
-from config import DEFAULT_MODEL
-from converter import convert_model
-from page import settings
-from page.answers import Answers, PendingAnswer
-from page.models import open_model
-
-from browser import open_browser
-from page_visit import Server, Visit
 from playwright.sync_api import Browser, Error, Locator
+
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.convert.conversion import convert_model
+from llm_chatbot.page import settings
+from llm_chatbot.page.answers import Answers, PendingAnswer
+from llm_chatbot.page.models import open_model
+from tests.browser import open_browser
+from tests.page_visit import Server, Visit
 
 CONTEXTS = 4  # browsers, which share the tabs: those of one browser share its storage
 CLICK = 10_000  # milliseconds in which a click must have its effect

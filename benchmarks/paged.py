@@ -1,30 +1,27 @@
 """Compares the paged engine with the stateful graph and with OpenVINO GenAI, interleaved in one process.
 
-    python benchmarks/paged.py smollm2-135m-instruct/INT4_compressed_weights
+    python -m benchmarks.paged smollm2-135m-instruct/INT4_compressed_weights
 
 Other load on the machine slows all of them alike, so compare the ratios of medians.
 """
 
 import argparse
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
-from engine.kv_cache import KVCache
-from engine.loading import open_model
-from engine.paged_cache import PagedCache, PagedModel
-from evaluation.texts import passages
-
 import numpy as np
 import openvino as ov
 import openvino_genai
 from transformers import AutoTokenizer
+
+from llm_chatbot.engine.cache.kv_cache import KVCache
+from llm_chatbot.engine.cache.paged_cache import PagedCache, PagedModel
+from llm_chatbot.engine.loading import open_model
+from llm_chatbot.evaluation.texts import passages
 
 CHUNK = 1024  # tokens of a long prompt that a conversation feeds at a time
 PASTS = (0, 650, 1200, 4000)
@@ -188,7 +185,7 @@ def ask(cache: PagedCache, ids: list[int]) -> None:
 def lookup(paged: PagedModel, folder: Path, repeats: int) -> dict[str, float]:
     """The speed with prompt lookup, as a multiple of that without; the same tokens are fed."""
     tokenizer = AutoTokenizer.from_pretrained(folder)
-    source = (Path(__file__).resolve().parents[1] / "engine/sampling.py").read_text(encoding="utf-8")
+    source = (Path(__file__).resolve().parents[1] / "llm_chatbot/engine/decode/sampling.py").read_text(encoding="utf-8")
     passage = passages()["en"][:2500]
     sentences = passage.split(". ")
     edit = source[:1500].replace("logits", "scores")

@@ -42,13 +42,13 @@ class Engine:
 
 class Ours(Engine):
     def __init__(self, folder: Path, gguf: Path, threads: int) -> None:
-        from engine.loading import open_model
+        from llm_chatbot.engine.loading import open_model
 
         self.cache: Any = open_model(folder, ov_config={"INFERENCE_NUM_THREADS": threads}).new_cache()
 
     def stream(self, ids: list[int], n: int, sampled: bool = False) -> Iterator[int]:
-        from engine.generation import stream_ids
-        from engine.sampling import Sampling
+        from llm_chatbot.engine.decode.generation import stream_ids
+        from llm_chatbot.engine.decode.sampling import Sampling
 
         kept = self.cache.trim_to_prefix(ids[:-1])
         sampling = Sampling(**SAMPLED) if sampled else Sampling()
@@ -69,9 +69,9 @@ class WithoutLookup(Ours):
 
 class BareLoop(Engine):
     def __init__(self, folder: Path, gguf: Path, threads: int) -> None:
-        from model_folder import MODEL_XML
-
         import openvino as ov
+
+        from llm_chatbot.folder.manifest import MODEL_XML
 
         core = ov.Core()
         config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}

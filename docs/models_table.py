@@ -8,7 +8,8 @@ import re
 import sys
 from pathlib import Path
 
-from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS, ModelConfig
+from llm_chatbot.catalogue.row import ModelConfig
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL, SUPPORTED_LLM_MODELS
 
 MODELS_PAGE = Path(__file__).with_name("models.md")
 

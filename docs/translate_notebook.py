@@ -17,8 +17,6 @@ from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
 
-import config  # noqa: F401, keeps the libraries from reporting usage
-
 import nbformat
 from babel.messages import Catalog
 from babel.messages.pofile import read_po, write_po

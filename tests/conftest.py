@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import hub_server
-import measured_once
 import pytest
 from filelock import FileLock
+
+from tests import hub_server, measured_once
 
 gc.disable()  # until all is imported and collected, which takes a quarter less time so
 
@@ -29,17 +29,17 @@ os.environ["IPYTHONDIR"] = tempfile.mkdtemp()
 os.environ.setdefault("TEST_RUN_FOLDER", tempfile.mkdtemp())  # the same one in all processes of a run
 
 # isort: split
-from config import DEFAULT_MODEL, SUPPORTED_LLM_MODELS
-from conversion.architectures import read_checkpoint
-from converter import convert_model
-from evaluation.comparison import EXACT
-from model_folder import SUBFOLDERS
-from ov_llm_model import OVChatModel, load_model
-
-import small_modern_checkpoints
 from huggingface_hub import constants
-from tiny_models import DATA, export
 from transformers import AutoTokenizer, Phi3Config, Phi3ForCausalLM
+
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL, SUPPORTED_LLM_MODELS
+from llm_chatbot.convert.checkpoint.architectures import read_checkpoint
+from llm_chatbot.convert.conversion import convert_model
+from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.folder.place import SUBFOLDERS
+from llm_chatbot.optimum_models import OVChatModel, load_model
+from tests import small_modern_checkpoints
+from tests.tiny_models import DATA, export
 
 # What makes a test slow: the embedded model, a browser, conversions of smaller ones.
 SLOW_FIXTURES = {"models_root", "browser", "tiny", "ir", "published"}

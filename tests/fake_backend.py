@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
-from api.backend import Call, ModelInfo
-from engine.session import Answer
+from llm_chatbot.api.backend import Call, ModelInfo
+from llm_chatbot.engine.session import Answer
 
 
 @dataclass

@@ -4,10 +4,10 @@ import threading
 import time
 from collections.abc import Mapping, Sequence
 
-from engine.paged_cache import PagedModel
-from engine.paged_runner import BLOCK_SIZE, Part
-
 import numpy as np
+
+from llm_chatbot.engine.cache.paged_cache import PagedModel
+from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, Part
 
 VOCABULARY = 50
 FATAL = 49  # a token that the fake runtime fails on

@@ -11,7 +11,8 @@ from gguf import GGML_QUANT_SIZES, GGUFWriter, TokenType, dequantize
 from gguf import GGMLQuantizationType as GGML
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, AutoConfig
 from transformers.modeling_gguf_pytorch_utils import TENSOR_PROCESSORS, TensorProcessor, get_gguf_hf_weights_map
-from vocabularies import byte_level_tokens
+
+from tests.vocabularies import byte_level_tokens
 
 # Where the 16-bit scales of a block are, and those of its minima: offsets in bytes.
 HALVES = {

@@ -6,13 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-# Stands before the cell that measures; a notebook's process doesn't know this folder.
-FIRST = f"import sys; sys.path.append({str(Path(__file__).parent)!r}); import measured_once; measured_once.share()\n"
+# Stands before the cell that measures; a notebook's process runs in the project's folder by then.
+FIRST = "from tests import measured_once; measured_once.share()\n"
 
 
 def share() -> None:
     """Makes `compare` return what it has measured before in this run of the tests, in whatever process."""
-    from evaluation import comparison  # here, because conftest.py imports this module before it sets variables
+    # Here, because conftest.py imports this module before it sets variables.
+    from llm_chatbot.evaluation import comparison
 
     comparison.compare = once(comparison.compare, Path(os.environ["TEST_RUN_FOLDER"]) / "compared")
 

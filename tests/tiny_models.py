@@ -3,14 +3,14 @@
 import warnings
 from pathlib import Path
 
-from conversion.exporter_configs import TASK
-from model_folder import REQUIRED_FILES
-
 import torch
 import transformers
 from optimum.exporters.openvino import export_from_model
 from optimum.intel import OVConfig
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
+
+from llm_chatbot.convert.export.exporter_configs import TASK
+from llm_chatbot.folder.manifest import REQUIRED_FILES
 
 DATA = Path(__file__).parent / "data"
 

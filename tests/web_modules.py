@@ -8,9 +8,9 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
-import page.server as server
-
 from playwright.sync_api import Browser, Page
+
+from llm_chatbot.page import server
 
 FOLDER = Path(server.__file__).parent
 

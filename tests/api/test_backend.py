@@ -6,14 +6,15 @@ from collections.abc import Generator, Sequence
 from contextlib import aclosing
 from typing import Any
 
-from api import backend
-from api.backend import Call, LocalBackend
-from api.errors import APIError
-from config import ModelConfig, UserError
-from engine.session import Answer
-
-import coroutines
 import pytest
+
+from llm_chatbot.api import backend
+from llm_chatbot.api.backend import Call, LocalBackend
+from llm_chatbot.api.errors import APIError
+from llm_chatbot.catalogue.row import ModelConfig
+from llm_chatbot.engine.session import Answer
+from llm_chatbot.errors import UserError
+from tests import coroutines
 
 CONFIG = ModelConfig(model_id="fake", description="", license="")
 

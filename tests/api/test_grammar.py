@@ -1,12 +1,12 @@
 import json
 
-from api.errors import APIError
-from api.grammar import GrammarCompiler, json_grammar, wrapped_json_grammar
-
 import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
+
+from llm_chatbot.api.errors import APIError
+from llm_chatbot.api.grammar import GrammarCompiler, json_grammar, wrapped_json_grammar
 
 PERSON = {
     "type": "object",

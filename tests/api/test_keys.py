@@ -1,12 +1,12 @@
 from pathlib import Path
 
-from api.errors import APIError
-from api.keys import KEYS_VARIABLE, KeyCheck, read_keys
-from config import UserError
-
-import coroutines
 import pytest
 from starlette.requests import Request
+
+from llm_chatbot.api.errors import APIError
+from llm_chatbot.api.keys import KEYS_VARIABLE, KeyCheck, read_keys
+from llm_chatbot.errors import UserError
+from tests import coroutines
 
 
 def request(authorization: str | None) -> Request:

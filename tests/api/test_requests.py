@@ -1,9 +1,9 @@
 from typing import Any
 
-from api.requests import MAX_SCHEMA_BYTES, ChatRequest, CompletionRequest, depth
-
 import pytest
 from pydantic import ValidationError
+
+from llm_chatbot.api.requests import MAX_SCHEMA_BYTES, ChatRequest, CompletionRequest, depth
 
 HELLO: dict[str, Any] = {"model": "m", "messages": [{"role": "user", "content": "Hello"}]}
 TOOL = {"type": "function", "function": {"name": "f"}}

@@ -1,9 +1,9 @@
-from api.responses import ChatWriter, Choice, CompletionWriter, split_reasoning, usage
-from api.tools import ToolParser
-from engine.logprobs import TokenChoice
-from engine.session import Answer
-
 import pytest
+
+from llm_chatbot.api.responses import ChatWriter, Choice, CompletionWriter, split_reasoning, usage
+from llm_chatbot.api.tools import ToolParser
+from llm_chatbot.engine.decode.logprobs import TokenChoice
+from llm_chatbot.engine.session import Answer
 
 
 def answer(text: str, ended: bool = False, tokens=(), prompt: int = 10) -> Answer:

@@ -5,16 +5,16 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from api.backend import ModelInfo
-from api.errors import APIError
-from api.service import LOCAL_NAMES, create_app
-from config import UserError
-from engine.session import Answer
-
-import coroutines
 import pytest
-from fake_backend import FakeBackend, said
 from starlette.testclient import TestClient
+
+from llm_chatbot.api.backend import ModelInfo
+from llm_chatbot.api.errors import APIError
+from llm_chatbot.api.service import LOCAL_NAMES, create_app
+from llm_chatbot.engine.session import Answer
+from llm_chatbot.errors import UserError
+from tests import coroutines
+from tests.fake_backend import FakeBackend, said
 
 HELLO = {"model": "fake", "messages": [{"role": "user", "content": "Hello"}]}
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]

@@ -15,20 +15,21 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from api.backend import LocalBackend
-from api.service import create_app
-from config import DEFAULT_MODEL, get_model_config
-from engine.block_pool import BlockPool
-from engine.loading import open_model
-from engine.model import ChatModel
-from engine.tokenizer import FolderTokenizer
-from evaluation.comparison import EXACT
-from model_folder import converted_folder
-
 import httpx
 import openai
 import pytest
 import uvicorn
+
+from llm_chatbot.api.backend import LocalBackend
+from llm_chatbot.api.service import create_app
+from llm_chatbot.catalogue.lookup import get_model_config
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.engine.cache.block_pool import BlockPool
+from llm_chatbot.engine.loading import open_model
+from llm_chatbot.engine.model import ChatModel
+from llm_chatbot.engine.text.tokenizer import FolderTokenizer
+from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.folder.found import converted_folder
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,9 +1,9 @@
 import json
 from itertools import pairwise
 
-from api.tools import ToolParser, forced_call, tool_format
-
 import pytest
+
+from llm_chatbot.api.tools import ToolParser, forced_call, tool_format
 
 HERMES = "{% for tool in tools %}{{ tool | tojson }}{% endfor %} Answer with <tool_call>{...}</tool_call>"
 LLAMA = '{% if tools %}<|start_header_id|> {"name": function, "parameters": arguments}{% endif %}'

@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from benchmarks.soak import soak
-
 import numpy as np
-import paged_models
+
+from benchmarks.soak import soak
+from tests import paged_models
 
 
 def test_tabs_that_are_stopped_and_closed_get_their_answers_and_lose_no_block(tmp_path: Path):

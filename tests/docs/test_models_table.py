@@ -1,6 +1,6 @@
-from docs.models_table import MODELS_PAGE, models_table, rounded, table_in
-
 import pytest
+
+from docs.models_table import MODELS_PAGE, models_table, rounded, table_in
 
 
 def test_the_pages_table_is_the_catalogues():

@@ -7,7 +7,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LISTED = (ROOT / "README.md").read_text(encoding="utf-8").partition("## The files")[2].partition("\n## ")[0]
 
 
-@pytest.mark.parametrize("package", ["conversion", "engine", "page"])
+@pytest.mark.parametrize("package", ["convert", "engine", "page"])
 def test_the_list_of_files_names_every_module(package: str):
     (paragraph,) = [text for text in LISTED.split("\n\n") if text.startswith(f"{package}/")]
     modules = {path.stem for path in (ROOT / package).glob("*.py")} - {"__init__"}

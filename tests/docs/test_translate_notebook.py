@@ -3,6 +3,9 @@ from copy import deepcopy
 from pathlib import Path
 from xml.etree import ElementTree
 
+import nbformat
+import pytest
+
 from docs.translate_notebook import (
     LANGUAGES,
     ROOT,
@@ -15,10 +18,7 @@ from docs.translate_notebook import (
     read_catalog,
     translate,
 )
-from lesson.words import WORDS
-
-import nbformat
-import pytest
+from llm_chatbot.lesson.words import WORDS
 
 NOTEBOOK = nbformat.read(SOURCE, as_version=4)
 

@@ -2,11 +2,11 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from engine import loading
-from engine.device_check import TOKENS, driver
-
 import numpy as np
 import pytest
+
+from llm_chatbot.engine import loading
+from llm_chatbot.engine.device_check import TOKENS, driver
 
 
 class FakeCache:
@@ -74,7 +74,7 @@ def test_a_device_is_compared_once_and_warned_of_each_time(devices: Devices, int
 
 def test_another_driver_is_compared_anew(devices: Devices, int4_folder: Path, monkeypatch: pytest.MonkeyPatch):
     loading.open_model(int4_folder, "GPU")
-    monkeypatch.setattr("engine.device_check.driver", lambda device: "a newer one")
+    monkeypatch.setattr("llm_chatbot.engine.device_check.driver", lambda device: "a newer one")
     loading.open_model(int4_folder, "GPU")
     assert devices.opened == ["GPU", "CPU", "GPU", "CPU"]
 

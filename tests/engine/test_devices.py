@@ -1,4 +1,4 @@
-from engine.devices import available_devices, check_device
+from llm_chatbot.engine.devices import available_devices, check_device
 
 
 def test_devices_may_be_written_in_small_letters_and_combined():

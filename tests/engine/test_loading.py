@@ -1,20 +1,20 @@
 import shutil
 from pathlib import Path
 
-from benchmarks.conversion import byte_tokenizer
-from config import UserError
-from engine.loading import ChatGLMModel, MPTModel, Phi3Model, open_model
-from engine.qwen import QwenModel
-from engine.session import ChatSession
-from evaluation.comparison import EXACT
-
 import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 import pytest
 from openvino.op import assign, read_value
 from openvino.op.util import Variable, VariableInfo
-from tiny_models import DATA, export, tiny_model
+
+from benchmarks.conversion import byte_tokenizer
+from llm_chatbot.engine.loading import ChatGLMModel, MPTModel, Phi3Model, open_model
+from llm_chatbot.engine.qwen import QwenModel
+from llm_chatbot.engine.session import ChatSession
+from llm_chatbot.errors import UserError
+from llm_chatbot.evaluation.comparison import EXACT
+from tests.tiny_models import DATA, export, tiny_model
 
 
 @pytest.mark.parametrize(

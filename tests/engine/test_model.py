@@ -1,12 +1,12 @@
 import shutil
 from pathlib import Path
 
-from engine.loading import open_model
-from engine.model import compile_cache
-from engine.session import ChatSession
-
 import numpy as np
 import pytest
+
+from llm_chatbot.engine.loading import open_model
+from llm_chatbot.engine.model import compile_cache
+from llm_chatbot.engine.session import ChatSession
 
 FRANCE = "Name the capital of France."
 

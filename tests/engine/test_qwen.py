@@ -2,15 +2,15 @@ import json
 import shutil
 from itertools import islice
 
-from engine.generation import stream_ids
-from engine.sampling import Sampling
-from evaluation.comparison import EXACT
-from ov_llm_model import OVChatModel, OVQWENModel, load_model
-
 import numpy as np
 import pytest
 import torch
-from tiny_models import DATA
+
+from llm_chatbot.engine.decode.generation import stream_ids
+from llm_chatbot.engine.decode.sampling import Sampling
+from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.optimum_models import OVChatModel, OVQWENModel, load_model
+from tests.tiny_models import DATA
 
 
 @pytest.fixture(scope="module")

@@ -3,20 +3,20 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from itertools import islice, pairwise
 
-from chat_formats import ChatFormat
-from config import UserError
-from engine.generation import Pace, stream_ids
-from engine.loading import open_model
-from engine.model import ChatModel
-from engine.paged_runner import BLOCK_SIZE
-from engine.sampling import Sampling
-from engine.session import Answer, ChatSession
-from evaluation.comparison import EXACT
-
 import numpy as np
 import pytest
 from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
+
+from llm_chatbot.catalogue.chat_formats import ChatFormat
+from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE
+from llm_chatbot.engine.decode.generation import Pace, stream_ids
+from llm_chatbot.engine.decode.sampling import Sampling
+from llm_chatbot.engine.loading import open_model
+from llm_chatbot.engine.model import ChatModel
+from llm_chatbot.engine.session import Answer, ChatSession
+from llm_chatbot.errors import UserError
+from llm_chatbot.evaluation.comparison import EXACT
 
 # Each token of the answer leads by more than any processor rounds; after "What is …?" the first one does not.
 FRANCE = "Name the capital of France."

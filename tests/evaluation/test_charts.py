@@ -1,10 +1,10 @@
 import re
 from pathlib import Path
 
-from config import DEFAULT_MODEL
-from converter import convert_model
-from evaluation.charts import mark_differences, plot_quality, side_by_side
-from evaluation.comparison import VariantFigures
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.convert.conversion import convert_model
+from llm_chatbot.evaluation.charts import mark_differences, plot_quality, side_by_side
+from llm_chatbot.evaluation.comparison import VariantFigures
 
 
 def figures(variant: str, size_mb: float, decode_tps: float, kl: float) -> VariantFigures:

@@ -2,13 +2,20 @@ import shutil
 from math import log
 from pathlib import Path
 
-from config import DEFAULT_MODEL, UserError, get_model_config
-from conversion.checkpoints import load_checkpoint
-from converter import convert_model
-from engine.loading import open_model
-from engine.tokenizer import FolderTokenizer
-from evaluation import comparison
-from evaluation.comparison import (
+import psutil
+import pytest
+from lm_eval.api.instance import Instance
+from lm_eval.models.huggingface import HFLM
+
+from llm_chatbot.catalogue.lookup import get_model_config
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.convert.checkpoint.checkpoints import load_checkpoint
+from llm_chatbot.convert.conversion import convert_model
+from llm_chatbot.engine.loading import open_model
+from llm_chatbot.engine.text.tokenizer import FolderTokenizer
+from llm_chatbot.errors import UserError
+from llm_chatbot.evaluation import comparison
+from llm_chatbot.evaluation.comparison import (
     EXACT,
     VariantFigures,
     check_variants,
@@ -18,12 +25,7 @@ from evaluation.comparison import (
     summarize,
     variant_names,
 )
-from evaluation.texts import passages
-
-import psutil
-import pytest
-from lm_eval.api.instance import Instance
-from lm_eval.models.huggingface import HFLM
+from llm_chatbot.evaluation.texts import passages
 
 TEXTS = {"en": passages()["en"][:1200], "zh": passages()["zh"][:60]}
 QUESTIONS = ["What is the capital of France?"]

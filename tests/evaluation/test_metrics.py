@@ -1,9 +1,9 @@
-from engine.sampling import log_softmax
-from evaluation.metrics import concatenate, divergence, rolling_windows, score_tokens
-
 import numpy as np
 import pytest
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+
+from llm_chatbot.engine.decode.sampling import log_softmax
+from llm_chatbot.evaluation.metrics import concatenate, divergence, rolling_windows, score_tokens
 
 
 @pytest.mark.parametrize("length", [1, 7, 8, 9, 16, 20])

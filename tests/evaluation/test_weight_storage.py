@@ -1,13 +1,13 @@
 from pathlib import Path
 
-from config import DEFAULT_MODEL
-from converter import convert_model
-from evaluation.weight_storage import weight_storage
-
 import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 import pytest
+
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.convert.conversion import convert_model
+from llm_chatbot.evaluation.weight_storage import weight_storage
 
 
 def save(path: Path, weight: ov.Node, users: int = 1) -> Path:

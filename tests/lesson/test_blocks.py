@@ -1,8 +1,8 @@
-from engine.block_pool import BlockTable
-from engine.paged_runner import BLOCK_SIZE
-from engine.prompt import prompt_ids
-from engine.session import ChatSession
-from lesson.blocks import BlockUse, new_pool, read_prompt
+from llm_chatbot.engine.cache.block_pool import BlockTable
+from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE
+from llm_chatbot.engine.session import ChatSession
+from llm_chatbot.engine.text.prompt import prompt_ids
+from llm_chatbot.lesson.blocks import BlockUse, new_pool, read_prompt
 
 
 def test_a_second_turn_reads_only_what_is_new():

@@ -2,10 +2,10 @@ from contextlib import nullcontext
 from itertools import count
 from pathlib import Path
 
-from engine.generation import Pace
-from lesson.device_table import TOKENS, compare_devices
-
 import numpy as np
+
+from llm_chatbot.engine.decode.generation import Pace
+from llm_chatbot.lesson.device_table import TOKENS, compare_devices
 
 
 class FakeModel:

@@ -1,7 +1,7 @@
-from lesson.front_end import REMOTE, notebook_language, shows_pages
-
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+
+from llm_chatbot.lesson.front_end import REMOTE, notebook_language, shows_pages
 
 
 @pytest.fixture(autouse=True)
@@ -40,5 +40,5 @@ def test_a_notebooks_name_says_its_language(path: str, language: str, monkeypatc
 def test_vs_code_names_the_notebook_in_a_variable_of_the_kernel(monkeypatch):
     shell = InteractiveShell()
     shell.user_ns["__vsc_ipynb_file__"] = "/home/ann/docs/llm-chatbot.ja.ipynb"
-    monkeypatch.setattr("lesson.front_end.get_ipython", lambda: shell)
+    monkeypatch.setattr("llm_chatbot.lesson.front_end.get_ipython", lambda: shell)
     assert notebook_language() == "ja"

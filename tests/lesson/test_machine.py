@@ -1,9 +1,10 @@
 from dataclasses import replace
 
-from config import SUPPORTED_LLM_MODELS, Int4Settings, ModelConfig
-from lesson.machine import bytes_per_token, measure_bandwidth
-
 import pytest
+
+from llm_chatbot.catalogue.row import Int4Settings, ModelConfig
+from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
+from llm_chatbot.lesson.machine import bytes_per_token, measure_bandwidth
 
 
 def row(**int4) -> ModelConfig:

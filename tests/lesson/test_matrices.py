@@ -1,11 +1,12 @@
 from pathlib import Path
 
-from config import DEFAULT_MODEL, UserError
-from converter import convert_model
-from lesson.matrices import first_matrix, read_codes, read_matrix
-
 import numpy as np
 import pytest
+
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.convert.conversion import convert_model
+from llm_chatbot.errors import UserError
+from llm_chatbot.lesson.matrices import first_matrix, read_codes, read_matrix
 
 
 @pytest.fixture(scope="module")

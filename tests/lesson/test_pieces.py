@@ -2,7 +2,7 @@ from collections import namedtuple
 from math import log
 from xml.etree import ElementTree
 
-from lesson.pieces import ROW_CELLS, Piece, answer_pieces, draw_pieces, shade, token_pieces
+from llm_chatbot.lesson.pieces import ROW_CELLS, Piece, answer_pieces, draw_pieces, shade, token_pieces
 
 Chosen = namedtuple("Chosen", ["text", "logprob"])
 

@@ -1,6 +1,11 @@
-from evaluation.comparison import VariantFigures
-from lesson.blocks import BlockUse
-from lesson.plots import (
+import numpy as np
+import pandas as pd
+import pytest
+from matplotlib.colors import to_rgb
+
+from llm_chatbot.evaluation.comparison import VariantFigures
+from llm_chatbot.lesson.blocks import BlockUse
+from llm_chatbot.lesson.plots import (
     BLUE,
     ORANGE,
     label,
@@ -13,12 +18,7 @@ from lesson.plots import (
     plot_token_seconds,
     text_fonts,
 )
-from lesson.timing import TokenSeconds
-
-import numpy as np
-import pandas as pd
-import pytest
-from matplotlib.colors import to_rgb
+from llm_chatbot.lesson.timing import TokenSeconds
 
 
 def test_two_bars_for_each_token():
@@ -80,7 +80,7 @@ def test_a_group_of_bars_for_each_temperature():
 @pytest.mark.parametrize(("fonts", "expected"), [(["Noto Sans CJK SC"], "误差"), ([], "error")])
 def test_labels_are_translated_where_a_font_can_show_them(fonts: list[str], expected: str, monkeypatch):
     monkeypatch.setenv("LLM_CHATBOT_LANGUAGE", "zh")
-    monkeypatch.setattr("lesson.plots.font_manager.get_font_names", lambda: ["DejaVu Sans", *fonts])
+    monkeypatch.setattr("llm_chatbot.lesson.plots.font_manager.get_font_names", lambda: ["DejaVu Sans", *fonts])
     assert label("error") == expected
     (axes,) = plot_errors({"8 bits": np.array([0.0, 0.01])}).axes
     assert axes.get_xlabel() == expected
@@ -88,7 +88,7 @@ def test_labels_are_translated_where_a_font_can_show_them(fonts: list[str], expe
 
 def test_a_languages_own_font_comes_first(monkeypatch):
     present = ["Noto Sans CJK JP", "Noto Sans CJK SC", "DejaVu Sans"]
-    monkeypatch.setattr("lesson.plots.font_manager.get_font_names", lambda: present)
+    monkeypatch.setattr("llm_chatbot.lesson.plots.font_manager.get_font_names", lambda: present)
     for language, first in {"en": "JP", "ja": "JP", "zh": "SC"}.items():
         monkeypatch.setenv("LLM_CHATBOT_LANGUAGE", language)
         assert text_fonts()[:2] == ["DejaVu Sans", f"Noto Sans CJK {first}"]
@@ -96,7 +96,7 @@ def test_a_languages_own_font_comes_first(monkeypatch):
 
 def test_the_plot_of_the_evaluation_is_translated_too(monkeypatch):
     monkeypatch.setenv("LLM_CHATBOT_LANGUAGE", "ja")
-    monkeypatch.setattr("lesson.plots.text_fonts", lambda: ["DejaVu Sans", "Yu Gothic"])
+    monkeypatch.setattr("llm_chatbot.lesson.plots.text_fonts", lambda: ["DejaVu Sans", "Yu Gothic"])
     figures = VariantFigures("INT4", 100, 2, 5, 1, 0, 0, 2, 300, 400, 50, 20, 0.1, 1, 0.9, 9, 9, {})
     (axes,) = plot_cost([figures]).axes
     assert (axes.get_xlabel(), axes.texts[0].get_text()) == ("大きさ（MB）", "INT4\n50 トークン/秒")

@@ -1,8 +1,8 @@
-from lesson import sliders
-from lesson.sliders import slider, with_controls
-
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
+
+from llm_chatbot.lesson import sliders
+from llm_chatbot.lesson.sliders import slider, with_controls
 
 
 class Shown:

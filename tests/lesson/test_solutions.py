@@ -6,13 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
-from config import SUPPORTED_LLM_MODELS
-from lesson.words import say
-from model_folder import read_manifest
-
 import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+
+from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
+from llm_chatbot.folder.manifest import read_manifest
+from llm_chatbot.lesson.words import say
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = nbformat.read(ROOT / "llm-chatbot.ipynb", as_version=4).cells
@@ -21,10 +21,10 @@ SHORTER = {
     "bits-variants": "every = {'FP16': convert_model(model_name.value, 'FP16'), 'INT4': folders['INT4']}\n"
     "rounded = every['INT4']",
     "error-plot": "",
-    "cost-table": "from config import EXAMPLE_QUESTIONS\nfrom evaluation.texts import passages",
+    "cost-table": "from config import EXAMPLE_QUESTIONS\nfrom llm_chatbot.evaluation.texts import passages",
     "cost-plot": "",
     "cost-answers": "",
-    "speed-measured": "from lesson.machine import READING_SPEED, bytes_per_token\nbandwidth = 20.0",
+    "speed-measured": "from llm_chatbot.lesson.machine import READING_SPEED, bytes_per_token\nbandwidth = 20.0",
 }
 CHAPTERS = 10
 
@@ -58,7 +58,7 @@ def shell(models_root: Path, monkeypatch: pytest.MonkeyPatch):
     """What a notebook's cells run in, in a folder with the models and without the installation."""
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.chdir(models_root)
-    (models_root / "install.py").write_text("", encoding="utf-8")
+    (models_root / "llm_chatbot/machine/install.py").write_text("", encoding="utf-8")
     (models_root / "requirements.txt").write_text((ROOT / "requirements.txt").read_text("utf-8"), encoding="utf-8")
     for name in [name for name in os.environ if name.startswith("LLM_CHATBOT_") and name != "LLM_CHATBOT_CACHE"]:
         monkeypatch.delenv(name)

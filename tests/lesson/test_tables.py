@@ -1,6 +1,6 @@
-from evaluation.comparison import VariantFigures
-from lesson.device_table import DeviceFigures
-from lesson.tables import devices_table, variants_table
+from llm_chatbot.evaluation.comparison import VariantFigures
+from llm_chatbot.lesson.device_table import DeviceFigures
+from llm_chatbot.lesson.tables import devices_table, variants_table
 
 
 def test_a_column_for_each_variant():

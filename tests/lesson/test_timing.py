@@ -1,9 +1,9 @@
 from types import SimpleNamespace
 
-from lesson import timing
-from lesson.timing import TokenSeconds, measure_token_seconds
-
 import pytest
+
+from llm_chatbot.lesson import timing
+from llm_chatbot.lesson.timing import TokenSeconds, measure_token_seconds
 
 
 class SlowCache:

@@ -2,16 +2,17 @@ import ast
 import re
 from pathlib import Path
 
-from lesson.words import WORDS, say
-
 import nbformat
 import pytest
 
+from llm_chatbot.lesson.words import WORDS, say
+
 ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "llm_chatbot"
 NOTEBOOK = nbformat.read(ROOT / "llm-chatbot.ipynb", as_version=4)
 SOURCES = [
-    *(path.read_text(encoding="utf-8") for path in (ROOT / "lesson").glob("*.py") if path.name != "words.py"),
-    (ROOT / "evaluation" / "charts.py").read_text(encoding="utf-8"),
+    *(path.read_text(encoding="utf-8") for path in (PACKAGE / "lesson").glob("*.py") if path.name != "words.py"),
+    (PACKAGE / "evaluation" / "charts.py").read_text(encoding="utf-8"),
     *(re.sub("^%.*$", "", cell.source, flags=re.M) for cell in NOTEBOOK.cells if cell.cell_type == "code"),
 ]
 TREES = [ast.parse(source) for source in SOURCES]

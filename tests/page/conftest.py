@@ -4,15 +4,16 @@ from collections.abc import Callable, Iterator
 from functools import cache, partial
 from pathlib import Path
 
-from config import DEFAULT_MODEL, get_model_config
-from page import settings
-from page.models import LoadedModel
-
 import pytest
-from browser import launch, permissions
-from page_visit import TIMEOUT, Server, Visit
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
-from web_modules import open_modules
+
+from llm_chatbot.catalogue.lookup import get_model_config
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.page import settings
+from llm_chatbot.page.models import LoadedModel
+from tests.browser import launch, permissions
+from tests.page_visit import TIMEOUT, Server, Visit
+from tests.web_modules import open_modules
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -1,7 +1,8 @@
-"""page/web/address.js by itself in a browser."""
+"""llm_chatbot/page/web/address.js by itself in a browser."""
 
 from playwright.sync_api import Browser
-from web_modules import open_modules
+
+from tests.web_modules import open_modules
 
 # Back is pressed again while what the first address asked for is being opened.
 BACK_TWICE = """() => {

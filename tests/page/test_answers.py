@@ -6,12 +6,12 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import Any
 
-from config import UserError
-from engine.session import Answer
-from page.answers import Answers, Question, QueueFullError, described, model_input, reading
-
 import pytest
-from page_visit import eventually
+
+from llm_chatbot.engine.session import Answer
+from llm_chatbot.errors import UserError
+from llm_chatbot.page.answers import Answers, Question, QueueFullError, described, model_input, reading
+from tests.page_visit import eventually
 
 CONFIG = SimpleNamespace(system_prompt="Be kind.")
 

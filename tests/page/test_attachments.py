@@ -1,14 +1,14 @@
-"""page/web/attachments.js and parts.js in a real browser, with files that are made here."""
+"""llm_chatbot/page/web/attachments.js and parts.js in a real browser, with files that are made here."""
 
 import base64
 import io
 import zipfile
 from typing import Any
 
-from evaluation.texts import passages
-
 import pytest
 from playwright.sync_api import Page
+
+from llm_chatbot.evaluation.texts import passages
 
 READ = """async ([name, content, language]) => {
     const bytes = Uint8Array.from(atob(content), (character) => character.charCodeAt(0));

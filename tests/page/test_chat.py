@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page
-from web_modules import open_modules
+
+from tests.web_modules import open_modules
 
 # `given(n, settings)` answers what was read as the n-th; what is saved is never confirmed.
 FAKE_STORE = """async () => {

@@ -1,6 +1,6 @@
-from page.compare import mark_differences, token_texts
-
 import pytest
+
+from llm_chatbot.page.compare import mark_differences, token_texts
 
 
 def marked(parts: list) -> list[str]:

@@ -4,12 +4,13 @@ import copy
 import re
 from typing import Any
 
-from config import DEFAULT_MODEL, get_model_config
-from page.models import LoadedModel
-
 import pytest
-from page_visit import FRANCE, STORY, Server, Visit
 from playwright.sync_api import Browser, BrowserContext, FilePayload, expect
+
+from llm_chatbot.catalogue.lookup import get_model_config
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.page.models import LoadedModel
+from tests.page_visit import FRANCE, STORY, Server, Visit
 
 # Notes the latest question that was sent; by WebDriver BiDi, requests have no content.
 NOTE_QUESTIONS = """() => {
@@ -96,7 +97,7 @@ def test_a_long_prompt_shows_how_much_of_it_is_read_and_can_be_stopped(
 
 def test_a_request_that_is_too_large_for_the_server_is_not_taken_for_a_server_that_is_down(visit: Visit):
     refused = """async () => {
-      const { post } = await import(new URL("page/web/server.js", document.baseURI));
+      const { post } = await import(new URL("llm_chatbot/page/web/server.js", document.baseURI));
       return post("ask", "x".repeat(5e6)).catch((error) => error.error ?? String(error));
     }"""
     assert visit.page.evaluate(refused) == {"key": "too_large"}

@@ -2,11 +2,11 @@
 
 import re
 
-from config import EXAMPLE_QUESTIONS
-
 import pytest
-from page_visit import FRANCE, ITALY, STORY, Server, Visit, eventually
 from playwright.sync_api import BrowserContext, Route, expect
+
+from llm_chatbot.catalogue.example_questions import EXAMPLE_QUESTIONS
+from tests.page_visit import FRANCE, ITALY, STORY, Server, Visit, eventually
 
 # Counts the answers that had ended and are drawn as if they were expected again.
 REOPENED = """() => {

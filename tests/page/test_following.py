@@ -1,8 +1,9 @@
-"""page/web/following.js by itself in a browser, with a store and a server of a few lines."""
+"""llm_chatbot/page/web/following.js by itself in a browser, with a store and a server of a few lines."""
 
 import pytest
 from playwright.sync_api import Browser
-from web_modules import open_modules
+
+from tests.web_modules import open_modules
 
 # Pauses pass at once: `now` is the time that they would have taken.
 FOLLOW = """async ([failures]) => {

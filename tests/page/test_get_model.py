@@ -9,19 +9,22 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from config import SUPPORTED_LLM_MODELS, UserError
-from converter import convert_model
-from model_folder import is_complete, measured_variants, model_folder, partial_folder, read_manifest
-from page.app import ChatPage
-from page.get_model import Conversion, Measurement, ModelGetter, Work, end_process
-from page.models import LoadedModel
-
 import psutil
 import pytest
-import small_checkpoints
-from hub_server import Hub
-from page_visit import Server, Visit, eventually
 from playwright.sync_api import BrowserContext, expect
+
+from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
+from llm_chatbot.convert.conversion import convert_model
+from llm_chatbot.errors import UserError
+from llm_chatbot.folder.found import measured_variants
+from llm_chatbot.folder.manifest import is_complete, read_manifest
+from llm_chatbot.folder.place import model_folder, partial_folder
+from llm_chatbot.page.app import ChatPage
+from llm_chatbot.page.get_model import Conversion, Measurement, ModelGetter, Work, end_process
+from llm_chatbot.page.models import LoadedModel
+from tests import small_checkpoints
+from tests.hub_server import Hub
+from tests.page_visit import Server, Visit, eventually
 
 SMALL = "org/small"
 STEP = '{{"step": "{}", "done": 3, "total": 4, "unit": "B"}}'
@@ -74,7 +77,7 @@ def test_the_converters_own_error_is_the_sentence_and_anything_else_has_none(tmp
 
 
 def test_what_does_not_end_when_it_is_asked_to_is_ended_with_all_that_it_started(tmp_path: Path, monkeypatch):
-    monkeypatch.setattr("page.get_model.END_SECONDS", 0.2)
+    monkeypatch.setattr("llm_chatbot.page.get_model.END_SECONDS", 0.2)
     stubborn = "import subprocess; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
     child = (
         "print(subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(60)']).pid, file=open('child', 'w'))"
@@ -90,7 +93,7 @@ def test_what_does_not_end_when_it_is_asked_to_is_ended_with_all_that_it_started
 
 
 def test_a_stubborn_process_and_its_stubborn_child_are_given_one_time(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("page.get_model.END_SECONDS", 2)
+    monkeypatch.setattr("llm_chatbot.page.get_model.END_SECONDS", 2)
     stubborn = "import signal, subprocess, sys, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); "
     ready = "print('ready', flush=True); time.sleep(60)"
     child = f"subprocess.Popen([sys.executable, '-c', {stubborn + ready!r}]); time.sleep(60)"
@@ -137,8 +140,8 @@ def test_a_measurement_is_a_process_as_a_conversion_is(tmp_path: Path, monkeypat
     assert (measured.state.name, measured.state.precision, measured.state.phase) == ("org/name", None, "done")
     refused = "print('No FP16; convert.', file=sys.stderr); sys.exit(2)"
     assert finished(Measurement("org/name", tmp_path, fake(then=refused))).state.error == "No FP16; convert."
-    monkeypatch.setattr("page.get_model.QUALITY", fake(then="time.sleep(60)"))
-    monkeypatch.setattr("page.get_model.variant_folders", lambda name, root: {"INT4": tmp_path})
+    monkeypatch.setattr("llm_chatbot.page.get_model.MEASURE", fake(then="time.sleep(60)"))
+    monkeypatch.setattr("llm_chatbot.page.get_model.variant_folders", lambda name, root: {"INT4": tmp_path})
     getter = ModelGetter(tmp_path)
     getter.measure("org/name")
     with pytest.raises(UserError, match=r"org/name is being converted or measured; .*cancel"):
@@ -190,12 +193,11 @@ def test_a_cancelled_and_a_killed_conversion_leave_nothing(small: str, hub: Hub,
 def test_a_disk_that_is_too_small_is_the_converters_sentence(small: str, tmp_path: Path):
     """The limit is faked in the converter's process, which is otherwise the real one."""
     limited = (
-        "import sys, runpy, shutil; from types import SimpleNamespace; sys.path.insert(0, {root!r});"
+        "import sys, runpy, shutil; from types import SimpleNamespace;"
         "shutil.disk_usage = lambda path: SimpleNamespace(free=1_000_000);"
-        "sys.argv[0] = {script!r}; runpy.run_path({script!r}, run_name='__main__')"
+        "runpy.run_module('llm_chatbot.commands.convert', run_name='__main__', alter_sys=True)"
     )
-    root = Path(__file__).resolve().parents[2]
-    command = (sys.executable, "-c", limited.format(root=str(root), script=str(root / "converter.py")))
+    command = (sys.executable, "-c", limited)
     state = finished(Conversion("qwen3-8b", "INT4", tmp_path / "models", command)).state
     assert state.phase == "failed" and re.search(r"free disk space|GB free; free some disk", state.error or "")
     assert not list((tmp_path / "models").rglob("*"))

@@ -4,8 +4,9 @@ import json
 import re
 
 import pytest
-from page_visit import FRANCE, ITALY, STORY, Server, Visit, eventually
 from playwright.sync_api import BrowserContext, expect
+
+from tests.page_visit import FRANCE, ITALY, STORY, Server, Visit, eventually
 
 
 def contents(visit: Visit) -> list[str]:

@@ -1,11 +1,12 @@
-"""page/web/markdown.js in a real browser."""
+"""llm_chatbot/page/web/markdown.js in a real browser."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from browser import permissions
 from playwright.sync_api import Browser, Page, Request
+
+from tests.browser import permissions
 
 SHOW = """async ([text, options]) => {
     const root = Object.assign(document.createElement("div"), { className: "markdown" });

@@ -1,8 +1,8 @@
-from config import UserError
-from engine.session import Answer
-from page.messages import figures_of, validate_messages
-
 import pytest
+
+from llm_chatbot.engine.session import Answer
+from llm_chatbot.errors import UserError
+from llm_chatbot.page.messages import figures_of, validate_messages
 
 
 def test_the_figures_of_an_answer_are_its_numbers():

@@ -5,11 +5,13 @@ import time
 from pathlib import Path
 from types import SimpleNamespace
 
-from config import DEFAULT_MODEL, UserError, get_model_config
-from page import models
-from page.models import LoadedModel, ModelPool, open_model
-
 import pytest
+
+from llm_chatbot.catalogue.lookup import get_model_config
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.errors import UserError
+from llm_chatbot.page import models
+from llm_chatbot.page.models import LoadedModel, ModelPool, open_model
 
 ROOT = Path(__file__).resolve().parents[2]
 FAKE = SimpleNamespace(context_length=64)
@@ -59,7 +61,7 @@ def test_a_model_that_was_not_converted_is_refused_with_the_remedy(tmp_path: Pat
 
 
 def test_importing_the_page_imports_nothing_that_only_a_model_needs():
-    script = "import sys, page.app; print({'torch', 'optimum', 'nncf', 'transformers'} & set(sys.modules))"
+    script = "import sys, llm_chatbot.page.app; print({'torch', 'optimum', 'nncf', 'transformers'} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60)
     assert done.stdout.strip() == "set()", done.stdout + done.stderr
 
@@ -70,7 +72,7 @@ IDLE = """
 import sys, threading, time
 from pathlib import Path
 import psutil
-from page.models import ModelPool, open_model
+from llm_chatbot.page.models import ModelPool, open_model
 
 def megabytes():
     info = psutil.Process().memory_info()

@@ -1,12 +1,12 @@
 """The soak of `benchmarks/page_soak.py` with few tabs, for a few seconds."""
 
-from benchmarks.page_soak import Soak, answers_of, was_given
-from page import settings
-from page.answers import PendingAnswer, Question
-
 import pytest
-from page_visit import Server, eventually
 from playwright.sync_api import Browser
+
+from benchmarks.page_soak import Soak, answers_of, was_given
+from llm_chatbot.page import settings
+from llm_chatbot.page.answers import PendingAnswer, Question
+from tests.page_visit import Server, eventually
 
 
 def test_tabs_at_random_over_a_restart_lose_no_message_and_mix_up_no_answer(

@@ -5,15 +5,15 @@ from collections.abc import Callable
 from contextlib import closing
 from typing import Any
 
-from api.service import create_app
-from config import UserError
-from engine.session import Answer
-from page.remote import KEY_VARIABLE, RemoteSession, new_client, open_remote
-
 import httpx
 import pytest
-from fake_backend import FakeBackend, said
 from starlette.testclient import TestClient
+
+from llm_chatbot.api.service import create_app
+from llm_chatbot.engine.session import Answer
+from llm_chatbot.errors import UserError
+from llm_chatbot.page.remote import KEY_VARIABLE, RemoteSession, new_client, open_remote
+from tests.fake_backend import FakeBackend, said
 
 HELLO = [{"role": "user", "content": "Hello"}]
 

@@ -5,8 +5,9 @@ from collections.abc import Callable
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from page_visit import FRANCE, STORY, Server, Visit
 from playwright.sync_api import Browser, BrowserContext, expect
+
+from tests.page_visit import FRANCE, STORY, Server, Visit
 
 MAX_PAGE_BYTES = 600_000
 

@@ -3,18 +3,18 @@
 import json
 from collections.abc import Iterator
 
-from config import DEFAULT_MODEL
-from ov_llm_model import ChatSession
-from page import settings
-from page.app import ChatPage
-from page.models import LoadedModel
-from page.server import MAX_REQUEST_BYTES
-
 import httpx
 import pytest
 from gradio_client import Client
-from page_visit import FRANCE, ITALY, STORY, Server, Visit
 from playwright.sync_api import Browser, expect
+
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.optimum_models import ChatSession
+from llm_chatbot.page import settings
+from llm_chatbot.page.app import ChatPage
+from llm_chatbot.page.models import LoadedModel
+from llm_chatbot.page.server import MAX_REQUEST_BYTES
+from tests.page_visit import FRANCE, ITALY, STORY, Server, Visit
 
 GREEDY = {"temperature": 0, "repetition_penalty": 1}
 

@@ -1,7 +1,7 @@
-from config import UserError
-from page.settings import generation_options, number_settings
-
 import pytest
+
+from llm_chatbot.errors import UserError
+from llm_chatbot.page.settings import generation_options, number_settings
 
 
 def test_what_is_missing_or_empty_has_its_default():

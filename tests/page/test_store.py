@@ -4,7 +4,8 @@ from collections.abc import Iterator
 
 import pytest
 from playwright.sync_api import Browser, Page
-from web_modules import open_modules
+
+from tests.web_modules import open_modules
 
 # The ids of the messages that are stored when `entries` were in the journal, and what of the journal is left then.
 # With `meanwhile`, another tab clears the journal while the first entry is read; with `full`, nothing can be stored.

@@ -1,4 +1,4 @@
-"""page/web/transfer.js in a real browser: every format that can be imported, and the way back."""
+"""llm_chatbot/page/web/transfer.js in a real browser: every format that can be imported, and the way back."""
 
 import copy
 import json

@@ -1,6 +1,6 @@
 import hashlib
 
-from page.vendor_libraries import LIBRARIES, VENDOR, checksums
+from llm_chatbot.page.vendor_libraries import LIBRARIES, VENDOR, checksums
 
 
 def test_every_file_is_the_one_that_npm_gave():

@@ -6,14 +6,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from config import DEFAULT_MODEL
-from page.app import ChatPage
-from page.models import LoadedModel
-
 import httpx
 import pytest
-from page_visit import Visit
 from playwright.sync_api import BrowserContext, Page, expect
+
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.page.app import ChatPage
+from llm_chatbot.page.models import LoadedModel
+from tests.page_visit import Visit
 
 
 def module(page: Page, name: str, expression: str, *arguments: object) -> Any:

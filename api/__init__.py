@@ -1,6 +1,0 @@
-"""A model as a service: OpenAI's HTTP API in front of the engine, by itself (`serve.py`) or beside the page.
-
-A request goes `routes` → `backend` → the engine; `requests` says what can be asked for, `responses` how it is answered.
-"""
-
-import config as config  # first of all: it keeps the libraries from reporting usage

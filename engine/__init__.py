@@ -1,7 +1,0 @@
-"""A compiled model → a conversation that streams: prompt, KV cache, sampling, text.
-
-It needs OpenVINO, NumPy and a tokenizer, and states as protocols what it needs of a model. It knows neither PyTorch nor
-Optimum Intel, and nothing of how a folder was made or who shows the answers.
-"""
-
-import config as config  # first of all: it keeps the libraries from reporting usage

@@ -1,6 +1,0 @@
-"""What compression costs: the size, speed and quality of a model's variants, measured side by side.
-
-It opens folders with the engine, and knows nothing of how they were made or of the page.
-"""
-
-import config as config  # first of all: it keeps the libraries from reporting usage

@@ -1,6 +1,0 @@
-"""What the tutorial's cells draw and measure with: tokens, probabilities, cache, bits, bandwidth, devices.
-
-It uses the engine and the evaluation, and nothing else of the project uses it.
-"""
-
-import config as config  # first of all: it keeps the libraries from reporting usage

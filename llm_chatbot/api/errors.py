@@ -1,0 +1,101 @@
+"""Errors in the shape of OpenAI's API: `{"error": {"message": …, "type": …, "param": …, "code": …}}`.
+
+https://platform.openai.com/docs/guides/error-codes
+"""
+
+import logging
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
+
+from llm_chatbot.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+class APIError(UserError):
+    """A request that can't be served.
+
+    Attributes:
+        status: of the HTTP response.
+        param: the field of the request that is to blame.
+        code: the reason, for programs.
+        retry_after: seconds after which it may be tried again.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        status: int = 400,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after: int | None = None,
+    ) -> None:
+        super().__init__(message, status, param, code, retry_after)  # all of them, so that pickle can make it again
+        self.message, self.status, self.param, self.code, self.retry_after = message, status, param, code, retry_after
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def error_body(message: str, status: int, param: str | None = None, code: str | None = None) -> dict[str, Any]:
+    kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
+
+
+def as_api_error(error: UserError | RuntimeError) -> APIError:
+    """What the API says of an error from the engine."""
+    if isinstance(error, APIError):
+        return error
+    if isinstance(error, UserError):
+        return APIError(str(error))
+    logger.error("The runtime failed.", exc_info=error)
+    return APIError("The model's runtime failed; try again.", 500, code="runtime_error")
+
+
+def response_of(error: APIError) -> JSONResponse:
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    if error.status == 401:
+        headers["WWW-Authenticate"] = "Bearer"
+    return JSONResponse(error_body(str(error), error.status, error.param, error.code), error.status, headers)
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    @app.exception_handler(UserError)
+    @app.exception_handler(RuntimeError)
+    async def from_engine(request: Request, error: UserError | RuntimeError) -> JSONResponse:
+        return response_of(as_api_error(error))
+
+    @app.exception_handler(HTTPException)
+    async def from_starlette(request: Request, error: HTTPException) -> JSONResponse:
+        message = f"{str(error.detail).rstrip('.')}."
+        return JSONResponse(error_body(message, error.status_code), error.status_code, error.headers)
+
+    @app.exception_handler(500)
+    async def from_bug(request: Request, error: Exception) -> JSONResponse:
+        return response_of(APIError("The server failed; its log says why.", 500, code="internal_error"))
+
+    @app.exception_handler(RequestValidationError)
+    async def from_validation(request: Request, error: RequestValidationError) -> JSONResponse:
+        return response_of(validation_error(error))
+
+
+def validation_error(error: RequestValidationError) -> APIError:
+    """The first of a request's faults, in a sentence that names the field."""
+    fault = error.errors()[0]
+    if fault["type"] == "json_invalid":
+        return APIError("The body is not valid JSON.")
+    place = ".".join(str(part) for part in fault["loc"][1:])
+    reason = fault["msg"].removeprefix("Value error, ").rstrip(".")
+    if not place and fault["type"] == "value_error":
+        return APIError(f"The request is not valid: {reason}.", code="invalid_value")
+    if not place:
+        return APIError("The body is a JSON object, sent with the header Content-Type: application/json.")
+    if fault["type"] == "extra_forbidden":
+        return APIError(f"{place!r} is not supported here; leave it out.", param=place, code="unsupported_parameter")
+    return APIError(f"{place!r} is not valid: {reason}.", param=place, code="invalid_value")

@@ -1,0 +1,278 @@
+"""Answers of the engine → bodies of responses, whole or as chunks of a stream."""
+
+import secrets
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from llm_chatbot.api.tools import ToolCall, ToolParser
+from llm_chatbot.engine.decode.logprobs import TokenChoice
+from llm_chatbot.engine.session import Answer
+from llm_chatbot.engine.text.detokenizer import overlap
+from llm_chatbot.engine.text.prompt import REASONING_END, REASONING_START
+
+JSON = dict[str, Any]
+
+
+class TokenCounts(NamedTuple):
+    """The numbers of tokens of a prompt, of its part that was in the KV cache, and of the answer."""
+
+    prompt: int = 0
+    cached: int = 0
+    completion: int = 0
+
+
+@dataclass(frozen=True)
+class Content:
+    """What an answer says so far; each part only grows."""
+
+    reasoning: str = ""
+    text: str = ""
+    calls: tuple[ToolCall, ...] = ()
+
+
+class Choice:
+    """One of the answers to a request.
+
+    Args:
+        parser: reads tool calls; None: none are expected.
+        most_calls: how many of them are wanted; None: all.
+        raw: the text is shown as it is, with reasoning in it.
+
+    Attributes:
+        answer: the latest state of the engine's answer.
+        content: what of it can be shown.
+        tokens: how many of `answer.tokens` have been sent.
+    """
+
+    def __init__(self, parser: ToolParser | None = None, most_calls: int | None = None, raw: bool = False) -> None:
+        self.answer: Answer | None = None
+        self.content = Content()
+        self.tokens = 0
+        self._parser, self._most_calls, self._raw = parser, most_calls, raw
+
+    def update(self, answer: Answer) -> Content:
+        """Takes the answer's next state; returns what is new."""
+        before, ended = self.content, answer.finish_reason is not None
+        self.answer = answer
+        reasoning, text = ("", answer.text) if self._raw else split_reasoning(answer.text, ended)
+        calls: tuple[ToolCall, ...] = ()
+        if self._parser is not None:
+            parsed = self._parser.parse(text, ended)
+            text, calls = parsed.text, parsed.calls[: self._most_calls]
+        self.content = Content(reasoning, text, calls)
+        return Content(reasoning[len(before.reasoning) :], text[len(before.text) :], calls[len(before.calls) :])
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether no more is wanted, though the model may go on."""
+        return self._most_calls is not None and len(self.content.calls) >= self._most_calls
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the answer ended, in OpenAI's words: "stop", "length" or "tool_calls"; None while it is running."""
+        if self.answer is None or (self.answer.finish_reason is None and not self.is_complete):
+            return None
+        return "tool_calls" if self.content.calls else (self.answer.finish_reason or "stop")
+
+    def new_tokens(self) -> list[TokenChoice]:
+        """The tokens since the last call."""
+        assert self.answer is not None
+        new = list(self.answer.tokens[self.tokens :])
+        self.tokens += len(new)
+        return new
+
+    @property
+    def counts(self) -> TokenCounts:
+        if self.answer is None:
+            return TokenCounts()
+        return TokenCounts(self.answer.prompt_tokens, self.answer.cached_tokens, self.answer.completion_tokens)
+
+
+def split_reasoning(text: str, ended: bool) -> tuple[str, str]:
+    """The reasoning that an answer begins with, without its marks, and the rest; both only grow."""
+    start = text.lstrip()
+    if not start.startswith(REASONING_START):
+        return ("", "" if start and REASONING_START.startswith(start) and not ended else text)
+    reasoning, mark, rest = start.removeprefix(REASONING_START).partition(REASONING_END)
+    if not mark and not ended:
+        reasoning = reasoning[: len(reasoning) - overlap(reasoning, REASONING_END)]
+    return reasoning.strip(), rest.lstrip()
+
+
+def usage(choices: Sequence[Choice], answers_to_a_prompt: int) -> JSON:
+    """The numbers of tokens of a request; a prompt counts once, however many answers it gets."""
+    prompts = [choice.counts for choice in choices[::answers_to_a_prompt]]
+    prompt, cached = sum(count.prompt for count in prompts), sum(count.cached for count in prompts)
+    completion = sum(choice.counts.completion for choice in choices)
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
+
+
+class Writer(ABC):
+    """Writes the responses to one request.
+
+    Args:
+        model: its name.
+        choices: the answers, those to the same prompt side by side.
+        answers_to_a_prompt: how many those are.
+        logprobs: whether the response has the tokens' probabilities.
+    """
+
+    prefix = ""
+
+    def __init__(self, model: str, choices: Sequence[Choice], answers_to_a_prompt: int, logprobs: bool) -> None:
+        self.choices, self._answers_to_a_prompt, self._logprobs = choices, answers_to_a_prompt, logprobs
+        self._head = {"id": self.prefix + secrets.token_hex(12), "created": int(time.time()), "model": model}
+
+    @abstractmethod
+    def begin(self) -> list[JSON]:
+        """The chunks that a stream begins with."""
+
+    @abstractmethod
+    def chunk(self, index: int, new: Content) -> JSON | None:
+        """The chunk with what is new in a choice; None if nothing is."""
+
+    @abstractmethod
+    def whole(self) -> JSON:
+        """The response to a request that doesn't stream."""
+
+    def usage(self) -> JSON:
+        return usage(self.choices, self._answers_to_a_prompt)
+
+    def usage_chunk(self) -> JSON:
+        """The last chunk of a stream that ends with the numbers of tokens."""
+        return {**self._body([]), "usage": self.usage()}
+
+    @abstractmethod
+    def _body(self, choices: list[JSON]) -> JSON: ...
+
+
+class ChatWriter(Writer):
+    """Writes the responses of /v1/chat/completions."""
+
+    prefix = "chatcmpl-"
+
+    def begin(self) -> list[JSON]:
+        role = {"role": "assistant", "content": ""}
+        return [self._body([_choice(index, {"delta": role}, None)]) for index in range(len(self.choices))]
+
+    def chunk(self, index: int, new: Content) -> JSON | None:
+        choice, delta = self.choices[index], _message(new)
+        sent = len(choice.content.calls) - len(new.calls)
+        for place, call in enumerate(delta.get("tool_calls", []), sent):
+            call["index"] = place
+        part: JSON = {"delta": delta}
+        if self._logprobs and (tokens := choice.new_tokens()):
+            part["logprobs"] = chat_logprobs(tokens)
+        if not delta and len(part) == 1 and choice.finish_reason is None:
+            return None
+        return self._body([_choice(index, part, choice.finish_reason)])
+
+    def whole(self) -> JSON:
+        choices = []
+        for index, choice in enumerate(self.choices):
+            content = choice.content
+            message = {"role": "assistant", "content": content.text or (None if content.calls else "")}
+            logprobs = chat_logprobs(choice.new_tokens()) if self._logprobs else None
+            part = {"message": {**message, **_message(content)}, "logprobs": logprobs}
+            choices.append(_choice(index, part, choice.finish_reason))
+        return {**self._body(choices), "object": "chat.completion", "usage": self.usage()}
+
+    def _body(self, choices: list[JSON]) -> JSON:
+        return {**self._head, "object": "chat.completion.chunk", "choices": choices}
+
+
+class CompletionWriter(Writer):
+    """Writes the responses of /v1/completions."""
+
+    prefix = "cmpl-"
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._offsets = [0] * len(self.choices)  # of the next token in each text
+
+    def begin(self) -> list[JSON]:
+        return []
+
+    def chunk(self, index: int, new: Content) -> JSON | None:
+        part = self._part(index, new.text)
+        reason = self.choices[index].finish_reason
+        if not new.text and not part["logprobs"] and reason is None:
+            return None
+        return self._body([_choice(index, part, reason)])
+
+    def whole(self) -> JSON:
+        parts = [self._part(index, choice.content.text) for index, choice in enumerate(self.choices)]
+        choices = [_choice(index, part, self.choices[index].finish_reason) for index, part in enumerate(parts)]
+        return {**self._body(choices), "usage": self.usage()}
+
+    def _part(self, index: int, text: str) -> JSON:
+        tokens = self.choices[index].new_tokens() if self._logprobs else []
+        logprobs = completion_logprobs(tokens, self._offsets[index]) if tokens else None
+        self._offsets[index] += sum(len(token.text) for token in tokens)
+        return {"text": text, "logprobs": logprobs}
+
+    def _body(self, choices: list[JSON]) -> JSON:
+        return {**self._head, "object": "text_completion", "choices": choices}
+
+
+def _choice(index: int, part: JSON, finish_reason: str | None) -> JSON:
+    return {"index": index, "logprobs": None, **part, "finish_reason": finish_reason}
+
+
+def _message(content: Content) -> JSON:
+    """The fields of a message or delta that have something to say."""
+    fields: JSON = {}
+    if content.reasoning:
+        fields["reasoning_content"] = content.reasoning
+    if content.text:
+        fields["content"] = content.text
+    if content.calls:
+        fields["tool_calls"] = [
+            {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
+            for call in content.calls
+        ]
+    return fields
+
+
+def chat_logprobs(tokens: Sequence[TokenChoice]) -> JSON:
+    """The `logprobs` of a chat's choice: each token with its text, its bytes and the likeliest ones at its place.
+
+    The bytes are null for a token that is only a piece of a character.
+    """
+
+    def entry(text: str, logprob: float) -> JSON:
+        return {"token": text, "logprob": logprob, "bytes": None if "\ufffd" in text else list(text.encode())}
+
+    return {
+        "content": [
+            {**entry(token.text, token.logprob), "top_logprobs": [entry(text, value) for _, text, value in token.top]}
+            for token in tokens
+        ]
+    }
+
+
+def completion_logprobs(tokens: Sequence[TokenChoice], offset: int) -> JSON:
+    """The older form of the same: lists side by side.
+
+    Args:
+        tokens: the next of a text.
+        offset: where they begin in it.
+    """
+    offsets = []
+    for token in tokens:
+        offsets.append(offset)
+        offset += len(token.text)
+    return {
+        "tokens": [token.text for token in tokens],
+        "token_logprobs": [token.logprob for token in tokens],
+        "top_logprobs": [{text: value for _, text, value in token.top} for token in tokens],
+        "text_offset": offsets,
+    }

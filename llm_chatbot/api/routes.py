@@ -1,0 +1,226 @@
+"""The routes under /v1: what is asked for → answers, whole or as a stream of server-sent events."""
+
+import asyncio
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
+from contextlib import aclosing, suppress
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+
+from llm_chatbot.api.backend import Backend, Call, ModelInfo
+from llm_chatbot.api.calls import chat_calls, chat_choice, completion_calls
+from llm_chatbot.api.errors import APIError, as_api_error, error_body
+from llm_chatbot.api.metrics import Metrics
+from llm_chatbot.api.requests import ChatRequest, CompletionRequest
+from llm_chatbot.api.requests import Request as Body
+from llm_chatbot.api.responses import ChatWriter, Choice, CompletionWriter, Content, Writer
+from llm_chatbot.errors import UserError
+
+CLIENT_CLOSED_REQUEST = 499  # nginx's; nobody reads it but the metrics
+
+
+def make_router(backends: Mapping[str, Backend], metrics: Metrics) -> APIRouter:
+    """The routes of the models in `backends`, by the names that requests call them."""
+    router = APIRouter(prefix="/v1")
+
+    @router.post("/chat/completions")
+    async def chat_completions(body: ChatRequest, request: Request) -> Response:
+        backend = find(backends, body.model)
+        info = await backend.info()
+        calls = chat_calls(body, info)
+        choices = [chat_choice(body, info) for _ in calls]
+        writer = ChatWriter(body.model, choices, body.n, body.logprobs)
+        return await respond(request, body, backend, calls, writer, metrics)
+
+    @router.post("/completions")
+    async def completions(body: CompletionRequest, request: Request) -> Response:
+        calls = completion_calls(body)
+        writer = CompletionWriter(body.model, [Choice(raw=True) for _ in calls], body.n, body.logprobs is not None)
+        return await respond(request, body, find(backends, body.model), calls, writer, metrics)
+
+    @router.get("/models")
+    async def models() -> dict[str, Any]:
+        return {"object": "list", "data": [model_card(await backend.info()) for backend in backends.values()]}
+
+    @router.get("/models/{name:path}")
+    async def model(name: str) -> dict[str, Any]:
+        return model_card(await find(backends, name).info())
+
+    return router
+
+
+def find(backends: Mapping[str, Backend], name: str) -> Backend:
+    """
+    Raises:
+        APIError: there is no such model.
+    """
+    if name not in backends:
+        known = ", ".join(backends)
+        raise APIError(f"There is no model {name!r} here; choose one of: {known}.", 404, "model", "model_not_found")
+    return backends[name]
+
+
+def model_card(info: ModelInfo) -> dict[str, Any]:
+    """A model as it is listed; `max_model_len` is vLLM's name for the length of the context."""
+    card = {"id": info.name, "object": "model", "created": 0, "owned_by": "llm-chatbot"}
+    return {**card, "max_model_len": info.context_length}
+
+
+async def respond(
+    request: Request, body: Body, backend: Backend, calls: Sequence[Call], writer: Writer, metrics: Metrics
+) -> Response:
+    """The response to a request. Its answers end when the client goes away."""
+    updates = merged([backend.generate(call) for call in calls])
+    answers = read(updates, writer, metrics, body.model)
+    if body.stream:
+        return await stream(request, body, answers, writer)
+    async with aclosing(answers):
+        if not await unless_disconnected(request, drain(answers)):
+            return Response(status_code=CLIENT_CLOSED_REQUEST)
+    return JSONResponse(writer.whole())
+
+
+async def read(
+    updates: AsyncGenerator[tuple[int, Any], None], writer: Writer, metrics: Metrics, model: str
+) -> AsyncGenerator[tuple[int, Content], None]:
+    """Yields what is new in an answer, with its index, until all are complete."""
+    watches = [metrics.stopwatch(model) for _ in writer.choices]
+    try:
+        async with aclosing(updates):
+            async for index, answer in updates:
+                choice = writer.choices[index]
+                if choice.finish_reason is not None:
+                    continue
+                new = choice.update(answer)
+                watches[index].note(choice)
+                yield index, new
+                if all(choice.finish_reason is not None for choice in writer.choices):
+                    return
+    finally:
+        for choice in writer.choices:
+            metrics.note_answer(model, choice)
+
+
+async def stream(
+    request: Request, body: Body, answers: AsyncGenerator[tuple[int, Content], None], writer: Writer
+) -> Response:
+    """Begins the response once the engine has accepted the request, so that what is wrong with it has its status."""
+    first: list[tuple[int, Content]] = []
+    try:
+        accepted = await unless_disconnected(request, take_one(answers, first))
+    except BaseException:
+        await answers.aclose()
+        raise
+    if not accepted:
+        await answers.aclose()
+        return Response(status_code=CLIENT_CLOSED_REQUEST)
+    return EventStream(events(first, answers, writer, body.wants_usage))
+
+
+async def events(
+    first: list[tuple[int, Content]],
+    answers: AsyncGenerator[tuple[int, Content], None],
+    writer: Writer,
+    wants_usage: bool,
+) -> AsyncGenerator[str, None]:
+    """The text of a stream of server-sent events."""
+    async with aclosing(answers):
+        for chunk in writer.begin():
+            yield event(chunk)
+        try:
+            async for index, new in chained(first, answers):
+                if (update := writer.chunk(index, new)) is not None:
+                    yield event(update)
+        except (UserError, RuntimeError) as error:  # too late for a status
+            known = as_api_error(error)
+            yield event(error_body(str(known), known.status, known.param, known.code))
+            return
+        if wants_usage:
+            yield event(writer.usage_chunk())
+        yield "data: [DONE]\n\n"
+
+
+def event(chunk: dict[str, Any]) -> str:
+    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events. The generator is closed at once when the client goes away."""
+
+    media_type = "text/event-stream"
+
+    def __init__(self, content: AsyncGenerator[str, None]) -> None:
+        super().__init__(content, headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"})
+        self._content = content
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        async with aclosing(self._content):
+            # Below version 2.4, Starlette listens for the client's leaving, also while there is nothing to send.
+            await super().__call__({**scope, "asgi": {**scope.get("asgi", {}), "spec_version": "2.3"}}, receive, send)
+
+
+async def merged(streams: Sequence[AsyncGenerator[Any, None]]) -> AsyncGenerator[tuple[int, Any], None]:
+    """What several generators yield, with the index of each, as it comes."""
+    queue: asyncio.Queue[tuple[int, Any]] = asyncio.Queue()
+
+    async def forward(index: int, stream: AsyncGenerator[Any, None]) -> None:
+        async with aclosing(stream):
+            async for value in stream:
+                queue.put_nowait((index, value))
+
+    tasks = [asyncio.create_task(forward(index, stream)) for index, stream in enumerate(streams)]
+    for index, task in enumerate(tasks):
+        task.add_done_callback(lambda ended, index=index: queue.put_nowait((index, ended)))  # type: ignore[misc]
+    running = len(tasks)
+    try:
+        while running:
+            index, value = await queue.get()
+            if isinstance(value, asyncio.Task):
+                value.result()  # raises what the generator raised
+                running -= 1
+            else:
+                yield index, value
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def chained(first: Sequence[Any], rest: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:
+    for value in first:
+        yield value
+    async for value in rest:
+        yield value
+
+
+async def drain(values: AsyncIterator[Any]) -> None:
+    async for _ in values:
+        pass
+
+
+async def take_one(values: AsyncIterator[Any], into: list[Any]) -> None:
+    with suppress(StopAsyncIteration):
+        into.append(await anext(values))
+
+
+async def unless_disconnected(request: Request, work: Coroutine[Any, Any, None]) -> bool:
+    """Waits for the work; cancels it and returns False if the client goes away."""
+    working, leaving = asyncio.create_task(work), asyncio.create_task(disconnected(request))
+    try:
+        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if working.done():
+            working.result()
+            return True
+        return False
+    finally:
+        working.cancel()
+        leaving.cancel()
+        await asyncio.gather(working, leaving, return_exceptions=True)
+
+
+async def disconnected(request: Request) -> None:
+    """Returns when the client has gone away."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass

@@ -1,0 +1,84 @@
+"""Where the ingress of a cluster has its answers from: the replicas, by Ray's handles."""
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import grpc
+from ray import serve
+from ray.exceptions import RayError, RayTaskError
+from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
+
+from llm_chatbot.api.backend import Call, ModelInfo
+from llm_chatbot.api.errors import APIError
+from llm_chatbot.engine.session import Answer
+from llm_chatbot.errors import UserError
+
+RETRY_SECONDS = 5
+ATTEMPTS = 3  # the router may not know yet that the second replica is gone too
+
+# What Ray raises if a replica, its node or the way to it is lost. The connection to a replica that was killed may end
+# with any of gRPC's errors.
+LOST = (RayError, RayServeException, grpc.RpcError)
+
+
+class ClusterBackend:
+    """An `llm_chatbot.api.backend.Backend` whose answers come from a deployment of engines.
+
+    Args:
+        deployment: its name, in the same application.
+    """
+
+    def __init__(self, deployment: str) -> None:
+        self._deployment = deployment
+        self._handle: Any = None
+        self._info: ModelInfo | None = None
+
+    async def info(self) -> ModelInfo:
+        if self._info is None:
+            try:
+                self._info = await self._connected().info.remote()
+            except LOST as error:
+                raise unavailable() from error
+        return self._info
+
+    async def generate(self, call: Call) -> AsyncGenerator[Answer, None]:
+        """Asks another replica if one is lost before its first token; after that the client has to ask again."""
+        begun = False
+        for attempt in range(1, ATTEMPTS + 1):
+            handle = self._connected().options(stream=True, session_id=call.session)
+            answers = handle.generate.remote(call)
+            try:
+                async for answer in answers:
+                    begun = begun or answer.completion_tokens > 0
+                    yield answer
+                return
+            except BackPressureError as error:
+                raise busy() from error
+            except RayTaskError as error:
+                raise cause_of(error) from error
+            except LOST as error:
+                if begun or attempt == ATTEMPTS or isinstance(error, DeploymentUnavailableError):
+                    raise unavailable() from error
+            finally:
+                answers.cancel()
+
+    def _connected(self) -> Any:
+        if self._handle is None:
+            self._handle = serve.get_deployment_handle(self._deployment)
+        return self._handle
+
+
+def busy() -> APIError:
+    text = f"All replicas are busy; try again in {RETRY_SECONDS} s."
+    return APIError(text, 429, code="server_busy", retry_after=RETRY_SECONDS)
+
+
+def unavailable() -> APIError:
+    text = f"The replica was lost; try again in {RETRY_SECONDS} s."
+    return APIError(text, 503, code="replica_lost", retry_after=RETRY_SECONDS)
+
+
+def cause_of(error: RayTaskError) -> UserError | RuntimeError:
+    """What the engine raised in the replica."""
+    cause = error.cause
+    return cause if isinstance(cause, UserError | RuntimeError) else RuntimeError(str(cause))

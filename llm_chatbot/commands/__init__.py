@@ -1,0 +1,1 @@
+"""The command lines: `llm-chatbot` with its subcommands. Arguments are checked before anything slow is imported."""

@@ -1,0 +1,168 @@
+"""The chat page, from Python with `make_demo` and from a shell: `llm-chatbot chat --help`."""
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from llm_chatbot.api.address import LOCAL_HOSTS, check_port
+from llm_chatbot.api.keys import read_keys
+from llm_chatbot.catalogue.lookup import get_model_config
+from llm_chatbot.commands.options import Caller, Parser, add_address_options, add_model_options, converted
+from llm_chatbot.errors import UserError
+
+if TYPE_CHECKING:
+    import gradio as gr
+    from starlette.middleware import Middleware
+
+    from llm_chatbot.page.models import LoadedModel
+
+CALLER = Caller("python chat_ui.py")
+AUTH_VARIABLE = "LLM_CHATBOT_AUTH"
+
+
+def make_demo(*args: Any, **options: Any) -> "gr.Blocks":
+    """Makes the page; its `launch()` starts it. The arguments are those of `llm_chatbot.page.app.make_demo`."""
+    from llm_chatbot.page import app  # not at the top, because it takes seconds: wrong arguments are reported first
+
+    return app.make_demo(*args, **options)
+
+
+def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
+    try:
+        arguments = parser(caller).parse_args(argv)
+        check(arguments, caller)
+        if not arguments.base_url:
+            converted(arguments, caller)
+        loaded = open_model(arguments)
+        from llm_chatbot.page.app import ChatPage
+
+        page = ChatPage(
+            loaded,
+            None if arguments.base_url else arguments.output,
+            arguments.max_concurrent,
+            idle=None if arguments.idle is None else 60 * arguments.idle,
+            get_models=may_get_models(arguments),
+            **memory_options(arguments),
+        )
+        page.demo.middleware = api_middleware(loaded, arguments)
+        page.demo.launch(
+            server_name=arguments.host,
+            server_port=arguments.port,
+            auth=credentials(arguments.auth),
+            root_path=arguments.root_path,
+        )
+    except UserError as error:
+        print(error, file=sys.stderr)
+        return 2
+    return 0
+
+
+def open_model(arguments: argparse.Namespace) -> "LoadedModel":
+    """The model that the page begins with: one that was converted here, or one of another server."""
+    if arguments.base_url:
+        from llm_chatbot.page.remote import open_remote
+
+        return open_remote(arguments.base_url, arguments.model)
+    from llm_chatbot.page.models import open_model
+
+    model = (arguments.model, arguments.precision, arguments.device, arguments.output)
+    with ThreadPoolExecutor(max_workers=1) as thread:
+        opening = thread.submit(open_model, *model, **memory_options(arguments))
+        import llm_chatbot.page.app  # noqa: F401, meanwhile: Gradio's import takes as long as compiling a small model
+
+        return opening.result()
+
+
+def memory_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How much memory the keys and values of the conversations take."""
+    return {"kv_cache_gb": arguments.kv_cache_gb, "kv_cache_precision": arguments.kv_cache_precision}
+
+
+def api_middleware(loaded: "LoadedModel", arguments: argparse.Namespace) -> "list[Middleware]":
+    """Serves OpenAI's API beside the page; behind a login only if there are API keys too."""
+    keys = read_keys()
+    if arguments.base_url or (arguments.auth and not keys):
+        return []
+    from starlette.middleware import Middleware
+
+    from llm_chatbot.api.backend import LocalBackend
+    from llm_chatbot.api.service import APIPaths, allowed_names, create_app
+
+    backend = LocalBackend(loaded.name, loaded.model, loaded.tokenizer, loaded.config, new_session=loaded.new_session)
+    api = create_app({loaded.name: backend}, keys, allowed_names(arguments.host, keys))
+    return [Middleware(APIPaths, api=api)]
+
+
+def parser(caller: Caller = CALLER) -> Parser:
+    parser = Parser(caller, "Chat with a model in a browser.")
+    add_model_options(parser, caller)
+    add_address_options(parser, 7860)
+    parser.add_argument(
+        "--auth",
+        default=os.environ.get(AUTH_VARIABLE),
+        metavar="USER:PASSWORD",
+        help=f"require a login; {AUTH_VARIABLE} in the environment does the same and hides it from other users",
+    )
+    parser.add_argument(
+        "--base-url", help="address of a server with OpenAI's API that has the model, in place of a folder"
+    )
+    parser.add_argument("--root-path", help="path of the page behind a reverse proxy, such as /chat")
+    parser.add_argument("--max-concurrent", type=int, default=8, help="answers at a time; others wait (default: 8)")
+    parser.add_argument(
+        "--idle", type=float, metavar="MINUTES", help="free a model's memory when nobody used it for so long"
+    )
+    return parser
+
+
+def may_get_models(arguments: argparse.Namespace) -> bool:
+    """Whether the page downloads and converts models, which takes this machine's disk and time.
+
+    It does for people at this machine and for those who log in. Behind a reverse proxy, everybody seems to be at this
+    machine.
+    """
+    at_this_machine = arguments.host in LOCAL_HOSTS and not arguments.root_path
+    return at_this_machine or credentials(arguments.auth) is not None
+
+
+def check(arguments: argparse.Namespace, caller: Caller = CALLER) -> None:
+    """Checks the arguments before anything slow is imported. Warns if the page is open to the network.
+
+    Raises:
+        UserError: an argument is wrong.
+    """
+    if not arguments.base_url:
+        get_model_config(arguments.model)
+        if not caller.converts:
+            converted(arguments, caller)
+    check_port(arguments.host, arguments.port)
+    if arguments.max_concurrent < 1:
+        raise UserError(f"--max-concurrent must be at least 1, not {arguments.max_concurrent}.")
+    if arguments.idle is not None and not 0 < arguments.idle < float("inf"):
+        raise UserError(f"--idle takes minutes above 0, not {arguments.idle:g}.")
+    if not arguments.base_url:
+        from llm_chatbot.engine.devices import check_device  # after the cheaper checks: it asks the runtime
+
+        check_device(arguments.device)
+    if credentials(arguments.auth) is None and arguments.host not in LOCAL_HOSTS:
+        print(f"Anyone who can reach {arguments.host} can use this page; require a login with --auth.", file=sys.stderr)
+
+
+def credentials(auth: str | None) -> tuple[str, str] | None:
+    """Splits `USER:PASSWORD`; None if there is nothing to split.
+
+    Raises:
+        UserError: it has another form.
+    """
+    if not auth:
+        return None
+    user, _, password = auth.partition(":")
+    if not user or not password:
+        raise UserError(f"--auth and {AUTH_VARIABLE} take USER:PASSWORD, and neither part may be empty.")
+    return user, password
+
+
+if __name__ == "__main__":
+    sys.exit(main())

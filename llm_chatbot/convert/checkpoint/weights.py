@@ -1,0 +1,233 @@
+"""The tensors of a checkpoint folder → a Transformers model.
+
+Weights are mapped into memory, not read: they take hardly any memory until something computes with them.
+"""
+
+import pickle
+import zipfile
+from collections import Counter
+from collections.abc import Collection, Sequence
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig, PreTrainedModel
+
+from llm_chatbot.convert.checkpoint.json_files import damaged, read_json
+from llm_chatbot.errors import UserError
+
+# In order of preference: a safetensors file cannot hold code.
+SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
+
+# Files that an error message names as weights in a format that is not supported.
+OTHER_WEIGHTS = (".h5", ".msgpack", ".ot", ".onnx", ".pth", ".pt", ".gguf", ".ckpt", ".safetensors", ".bin")
+
+# What the 4 bits of an MXFP4 number stand for, without the sign.
+E2M1_VALUES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
+
+DTYPES = (torch.float16, torch.bfloat16, torch.float32)
+
+Tensors = dict[str, torch.Tensor]
+
+
+# Reading
+
+
+def read_tensors(folder: Path) -> Tensors:
+    """All tensors of a checkpoint by name, mapped from its safetensors files or, if it has none, from its pickles.
+
+    Raises:
+        UserError: there are no such files, some are missing, or one is damaged or holds more than tensors.
+    """
+    tensors: Tensors = {}
+    for path in _weight_files(folder):
+        try:
+            tensors.update(_read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path))
+        except pickle.UnpicklingError as error:
+            raise UserError(
+                f"{path} is damaged, or holds more than tensors and could run code; "
+                f"download the checkpoint again or choose one with {SAFETENSORS} files."
+            ) from error
+        except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
+            raise UserError(f"{path} is damaged or truncated; delete it and download the checkpoint again.") from error
+    return tensors
+
+
+def _weight_files(folder: Path) -> list[Path]:
+    """The files that hold the weights, in the preferred format of those that are there."""
+    for name in (SAFETENSORS, PICKLE):
+        index = folder / f"{name}.index.json"
+        if index.is_file():
+            return _shards(index)
+        if (folder / name).is_file():
+            return [folder / name]
+    others = sorted(path.name for path in folder.iterdir() if path.suffix in OTHER_WEIGHTS)
+    found = f"only {', '.join(others)}, which cannot be read" if others else "no weights"
+    raise UserError(f"{folder} holds {found}; download the checkpoint's {SAFETENSORS} or {PICKLE} files.")
+
+
+def _shards(index: Path) -> list[Path]:
+    """The files that an index lists."""
+    names = read_json(index).get("weight_map")
+    if not isinstance(names, dict):
+        raise damaged(index)
+    shards = [index.parent / shard for shard in sorted(set(names.values()))]
+    if missing := [shard.name for shard in shards if not shard.is_file()]:
+        raise UserError(f"{index.parent} lacks {', '.join(missing)}; download the checkpoint again to complete it.")
+    return shards
+
+
+def _read_safetensors(path: Path) -> Tensors:
+    with safe_open(path, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is not a dict
+
+
+def _read_pickle(path: Path) -> Tensors:
+    """A pickle's tensors. Pickles written since PyTorch 1.6 are zip files, which can be mapped."""
+    content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    return {name: tensor for name, tensor in content.items() if isinstance(tensor, torch.Tensor)}
+
+
+# Rewriting for another architecture
+
+
+def rename_tensors(tensors: Tensors, names: dict[str, str]) -> Tensors:
+    """The tensors with every key of `names` in their names replaced by its value, one after the other."""
+    renamed = {}
+    for name, tensor in tensors.items():
+        for old, new in names.items():
+            name = name.replace(old, new)
+        renamed[name] = tensor
+    return renamed
+
+
+def split_qkv(tensors: Tensors, rows: Sequence[int]) -> Tensors:
+    """The tensors with each `qkv_proj` split into views: `q_proj`, `k_proj`, `v_proj`.
+
+    A `qkv_proj` with another number of rows in all is left for `build_model` to refuse.
+
+    Args:
+        rows: of the query, key and value projections.
+    """
+    split = {}
+    for name, tensor in tensors.items():
+        if ".qkv_proj." in name and len(tensor) == sum(rows):
+            for letter, part in zip("qkv", tensor.split(list(rows)), strict=True):
+                split[name.replace(".qkv_proj.", f".{letter}_proj.")] = part
+        else:
+            split[name] = tensor
+    return split
+
+
+def split_gate_up(tensors: Tensors, name: str) -> Tensors:
+    """The tensors with each `name` split into views of its halves: `gate_proj` and `up_proj`."""
+    split = {}
+    for key, tensor in tensors.items():
+        if name in key and len(tensor) % 2 == 0:
+            for part, half in zip(("gate_proj", "up_proj"), tensor.chunk(2), strict=True):
+                split[key.replace(name, part)] = half
+        else:
+            split[key] = tensor
+    return split
+
+
+def unpack_mxfp4(tensors: Tensors) -> Tensors:
+    """The tensors with each pair of `name_blocks` and `name_scales` as the weight `name`, in bfloat16, which is exact.
+
+    MXFP4 is of the Open Compute Project: https://www.opencompute.org/documents/ocp-microscaling-formats-mx-v1-0-spec-final-pdf.
+    32 neighbours in a row share a power of two; the bytes hold two numbers of 4 bits each, the lower half first.
+
+    Args:
+        tensors: blocks [experts, rows, groups, 16] and scales [experts, rows, groups], uint8. Others are left as they
+            are, for `build_model` to refuse.
+
+    Returns:
+        Weights [experts, columns, rows], as Transformers has them.
+    """
+    codes = torch.arange(256)
+    values = torch.tensor([sign * value for sign in (1, -1) for value in E2M1_VALUES], dtype=torch.bfloat16)
+    pairs = torch.stack([values[codes & 15], values[codes >> 4]], dim=1)
+    unpacked = dict(tensors)
+    for name, blocks in tensors.items():
+        weight = name.removesuffix("_blocks")
+        scales = tensors.get(f"{weight}_scales")
+        if weight == name or scales is None or blocks.shape[:-1] != scales.shape or blocks.dim() != 4:
+            continue
+        numbers = torch.ldexp(pairs[blocks.int()], scales.int()[..., None, None] - 127)
+        unpacked[weight] = numbers.flatten(2).transpose(1, 2).contiguous()
+        del unpacked[name], unpacked[f"{weight}_scales"]
+    return unpacked
+
+
+def drop_tensors(tensors: Tensors, suffix: str) -> Tensors:
+    """The tensors without those whose names end in `suffix`."""
+    return {name: tensor for name, tensor in tensors.items() if not name.endswith(suffix)}
+
+
+# Building
+
+
+def build_model(folder: Path, config: PreTrainedConfig, tensors: Tensors) -> PreTrainedModel:
+    """A model with these tensors as its parameters, in the precision that most of them have.
+
+    Args:
+        folder: the checkpoint, for its `generation_config.json` and for messages.
+
+    Raises:
+        UserError: they are not the tensors of a model with this config.
+    """
+    model_class, dtype = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)], _dtype_of(folder, tensors)
+    # Shapes are compared first: Transformers would allocate every tensor that does not fit.
+    with torch.device("meta"):
+        expected = model_class(config).state_dict()
+    _check(folder, "shape", {name for name in expected.keys() & tensors if expected[name].shape != tensors[name].shape})
+    model, report = model_class.from_pretrained(
+        None,
+        config=config,
+        state_dict=tensors,
+        dtype=dtype,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,  # they are reported instead
+    )
+    _check(folder, "shape", {name for name, *_ in report["mismatched_keys"]})
+    _check(folder, "missing", report["missing_keys"])
+    _check(folder, "unexpected", report["unexpected_keys"])
+    _read_generation_config(folder, model)
+    return model
+
+
+def _dtype_of(folder: Path, tensors: Tensors) -> torch.dtype:
+    """The type that most of the weights have."""
+    sizes: Counter[torch.dtype] = Counter()
+    for tensor in tensors.values():
+        sizes[tensor.dtype] += tensor.numel()
+    dtype = max(sizes, key=lambda dtype: sizes[dtype], default=None)
+    if dtype not in DTYPES:
+        raise UserError(f"{folder} has weights of the type {dtype}; choose a checkpoint with 16-bit or 32-bit weights.")
+    return dtype
+
+
+def _check(folder: Path, problem: str, names: Collection[str]) -> None:
+    """Refuses tensors that are not those of the model that `config.json` describes."""
+    verb = {"shape": "have another shape than in", "missing": "are missing from", "unexpected": "do not belong to"}
+    if names:
+        first, more = sorted(names)[0], len(names) - 1
+        which = f"{first} and {more} more tensors" if more else f"tensor {first}"
+        raise UserError(
+            f"{folder}: {which} {verb[problem]} the model that its config.json describes; "
+            f"download the whole checkpoint again, from one revision."
+        )
+
+
+def _read_generation_config(folder: Path, model: PreTrainedModel) -> None:
+    """Takes the special tokens from the checkpoint's `generation_config.json`, if it has one.
+
+    Sampling settings are left to the user; some checkpoints' contradict each other, and Transformers refuses to save
+    those.
+    """
+    path = folder / "generation_config.json"
+    if path.is_file():
+        settings = read_json(path)
+        for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
+            if settings.get(name) is not None:
+                setattr(model.generation_config, name, settings[name])

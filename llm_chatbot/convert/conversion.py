@@ -1,0 +1,201 @@
+"""Checkpoint → OpenVINO IR → compressed weights → a folder that Optimum Intel and OpenVINO GenAI load as it is.
+
+Importing this module is cheap. `convert/pipeline.py`, which converts, takes seconds to import, and is not needed where
+the folder is there already.
+"""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from llm_chatbot.catalogue.lookup import get_model_config
+from llm_chatbot.catalogue.row import GGUFWheel, Int4Settings, ModelConfig
+from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
+from llm_chatbot.errors import UserError
+from llm_chatbot.folder.manifest import write_manifest
+from llm_chatbot.folder.place import as_precision, lock_file, partial_folder, release_lock
+from llm_chatbot.folder.variant import Variant
+
+# Names of INT4 settings, see `int4_settings`.
+SETTINGS = ("best", "fast", "tutorial", "npu")
+
+TERMINATED = 143  # the exit status of what ended by SIGTERM, as shells count
+
+# NPUs take symmetric weights only, and one scale for each row of a model with more weights than this.
+NPU_GROUPS_UP_TO = 4_000_000_000
+
+
+def convert_model(
+    name: str,
+    precision: str,
+    output_root: Path = Path("."),
+    int4: Int4Settings | None = None,
+    settings: str = "best",
+    prebuilt: bool = False,
+) -> Path:
+    """Converts a model, unless its folder is complete and was made with the same settings.
+
+    The files are written to a folder beside the target, which is renamed once it is complete: an interrupted conversion
+    leaves nothing that looks finished. If another process is converting to the same folder, this one waits for it.
+
+    Args:
+        name: of the catalogue, the Hub or a local checkpoint; see `get_model_config`.
+        precision: of the weights: "FP16", "INT8" or "INT4".
+        output_root: gets `<name>/FP16`, `<name>/INT8_compressed_weights` or `<name>/INT4_compressed_weights`.
+        int4: settings to use instead of the catalogue's, or of the blocks of a GGUF file as they are.
+        settings: name of the INT4 settings, see `int4_settings`; without effect where `int4` is given.
+        prebuilt: take the INT4 variant that OpenVINO's organisation publishes on the Hub as it is, instead of
+            converting the model.
+
+    Returns:
+        The folder, which Optimum Intel and OpenVINO GenAI load as it is.
+
+    Raises:
+        UserError: there is no such model or precision, disk or memory is too small, or the checkpoint cannot be
+            downloaded or read.
+    """
+    variant = _wanted_variant(name, precision, Path(output_root), int4, settings, prebuilt)
+    if variant.is_current:
+        return variant.folder
+    try:
+        with _lock(variant.folder):
+            variant = replace(variant)  # reads the manifest again: another process may have converted meanwhile
+            if not variant.is_current:
+                _convert(variant)
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and "iostream" not in str(error):  # how OpenVINO reports a failed write
+            raise
+        reason = getattr(error, "strerror", None) or "a write failed"
+        raise UserError(
+            f"Cannot write {variant.folder} ({reason}); free some disk space or choose another folder."
+        ) from error
+    return variant.folder
+
+
+def _wanted_variant(
+    name: str, precision: str, root: Path, int4: Int4Settings | None, settings: str, prebuilt: bool
+) -> Variant:
+    """The variant that `convert_model` is asked for, with what it keeps of a GGUF file. Args, raises: as there."""
+    config = get_model_config(name)
+    if precision == "INT4" and int4 is None:
+        int4 = int4_settings(config, settings)
+    if prebuilt and (not config.openvino_id or precision != "INT4" or int4):
+        with_one = [row for row, other in SUPPORTED_LLM_MODELS.items() if other.openvino_id]
+        raise UserError(
+            f"The prebuilt models are in INT4 with settings of their own, for {', '.join(with_one)}; choose one of "
+            f"them, or leave --prebuilt out."
+        )
+    variant = Variant(
+        name,
+        replace(config, int4=int4 or config.int4),
+        as_precision(precision),
+        root,
+        prebuilt=prebuilt,
+        files=_found_files(config),
+    )
+    # The file is looked at only if the folder doesn't say enough: it may be gone.
+    if int4 is None and config.is_gguf and not variant.needs_no_blocks:
+        return replace(variant, blocks=variant.recorded_blocks or _kept_blocks(variant))
+    return variant
+
+
+def int4_settings(config: ModelConfig, choice: str) -> Int4Settings | None:
+    """A model's 4-bit settings by name.
+
+    Args:
+        choice: "best": the catalogue's, or the blocks of a GGUF file as they are. "fast": its groups in the mode that
+            decodes fastest on this machine, which is measured once. "tutorial": those of OpenVINO's tutorial, or the
+            catalogue's for a model that it lacks. "npu": what Intel's NPUs run; on a machine without one, for another.
+
+    Returns:
+        None for the catalogue's.
+
+    Raises:
+        UserError: there is no such choice.
+    """
+    if choice not in SETTINGS:
+        raise UserError(f"There are no settings {choice!r}; choose one of: {', '.join(SETTINGS)}.")
+    if choice == "fast":
+        from llm_chatbot.convert.export.fastest import fastest_int4  # here, because it imports NNCF
+
+        return fastest_int4(config.int4)
+    if choice == "npu":
+        _note_missing_npu()
+        one_scale_per_row = (config.parameters or 0) > NPU_GROUPS_UP_TO
+        return Int4Settings("INT4_SYM", -1 if one_scale_per_row else 128, ratio=1.0)
+    return config.tutorial_int4 if choice == "tutorial" else None
+
+
+def _note_missing_npu() -> None:
+    """Says so if this machine has no NPU: a model may be converted for another machine's, but not by mistake."""
+    import openvino as ov  # here, because a folder that is there is found without it
+
+    if not any(device.startswith("NPU") for device in ov.Core().available_devices):
+        print(
+            "This machine has no NPU: the folder is for one that has; leave --settings npu out to run the model here."
+        )
+
+
+def _found_files(config: ModelConfig) -> dict[str, Any] | None:
+    if config.checkpoint is None or isinstance(config.checkpoint, GGUFWheel):
+        return None
+    from llm_chatbot.convert.gguf.sources import found_files  # here, because only some models need it
+
+    return found_files(config)
+
+
+def _kept_blocks(variant: Variant) -> str | None:
+    from llm_chatbot.convert.gguf.file import kept_blocks  # here, because a folder that is there records the answer
+
+    return kept_blocks(variant)
+
+
+def _convert(variant: Variant) -> None:
+    """Converts to a folder beside the variant's, and moves it there once it is complete."""
+    # Imported here because it brings PyTorch, Transformers, Optimum Intel and NNCF, which takes seconds, and only a
+    # conversion needs them.
+    from llm_chatbot.convert.pipeline import write_model
+
+    target = variant.folder
+    if variant.manifest:
+        changes = ", ".join(f"{_plain(old)} → {_plain(new)}" for old, new in variant.changes.values())
+        reason = "its checkpoint has changed" if variant.files_have_changed else f"its settings have changed: {changes}"
+        print(f"Converting {target} again because {reason}.")
+    work = partial_folder(target)
+    shutil.rmtree(work, ignore_errors=True)
+    try:
+        work.mkdir(parents=True)
+        source = write_model(variant, work)
+        versions = {package: version(package) for package in ("openvino", "optimum-intel", "nncf", "transformers")}
+        facts = {**source, "gpu_precision": variant.config.gpu_precision, "versions": versions}
+        write_manifest(work, name=variant.name, **variant.identity, **facts)
+        shutil.rmtree(target, ignore_errors=True)
+        work.replace(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _plain(value: Any) -> str:
+    return " ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
+
+
+@contextmanager
+def _lock(target: Path) -> Iterator[None]:
+    """Keeps other processes from converting to the same folder. The system releases the lock of a killed process."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(lock_file(target))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        print(f"Another process is converting to {target}; waiting for it.", flush=True)
+        lock.acquire()
+    try:
+        yield
+    finally:
+        release_lock(lock, target)

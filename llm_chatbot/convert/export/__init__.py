@@ -1,0 +1,1 @@
+"""Transformers' model → OpenVINO IR → compressed weights, with little memory."""

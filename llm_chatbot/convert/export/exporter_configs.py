@@ -1,0 +1,93 @@
+"""Architectures that Optimum Intel exports correctly, but refuses with the installed version of Transformers.
+
+Importing this module registers them, in the way Optimum Intel registers its own.
+"""
+
+from difflib import get_close_matches
+
+import transformers
+from optimum.exporters.openvino.model_configs import (
+    Gemma2OpenVINOConfig,
+    Gemma3TextOpenVINOConfig,
+    GemmaOpenVINOConfig,
+    GLMOpenVINOConfig,
+)
+from optimum.exporters.tasks import TasksManager
+from packaging.version import Version
+from transformers import CONFIG_MAPPING
+
+from llm_chatbot.errors import UserError
+
+TASK = "text-generation-with-past"
+
+# Optimum Intel 2.2 allows them up to Transformers 5.0. With 5.5 the graphs compute what the torch models do: see the
+# tests.
+PROVEN_VERSION = "5.5.99"
+
+register = TasksManager.create_register("openvino", overwrite_existing=True)
+
+
+@register("glm", "text-generation", TASK, library_name="transformers")
+class GLMExport(GLMOpenVINOConfig):
+    MAX_TRANSFORMERS_VERSION = PROVEN_VERSION
+
+
+@register("gemma", "text-generation", TASK, library_name="transformers")
+class GemmaExport(GemmaOpenVINOConfig):
+    MAX_TRANSFORMERS_VERSION = PROVEN_VERSION
+
+
+@register("gemma2", "text-generation", TASK, library_name="transformers")
+class Gemma2Export(Gemma2OpenVINOConfig):
+    MAX_TRANSFORMERS_VERSION = PROVEN_VERSION
+
+
+@register("gemma3_text", "text-generation", TASK, library_name="transformers")
+class Gemma3TextExport(Gemma3TextOpenVINOConfig):
+    MAX_TRANSFORMERS_VERSION = PROVEN_VERSION
+
+
+def check_exportable(model_type: str) -> None:
+    """Checks that Optimum Intel can export models of this type, before any weights are read.
+
+    Raises:
+        UserError: it cannot.
+    """
+    try:
+        newest = _newest_transformers(model_type)
+    except (KeyError, ValueError) as error:
+        raise UserError(
+            f"Optimum Intel cannot export a model of the type {model_type!r} for chat; {nearest_types(model_type)}."
+        ) from error
+    if newest and Version(transformers.__version__) > newest:
+        raise UserError(
+            f"Optimum Intel cannot export a model of the type {model_type!r} with Transformers "
+            f"{transformers.__version__}; {nearest_types(model_type)}."
+        )
+
+
+def nearest_types(model_type: str) -> str:
+    """The end of a refusal: the types of models with the most similar names that can be exported."""
+    exportable = TasksManager.get_supported_model_type_for_task(TASK, "openvino")
+    known = [name for name in exportable if name in CONFIG_MAPPING and name != model_type and _is_exportable(name)]
+    nearest = get_close_matches(model_type, known, n=2, cutoff=0.65)
+    such_as = f", such as {' or '.join(nearest)}, the nearest that are supported" if nearest else ""
+    return f"choose a model of another type{such_as}"
+
+
+def _is_exportable(model_type: str) -> bool:
+    newest = _newest_transformers(model_type)
+    return newest is None or Version(transformers.__version__) <= newest
+
+
+def _newest_transformers(model_type: str) -> Version | None:
+    """The newest version of Transformers that Optimum Intel exports this type with; None if it names none.
+
+    Raises:
+        KeyError, ValueError: it does not export this type.
+    """
+    constructor = TasksManager.get_exporter_config_constructor(
+        "openvino", model_type=model_type, task=TASK, library_name="transformers"
+    )
+    newest = getattr(constructor.func, "MAX_TRANSFORMERS_VERSION", None)
+    return Version(str(newest)) if newest else None

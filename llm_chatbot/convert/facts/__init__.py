@@ -1,0 +1,1 @@
+"""The facts that `list` and `info` print."""

@@ -1,0 +1,266 @@
+"""What there is to know about a model before it is converted: licence, sizes, and what a conversion and a chat need.
+
+`python converter.py --list --json` and `--info NAME --json` print it for the page, which compares it with what is free.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from llm_chatbot.catalogue.gguf_names import HubGGUF
+from llm_chatbot.catalogue.lookup import UNKNOWN_LICENSE, get_model_config
+from llm_chatbot.catalogue.row import GGUFWheel, ModelConfig
+from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
+from llm_chatbot.convert.checkpoint.hub import cached_bytes, describe_repository, weights_bytes
+from llm_chatbot.convert.checkpoint.json_files import read_json
+from llm_chatbot.convert.gguf.sources import find_ggufs, gguf_path
+from llm_chatbot.convert.resources import (
+    BYTES_BESIDE_WEIGHTS,
+    available_disk,
+    chat_memory,
+    disk_needed,
+    kv_values_per_token,
+    memory_needed,
+    weights_size,
+)
+from llm_chatbot.errors import UserError
+from llm_chatbot.folder.found import converted_models
+from llm_chatbot.folder.manifest import MODEL_BIN
+from llm_chatbot.folder.place import SUBFOLDERS, Precision
+from llm_chatbot.folder.variant import Variant, keeping_precision
+from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
+from llm_chatbot.machine.memory import available_memory
+
+# Tokens, for which the memory of a chat is given.
+CONTEXTS = (2048, 4096, 8192, 16_384, 32_768, 131_072)
+
+WORDS_CONTEXT = 8192  # of the memory that people are told of
+
+# Bytes of a weight in a checkpoint, by the `torch_dtype` of its configuration.
+BYTES_PER_WEIGHT = {"float32": 4, "bfloat16": 2, "float16": 2}
+
+
+@dataclass(frozen=True)
+class VariantFacts:
+    """What one precision of a model needs, in bytes.
+
+    Attributes:
+        converted: whether the folder is there, complete.
+        weights: of the folder's weights; estimated where it isn't there.
+        disk, memory: for the conversion.
+        chat: for a chat that fills a context, by its tokens; empty if the size of the KV cache is unknown.
+    """
+
+    converted: bool
+    weights: int
+    disk: int
+    memory: int
+    chat: dict[int, int]
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """A model that can be converted.
+
+    Attributes:
+        name: what `convert_model` takes.
+        source: "catalogue", "gguf", "hub", "folder" or "converted" where only the result is known.
+        model_id, description, license, parameters, gated: as in the catalogue.
+        download: bytes that are still to be downloaded.
+        context: tokens that the model was trained for; None: unknown.
+        openvino_id: as in the catalogue.
+        variants: by precision; empty if the number of parameters is unknown.
+        error: why the model can't be used, a sentence; None if nothing speaks against it.
+    """
+
+    name: str
+    source: str
+    model_id: str = ""
+    description: str = ""
+    license: str = UNKNOWN_LICENSE
+    parameters: int | None = None
+    gated: bool = False
+    download: int = 0
+    context: int | None = None
+    openvino_id: str | None = None
+    variants: dict[Precision, VariantFacts] = field(default_factory=dict)
+    error: str | None = None
+
+
+def all_models(root: Path) -> dict[str, Any]:
+    """The catalogue, the GGUF files on this machine and what else is converted, and what is free, for JSON.
+
+    Args:
+        root: the folder of converted models.
+    """
+    models = {name: _catalogue(name, root) for name in SUPPORTED_LLM_MODELS}
+    models |= {found.name: _stored_gguf(found.name, found.path, root) for found in find_ggufs()}
+    for name in converted_models(root):
+        models.setdefault(name, _facts(name, "converted", ModelConfig(name, "", UNKNOWN_LICENSE), root))
+    return {"models": [asdict(facts) for facts in models.values()], **what_is_free(root)}
+
+
+def one_model(name: str, root: Path) -> dict[str, Any]:
+    """The facts of any model that `convert_model` takes, and what is free, for JSON.
+
+    Raises:
+        UserError: there is no such model, or what is known of it can't be had.
+    """
+    config = get_model_config(name)
+    if name in SUPPORTED_LLM_MODELS:
+        facts = _catalogue(name, root)
+    elif config.is_gguf and not isinstance(config.checkpoint, HubGGUF):
+        facts = _gguf(name, gguf_path(config), config, root)
+    elif isinstance(config.checkpoint, Path):
+        facts = _folder(name, config, config.checkpoint, root)
+    else:
+        facts = _on_the_hub(name, config, root)
+    return {"models": [asdict(facts)], **what_is_free(root)}
+
+
+def what_is_free(root: Path) -> dict[str, int]:
+    """Bytes that are free on the disk of `root` and in memory."""
+    return {"free_disk": available_disk(root), "free_memory": available_memory()}
+
+
+def _catalogue(name: str, root: Path) -> ModelFacts:
+    config = SUPPORTED_LLM_MODELS[name]
+    if isinstance(config.checkpoint, GGUFWheel):  # pip has its own cache
+        facts = _facts(name, "catalogue", config, root)
+        variant = Variant(name, config, "INT4", root, blocks=config.checkpoint.blocks)
+        kept = _variant(variant, kept=int(weights_size(variant, config.parameters or 0)))
+        return replace(facts, variants={**facts.variants, **({"INT4": kept} if kept else {})})
+    checkpoint = 2 * (config.parameters or 0)  # at 16 bits
+    return _facts(name, "catalogue", config, root, download=max(0, checkpoint - cached_bytes(config.model_id)))
+
+
+def _facts(name: str, source: str, config: ModelConfig, root: Path, **others: Any) -> ModelFacts:
+    """The facts of a model with what its row of the catalogue, or one made for it, says."""
+    variants = {precision: _variant(Variant(name, config, precision, root)) for precision in SUBFOLDERS}
+    return ModelFacts(
+        name,
+        source,
+        config.model_id,
+        config.description,
+        config.license,
+        config.parameters,
+        config.gated,
+        openvino_id=config.openvino_id,
+        variants={precision: facts for precision, facts in variants.items() if facts},
+        **others,
+    )
+
+
+def _variant(variant: Variant, kept: int | None = None) -> VariantFacts | None:
+    """What a variant needs; None if nothing is known of its size.
+
+    Args:
+        kept: bytes of the weights where the blocks of a GGUF file are kept as they are.
+    """
+    manifest = variant.manifest
+    parameters = variant.config.parameters or manifest.get("parameters")
+    if not parameters and not manifest:
+        return None
+    estimate = kept or int(weights_size(variant, parameters or 0))
+    weights = manifest.get("files", {}).get(MODEL_BIN) or estimate
+    kv_values = variant.config.kv_values or (_kv_values_of(variant.folder) if manifest else None)
+    return VariantFacts(
+        converted=bool(manifest),
+        weights=weights,
+        disk=2 * kept + BYTES_BESIDE_WEIGHTS if kept else disk_needed(variant, parameters or 0),
+        memory=memory_needed(variant, parameters or 0, unpacks_gguf=variant.config.is_gguf and not kept),
+        chat={context: chat_memory(weights, kv_values, context) for context in CONTEXTS} if kv_values else {},
+    )
+
+
+def _kv_values_of(folder: Path) -> int | None:
+    try:
+        return kv_values_per_token(read_json(folder / "config.json"))
+    except UserError:  # damaged: the model is listed all the same, and loading it will say so
+        return None
+
+
+def _stored_gguf(name: str, path: Path, root: Path) -> ModelFacts:
+    """The facts of a GGUF file, or why it can't be used."""
+    try:
+        return _gguf(name, path, get_model_config(name), root)
+    except UserError as error:
+        return ModelFacts(name, "gguf", error=str(error))
+
+
+def _gguf(name: str, path: Path, config: ModelConfig, root: Path) -> ModelFacts:
+    header = read_gguf_header(path)
+    parameters = sum(math.prod(tensor.shape) for tensor in header.tensors.values())
+    license = header.fields.text("general.license") or UNKNOWN_LICENSE
+    architecture = header.fields.text("general.architecture") or "unknown"
+    description = f"{architecture:.40}, {header.main_type}"
+    config = replace(
+        config, description=description, license=license, parameters=parameters, kv_values=_kv_values_in(header)
+    )
+    facts = _facts(name, "gguf", config, root, context=header.fields.integer(f"{architecture}.context_length"))
+    kept = keeping_precision(header.main_type)
+    if not kept or not (variant := _variant(Variant(name, config, kept, root), header.size)):
+        return facts
+    return replace(facts, variants={**facts.variants, kept: variant})
+
+
+def _kv_values_in(header: GGUFHeader) -> int | None:
+    """As `kv_values_per_token`, of a GGUF file; its keys: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md."""
+    fields, architecture = header.fields, header.fields.text("general.architecture")
+
+    def integer(key: str) -> int | None:
+        value = fields.get(f"{architecture}.{key}")
+        return value if isinstance(value, int) else None  # some files have an array with a number for each layer
+
+    layers, heads = integer("block_count"), integer("attention.head_count")
+    width, kv_heads = integer("embedding_length"), integer("attention.head_count_kv") or heads
+    head_size = integer("attention.key_length") or (width // heads if width and heads else None)
+    return 2 * layers * kv_heads * head_size if layers and kv_heads and head_size else None
+
+
+def _folder(name: str, config: ModelConfig, folder: Path, root: Path) -> ModelFacts:
+    files = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
+    described = read_json(folder / "config.json")
+    return _described(name, "folder", config, described, weights_bytes(files), root)
+
+
+def _on_the_hub(name: str, config: ModelConfig, root: Path) -> ModelFacts:
+    if isinstance(config.checkpoint, HubGGUF):
+        repository = describe_repository(config.checkpoint.repo_id, config.revision)
+        config = replace(config, license=repository.license, gated=repository.gated)
+        return _facts(name, "hub", config, root)
+    cached = cached_bytes(config.model_id)
+    repository = describe_repository(config.model_id, config.revision)
+    if repository.config is None:
+        raise UserError(f"{config.model_id} has no config.json, so it can't be converted; choose another model.")
+    config = replace(config, license=repository.license, gated=repository.gated, parameters=repository.parameters)
+    weights = weights_bytes(repository.files)
+    facts = _described(name, "hub", config, read_json(repository.config), weights, root)
+    return replace(facts, download=max(0, weights - cached))
+
+
+def _described(
+    name: str, source: str, config: ModelConfig, described: dict[str, Any], weights: int, root: Path
+) -> ModelFacts:
+    """The facts of a checkpoint with a `config.json` and so many bytes of weights."""
+    bytes_per_weight = BYTES_PER_WEIGHT.get(str(described.get("torch_dtype") or described.get("dtype")), 2)
+    parameters = config.parameters or weights // bytes_per_weight or None
+    config = replace(config, parameters=parameters, kv_values=kv_values_per_token(described))
+    context = described.get("max_position_embeddings")
+    return _facts(name, source, config, root, context=context if isinstance(context, int) else None)
+
+
+def in_words(facts: dict[str, Any]) -> Iterator[str]:
+    """The facts of models as lines for people."""
+    for model in facts["models"]:
+        parameters = f"{model['parameters'] / 1e9:.1f} billion weights" if model["parameters"] else "size unknown"
+        yield f"{model['name']}: {parameters}, licence: {model['license']}{', gated' if model['gated'] else ''}"
+        for precision, variant in model["variants"].items():
+            chat = f", to chat {variant['chat'][WORDS_CONTEXT] / 1e9:.1f} GB of memory" if variant["chat"] else ""
+            yield (
+                f"  {precision}: {variant['weights'] / 1e9:.1f} GB; to convert {variant['disk'] / 1e9:.1f} GB of disk "
+                f"and {variant['memory'] / 1e9:.1f} GB of memory{chat}{' (converted)' if variant['converted'] else ''}"
+            )
+    yield f"Free: {facts['free_disk'] / 1e9:.1f} GB of disk, {facts['free_memory'] / 1e9:.1f} GB of memory"

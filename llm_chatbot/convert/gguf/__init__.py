@@ -1,0 +1,1 @@
+"""A GGUF file → OpenVINO IR with the same integers and scales."""

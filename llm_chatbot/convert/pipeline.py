@@ -1,0 +1,165 @@
+"""One conversion: checkpoint → OpenVINO IR → compressed weights, written to a folder.
+
+Importing this module takes seconds, because it brings PyTorch, Transformers, Optimum Intel and NNCF.
+"""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nncf
+import openvino as ov
+from transformers import PreTrainedTokenizerBase
+
+from llm_chatbot.catalogue.row import ModelConfig
+from llm_chatbot.convert.checkpoint.checkpoints import complete, fetch_checkpoint, load_checkpoint
+from llm_chatbot.convert.checkpoint.hub import download_converted
+from llm_chatbot.convert.checkpoint.json_files import read_json
+from llm_chatbot.convert.export.calibration import calibration_dataset
+from llm_chatbot.convert.export.compression import compress_and_save
+from llm_chatbot.convert.export.exporter import can_hand_over, export
+from llm_chatbot.convert.export.quiet import quiet
+from llm_chatbot.convert.gguf.model import BlockModel
+from llm_chatbot.convert.gguf.sources import found_files
+from llm_chatbot.convert.resources import check_resources
+from llm_chatbot.convert.tokenizer.chat_templates import check_chat_template
+from llm_chatbot.convert.tokenizer.original_tokenizers import read_tokenizer
+from llm_chatbot.folder.manifest import MANIFEST, MODEL_BIN, MODEL_XML
+from llm_chatbot.folder.variant import Variant
+from llm_chatbot.gguf.header import read_gguf_header
+from llm_chatbot.gguf.tokenizer import read_gguf_tokenizer, read_stop_token_ids
+from llm_chatbot.machine.json_progress import write_step
+
+# If the group size does not divide a row, NNCF uses smaller groups for it, or 8 bits. No row of the catalogue needs
+# that; other models may.
+SMALLER_GROUPS = nncf.AdvancedCompressionParameters(group_size_fallback_mode=nncf.GroupSizeFallbackMode.ADJUST)
+
+
+def write_model(variant: Variant, folder: Path) -> dict[str, Any]:
+    """Writes a variant's files, all but the manifest, to an empty folder.
+
+    A current FP16 variant is compressed; otherwise the checkpoint is converted, without writing a 16-bit model first.
+
+    Returns:
+        What the manifest records of the source: the number of `parameters`, what identifies its files, and a GGUF
+        file's type.
+
+    Raises:
+        UserError: disk or memory is too small, or the checkpoint cannot be downloaded or read.
+    """
+    if variant.prebuilt:
+        return _take_prebuilt(variant, folder)
+    if variant.blocks:
+        return _convert_blocks(variant, folder)
+    fp16 = replace(variant, precision="FP16")
+    if variant.precision == "FP16" or not fp16.is_current:
+        return _convert_checkpoint(variant, folder)
+    check_resources(variant, fp16.manifest["parameters"], folder)
+    compress_folder(fp16.folder, folder, variant.compression)
+    facts = ("parameters", "gguf_type", "checkpoint_files")
+    return {fact: fp16.manifest[fact] for fact in facts if fact in fp16.manifest}
+
+
+def _take_prebuilt(variant: Variant, folder: Path) -> dict[str, Any]:
+    """Copies OpenVINO's own folder of a model from the Hub. Returns as `write_model`."""
+    config = variant.config
+    assert config.openvino_id and config.parameters
+    source = download_converted(config.openvino_id)
+    for path in source.iterdir():
+        shutil.copyfile(path, folder / path.name)
+    for name in ("config.json", "tokenizer_config.json"):  # names of Python files, which nobody is to run
+        content = read_json(folder / name)
+        content.pop("auto_map", None)
+        (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    if config.chat_format.template:
+        (folder / "chat_template.jinja").write_text(config.chat_format.template, encoding="utf-8")
+    tokenizer = read_tokenizer(folder)
+    check_chat_template(tokenizer.chat_template, tokenizer.special_tokens_map, config.openvino_id)
+    return {"parameters": config.parameters}
+
+
+def _convert_checkpoint(variant: Variant, folder: Path) -> dict[str, Any]:
+    """Writes a variant's files from its checkpoint. Returns as `write_model`."""
+    config = variant.config
+    if config.parameters:
+        check_resources(variant, config.parameters, folder, unpacks_gguf=config.is_gguf)
+    write_step("Reading")
+    with quiet():
+        path = fetch_checkpoint(config)
+        facts = _source_facts(config, path)
+        model, tokenizer = load_checkpoint(config, path)
+    parameters = model.num_parameters()
+    if not config.parameters:
+        check_resources(variant, parameters, folder)
+
+    if variant.precision == "FP16":
+        export(model, tokenizer, folder)
+    elif can_hand_over():
+        export(model, tokenizer, folder, lambda ir, path: compress_model(ir, path, tokenizer, variant.compression))
+    else:
+        print("This version of Optimum Intel is untested, so the conversion takes more disk space and time.")
+        export(model, tokenizer, folder / "16bit")
+        compress_folder(folder / "16bit", folder, variant.compression)
+        shutil.rmtree(folder / "16bit")
+    return {"parameters": parameters, **facts}
+
+
+def _convert_blocks(variant: Variant, folder: Path) -> dict[str, Any]:
+    """Writes a variant's files from a GGUF file whose blocks are kept. Returns as `write_model`."""
+    path = fetch_checkpoint(variant.config)
+    facts = _source_facts(variant.config, path)
+    write_step("Reading")
+    with quiet():
+        blocks, tokenizer = BlockModel(path), read_gguf_tokenizer(path)
+    parameters = blocks.model.num_parameters()
+    check_resources(variant, parameters, folder, weights=blocks.n_bytes)
+    blocks.model.generation_config.eos_token_id = sorted(read_stop_token_ids(path)) or None
+    complete(blocks.model, tokenizer, variant.config, path)
+    export(blocks.model, tokenizer, folder, blocks.write)
+    return {"parameters": parameters, **facts}
+
+
+def _source_facts(config: ModelConfig, path: Path) -> dict[str, Any]:
+    """What the manifest records of the checkpoint at `path`, beside its number of parameters."""
+    facts = {"checkpoint_files": found_files(config)}
+    return {**facts, "gguf_type": read_gguf_header(path).main_type} if config.is_gguf else facts
+
+
+def compress_folder(source: Path, folder: Path, compression: dict[str, Any]) -> None:
+    """Compresses the weights of a 16-bit variant and copies everything else.
+
+    Args:
+        source: the folder of the 16-bit variant.
+        folder: an existing folder for the result.
+        compression: see `Variant.compression`.
+    """
+    copy_side_files(source, folder)
+    model = ov.Core().read_model(source / MODEL_XML)
+    compress_model(model, folder / MODEL_XML, read_tokenizer(source), compression)
+
+
+def copy_side_files(source: Path, folder: Path) -> None:
+    """Copies the files of a converted folder that its variants have in common: all but graph, weights and manifest."""
+    for path in source.iterdir():
+        if path.is_file() and path.name not in (MODEL_XML, MODEL_BIN, MANIFEST):
+            shutil.copy2(path, folder)
+
+
+def compress_model(
+    model: ov.Model, path: Path, tokenizer: PreTrainedTokenizerBase, compression: dict[str, Any]
+) -> None:
+    """Compresses a model's weights and writes it to `path` (.xml) and the .bin beside it.
+
+    Args:
+        model: with 16-bit weights; it cannot be used afterwards.
+        tokenizer: the model's, for methods that run it on sample text.
+        compression: see `Variant.compression`.
+    """
+    arguments = {**compression, "mode": nncf.CompressWeightsMode[compression["mode"]]}
+    if compression.get("scale_estimation"):
+        arguments["dataset"] = calibration_dataset(model, tokenizer)
+    if "group_size" in compression:
+        arguments["advanced_parameters"] = SMALLER_GROUPS
+    compress_and_save(model, path, **arguments)

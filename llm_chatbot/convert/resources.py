@@ -1,0 +1,131 @@
+"""Disk space and memory: what a conversion needs, and whether it is available."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from llm_chatbot.errors import UserError
+from llm_chatbot.folder.variant import Variant
+from llm_chatbot.machine.memory import available_memory
+
+# Memory for a model of any size, beside the page cache: measured by benchmarks/conversion.py.
+MEMORY_NEEDED = 1_500_000_000
+# Bytes for each weight of a GGUF file, which cannot be mapped: Transformers makes 32-bit weights, then 16-bit ones.
+MEMORY_PER_GGUF_WEIGHT = 6
+# Bytes for each weight when scale estimation runs the model on text.
+MEMORY_PER_WEIGHT_RUN = 4
+# Bytes for each weight of a mixture of experts: Transformers joins the matrices of a layer's experts in memory.
+MEMORY_PER_EXPERT_WEIGHT = 2
+
+# Graph and tokenizers.
+BYTES_BESIDE_WEIGHTS = 20_000_000
+
+# Bytes of a key or value in the KV cache: 16 bits, as on a CPU with bfloat16. Where the runtime takes 8, half will do.
+BYTES_PER_KV_VALUE = 2
+# What a chat takes besides weights and KV cache: kernels, activations, logits. With the embedded model, 0.1 to 0.15 GB.
+CHAT_MEMORY_BESIDE = 200_000_000
+
+
+def check_resources(
+    variant: Variant, parameters: int, folder: Path, unpacks_gguf: bool = False, weights: int | None = None
+) -> None:
+    """Prints what a conversion needs and what is available, and refuses one that cannot fit.
+
+    Args:
+        variant: what is to be made.
+        parameters: the model's number of weights.
+        folder: on the disk that gets the result.
+        unpacks_gguf: whether the weights are still to be unpacked from a GGUF file.
+        weights: bytes of the result's weights where they are known; None: estimated.
+
+    Raises:
+        UserError: disk or memory is too small.
+    """
+    disk = disk_needed(variant, parameters) if weights is None else 2 * weights + BYTES_BESIDE_WEIGHTS
+    free_disk = available_disk(folder)
+    memory, free_memory = memory_needed(variant, parameters, unpacks_gguf), available_memory()
+    print(
+        f"{variant.config.model_id} in {variant.precision} needs about {_gb(disk)} of disk space ({_gb(free_disk)} "
+        f"free) and {_gb(memory)} of memory ({_gb(free_memory)} free)."
+    )
+    if free_disk < disk:
+        raise UserError(
+            f"{folder.parent} has {_gb(free_disk)} of free disk space and the conversion needs about {_gb(disk)}; "
+            f"free some disk space or choose another folder."
+        )
+    if free_memory < memory:
+        raise UserError(
+            f"{_gb(free_memory)} of memory are free and the conversion needs about {_gb(memory)}; close other "
+            f"programs, raise the container's memory limit if there is one, or convert on another machine."
+        )
+
+
+def disk_needed(variant: Variant, parameters: int) -> int:
+    """Bytes of disk for the result and, while its weights are compressed, a second copy of them; an upper estimate."""
+    copies = 1 if variant.precision == "FP16" else 2
+    return int(1.1 * copies * weights_size(variant, parameters)) + BYTES_BESIDE_WEIGHTS
+
+
+def weights_size(variant: Variant, parameters: int) -> float:
+    """Bytes of a variant's weights, about."""
+    return parameters * variant.config.bits_per_weight(variant.precision) / 8
+
+
+def chat_memory(weights: float, kv_values: int, context: int) -> int:
+    """Bytes of memory for a chat that fills a context, beside the page cache.
+
+    The runtime keeps a copy of the weights in its own layout. The pages of the file that it made them from are the page
+    cache's, which gives them up where memory is short.
+
+    Args:
+        weights: bytes of the model's weights.
+        kv_values: keys and values of each token, see `kv_values_per_token`.
+        context: tokens, prompt and answer together.
+    """
+    return int(weights + BYTES_PER_KV_VALUE * kv_values * context + CHAT_MEMORY_BESIDE)
+
+
+def kv_values_per_token(config: Mapping[str, Any]) -> int | None:
+    """How many keys and values each token adds to the KV cache: 2 × layers × KV heads × head size.
+
+    Args:
+        config: a checkpoint's `config.json`, in which architectures have their own names for these.
+
+    Returns:
+        None if the configuration doesn't say. Models with a sliding window or shared layers need less.
+    """
+    config = config.get("text_config") or config
+
+    def first(*names: str) -> int | None:
+        return next((config[name] for name in names if isinstance(config.get(name), int)), None)
+
+    layers = first("num_hidden_layers", "n_layers", "n_layer", "num_layers")
+    heads = first("num_attention_heads", "n_heads", "n_head")
+    hidden = first("hidden_size", "d_model", "n_embd")
+    groups = first("multi_query_group_num") if config.get("multi_query_attention") else None
+    kv_heads = groups or first("num_key_value_heads") or heads
+    head_size = first("head_dim", "kv_channels") or (hidden // heads if hidden and heads else None)
+    return 2 * layers * kv_heads * head_size if layers and kv_heads and head_size else None
+
+
+def memory_needed(variant: Variant, parameters: int, unpacks_gguf: bool) -> int:
+    """Bytes of memory for a conversion, beside the page cache."""
+    memory = MEMORY_NEEDED
+    if unpacks_gguf:
+        memory += MEMORY_PER_GGUF_WEIGHT * parameters
+    if variant.config.active_parameters:  # the matrices of the experts are joined or unpacked in memory
+        memory += MEMORY_PER_EXPERT_WEIGHT * parameters
+    if variant.compression.get("scale_estimation"):
+        memory += MEMORY_PER_WEIGHT_RUN * parameters
+    return memory
+
+
+def available_disk(folder: Path) -> int:
+    """Bytes that are free on the disk that has, or will have, a folder."""
+    folder = folder.absolute()
+    return shutil.disk_usage(next(existing for existing in (folder, *folder.parents) if existing.is_dir())).free
+
+
+def _gb(size: int) -> str:
+    return f"{size / 1e9:.1f} GB"

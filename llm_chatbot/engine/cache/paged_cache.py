@@ -1,0 +1,391 @@
+"""A paged KV cache: all conversations with a model share one pool of blocks, and their requests are batched."""
+
+import math
+import statistics
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+import openvino as ov
+
+from llm_chatbot.engine.cache.block_pool import BlockPool, BlockTable, PoolFullError
+from llm_chatbot.engine.cache.kv_cache import check_length
+from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, PagedRunner, Part, block_bytes, tokens_in_a_block
+from llm_chatbot.engine.decode.prompt_lookup import LookupCache, Prices
+from llm_chatbot.engine.graph.paged_graph import PagedAttentionUnavailableError
+from llm_chatbot.errors import UserError
+from llm_chatbot.machine.memory import available_memory
+
+# The default size of the pool: enough for this many conversations of full length, within this share of free memory.
+FULL_CONVERSATIONS = 8
+SHARE_OF_FREE_MEMORY = 0.4
+UNKNOWN_CONTEXT = 8192
+
+# Chunked prefill: next to other conversations, a chunk of a long prompt takes about this many seconds; alone, a chunk
+# has this many tokens. With the embedded model, chunks of 128 to 2,048 tokens prefill equally fast.
+SECONDS_FOR_A_CHUNK = 0.25
+TOKENS_ALONE = 256
+TALKING = 32  # requests with at most this many tokens to read count as decoding, not as prefill
+
+# How long a call waits for the conversations of the previous one: a share of that call's duration, and at most seconds.
+PATIENCE = 0.2
+MOST_PATIENCE = 0.05
+
+# Pricing of calls: the numbers of tokens that are timed, the attempts, and the time limit. Each further token is taken
+# to cost at least LEAST_SHARE of a call with one token, even if the measurement says less.
+MEASURED_ROWS = (1, 4, 8)
+PRICE_ATTEMPTS = 5
+SECONDS_FOR_PRICES = 4.0
+LEAST_SHARE = 0.04
+
+
+def no_extra_inputs(prompt_length: int) -> dict[str, float]:
+    """The extra inputs of most models: none."""
+    return {}
+
+
+class Runner(Protocol):
+    """Runs the model and holds its KV cache tensors; see `llm_chatbot.engine.cache.paged_runner.PagedRunner`."""
+
+    def run(self, parts: Sequence[Part], extra: Mapping[str, float]) -> list[np.ndarray]: ...
+
+    def copy_block(self, source: int, target: int) -> None: ...
+
+
+class PagedModel:
+    """A compiled paged graph that all conversations share.
+
+    Requests of several conversations are batched into one call. There is no scheduler thread: the first waiting thread
+    becomes the leader and makes calls for all waiting requests until its own is done.
+
+    Args:
+        runner: runs the graph.
+        blocks: the number of blocks of its KV cache.
+        max_length: the maximum length of a sequence, in tokens; None for no limit.
+        extra_inputs: maps a prompt's length to the values of the inputs that were added to the graph. All keys and
+            values of a conversation depend on them.
+        prices: what calls cost, for prompt lookup; None turns prompt lookup off.
+
+    Attributes:
+        pool: allocates the blocks.
+        lock: protects everything except the runner, which only the leader uses.
+        last_rows, last_others: the last call's number of tokens, and of conversations besides the leader's.
+    """
+
+    def __init__(
+        self,
+        runner: Runner,
+        blocks: int,
+        max_length: int | None = None,
+        extra_inputs: Callable[[int], dict[str, float]] = no_extra_inputs,
+        prices: Prices | None = None,
+    ) -> None:
+        self.prices = prices
+        self.last_rows = self.last_others = 0
+        self.extra_inputs = extra_inputs
+        self.max_length = min(max_length or sys.maxsize, blocks * BLOCK_SIZE)
+        self.pool = BlockPool(blocks, BLOCK_SIZE, runner.copy_block)
+        self.lock = threading.Condition()
+        self.runner = runner
+        self._waiting: list[Request] = []
+        self._led = False  # whether one of the waiting threads is the leader
+        self._expected: set[PagedCache] = set()  # in the last call, without a new request yet
+        self._patience = 0.0
+        self._token_seconds = SECONDS_FOR_A_CHUNK / 128
+
+    def new_cache(self) -> "PagedCache":
+        """An empty conversation."""
+        return PagedCache(self)
+
+    def new_lookup_cache(self) -> LookupCache:
+        """An empty conversation that uses prompt lookup where it pays."""
+        return LookupCache(self.new_cache(), self)
+
+    def serve(self, request: "Request") -> None:
+        """Blocks until the request is done.
+
+        If there is no leader, this thread leads: it makes calls for all waiting requests until its own is done.
+
+        Raises:
+            RuntimeError: the runtime failed on this request even without others in the call.
+        """
+        leads = False
+        try:
+            with self.lock:
+                self._waiting.append(request)
+                self._expected.discard(request.cache)
+                self.lock.notify_all()
+                self.lock.wait_for(lambda: request.logits is not None or not self._led)
+                if request.logits is None:
+                    leads = self._led = True
+            while request.logits is None:
+                self._lead(request)
+        finally:
+            with self.lock:
+                if leads:
+                    self._led = False
+                if request in self._waiting:
+                    self._waiting.remove(request)
+                self.lock.notify_all()
+
+    def _lead(self, request: "Request") -> None:
+        """Makes one call for the leader's request and those that can join it."""
+        with self.lock:
+            self.lock.wait_for(lambda: not self._expected, timeout=self._patience)
+            self._expected.clear()
+            counts = self._reserve(request)
+            parts = [self._part(other, count) for other, count in counts.items()]
+        started = time.perf_counter()
+        results: list[np.ndarray] = []
+        try:
+            results = self.runner.run(parts, request.cache.extra)
+        except RuntimeError:
+            if len(parts) == 1:
+                raise
+        finally:
+            with self.lock:
+                self.pool.busy.clear()
+                self.last_rows, self.last_others = sum(counts.values()), len(counts) - 1
+                if results:
+                    self._note_time(time.perf_counter() - started, sum(counts.values()))
+                    for (other, count), logits in zip(counts.items(), results, strict=True):
+                        self._note_read(other, count, logits)
+                else:  # each request is retried alone, so that only the faulty ones fail
+                    for other in counts:
+                        other.cache.table.drop_tail()
+                        other.alone = True
+
+    def _reserve(self, leader: "Request") -> "dict[Request, int]":
+        """Selects the requests of the next call and the number of tokens for each, and reserves their blocks."""
+        batch = [leader] if leader.alone else [other for other in self._waiting if other.may_join(leader)]
+        for request in batch:
+            request.restore_prefix()
+        room = TOKENS_ALONE if len(batch) == 1 else self._chunk
+        counts = {}
+        for request in sorted(batch, key=lambda request: request.missing > TALKING):  # decoding before prefill
+            count = request.next_chunk(room)
+            if count <= 0:
+                continue
+            try:
+                request.cache.table.reserve(count)
+            except PoolFullError:  # the blocks are taken by earlier requests of this call; the first one always fits
+                continue
+            self.pool.busy.add(request.cache.table)
+            counts[request] = count
+            room -= count
+        return counts
+
+    @property
+    def _chunk(self) -> int:
+        """The number of tokens that takes `SECONDS_FOR_A_CHUNK`, in whole blocks."""
+        return BLOCK_SIZE * min(max(int(SECONDS_FOR_A_CHUNK / self._token_seconds / BLOCK_SIZE), 1), 32)
+
+    def _part(self, request: "Request", count: int) -> Part:
+        table = request.cache.table
+        past = len(table.ids)
+        ids = request.cache.ids[past : past + count]
+        blocks = table.indices[: math.ceil((past + count) / BLOCK_SIZE)]
+        return Part(ids, past, blocks, request.wanted if count == request.missing else 0)
+
+    def _note_read(self, request: "Request", count: int, logits: np.ndarray) -> None:
+        cache = request.cache
+        past = len(cache.table.ids)
+        cache.table.append(cache.ids[past : past + count])
+        if request.missing == 0:
+            request.logits = logits
+            self._waiting.remove(request)
+            self._expected.add(cache)
+            self.lock.notify_all()
+
+    def _note_time(self, seconds: float, tokens: int) -> None:
+        self._patience = min(PATIENCE * seconds, MOST_PATIENCE)
+        if tokens > TALKING:
+            self._token_seconds = seconds / tokens
+
+
+@dataclass(eq=False)
+class Request:
+    """A conversation's request to read all its tokens.
+
+    Attributes:
+        cache: the conversation's KV cache.
+        wanted: the number of last tokens to compute logits for.
+        logits: float32 [wanted, vocabulary] once the request is done.
+        alone: whether to run it alone, because a batch with it failed.
+    """
+
+    cache: "PagedCache"
+    wanted: int
+    logits: np.ndarray | None = None
+    alone: bool = False
+
+    @property
+    def missing(self) -> int:
+        """The number of tokens that have not been read yet."""
+        return len(self.cache.ids) - len(self.cache.table.ids)
+
+    def next_chunk(self, room: int) -> int:
+        """The number of tokens to read next, at most `room`. Those whose logits are wanted go into one call."""
+        return self.missing if self.missing <= room else min(room, self.missing - self.wanted)
+
+    def may_join(self, leader: "Request") -> bool:
+        return self is leader or (not self.alone and self.cache.extra == leader.cache.extra)
+
+    def restore_prefix(self) -> None:
+        """After an eviction, reuses the blocks that are still cached."""
+        if not self.cache.table.ids:
+            self.cache.table.trim_to_prefix(self.cache.ids[: -self.wanted])
+
+
+class PagedCache:
+    """The KV cache of one conversation, in blocks of its model's pool.
+
+    Attributes:
+        ids: its tokens, in order. Tokens whose blocks were evicted are read again by the next `feed`.
+        extra: the values of the extra inputs that its keys and values depend on.
+        table: its block table.
+    """
+
+    def __init__(self, model: PagedModel) -> None:
+        self.ids: list[int] = []
+        self.extra: dict[str, float] = {}
+        self.table = BlockTable(model.pool)
+        self._model = model
+        self._prompted = False  # whether `extra` has been chosen for the next prompt
+
+    def reset(self) -> None:
+        """Empties the cache."""
+        self.ids = []
+        self._prompted = False
+        self.release()
+
+    def release(self) -> None:
+        """Frees the memory. The tokens are read again by the next `feed`."""
+        with self._model.lock:
+            self.table.release()
+
+    def trim_to_prefix(self, ids: Sequence[int]) -> int:
+        """Keeps the longest prefix of `ids` that this or another conversation has cached, and returns its length.
+
+        Args:
+            ids: the next prompt without its last token, which is always fed, for its logits.
+        """
+        with self._model.lock:
+            self._depend_on(len(ids) + 1)
+            held = self.table.trim_to_prefix(ids)
+            self.ids = list(self.table.ids)
+        return held
+
+    def truncate(self, length: int) -> None:
+        """Truncates the sequence to its first `length` tokens."""
+        with self._model.lock:
+            self.table.truncate(length)
+            del self.ids[length:]
+
+    def feed(self, ids: Sequence[int]) -> np.ndarray:
+        """Appends tokens to the sequence and returns the logits after the last one, float32 [vocabulary].
+
+        Raises:
+            UserError: the sequence would exceed what the model or its pool can hold.
+        """
+        return self._feed(ids, 1)[0]
+
+    def feed_all(self, ids: Sequence[int]) -> np.ndarray:
+        """Like `feed`, for at most `BLOCK_SIZE` tokens; returns the logits after each, float32 [tokens, vocabulary]."""
+        return self._feed(ids, len(ids))
+
+    def _feed(self, ids: Sequence[int], wanted: int) -> np.ndarray:
+        before = len(self.ids)
+        check_length(before + len(ids), self._model.max_length)
+        if not self._prompted:
+            self._depend_on(len(ids))
+        self.ids += ids
+        request = Request(self, wanted)
+        try:
+            self._model.serve(request)
+        finally:
+            if request.logits is None:
+                self.truncate(before)
+        assert request.logits is not None
+        return request.logits
+
+    def _depend_on(self, prompt_length: int) -> None:
+        """Chooses the extra inputs. If they change, the cached tokens are dropped."""
+        extra = self._model.extra_inputs(prompt_length)
+        self._prompted = True
+        if extra != self.extra:
+            self.release()
+            self.extra = extra
+            self.table = BlockTable(self._model.pool, tuple(extra.items()))
+
+
+def open_paged_model(
+    compiled: ov.CompiledModel,
+    context_length: int | None = None,
+    max_length: int | None = None,
+    kv_cache_gb: float | None = None,
+    extra_inputs: Callable[[int], dict[str, float]] = no_extra_inputs,
+    weights: object = None,
+) -> PagedModel:
+    """Creates a pool for a compiled paged graph.
+
+    Args:
+        compiled: see `llm_chatbot.engine.graph.paged_graph.make_paged`.
+        context_length: the model's context length in tokens; None if unknown.
+        max_length, extra_inputs: see `PagedModel`.
+        kv_cache_gb: memory for the keys and values of all conversations, in GB; None chooses by the free memory.
+        weights: see `PagedRunner`.
+
+    Raises:
+        PagedAttentionUnavailableError: the device's block size is not `BLOCK_SIZE`.
+    """
+    if (size := tokens_in_a_block(compiled)) != BLOCK_SIZE:
+        raise PagedAttentionUnavailableError(f"a block has {size} tokens on this device, not {BLOCK_SIZE}")
+    blocks = pool_blocks(block_bytes(compiled), context_length, kv_cache_gb)
+    runner = PagedRunner(compiled, blocks, weights)
+    return PagedModel(runner, blocks, max_length, extra_inputs, measure_prices(runner, extra_inputs(1)))
+
+
+def measure_prices(runner: Runner, extra: Mapping[str, float]) -> Prices | None:
+    """Times calls with a few tokens, in the pool's first block; None if that takes too long."""
+
+    def call(rows: int) -> float:
+        started = time.perf_counter()
+        runner.run([Part([0] * rows, 0, [0], rows)], extra)
+        return time.perf_counter() - started
+
+    started = time.perf_counter()
+    measured = dict.fromkeys(MEASURED_ROWS, math.inf)
+    changed = dict.fromkeys(MEASURED_ROWS, math.inf)
+    for attempt in range(PRICE_ATTEMPTS):
+        for rows in MEASURED_ROWS:
+            first = call(rows)
+            if attempt:  # the first attempt warms the runtime up for this number of tokens
+                changed[rows] = min(changed[rows], first)
+            measured[rows] = min(measured[rows], call(rows), call(rows))
+            if attempt < 2 and time.perf_counter() - started > SECONDS_FOR_PRICES:
+                return None
+        if time.perf_counter() - started > SECONDS_FOR_PRICES:
+            break
+    single = measured[1]
+    prices = {rows: max(price, single * (1 + LEAST_SHARE * (rows - 1))) for rows, price in measured.items()}
+    return Prices(prices, max(statistics.median(changed[rows] - measured[rows] for rows in MEASURED_ROWS), 0.0))
+
+
+def pool_blocks(size: int, context_length: int | None, kv_cache_gb: float | None) -> int:
+    """The number of blocks of a pool, for blocks of `size` bytes.
+
+    Raises:
+        UserError: `kv_cache_gb` is not a size.
+    """
+    if kv_cache_gb is not None:
+        if not 0 < kv_cache_gb < math.inf:
+            raise UserError(f"The memory for keys and values is a number above 0, in GB, not {kv_cache_gb}.")
+        return max(int(kv_cache_gb * 1e9) // size, 1)
+    wanted = FULL_CONVERSATIONS * math.ceil((context_length or UNKNOWN_CONTEXT) / BLOCK_SIZE)
+    affordable = int(available_memory() * SHARE_OF_FREE_MEMORY) // size
+    return max(min(wanted, affordable), 1)

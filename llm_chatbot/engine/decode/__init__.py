@@ -1,0 +1,1 @@
+"""Logits → the next token: sampling, grammars, log-probabilities, drafts."""

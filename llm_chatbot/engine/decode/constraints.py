@@ -1,0 +1,76 @@
+"""What limits the choice of the next token besides sampling: a grammar, and the end of the reasoning."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from llm_chatbot.engine.text.prompt import REASONING_END, REASONING_START
+
+
+class TokenConstraint(Protocol):
+    """Limits an answer's tokens, for example to those of a grammar."""
+
+    def mask(self, logits: np.ndarray) -> None:
+        """Sets the logits of forbidden tokens to -inf, in place; float32 [vocabulary]. Called before each choice.
+
+        If none is left, the answer ends.
+        """
+
+    def accept(self, token: int) -> None:
+        """Records the token that was chosen, even if it is a stop token."""
+
+
+def is_reasoning(text: str) -> bool:
+    """Whether an answer has begun its reasoning, and not ended it."""
+    return text.lstrip().startswith(REASONING_START) and REASONING_END not in text
+
+
+class AfterReasoning:
+    """A constraint that holds for the answer, but not for the reasoning that it begins with.
+
+    Args:
+        constraint: holds while `text` is not reasoning.
+        text: returns the answer so far.
+    """
+
+    def __init__(self, constraint: TokenConstraint, text: Callable[[], str]) -> None:
+        self._constraint = constraint
+        self._text = text
+
+    def mask(self, logits: np.ndarray) -> None:
+        if not is_reasoning(self._text()):
+            self._constraint.mask(logits)
+
+    def accept(self, token: int) -> None:
+        if not is_reasoning(self._text()):
+            self._constraint.accept(token)
+
+
+class ThinkingBudget:
+    """Ends the reasoning after a number of tokens, by forcing those that close it.
+
+    Args:
+        budget: the maximum number of tokens of the reasoning.
+        spent: how many of them the answer already has.
+        closing: the ids of what ends it, such as `</think>` and the newlines around it.
+        text: returns the answer so far.
+    """
+
+    def __init__(self, budget: int, spent: int, closing: Sequence[int], text: Callable[[], str]) -> None:
+        self._left = budget - spent
+        self._closing = list(closing)  # what is still to be forced
+        self._forcing = False
+        self._text = text
+
+    def mask(self, logits: np.ndarray) -> None:
+        self._forcing = bool(self._closing) and (self._forcing or (self._left <= 0 and is_reasoning(self._text())))
+        if self._forcing:
+            logits[:] = -np.inf
+            logits[self._closing[0]] = 0
+
+    def accept(self, token: int) -> None:
+        if self._forcing:
+            del self._closing[0]
+        elif is_reasoning(self._text()):
+            self._left -= 1

@@ -1,0 +1,275 @@
+"""Prompt lookup decoding: speculative decoding whose draft tokens come from the text itself.
+
+If the last n-gram occurred before, the tokens that followed it there are the draft. One call reads the next token and
+the draft; it costs little more than a call with a single token, so accepted draft tokens are almost free. This happens
+behind `feed`: the caller samples every token from the model's logits after exactly the tokens before it, so the answer
+is the same with and without drafts. The idea is Apoorv Saxena's: https://github.com/apoorvumang/prompt-lookup-decoding
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import numpy as np
+
+from llm_chatbot.engine.cache.block_pool import common_length
+
+# Tokens that must match before a draft is considered.
+NGRAM = 3
+
+# The maximum length of a match that is counted.
+LONGEST_MATCH = 32
+
+# Allowed draft lengths. Only a few, because a call with another number of tokens than the one before costs extra.
+DRAFT_LENGTHS = (3, 7, 15)
+
+# Acceptance rates of the next draft token after matches of 3, 4, 8, 16 and 32 tokens: the prior, its weight in draft
+# tokens, and the factor by which each observation decays with the next.
+PRIOR = (0.4, 0.6, 0.8, 0.9, 0.95)
+PRIOR_WEIGHT = 2
+MEMORY = 0.95
+
+# Drafts are used only if they promise this many times the tokens per second of decoding without them.
+MARGIN = 1.1
+
+
+class PromptLookup:
+    """Proposes draft tokens for a conversation and tracks how many would be accepted.
+
+    Attributes:
+        ids: all tokens so far.
+    """
+
+    def __init__(self) -> None:
+        self.ids: list[int] = []
+        # Where the last occurrence of each n-gram ends; after `truncate`, that may be past the end of `ids`.
+        self._places: dict[tuple[int, ...], int] = {}
+        self._draft_start = 0  # the position of the first draft token
+        self._match_length = 0  # the length of the match before it; 0: no match
+        self._accepted = [PRIOR_WEIGHT * share for share in PRIOR]
+        self._drafted = [float(PRIOR_WEIGHT)] * len(PRIOR)
+
+    def truncate(self, length: int) -> None:
+        """Keeps only the first `length` tokens."""
+        if length < len(self.ids):
+            del self.ids[length:]
+            self._match_length = 0
+
+    def read(self, ids: Sequence[int]) -> None:
+        """Appends tokens of a prompt."""
+        start = len(self.ids)
+        self.ids += ids
+        for end in range(max(start + 1, NGRAM), len(self.ids)):
+            self._places[tuple(self.ids[end - NGRAM : end])] = end
+        self._find()
+
+    def add(self, token: int) -> None:
+        """Appends a token of the answer, and records whether it was the next draft token."""
+        if self._match_length:
+            self._count(self.ids[self._draft_start] == token)
+        self.ids.append(token)
+        self._find()
+
+    def _count(self, accepted: bool) -> None:
+        kind = kind_of(self._match_length)
+        self._drafted[kind] = self._drafted[kind] * MEMORY + 1
+        self._accepted[kind] = self._accepted[kind] * MEMORY + int(accepted)
+        self._draft_start += 1
+        self._match_length = min(self._match_length + 1, LONGEST_MATCH) if accepted else 0
+
+    def _find(self) -> None:
+        """Finds an earlier occurrence of the last n-gram, unless there is a match already."""
+        key = tuple(self.ids[-NGRAM:])
+        place = self._places.get(key)
+        if len(key) == NGRAM:
+            self._places[key] = len(self.ids)
+        if self._match_length == 0 and place is not None and place < len(self.ids):
+            self._draft_start = place
+            self._match_length = match_length(self.ids, place)
+
+    def expected_accepted(self, count: int) -> float:
+        """The expected number of accepted tokens in a draft of `count`."""
+        chance, expected = 1.0, 0.0
+        for length in range(self._match_length, self._match_length + count):
+            kind = kind_of(length)
+            chance *= self._accepted[kind] / self._drafted[kind]
+            expected += chance
+        return expected
+
+    def guesses(self, count: int) -> list[int]:
+        """A draft of `count` tokens. Past the end of the text, it continues as if the text repeated itself."""
+        following = self.ids[self._draft_start : self._draft_start + count]
+        while following and len(following) < count:
+            following += following[: count - len(following)]
+        return following
+
+    def best_count(self, prices: "Prices", others: int, last_rows: int) -> int:
+        """The draft length with the highest expected tokens per second; 0 if a draft doesn't pay.
+
+        Args:
+            prices: what calls cost.
+            others: tokens of other conversations in the same call.
+            last_rows: tokens in the previous call.
+        """
+        if self._match_length == 0:
+            return 0
+        # A draft changes the number of tokens in this call, and its end changes it back.
+        there_and_back = 2 if last_rows == others + 1 else 1
+
+        def rate(count: int) -> float:
+            rows, changes = others + 1 + count, 0
+            if rows != last_rows:
+                changes = there_and_back if count else 1
+            return (others + 1 + self.expected_accepted(count)) / (prices.of(rows) + changes * prices.change)
+
+        best = max(DRAFT_LENGTHS, key=rate)
+        return best if rate(best) > MARGIN * rate(0) else 0
+
+
+def match_length(ids: Sequence[int], place: int) -> int:
+    """How many tokens before a position match the last ones; 0 if fewer than an n-gram."""
+    length = min(place, LONGEST_MATCH)
+    count = common_length(ids[place - length : place][::-1], ids[-length:][::-1])
+    return count if count >= NGRAM else 0
+
+
+def kind_of(length: int) -> int:
+    """The index in `PRIOR` for a match of this length."""
+    return min(length.bit_length() - NGRAM.bit_length(), len(PRIOR) - 1)
+
+
+class Prices:
+    """What calls cost on this machine, in seconds, by their number of tokens.
+
+    Args:
+        measured: the cost for at least two numbers of tokens; others are interpolated and extrapolated linearly.
+        change: the extra cost of a call with another number of tokens than the one before.
+    """
+
+    def __init__(self, measured: Mapping[int, float], change: float) -> None:
+        self.measured = dict(sorted(measured.items()))
+        self.change = change
+
+    def of(self, rows: int) -> float:
+        """The price of a call with `rows` tokens."""
+        known = list(self.measured)
+        if rows > known[-1]:
+            first, last = known[-2:]
+            slope = (self.measured[last] - self.measured[first]) / (last - first)
+            return self.measured[last] + max(slope, 0.0) * (rows - last)
+        return float(np.interp(rows, known, list(self.measured.values())))
+
+
+class DraftingModel(Protocol):
+    """What a `LookupCache` needs of its model; see `llm_chatbot.engine.cache.paged_cache.PagedModel`.
+
+    Attributes:
+        max_length: the maximum length of a sequence, in tokens.
+        prices: what its calls cost; None turns drafts off.
+        last_rows: the number of tokens in its last call.
+        last_others: the number of other conversations in that call.
+    """
+
+    max_length: int
+    prices: Prices | None
+    last_rows: int
+    last_others: int
+
+
+class DraftingCache(Protocol):
+    """What a `LookupCache` needs of the cache below it; see `llm_chatbot.engine.cache.paged_cache.PagedCache`."""
+
+    ids: list[int]
+
+    def feed_all(self, ids: Sequence[int]) -> np.ndarray: ...
+
+    def feed(self, ids: Sequence[int]) -> np.ndarray: ...
+
+    def truncate(self, length: int) -> None: ...
+
+    def trim_to_prefix(self, ids: Sequence[int]) -> int: ...
+
+    def reset(self) -> None: ...
+
+    def release(self) -> None: ...
+
+
+class LookupCache:
+    """A KV cache that reads draft tokens ahead of what it is fed, and truncates those that are rejected.
+
+    Args:
+        cache: the cache below it.
+        model: that cache's model.
+    """
+
+    def __init__(self, cache: DraftingCache, model: DraftingModel) -> None:
+        self._cache = cache
+        self._model = model
+        self._lookup = PromptLookup()
+        self._draft: list[int] = []  # draft tokens that have been read, but not fed yet
+        self._logits: np.ndarray | None = None  # after each of them
+
+    @property
+    def ids(self) -> list[int]:
+        """The tokens that were fed, in order, without draft tokens."""
+        return self._cache.ids[: len(self._cache.ids) - len(self._draft)]
+
+    def reset(self) -> None:
+        """Empties the cache."""
+        self._drop_draft()
+        self._cache.reset()
+        self._lookup = PromptLookup()
+
+    def release(self) -> None:
+        """Frees the memory. The tokens are read again by the next `feed`."""
+        self._cache.release()
+
+    def trim_to_prefix(self, ids: Sequence[int]) -> int:
+        """See `PagedCache.trim_to_prefix`."""
+        self._draft, self._logits = [], None
+        held = self._cache.trim_to_prefix(ids)
+        self._lookup.truncate(common_length(self._lookup.ids, self._cache.ids))
+        self._lookup.read(self._cache.ids[len(self._lookup.ids) :])
+        return held
+
+    def feed(self, ids: Sequence[int]) -> np.ndarray:
+        """Appends tokens to the sequence and returns the logits after the last one, float32 [vocabulary].
+
+        Raises:
+            UserError: the sequence would exceed what the model or its pool can hold.
+        """
+        if len(ids) > 1:
+            self._drop_draft()
+            logits = self._cache.feed(ids)
+            self._lookup.read(ids)
+            return logits
+        (token,) = ids
+        if self._draft and self._draft[0] == token and self._logits is not None:
+            self._lookup.add(token)
+            del self._draft[0]
+            self._logits = self._logits[1:]
+            return self._logits[0]
+        self._drop_draft()
+        return self._read(token)
+
+    def _read(self, token: int) -> np.ndarray:
+        self._lookup.add(token)
+        draft = self._new_draft()
+        try:
+            self._logits = self._cache.feed_all([token, *draft])
+        finally:
+            if self._logits is None:
+                self._lookup.truncate(len(self._cache.ids))
+        self._draft = draft
+        return self._logits[0]
+
+    def _new_draft(self) -> list[int]:
+        if self._model.prices is None:
+            return []
+        count = self._lookup.best_count(self._model.prices, self._model.last_others, self._model.last_rows)
+        room = self._model.max_length - len(self._cache.ids) - 1
+        return self._lookup.guesses(count) if count <= room else []
+
+    def _drop_draft(self) -> None:
+        if self._draft:
+            self._cache.truncate(len(self._cache.ids) - len(self._draft))
+        self._draft, self._logits = [], None

@@ -1,0 +1,74 @@
+"""Does a GPU or NPU compute what the CPU does? Drivers have had faults that show in nothing but wrong answers.
+
+https://github.com/openvinotoolkit/openvino/issues/37419 and /35723 are two. The result is remembered for each folder,
+device and driver.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from itertools import islice
+from pathlib import Path
+
+import openvino as ov
+
+from llm_chatbot.engine.cache.block_pool import common_length
+from llm_chatbot.engine.decode.generation import stream_ids
+from llm_chatbot.engine.decode.sampling import Sampling
+from llm_chatbot.engine.model import ChatModel
+from llm_chatbot.engine.text.tokenizer import FolderTokenizer
+from llm_chatbot.folder.manifest import MODEL_BIN
+from llm_chatbot.machine.cache import measured_once
+
+logger = logging.getLogger(__name__)
+
+TOKENS = 16
+# Rounding alone makes two devices differ sooner or later; a fault shows at once.
+EARLY = 4
+PROMPT = "The capital of France is Paris, the capital of Italy is Rome, and the capital of Japan is"
+
+
+def warn_of_wrong_answers(model: ChatModel, model_dir: Path, device: str, open_on_cpu: Callable[[], ChatModel]) -> None:
+    """Logs a warning if a device's greedy tokens differ early from the CPU's. Does nothing for the CPU itself.
+
+    Args:
+        model: on the device.
+        model_dir: its folder.
+        open_on_cpu: opens the same folder on the CPU; called once for each folder, device and driver.
+    """
+    if not device.upper().startswith(("GPU", "NPU")):
+        return
+
+    def compare() -> int:
+        ids = FolderTokenizer(model_dir)(PROMPT)["input_ids"]
+        return common_length(_greedy(model, ids), _greedy(open_on_cpu(), ids))
+
+    equal = measured_once("devices.json", _key(model_dir, device), compare)
+    if equal < EARLY:
+        logger.warning(
+            "%s answers otherwise than the CPU from token %d on, so its answers may be wrong; update its driver, or "
+            "choose the device CPU.",
+            device,
+            equal + 1,
+        )
+
+
+def _greedy(model: ChatModel, ids: Sequence[int]) -> list[int]:
+    return list(islice(stream_ids(model.new_cache(), ids, Sampling(), set()), TOKENS))
+
+
+def _key(model_dir: Path, device: str) -> str:
+    """The folder with its weights' size and time, the device and its driver."""
+    weights = (model_dir / MODEL_BIN).stat()
+    return f"{model_dir.resolve()}, {weights.st_size}, {weights.st_mtime_ns}, {device}, {driver(device)}"
+
+
+def driver(device: str) -> str:
+    """The device's name, its driver's version where the runtime tells it, and the runtime's version."""
+    core = ov.Core()
+    facts = [ov.get_version()]
+    for name in ("FULL_DEVICE_NAME", "GPU_DRIVER_VERSION", "NPU_DRIVER_VERSION"):
+        try:
+            facts.append(str(core.get_property(device, name)))
+        except RuntimeError:  # another device's property, or a device that has none
+            continue
+    return " ".join(facts)

@@ -1,0 +1,38 @@
+"""The devices of this machine, and the runtime properties for each."""
+
+from pathlib import Path
+
+import openvino as ov
+
+from llm_chatbot.errors import UserError
+from llm_chatbot.folder.manifest import read_manifest
+
+# Virtual devices that select among others, as in "AUTO" or "AUTO:GPU,CPU".
+META_DEVICES = ("AUTO", "HETERO", "MULTI")
+
+
+def available_devices() -> list[str]:
+    """The devices of this machine that a model can be loaded on, "AUTO" last."""
+    return [*ov.Core().available_devices, "AUTO"]
+
+
+def check_device(device: str) -> None:
+    """Raises a `UserError` that lists the devices if `device`, or one it selects from, is not on this machine."""
+    known = available_devices()
+    known_families = {name.split(".")[0] for name in known}
+    meta, _, rest = device.upper().partition(":")
+    wanted = rest.split(",") if rest and meta in META_DEVICES else [device.upper()]
+    if not set(wanted) <= {*known, *known_families}:
+        raise UserError(f"There is no device {device!r} on this machine; choose one of: {', '.join(known)}.")
+
+
+def device_properties(model_dir: Path, device: str) -> dict[str, str]:
+    """Runtime properties for low latency on a device."""
+    properties = {"PERFORMANCE_HINT": "LATENCY"}
+    precision = read_manifest(model_dir).get("gpu_precision")
+    if device.upper() == "CPU":
+        # A pinned thread waits for whatever else runs on its core, such as the browser, even if another core is free.
+        properties["ENABLE_CPU_PINNING"] = "NO"
+    elif precision and device.upper().startswith(("GPU", *META_DEVICES)):
+        properties["INFERENCE_PRECISION_HINT"] = precision
+    return properties

@@ -1,0 +1,118 @@
+"""Rewrites a model's graph for paged attention, which reads keys and values from blocks that conversations share.
+
+PagedAttention is vLLM's (Kwon et al. 2023, arXiv:2309.06180). OpenVINO has the transformation for its own pipelines, in
+a private function. Only this module calls it, and only for the versions it was tested with.
+"""
+
+from collections.abc import Set
+
+import numpy as np
+import openvino as ov
+import openvino.opset13 as ops
+
+from llm_chatbot.engine.graph.logits import output_layer
+
+# Versions of OpenVINO that were tested, by tests/engine/graph/test_paged_graph.py.
+KNOWN_OPENVINO = "2026.4."
+
+# Inputs of the paged graph for T new tokens of B concatenated sequences. [T] inputs are int64, the others int32.
+INPUT_IDS = "input_ids"  # [T]
+POSITION_IDS = "position_ids"  # [T]
+PAST_LENS = "past_lens"  # [B] cached tokens of each sequence
+SUBSEQUENCE_BEGINS = "subsequence_begins"  # [B + 1] offsets of the sequences in the T tokens, then T
+BLOCK_INDICES = "block_indices"  # the block tables of all sequences, for cached and new tokens
+BLOCK_INDICES_BEGINS = "block_indices_begins"  # [B + 1] offsets of the sequences in `block_indices`, then its length
+MAX_CONTEXT_LEN = "max_context_len"  # [] length of the longest sequence, cached and new tokens
+LOGITS_INDICES = "logits_indices"  # [L] which of the T tokens to compute logits for; added by this module
+KNOWN_INPUTS = {
+    INPUT_IDS,
+    POSITION_IDS,
+    PAST_LENS,
+    SUBSEQUENCE_BEGINS,
+    BLOCK_INDICES,
+    BLOCK_INDICES_BEGINS,
+    MAX_CONTEXT_LEN,
+    LOGITS_INDICES,
+}
+CACHE_INPUTS = ("key_cache.", "value_cache.")
+
+# Which input of the paged attention operator takes ALiBi's slopes, or an empty constant.
+ALIBI_SLOPES = 11
+
+
+class PagedAttentionUnavailableError(Exception):
+    """The graph can't be rewritten. The message gives the reason, as a clause that can follow "because"."""
+
+
+def make_paged(model: ov.Model, extra_inputs: Set[str] = frozenset()) -> None:
+    """Rewrites a stateful graph in place as a paged one, with the inputs above and logits [L, 1, vocabulary].
+
+    Args:
+        model: the graph as it is in the folder; unusable after an exception.
+        extra_inputs: names of inputs that were added to it and are kept.
+
+    Raises:
+        PagedAttentionUnavailableError: this version of OpenVINO is untested, or can't rewrite this graph.
+    """
+    version = ov.get_version()
+    if not version.startswith(KNOWN_OPENVINO):
+        raise PagedAttentionUnavailableError(f"it was tested with OpenVINO {KNOWN_OPENVINO}x, and this is {version}")
+    from openvino._offline_transformations import paged_attention_transformation
+
+    try:
+        biases = _attention_biases(model)
+        paged_attention_transformation(model)
+        _add_alibi(model, biases)
+        _add_logits_indices(model)
+        model.validate_nodes_and_infer_types()
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise PagedAttentionUnavailableError(f"OpenVINO can't rewrite this graph: {reason}") from error
+    names = {port.any_name for port in model.inputs}
+    unknown = {name for name in names - KNOWN_INPUTS - extra_inputs if not name.startswith(CACHE_INPUTS)}
+    missing = KNOWN_INPUTS - {POSITION_IDS} - names
+    if model.get_sinks() or unknown or missing:
+        raise PagedAttentionUnavailableError("OpenVINO rewrote only a part of this graph")
+
+
+def _attention_biases(model: ov.Model) -> list[np.ndarray]:
+    """Non-scalar constants in the attention masks; a plain causal mask has none."""
+    attentions = [node for node in model.get_ops() if node.get_type_name() == "ScaledDotProductAttention"]
+    todo = [node.input_value(3).node for node in attentions if node.get_input_size() > 3]
+    biases, seen = [], set()
+    while todo:
+        node = todo.pop()
+        if node.get_friendly_name() in seen or node.get_type_name() == "ShapeOf":  # beyond it are keys, not masks
+            continue
+        seen.add(node.get_friendly_name())
+        todo += [node.input_value(i).node for i in range(node.get_input_size())]
+        if node.get_type_name() == "Constant" and node.get_element_type().is_real():
+            biases.append(node.get_data())
+    return [bias for bias in biases if bias.size > 1]
+
+
+def _add_alibi(model: ov.Model, biases: list[np.ndarray]) -> None:
+    """Sets the ALiBi slopes (Press et al. 2022, arXiv:2108.12409) where OpenVINO's transformation lost them.
+
+    The transformation recognises the slopes in Bloom's form, but not in MPT's: [1, heads, 1, 1] times positions.
+    """
+    attentions = [node for node in model.get_ops() if node.get_type_name() == "PagedAttentionExtension"]
+    plain = [node for node in attentions if node.input(ALIBI_SLOPES).get_partial_shape() == ov.PartialShape([0])]
+    if not biases or not plain:
+        return
+    slopes = biases[0]
+    if slopes.ndim != 4 or slopes.shape[1] != slopes.size or not all(np.array_equal(slopes, b) for b in biases):
+        raise PagedAttentionUnavailableError("OpenVINO leaves a bias out of this attention")
+    constant = ops.constant(slopes.ravel().astype(np.float32))
+    for node in plain:
+        node.input(ALIBI_SLOPES).replace_source_output(constant.output(0))
+
+
+def _add_logits_indices(model: ov.Model) -> None:
+    """Computes the output layer only at the positions in `logits_indices`."""
+    layer = output_layer(model)
+    target = layer.input(0) if layer.get_type_name() == "MatMul" else model.output("logits").node.input(0)
+    indices = ops.parameter([-1], ov.Type.i32, name=LOGITS_INDICES)
+    indices.output(0).set_names({LOGITS_INDICES})
+    target.replace_source_output(ops.gather(target.get_source_output(), indices, ops.constant(0)).output(0))
+    model.add_parameters([indices])

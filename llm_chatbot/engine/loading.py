@@ -1,0 +1,97 @@
+"""Opens a converted folder with the model class for its architecture."""
+
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+
+from llm_chatbot.engine.device_check import warn_of_wrong_answers
+from llm_chatbot.engine.devices import check_device
+from llm_chatbot.engine.model import ChatModel, read_config
+from llm_chatbot.engine.precisions import KV_CACHE_PRECISIONS
+from llm_chatbot.engine.qwen import QwenModel
+from llm_chatbot.errors import UserError
+from llm_chatbot.folder.manifest import ORIGINAL_MODEL_TYPE, check_complete
+
+
+class MPTModel(ChatModel):
+    """MPT. The graph contains its ALiBi biases for `max_seq_len` tokens and fails beyond."""
+
+    can_exceed_context = False
+
+
+class ChatGLMModel(ChatModel):
+    """ChatGLM2 and 3, converted as a GLM or exported by an older Optimum Intel."""
+
+    def sequence_axis(self, variable: ov.op.util.Variable) -> int:
+        """Older exports keep [tokens, batch, groups, size], with two dynamic axes at the front."""
+        return 0 if variable.info.data_shape[1].is_dynamic else super().sequence_axis(variable)
+
+
+class Phi3Model(ChatModel):
+    """Phi-3 and Phi-4-mini. Beyond `original_max_position_embeddings` all keys would have to be recomputed."""
+
+    can_exceed_context = False
+
+    @property
+    def trained_context(self) -> int | None:
+        return min(self.config["original_max_position_embeddings"], self.config["max_position_embeddings"])
+
+
+# By the `model_type` of the checkpoint.
+ARCHITECTURES: dict[str, type[ChatModel]] = {
+    "chatglm": ChatGLMModel,
+    "mpt": MPTModel,
+    "phi3": Phi3Model,
+    "qwen": QwenModel,
+}
+
+
+def open_model(
+    model_dir: Path | str,
+    device: str = "CPU",
+    ov_config: dict[str, Any] | None = None,
+    kv_cache_gb: float | None = None,
+    paged: bool = True,
+    kv_cache_precision: str = "auto",
+) -> ChatModel:
+    """Compiles a converted folder for a device.
+
+    On a GPU or NPU, the first tokens are compared with the CPU's once, and a warning is logged where they differ.
+    The compiled model is cached in the folder if the device and graph allow it, which makes the next start faster.
+
+    Args:
+        model_dir: the folder that `convert_model` returned.
+        device: one of OpenVINO's devices ("CPU", "GPU", "GPU.1", "NPU") or "AUTO".
+        ov_config: runtime properties; they override the engine's own.
+        kv_cache_gb, paged: see `ChatModel`.
+        kv_cache_precision: of keys and values, one of `KV_CACHE_PRECISIONS`. "auto" leaves it to the runtime, "u8"
+            takes 0.6 of the memory and is slower in long conversations, "f16" is the runtime's 16-bit type.
+
+    Raises:
+        UserError: the folder is not a complete converted model, there is no such precision, or no such device on this
+            machine, or the device can't run the model.
+    """
+    model_dir = Path(model_dir)
+    check_complete(model_dir)
+    check_device(device)
+    if kv_cache_precision not in KV_CACHE_PRECISIONS:
+        raise UserError(
+            f"There is no KV cache precision {kv_cache_precision!r}; choose one of: {', '.join(KV_CACHE_PRECISIONS)}."
+        )
+    if kv_cache_precision != "auto":
+        ov_config = {"KV_CACHE_PRECISION": kv_cache_precision, **(ov_config or {})}
+    config = read_config(model_dir)
+    try:
+        model_class = ARCHITECTURES.get(original_model_type(config), ChatModel)
+        model = model_class(model_dir, config, device, ov_config or {}, kv_cache_gb, paged)
+        warn_of_wrong_answers(model, model_dir, device, lambda: model_class(model_dir, config, "CPU", {}, paged=False))
+        return model
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise UserError(f"{device} can't run {model_dir} ({reason}); try another device or convert again.") from error
+
+
+def original_model_type(config: dict[str, Any]) -> str:
+    """The checkpoint's `model_type`, before a conversion that rewrote it as another architecture of Transformers."""
+    return config.get(ORIGINAL_MODEL_TYPE, config["model_type"])

@@ -1,0 +1,277 @@
+"""A streaming conversation with a model.
+
+Layers, each a loop over the one below: `Cache.feed` turns tokens into logits, `decode/generation.py` yields token ids,
+`ChatSession.answer` yields text. They are generators that the caller drives and closes; there is no background thread.
+"""
+
+import time
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, closing
+from dataclasses import dataclass, replace
+from itertools import islice
+from typing import Any, Literal, Protocol
+
+from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
+from llm_chatbot.engine.decode.constraints import AfterReasoning, ThinkingBudget, TokenConstraint
+from llm_chatbot.engine.decode.generation import Generation, Pace, decode, read_prompt
+from llm_chatbot.engine.decode.logprobs import TokenChoice, token_choice
+from llm_chatbot.engine.text.detokenizer import StreamingDetokenizer
+from llm_chatbot.engine.text.prompt import (
+    NO_OPTIONS,
+    Message,
+    TemplateOptions,
+    answer_ids,
+    begun_answer,
+    completion_ids,
+    fitting_prompt,
+    prompt_ids,
+    too_long,
+)
+from llm_chatbot.engine.text.tokenizer import ChatTokenizer
+from llm_chatbot.errors import UserError
+
+# Shows how the chat template begins an answer.
+NOTHING_ASKED: Sequence[Message] = ({"role": "user", "content": ""},)
+
+FinishReason = Literal["stop", "length", "cancelled"]
+
+
+class Model(Protocol):
+    """What a conversation needs of a model; see `llm_chatbot.engine.model.ChatModel`."""
+
+    @property
+    def context_length(self) -> int | None: ...
+
+    @property
+    def stop_ids(self) -> set[int]: ...
+
+    @property
+    def pace(self) -> Pace: ...
+
+    def new_cache(self) -> Any: ...
+
+    def in_use(self, cache: Any) -> AbstractContextManager[None]: ...
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A snapshot of an answer.
+
+    Attributes:
+        text: the text so far.
+        prompt_tokens: length of the prompt.
+        cached_tokens: how many of those were already in the KV cache.
+        dropped_turns: how many of the oldest turns were left out to make the rest fit.
+        completion_tokens: length of the answer so far.
+        time_to_first_token: seconds.
+        tokens_per_second: decoding speed, without the first token; 0.0 before the second.
+        finish_reason: "stop" if the model ended the answer, "length" if it reached the maximum length, "cancelled" if
+            the stream was closed; None while it is running.
+        read_tokens: how many tokens of the prompt are in the KV cache so far.
+        tokens: with `top_logprobs`, what was generated; of an answer that was continued, only the continuation. All
+            snapshots share one growing list, which may be ahead of the text: that is held back where a stop string
+            may begin.
+    """
+
+    text: str
+    prompt_tokens: int
+    cached_tokens: int
+    dropped_turns: int = 0
+    completion_tokens: int = 0
+    time_to_first_token: float = 0.0
+    tokens_per_second: float = 0.0
+    finish_reason: FinishReason | None = None
+    read_tokens: int = 0
+    tokens: Sequence[TokenChoice] = ()
+
+
+class ChatSession:
+    """One conversation with a model.
+
+    `answer` gets the messages from the caller; `stream` keeps them in the session; `complete` continues a text.
+
+    Attributes:
+        messages: the turns of `stream`, as `{"role": …, "content": …}`; may be changed between answers.
+        system_prompt: the system message that `stream` puts first; None leaves it to the chat template.
+        chat_format: stop strings and replacements for answers.
+        last_answer: the final state of the latest answer, even if it was cancelled.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        tokenizer: ChatTokenizer,
+        system_prompt: str | None = None,
+        chat_format: ChatFormat = CHECKPOINTS_OWN,
+    ) -> None:
+        self.messages: list[Message] = []
+        self.system_prompt = system_prompt
+        self.chat_format = chat_format
+        self.last_answer: Answer | None = None
+        self._model = model
+        self._tokenizer = tokenizer
+        self._cache = model.new_cache()
+        self._detokenizer: StreamingDetokenizer | None = None  # of the latest answer
+
+    def reset(self) -> None:
+        """Clears the conversation."""
+        self.messages = []
+        self._cache.reset()
+
+    def stream(self, text: str, **generation: Any) -> Generator[Answer, None, None]:
+        """Sends a message and yields the answer after every token; both are added to `messages`.
+
+        Closing the iterator stops the answer; `messages` keeps the part that was generated.
+
+        Args:
+            text: the user's message.
+            generation: see `answer`.
+
+        Raises:
+            UserError: the message alone does not fit into the context.
+        """
+        system = [] if self.system_prompt is None else [{"role": "system", "content": self.system_prompt}]
+        asked = [*self.messages, {"role": "user", "content": text}]
+        with closing(self.answer([*system, *asked], **generation)) as answers:
+            for answer in answers:
+                if answer.completion_tokens or answer.finish_reason:
+                    self.messages = [*asked, {"role": "assistant", "content": answer.text}]
+                yield answer
+
+    def answer(
+        self, messages: Sequence[Message], *, template_options: TemplateOptions = NO_OPTIONS, **options: Any
+    ) -> Generator[Answer, None, None]:
+        """Yields the answer to a conversation after every token. Does not change `messages`.
+
+        Closing the iterator stops the answer. Before the prompt is read, and after each piece of it, an answer without
+        new text is yielded, so that prefill can be stopped too.
+
+        Args:
+            messages: the conversation. It ends with a message of the user or a tool, or with an answer that is to be
+                continued.
+            template_options: variables for the chat template, such as `enable_thinking` or `tools`; see
+                `llm_chatbot.engine.text.prompt.template_variables`.
+            options: the attributes of `Generation`.
+
+        Raises:
+            UserError: the last message alone does not fit into the context, or the chat template fails.
+            ValueError: an option is out of range.
+        """
+        started, generation = time.perf_counter(), Generation(**options)
+        continued = messages[-1]["role"] == "assistant"
+        text = (messages[-1]["content"] or "") if continued else ""
+        start = begun_answer(self._tokenizer, prompt_ids(self._tokenizer, NOTHING_ASKED, template_options))
+        given = self._given_ids(text, start) if continued else []
+        asked = messages[:-1] if continued else messages
+        limit = self._prompt_limit(len(given), generation.max_new_tokens)
+        prompt, dropped = fitting_prompt(self._tokenizer, asked, limit, template_options)
+
+        detokenizer = StreamingDetokenizer(self._tokenizer, self.chat_format, start, given, generation.stop)
+        answer = Answer(text, len(prompt), 0, dropped, len(given))
+        yield from self._generate([*prompt, *given], answer, detokenizer, generation, started)
+
+    def complete(self, prompt: str, **options: Any) -> Generator[Answer, None, None]:
+        """Yields what follows a text after every token, like `answer`, but without a chat format.
+
+        Nothing in the text becomes a control token. Does not change `messages`.
+
+        Args:
+            prompt: the text, which the answers do not contain.
+            options: the attributes of `Generation`.
+
+        Raises:
+            UserError: there is no text, or it does not fit into the context.
+            ValueError: an option is out of range.
+        """
+        started, generation = time.perf_counter(), Generation(**options)
+        ids = completion_ids(self._tokenizer, prompt)
+        if not ids:
+            raise UserError("There is no text to continue; write its beginning.")
+        limit = self._prompt_limit(0, generation.max_new_tokens)
+        if limit is not None and len(ids) > limit:
+            raise too_long(len(ids), limit)
+        detokenizer = StreamingDetokenizer(self._tokenizer, stop=generation.stop)
+        yield from self._generate(ids, Answer("", len(ids), 0), detokenizer, generation, started)
+
+    def _generate(
+        self,
+        ids: Sequence[int],
+        answer: Answer,
+        detokenizer: StreamingDetokenizer,
+        generation: Generation,
+        started: float,
+    ) -> Generator[Answer, None, None]:
+        """Yields `answer` as it grows with what follows `ids`: the prompt, and the answer's tokens in `detokenizer`."""
+        constraints = self._constraints(generation, detokenizer)
+        most = generation.max_new_tokens
+        if self._model.context_length is not None:
+            most = min(most, self._model.context_length - len(ids))
+        given, count = answer.completion_tokens, 0
+        choices: list[TokenChoice] = []
+        with self._model.in_use(self._cache):
+            # 1. Prefill: the tokens that are not cached. The last token is always fed, for its logits.
+            cached = self._cache.trim_to_prefix(ids[:-1])
+            answer = replace(answer, cached_tokens=min(cached, answer.prompt_tokens), tokens=choices)
+            for read, logits in read_prompt(self._cache, ids[cached:], self._model.pace):  # noqa: B007, used below
+                yield replace(answer, read_tokens=min(cached + read, answer.prompt_tokens))
+            assert logits is not None
+
+            # 2. Decode. From the first token on, a cancelled answer is kept.
+            self._detokenizer = detokenizer
+            stop_ids = self._model.stop_ids
+            with closing(decode(self._cache, logits, generation, stop_ids, generation.seed, constraints)) as stream:
+                for count, (token, logits) in enumerate(islice(stream, most), start=1):
+                    if count == 1:
+                        first = time.perf_counter()
+                        answer = replace(answer, read_tokens=answer.prompt_tokens, time_to_first_token=first - started)
+                    detokenizer.add_token(token)
+                    if generation.top_logprobs is not None:
+                        backend = self._tokenizer.backend_tokenizer
+                        choices.append(token_choice(backend, token, logits, generation.top_logprobs))
+                    if detokenizer.stopped:
+                        break
+                    answer = replace(
+                        answer,
+                        text=detokenizer.text,
+                        completion_tokens=given + count,
+                        tokens_per_second=(count - 1) / (time.perf_counter() - first),
+                    )
+                    self.last_answer = replace(answer, finish_reason="cancelled")  # unless the caller continues
+                    yield answer
+
+        # 3. The end: show the text that was held back.
+        detokenizer.finalize()
+        reason: FinishReason = "length" if count == most and not detokenizer.stopped else "stop"
+        self.last_answer = replace(answer, text=detokenizer.text, completion_tokens=given + count, finish_reason=reason)
+        yield self.last_answer
+
+    def _constraints(self, generation: Generation, detokenizer: StreamingDetokenizer) -> list[TokenConstraint]:
+        """What limits the answer's tokens; the end of its reasoning has the last word."""
+        constraints: list[TokenConstraint] = []
+        if generation.constraint is not None:
+            constraints.append(AfterReasoning(generation.constraint, lambda: detokenizer.text))
+        if generation.thinking_budget is not None:
+            closing = self._tokenizer(self.chat_format.reasoning_end, add_special_tokens=False)["input_ids"]
+            spent = len(detokenizer.ids)
+            constraints.append(ThinkingBudget(generation.thinking_budget, spent, closing, lambda: detokenizer.text))
+        return constraints
+
+    def _given_ids(self, text: str, start: str) -> list[int]:
+        """The tokens of an answer that is to be continued, after the `start` that the prompt contains.
+
+        If this session generated the answer, its original tokens are used: tokenizing the text may give others.
+        """
+        latest = self._detokenizer
+        if latest is not None and (latest.text, latest.start) == (text, start) and not latest.stopped:
+            return list(latest.ids)
+        return answer_ids(self._tokenizer, text.removeprefix(start))
+
+    def _prompt_limit(self, given: int, max_new_tokens: int) -> int | None:
+        """The maximum length of a prompt, which leaves up to a quarter of the context for the answer; None: no limit.
+
+        `given` is the length of the answer that is to be continued.
+        """
+        if self._model.context_length is None:
+            return None
+        room = self._model.context_length - given
+        return room - min(max_new_tokens, room // 4)

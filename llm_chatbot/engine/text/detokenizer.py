@@ -1,0 +1,99 @@
+"""Token ids → text, streamed so that what has been shown never changes."""
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
+from llm_chatbot.engine.text.tokenizer import ChatTokenizer
+
+
+class StreamingDetokenizer:
+    """Decodes an answer while its tokens arrive, and applies stop strings and replacements.
+
+    The text only grows: incomplete characters, and what may be the beginning of a stop string or of a replaced string,
+    are held back. Special tokens are not shown, but for those that the format reads as text.
+
+    Attributes:
+        text: the text that can be shown.
+        ids: the tokens so far.
+        stopped: whether a stop string has occurred; the text ends before it.
+        start: the part of the answer that the prompt already contains.
+
+    Args:
+        chat_format: its stop strings and replacements apply to the whole answer.
+        given: the tokens of an answer that is being continued.
+        stop: further strings that end the answer, in what follows those tokens.
+    """
+
+    def __init__(
+        self,
+        tokenizer: ChatTokenizer,
+        chat_format: ChatFormat = CHECKPOINTS_OWN,
+        start: str = "",
+        given: Sequence[int] = (),
+        stop: Sequence[str] = (),
+    ) -> None:
+        self.text = self.start = start
+        self.stopped = False
+        self._tokenizer = tokenizer
+        self._format = chat_format
+        self._stops = [(string, 0) for string in chat_format.stop_strings]  # and where to search from
+        self._replaced = [(written, 0) for written, _ in chat_format.replacements]
+        vocabulary = tokenizer.backend_tokenizer
+        self._shown_tokens = {vocabulary.token_to_id(token): token for token in chat_format.shown_tokens}
+        self.ids: list[int] = []
+        self._decoded = "\n"  # so that a string that begins with a newline also matches at the answer's start
+        self._context = self._done = 0  # ids[_context:_done] are the last piece that was decoded
+        for token in given:
+            self.add_token(token)
+        self._stops += [(string, len(self._decoded)) for string in stop]
+
+    def add_token(self, token: int) -> None:
+        """Appends a token; `text` grows by what can be shown of it."""
+        self.ids.append(token)
+        self._decoded += self._next_piece()
+        awaited = [*self._stops, *self._replaced]
+        self._show(self._decoded, max((overlap(self._decoded[begin:], string) for string, begin in awaited), default=0))
+
+    def finalize(self) -> None:
+        """Shows the text that was held back; no more tokens follow."""
+        self._decoded += self._next_piece(is_last=True)
+        self._show(self._decoded, 0)
+
+    def _next_piece(self, is_last: bool = False) -> str:
+        """The text of the tokens since the last piece; empty while it ends in an incomplete character.
+
+        A piece is decoded together with the one before it, because a token's text can depend on the previous token.
+        The library's own `DecodeStream` does the same, but raises on invalid UTF-8.
+        """
+        before = self._decode(self.ids[self._context : self._done])
+        now = self._decode(self.ids[self._context :])
+        if not now.startswith(before):  # with invalid UTF-8, some decoders change the text before it
+            before, now = "", self._decode(self.ids[self._done :])
+        if len(now) == len(before) or (now.endswith("\ufffd") and not is_last):  # nothing new, or part of a character
+            return ""
+        self._context, self._done = self._done, len(self.ids)
+        return now[len(before) :]
+
+    def _decode(self, ids: Sequence[int]) -> str:
+        decode = self._tokenizer.backend_tokenizer.decode
+        if not self._shown_tokens:
+            return decode(ids, skip_special_tokens=True)
+        parts = groupby(ids, key=self._shown_tokens.get)  # runs of other tokens have the key None
+        return "".join(
+            token * len(list(run)) if token else decode(list(run), skip_special_tokens=True) for token, run in parts
+        )
+
+    def _show(self, decoded: str, held_back: int) -> None:
+        """Shows the text up to the first stop string, or without the last `held_back` characters."""
+        ends = [end for string, begin in self._stops if (end := decoded.find(string, begin)) >= 0]
+        self.stopped = bool(ends)
+        text = decoded[: min(ends, default=len(decoded) - held_back)]
+        for written, shown in self._format.replacements:
+            text = text.replace(written, shown)
+        self.text = self.start + text.removeprefix("\n").lstrip(self._format.strip_start)
+
+
+def overlap(text: str, awaited: str) -> int:
+    """The length of the longest proper prefix of `awaited` that the text ends with."""
+    return next((size for size in range(min(len(awaited) - 1, len(text)), 0, -1) if text.endswith(awaited[:size])), 0)

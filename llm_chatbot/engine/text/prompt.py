@@ -1,0 +1,286 @@
+"""Messages → token ids of a prompt that fits the context. Typed text never becomes a control token."""
+
+import json
+import re
+import secrets
+from bisect import bisect_left
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property, lru_cache
+from itertools import takewhile
+from types import MappingProxyType
+from typing import Any
+
+from jinja2 import TemplateError
+from tokenizers import Tokenizer
+from tokenizers.models import BPE, Model
+
+from llm_chatbot.engine.text.tokenizer import SPECIAL_TOKENS, ChatTokenizer, variables_of
+from llm_chatbot.errors import UserError
+
+# As in Transformers: a "role" and a "content", which may be None beside "tool_calls".
+Message = dict[str, Any]
+
+# The roles that chat templates know. Others reach the template too, but may not contain a control token.
+ROLES = ("system", "user", "assistant", "tool")
+
+# Variables of a chat template that a caller may set, such as `enable_thinking` and `tools`.
+TemplateOptions = Mapping[str, Any]
+NO_OPTIONS: TemplateOptions = MappingProxyType({})
+
+# Delimiters of a model's reasoning: https://qwen.readthedocs.io/en/latest/getting_started/concepts.html
+REASONING_START, REASONING_END = "<think>", "</think>"
+
+# What a template can raise beside Jinja's own errors: it is a program, of whoever made the checkpoint.
+TEMPLATE_FAILURES = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    MemoryError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+)
+
+
+def fitting_prompt(
+    tokenizer: ChatTokenizer, messages: Sequence[Message], limit: int | None, options: TemplateOptions = NO_OPTIONS
+) -> tuple[list[int], int]:
+    """The prompt for the next answer, with as much of the conversation as fits.
+
+    If it is too long, whole turns are left out, the oldest first. System messages at the beginning and the last turn
+    are always kept.
+
+    Args:
+        tokenizer: the model's, with its chat template.
+        messages: the conversation, ending with the user's message or a tool's.
+        limit: the maximum length of the prompt, in tokens; None for no limit.
+        options: see `prompt_ids`.
+
+    Returns:
+        The prompt's ids, and the number of turns left out.
+
+    Raises:
+        UserError: the last message alone is too long.
+    """
+    system = list(takewhile(lambda message: message["role"] == "system", messages))
+    turns = [index for index, message in enumerate(messages) if message["role"] == "user"]
+
+    def without(left_out: int) -> list[int]:
+        kept = [*system, *messages[turns[left_out] :]] if left_out else messages
+        return prompt_ids(tokenizer, kept, options)
+
+    ids = without(0)
+    if limit is None or len(ids) <= limit:
+        return ids, 0
+    left_out = 1 + bisect_left(range(1, len(turns)), True, key=lambda count: len(without(count)) <= limit)
+    if left_out < len(turns):
+        return without(left_out), left_out
+    raise too_long(len(without(len(turns) - 1)) if turns else len(ids), limit)
+
+
+def too_long(length: int, limit: int) -> UserError:
+    return UserError(f"The message is too long: {length} tokens, and the model can read {limit}; please shorten it.")
+
+
+def prompt_ids(
+    tokenizer: ChatTokenizer, messages: Sequence[Message], options: TemplateOptions = NO_OPTIONS
+) -> list[int]:
+    """Ids of all messages in the model's chat format, up to where the next answer begins.
+
+    If a text in the messages or options contains that of a control token, such as `<|im_end|>`, it is tokenized as
+    plain characters; only the chat template can write control tokens.
+
+    The reasoning in earlier answers is left out. That of the present turn, which led to tool calls, is given to the
+    template as `reasoning_content`.
+
+    Args:
+        tokenizer: the model's, with its chat template.
+        messages: the conversation.
+        options: variables for the chat template; those that it does not read are ignored.
+
+    Raises:
+        UserError: there is no chat template, it does not allow such a conversation, or it fails; or a role contains a
+            control token.
+    """
+    asked = max((index for index, message in enumerate(messages) if message["role"] == "user"), default=0)
+    messages = [_without_reasoning(message, keep=index > asked) for index, message in enumerate(messages)]
+    options = {name: options[name] for name in template_variables(tokenizer) & options.keys()}
+    codec = _control_tokens(tokenizer)
+    marked = [{**codec.mark(message), "role": _checked_role(message["role"], codec)} for message in messages]
+    return codec.encode(_rendered(tokenizer, marked, codec.mark(options)))
+
+
+def _checked_role(role: str, codec: "_ControlTokens") -> str:
+    """The role, unmarked: templates compare it, and in some vocabularies a word such as "user" is an added token."""
+    if role not in ROLES and codec.mark(role) != role:
+        raise UserError(f"The role {role!r} contains a control token; choose one of: {', '.join(ROLES)}.")
+    return role
+
+
+def plain_ids(tokenizer: ChatTokenizer, text: str) -> list[int]:
+    """Ids of a text in which nothing is a control token."""
+    codec = _control_tokens(tokenizer)
+    return codec.encode(codec.mark(text))
+
+
+def completion_ids(tokenizer: ChatTokenizer, text: str) -> list[int]:
+    """`plain_ids` of a text that is to be continued, after the tokens that begin every text, such as BOS."""
+    return [*tokenizer("", add_special_tokens=True)["input_ids"], *plain_ids(tokenizer, text)]
+
+
+def answer_ids(tokenizer: ChatTokenizer, text: str) -> list[int]:
+    """Ids of an answer that is to be continued. Of all control tokens it can only contain the reasoning's."""
+    codec = _control_tokens(tokenizer)
+    parts = re.split(f"({REASONING_START}|{REASONING_END})", text)
+    return codec.encode("".join(part if index % 2 else codec.mark(part) for index, part in enumerate(parts)))
+
+
+def template_variables(tokenizer: ChatTokenizer) -> set[str]:
+    """The variables that callers may set for the chat template, such as `enable_thinking`, `tools` or `documents`.
+
+    Raises:
+        UserError: there is no chat template, or it is not valid.
+    """
+    template = _chat_template(tokenizer)
+    texts = template.values() if isinstance(template, dict) else [template]
+    with _template_errors():
+        names = set().union(*map(variables_of, texts))
+    return names - {"messages", "add_generation_prompt", *SPECIAL_TOKENS}
+
+
+def _rendered(tokenizer: ChatTokenizer, messages: Sequence[Message], options: TemplateOptions) -> str:
+    """The text of a conversation in the model's chat format."""
+    with _template_errors():
+        return str(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **options))
+
+
+def _chat_template(tokenizer: ChatTokenizer) -> Any:
+    if not tokenizer.chat_template:
+        raise UserError("This model has no chat template; choose one made for chat, often named Chat, Instruct or it.")
+    return tokenizer.chat_template
+
+
+@contextmanager
+def _template_errors() -> Iterator[None]:
+    """Turns what a chat template raises into a UserError."""
+    try:
+        yield
+    except TemplateError as error:  # Gemma's, for example, if there is a system message
+        raise UserError(f"The model's chat template refuses: {_reason(error)}; try without a system prompt.") from error
+    except TEMPLATE_FAILURES as error:
+        raise UserError(f"The model's chat template fails ({_reason(error)}); choose another model.") from error
+
+
+def _reason(error: BaseException) -> str:
+    """An error's message on one line."""
+    return " ".join(str(error).split()) or type(error).__name__
+
+
+def _without_reasoning(message: Message, keep: bool) -> Message:
+    """A message whose content is without the reasoning that an answer may begin with; `keep` puts it beside that."""
+    content = message.get("content")
+    if message["role"] != "assistant" or not isinstance(content, str):
+        return {**message, "content": content}
+    if not content.lstrip().startswith(REASONING_START):
+        return message
+    reasoning, _, answer = content.lstrip().removeprefix(REASONING_START).partition(REASONING_END)
+    kept = {"reasoning_content": reasoning.strip()} if keep else {}
+    return {**message, **kept, "content": answer.lstrip()}
+
+
+def well_formed(text: str) -> str:
+    """The text with U+FFFD for lone surrogates, which JSON allows and UTF-8 does not."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def begun_answer(tokenizer: ChatTokenizer, ids: Sequence[int]) -> str:
+    """The part of the answer that the prompt already contains: the start of its reasoning, or nothing."""
+    end = tokenizer.decode(ids[-8:])
+    start = end.rfind(REASONING_START)
+    return end[start:] if start >= 0 and not end[start + len(REASONING_START) :].strip() else ""
+
+
+class _ControlTokens:
+    """Distinguishes the control tokens of a chat template from the same characters in a message.
+
+    A control token is an added token that is special, or that no merges lead to: Gemma's line breaks are text.
+
+    Before rendering, marks are inserted into each control token in a message, so that the control tokens left in the
+    rendered text are the template's own. If there are marks, those are respelled with an unguessable nonce, and
+    tokenized by a copy of the tokenizer that knows control tokens only by this spelling.
+    """
+
+    def __init__(self, tokenizer: ChatTokenizer) -> None:
+        nonce = secrets.token_hex(8)
+        mark = f"\ue000{nonce}\ue001"
+        self._mark = mark
+        # Templates may write tool calls as JSON, with all but ASCII escaped.
+        self._marks = re.compile(f"{mark}|{re.escape(json.dumps(mark)[1:-1])}")
+        model = tokenizer.backend_tokenizer.model
+        self._spelling = {
+            token.content: f"\ue002{nonce}:{id}\ue003"
+            for id, token in tokenizer.added_tokens_decoder.items()
+            if token.special or not _made_by_merges(model, token.content)
+        }
+        longest_first = sorted(self._spelling, key=len, reverse=True)
+        self._pattern = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        self._tokenizer = tokenizer
+
+    @cached_property
+    def _respelled(self) -> Tokenizer:  # needed only if there are marks, and takes seconds with a large vocabulary
+        return _respelled(json.loads(self._tokenizer.backend_tokenizer.to_str()), self._spelling)
+
+    def mark(self, value: Any) -> Any:
+        """Marks the control tokens in a text, or in all texts of dictionaries and lists."""
+        if isinstance(value, str):
+            # After each character: one control token's text may contain another's.
+            return self._pattern.sub(lambda match: self._mark.join((*match[0], "")), value)
+        if isinstance(value, Mapping):
+            return {self.mark(name): self.mark(item) for name, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self.mark(item) for item in value]
+        return value
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of a text whose control tokens are those without a mark."""
+        text = well_formed(text)
+        if not self._marks.search(text):
+            return self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        respelled = self._pattern.sub(lambda match: self._spelling[match[0]], text)
+        return self._respelled.encode(self._marks.sub("", respelled), add_special_tokens=False).ids
+
+
+@lru_cache(maxsize=8)
+def _control_tokens(tokenizer: ChatTokenizer) -> _ControlTokens:
+    return _ControlTokens(tokenizer)
+
+
+def _made_by_merges(model: Model, token: str) -> bool:
+    """Whether ordinary text becomes this token. A BPE model that ignores its merges may take any token as a whole."""
+    if not isinstance(model, BPE) or model.ignore_merges:
+        return False
+    return [piece.value for piece in model.tokenize(token)] == [token]
+
+
+def _respelled(description: dict[str, Any], spelling: dict[str, str]) -> Tokenizer:
+    """A tokenizer in which some added tokens have other texts and the same ids, and no merges lead to them.
+
+    Args:
+        description: the original, as in `tokenizer.json`; it is changed.
+        spelling: the other texts.
+    """
+    model = description["model"]
+    for token in description["added_tokens"]:
+        token["content"] = spelling.get(token["content"], token["content"])
+    if isinstance(model["vocab"], dict):
+        model["vocab"] = {spelling.get(token, token): id for token, id in model["vocab"].items()}
+    else:  # Unigram's: pairs of a token and its score
+        model["vocab"] = [[spelling.get(token, token), score] for token, score in model["vocab"]]
+    if "merges" in model:
+        model["merges"] = [pair for pair in model["merges"] if not spelling.keys() & {*pair, "".join(pair)}]
+    if (unknown := model.get("unk_token")) in spelling:
+        model["unk_token"] = spelling[unknown]
+    description["post_processor"] = None  # the chat template adds BOS and EOS itself
+    return Tokenizer.from_str(json.dumps(description))

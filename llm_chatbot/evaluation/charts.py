@@ -1,0 +1,71 @@
+"""The comparison as a plot, and two answers side by side as HTML."""
+
+from collections.abc import Callable, Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
+
+from llm_chatbot.engine.loading import open_model
+from llm_chatbot.engine.text.tokenizer import FolderTokenizer
+from llm_chatbot.evaluation.comparison import VariantFigures, greedy_answer
+from llm_chatbot.evaluation.differences import aligned
+
+
+def plot_quality(variants: Sequence[VariantFigures], say: Callable[[str], str] = str) -> Figure:
+    """KL divergence against size, with tokens/s as the size of the point: best are large points at the lower left.
+
+    Args:
+        variants: what was measured.
+        say: translates the words of the plot.
+    """
+    figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
+    fastest = max(variant.decode_tps for variant in variants)
+    areas = [500 * variant.decode_tps / fastest for variant in variants]
+    sizes, divergences = [variant.size_mb for variant in variants], [variant.kl for variant in variants]
+    axes.scatter(sizes, divergences, s=areas, color="#3b6ea5", alpha=0.6)
+    for variant in variants:
+        label = f"{variant.variant}\n{say('{:.0f} tokens/s').format(variant.decode_tps)}"
+        place = (variant.size_mb, variant.kl)
+        axes.annotate(label, place, xytext=(0, 14), textcoords="offset points", ha="center", fontsize=9)
+    axes.margins(0.2, 0.35)
+    axes.set(xlabel=say("size, MB"), ylabel=say("KL divergence from 16 bits, nats"))
+    plt.close(figure)  # a notebook shows what a cell returns, and would show an open figure once more
+    return figure
+
+
+def side_by_side(folders: Mapping[str, Path], question: str, tokens: int = 80) -> str:
+    """The greedy answers of two variants to a question, as an HTML table with the tokens marked that differ.
+
+    Args:
+        folders: of two variants, by the names to show.
+        question: to both.
+        tokens: the most that are shown of an answer.
+    """
+    tokenizer = FolderTokenizer(next(iter(folders.values())))
+    left, right = (greedy_answer(open_model(folder), tokenizer, question, tokens) for folder in folders.values())
+    marked = mark_differences(left, right, tokenizer.decode)
+    head = "".join(f'<th style="text-align: left">{escape(name)}</th>' for name in folders)
+    body = "".join(
+        f'<td style="white-space: pre-wrap; text-align: left; width: 50%">{answer}</td>' for answer in marked
+    )
+    return f'<table style="width: 100%"><tr>{head}</tr><tr>{body}</tr></table>'
+
+
+def mark_differences(
+    left: Sequence[int], right: Sequence[int], decode: Callable[[Sequence[int]], str]
+) -> tuple[str, str]:
+    """Two answers as HTML, with the tokens marked that the other one does not have there: bold, too, where a viewer
+    leaves no colours.
+
+    Args:
+        left, right: ids.
+        decode: gives the text of ids.
+    """
+    columns: tuple[list[str], list[str]] = ([], [])
+    for left_ids, right_ids, same in aligned(left, right):
+        for column, ids in zip(columns, (left_ids, right_ids), strict=True):
+            text = escape(decode(ids)) if ids else ""
+            column.append(text if same or not text else f"<mark><b>{text}</b></mark>")
+    return "".join(columns[0]), "".join(columns[1])

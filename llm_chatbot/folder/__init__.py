@@ -1,0 +1,1 @@
+"""A converted folder: where it is, what is in it, whether it is complete and up to date. Cheap to import."""

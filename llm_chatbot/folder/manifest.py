@@ -1,0 +1,92 @@
+"""The files of a converted folder, and its manifest: how it was made, and whether a file of it is missing."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from llm_chatbot.errors import UserError
+from llm_chatbot.machine.json_object import json_object
+
+MANIFEST = "conversion.json"
+MODEL_XML, MODEL_BIN = "openvino_model.xml", "openvino_model.bin"
+
+# The entry of `config.json` with the checkpoint's own `model_type`, where the model was converted as another one.
+ORIGINAL_MODEL_TYPE = "original_model_type"
+
+# The entry of `config.json` with the context length of a Qwen v1 model that scales its attention beyond `seq_length`.
+# `max_position_embeddings` stays at `seq_length` for other runtimes, which don't scale it.
+SCALED_CONTEXT = "scaled_context"
+
+REQUIRED_FILES = (
+    MODEL_XML,
+    MODEL_BIN,
+    "config.json",
+    "generation_config.json",
+    "tokenizer_config.json",
+    "openvino_tokenizer.xml",
+    "openvino_detokenizer.xml",
+)
+
+
+def write_manifest(folder: Path, **facts: Any) -> None:
+    """Records how a folder was made, and the size in bytes of every file in it."""
+    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    text = json.dumps({**facts, "files": files}, indent=2)
+    (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """What `write_manifest` recorded; empty if there is no manifest or it cannot be read."""
+    try:
+        manifest = json_object(folder / MANIFEST)
+    except (OSError, ValueError):
+        return {}
+    return manifest if isinstance(manifest.get("files"), dict) else {}
+
+
+def complete_manifest(folder: Path) -> dict[str, Any]:
+    """The manifest of a folder that `convert_model` made and in which no file is missing; otherwise empty."""
+    manifest = read_manifest(folder)
+    return {} if not manifest or _missing_files(folder, manifest) else manifest
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether `convert_model` made this folder and no file in it is missing or truncated."""
+    return bool(complete_manifest(folder))
+
+
+def missing_files(folder: Path) -> list[str]:
+    """Names of the files that are missing from a converted model's folder, or truncated."""
+    manifest = read_manifest(folder)
+    unreadable = [MANIFEST] if not manifest and (folder / MANIFEST).is_file() else []
+    return _missing_files(folder, manifest) + unreadable
+
+
+def check_complete(folder: Path) -> None:
+    """Checks a folder before it is loaded: the runtime's own errors don't name the cause.
+
+    Raises:
+        UserError: it is not a folder, not a converted model, or an incomplete one.
+    """
+    if not folder.is_dir():
+        raise UserError(f"There is no folder {folder}; convert a model first: python converter.py --help.")
+    if missing := missing_files(folder):
+        raise UserError(
+            f"{folder} is not a complete converted model ({', '.join(missing)} missing or truncated); "
+            f"delete the folder and convert the model again."
+        )
+
+
+def _missing_files(folder: Path, manifest: dict[str, Any]) -> list[str]:
+    missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
+    sizes = manifest.get("files", {}).items()
+    return missing + [name for name, size in sizes if name not in missing and not _has_size(folder / name, size)]
+
+
+def _has_size(path: Path, size: int) -> bool:
+    return path.is_file() and path.stat().st_size == size
+
+
+def kept_blocks(manifest: dict[str, Any]) -> str | None:
+    """ggml's name for the blocks of a GGUF file that a folder keeps; None if it keeps none."""
+    return (manifest.get("compression") or {}).get("gguf")

@@ -1,0 +1,76 @@
+"""Where a converted model is: the names of its folders, and of the files beside them while it is converted."""
+
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from llm_chatbot.catalogue.gguf_names import HUB_ID, gguf_folder_name, gguf_source
+from llm_chatbot.errors import UserError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+Precision = Literal["FP16", "INT8", "INT4"]
+
+SUBFOLDERS: dict[Precision, str] = {
+    "FP16": "FP16",
+    "INT8": "INT8_compressed_weights",
+    "INT4": "INT4_compressed_weights",
+}
+
+
+def as_precision(text: str) -> Precision:
+    """Checks a precision that a user gave.
+
+    Raises:
+        UserError: there is no such precision.
+    """
+    for precision in get_args(Precision):
+        if text == precision:
+            return precision
+    raise UserError(f"There is no precision {text!r}; choose one of: {', '.join(SUBFOLDERS)}.")
+
+
+def model_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
+    """Where a variant of a model belongs under `root`, whether it is there or not.
+
+    The model's folder has the name of the catalogue's row; for the Hub's `org/name` it is `org--name`, for
+    `ollama:name:tag` it is `ollama--name--tag`, and for a local checkpoint the name of its folder or file.
+
+    Raises:
+        UserError: there is no such precision.
+    """
+    path = Path(name)
+    if (source := gguf_source(name)) and not path.exists():
+        folder_name = gguf_folder_name(source)
+    elif re.fullmatch(HUB_ID, name) and not path.exists():
+        folder_name = name.replace("/", "--")
+    else:
+        folder_name = path.resolve().name.removesuffix(".gguf")
+    return Path(root) / folder_name / SUBFOLDERS[as_precision(precision)]
+
+
+def check_root(root: Path) -> None:
+    """Raises a `UserError` if there is no such folder of converted models."""
+    if not Path(root).is_dir():
+        raise UserError(f"There is no folder {root}; name the folder of the converted models with --output.")
+
+
+def partial_folder(folder: Path) -> Path:
+    """Where a variant's files are written until they are complete."""
+    return folder.with_name(folder.name + ".partial")
+
+
+def lock_file(folder: Path) -> Path:
+    """The lock of the process that is converting to a folder."""
+    return folder.with_name(folder.name + ".lock")
+
+
+def release_lock(lock: "BaseFileLock", folder: Path) -> None:
+    """Releases the lock of a folder, and removes its file, and the model's folder if nothing else is in it."""
+    with suppress(OSError):  # Windows cannot delete an open file; there `release` deletes it
+        Path(lock.lock_file).unlink()
+    lock.release()
+    with suppress(OSError):
+        folder.parent.rmdir()

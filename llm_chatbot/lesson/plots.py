@@ -1,0 +1,158 @@
+"""The lesson's plots. Each is closed, because a notebook shows what a cell returns, and an open figure once more."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib import font_manager
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from llm_chatbot.evaluation.charts import plot_quality
+from llm_chatbot.evaluation.comparison import VariantFigures
+from llm_chatbot.lesson.blocks import BlockUse
+from llm_chatbot.lesson.front_end import notebook_language
+from llm_chatbot.lesson.pieces import VISIBLE
+from llm_chatbot.lesson.timing import TokenSeconds
+from llm_chatbot.lesson.words import say
+
+BLUE, ORANGE, GREY = "#3b6ea5", "#d9822b", "#c4c9d0"
+
+# Fonts with Chinese and Japanese characters, of Windows, macOS and Linux: each language's own shapes first.
+FONTS = {
+    "ja": ("Yu Gothic", "Meiryo", "Hiragino Sans", "Noto Sans CJK JP", "Noto Sans JP", "IPAexGothic"),
+    "zh": (
+        "Microsoft YaHei",
+        "PingFang SC",
+        "Hiragino Sans GB",
+        "Noto Sans CJK SC",
+        "Noto Sans SC",
+        "WenQuanYi Zen Hei",
+    ),
+}
+
+
+def text_fonts() -> list[str]:
+    """Matplotlib's own font, then one of this machine for each language that it lacks the characters of."""
+    present = font_manager.get_font_names()
+    languages = sorted(FONTS, key=lambda language: language != notebook_language())
+    found = (next((name for name in FONTS[language] if name in present), None) for language in languages)
+    return ["DejaVu Sans", *filter(None, found)]
+
+
+def label(text: str) -> str:
+    """A text in the notebook's language; in English where no font of this machine has that language's characters."""
+    return say(text) if len(text_fonts()) > 1 else text
+
+
+plt.rcParams["font.family"] = text_fonts()  # for the notebook's own plots too
+
+
+def plot_chances(words: Sequence[str], chances: np.ndarray, kept: np.ndarray) -> Figure:
+    """The likeliest tokens as bars: what the model gives, and what is left of it to draw from.
+
+    Args:
+        words: the tokens' texts.
+        chances: their probabilities [tokens].
+        kept: likewise, after the settings; 0 for a token that is left out.
+    """
+    figure, axes = plt.subplots(figsize=(7.5, 3), layout="constrained")
+    places = np.arange(len(words))
+    axes.bar(places - 0.2, chances, 0.4, color=GREY, label=label("the model's"))
+    axes.bar(places + 0.2, kept, 0.4, color=BLUE, label=label("after the settings"))
+    labels = [repr(word.translate(VISIBLE))[1:-1] for word in words]
+    axes.set_xticks(places, labels, rotation=35, ha="right", parse_math=False)  # a token may be "$$"
+    axes.set(ylabel=label("probability"), ylim=(0, max(1e-3, 1.1 * float(max(chances.max(), kept.max())))))
+    axes.legend()
+    plt.close(figure)
+    return figure
+
+
+def plot_temperatures(chances: pd.DataFrame) -> Figure:
+    """The probabilities of some words [words, temperatures] as a group of bars for each temperature."""
+    axes = chances.T.plot.bar(figsize=(7, 2.8), rot=0, width=0.8)
+    axes.set(xlabel=label("temperature"), ylabel=label("probability"), ylim=(0, 1))
+    axes.legend(ncols=len(chances), fontsize=8, loc="upper right")
+    axes.figure.set_layout_engine("constrained")
+    plt.close(axes.figure)
+    return axes.figure
+
+
+def plot_cost(variants: Sequence[VariantFigures]) -> Figure:
+    """`plot_quality` with its words in the notebook's language."""
+    return plot_quality(variants, label)
+
+
+def plot_token_seconds(measured: Sequence[TokenSeconds]) -> Figure:
+    """The time of one more token against the length of the text before it, with and without the cache."""
+    figure, axes = plt.subplots(figsize=(7, 3), layout="constrained")
+    lengths = [each.length for each in measured]
+    axes.plot(lengths, [1000 * each.without for each in measured], "o-", color=ORANGE, label=label("without the cache"))
+    axes.plot(lengths, [1000 * each.cached for each in measured], "o-", color=BLUE, label=label("with the cache"))
+    axes.set(xlabel=label("tokens so far"), ylabel=label("ms for the next token"), ylim=(0, None))
+    axes.legend()
+    plt.close(figure)
+    return figure
+
+
+def plot_blocks(rows: Mapping[str, Sequence[BlockUse]], size: int) -> Figure:
+    """Block tables, one a row: each block with its place in the pool, and what of it was cached and what was read.
+
+    Args:
+        rows: the blocks of each prompt, by its name.
+        size: tokens in a block.
+    """
+    longest = max(len(row) for row in rows.values())
+    figure, axes = plt.subplots(figsize=(min(2.5 + 1.1 * longest, 9), 0.4 + 0.65 * len(rows)), layout="constrained")
+    for y, row in enumerate(rows.values()):
+        for x, block in enumerate(row):
+            left = x * (size + 4)
+            axes.broken_barh([(left, size)], (y - 0.3, 0.6), facecolor="white", edgecolor="#888888")
+            axes.broken_barh([(left, block.cached)], (y - 0.3, 0.6), facecolor=BLUE)
+            axes.broken_barh([(left + block.cached, block.read)], (y - 0.3, 0.6), facecolor=ORANGE)
+            axes.annotate(str(block.index), (left + size / 2, y), ha="center", va="center", fontsize=9,
+                          bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"})  # fmt: skip
+    axes.set(
+        yticks=range(len(rows)), yticklabels=[label(name) for name in rows], xticks=[], ylim=(len(rows) - 0.5, -0.5)
+    )
+    axes.set_xlim(-2, longest * (size + 4))
+    axes.spines[:].set_visible(False)
+    axes.tick_params(left=False)
+    handles = [Patch(color=BLUE, label=label("from the cache")), Patch(color=ORANGE, label=label("read anew"))]
+    figure.legend(handles=handles, ncols=2, loc="outside lower center", fontsize=8, frameon=False)
+    plt.close(figure)
+    return figure
+
+
+def plot_group(original: np.ndarray, codes: np.ndarray, rounded: np.ndarray) -> Figure:
+    """A group of weights: its levels as lines, and each weight in 16 bits beside the level that its code stands for.
+
+    Args:
+        original: the 16-bit weights [n].
+        codes: integers [n], which share a scale and a zero point.
+        rounded: the weights that the codes stand for [n].
+    """
+    figure, axes = plt.subplots(figsize=(9, 3.2), layout="constrained")
+    scale, start = np.polyfit(codes, rounded, 1) if len(set(codes.tolist())) > 1 else (0.0, rounded[0])
+    for code in range(codes.min(), codes.max() + 1):
+        axes.axhline(start + scale * code, color=GREY, linewidth=0.7, zorder=0)
+    axes.plot(original, "o", color=ORANGE, markersize=7, label=label("in 16 bits"))
+    axes.plot(rounded, "D", color=BLUE, markersize=4, label=label("in 4 bits"))
+    axes.set_xticks(range(len(codes)), [str(code) for code in codes], fontsize=8)
+    axes.set(xlabel=label("code"), ylabel=label("weight"))
+    axes.legend(ncols=2, loc="upper right", bbox_to_anchor=(1, 1.15), frameon=False)
+    plt.close(figure)
+    return figure
+
+
+def plot_errors(errors: Mapping[str, np.ndarray]) -> Figure:
+    """Histograms of how far stored weights are from the 16-bit ones, one beside the other on the same scale."""
+    figure, many = plt.subplots(1, len(errors), figsize=(7.5, 2.6), sharex=True, layout="constrained", squeeze=False)
+    limit = max(float(np.abs(error).max()) for error in errors.values()) or 1.0
+    edges = np.linspace(-limit, limit, 102)
+    for axes, (name, error) in zip(many[0], errors.items(), strict=True):
+        axes.hist(error.ravel(), bins=edges, color=BLUE)
+        axes.set(title=label(name), xlabel=label("error"), yticks=[])
+    plt.close(figure)
+    return figure

@@ -1,0 +1,205 @@
+"""The chat page: its models, its answers, and what scripts can ask."""
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import gradio as gr
+
+from llm_chatbot.catalogue.example_questions import EXAMPLE_QUESTIONS
+from llm_chatbot.catalogue.row import ModelConfig
+from llm_chatbot.engine.devices import available_devices
+from llm_chatbot.engine.session import Model
+from llm_chatbot.engine.text.prompt import template_variables
+from llm_chatbot.engine.text.tokenizer import ChatTokenizer
+from llm_chatbot.errors import UserError
+from llm_chatbot.folder.found import converted_models, precision_label
+from llm_chatbot.folder.place import model_folder
+from llm_chatbot.page.answers import MAX_CONCURRENT, MAX_WAITING, Answers, Question, QueueFullError
+from llm_chatbot.page.compare import compare_route
+from llm_chatbot.page.get_model import ModelGetter
+from llm_chatbot.page.layout import make_frame
+from llm_chatbot.page.messages import Message, user_message, validate_messages
+from llm_chatbot.page.model_routes import model_routes
+from llm_chatbot.page.models import LoadedModel, ModelKey, ModelPool, title_of
+from llm_chatbot.page.routes import page_routes
+from llm_chatbot.page.settings import (
+    MAX_NEW_TOKENS,
+    MIN_P,
+    REPETITION_PENALTY,
+    SEED,
+    TEMPERATURE,
+    TOP_K,
+    TOP_P,
+    described_settings,
+    generation_options,
+)
+from llm_chatbot.page.texts import LANGUAGES, translate
+
+
+def make_demo(
+    model: Model,
+    tokenizer: ChatTokenizer,
+    config: ModelConfig,
+    title: str,
+    root: Path | None = None,
+    max_concurrent: int = MAX_CONCURRENT,
+    max_waiting: int = MAX_WAITING,
+) -> gr.Blocks:
+    """Makes a page on which any number of people can chat with the model, each in their own conversation.
+
+    Args:
+        model: what `load_model` or `llm_chatbot.engine.loading.open_model` returned.
+        tokenizer: from the same folder.
+        config: the row of the catalogue, for the system prompt and the example questions.
+        title: the heading of the page.
+        root: the folder of the converted models that can be chosen on the page; None offers no choice.
+        max_concurrent: how many answers are generated at a time; other questions wait.
+        max_waiting: how many questions may wait; more are refused.
+    """
+    return ChatPage(LoadedModel(model, tokenizer, config, title), root, max_concurrent, max_waiting).demo
+
+
+class ChatPage:
+    """The server's part of the page: the browser keeps the conversations and draws them, see `llm_chatbot/page/web`.
+
+    Attributes:
+        pool: the loaded models.
+        answers: what is being generated, or was lately.
+        demo: the page.
+
+    Args:
+        loaded, root, max_concurrent, max_waiting: see `make_demo`.
+        idle, memory: see `ModelPool`.
+        get_models: whether the page downloads and converts models: for people who may fill this machine's disk.
+    """
+
+    def __init__(
+        self,
+        loaded: LoadedModel,
+        root: Path | None,
+        max_concurrent: int = MAX_CONCURRENT,
+        max_waiting: int = MAX_WAITING,
+        idle: float | None = None,
+        get_models: bool = False,
+        **memory: Any,
+    ) -> None:
+        self.loaded, self.root = loaded, root
+        self.pool = ModelPool(root or Path("."), loaded, idle, **memory)
+        self.getter = ModelGetter(root) if root and get_models else None
+        self.answers = Answers(self.model, max_concurrent, max_waiting)
+        routes = page_routes(self.answers, self.describe, lambda key: described_model(self.model(key)))
+        routes += [compare_route(self.model), *(model_routes(self.getter) if self.getter else [])]
+        self.demo = make_frame(loaded.title, routes, self.close)
+        with self.demo:
+            gr.api(self.chat, api_name="chat", concurrency_limit=None)
+        self.demo.queue(max_size=2 * max_waiting)
+
+    def model(self, key: ModelKey | None) -> LoadedModel:
+        """The model that a conversation chose, loaded if need be.
+
+        Raises:
+            UserError: there is no such model here.
+        """
+        if key is None or key == self.loaded.key:
+            loaded = self.loaded
+        elif self.root is None:
+            raise UserError("This page has one model only; choose it in the settings.")
+        else:
+            loaded = self.pool.get(*key)
+        loaded.model  # noqa: B018, loads it again where its memory was freed
+        return loaded
+
+    def close(self) -> None:
+        """Stops what is being generated, loaded or converted."""
+        self.answers.close()
+        self.pool.close()
+        if self.getter:
+            self.getter.close()
+
+    def describe(self) -> dict[str, Any]:
+        """What the page has to know at its start."""
+        return {
+            "model": described_model(self.loaded),
+            "models": variant_choices(self.root) if self.root else [],
+            "devices": available_devices() if self.root else [],
+            "settings": described_settings(),
+            "languages": LANGUAGES,
+            "examples": EXAMPLE_QUESTIONS,
+            "get_models": self.getter is not None,
+        }
+
+    # For scripts
+
+    def chat(
+        self,
+        message: str,
+        history: list[Message] | None = None,
+        system_prompt: str | None = None,
+        temperature: float = TEMPERATURE,
+        top_p: float = TOP_P,
+        top_k: int = TOP_K,
+        repetition_penalty: float = REPETITION_PENALTY,
+        max_new_tokens: int = MAX_NEW_TOKENS,
+        seed: int = SEED,
+        min_p: float = MIN_P,
+    ) -> Iterator[str]:
+        """Streams the answer to a message that follows `history`; each value is the whole answer so far.
+
+        Without a system prompt, the default of the model is used.
+        """
+        try:
+            messages = [*validate_messages(history or []), user_message(message)]
+            settings = {
+                "temperature": temperature,
+                "top_p": top_p,
+                "top_k": top_k,
+                "repetition_penalty": repetition_penalty,
+                "max_new_tokens": max_new_tokens,
+                "seed": seed,
+                "min_p": min_p,
+            }
+            id = uuid4().hex
+            self.answers.ask(Question(id, id, None, messages, generation_options(settings), system_prompt))
+            with closing(self.answers.follow(id)) as states:
+                for state in states:
+                    if state.error is not None:
+                        raise gr.Error(str(state.error))
+                    if state.answer is not None:
+                        yield state.answer.text
+        except QueueFullError as error:
+            raise gr.Error(translate("en", "queue_full")) from error
+        except UserError as error:
+            raise gr.Error(str(error)) from error
+
+
+def described_model(loaded: LoadedModel) -> dict[str, Any]:
+    """A loaded model, for the browser: also which switches of reasoning its chat template has."""
+    try:
+        variables = template_variables(loaded.tokenizer)
+    except UserError:  # no chat template, or one that is not valid: said when a question is asked
+        variables = set()
+    return {
+        "key": loaded.key,
+        "title": loaded.title,
+        "context_length": loaded.context_length,
+        "system_prompt": loaded.config.system_prompt or "",
+        "language": loaded.config.language,
+        "thinking": "enable_thinking" in variables,
+        "effort": "reasoning_effort" in variables,
+    }
+
+
+def variant_choices(root: Path) -> list[dict[str, Any]]:
+    """The converted models under `root`: the title of each, its name and its precision."""
+    return [
+        {
+            "title": title_of(name, precision_label(model_folder(name, precision, root))),
+            "name": name,
+            "precision": precision,
+        }
+        for name, precisions in converted_models(root).items()
+        for precision in precisions
+    ]

@@ -1,0 +1,41 @@
+"""A conversation as the page sends it and shows it.
+
+A message is `{"role": …, "content": …}`.
+"""
+
+from typing import Any
+
+from llm_chatbot.engine.session import Answer
+from llm_chatbot.errors import UserError
+
+Message = dict[str, Any]
+
+FIGURES = ("completion_tokens", "tokens_per_second", "time_to_first_token", "cached_tokens", "prompt_tokens")
+
+
+def user_message(text: str) -> Message:
+    return {"role": "user", "content": text}
+
+
+def figures_of(answer: Answer) -> dict[str, float]:
+    """The numbers of an answer that the page shows below it."""
+    return {name: getattr(answer, name) for name in FIGURES}
+
+
+def validate_messages(messages: Any) -> list[Message]:
+    """Returns the roles and contents of a conversation that came from a browser or a script.
+
+    Raises:
+        UserError: it has another form.
+    """
+    if not isinstance(messages, list) or not all(map(_is_message, messages)):
+        raise UserError("A conversation is a list of messages, each with a role (user or assistant) and a content.")
+    return [{"role": message["role"], "content": message["content"]} for message in messages]
+
+
+def _is_message(message: Any) -> bool:
+    return (
+        isinstance(message, dict)
+        and message.get("role") in ("user", "assistant")
+        and isinstance(message.get("content"), str)
+    )

@@ -1,0 +1,49 @@
+"""The requests of the "Get a model" view. They exist only where whoever opens the page may fill this machine's disk."""
+
+import asyncio
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from llm_chatbot.page.get_model import ModelGetter
+from llm_chatbot.page.routes import guarded
+
+
+def model_routes(getter: ModelGetter) -> list[BaseRoute]:
+    """All routes, under `/page/models`. All are POST, which another site can't send; see `guarded`."""
+
+    async def models(request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(getter.models))
+
+    async def info(request: Request) -> Response:
+        return JSONResponse(await asyncio.to_thread(getter.model, text(await request.json(), "name")))
+
+    async def convert(request: Request) -> Response:
+        asked = await request.json()
+        prebuilt = asked.get("prebuilt") is True
+        await asyncio.to_thread(getter.convert, text(asked, "name"), text(asked, "precision"), prebuilt)
+        return JSONResponse({"conversion": getter.state()}, 202)
+
+    async def measure(request: Request) -> Response:
+        await asyncio.to_thread(getter.measure, text(await request.json(), "name"))
+        return JSONResponse({"conversion": getter.state()}, 202)
+
+    async def cancel(request: Request) -> Response:
+        await asyncio.to_thread(getter.cancel)
+        return JSONResponse({"conversion": getter.state()})
+
+    async def state(request: Request) -> Response:
+        return JSONResponse({"conversion": getter.state()})
+
+    handlers = {"info": info, "convert": convert, "measure": measure, "cancel": cancel, "state": state}
+    paths = {"": models} | {f"/{name}": handler for name, handler in handlers.items()}
+    return [Route(f"/page/models{path}", guarded(handler), methods=["POST"]) for path, handler in paths.items()]
+
+
+def text(asked: Any, name: str) -> str:
+    """A text of a request; what is none is refused by `guarded`."""
+    if not isinstance(value := asked[name], str):
+        raise TypeError(name)
+    return value.strip()

@@ -1,0 +1,181 @@
+"""The models that the page has loaded."""
+
+import gc
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from weakref import WeakValueDictionary
+
+from llm_chatbot.catalogue.lookup import get_model_config
+from llm_chatbot.catalogue.row import ModelConfig
+from llm_chatbot.engine import loading
+from llm_chatbot.engine.session import ChatSession, Model
+from llm_chatbot.engine.text.tokenizer import ChatTokenizer, FolderTokenizer
+from llm_chatbot.folder.found import converted_folder
+from llm_chatbot.machine.memory import return_freed_memory
+
+ModelKey = tuple[str, str, str]  # name, precision, device
+
+# Conversations whose sessions are kept, and with them what they have read, where the cache is not a shared pool.
+KEPT_SESSIONS = 32
+
+LONGEST_LOOK = 15.0  # seconds between two looks for idle models
+
+
+class LoadedModel:
+    """A model that is ready to chat, with what the page needs to know about it.
+
+    Its memory can be freed while nobody uses it; then it is loaded again when it is next needed.
+
+    Args:
+        model: compiled for its device.
+        tokenizer: from the same folder.
+        config: the row of the catalogue, for the chat format, the system prompt and the example questions.
+        name: as in the catalogue.
+        precision, device: what it was converted to and runs on; empty where `name` says all there is to say.
+        reopen: loads the model again; None: its memory is never freed.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        tokenizer: ChatTokenizer,
+        config: ModelConfig,
+        name: str,
+        precision: str = "",
+        device: str = "",
+        reopen: Callable[[], Model] | None = None,
+    ) -> None:
+        self.tokenizer, self.config = tokenizer, config
+        self.name, self.precision, self.device = name, precision, device
+        self.context_length = model.context_length
+        self._model: Model | None = model
+        self._reopen = reopen
+        self._sessions: OrderedDict[str, ChatSession] = OrderedDict()
+        self._users = 0
+        self._used = time.monotonic()
+        self._lock = threading.RLock()
+
+    @property
+    def model(self) -> Model:
+        """The model, loaded again if its memory was freed; raises like `open_model` then."""
+        with self._lock:
+            self._used = time.monotonic()
+            if self._model is None:
+                assert self._reopen is not None
+                self._model = self._reopen()
+            return self._model
+
+    @property
+    def key(self) -> ModelKey:
+        """What tells loaded models apart."""
+        return self.name, self.precision, self.device
+
+    @property
+    def title(self) -> str:
+        """The model's name on the page."""
+        return title_of(*self.key)
+
+    def new_session(self) -> ChatSession:
+        return ChatSession(self.model, self.tokenizer, chat_format=self.config.chat_format)
+
+    @contextmanager
+    def session(self, conversation: str) -> Iterator[ChatSession]:
+        """The session that answered last in a conversation, or a new one, while the block runs."""
+        with self._lock:
+            session = self._sessions.pop(conversation, None) or self.new_session()
+            self._users += 1
+        try:
+            yield session
+        finally:
+            with self._lock:
+                self._users -= 1
+                self._used = time.monotonic()
+                self._sessions[conversation] = session
+                while len(self._sessions) > KEPT_SESSIONS:
+                    self._sessions.popitem(last=False)
+
+    def free(self, idle: float) -> bool:
+        """Frees the model's memory, and what sessions have read, unless it was used in the last `idle` seconds.
+
+        Returns:
+            Whether it did.
+        """
+        with self._lock:
+            if self._model is None or self._reopen is None or self._users or time.monotonic() - self._used < idle:
+                return False
+            self._model = None
+            self._sessions.clear()
+        gc.collect()
+        return_freed_memory()
+        return True
+
+
+def title_of(name: str, *details: str) -> str:
+    """A model's name and details on one line, for people to read."""
+    return " · ".join(filter(None, (name, *details)))
+
+
+def open_model(name: str, precision: str, device: str, root: Path, **memory: Any) -> LoadedModel:
+    """Loads a model that was converted under `root`, with its tokenizer.
+
+    Args:
+        memory: `kv_cache_gb` and `kv_cache_precision`, see `llm_chatbot.engine.loading.open_model`.
+
+    Raises:
+        UserError: there is no such model, precision or device, or the model has not been converted yet.
+    """
+    config = get_model_config(name)
+    folder = converted_folder(name, precision, root)
+
+    def reopen() -> Model:
+        return loading.open_model(folder, device, **memory)
+
+    return LoadedModel(reopen(), FolderTokenizer(folder), config, name, precision, device, reopen)
+
+
+class ModelPool:
+    """Shares loaded models between conversations; beside the page's own, it keeps the one that was used last.
+
+    Args:
+        root: the folder of the converted models.
+        loaded: a model that is loaded already.
+        idle: seconds after which the memory of a model that nobody uses is freed; None: never.
+        memory: for each model, see `open_model`.
+    """
+
+    def __init__(self, root: Path, loaded: LoadedModel, idle: float | None = None, **memory: Any) -> None:
+        self.root = root
+        self.own = self._latest = loaded
+        self._memory = memory
+        self._models = WeakValueDictionary({loaded.key: loaded})
+        self._loading = threading.Lock()  # one at a time: each may need most of the memory
+        self._closed = threading.Event()
+        if idle is not None:
+            threading.Thread(target=self._free_idle, args=(idle,), daemon=True, name="idle models").start()
+
+    def get(self, name: str, precision: str, device: str) -> LoadedModel:
+        """Returns the model, and loads it if it isn't there. Raises like `open_model`."""
+        key = (name, precision, device)
+        if (own := self._models.get(key)) is self.own:
+            return own
+        with self._loading:
+            loaded = self._models.get(key) or open_model(*key, self.root, **self._memory)
+            self._models[key] = self._latest = loaded
+            return loaded
+
+    def close(self) -> None:
+        """Ends the watch over idle models."""
+        self._closed.set()
+
+    def _free_idle(self, idle: float) -> None:
+        while not self._closed.wait(min(idle / 4, LONGEST_LOOK)):
+            self._free_now(idle)
+
+    def _free_now(self, idle: float) -> None:
+        for loaded in list(self._models.values()):  # in a method of its own, so that no reference outlives it
+            loaded.free(idle)

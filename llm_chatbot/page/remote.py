@@ -1,0 +1,292 @@
+"""A model behind another server's OpenAI API, as the page takes one from this process."""
+
+import json
+import os
+import time
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+import httpx
+
+from llm_chatbot.catalogue.row import ModelConfig
+from llm_chatbot.engine.decode.logprobs import TokenChoice
+from llm_chatbot.engine.session import Answer
+from llm_chatbot.engine.text.prompt import REASONING_END, REASONING_START
+from llm_chatbot.errors import UserError
+from llm_chatbot.page.models import LoadedModel
+
+KEY_VARIABLE = "LLM_CHATBOT_API_KEY"
+TIMEOUT = httpx.Timeout(10, read=300)  # seconds; the first token of a long prompt takes a while
+
+# Options that most servers of open models know besides OpenAI's, with the values that change nothing.
+EXTRA_OPTIONS = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+
+
+class RemoteModel(LoadedModel):
+    """A `LoadedModel` whose answers come from another server.
+
+    Args:
+        name: of the model there.
+        context_length: in tokens; None: unknown.
+        client: for requests to that server.
+    """
+
+    def __init__(self, name: str, context_length: int | None, client: httpx.Client) -> None:
+        facts: Any = RemoteFacts(context_length)
+        config = ModelConfig(model_id=name, description=f"A model of {client.base_url.host}.", license="")
+        super().__init__(facts, facts, config, name, device=client.base_url.host)
+        self._client = client
+
+    def new_session(self) -> Any:
+        return RemoteSession(self._client, self.name)
+
+
+@dataclass(frozen=True)
+class RemoteFacts:
+    """What the page asks of a model and of a tokenizer, as far as the server says it.
+
+    Attributes:
+        context_length: in tokens; None: unknown.
+        chat_template: always None; the server applies it.
+    """
+
+    context_length: int | None = None
+    chat_template: None = None
+
+
+def open_remote(base_url: str, name: str, client: httpx.Client | None = None) -> RemoteModel:
+    """A model of the server at `base_url`, such as http://127.0.0.1:8000/v1.
+
+    The API key is that in the environment, if there is one.
+
+    Args:
+        client: sends the requests, in place of a new one.
+
+    Raises:
+        UserError: the server can't be reached, refuses the key, or doesn't have the model.
+    """
+    client = client or new_client(base_url)
+    with translated_errors():
+        response = client.get("models")
+        check_status(response)
+    cards = {card["id"]: card for card in response.json()["data"]}
+    if name not in cards:
+        raise UserError(f"{client.base_url} has no model {name!r}; choose one of: {', '.join(cards)}.")
+    return RemoteModel(name, cards[name].get("max_model_len"), client)
+
+
+def new_client(base_url: str) -> httpx.Client:
+    """
+    Raises:
+        UserError: it is no address.
+    """
+    if not base_url.startswith(("http://", "https://")):
+        raise UserError(f"--base-url takes an address such as http://127.0.0.1:8000/v1, not {base_url!r}.")
+    key = os.environ.get(KEY_VARIABLE)
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    return httpx.Client(base_url=base_url, headers=headers, timeout=TIMEOUT)
+
+
+class RemoteSession:
+    """Answers like an `llm_chatbot.engine.session.ChatSession`; the server keeps no conversation."""
+
+    def __init__(self, client: httpx.Client, model: str) -> None:
+        self._client, self._model = client, model
+        self._takes_extra_options = True
+
+    def answer(
+        self, messages: Sequence[dict[str, Any]], *, template_options: Mapping[str, Any] | None = None, **options: Any
+    ) -> Generator[Answer, None, None]:
+        """Yields the answer to a conversation as it arrives; closing the generator ends it on the server too.
+
+        Args:
+            messages: see `ChatSession.answer`. Whether an answer at the end is continued is up to the server.
+            template_options: of these, `enable_thinking` and `reasoning_effort`.
+            options: the attributes of `Generation`, without a `thinking_budget` and a `constraint`.
+
+        Raises:
+            UserError: the server can't be reached or refuses.
+        """
+        body = request_body(self._model, messages, {**options, "template_options": template_options or {}})
+        begun = messages[-1]["content"] if messages[-1]["role"] == "assistant" else ""
+        if not self._takes_extra_options:
+            body = without_extra_options(body)
+        with translated_errors():
+            try:
+                yield from self._stream(body, begun)
+            except UnknownOptionError:
+                self._takes_extra_options = False
+                yield from self._stream(without_extra_options(body), begun)
+
+    def _stream(self, body: dict[str, Any], begun: str) -> Generator[Answer, None, None]:
+        received = Received(begun)
+        yield received.answer
+        with self._client.stream("POST", "chat/completions", json=body) as response:
+            if response.is_error:
+                response.read()
+                check_options(response, body)
+                check_status(response)
+            for event in events(response.iter_lines()):
+                received.add(event)
+                yield received.answer
+        yield received.ended()
+
+    def reset(self) -> None:
+        """There is nothing to forget here."""
+
+
+class UnknownOptionError(UserError):
+    """The server refuses an option that isn't OpenAI's."""
+
+
+class Received:
+    """What has arrived of an answer.
+
+    Attributes:
+        answer: so far. Until the server tells the numbers of tokens, each event counts as one.
+    """
+
+    def __init__(self, begun: str) -> None:
+        self._begun, self._text, self._reasoning = begun, "", ""
+        self._started = time.monotonic()
+        self._first = 0.0
+        self._finish_reason: str | None = None
+        self._tokens: list[TokenChoice] = []
+        self.answer = Answer(begun, 0, 0, tokens=self._tokens)
+
+    def add(self, event: dict[str, Any]) -> None:
+        """
+        Raises:
+            UserError: the event says that the server failed.
+        """
+        if "error" in event:
+            raise UserError(f"The server ended the answer: {message_of(event)}; try again.")
+        if usage := event.get("usage"):
+            cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
+            self.answer = replace(
+                self.answer,
+                prompt_tokens=usage["prompt_tokens"],
+                completion_tokens=usage["completion_tokens"],
+                cached_tokens=cached,
+                read_tokens=usage["prompt_tokens"],
+            )
+        for choice in event.get("choices", []):
+            self._finish_reason = choice.get("finish_reason") or self._finish_reason
+            self._tokens += token_choices(choice.get("logprobs"))
+            self._add_delta(choice.get("delta") or {})
+
+    def _add_delta(self, delta: dict[str, Any]) -> None:
+        reasoning, text = delta.get("reasoning_content") or delta.get("reasoning") or "", delta.get("content") or ""
+        if not reasoning and not text:
+            return
+        self._reasoning += reasoning
+        self._text += text
+        now, count = time.monotonic(), self.answer.completion_tokens + 1
+        self._first = self._first or now
+        self.answer = replace(
+            self.answer,
+            text=self._begun + with_reasoning(self._reasoning, self._text),
+            completion_tokens=count,
+            time_to_first_token=self._first - self._started,
+            tokens_per_second=(count - 1) / (now - self._first) if now > self._first else 0.0,
+        )
+
+    def ended(self) -> Answer:
+        """The answer once nothing more arrives."""
+        return replace(self.answer, finish_reason="length" if self._finish_reason == "length" else "stop")
+
+
+def request_body(model: str, messages: Sequence[dict[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
+    """The options of an answer in the words of the API; those that change nothing are left out."""
+    body: dict[str, Any] = {
+        "model": model,
+        "messages": list(messages),
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+    body |= {name: options[name] for name in ("temperature", "top_p", "seed") if options.get(name) is not None}
+    body |= {name: options[name] for name, same in EXTRA_OPTIONS.items() if options.get(name, same) != same}
+    if options.get("max_new_tokens"):
+        body["max_tokens"] = options["max_new_tokens"]
+    if options.get("stop"):
+        body["stop"] = list(options["stop"])
+    if options.get("top_logprobs") is not None:
+        body |= {"logprobs": True, "top_logprobs": options["top_logprobs"]}
+    template = options["template_options"]
+    if "reasoning_effort" in template:
+        body["reasoning_effort"] = template["reasoning_effort"]
+    if "enable_thinking" in template:
+        body["chat_template_kwargs"] = {"enable_thinking": template["enable_thinking"]}
+    return body
+
+
+def without_extra_options(body: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in body.items() if name not in EXTRA_OPTIONS}
+
+
+def with_reasoning(reasoning: str, text: str) -> str:
+    """An answer as a model writes it that reasons between marks."""
+    if not reasoning:
+        return text
+    return f"{REASONING_START}\n{reasoning}\n{REASONING_END}\n\n{text}" if text else f"{REASONING_START}\n{reasoning}"
+
+
+def events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a stream of server-sent events."""
+    for line in lines:
+        if line.startswith("data:") and (data := line.removeprefix("data:").strip()) != "[DONE]":
+            yield json.loads(data)
+
+
+def token_choices(logprobs: dict[str, Any] | None) -> list[TokenChoice]:
+    """The probabilities of an event's tokens. Their ids are not known here: -1."""
+    return [
+        TokenChoice(
+            -1,
+            entry["token"],
+            entry["logprob"],
+            tuple((-1, top["token"], top["logprob"]) for top in entry.get("top_logprobs", [])),
+        )
+        for entry in (logprobs or {}).get("content") or []
+    ]
+
+
+def check_options(response: httpx.Response, body: dict[str, Any]) -> None:
+    """Raises an `UnknownOptionError` if a refusal names an option that the request can do without."""
+    if response.status_code in (400, 422) and any(name in response.text for name in EXTRA_OPTIONS if name in body):
+        raise UnknownOptionError("The server doesn't know this option; leave it at its neutral value.")
+
+
+def check_status(response: httpx.Response) -> None:
+    """Raises a `UserError` if the server refused."""
+    if response.status_code in (401, 403):
+        raise UserError(f"{response.url.host} refuses the API key; set the right one in {KEY_VARIABLE}.")
+    if response.status_code == 429:
+        raise UserError(f"{response.url.host} is busy; try again in {response.headers.get('Retry-After', 'some')} s.")
+    if not response.is_success:
+        try:
+            reason = message_of(response.json())
+        except ValueError:
+            reason = response.reason_phrase
+        raise UserError(f"{response.url.host} answers {response.status_code} ({reason}); check --base-url and --model.")
+
+
+def message_of(body: Any) -> str:
+    """What an error in OpenAI's shape says, on one line."""
+    error = body.get("error", body) if isinstance(body, dict) else body
+    message = error.get("message", error) if isinstance(error, dict) else error
+    return " ".join(str(message).split()).rstrip(".")[:300]
+
+
+@contextmanager
+def translated_errors() -> Iterator[None]:
+    """Says in a sentence what is wrong with the connection or with what came over it."""
+    try:
+        yield
+    except httpx.HTTPError as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"The server can't be reached ({reason}); check --base-url.") from error
+    except (KeyError, TypeError, json.JSONDecodeError) as error:
+        raise UserError("The server does not speak OpenAI's API; check --base-url, which often ends in /v1.") from error

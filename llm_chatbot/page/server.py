@@ -1,0 +1,143 @@
+"""How the page is served: its theme and script, and which requests are refused."""
+
+import re
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import gradio as gr
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.middleware import Middleware
+from starlette.responses import PlainTextResponse
+from starlette.routing import BaseRoute
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+# Far more than a conversation that fills the longest context.
+MAX_REQUEST_BYTES = 4 * 1024 * 1024
+
+# Endpoints of Gradio that a chat does not need: uploads, downloads, proxied requests, statistics.
+BLOCKED_PATHS = re.compile(
+    r"/(upload|upload_progress|file|file=.*|proxy=.*|stream|process_recording|component_server|deep_link|vibe-[^/]*"
+    r"|monitoring|profiling|run-history|runs)(/|$)"
+)
+
+# The page loads nothing from other hosts, and an answer can't make the browser send a request to one.
+CONTENT_SECURITY_POLICY = (
+    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; form-action 'self'"
+)
+
+# The style is linked and not given to Gradio, which would rewrite it. The script and the texts are fetched meanwhile.
+HEAD = """
+<link rel="stylesheet" href="llm_chatbot/page/web/markdown.css">
+<link rel="stylesheet" href="llm_chatbot/page/web/page.css">
+<link rel="stylesheet" href="llm_chatbot/page/web/views.css">
+<link rel="modulepreload" href="llm_chatbot/page/web/main.js">
+"""
+
+THEME = gr.themes.Base(
+    primary_hue="indigo",
+    neutral_hue="slate",
+    radius_size="lg",
+    font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"],
+    font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
+).set(
+    # Gradio's defaults are too pale: WCAG requires a contrast of 4.5.
+    body_text_color_subdued="*neutral_600",
+    body_text_color_subdued_dark="*neutral_400",
+    block_info_text_color="*neutral_600",
+    block_info_text_color_dark="*neutral_400",
+    input_placeholder_color="*neutral_500",
+    input_placeholder_color_dark="*neutral_400",
+    button_primary_background_fill="*primary_600",
+    button_primary_background_fill_hover="*primary_700",
+)
+
+
+class ServedBlocks(gr.Blocks):
+    """Blocks that are launched with the page's own theme, style, routes and request filter.
+
+    Args:
+        routes: served before Gradio's.
+        on_close: called when the page is closed.
+        options: of `gr.Blocks`.
+
+    Attributes:
+        middleware: what else requests go through, after the filter.
+    """
+
+    middleware: Sequence[Middleware] = ()
+
+    def __init__(self, routes: list[BaseRoute], on_close: Callable[[], None], **options: Any) -> None:
+        super().__init__(**options)
+        self._routes, self._on_close = routes, on_close
+
+    def launch(self, *args: Any, quiet: bool = False, prevent_thread_lock: bool | None = None, **options: Any) -> Any:
+        """Starts the page and prints its address.
+
+        Args:
+            quiet: print nothing.
+            prevent_thread_lock: return at once instead of serving until Ctrl+C; the default in a notebook.
+            args, options: of `gr.Blocks.launch`; they override the page's own.
+        """
+        defaults: dict[str, Any] = {
+            "share": False,
+            "show_error": True,
+            "theme": THEME,
+            "head": HEAD,
+            "footer_links": [],
+            "ssr_mode": False,
+            "run_history": False,
+            "app_kwargs": {"middleware": [Middleware(RequestFilter), *self.middleware], "routes": self._routes},
+        }
+        launched = super().launch(*args, quiet=True, prevent_thread_lock=True, **{**defaults, **options})
+        if not quiet:
+            print(f"Chat page: {self.local_url}", flush=True)
+        interactive = hasattr(sys, "ps1") or bool(sys.flags.interactive)
+        if not (interactive if prevent_thread_lock is None else prevent_thread_lock):
+            self.block_thread()
+            self._on_close()
+        return launched
+
+    def close(self, verbose: bool = True) -> None:
+        """Stops what is being generated, and the server."""
+        self._on_close()
+        super().close(verbose)
+
+
+class RequestFilter:
+    """ASGI middleware that refuses requests a chat does not need, before their body is read."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+        elif (response := refusal(scope)) is not None:
+            await response(scope, receive, send)
+        else:
+            await self.app(scope, receive, self._with_policy(send))
+
+    @staticmethod
+    def _with_policy(send: Send) -> Send:
+        async def send_with_policy(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                MutableHeaders(scope=message)["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+            await send(message)
+
+        return send_with_policy
+
+
+def refusal(scope: Scope) -> PlainTextResponse | None:
+    """The response to a request that is refused; None if it is allowed."""
+    path, headers = scope["path"], Headers(scope=scope)
+    if BLOCKED_PATHS.search(path):
+        return PlainTextResponse("This page neither accepts nor serves files.", 403)
+    if scope["method"] not in ("POST", "PUT", "PATCH"):
+        return None
+    length = headers.get("content-length", "")
+    if not length.isdigit():  # the body could be of any size
+        return PlainTextResponse("The request needs a Content-Length header.", 411)
+    if int(length) > MAX_REQUEST_BYTES:
+        return PlainTextResponse(f"The request is too large; the limit is {MAX_REQUEST_BYTES} bytes.", 413)
+    return None

@@ -1,0 +1,89 @@
+"""The generation settings: their defaults and ranges, and what they mean for a session."""
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from llm_chatbot.errors import UserError
+
+# The defaults of the page and of the endpoint for scripts. A seed of -1 stands for a new one each time.
+TEMPERATURE, TOP_P, TOP_K, MIN_P, REPETITION_PENALTY, MAX_NEW_TOKENS, SEED = 0.1, 1.0, 50, 0.0, 1.1, 256, -1
+
+ALTERNATIVES = 5  # likely tokens that "Look inside" shows at each place
+
+EFFORTS = ("low", "medium", "high")  # of templates that have `reasoning_effort`
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A number that can be set: its default, its range and its step; `maximum` None has no slider."""
+
+    name: str
+    default: float
+    minimum: float
+    maximum: float | None
+    step: float
+
+
+def number_settings() -> list[Setting]:
+    """The numbers of the panel, in its order."""
+    return [
+        Setting("temperature", TEMPERATURE, 0, 2, 0.1),
+        Setting("top_p", TOP_P, 0.05, 1, 0.05),
+        Setting("top_k", TOP_K, 0, 200, 1),
+        Setting("min_p", MIN_P, 0, 1, 0.01),
+        Setting("repetition_penalty", REPETITION_PENALTY, 1, 2, 0.05),
+        Setting("max_new_tokens", MAX_NEW_TOKENS, 1, 4096, 1),
+        Setting("seed", SEED, -1, None, 1),
+    ]
+
+
+THINKING_BUDGET = Setting("thinking_budget", -1, 0, None, 1)
+
+
+def described_settings() -> list[dict[str, Any]]:
+    """`number_settings` for the browser."""
+    return [asdict(setting) for setting in number_settings()]
+
+
+def generation_options(values: dict[str, Any]) -> dict[str, Any]:
+    """Settings as options of `ChatSession.answer`. What is missing or empty has its default.
+
+    Raises:
+        UserError: a value is not a number in its range.
+    """
+    numbers = {setting.name: _number(setting, values.get(setting.name)) for setting in number_settings()}
+    for name in ("top_k", "max_new_tokens", "seed"):
+        numbers[name] = int(numbers[name])
+    options = {**numbers, "seed": None if numbers["seed"] < 0 else numbers["seed"]}
+    if values.get("probabilities"):
+        options["top_logprobs"] = ALTERNATIVES
+    if (budget := values.get("thinking_budget")) is not None:
+        options["thinking_budget"] = int(_number(THINKING_BUDGET, budget))
+    return {**options, "template_options": template_options(values)}
+
+
+def template_options(values: dict[str, Any]) -> dict[str, Any]:
+    """What the reader chose of the variables of the chat template; the template decides about the others.
+
+    Raises:
+        UserError: there is no such choice.
+    """
+    options: dict[str, Any] = {}
+    if (thinking := values.get("thinking")) is not None:
+        options["enable_thinking"] = bool(thinking)
+    if (effort := values.get("effort")) is not None:
+        if effort not in EFFORTS:
+            raise UserError(f"effort must be one of: {', '.join(EFFORTS)}.")
+        options["reasoning_effort"] = effort
+    return options
+
+
+def _number(setting: Setting, value: Any) -> float:
+    if value is None or value == "":
+        return setting.default
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise UserError(f"{setting.name} must be a number.")
+    if value < setting.minimum or (setting.maximum is not None and value > setting.maximum):
+        raise UserError(f"{setting.name} must be between {setting.minimum:g} and {setting.maximum or math.inf:g}.")
+    return value

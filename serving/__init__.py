@@ -1,3 +1,0 @@
-"""The same service on a cluster, by Ray Serve; see docs/scale.md. The tutorial doesn't install what it needs."""
-
-import config as config  # first of all: it keeps the libraries from reporting usage

@@ -1,0 +1,72 @@
+"""The command line that starts the service."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from llm_chatbot.api.keys import KEYS_VARIABLE
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.commands.serve import check, parser
+from llm_chatbot.errors import UserError
+from tests.ports import free_port
+
+
+def test_the_service_starts_asks_for_a_key_and_ends(models_root: Path):
+    port = free_port()
+    command = [sys.executable, "-m", "llm_chatbot", "serve", "--output", str(models_root), "--port", str(port)]
+    environment = {**os.environ, KEYS_VARIABLE: "secret"}
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, encoding="utf-8"
+    )
+    try:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"API: http://127.0.0.1:{port}/v1\n"
+        with httpx.Client(base_url=f"http://127.0.0.1:{port}/v1/", timeout=60) as client:
+            assert client.get("models").status_code == 401
+            cards = client.get("models", headers={"Authorization": "Bearer secret"}).json()["data"]
+            assert [card["id"] for card in cards] == [DEFAULT_MODEL]
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["--model", "no-such-model"], DEFAULT_MODEL),
+        (["--output", "nowhere"], "There is no folder nowhere"),
+        (["--port", "99999"], "--port"),
+        (["--max-concurrent", "0"], "--max-concurrent must be at least 1"),
+        (["--kv-cache-gb", "nan"], "--kv-cache-gb: a number above 0, not nan"),
+        (["--max-waiting", "-1"], "--max-waiting must be at least 0"),
+        (["--api-keys", "nowhere"], "nowhere can't be read"),
+    ],
+)
+def test_the_command_line_says_what_is_wrong_in_one_sentence(arguments: list[str], expected: str, models_root: Path):
+    with pytest.raises(UserError, match=expected) as error:
+        check(parser().parse_args(["--output", str(models_root), "--port", "0", *arguments]))
+    assert str(error.value).endswith(".") and "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "keys", "warned"), [("0.0.0.0", "", True), ("0.0.0.0", "k", False), ("::1", "", False)]
+)
+def test_a_service_open_to_the_network_without_a_key_is_warned_of(
+    host: str, keys: str, warned: bool, models_root: Path, monkeypatch, capsys: pytest.CaptureFixture
+):
+    monkeypatch.setenv(KEYS_VARIABLE, keys)
+    check(parser().parse_args(["--output", str(models_root), "--port", "0", "--host", host]))
+    assert ("require a key with --api-keys" in capsys.readouterr().err) == warned
+
+
+def test_a_wrong_argument_is_refused_before_anything_heavy_is_imported():
+    command = [sys.executable, "-X", "importtime", "-m", "llm_chatbot.commands.serve", "--output", "nowhere"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    imported = {line.split("|")[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time:")}
+    assert done.returncode == 2 and not {"openvino", "torch", "transformers", "gradio", "llguidance"} & imported

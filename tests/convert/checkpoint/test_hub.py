@@ -1,0 +1,197 @@
+"""The real huggingface_hub client against a hub on this machine."""
+
+import socket
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from huggingface_hub import constants
+
+from llm_chatbot.convert.checkpoint.hub import download_checkpoint, download_gguf, wanted_files
+from llm_chatbot.errors import UserError
+from tests.hub_server import Hub
+
+FILES = {
+    "config.json": b'{"model_type": "llama"}',
+    "tokenizer.json": b'{"version": "1.0"}',
+    "model-00001-of-00002.safetensors": b"first" * 1000,
+    "model-00002-of-00002.safetensors": b"second" * 1000,
+    "model.safetensors.index.json": b"{}",
+    "pytorch_model.bin": b"the same once more",
+    "modeling_llama.py": b"raise SystemExit",
+    "README.md": b"# A model",
+}
+NEEDED = {name for name in FILES if name.startswith(("model-", "model.", "config", "tokenizer"))}
+
+
+@pytest.fixture(autouse=True)
+def repository(hub: Hub) -> Path:
+    repository = hub.root / "some" / "model"
+    repository.mkdir(parents=True)
+    for name, body in FILES.items():
+        (repository / name).write_bytes(body)
+    return repository
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def asked(hub: Hub) -> list[str]:
+    return [name for name, _ in hub.sent]
+
+
+def test_only_the_files_that_are_needed_come_and_only_once(hub: Hub):
+    folder = download_checkpoint("some/model")
+    assert names(folder) == NEEDED
+    assert (folder / "config.json").read_bytes() == FILES["config.json"]
+    assert download_checkpoint("some/model") == folder
+    assert sorted(asked(hub)) == sorted(NEEDED)
+
+
+def test_no_progress_is_drawn_where_nobody_watches(hub: Hub, capfd: pytest.CaptureFixture):
+    download_checkpoint("some/model")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_pickles_come_only_where_there_are_no_safetensors():
+    assert wanted_files(["a.py", "pytorch_model.bin", "config.json"]) == ["pytorch_model.bin", "config.json"]
+    assert wanted_files(["pytorch_model.bin", "model.safetensors"]) == ["model.safetensors"]
+    assert wanted_files(["original/consolidated.00.pth", "tf_model.h5"]) == []
+
+
+def test_a_cut_connection_is_resumed_from_where_it_broke(hub: Hub, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(constants, "DOWNLOAD_CHUNK_SIZE", 1000)
+    hub.cut_after["model-00001-of-00002.safetensors"] = 3000
+    folder = download_checkpoint("some/model")
+    assert (folder / "model-00001-of-00002.safetensors").read_bytes() == FILES["model-00001-of-00002.safetensors"]
+    assert ("model-00001-of-00002.safetensors", 3000) in hub.sent
+
+
+def test_a_damaged_file_is_removed_and_comes_anew_the_next_time(hub: Hub):
+    hub.damaged.add("model-00002-of-00002.safetensors")
+    with pytest.raises(UserError, match=r"model-00002.* arrived damaged .* run the command again"):
+        download_checkpoint("some/model")
+    hub.damaged.clear()
+    hub.sent.clear()
+    folder = download_checkpoint("some/model")
+    assert (folder / "model-00002-of-00002.safetensors").read_bytes() == FILES["model-00002-of-00002.safetensors"]
+    assert asked(hub) == ["model-00002-of-00002.safetensors"]
+
+
+def test_a_gated_model_names_its_page_and_how_to_log_in(hub: Hub, monkeypatch: pytest.MonkeyPatch):
+    hub.gated.add("some/model")
+    with pytest.raises(UserError, match=rf"accept its licence on {constants.ENDPOINT}/some/model, .*hf auth login"):
+        download_checkpoint("some/model")
+    monkeypatch.setenv("HF_TOKEN", hub.token)
+    assert names(download_checkpoint("some/model")) == NEEDED
+
+
+def test_a_model_or_revision_that_is_not_there_is_a_sentence(hub: Hub):
+    with pytest.raises(UserError, match="There is no model some/other"):
+        download_checkpoint("some/other")
+    with pytest.raises(UserError, match="no revision 'v9'"):
+        download_checkpoint("some/model", "v9")
+    with pytest.raises(UserError, match="organisation/name"):
+        download_checkpoint("some/model/more")
+
+
+def test_a_hub_that_is_down_is_a_sentence(hub: Hub):
+    hub.broken = True
+    with pytest.raises(UserError, match="503"):
+        download_checkpoint("some/model")
+
+
+def test_without_a_network_the_cache_is_enough(hub: Hub, monkeypatch: pytest.MonkeyPatch):
+    folder = download_checkpoint("some/model")
+    with socket.socket() as deaf:  # it holds a port, and refuses every connection to it
+        deaf.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{deaf.getsockname()[1]}")
+        assert download_checkpoint("some/model") == folder
+        monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+        assert download_checkpoint("some/model") == folder
+        with pytest.raises(UserError, match="cannot be reached; check the network"):
+            download_checkpoint("some/other")
+
+
+def test_a_disk_that_is_too_small_is_found_out_before(hub: Hub, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
+    with pytest.raises(UserError, match=r"to download and .* free; free some disk space"):
+        download_checkpoint("some/model")
+    assert hub.sent == []
+
+
+GGUFS = {
+    "some-Q4_K_M.gguf": b"four" * 999,
+    "some-Q4_K_S.gguf": b"small" * 999,
+    "Q8_0/some-Q8_0-00001-of-00002.gguf": b"eight" * 999,
+    "Q8_0/some-Q8_0-00002-of-00002.gguf": b"more" * 999,
+    "mmproj-some-Q4_K_M.gguf": b"eye",
+    "a/one-F16.gguf": b"one",
+    "b/two-F16.gguf": b"two",
+}
+
+
+@pytest.fixture
+def ggufs(repository: Path) -> Path:
+    for name, body in GGUFS.items():
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_bytes(body)
+    return repository
+
+
+@pytest.mark.parametrize("file", ["Q4_K_M", "q4_k_m", "some-Q4_K_M.gguf"])
+def test_of_a_repository_with_ggufs_only_the_one_that_is_asked_for_comes(file: str, ggufs: Path, hub: Hub):
+    path = download_gguf("some/model", file)
+    assert path.read_bytes() == GGUFS["some-Q4_K_M.gguf"]
+    assert asked(hub) == ["some-Q4_K_M.gguf"]
+    hub.sent.clear()
+    assert download_gguf("some/model", file) == path and not hub.sent
+
+
+@pytest.mark.parametrize("file", ["Q8_0", "Q8_0/some-Q8_0-00001-of-00002.gguf", "Q8_0/some-Q8_0-00002-of-00002.gguf"])
+def test_a_split_gguf_comes_whole_and_is_known_by_its_first_part(file: str, ggufs: Path, hub: Hub):
+    path = download_gguf("some/model", file)
+    assert path.name == "some-Q8_0-00001-of-00002.gguf" and len(list(path.parent.iterdir())) == 2
+    assert len(asked(hub)) == 2
+
+
+@pytest.mark.parametrize(
+    ("file", "sentence"),
+    [
+        ("Q5_K_M", r"has no Q5_K_M; name one of: .*some/model/some-Q4_K_M\.gguf"),
+        ("F16", r"several files for F16; name one of: some/model/a/one-F16\.gguf, some/model/b/two-F16\.gguf\."),
+        ("other.gguf", r"has no other\.gguf; name one of"),
+    ],
+)
+def test_a_gguf_that_is_not_there_or_not_clear_is_refused_with_the_names(file, sentence, ggufs: Path):
+    with pytest.raises(UserError, match=sentence):
+        download_gguf("some/model", file)
+
+
+def test_a_repository_without_ggufs_is_refused():
+    with pytest.raises(UserError, match="has no GGUF files"):
+        download_gguf("some/model", "Q4_K_M")
+
+
+def test_a_damaged_gguf_is_removed(ggufs: Path, hub: Hub):
+    hub.damaged.add("some-Q4_K_M.gguf")
+    with pytest.raises(UserError, match=r"some-Q4_K_M\.gguf of some/model arrived damaged"):
+        download_gguf("some/model", "Q4_K_M")
+    hub.damaged.clear()
+    assert download_gguf("some/model", "Q4_K_M").read_bytes() == GGUFS["some-Q4_K_M.gguf"]
+
+
+def test_a_gguf_for_which_there_is_no_room_is_refused_before_it_is_sent(ggufs: Path, hub: Hub, monkeypatch):
+    monkeypatch.setattr("shutil.disk_usage", lambda path: SimpleNamespace(free=100))
+    with pytest.raises(UserError, match="GB to download"):
+        download_gguf("some/model", "Q4_K_M")
+    assert not hub.sent
+
+
+def test_offline_a_gguf_comes_from_the_cache(ggufs: Path, hub: Hub, monkeypatch: pytest.MonkeyPatch):
+    path = download_gguf("some/model", "Q4_K_M")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert download_gguf("some/model", "Q4_K_M") == path
+    with pytest.raises(UserError, match="has no Q8_0"):
+        download_gguf("some/model", "Q8_0")

@@ -1,0 +1,161 @@
+import copy
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from llm_chatbot.catalogue.chat_formats import HARMONY, ChatFormat
+from llm_chatbot.engine.text.detokenizer import StreamingDetokenizer
+from tests import small_checkpoints
+
+
+@pytest.fixture(scope="module")
+def llama_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedTokenizerFast:
+    """One that falls back to single bytes."""
+    folder = tmp_path_factory.mktemp("llama")
+    small_checkpoints.llama_tokenizer(folder)
+    return PreTrainedTokenizerFast.from_pretrained(folder)
+
+
+def pushed(tokenizer, text: str, **chat_format) -> tuple[list[str], StreamingDetokenizer]:
+    """What was shown after each token of a text, and the stream."""
+    stream, shown = StreamingDetokenizer(tokenizer, ChatFormat(**chat_format)), []
+    for token in tokenizer(text)["input_ids"]:
+        stream.add_token(token)
+        shown.append(stream.text)
+    return shown, stream
+
+
+@pytest.mark.parametrize(
+    "text", ["Hello, world!", " leading", "日本語と中文", "👩‍👩‍👧‍👦🎉", "a\n\n  b\t", "naïve café"]
+)
+def test_the_pieces_make_the_text_and_no_character_is_ever_cut(tokenizer, text: str):
+    shown, stream = pushed(tokenizer, text)
+    assert all(text.startswith(part) for part in shown)
+    stream.finalize()
+    assert stream.text == text
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        (
+            "<|channel|>analysis<|message|>2+2<|end|><|start|>assistant<|channel|>final<|message|>4",
+            "<think>\n2+2\n</think>\n\n4",
+        ),
+        ("<|channel|>analysis<|message|>2+2", "<think>\n2+2"),
+        ("<|channel|>final<|message|>4<|return|>", "4"),
+        ("an analysis, the final one", "an analysis, the final one"),
+    ],
+)
+def test_the_channels_of_harmony_are_reasoning_and_answer(written: str, shown: str, tokenizer):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.add_tokens([*HARMONY.shown_tokens, *HARMONY.stop_tokens], special_tokens=True)
+    stream = StreamingDetokenizer(tokenizer, HARMONY)
+    for token in tokenizer(written)["input_ids"]:
+        before = stream.text
+        stream.add_token(token)
+        assert stream.text.startswith(before) and "<|" not in stream.text
+    stream.finalize()
+    assert stream.text == shown
+
+
+def test_characters_in_single_bytes_show_as_soon_as_they_are_whole(llama_tokenizer):
+    ids = llama_tokenizer("안녕 🎉", add_special_tokens=False)["input_ids"]
+    stream, shown = StreamingDetokenizer(llama_tokenizer), []
+    for token in ids:
+        stream.add_token(token)
+        shown.append(stream.text)
+    assert len(ids) > 9 and list(dict.fromkeys(filter(None, shown))) == ["안", "안녕", "안녕 ", "안녕 🎉"]
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_tokens_in_any_order_only_ever_add_to_the_text(tokenizer, llama_tokenizer, seed: int):
+    for any_tokenizer in (tokenizer, llama_tokenizer):
+        ids = np.random.default_rng(seed).integers(0, len(any_tokenizer), 60).tolist()
+        stream, shown = StreamingDetokenizer(any_tokenizer), []
+        for token in ids:
+            stream.add_token(token)
+            shown.append(stream.text)
+        stream.finalize()
+        assert all(later.startswith(earlier) for earlier, later in pairwise([*shown, stream.text]))
+        assert len(shown[-1]) > len(stream.text) / 2
+        if any_tokenizer is tokenizer:  # the other decodes differently where bytes make no characters
+            assert stream.text == tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def test_special_tokens_are_not_shown(tokenizer):
+    _, stream = pushed(tokenizer, "<|im_start|>Hello<|im_end|>")
+    assert stream.text == "Hello"
+
+
+@pytest.mark.parametrize("stop", ["<human>:", "###", "\n\nUser:", "d"])
+def test_a_stop_string_never_shows_not_even_its_beginning(tokenizer, stop: str):
+    text = "Hello worl"
+    shown, stream = pushed(tokenizer, f"{text}{stop} and more", stop_strings=(stop, "never"))
+    assert stream.stopped and stream.text == text
+    assert all(text.startswith(part) for part in shown)
+
+
+def test_what_only_began_like_a_stop_string_is_shown_in_the_end(tokenizer):
+    shown, stream = pushed(tokenizer, "a < b and <hu", stop_strings=("<human>:",))
+    assert shown[-1] == "a < b and "
+    stream.finalize()
+    assert stream.text == "a < b and <hu" and not stream.stopped
+
+
+def test_what_is_replaced_never_shows_not_even_its_beginning(tokenizer):
+    shown, stream = pushed(tokenizer, "since [[训练时间]], or [x]", replacements=(("[[训练时间]]", "2023年"),))
+    stream.finalize()
+    assert stream.text == "since 2023年, or [x]"
+    assert all(stream.text.startswith(part) for part in shown)
+
+
+def test_marks_at_the_beginning_are_not_shown_and_others_are(tokenizer):
+    shown, stream = pushed(tokenizer, "\n <bot>: Hello \n", strip_start="\n ", replacements=(("<bot>:", ""),))
+    assert stream.text == "Hello \n" and not any(part.startswith((" ", "\n", "<")) for part in shown)
+
+
+def test_what_begins_a_line_may_begin_the_answer(tokenizer):
+    shown, stream = pushed(tokenizer, "User: a", stop_strings=("\nUser:",))
+    assert stream.stopped and set(shown) == {""}
+    shown, stream = pushed(tokenizer, "Bot: a Bot: b\nBot: c", replacements=(("\nBot: ", "\n"),))
+    assert stream.text == "a Bot: b\nc" and all(stream.text.startswith(part) for part in shown)
+
+
+def test_a_text_that_the_prompt_began_is_shown_first(tokenizer):
+    stream = StreamingDetokenizer(tokenizer, start="<think>\n")
+    assert stream.text == "<think>\n"
+    for token in tokenizer("Hm.</think>")["input_ids"]:
+        stream.add_token(token)
+    stream.finalize()
+    assert stream.text == "<think>\nHm.</think>"
+
+
+def test_a_character_that_never_became_whole_is_shown_as_the_tokenizer_decodes_it(tokenizer):
+    ids = tokenizer("Hi 🎉")["input_ids"][:-1]
+    stream = StreamingDetokenizer(tokenizer)
+    for token in ids:
+        stream.add_token(token)
+    assert stream.text == "Hi"
+    stream.finalize()
+    assert stream.text == tokenizer.decode(ids) and "\ufffd" in stream.text
+
+
+@pytest.mark.parametrize(("stop", "text"), [("\n", ""), ("\n\n", "\nA"), ("B", "\nA\n\n"), ("A\n\nB\nC", "\n")])
+def test_a_callers_stop_string_matches_only_what_was_generated(tokenizer, stop: str, text: str):
+    stream, shown = StreamingDetokenizer(tokenizer, stop=(stop, "never")), []
+    for token in tokenizer("\nA\n\nB\nC")["input_ids"]:
+        stream.add_token(token)
+        shown.append(stream.text)
+    assert stream.stopped and stream.text == text
+    assert all(text.startswith(part) for part in shown)
+
+
+def test_a_callers_stop_string_does_not_match_what_is_being_continued(tokenizer):
+    given, more = (tokenizer(part)["input_ids"] for part in ("One. Two", ". Three"))
+    stream = StreamingDetokenizer(tokenizer, given=given, stop=(".", "Two."))
+    assert (stream.text, stream.stopped, stream.ids) == ("One. Two", False, given)
+    stream.add_token(more[0])
+    assert (stream.text, stream.stopped) == ("One. Two", True)

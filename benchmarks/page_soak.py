@@ -19,11 +19,12 @@ from typing import Any
 
 from playwright.sync_api import Browser, Error, Locator
 
+from llm_chatbot.answering import options as settings
+from llm_chatbot.answering.models import open_model
+from llm_chatbot.answering.pending import PendingAnswer
+from llm_chatbot.answering.service import Answering
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.convert.conversion import convert_model
-from llm_chatbot.page import settings
-from llm_chatbot.page.answers import Answers, PendingAnswer
-from llm_chatbot.page.models import open_model
 from tests.browser import open_browser
 from tests.page_visit import Server, Visit
 
@@ -55,7 +56,7 @@ class Soak:
         self.visits = [Visit(contexts[index % len(contexts)], server) for index in range(tabs)]
         for visit in self.visits:
             visit.page.set_default_timeout(CLICK)
-        self.servers: list[Answers] = [server.page.answers]
+        self.servers: list[Answering] = [server.page.answering]
         self.seen: dict[str, str | None] = {}
         self.actions: Counter[str] = Counter()
         self.asked = 0
@@ -119,7 +120,7 @@ class Soak:
     def restart(self) -> None:
         self.server.stop()
         self.server.start()
-        self.servers.append(self.server.page.answers)
+        self.servers.append(self.server.page.answering)
         self.actions["restart"] += 1
 
     def wait_for_answers(self, seconds: float) -> int:

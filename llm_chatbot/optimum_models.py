@@ -12,7 +12,7 @@ from transformers import CONFIG_MAPPING, GenerationConfig, PreTrainedConfig
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from llm_chatbot.engine.cache.kv_cache import KVCache, check_length
-from llm_chatbot.engine.decode.generation import Pace
+from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.decode.prompt_lookup import LookupCache
 from llm_chatbot.engine.devices import available_devices as available_devices
 from llm_chatbot.engine.graph.logits import LOGITS_TO_KEEP

@@ -122,7 +122,7 @@ def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) ->
             monkeypatch.setattr(logger, "disabled", False)
 
     def is_ours(record: logging.LogRecord) -> bool:
-        return record.name.partition(".")[0] in ("engine", "machine_cache")
+        return record.name.startswith("llm_chatbot.")
 
     caplog.handler.addFilter(is_ours)
     yield caplog

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
+from llm_chatbot.answering.models import LoadedModel
+from llm_chatbot.answering.pending import PendingAnswer
 from llm_chatbot.engine.session import Answer
-from llm_chatbot.page.answers import PendingAnswer
 from llm_chatbot.page.app import ChatPage
-from llm_chatbot.page.models import LoadedModel
 from tests.ports import free_port
 
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
@@ -23,7 +23,7 @@ STORY = "Write a very long story about a dragon."
 
 # Resolves after all that was begun before: the browser keeps the order of transactions that write.
 SAVED = """async () => {
-  const { openDB } = await import(new URL("llm_chatbot/page/vendor/idb.js", document.baseURI));
+  const { openDB } = await import(new URL("page/vendor/idb.js", document.baseURI));
   const database = await openDB("llm-chatbot");
   const transaction = database.transaction(database.objectStoreNames, "readwrite");
   await Promise.all([transaction.objectStore("values").count(), transaction.done]);
@@ -63,14 +63,14 @@ class Server:
 
     def pause_answers(self, monkeypatch: pytest.MonkeyPatch, where: Callable[[Answer], bool] = has_words) -> Event:
         """Lets answers wait where a test looks at them, until the event is set: none ends before the test is there."""
-        go, update = Event(), self.page.answers._update
+        go, update = Event(), self.page.answering._update
 
         def update_and_wait(pending: PendingAnswer, **changes: Any) -> None:
             update(pending, **changes)
             if "answer" in changes and where(changes["answer"]):
                 go.wait(TIMEOUT / 1000)
 
-        monkeypatch.setattr(self.page.answers, "_update", update_and_wait)
+        monkeypatch.setattr(self.page.answering, "_update", update_and_wait)
         return go
 
 
@@ -175,7 +175,7 @@ class Visit:
             button.click()
 
     def set(self, **settings: str) -> None:
-        """Sets numbers of the panel, by their names in `llm_chatbot.page.settings`."""
+        """Sets numbers of the panel, by their names in `llm_chatbot.answering.options`."""
         self.open_panel("Settings")
         for name, value in settings.items():
             self.set_number(name, value)
@@ -203,7 +203,7 @@ class Visit:
         """All messages that the browser has saved, in the order of their creation."""
         return self.page.evaluate(
             """async () => {
-              const { openStore } = await import(new URL("llm_chatbot/page/web/store.js", document.baseURI));
+              const { openStore } = await import(new URL("page/web/store.js", document.baseURI));
               const { conversations } = await (await openStore()).exportAll();
               return conversations.flatMap((it) => it.messages).sort((a, b) => a.created - b.created);
             }"""

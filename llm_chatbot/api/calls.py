@@ -1,41 +1,50 @@
-"""Requests → the calls of the engine that answer them."""
+"""Requests → the questions that answer them."""
 
 import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from uuid import uuid4
 
-from llm_chatbot.api.backend import Call, ModelInfo
+from llm_chatbot.answering.grammar import json_grammar, wrapped_json_grammar
+from llm_chatbot.answering.options import make_generation
+from llm_chatbot.answering.question import Question
 from llm_chatbot.api.errors import APIError
-from llm_chatbot.api.grammar import json_grammar, wrapped_json_grammar
-from llm_chatbot.api.requests import ChatRequest, CompletionRequest, Request, Tool
+from llm_chatbot.api.model_info import ModelInfo
+from llm_chatbot.api.requests import ChatRequest, CommonRequest, CompletionRequest, Tool
 from llm_chatbot.api.responses import Choice
 from llm_chatbot.api.tools import ToolParser, forced_call
+from llm_chatbot.engine.decode.generation import Generation
 
 
-def chat_calls(request: ChatRequest, info: ModelInfo) -> list[Call]:
-    """A call for each of the answers that a chat request asks for.
+def chat_questions(request: ChatRequest, info: ModelInfo) -> list[Question]:
+    """A question for each of the answers that a chat request asks for.
 
     Raises:
         APIError: the model can't do what is asked for.
     """
     messages = tuple(message.for_template() for message in request.messages)
-    options = {**sampling_options(request), "template_options": template_options(request, info)}
-    if request.logprobs:
-        options["top_logprobs"] = request.top_logprobs
-    call = Call(messages, "", options, request.limit, grammar(request, info), session_of(request, messages))
-    return repeated(call, request.n)
+    question = Question(
+        messages,
+        generation=generation(request, info, request.top_logprobs if request.logprobs else None),
+        template_options=template_options(request, info),
+        room=request.limit or 1,
+        grammar=grammar(request, info),
+        conversation=conversation_of(request, messages),
+    )
+    return repeated(question, request.n)
 
 
-def completion_calls(request: CompletionRequest) -> list[Call]:
-    """A call for each of the texts that a completion request asks for, those of a prompt side by side."""
-    options = sampling_options(request)
-    if request.logprobs is not None:
-        options["top_logprobs"] = request.logprobs
-    session = request.prompt_cache_key or ""
-    calls = [Call((), prompt, options, request.limit, None, session) for prompt in request.prompts]
-    return [repetition for call in calls for repetition in repeated(call, request.n)]
+def completion_questions(request: CompletionRequest, info: ModelInfo) -> list[Question]:
+    """A question for each of the texts that a completion request asks for, those of a prompt side by side."""
+    options = generation(request, info, request.logprobs)
+    conversation = request.prompt_cache_key or ""
+    questions = [
+        Question(prompt=prompt, generation=options, room=request.limit, conversation=conversation)
+        for prompt in request.prompts
+    ]
+    return [repetition for question in questions for repetition in repeated(question, request.n)]
 
 
 def chat_choice(request: ChatRequest, info: ModelInfo) -> Choice:
@@ -47,25 +56,35 @@ def chat_choice(request: ChatRequest, info: ModelInfo) -> Choice:
     return Choice(parser, None if request.parallel_tool_calls else 1)
 
 
-def sampling_options(request: Request) -> dict[str, Any]:
-    """The fields of a request that are attributes of `llm_chatbot.engine.decode.generation.Generation`."""
-    return {
-        "temperature": request.temperature,
-        "top_p": request.top_p,
-        "top_k": request.top_k,
-        "min_p": request.min_p,
-        "repetition_penalty": request.repetition_penalty,
-        "seed": None if request.seed is None else request.seed % 2**63,  # NumPy's are not negative
-        "stop": request.stops,
-    }
+def generation(request: CommonRequest, info: ModelInfo, top_logprobs: int | None) -> Generation:
+    """How the answer is generated.
+
+    Raises:
+        APIError: it is to be longer than allowed.
+    """
+    if request.limit is not None and request.limit > info.max_tokens:
+        text = (
+            f"An answer has at most {info.max_tokens} tokens here, and {request.limit} were asked for; ask for fewer."
+        )
+        raise APIError(text, param="max_tokens")
+    return make_generation(
+        temperature=request.temperature,
+        top_p=request.top_p,
+        top_k=request.top_k,
+        min_p=request.min_p,
+        repetition_penalty=request.repetition_penalty,
+        seed=None if request.seed is None else request.seed % 2**63,
+        stop=request.stops,
+        max_new_tokens=request.limit or info.max_tokens,
+        top_logprobs=top_logprobs,
+    )
 
 
-def repeated(call: Call, count: int) -> list[Call]:
-    """The same call with one seed after the other: the same request always gets the same answers."""
-    seed = call.options["seed"]
-    if seed is None:
-        return [call] * count
-    return [replace(call, options={**call.options, "seed": seed + place}) for place in range(count)]
+def repeated(question: Question, count: int) -> list[Question]:
+    """The same question with one seed after the other: the same request always gets the same answers."""
+    options = question.generation
+    seeds = [None if options.seed is None else options.seed + place for place in range(count)]
+    return [replace(question, generation=replace(options, seed=seed), id=uuid4().hex) for seed in seeds]
 
 
 def template_options(request: ChatRequest, info: ModelInfo) -> dict[str, Any]:
@@ -115,7 +134,7 @@ def grammar(request: ChatRequest, info: ModelInfo) -> str | None:
     return None
 
 
-def session_of(request: ChatRequest, messages: Sequence[dict[str, Any]]) -> str:
+def conversation_of(request: ChatRequest, messages: Sequence[dict[str, Any]]) -> str:
     """The same for all requests of a conversation: its beginning, up to the first message of the user."""
     if request.prompt_cache_key:
         return request.prompt_cache_key

@@ -3,7 +3,6 @@
 https://platform.openai.com/docs/guides/error-codes
 """
 
-import logging
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -11,9 +10,10 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from llm_chatbot.answering.grammar import GrammarError
+from llm_chatbot.answering.service import QueueFullError
+from llm_chatbot.engine.session import ContextLengthError
 from llm_chatbot.errors import UserError
-
-logger = logging.getLogger(__name__)
 
 TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
@@ -48,14 +48,21 @@ def error_body(message: str, status: int, param: str | None = None, code: str | 
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}
 
 
-def as_api_error(error: UserError | RuntimeError) -> APIError:
-    """What the API says of an error from the engine."""
+def as_api_error(error: Exception) -> APIError:
+    """An error of an answer in the API's words. What is nobody's fault outside is in the log, see `Answering`."""
     if isinstance(error, APIError):
         return error
+    if isinstance(error, QueueFullError):
+        return APIError(str(error), 429, code="server_busy", retry_after=error.seconds)
+    if isinstance(error, ContextLengthError):
+        return APIError(str(error), param="messages", code="context_length_exceeded")
+    if isinstance(error, GrammarError):
+        return APIError(str(error), param="response_format")
     if isinstance(error, UserError):
         return APIError(str(error))
-    logger.error("The runtime failed.", exc_info=error)
-    return APIError("The model's runtime failed; try again.", 500, code="runtime_error")
+    if isinstance(error, RuntimeError):
+        return APIError("The model's runtime failed; try again.", 500, code="runtime_error")
+    return APIError("The server failed; its log says why.", 500, code="internal_error")
 
 
 def response_of(error: APIError) -> JSONResponse:
@@ -78,7 +85,7 @@ def add_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(500)
     async def from_bug(request: Request, error: Exception) -> JSONResponse:
-        return response_of(APIError("The server failed; its log says why.", 500, code="internal_error"))
+        return response_of(as_api_error(error))
 
     @app.exception_handler(RequestValidationError)
     async def from_validation(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -156,8 +156,8 @@ class TemplateOptions(Body):
     enable_thinking: bool | None = None
 
 
-class Request(Body):
-    """What both kinds of requests have."""
+class CommonRequest(Body):
+    """The fields that both kinds of requests have."""
 
     model: str
     temperature: float = Field(1.0, ge=0, le=2)
@@ -183,10 +183,15 @@ class Request(Body):
         }
 
     @model_validator(mode="after")
-    def _check_stream_options(self) -> "Request":
+    def _check_stream_options(self) -> "CommonRequest":
         if self.stream_options is not None and not self.stream:
             raise ValueError("'stream_options' needs 'stream'")
         return self
+
+    @property
+    def limit(self) -> int | None:
+        """The maximum number of tokens of the answer; None: as many as the context and the server allow."""
+        return self.max_tokens
 
     @property
     def stops(self) -> tuple[str, ...]:
@@ -199,7 +204,7 @@ class Request(Body):
         return self.stream_options is not None and self.stream_options.include_usage
 
 
-class ChatRequest(Request):
+class ChatRequest(CommonRequest):
     messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
     max_completion_tokens: int | None = Field(None, ge=1)
     logprobs: bool = False
@@ -248,7 +253,7 @@ class ChatRequest(Request):
         return []
 
 
-class CompletionRequest(Request):
+class CompletionRequest(CommonRequest):
     prompt: str | Annotated[list[str], Field(min_length=1, max_length=MAX_CHOICES)]
     logprobs: int | None = Field(None, ge=0, le=20)
 

@@ -9,70 +9,76 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from llm_chatbot.api.backend import Backend, Call, ModelInfo
-from llm_chatbot.api.calls import chat_calls, chat_choice, completion_calls
+from llm_chatbot.answering.question import Question
+from llm_chatbot.answering.served import ModelFacts, ServedModel
+from llm_chatbot.api.calls import chat_choice, chat_questions, completion_questions
 from llm_chatbot.api.errors import APIError, as_api_error, error_body
 from llm_chatbot.api.metrics import Metrics
-from llm_chatbot.api.requests import ChatRequest, CompletionRequest
-from llm_chatbot.api.requests import Request as Body
+from llm_chatbot.api.model_info import model_info
+from llm_chatbot.api.requests import ChatRequest, CommonRequest, CompletionRequest
 from llm_chatbot.api.responses import ChatWriter, Choice, CompletionWriter, Content, Writer
-from llm_chatbot.errors import UserError
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's; nobody reads it but the metrics
 
 
-def make_router(backends: Mapping[str, Backend], metrics: Metrics) -> APIRouter:
-    """The routes of the models in `backends`, by the names that requests call them."""
+def make_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRouter:
+    """The routes of these models, by the names that requests call them."""
     router = APIRouter(prefix="/v1")
 
     @router.post("/chat/completions")
     async def chat_completions(body: ChatRequest, request: Request) -> Response:
-        backend = find(backends, body.model)
-        info = await backend.info()
-        calls = chat_calls(body, info)
-        choices = [chat_choice(body, info) for _ in calls]
+        model = find(models, body.model)
+        info = model_info(await model.facts())
+        questions = chat_questions(body, info)
+        choices = [chat_choice(body, info) for _ in questions]
         writer = ChatWriter(body.model, choices, body.n, body.logprobs)
-        return await respond(request, body, backend, calls, writer, metrics)
+        return await respond(request, body, model, questions, writer, metrics)
 
     @router.post("/completions")
     async def completions(body: CompletionRequest, request: Request) -> Response:
-        calls = completion_calls(body)
-        writer = CompletionWriter(body.model, [Choice(raw=True) for _ in calls], body.n, body.logprobs is not None)
-        return await respond(request, body, find(backends, body.model), calls, writer, metrics)
+        model = find(models, body.model)
+        questions = completion_questions(body, model_info(await model.facts()))
+        writer = CompletionWriter(body.model, [Choice(raw=True) for _ in questions], body.n, body.logprobs is not None)
+        return await respond(request, body, model, questions, writer, metrics)
 
     @router.get("/models")
-    async def models() -> dict[str, Any]:
-        return {"object": "list", "data": [model_card(await backend.info()) for backend in backends.values()]}
+    async def list_models() -> dict[str, Any]:
+        return {"object": "list", "data": [model_card(await model.facts()) for model in models.values()]}
 
     @router.get("/models/{name:path}")
-    async def model(name: str) -> dict[str, Any]:
-        return model_card(await find(backends, name).info())
+    async def one_model(name: str) -> dict[str, Any]:
+        return model_card(await find(models, name).facts())
 
     return router
 
 
-def find(backends: Mapping[str, Backend], name: str) -> Backend:
+def find(models: Mapping[str, ServedModel], name: str) -> ServedModel:
     """
     Raises:
         APIError: there is no such model.
     """
-    if name not in backends:
-        known = ", ".join(backends)
+    if name not in models:
+        known = ", ".join(models)
         raise APIError(f"There is no model {name!r} here; choose one of: {known}.", 404, "model", "model_not_found")
-    return backends[name]
+    return models[name]
 
 
-def model_card(info: ModelInfo) -> dict[str, Any]:
+def model_card(facts: ModelFacts) -> dict[str, Any]:
     """A model as it is listed; `max_model_len` is vLLM's name for the length of the context."""
-    card = {"id": info.name, "object": "model", "created": 0, "owned_by": "llm-chatbot"}
-    return {**card, "max_model_len": info.context_length}
+    card = {"id": facts.name, "object": "model", "created": 0, "owned_by": "llm-chatbot"}
+    return {**card, "max_model_len": facts.context_length}
 
 
 async def respond(
-    request: Request, body: Body, backend: Backend, calls: Sequence[Call], writer: Writer, metrics: Metrics
+    request: Request,
+    body: CommonRequest,
+    model: ServedModel,
+    questions: Sequence[Question],
+    writer: Writer,
+    metrics: Metrics,
 ) -> Response:
     """The response to a request. Its answers end when the client goes away."""
-    updates = merged([backend.generate(call) for call in calls])
+    updates = merged([model.generate(question) for question in questions])
     answers = read(updates, writer, metrics, body.model)
     if body.stream:
         return await stream(request, body, answers, writer)
@@ -104,7 +110,7 @@ async def read(
 
 
 async def stream(
-    request: Request, body: Body, answers: AsyncGenerator[tuple[int, Content], None], writer: Writer
+    request: Request, body: CommonRequest, answers: AsyncGenerator[tuple[int, Content], None], writer: Writer
 ) -> Response:
     """Begins the response once the engine has accepted the request, so that what is wrong with it has its status."""
     first: list[tuple[int, Content]] = []
@@ -133,7 +139,7 @@ async def events(
             async for index, new in chained(first, answers):
                 if (update := writer.chunk(index, new)) is not None:
                     yield event(update)
-        except (UserError, RuntimeError) as error:  # too late for a status
+        except Exception as error:  # too late for a status: the stream says it, and the log where it came from
             known = as_api_error(error)
             yield event(error_body(str(known), known.status, known.param, known.code))
             return

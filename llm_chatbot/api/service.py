@@ -9,8 +9,8 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from llm_chatbot.answering.served import LocalModel, ServedModel
 from llm_chatbot.api.address import LOCAL_HOSTS
-from llm_chatbot.api.backend import Backend, LocalBackend
 from llm_chatbot.api.errors import add_error_handlers
 from llm_chatbot.api.keys import KeyCheck
 from llm_chatbot.api.metrics import Metrics
@@ -29,23 +29,23 @@ def allowed_names(host: str, keys: Sequence[str]) -> Sequence[str]:
 
 
 def create_app(
-    backends: Mapping[str, Backend], keys: Sequence[str] = (), allowed_hosts: Sequence[str] = ("*",)
+    models: Mapping[str, ServedModel], keys: Sequence[str] = (), allowed_hosts: Sequence[str] = ("*",)
 ) -> FastAPI:
-    """Makes the app that serves the models in `backends`, by the names that requests call them.
+    """Makes the app that serves these models, by the names that requests call them.
 
     Args:
-        backends: at least one.
+        models: at least one.
         keys: API keys, of which each request needs one; none: everybody may ask.
         allowed_hosts: names of this server that requests may address.
     """
     metrics = Metrics()
-    for name, backend in backends.items():
-        if isinstance(backend, LocalBackend):
-            watch(metrics, name, backend)
-    app = FastAPI(title="llm-chatbot", lifespan=closing_backends(backends), max_body_size=MAX_BODY_BYTES)
+    for name, model in models.items():
+        if isinstance(model, LocalModel):
+            watch(metrics, name, model)
+    app = FastAPI(title="llm-chatbot", lifespan=closing(models), max_body_size=MAX_BODY_BYTES)
     add_error_handlers(app)
     checked = [Depends(KeyCheck(keys))]
-    app.include_router(make_router(backends, metrics), dependencies=checked)
+    app.include_router(make_router(models, metrics), dependencies=checked)
     app.add_middleware(ResponseCounter, metrics=metrics)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts))
 
@@ -60,19 +60,21 @@ def create_app(
     return app
 
 
-def closing_backends(backends: Mapping[str, Backend]) -> Any:
+def closing(models: Mapping[str, ServedModel]) -> Any:
+    """Ends the answers of this process with the app."""
+
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         yield
-        for backend in backends.values():
-            if isinstance(backend, LocalBackend):
-                backend.close()
+        for model in models.values():
+            if isinstance(model, LocalModel):
+                model.answering.close()
 
     return lifespan
 
 
-def watch(metrics: Metrics, name: str, backend: LocalBackend) -> None:
-    metrics.watch(name, lambda: backend.active, lambda: backend.waiting)
+def watch(metrics: Metrics, name: str, model: LocalModel) -> None:
+    metrics.watch(name, lambda: model.answering.unfinished, lambda: model.answering.waiting)
 
 
 class APIPaths:

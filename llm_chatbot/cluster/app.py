@@ -6,6 +6,7 @@ Requests of one conversation go to the same replica as long as it is there and h
 beginning of the conversation, so the replica has the rest of it in its blocks.
 """
 
+import logging
 import re
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
@@ -19,15 +20,20 @@ from ray.serve import Application
 from ray.serve.config import RequestRouterConfig
 from ray.serve.schema import LoggingConfig
 
-from llm_chatbot.api.backend import Call, LocalBackend, ModelInfo
-from llm_chatbot.api.keys import read_keys
+from llm_chatbot.answering.models import LoadedModel
+from llm_chatbot.answering.question import Question
+from llm_chatbot.answering.served import LocalModel, ModelFacts
+from llm_chatbot.answering.service import Answering
+from llm_chatbot.api.keys import KEYS_VARIABLE, read_keys
 from llm_chatbot.api.service import create_app
 from llm_chatbot.catalogue.lookup import get_model_config
-from llm_chatbot.cluster.backend import ClusterBackend
+from llm_chatbot.cluster.backend import ClusterModel
 from llm_chatbot.engine.loading import open_model
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.engine.text.tokenizer import FolderTokenizer
 from llm_chatbot.folder.found import converted_folder
+
+logger = logging.getLogger(__name__)
 
 # Requests that a replica has accepted are finished before it is stopped in an update.
 SHUTDOWN_SECONDS = 300
@@ -97,21 +103,17 @@ class Engine:
         served = ServedModel(**model)
         folder = converted_folder(served.name, served.precision, Path(output))
         properties = {"INFERENCE_NUM_THREADS": str(served.cores), **served.properties}
-        self._backend = LocalBackend(
-            served.name,
-            open_model(folder, served.device, properties, served.kv_cache_gb),
-            FolderTokenizer(folder),
-            get_model_config(served.name),
-            served.max_concurrent,
-            served.max_concurrent,  # Ray sends no more than the former, but may send one before it has seen another end
-            interval=STATE_SECONDS,
-        )
+        compiled = open_model(folder, served.device, properties, served.kv_cache_gb)
+        loaded = LoadedModel(compiled, FolderTokenizer(folder), get_model_config(served.name), served.name)
+        # Ray sends no more than `max_concurrent`, but may send one before it has seen another end.
+        answering = Answering(lambda key: loaded, served.max_concurrent, served.max_concurrent)
+        self._model = LocalModel(answering, loaded, interval=STATE_SECONDS)
 
-    async def info(self) -> ModelInfo:
-        return await self._backend.info()
+    async def facts(self) -> ModelFacts:
+        return await self._model.facts()
 
-    async def generate(self, call: Call) -> AsyncGenerator[Answer, None]:
-        async with aclosing(self._backend.generate(call)) as answers:
+    async def generate(self, question: Question) -> AsyncGenerator[Answer, None]:
+        async with aclosing(self._model.generate(question)) as answers:
             async for answer in answers:
                 yield answer
 
@@ -145,13 +147,15 @@ def engine(model: ServedModel, output: Path) -> Application:
 
 
 def build(arguments: Arguments) -> Application:
-    """The application of a config file."""
+    """The application of a config file. Warns if anybody on the network may ask."""
+    if not read_keys(arguments.api_keys):
+        logger.warning("Anyone who can reach the cluster's port can use its models; set %s or api_keys.", KEYS_VARIABLE)
     names = [model.name for model in arguments.models]
     keys = arguments.api_keys
 
     def make_app() -> FastAPI:
-        backends = {name: ClusterBackend(deployment_name(name)) for name in names}
-        return create_app(backends, read_keys(keys))
+        models = {name: ClusterModel(deployment_name(name)) for name in names}
+        return create_app(models, read_keys(keys))
 
     class Ingress:
         def __init__(self, *engines: Any) -> None:

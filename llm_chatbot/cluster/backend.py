@@ -8,10 +8,10 @@ from ray import serve
 from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 
-from llm_chatbot.api.backend import Call, ModelInfo
+from llm_chatbot.answering.question import Question
+from llm_chatbot.answering.served import ModelFacts
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.engine.session import Answer
-from llm_chatbot.errors import UserError
 
 RETRY_SECONDS = 5
 ATTEMPTS = 3  # the router may not know yet that the second replica is gone too
@@ -21,8 +21,8 @@ ATTEMPTS = 3  # the router may not know yet that the second replica is gone too
 LOST = (RayError, RayServeException, grpc.RpcError)
 
 
-class ClusterBackend:
-    """An `llm_chatbot.api.backend.Backend` whose answers come from a deployment of engines.
+class ClusterModel:
+    """An `answering.served.ServedModel` whose answers come from a deployment of engines.
 
     Args:
         deployment: its name, in the same application.
@@ -31,22 +31,22 @@ class ClusterBackend:
     def __init__(self, deployment: str) -> None:
         self._deployment = deployment
         self._handle: Any = None
-        self._info: ModelInfo | None = None
+        self._facts: ModelFacts | None = None
 
-    async def info(self) -> ModelInfo:
-        if self._info is None:
+    async def facts(self) -> ModelFacts:
+        if self._facts is None:
             try:
-                self._info = await self._connected().info.remote()
+                self._facts = await self._connected().facts.remote()
             except LOST as error:
                 raise unavailable() from error
-        return self._info
+        return self._facts
 
-    async def generate(self, call: Call) -> AsyncGenerator[Answer, None]:
+    async def generate(self, question: Question) -> AsyncGenerator[Answer, None]:
         """Asks another replica if one is lost before its first token; after that the client has to ask again."""
         begun = False
         for attempt in range(1, ATTEMPTS + 1):
-            handle = self._connected().options(stream=True, session_id=call.session)
-            answers = handle.generate.remote(call)
+            handle = self._connected().options(stream=True, session_id=question.conversation)
+            answers = handle.generate.remote(question)
             try:
                 async for answer in answers:
                     begun = begun or answer.completion_tokens > 0
@@ -78,7 +78,7 @@ def unavailable() -> APIError:
     return APIError(text, 503, code="replica_lost", retry_after=RETRY_SECONDS)
 
 
-def cause_of(error: RayTaskError) -> UserError | RuntimeError:
-    """What the engine raised in the replica."""
+def cause_of(error: RayTaskError) -> Exception:
+    """The error that ended the answer in the replica."""
     cause = error.cause
-    return cause if isinstance(cause, UserError | RuntimeError) else RuntimeError(str(cause))
+    return cause if isinstance(cause, Exception) else RuntimeError(str(cause))

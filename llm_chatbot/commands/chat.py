@@ -10,14 +10,25 @@ from typing import TYPE_CHECKING, Any
 from llm_chatbot.api.address import LOCAL_HOSTS, check_port
 from llm_chatbot.api.keys import read_keys
 from llm_chatbot.catalogue.lookup import get_model_config
-from llm_chatbot.commands.options import Caller, Parser, add_address_options, add_model_options, converted
+from llm_chatbot.commands.options import (
+    Caller,
+    Parser,
+    add_address_options,
+    add_model_options,
+    add_queue_options,
+    check_at_least,
+    converted,
+    memory_options,
+    set_log_level,
+)
 from llm_chatbot.errors import UserError
 
 if TYPE_CHECKING:
     import gradio as gr
     from starlette.middleware import Middleware
 
-    from llm_chatbot.page.models import LoadedModel
+    from llm_chatbot.answering.models import LoadedModel
+    from llm_chatbot.page.app import ChatPage
 
 CALLER = Caller("python chat_ui.py")
 AUTH_VARIABLE = "LLM_CHATBOT_AUTH"
@@ -33,6 +44,7 @@ def make_demo(*args: Any, **options: Any) -> "gr.Blocks":
 def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
     try:
         arguments = parser(caller).parse_args(argv)
+        set_log_level(arguments.log_level)
         check(arguments, caller)
         if not arguments.base_url:
             converted(arguments, caller)
@@ -43,11 +55,12 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
             loaded,
             None if arguments.base_url else arguments.output,
             arguments.max_concurrent,
+            arguments.max_waiting,
             idle=None if arguments.idle is None else 60 * arguments.idle,
             get_models=may_get_models(arguments),
             **memory_options(arguments),
         )
-        page.demo.middleware = api_middleware(loaded, arguments)
+        page.demo.middleware = api_middleware(page, arguments)
         page.demo.launch(
             server_name=arguments.host,
             server_port=arguments.port,
@@ -63,10 +76,10 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
 def open_model(arguments: argparse.Namespace) -> "LoadedModel":
     """The model that the page begins with: one that was converted here, or one of another server."""
     if arguments.base_url:
-        from llm_chatbot.page.remote import open_remote
+        from llm_chatbot.answering.other_servers import open_remote
 
         return open_remote(arguments.base_url, arguments.model)
-    from llm_chatbot.page.models import open_model
+    from llm_chatbot.answering.models import open_model
 
     model = (arguments.model, arguments.precision, arguments.device, arguments.output)
     with ThreadPoolExecutor(max_workers=1) as thread:
@@ -76,23 +89,18 @@ def open_model(arguments: argparse.Namespace) -> "LoadedModel":
         return opening.result()
 
 
-def memory_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """How much memory the keys and values of the conversations take."""
-    return {"kv_cache_gb": arguments.kv_cache_gb, "kv_cache_precision": arguments.kv_cache_precision}
-
-
-def api_middleware(loaded: "LoadedModel", arguments: argparse.Namespace) -> "list[Middleware]":
-    """Serves OpenAI's API beside the page; behind a login only if there are API keys too."""
+def api_middleware(page: "ChatPage", arguments: argparse.Namespace) -> "list[Middleware]":
+    """Serves OpenAI's API beside the page, from the same queue; behind a login only if there are API keys too."""
     keys = read_keys()
     if arguments.base_url or (arguments.auth and not keys):
         return []
     from starlette.middleware import Middleware
 
-    from llm_chatbot.api.backend import LocalBackend
+    from llm_chatbot.answering.served import LocalModel
     from llm_chatbot.api.service import APIPaths, allowed_names, create_app
 
-    backend = LocalBackend(loaded.name, loaded.model, loaded.tokenizer, loaded.config, new_session=loaded.new_session)
-    api = create_app({loaded.name: backend}, keys, allowed_names(arguments.host, keys))
+    model = LocalModel(page.answering, page.loaded)
+    api = create_app({page.loaded.name: model}, keys, allowed_names(arguments.host, keys))
     return [Middleware(APIPaths, api=api)]
 
 
@@ -110,7 +118,7 @@ def parser(caller: Caller = CALLER) -> Parser:
         "--base-url", help="address of a server with OpenAI's API that has the model, in place of a folder"
     )
     parser.add_argument("--root-path", help="path of the page behind a reverse proxy, such as /chat")
-    parser.add_argument("--max-concurrent", type=int, default=8, help="answers at a time; others wait (default: 8)")
+    add_queue_options(parser)
     parser.add_argument(
         "--idle", type=float, metavar="MINUTES", help="free a model's memory when nobody used it for so long"
     )
@@ -138,8 +146,7 @@ def check(arguments: argparse.Namespace, caller: Caller = CALLER) -> None:
         if not caller.converts:
             converted(arguments, caller)
     check_port(arguments.host, arguments.port)
-    if arguments.max_concurrent < 1:
-        raise UserError(f"--max-concurrent must be at least 1, not {arguments.max_concurrent}.")
+    check_at_least(arguments, max_concurrent=1, max_waiting=0)
     if arguments.idle is not None and not 0 < arguments.idle < float("inf"):
         raise UserError(f"--idle takes minutes above 0, not {arguments.idle:g}.")
     if not arguments.base_url:

@@ -1,22 +1,26 @@
 """What the command lines have in common."""
 
 import argparse
+import logging
 import math
 import os
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from platformdirs import user_data_path
 
+from llm_chatbot.answering.limits import MAX_CONCURRENT, MAX_WAITING
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.engine.precisions import KV_CACHE_PRECISIONS
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import converted_folder
 from llm_chatbot.folder.manifest import is_complete
 from llm_chatbot.folder.place import SUBFOLDERS, model_folder
+
+LOG_LEVELS = ("debug", "info", "warning", "error")
 
 
 @dataclass(frozen=True)
@@ -77,9 +81,14 @@ def gigabytes(text: str) -> float:
     return size
 
 
-def add_model_options(parser: argparse.ArgumentParser, caller: Caller) -> None:
-    """Adds which model is run, and where."""
-    parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name of the model (default: {DEFAULT_MODEL})")
+def add_model_options(parser: argparse.ArgumentParser, caller: Caller, named: bool = True) -> None:
+    """Adds which model is run, and where.
+
+    Args:
+        named: whether the model's name is an option.
+    """
+    if named:
+        parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name of the model (default: {DEFAULT_MODEL})")
     parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
     parser.add_argument("--device", default="CPU", help="where the model runs, such as CPU, GPU or AUTO (default: CPU)")
     add_output_option(parser, caller)
@@ -94,11 +103,45 @@ def add_model_options(parser: argparse.ArgumentParser, caller: Caller) -> None:
         choices=KV_CACHE_PRECISIONS,
         help="of keys and values: u8 takes 0.6 of the memory, f16 is faster in long conversations (default: auto)",
     )
+    parser.add_argument(
+        "--log-level",
+        default="warning",
+        choices=LOG_LEVELS,
+        help="info logs a line for each answer (default: warning)",
+    )
+
+
+def memory_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """How much memory the keys and values of the conversations take, for `open_model`."""
+    return {"kv_cache_gb": arguments.kv_cache_gb, "kv_cache_precision": arguments.kv_cache_precision}
+
+
+def set_log_level(level: str) -> None:
+    """Shows what the program logs from a level on, in lines on the standard error."""
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("llm_chatbot").setLevel(level.upper())
 
 
 def add_output_option(parser: argparse.ArgumentParser, caller: Caller) -> None:
     help = f"folder of the converted models (default: {caller.models})"
     parser.add_argument("--output", type=Path, default=caller.models, help=help)
+
+
+def add_queue_options(parser: argparse.ArgumentParser) -> None:
+    """Adds how many answers a server generates, for all who ask: the page and the API together."""
+    parser.add_argument(
+        "--max-concurrent", type=int, default=MAX_CONCURRENT, help=f"answers at a time (default: {MAX_CONCURRENT})"
+    )
+    parser.add_argument(
+        "--max-waiting", type=int, default=MAX_WAITING, help=f"questions that may wait (default: {MAX_WAITING})"
+    )
+
+
+def check_at_least(arguments: argparse.Namespace, **least: int) -> None:
+    """Raises a `UserError` if a number is too small, by the names of the arguments."""
+    for name, minimum in least.items():
+        if getattr(arguments, name) < minimum:
+            raise UserError(f"--{name.replace('_', '-')} must be at least {minimum}, not {getattr(arguments, name)}.")
 
 
 def add_address_options(parser: argparse.ArgumentParser, port: int) -> None:

@@ -7,10 +7,21 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from llm_chatbot.answering.limits import MAX_TOKENS
 from llm_chatbot.api.address import LOCAL_HOSTS, check_port
 from llm_chatbot.api.keys import KEYS_VARIABLE, read_keys
 from llm_chatbot.catalogue.lookup import get_model_config
-from llm_chatbot.commands.options import Caller, Parser, add_address_options, add_model_options, converted
+from llm_chatbot.commands.options import (
+    Caller,
+    Parser,
+    add_address_options,
+    add_model_options,
+    add_queue_options,
+    check_at_least,
+    converted,
+    memory_options,
+    set_log_level,
+)
 from llm_chatbot.errors import UserError
 
 CALLER = Caller("python -m llm_chatbot.commands.serve")
@@ -19,6 +30,7 @@ CALLER = Caller("python -m llm_chatbot.commands.serve")
 def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
     try:
         arguments = parser(caller).parse_args(argv)
+        set_log_level(arguments.log_level)
         check(arguments, caller)
         serve(arguments, converted(arguments, caller))
     except UserError as error:
@@ -32,9 +44,10 @@ def parser(caller: Caller = CALLER) -> Parser:
     add_model_options(parser, caller)
     add_address_options(parser, 8000)
     parser.add_argument("--api-keys", type=Path, help=f"file with one API key a line (default: {KEYS_VARIABLE})")
-    parser.add_argument("--max-concurrent", type=int, default=16, help="answers at a time (default: 16)")
-    parser.add_argument("--max-waiting", type=int, default=64, help="requests that may wait for theirs (default: 64)")
-    parser.add_argument("--max-tokens", type=int, default=8192, help="most tokens of one answer (default: 8192)")
+    add_queue_options(parser)
+    parser.add_argument(
+        "--max-tokens", type=int, default=MAX_TOKENS, help=f"most tokens of one answer (default: {MAX_TOKENS})"
+    )
     return parser
 
 
@@ -48,9 +61,7 @@ def check(arguments: argparse.Namespace, caller: Caller = CALLER) -> None:
     if not caller.converts:
         converted(arguments, caller)
     check_port(arguments.host, arguments.port)
-    for name, least in {"max_concurrent": 1, "max_waiting": 0, "max_tokens": 1}.items():
-        if getattr(arguments, name) < least:
-            raise UserError(f"--{name.replace('_', '-')} must be at least {least}, not {getattr(arguments, name)}.")
+    check_at_least(arguments, max_concurrent=1, max_waiting=0, max_tokens=1)
     if not read_keys(arguments.api_keys) and arguments.host not in LOCAL_HOSTS:
         print(
             f"Anyone who can reach {arguments.host} can use this model; require a key with --api-keys.", file=sys.stderr
@@ -61,7 +72,9 @@ def serve(arguments: argparse.Namespace, folder: Path) -> None:
     """Serves until Ctrl+C."""
     import uvicorn
 
-    from llm_chatbot.api.backend import LocalBackend
+    from llm_chatbot.answering.models import LoadedModel
+    from llm_chatbot.answering.served import LocalModel
+    from llm_chatbot.answering.service import Answering
     from llm_chatbot.api.service import allowed_names, create_app
     from llm_chatbot.engine.loading import open_model
     from llm_chatbot.engine.text.tokenizer import FolderTokenizer
@@ -71,22 +84,13 @@ def serve(arguments: argparse.Namespace, folder: Path) -> None:
             await super().startup(sockets)
             print(f"API: http://{arguments.host}:{arguments.port}/v1", flush=True)
 
-    backend = LocalBackend(
-        arguments.model,
-        open_model(
-            folder,
-            arguments.device,
-            kv_cache_gb=arguments.kv_cache_gb,
-            kv_cache_precision=arguments.kv_cache_precision,
-        ),
-        FolderTokenizer(folder),
-        get_model_config(arguments.model),
-        arguments.max_concurrent,
-        arguments.max_waiting,
-        arguments.max_tokens,
-    )
+    name = arguments.model
+    model = open_model(folder, arguments.device, **memory_options(arguments))
+    loaded = LoadedModel(model, FolderTokenizer(folder), get_model_config(name), name)
+    answering = Answering(lambda key: loaded, arguments.max_concurrent, arguments.max_waiting)
     keys = read_keys(arguments.api_keys)
-    app = create_app({arguments.model: backend}, keys, allowed_names(arguments.host, keys))
+    served = LocalModel(answering, loaded, max_tokens=arguments.max_tokens)
+    app = create_app({name: served}, keys, allowed_names(arguments.host, keys))
     config = uvicorn.Config(
         app, arguments.host, arguments.port, log_level="warning", access_log=False, timeout_graceful_shutdown=5
     )

@@ -14,9 +14,9 @@ from typing import Any
 import openvino as ov
 
 from llm_chatbot.engine.cache.kv_cache import KVCache
+from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.cache.paged_cache import PagedModel, open_paged_model
 from llm_chatbot.engine.cache.paged_runner import PAGED_PROPERTIES
-from llm_chatbot.engine.decode.generation import Pace
 from llm_chatbot.engine.decode.prompt_lookup import LookupCache
 from llm_chatbot.engine.devices import device_properties
 from llm_chatbot.engine.graph.logits import add_logits_to_keep, check_state
@@ -86,7 +86,7 @@ class ChatModel:
                 compiled = self._compile_paged(weights)
                 limits = (self.trained_context, self.max_length, kv_cache_gb)
                 # The first call, which times calls, packs the weights.
-                return open_paged_model(compiled, *limits, self.extra_inputs, weights)
+                return open_paged_model(compiled, *limits, self.extra_inputs, weights, self.pace)
         except PagedAttentionUnavailableError as error:
             logger.warning("Conversations don't share a KV cache, because %s.", error)
             return None
@@ -172,13 +172,14 @@ class ChatModel:
 
     def new_stateful_cache(self) -> KVCache:
         """An empty KV cache that is the state of an infer request of its own."""
-        return KVCache(self.compiled, self.sequence_axes, self.max_length)
+        return KVCache(self.compiled, self.sequence_axes, self.max_length, self.pace)
 
     @contextmanager
     def in_use(self, cache: Any) -> Iterator[None]:
         """Protects a cache from being released meanwhile, and then marks it as the most recently used."""
         if self.paged is not None:  # the pool tracks use itself
-            yield
+            with self.paged.in_use():
+                yield
             return
         with self._idle_lock:
             self._idle.pop(id(cache), None)

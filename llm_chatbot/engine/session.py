@@ -12,8 +12,9 @@ from itertools import islice
 from typing import Any, Literal, Protocol
 
 from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
+from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.decode.constraints import AfterReasoning, ThinkingBudget, TokenConstraint
-from llm_chatbot.engine.decode.generation import Generation, Pace, decode, read_prompt
+from llm_chatbot.engine.decode.generation import Generation, decode, read_prompt
 from llm_chatbot.engine.decode.logprobs import TokenChoice, token_choice
 from llm_chatbot.engine.text.detokenizer import StreamingDetokenizer
 from llm_chatbot.engine.text.prompt import (
@@ -34,6 +35,25 @@ from llm_chatbot.errors import UserError
 NOTHING_ASKED: Sequence[Message] = ({"role": "user", "content": ""},)
 
 FinishReason = Literal["stop", "length", "cancelled"]
+
+
+class ContextLengthError(UserError):
+    """A prompt leaves too little of the context for the answer that was asked for.
+
+    Attributes:
+        num_prompt_tokens, room, context_length: the prompt's length, what the answer needs, and the context; in tokens.
+    """
+
+    def __init__(self, num_prompt_tokens: int, room: int, context_length: int) -> None:
+        super().__init__(num_prompt_tokens, room, context_length)  # all of them, so that pickle can make it again
+        self.num_prompt_tokens, self.room, self.context_length = num_prompt_tokens, room, context_length
+
+    def __str__(self) -> str:
+        needed = f"{self.room} were asked for" if self.room > 1 else "an answer needs at least 1"
+        return (
+            f"The context has {self.context_length} tokens, but the prompt has {self.num_prompt_tokens} and {needed}; "
+            f"shorten one of them."
+        )
 
 
 class Model(Protocol):
@@ -139,11 +159,17 @@ class ChatSession:
                 yield answer
 
     def answer(
-        self, messages: Sequence[Message], *, template_options: TemplateOptions = NO_OPTIONS, **options: Any
+        self,
+        messages: Sequence[Message],
+        generation: Generation | None = None,
+        *,
+        template_options: TemplateOptions = NO_OPTIONS,
+        room: int | None = None,
+        **options: Any,
     ) -> Generator[Answer, None, None]:
         """Yields the answer to a conversation after every token. Does not change `messages`.
 
-        Closing the iterator stops the answer. Before the prompt is read, and after each piece of it, an answer without
+        Closing the iterator stops the answer. Before the prompt is read, and after each chunk of it, an answer without
         new text is yielded, so that prefill can be stopped too.
 
         Args:
@@ -151,47 +177,59 @@ class ChatSession:
                 continued.
             template_options: variables for the chat template, such as `enable_thinking` or `tools`; see
                 `llm_chatbot.engine.text.prompt.template_variables`.
+            generation: how the answer is generated; None: as the `options` say.
+            room: how many tokens of the context the answer needs; a prompt that leaves fewer is refused. None: the
+                oldest turns are left out of a prompt that leaves too few.
             options: the attributes of `Generation`.
 
         Raises:
+            ContextLengthError: the prompt does not leave the `room`.
             UserError: the last message alone does not fit into the context, or the chat template fails.
             ValueError: an option is out of range.
         """
-        started, generation = time.perf_counter(), Generation(**options)
-        continued = messages[-1]["role"] == "assistant"
-        text = (messages[-1]["content"] or "") if continued else ""
-        start = begun_answer(self._tokenizer, prompt_ids(self._tokenizer, NOTHING_ASKED, template_options))
-        given = self._given_ids(text, start) if continued else []
-        asked = messages[:-1] if continued else messages
-        limit = self._prompt_limit(len(given), generation.max_new_tokens)
-        prompt, dropped = fitting_prompt(self._tokenizer, asked, limit, template_options)
+        started, generation = time.perf_counter(), generation or Generation(**options)
+        answer_prefix, continued_ids, text = "", [], ""
+        if messages[-1]["role"] == "assistant":
+            messages, text = messages[:-1], messages[-1]["content"] or ""
+            empty = prompt_ids(self._tokenizer, NOTHING_ASKED, template_options)
+            answer_prefix = begun_answer(self._tokenizer, empty)
+            continued_ids = self._continued_ids(text, answer_prefix)
+        limit = self._prompt_limit(len(continued_ids), generation.max_new_tokens) if room is None else None
+        prompt, dropped = fitting_prompt(self._tokenizer, messages, limit, template_options)
+        if not continued_ids:
+            answer_prefix = begun_answer(self._tokenizer, prompt)
 
-        detokenizer = StreamingDetokenizer(self._tokenizer, self.chat_format, start, given, generation.stop)
-        answer = Answer(text, len(prompt), 0, dropped, len(given))
-        yield from self._generate([*prompt, *given], answer, detokenizer, generation, started)
+        detokenizer = StreamingDetokenizer(
+            self._tokenizer, self.chat_format, answer_prefix, continued_ids, generation.stop
+        )
+        answer = Answer(text, len(prompt), 0, dropped, len(continued_ids))
+        yield from self._generate([*prompt, *continued_ids], answer, detokenizer, generation, started, room)
 
-    def complete(self, prompt: str, **options: Any) -> Generator[Answer, None, None]:
+    def complete(
+        self, prompt: str, generation: Generation | None = None, *, room: int | None = None, **options: Any
+    ) -> Generator[Answer, None, None]:
         """Yields what follows a text after every token, like `answer`, but without a chat format.
 
         Nothing in the text becomes a control token. Does not change `messages`.
 
         Args:
             prompt: the text, which the answers do not contain.
-            options: the attributes of `Generation`.
+            generation, room, options: as for `answer`.
 
         Raises:
+            ContextLengthError: the prompt does not leave the `room`.
             UserError: there is no text, or it does not fit into the context.
             ValueError: an option is out of range.
         """
-        started, generation = time.perf_counter(), Generation(**options)
+        started, generation = time.perf_counter(), generation or Generation(**options)
         ids = completion_ids(self._tokenizer, prompt)
         if not ids:
             raise UserError("There is no text to continue; write its beginning.")
-        limit = self._prompt_limit(0, generation.max_new_tokens)
+        limit = self._prompt_limit(0, generation.max_new_tokens) if room is None else None
         if limit is not None and len(ids) > limit:
             raise too_long(len(ids), limit)
         detokenizer = StreamingDetokenizer(self._tokenizer, stop=generation.stop)
-        yield from self._generate(ids, Answer("", len(ids), 0), detokenizer, generation, started)
+        yield from self._generate(ids, Answer("", len(ids), 0), detokenizer, generation, started, room)
 
     def _generate(
         self,
@@ -200,13 +238,12 @@ class ChatSession:
         detokenizer: StreamingDetokenizer,
         generation: Generation,
         started: float,
+        room: int | None,
     ) -> Generator[Answer, None, None]:
         """Yields `answer` as it grows with what follows `ids`: the prompt, and the answer's tokens in `detokenizer`."""
         constraints = self._constraints(generation, detokenizer)
-        most = generation.max_new_tokens
-        if self._model.context_length is not None:
-            most = min(most, self._model.context_length - len(ids))
-        given, count = answer.completion_tokens, 0
+        token_limit = self._token_limit(len(ids), generation.max_new_tokens, room)
+        num_continued, count = answer.completion_tokens, 0
         choices: list[TokenChoice] = []
         with self._model.in_use(self._cache):
             # 1. Prefill: the tokens that are not cached. The last token is always fed, for its logits.
@@ -220,7 +257,7 @@ class ChatSession:
             self._detokenizer = detokenizer
             stop_ids = self._model.stop_ids
             with closing(decode(self._cache, logits, generation, stop_ids, generation.seed, constraints)) as stream:
-                for count, (token, logits) in enumerate(islice(stream, most), start=1):
+                for count, (token, logits) in enumerate(islice(stream, token_limit), start=1):
                     if count == 1:
                         first = time.perf_counter()
                         answer = replace(answer, read_tokens=answer.prompt_tokens, time_to_first_token=first - started)
@@ -233,7 +270,7 @@ class ChatSession:
                     answer = replace(
                         answer,
                         text=detokenizer.text,
-                        completion_tokens=given + count,
+                        completion_tokens=num_continued + count,
                         tokens_per_second=(count - 1) / (time.perf_counter() - first),
                     )
                     self.last_answer = replace(answer, finish_reason="cancelled")  # unless the caller continues
@@ -241,9 +278,26 @@ class ChatSession:
 
         # 3. The end: show the text that was held back.
         detokenizer.finalize()
-        reason: FinishReason = "length" if count == most and not detokenizer.stopped else "stop"
-        self.last_answer = replace(answer, text=detokenizer.text, completion_tokens=given + count, finish_reason=reason)
+        reason: FinishReason = "length" if count == token_limit and not detokenizer.stopped else "stop"
+        completion_tokens = num_continued + count
+        self.last_answer = replace(
+            answer, text=detokenizer.text, completion_tokens=completion_tokens, finish_reason=reason
+        )
         yield self.last_answer
+
+    def _token_limit(self, num_prompt_tokens: int, max_new_tokens: int | None, room: int | None) -> int | None:
+        """The maximum number of new tokens; None: there is none.
+
+        Raises:
+            ContextLengthError: the context does not have the `room` that the answer needs.
+        """
+        context_length = self._model.context_length
+        if context_length is None:
+            return max_new_tokens
+        left = context_length - num_prompt_tokens
+        if room is not None and left < room:
+            raise ContextLengthError(num_prompt_tokens, room, context_length)
+        return left if max_new_tokens is None else min(max_new_tokens, left)
 
     def _constraints(self, generation: Generation, detokenizer: StreamingDetokenizer) -> list[TokenConstraint]:
         """What limits the answer's tokens; the end of its reasoning has the last word."""
@@ -256,22 +310,22 @@ class ChatSession:
             constraints.append(ThinkingBudget(generation.thinking_budget, spent, closing, lambda: detokenizer.text))
         return constraints
 
-    def _given_ids(self, text: str, start: str) -> list[int]:
-        """The tokens of an answer that is to be continued, after the `start` that the prompt contains.
+    def _continued_ids(self, text: str, answer_prefix: str) -> list[int]:
+        """The tokens of an answer that is to be continued, after the `answer_prefix` that the prompt contains.
 
         If this session generated the answer, its original tokens are used: tokenizing the text may give others.
         """
         latest = self._detokenizer
-        if latest is not None and (latest.text, latest.start) == (text, start) and not latest.stopped:
+        if latest is not None and (latest.text, latest.start) == (text, answer_prefix) and not latest.stopped:
             return list(latest.ids)
-        return answer_ids(self._tokenizer, text.removeprefix(start))
+        return answer_ids(self._tokenizer, text.removeprefix(answer_prefix))
 
-    def _prompt_limit(self, given: int, max_new_tokens: int) -> int | None:
+    def _prompt_limit(self, num_continued: int, max_new_tokens: int | None) -> int | None:
         """The maximum length of a prompt, which leaves up to a quarter of the context for the answer; None: no limit.
 
-        `given` is the length of the answer that is to be continued.
+        `num_continued` is the length of the answer that is to be continued.
         """
         if self._model.context_length is None:
             return None
-        room = self._model.context_length - given
-        return room - min(max_new_tokens, room // 4)
+        left = self._model.context_length - num_continued
+        return left - min(max_new_tokens or left, left // 4)

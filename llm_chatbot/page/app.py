@@ -4,10 +4,24 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import gradio as gr
 
+from llm_chatbot.answering.limits import MAX_CONCURRENT, MAX_WAITING
+from llm_chatbot.answering.models import LoadedModel, ModelPool, title_of
+from llm_chatbot.answering.options import (
+    MAX_NEW_TOKENS,
+    MIN_P,
+    REPETITION_PENALTY,
+    SEED,
+    TEMPERATURE,
+    TOP_K,
+    TOP_P,
+    described_settings,
+    page_generation,
+)
+from llm_chatbot.answering.question import Question
+from llm_chatbot.answering.service import Answering, QueueFullError
 from llm_chatbot.catalogue.example_questions import EXAMPLE_QUESTIONS
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.engine.devices import available_devices
@@ -17,25 +31,12 @@ from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import converted_models, precision_label
 from llm_chatbot.folder.place import model_folder
-from llm_chatbot.page.answers import MAX_CONCURRENT, MAX_WAITING, Answers, Question, QueueFullError
 from llm_chatbot.page.compare import compare_route
 from llm_chatbot.page.get_model import ModelGetter
 from llm_chatbot.page.layout import make_frame
-from llm_chatbot.page.messages import Message, user_message, validate_messages
+from llm_chatbot.page.messages import Message, joined, user_message, validate_messages
 from llm_chatbot.page.model_routes import model_routes
-from llm_chatbot.page.models import LoadedModel, ModelKey, ModelPool, title_of
 from llm_chatbot.page.routes import page_routes
-from llm_chatbot.page.settings import (
-    MAX_NEW_TOKENS,
-    MIN_P,
-    REPETITION_PENALTY,
-    SEED,
-    TEMPERATURE,
-    TOP_K,
-    TOP_P,
-    described_settings,
-    generation_options,
-)
 from llm_chatbot.page.texts import LANGUAGES, translate
 
 
@@ -67,7 +68,7 @@ class ChatPage:
 
     Attributes:
         pool: the loaded models.
-        answers: what is being generated, or was lately.
+        answering: what is being generated, or was lately.
         demo: the page.
 
     Args:
@@ -87,34 +88,19 @@ class ChatPage:
         **memory: Any,
     ) -> None:
         self.loaded, self.root = loaded, root
-        self.pool = ModelPool(root or Path("."), loaded, idle, **memory)
+        self.pool = ModelPool(root, loaded, idle, **memory)
         self.getter = ModelGetter(root) if root and get_models else None
-        self.answers = Answers(self.model, max_concurrent, max_waiting)
-        routes = page_routes(self.answers, self.describe, lambda key: described_model(self.model(key)))
-        routes += [compare_route(self.model), *(model_routes(self.getter) if self.getter else [])]
+        self.answering = Answering(self.pool.get, max_concurrent, max_waiting)
+        routes = page_routes(self.answering, self.describe, lambda key: described_model(self.pool.get(key)))
+        routes += [compare_route(self.pool.get), *(model_routes(self.getter) if self.getter else [])]
         self.demo = make_frame(loaded.title, routes, self.close)
         with self.demo:
             gr.api(self.chat, api_name="chat", concurrency_limit=None)
-        self.demo.queue(max_size=2 * max_waiting)
-
-    def model(self, key: ModelKey | None) -> LoadedModel:
-        """The model that a conversation chose, loaded if need be.
-
-        Raises:
-            UserError: there is no such model here.
-        """
-        if key is None or key == self.loaded.key:
-            loaded = self.loaded
-        elif self.root is None:
-            raise UserError("This page has one model only; choose it in the settings.")
-        else:
-            loaded = self.pool.get(*key)
-        loaded.model  # noqa: B018, loads it again where its memory was freed
-        return loaded
+        self.demo.queue(max_size=None)  # `answering` has the queue
 
     def close(self) -> None:
         """Stops what is being generated, loaded or converted."""
-        self.answers.close()
+        self.answering.close()
         self.pool.close()
         if self.getter:
             self.getter.close()
@@ -161,9 +147,9 @@ class ChatPage:
                 "seed": seed,
                 "min_p": min_p,
             }
-            id = uuid4().hex
-            self.answers.ask(Question(id, id, None, messages, generation_options(settings), system_prompt))
-            with closing(self.answers.follow(id)) as states:
+            question = Question(joined(messages), generation=page_generation(settings), system_prompt=system_prompt)
+            self.answering.ask(question)
+            with closing(self.answering.follow(question.id)) as states:
                 for state in states:
                     if state.error is not None:
                         raise gr.Error(str(state.error))

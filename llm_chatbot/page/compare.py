@@ -11,11 +11,12 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from llm_chatbot.answering.models import LoadedModel
+from llm_chatbot.answering.question import ModelKey
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.errors import UserError
 from llm_chatbot.evaluation.differences import aligned
-from llm_chatbot.page.models import LoadedModel, ModelKey
-from llm_chatbot.page.routes import guarded, model_key
+from llm_chatbot.page.routes import guarded, model_key, read_json
 
 MAX_COMPARED = 50_000  # characters of an answer: the time to align two grows with the square
 
@@ -52,8 +53,8 @@ def compare_route(model: Callable[[ModelKey | None], LoadedModel]) -> Route:
     """`/page/compare`: {"left": text, "right": text, "model": key of the left one's} → both in parts."""
 
     async def compare(request: Request) -> Response:
-        asked = await request.json()
-        left, right, key = asked["left"], asked["right"], model_key(asked.get("model"))
+        asked = await read_json(request)
+        left, right, key = asked.get("left"), asked.get("right"), model_key(asked.get("model"))
         if not isinstance(left, str) or not isinstance(right, str) or len(left) + len(right) > 2 * MAX_COMPARED:
             raise UserError("Two answers of a usual length can be compared; ask for shorter ones.")
         tokenizer = (await asyncio.to_thread(model, key)).tokenizer

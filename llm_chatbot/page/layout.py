@@ -9,7 +9,7 @@ from llm_chatbot.page.server import ServedBlocks
 
 # Everything that is seen is drawn by `web/main.js` in one `gr.HTML`: `gr.Chatbot` has neither versions of a message nor
 # progress, and redraws the whole conversation for each token.
-MOUNT = "import(new URL('llm_chatbot/page/web/main.js', document.baseURI)).then((main) => main.start(element))"
+MOUNT = "import(new URL('page/web/main.js', document.baseURI)).then((main) => main.start(element))"
 
 
 def make_frame(title: str, routes: list[BaseRoute], on_close: Callable[[], None]) -> gr.Blocks:

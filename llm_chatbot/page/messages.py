@@ -33,6 +33,21 @@ def validate_messages(messages: Any) -> list[Message]:
     return [{"role": message["role"], "content": message["content"]} for message in messages]
 
 
+def joined(messages: list[Message]) -> list[Message]:
+    """The messages that a model reads; neighbours with the same role are joined, and empty answers left out.
+
+    There are such neighbours where a question was never answered; many chat templates refuse them.
+    """
+    joined: list[Message] = []
+    for message in messages:
+        role, content = message["role"], message["content"]
+        if joined and joined[-1]["role"] == role:
+            joined[-1] = {"role": role, "content": f"{joined[-1]['content']}\n\n{content}"}
+        elif content or role == "user":
+            joined.append({"role": role, "content": content})
+    return joined
+
+
 def _is_message(message: Any) -> bool:
     return (
         isinstance(message, dict)

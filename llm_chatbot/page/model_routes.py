@@ -1,14 +1,13 @@
 """The requests of the "Get a model" view. They exist only where whoever opens the page may fill this machine's disk."""
 
 import asyncio
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from llm_chatbot.page.get_model import ModelGetter
-from llm_chatbot.page.routes import guarded
+from llm_chatbot.page.routes import guarded, read_json, text
 
 
 def model_routes(getter: ModelGetter) -> list[BaseRoute]:
@@ -18,16 +17,16 @@ def model_routes(getter: ModelGetter) -> list[BaseRoute]:
         return JSONResponse(await asyncio.to_thread(getter.models))
 
     async def info(request: Request) -> Response:
-        return JSONResponse(await asyncio.to_thread(getter.model, text(await request.json(), "name")))
+        return JSONResponse(await asyncio.to_thread(getter.model, text(await read_json(request), "name").strip()))
 
     async def convert(request: Request) -> Response:
-        asked = await request.json()
+        asked = await read_json(request)
         prebuilt = asked.get("prebuilt") is True
-        await asyncio.to_thread(getter.convert, text(asked, "name"), text(asked, "precision"), prebuilt)
+        await asyncio.to_thread(getter.convert, text(asked, "name").strip(), text(asked, "precision"), prebuilt)
         return JSONResponse({"conversion": getter.state()}, 202)
 
     async def measure(request: Request) -> Response:
-        await asyncio.to_thread(getter.measure, text(await request.json(), "name"))
+        await asyncio.to_thread(getter.measure, text(await read_json(request), "name").strip())
         return JSONResponse({"conversion": getter.state()}, 202)
 
     async def cancel(request: Request) -> Response:
@@ -40,10 +39,3 @@ def model_routes(getter: ModelGetter) -> list[BaseRoute]:
     handlers = {"info": info, "convert": convert, "measure": measure, "cancel": cancel, "state": state}
     paths = {"": models} | {f"/{name}": handler for name, handler in handlers.items()}
     return [Route(f"/page/models{path}", guarded(handler), methods=["POST"]) for path, handler in paths.items()]
-
-
-def text(asked: Any, name: str) -> str:
-    """A text of a request; what is none is refused by `guarded`."""
-    if not isinstance(value := asked[name], str):
-        raise TypeError(name)
-    return value.strip()

@@ -8,8 +8,7 @@ a browser opens only six connections to a server, which six tabs with a stream e
 
 import asyncio
 import inspect
-import json
-import time
+import logging
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -19,28 +18,28 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from llm_chatbot.answering.options import page_generation, template_options
+from llm_chatbot.answering.question import ModelKey, Question
+from llm_chatbot.answering.service import Answering, QueueFullError
 from llm_chatbot.errors import UserError
-from llm_chatbot.page.answers import Answers, Question, QueueFullError, described
-from llm_chatbot.page.messages import validate_messages
-from llm_chatbot.page.models import ModelKey
-from llm_chatbot.page.settings import generation_options
+from llm_chatbot.page.following import Known, described, follow
+from llm_chatbot.page.messages import joined, validate_messages
 from llm_chatbot.page.texts import TEXTS
 
-HERE = Path(__file__).resolve().parent
+logger = logging.getLogger(__name__)
 
-# Seconds that `follow` waits for news, and between two looks: also the time between two updates of an answer.
-FOLLOW_SECONDS, LOOK_INTERVAL = 1.0, 0.05
+HERE = Path(__file__).resolve().parent
 
 Handler = Callable[[Request], Awaitable[Response]]
 
 
 def page_routes(
-    answers: Answers, describe: Callable[[], dict[str, Any]], load: Callable[[ModelKey | None], dict[str, Any]]
+    answering: Answering, describe: Callable[[], dict[str, Any]], load: Callable[[ModelKey | None], dict[str, Any]]
 ) -> list[BaseRoute]:
     """All routes, under `/page`.
 
     Args:
-        answers: answers the questions.
+        answering: answers the questions.
         describe: what the page has to know at its start.
         load: loads a model and describes it; may take long, and raises UserError.
     """
@@ -53,24 +52,17 @@ def page_routes(
         return JSONResponse({**described, "login": request.app.auth is not None})
 
     async def ask(request: Request) -> Response:
-        answers.ask(question(await request.json()))
+        answering.ask(question(await read_json(request)))
         return JSONResponse({}, 202)
 
     async def stop(request: Request) -> Response:
-        return JSONResponse({"known": answers.stop((await request.json())["id"])})
+        return JSONResponse({"known": answering.stop(text(await read_json(request), "id"))})
 
-    async def follow(request: Request) -> Response:
-        wanted: dict[str, dict[str, int]] = await request.json()
-        end = time.monotonic() + FOLLOW_SECONDS
-        while True:
-            states = {id: answers.state(id, it.get("text", 0), it.get("tokens", 0)) for id, it in wanted.items()}
-            news = any(state is None or state["version"] != wanted[id].get("version") for id, state in states.items())
-            if news or time.monotonic() > end:
-                return JSONResponse(states)
-            await asyncio.sleep(LOOK_INTERVAL)
+    async def follow_answers(request: Request) -> Response:
+        return JSONResponse(await follow(answering, known_answers(await read_json(request))))
 
     async def load_model(request: Request) -> Response:
-        return JSONResponse(await asyncio.to_thread(load, model_key((await request.json()).get("model"))))
+        return JSONResponse(await asyncio.to_thread(load, model_key((await read_json(request)).get("model"))))
 
     return [
         Mount("/page/web", StaticFiles(directory=HERE / "web")),
@@ -79,7 +71,7 @@ def page_routes(
         Route("/page/state", guarded(state)),
         Route("/page/ask", guarded(ask), methods=["POST"]),
         Route("/page/stop", guarded(stop), methods=["POST"]),
-        Route("/page/follow", guarded(follow), methods=["POST"]),
+        Route("/page/follow", guarded(follow_answers), methods=["POST"]),
         Route("/page/load", guarded(load_model), methods=["POST"]),
     ]
 
@@ -99,10 +91,45 @@ def guarded(handler: Handler) -> Handler:
             return JSONResponse({"error": {"key": "queue_full"}}, 503)
         except UserError as error:
             return JSONResponse({"error": described(error)}, 400)
-        except (KeyError, TypeError, AttributeError, json.JSONDecodeError):
-            return JSONResponse({"error": {"text": "The request has another form than the page's."}}, 400)
+        except Exception as error:  # a bug of ours: the page says so, and the log says where
+            logger.exception("A request of the page failed.")
+            return JSONResponse({"error": described(error)}, 500)
 
     return handle
+
+
+async def read_json(request: Request) -> dict[str, Any]:
+    """The JSON object that a request of the page has.
+
+    Raises:
+        UserError: it has another form.
+    """
+    try:
+        value = await request.json()
+    except ValueError as error:
+        raise other_form() from error
+    if not isinstance(value, dict):
+        raise other_form()
+    return value
+
+
+def text(values: dict[str, Any], name: str) -> str:
+    """A text of a request. Raises a `UserError` if there is none."""
+    if not isinstance(value := values.get(name), str):
+        raise other_form()
+    return value
+
+
+def known_answers(values: dict[str, Any]) -> Known:
+    """What the browser has of the answers that it follows. Raises a `UserError` if it has another form."""
+    for known in values.values():
+        if not isinstance(known, dict) or not all(isinstance(count, int) for count in known.values()):
+            raise other_form()
+    return values
+
+
+def other_form() -> UserError:
+    return UserError("The request has another form than the page's.")
 
 
 async def logged_in(request: Request) -> bool:
@@ -123,13 +150,23 @@ def question(data: dict[str, Any]) -> Question:
     Raises:
         UserError: it has another form.
     """
-    messages = validate_messages(data["messages"])
+    messages = validate_messages(data.get("messages"))
     settings = data.get("settings") or {}
-    prompt = settings.get("system_prompt")
-    if not messages or not isinstance(prompt, str | None) or not isinstance(data["id"], str):
+    if not messages or not isinstance(settings, dict):
         raise UserError("A question has an id, messages and settings.")
-    model, options = model_key(data.get("model")), generation_options(settings)
-    return Question(data["id"], str(data["conversation"]), model, messages, options, prompt)
+    prompt = settings.get("system_prompt")
+    if not isinstance(prompt, str | None):
+        raise UserError("A question has an id, messages and settings.")
+    return Question(
+        joined(messages),
+        generation=page_generation(settings),
+        template_options=template_options(settings),
+        model=model_key(data.get("model")),
+        system_prompt=prompt,
+        conversation=text(data, "conversation"),
+        keeps_session=True,
+        id=text(data, "id"),
+    )
 
 
 def model_key(value: Any) -> ModelKey | None:

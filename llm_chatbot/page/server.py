@@ -28,10 +28,10 @@ CONTENT_SECURITY_POLICY = (
 
 # The style is linked and not given to Gradio, which would rewrite it. The script and the texts are fetched meanwhile.
 HEAD = """
-<link rel="stylesheet" href="llm_chatbot/page/web/markdown.css">
-<link rel="stylesheet" href="llm_chatbot/page/web/page.css">
-<link rel="stylesheet" href="llm_chatbot/page/web/views.css">
-<link rel="modulepreload" href="llm_chatbot/page/web/main.js">
+<link rel="stylesheet" href="page/web/markdown.css">
+<link rel="stylesheet" href="page/web/page.css">
+<link rel="stylesheet" href="page/web/views.css">
+<link rel="modulepreload" href="page/web/main.js">
 """
 
 THEME = gr.themes.Base(

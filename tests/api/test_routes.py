@@ -1,4 +1,4 @@
-"""The app in this process, with a fake backend: what is asked for, what comes back, what is refused."""
+"""The app in this process, with a fake model: what is asked for, what comes back, what is refused."""
 
 import asyncio
 import json
@@ -8,20 +8,22 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from llm_chatbot.api.backend import ModelInfo
+from llm_chatbot.answering.served import ModelFacts
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.service import LOCAL_NAMES, create_app
+from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.errors import UserError
 from tests import coroutines
-from tests.fake_backend import FakeBackend, said
+from tests.fake_model import FakeModel, said
 
 HELLO = {"model": "fake", "messages": [{"role": "user", "content": "Hello"}]}
+HERMES_TEMPLATE = "{% for tool in tools %}{{ tool }}{% endfor %}<tool_call>"
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
 
 
-def client(backend: FakeBackend, **options: Any) -> TestClient:
-    return TestClient(create_app({"fake": backend}, **options), raise_server_exceptions=False)
+def client(model: FakeModel, **options: Any) -> TestClient:
+    return TestClient(create_app({"fake": model}, **options), raise_server_exceptions=False)
 
 
 def events(response: Any) -> Iterator[Any]:
@@ -37,7 +39,7 @@ def refusal(response: Any) -> tuple[int, str, str | None]:
 
 
 def test_an_answer_comes_whole_or_as_a_stream():
-    with client(FakeBackend(said("Hi", "Hi there"))) as web:
+    with client(FakeModel(said("Hi", "Hi there"))) as web:
         whole = web.post("/v1/chat/completions", json=HELLO).json()
         assert whole["object"] == "chat.completion" and whole["model"] == "fake"
         assert whole["choices"][0]["message"] == {"role": "assistant", "content": "Hi there"}
@@ -55,43 +57,38 @@ def test_an_answer_comes_whole_or_as_a_stream():
 
 
 def test_several_answers_have_their_indices_and_seeds():
-    backend = FakeBackend(said("Hi"))
-    with client(backend) as web:
+    model = FakeModel(said("Hi"))
+    with client(model) as web:
         body = web.post("/v1/chat/completions", json={**HELLO, "n": 3, "seed": 7}).json()
         assert [choice["index"] for choice in body["choices"]] == [0, 1, 2]
-        assert sorted(call.options["seed"] for call in backend.calls) == [7, 8, 9]
+        assert sorted(question.generation.seed for question in model.questions) == [7, 8, 9]
         body = web.post("/v1/completions", json={"model": "fake", "prompt": ["a", "b"], "n": 2}).json()
-        assert [call.prompt for call in backend.calls[3:]] == ["a", "a", "b", "b"]
+        assert [question.prompt for question in model.questions[3:]] == ["a", "a", "b", "b"]
         assert len(body["choices"]) == 4 and body["usage"]["prompt_tokens"] == 20
 
 
 def test_what_is_asked_for_reaches_the_engine():
-    backend = FakeBackend(said("Hi"))
+    model = FakeModel(said("Hi"))
     options = {"temperature": 0.5, "top_p": 0.9, "top_k": 5, "min_p": 0.1, "repetition_penalty": 1.2}
-    with client(backend) as web:
+    with client(model) as web:
         web.post(
             "/v1/chat/completions",
             json={**HELLO, **options, "stop": "x", "seed": -1, "logprobs": True, "top_logprobs": 3, "max_tokens": 5},
         )
-    (call,) = backend.calls
-    assert call.limit == 5 and call.messages == ({"role": "user", "content": "Hello"},)
-    assert call.options == {
-        **options,
-        "stop": ("x",),
-        "seed": 2**63 - 1,
-        "top_logprobs": 3,
-        "template_options": {},
-    }
+    (question,) = model.questions
+    assert question.room == 5 and question.messages == ({"role": "user", "content": "Hello"},)
+    assert question.template_options == {}
+    assert question.generation == Generation(**options, stop=("x",), seed=2**63 - 1, top_logprobs=3, max_new_tokens=5)
 
 
-def test_requests_of_a_conversation_have_the_same_session():
-    backend = FakeBackend(said("Hi"))
+def test_requests_of_a_conversation_are_told_to_be_of_it():
+    model = FakeModel(said("Hi"))
     turns = [*HELLO["messages"], {"role": "assistant", "content": "Hi"}, {"role": "user", "content": "And?"}]
-    with client(backend) as web:
+    with client(model) as web:
         for messages in (HELLO["messages"], turns, [{"role": "user", "content": "Other"}]):
             web.post("/v1/chat/completions", json={**HELLO, "messages": messages})
         web.post("/v1/chat/completions", json={**HELLO, "prompt_cache_key": "mine"})
-    first, second, other, named = [call.session for call in backend.calls]
+    first, second, other, named = [question.conversation for question in model.questions]
     assert first == second and len({first, other, named}) == 3 and named == "mine"
 
 
@@ -110,13 +107,13 @@ def test_requests_of_a_conversation_have_the_same_session():
     ],
 )
 def test_what_can_not_be_done_is_refused_in_openais_shape(body: Any, expected: tuple[int, str, str | None]):
-    with client(FakeBackend(said("Hi"))) as web:
+    with client(FakeModel(said("Hi"))) as web:
         status, message, param = refusal(web.post("/v1/chat/completions", json=body))
         assert (status, param) == (expected[0], expected[2]) and expected[1] in message
 
 
 def test_a_body_that_is_too_large_broken_or_of_another_type_is_refused():
-    with client(FakeBackend(said("Hi"))) as web:
+    with client(FakeModel(said("Hi"))) as web:
         large = {**HELLO, "messages": [{"role": "user", "content": "x" * 5_000_000}]}
         assert web.post("/v1/chat/completions", json=large).status_code == 413
         many_parts = (b" " * 1_000_000 for _ in range(6))
@@ -133,49 +130,60 @@ def test_a_body_that_is_too_large_broken_or_of_another_type_is_refused():
 
 def test_a_busy_server_says_when_to_come_back():
     busy = APIError("The server is busy.", 429, code="server_busy", retry_after=3)
-    with client(FakeBackend([busy])) as web:
+    with client(FakeModel([busy])) as web:
         for stream in (False, True):
             response = web.post("/v1/chat/completions", json={**HELLO, "stream": stream})
             assert refusal(response)[0] == 429 and response.headers["Retry-After"] == "3"
 
 
 def test_errors_before_the_first_token_have_a_status_and_later_ones_end_the_stream():
-    with client(FakeBackend([UserError("Too long; shorten it.")])) as web:
+    with client(FakeModel([UserError("Too long; shorten it.")])) as web:
         assert refusal(web.post("/v1/chat/completions", json={**HELLO, "stream": True}))[0] == 400
-    with client(FakeBackend([*said("Hi")[:1], RuntimeError("/secret/path")])) as web:
+    with client(FakeModel([*said("Hi")[:1], RuntimeError("/secret/path")])) as web:
         *_, last = events(web.post("/v1/chat/completions", json={**HELLO, "stream": True}))
         assert last["error"]["type"] == "server_error" and "secret" not in last["error"]["message"]
         assert refusal(web.post("/v1/chat/completions", json=HELLO))[0] == 500
-    with client(FakeBackend([KeyError("/secret/path")])) as web:
+    with client(FakeModel([KeyError("/secret/path")])) as web:
         assert "secret" not in refusal(web.post("/v1/chat/completions", json=HELLO))[1]
 
 
+@pytest.mark.parametrize("failure", [IndexError("list"), KeyError("x"), MemoryError(), OSError(5)], ids=repr)
+def test_a_bug_in_an_answer_is_a_500_and_an_error_event_and_never_an_end(failure: Exception):
+    with client(FakeModel([*said("Hi")[:1], failure])) as web:
+        assert refusal(web.post("/v1/chat/completions", json=HELLO)) == (
+            *(500, "The server failed; its log says why."),
+            None,
+        )
+        *_, last = events(web.post("/v1/chat/completions", json={**HELLO, "stream": True}))
+        assert last["error"]["code"] == "internal_error"
+
+
 def test_a_failure_of_one_answer_ends_the_others():
-    backend = FakeBackend([*said("Hi")[:1], RuntimeError("failed")], pause=0.01)
-    with client(backend) as web:
+    model = FakeModel([*said("Hi")[:1], RuntimeError("failed")], pause=0.01)
+    with client(model) as web:
         assert web.post("/v1/chat/completions", json={**HELLO, "n": 3}).status_code == 500
-    assert backend.closed == 3
+    assert model.closed == 3
 
 
 def test_tools_are_offered_forced_and_called():
-    about = ModelInfo("fake", 100, None, "hermes", frozenset({"tools"}))
+    about = ModelFacts("fake", 100, None, HERMES_TEMPLATE, frozenset({"tools"}))
     call = '<tool_call>{"name": "weather", "arguments": {"city": "Köln"}}</tool_call>'
-    backend = FakeBackend([Answer(call, 1, 0, completion_tokens=1, finish_reason="stop")], about=about)
-    with client(backend) as web:
+    model = FakeModel([Answer(call, 1, 0, completion_tokens=1, finish_reason="stop")], about=about)
+    with client(model) as web:
         choice = web.post("/v1/chat/completions", json={**HELLO, "tools": TOOLS}).json()["choices"][0]
         assert choice["finish_reason"] == "tool_calls" and choice["message"]["content"] is None
         assert choice["message"]["tool_calls"][0]["function"] == {"name": "weather", "arguments": '{"city": "Köln"}'}
         for tool_choice in ("required", {"type": "function", "function": {"name": "weather"}}):
             web.post("/v1/chat/completions", json={**HELLO, "tools": TOOLS, "tool_choice": tool_choice})
         web.post("/v1/chat/completions", json={**HELLO, "tools": TOOLS, "tool_choice": "none"})
-    auto, required, named, none = backend.calls
-    assert auto.grammar is None and auto.options["template_options"]["tools"][0]["function"]["name"] == "weather"
+    auto, required, named, none = model.questions
+    assert auto.grammar is None and auto.template_options["tools"][0]["function"]["name"] == "weather"
     assert required.grammar is not None and required.grammar == named.grammar
-    assert none.grammar is None and none.options["template_options"] == {}
+    assert none.grammar is None and none.template_options == {}
 
 
 def test_keys_guard_everything_but_the_health_check():
-    with client(FakeBackend(said("Hi")), keys=["secret"]) as web:
+    with client(FakeModel(said("Hi")), keys=["secret"]) as web:
         assert web.get("/health").json() == {"status": "ok"}
         for path in ("/v1/models", "/metrics"):
             response = web.get(path)
@@ -185,20 +193,20 @@ def test_keys_guard_everything_but_the_health_check():
 
 
 def test_a_page_can_not_reach_the_server_by_another_name():
-    with client(FakeBackend(said("Hi")), allowed_hosts=LOCAL_NAMES) as web:
+    with client(FakeModel(said("Hi")), allowed_hosts=LOCAL_NAMES) as web:
         for host, status in {"localhost:8000": 200, "[::1]:8000": 200, "evil.example": 400}.items():
             assert web.get("/v1/models", headers={"Host": host}).status_code == status
 
 
 def test_models_are_listed_and_found():
-    with client(FakeBackend(said("Hi"))) as web:
+    with client(FakeModel(said("Hi"))) as web:
         (card,) = web.get("/v1/models").json()["data"]
         assert card["id"] == "fake" and web.get("/v1/models/fake").json() == card
         assert refusal(web.get("/v1/models/org/other"))[0] == 404
 
 
 def test_metrics_count_responses_and_tokens():
-    with client(FakeBackend(said("Hi", "Hi there"))) as web:
+    with client(FakeModel(said("Hi", "Hi there"))) as web:
         web.post("/v1/chat/completions", json=HELLO)
         web.post("/v1/chat/completions", json={**HELLO, "stream": True})
         web.post("/v1/chat/completions", json={**HELLO, "model": "other"})
@@ -212,8 +220,8 @@ def test_metrics_count_responses_and_tokens():
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_when_the_client_goes_away_the_answer_ends(stream: bool):
-    backend = FakeBackend(said(*"abcdefgh"), pause=3600)
-    app = create_app({"fake": backend})
+    model = FakeModel(said(*"abcdefgh"), pause=3600)
+    app = create_app({"fake": model})
 
     async def leave() -> None:
         body = json.dumps({**HELLO, "stream": stream, "n": 2}).encode()
@@ -222,7 +230,7 @@ def test_when_the_client_goes_away_the_answer_ends(stream: bool):
         async def receive() -> dict[str, Any]:
             if (message := next(received, None)) is not None:
                 return message
-            while len(backend.calls) < 2:  # until both answers have begun
+            while len(model.questions) < 2:  # until both answers have begun
                 await asyncio.sleep(0.01)
             return {"type": "http.disconnect"}
 
@@ -235,4 +243,4 @@ def test_when_the_client_goes_away_the_answer_ends(stream: bool):
         await asyncio.wait_for(app(scope, receive, send), 30)
 
     coroutines.run(leave())
-    assert backend.closed == 2
+    assert model.closed == 2

@@ -20,13 +20,16 @@ import openai
 import pytest
 import uvicorn
 
-from llm_chatbot.api.backend import LocalBackend
+from llm_chatbot.answering.models import LoadedModel
+from llm_chatbot.answering.served import LocalModel
+from llm_chatbot.answering.service import Answering
 from llm_chatbot.api.service import create_app
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.engine.cache.block_pool import BlockPool
 from llm_chatbot.engine.loading import open_model
 from llm_chatbot.engine.model import ChatModel
+from llm_chatbot.engine.session import ChatSession
 from llm_chatbot.engine.text.tokenizer import FolderTokenizer
 from llm_chatbot.evaluation.comparison import EXACT
 from llm_chatbot.folder.found import converted_folder
@@ -61,7 +64,7 @@ class Service:
     """A running server with three views of one model: as it is, with tools, and with a short queue."""
 
     port: int
-    backends: dict[str, LocalBackend]
+    models: dict[str, LocalModel]
     model: ChatModel
     pool: BlockPool
 
@@ -79,12 +82,12 @@ class Service:
 
     def wait_until_active(self, count: int) -> None:
         """Waits until so many answers of the short queue are generated or wait."""
-        wait_until(lambda: self.backends["short-queue"].active == count, "the request does not arrive")
+        wait_until(lambda: self.models["short-queue"].answering.unfinished == count, "the request does not arrive")
 
     def wait_until_idle(self) -> None:
-        backends = self.backends.values()
+        models = self.models.values()
         wait_until(
-            lambda: not any(backend.active for backend in backends) and not self.used_blocks,
+            lambda: not any(model.answering.unfinished for model in models) and not self.used_blocks,
             "an answer goes on, or keeps its blocks",
         )
 
@@ -102,17 +105,22 @@ def service(models_root: Path) -> Iterator[Service]:
     model, config = open_model(folder, ov_config=EXACT, kv_cache_gb=0.5), get_model_config(DEFAULT_MODEL)
     tokenizer, with_tools = FolderTokenizer(folder), FolderTokenizer(folder)
     with_tools.chat_template = TOOLS_TEMPLATE
-    backends = {
-        DEFAULT_MODEL: LocalBackend(DEFAULT_MODEL, model, tokenizer, config),
-        "with-tools": LocalBackend("with-tools", model, with_tools, config),
-        "short-queue": LocalBackend("short-queue", model, tokenizer, config, max_concurrent=1, max_waiting=1),
+
+    def local(name: str, tokenizer: FolderTokenizer, **bounds: int) -> LocalModel:
+        loaded = LoadedModel(model, tokenizer, config, name)
+        return LocalModel(Answering(lambda key: loaded, **bounds), loaded)
+
+    models = {
+        DEFAULT_MODEL: local(DEFAULT_MODEL, tokenizer),
+        "with-tools": local("with-tools", with_tools),
+        "short-queue": local("short-queue", tokenizer, max_concurrent=1, max_waiting=1),
     }
     listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(backends), log_level="error"))
+    server = uvicorn.Server(uvicorn.Config(create_app(models), log_level="error"))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     assert model.paged is not None
-    yield Service(listener.getsockname()[1], backends, model, model.paged.pool)
+    yield Service(listener.getsockname()[1], models, model, model.paged.pool)
     server.should_exit = True
     thread.join(timeout=30)
 
@@ -121,9 +129,9 @@ def asked(text: str) -> list[Any]:
     return [{"role": "user", "content": text}]
 
 
-def test_openais_client_gets_the_engines_own_answer_whole_and_as_a_stream(service: Service):
+def test_openais_client_gets_the_engines_own_answer_whole_and_as_a_stream(service: Service, models_root: Path):
     messages = asked("What is the capital of France? And of Italy, Spain, Portugal and Greece?")
-    session = service.backends[DEFAULT_MODEL]._new_session()
+    session = ChatSession(service.model, FolderTokenizer(converted_folder(DEFAULT_MODEL, "INT4", models_root)))
     *_, expected = session.answer(messages, max_new_tokens=40)
     session.reset()
     create = service.client.chat.completions.create

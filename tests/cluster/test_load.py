@@ -7,12 +7,12 @@ from llm_chatbot.api.service import create_app
 from llm_chatbot.cluster import load
 from llm_chatbot.cluster.load import Load, Retryable, Turn, answered, conversation
 from tests import coroutines
-from tests.fake_backend import FakeBackend, said
+from tests.fake_model import FakeModel, said
 
 
 def run(work, handler=None):
     async def inside():
-        app = create_app({"fake": FakeBackend(said("Hi", "Hi there"))})
+        app = create_app({"fake": FakeModel(said("Hi", "Hi there"))})
         transport = httpx.MockTransport(handler) if handler else httpx.ASGITransport(app)
         async with httpx.AsyncClient(base_url="http://localhost/v1", transport=transport) as client:
             return await work(client)

@@ -9,8 +9,9 @@ from tokenizers import Tokenizer, decoders, models
 from transformers import PreTrainedTokenizerFast
 
 from llm_chatbot.catalogue.chat_formats import ChatFormat
+from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE
-from llm_chatbot.engine.decode.generation import Pace, stream_ids
+from llm_chatbot.engine.decode.generation import stream_ids
 from llm_chatbot.engine.decode.sampling import Sampling
 from llm_chatbot.engine.loading import open_model
 from llm_chatbot.engine.model import ChatModel

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from llm_chatbot.engine.decode.generation import Pace
+from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.lesson.device_table import TOKENS, compare_devices
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
 
+from llm_chatbot.answering import options as settings
+from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
-from llm_chatbot.page import settings
-from llm_chatbot.page.models import LoadedModel
 from tests.browser import launch, permissions
 from tests.page_visit import TIMEOUT, Server, Visit
 from tests.web_modules import open_modules

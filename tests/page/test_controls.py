@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, FilePayload, expect
 
+from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
-from llm_chatbot.page.models import LoadedModel
 from tests.page_visit import FRANCE, STORY, Server, Visit
 
 # Notes the latest question that was sent; by WebDriver BiDi, requests have no content.
@@ -97,7 +97,7 @@ def test_a_long_prompt_shows_how_much_of_it_is_read_and_can_be_stopped(
 
 def test_a_request_that_is_too_large_for_the_server_is_not_taken_for_a_server_that_is_down(visit: Visit):
     refused = """async () => {
-      const { post } = await import(new URL("llm_chatbot/page/web/server.js", document.baseURI));
+      const { post } = await import(new URL("page/web/server.js", document.baseURI));
       return post("ask", "x".repeat(5e6)).catch((error) => error.error ?? String(error));
     }"""
     assert visit.page.evaluate(refused) == {"key": "too_large"}
@@ -115,9 +115,9 @@ def test_a_model_whose_template_can_think_has_a_switch_and_a_limit(
         visit.page.get_by_role("switch", name="Thinking").uncheck()
         visit.page.get_by_label("Reasoning limit").fill("100")
         assert asked(visit, FRANCE)["settings"] == {"max_new_tokens": 8, "thinking": False, "thinking_budget": 100}
-        (question,) = (it.question for it in server.page.answers._answers.values())
-        assert question.options["template_options"] == {"enable_thinking": False}
-        assert question.options["thinking_budget"] == 100
+        (question,) = (it.question for it in server.page.answering._answers.values())
+        assert question.template_options == {"enable_thinking": False}
+        assert question.generation.thinking_budget == 100
     finally:
         server.stop()
 

@@ -112,7 +112,8 @@ def test_an_answer_that_is_stopped_before_the_server_has_the_question_is_not_gen
     with visit.page.expect_response("**/page/stop"):
         asked[0].continue_()
     (id,) = (it["id"] for it in visit.stored() if it["role"] == "assistant")
-    assert eventually(lambda: (server.page.answers.state(id) or {}).get("finish_reason") == "cancelled")
+    answering = server.page.answering
+    assert eventually(lambda: getattr(answering.get(id), "finish_reason", None) == "cancelled")
 
 
 def test_an_answer_that_ended_by_length_is_continued(visit: Visit):
@@ -142,14 +143,14 @@ def test_after_a_failure_of_the_runtime_the_answer_can_be_tried_again(
 ):
     visit = Visit(context, server)
     failures = iter([RuntimeError("Exception from x:\nout of memory")])
-    generate = server.page.answers._generate
+    generate = server.page.answering._generate
 
     def fail_once(pending) -> None:
         for failure in failures:
             raise failure
         generate(pending)
 
-    monkeypatch.setattr(server.page.answers, "_generate", fail_once)
+    monkeypatch.setattr(server.page.answering, "_generate", fail_once)
     visit.send(FRANCE)
     expect(visit.answers.last).to_contain_text("The model failed (out of memory)")
     visit.button("Try again").click()

@@ -13,6 +13,7 @@ import psutil
 import pytest
 from playwright.sync_api import BrowserContext, expect
 
+from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
 from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.errors import UserError
@@ -21,7 +22,6 @@ from llm_chatbot.folder.manifest import is_complete, read_manifest
 from llm_chatbot.folder.place import model_folder, partial_folder
 from llm_chatbot.page.app import ChatPage
 from llm_chatbot.page.get_model import Conversion, Measurement, ModelGetter, Work, end_process
-from llm_chatbot.page.models import LoadedModel
 from tests import small_checkpoints
 from tests.hub_server import Hub
 from tests.page_visit import Server, Visit, eventually

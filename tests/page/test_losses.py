@@ -200,7 +200,7 @@ def test_an_answer_that_a_restart_interrupted_says_so_and_can_be_continued(
     monkeypatch.setattr(own_server.page.demo, "_on_close", lambda: None)  # as if it were killed: the answer isn't ended
     own_server.stop()
     go.set()
-    own_server.page.answers.close()
+    own_server.page.answering.close()
     own_server.start()
     expect(visit.answers.last).to_have_attribute("data-finish", "interrupted")
     expect(visit.answers.last).to_contain_text("interrupted")

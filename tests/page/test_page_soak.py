@@ -4,8 +4,9 @@ import pytest
 from playwright.sync_api import Browser
 
 from benchmarks.page_soak import Soak, answers_of, was_given
-from llm_chatbot.page import settings
-from llm_chatbot.page.answers import PendingAnswer, Question
+from llm_chatbot.answering import options as settings
+from llm_chatbot.answering.pending import PendingAnswer
+from llm_chatbot.answering.question import Question
 from tests.page_visit import Server, eventually
 
 
@@ -31,7 +32,7 @@ def test_tabs_at_random_over_a_restart_lose_no_message_and_mix_up_no_answer(
 
 def test_an_answer_that_was_stopped_before_the_server_continued_it_says_what_it_continues():
     asked = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
-    pending = PendingAnswer(Question("id", "conversation", None, asked))
+    pending = PendingAnswer(Question(asked, id="id"))
     answer = {"content": "Hello", "begun": "Hello", "finish_reason": "cancelled"}
     assert was_given(answer, ["Hi"], pending)
     assert not was_given({**answer, "content": "Bonjour"}, ["Hi"], pending)

@@ -8,11 +8,11 @@ import pytest
 from gradio_client import Client
 from playwright.sync_api import Browser, expect
 
+from llm_chatbot.answering import options as settings
+from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.optimum_models import ChatSession
-from llm_chatbot.page import settings
 from llm_chatbot.page.app import ChatPage
-from llm_chatbot.page.models import LoadedModel
 from llm_chatbot.page.server import MAX_REQUEST_BYTES
 from tests.page_visit import FRANCE, ITALY, STORY, Server, Visit
 

@@ -10,9 +10,9 @@ import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
+from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.page.app import ChatPage
-from llm_chatbot.page.models import LoadedModel
 from tests.page_visit import Visit
 
 

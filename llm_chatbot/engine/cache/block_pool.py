@@ -6,7 +6,7 @@ without references stay cached in the tree until their space is needed.
 """
 
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
@@ -22,14 +22,14 @@ class Block:
 
     Attributes:
         index: its position in the pool; -1 for the root of a prefix tree, which holds no tokens.
-        holders: its reference count: the number of block tables that contain it.
+        ref_count: the number of block tables that contain it.
         parent: the block before it, once it is full and in the tree.
         ids: the tokens it holds, once it is in the tree.
         children: the full blocks that follow it, keyed by their tokens.
     """
 
     index: int
-    holders: int = 0
+    ref_count: int = 0
     parent: "Block | None" = None
     ids: tuple[int, ...] = ()
     children: dict[tuple[int, ...], "Block"] = field(default_factory=dict)
@@ -53,14 +53,28 @@ class BlockPool:
         self.busy: set[BlockTable] = set()
         self._copy = copy
         self._free = list(range(blocks))[::-1]  # a stack: the lowest index is taken first
-        self._unheld: OrderedDict[Block, None] = OrderedDict()  # cached without references, in eviction order
+        self._unreferenced: OrderedDict[Block, None] = OrderedDict()  # cached without references, in eviction order
         self._roots: dict[Hashable, Block] = {}
         self._tables: OrderedDict[BlockTable, None] = OrderedDict()  # those with blocks, least recently used first
 
     @property
     def free(self) -> int:
         """The number of blocks without references."""
-        return len(self._free) + len(self._unheld)
+        return len(self._free) + len(self._unreferenced)
+
+    def inconsistency(self) -> str | None:
+        """A sentence on what is wrong with the bookkeeping; None if every block is accounted for.
+
+        Takes a step for each block that a table holds.
+        """
+        held = Counter(block for table in self._tables for block in table.blocks)
+        wrong = [block.index for block, count in held.items() if block.ref_count != count]
+        if wrong:
+            return f"the reference counts of the blocks {wrong[:5]} are not the numbers of their tables"
+        counted = len(self._free) + len(self._unreferenced) + len(held)
+        if counted != self.blocks:
+            return f"{counted} blocks are free, cached or held, and the pool has {self.blocks}"
+        return None
 
     def root(self, key: Hashable) -> Block:
         """The root of the prefix tree for `key`: whatever keys and values depend on besides the tokens."""
@@ -78,33 +92,33 @@ class BlockPool:
             other.release()
         if self.free < count:
             raise PoolFullError
-        return [Block(self._take(), holders=1) for _ in range(count)]
+        return [Block(self._take(), ref_count=1) for _ in range(count)]
 
     def _take(self) -> int:
         if not self._free:
-            self._evict(next(iter(self._unheld)))
+            self._evict(next(iter(self._unreferenced)))
         return self._free.pop()
 
     def _evict(self, block: Block) -> None:
         """Removes an unreferenced block from the tree. It is a leaf: children are evicted before their parents."""
-        assert block.parent is not None and not block.children and not block.holders
-        del self._unheld[block]
+        assert block.parent is not None and not block.children and not block.ref_count
+        del self._unreferenced[block]
         del block.parent.children[block.ids]
         self._free.append(block.index)
 
     def hold(self, block: Block) -> None:
         """Adds a reference to a block."""
-        self._unheld.pop(block, None)
-        block.holders += 1
+        self._unreferenced.pop(block, None)
+        block.ref_count += 1
 
     def drop(self, blocks: Sequence[Block]) -> None:
         """Removes one reference from each of these blocks, given in the order of their table."""
         for block in reversed(blocks):
-            block.holders -= 1
-            if block.holders:
+            block.ref_count -= 1
+            if block.ref_count:
                 continue
             if block.parent is not None:
-                self._unheld[block] = None
+                self._unreferenced[block] = None
             else:
                 self._free.append(block.index)
 

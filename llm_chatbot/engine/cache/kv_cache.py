@@ -1,11 +1,13 @@
 """The KV cache of one conversation, held as the state of an infer request."""
 
+import time
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 import openvino as ov
 
 from llm_chatbot.engine.cache.block_pool import common_length
+from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.graph.logits import LOGITS_TO_KEEP
 from llm_chatbot.errors import UserError
 
@@ -17,13 +19,18 @@ class KVCache:
         compiled: a stateful model.
         sequence_axes: the axis of each state that grows with the sequence, by the state's name.
         max_length: the maximum length of the sequence, in tokens; None for no limit.
+        pace: learns how long prompts take.
 
     Attributes:
         ids: the cached tokens, in order.
     """
 
     def __init__(
-        self, compiled: ov.CompiledModel, sequence_axes: Mapping[str, int], max_length: int | None = None
+        self,
+        compiled: ov.CompiledModel,
+        sequence_axes: Mapping[str, int],
+        max_length: int | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.ids: list[int] = []
         self._compiled = compiled
@@ -31,6 +38,7 @@ class KVCache:
         self._input_names = {port.get_any_name() for port in compiled.inputs}
         self._sequence_axes = sequence_axes
         self._max_length = max_length
+        self._pace = pace or Pace()
 
     def reset(self) -> None:
         """Empties the cache."""
@@ -84,8 +92,10 @@ class KVCache:
         inputs = {**self._inputs(ids), LOGITS_TO_KEEP: np.array([logits_to_keep], dtype=np.int64)}
         held, self.ids = self.ids, []  # if the runtime fails, its state is undefined
         fed = {name: inputs[name] for name in self._input_names}
+        started = time.perf_counter()
         self._request.start_async(fed, share_inputs=True)  # faster than `infer`: runs on the runtime's own thread
         self._request.wait()
+        self._pace.note(len(ids), time.perf_counter() - started)
         held.extend(ids)
         self.ids = held
         return self._request.get_tensor("logits").data[0]

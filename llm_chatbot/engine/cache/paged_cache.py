@@ -1,11 +1,13 @@
 """A paged KV cache: all conversations with a model share one pool of blocks, and their requests are batched."""
 
+import logging
 import math
 import statistics
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,26 +16,25 @@ import openvino as ov
 
 from llm_chatbot.engine.cache.block_pool import BlockPool, BlockTable, PoolFullError
 from llm_chatbot.engine.cache.kv_cache import check_length
+from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, PagedRunner, Part, block_bytes, tokens_in_a_block
 from llm_chatbot.engine.decode.prompt_lookup import LookupCache, Prices
 from llm_chatbot.engine.graph.paged_graph import PagedAttentionUnavailableError
 from llm_chatbot.errors import UserError
 from llm_chatbot.machine.memory import available_memory
 
+logger = logging.getLogger(__name__)
+
 # The default size of the pool: enough for this many conversations of full length, within this share of free memory.
 FULL_CONVERSATIONS = 8
 SHARE_OF_FREE_MEMORY = 0.4
 UNKNOWN_CONTEXT = 8192
 
-# Chunked prefill: next to other conversations, a chunk of a long prompt takes about this many seconds; alone, a chunk
-# has this many tokens. With the embedded model, chunks of 128 to 2,048 tokens prefill equally fast.
-SECONDS_FOR_A_CHUNK = 0.25
-TOKENS_ALONE = 256
-TALKING = 32  # requests with at most this many tokens to read count as decoding, not as prefill
+DECODE_TOKENS = 32  # requests with at most this many tokens to read count as decoding, not as prefill
 
 # How long a call waits for the conversations of the previous one: a share of that call's duration, and at most seconds.
-PATIENCE = 0.2
-MOST_PATIENCE = 0.05
+BATCH_WAIT = 0.2
+MAX_BATCH_WAIT = 0.05
 
 # Pricing of calls: the numbers of tokens that are timed, the attempts, and the time limit. Each further token is taken
 # to cost at least LEAST_SHARE of a call with one token, even if the measurement says less.
@@ -69,6 +70,7 @@ class PagedModel:
         extra_inputs: maps a prompt's length to the values of the inputs that were added to the graph. All keys and
             values of a conversation depend on them.
         prices: what calls cost, for prompt lookup; None turns prompt lookup off.
+        pace: how many tokens of prompts a call reads, by the time that the calls take.
 
     Attributes:
         pool: allocates the blocks.
@@ -83,8 +85,10 @@ class PagedModel:
         max_length: int | None = None,
         extra_inputs: Callable[[int], dict[str, float]] = no_extra_inputs,
         prices: Prices | None = None,
+        pace: Pace | None = None,
     ) -> None:
         self.prices = prices
+        self.pace = pace or Pace()
         self.last_rows = self.last_others = 0
         self.extra_inputs = extra_inputs
         self.max_length = min(max_length or sys.maxsize, blocks * BLOCK_SIZE)
@@ -92,10 +96,10 @@ class PagedModel:
         self.lock = threading.Condition()
         self.runner = runner
         self._waiting: list[Request] = []
+        self._answers = 0  # that are being generated
         self._led = False  # whether one of the waiting threads is the leader
         self._expected: set[PagedCache] = set()  # in the last call, without a new request yet
-        self._patience = 0.0
-        self._token_seconds = SECONDS_FOR_A_CHUNK / 128
+        self._batch_wait = 0.0
 
     def new_cache(self) -> "PagedCache":
         """An empty conversation."""
@@ -104,6 +108,20 @@ class PagedModel:
     def new_lookup_cache(self) -> LookupCache:
         """An empty conversation that uses prompt lookup where it pays."""
         return LookupCache(self.new_cache(), self)
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Surrounds an answer. When the last one ends, the pool's bookkeeping is checked."""
+        with self.lock:
+            self._answers += 1
+        try:
+            yield
+        finally:
+            with self.lock:
+                self._answers -= 1
+                problem = None if self._answers else self.pool.inconsistency()
+            if problem:
+                logger.error("The block pool is inconsistent: %s.", problem)
 
     def serve(self, request: "Request") -> None:
         """Blocks until the request is done.
@@ -135,7 +153,7 @@ class PagedModel:
     def _lead(self, request: "Request") -> None:
         """Makes one call for the leader's request and those that can join it."""
         with self.lock:
-            self.lock.wait_for(lambda: not self._expected, timeout=self._patience)
+            self.lock.wait_for(lambda: not self._expected, timeout=self._batch_wait)
             self._expected.clear()
             counts = self._reserve(request)
             parts = [self._part(other, count) for other, count in counts.items()]
@@ -164,10 +182,10 @@ class PagedModel:
         batch = [leader] if leader.alone else [other for other in self._waiting if other.may_join(leader)]
         for request in batch:
             request.restore_prefix()
-        room = TOKENS_ALONE if len(batch) == 1 else self._chunk
+        room = self.pace.tokens
         counts = {}
-        for request in sorted(batch, key=lambda request: request.missing > TALKING):  # decoding before prefill
-            count = request.next_chunk(room)
+        for request in sorted(batch, key=lambda request: request.is_prefill):  # decoding before prefill
+            count = request.next_chunk(room) if request.is_prefill else request.missing
             if count <= 0:
                 continue
             try:
@@ -176,13 +194,8 @@ class PagedModel:
                 continue
             self.pool.busy.add(request.cache.table)
             counts[request] = count
-            room -= count
+            room -= count if request.is_prefill else 0
         return counts
-
-    @property
-    def _chunk(self) -> int:
-        """The number of tokens that takes `SECONDS_FOR_A_CHUNK`, in whole blocks."""
-        return BLOCK_SIZE * min(max(int(SECONDS_FOR_A_CHUNK / self._token_seconds / BLOCK_SIZE), 1), 32)
 
     def _part(self, request: "Request", count: int) -> Part:
         table = request.cache.table
@@ -190,6 +203,10 @@ class PagedModel:
         ids = request.cache.ids[past : past + count]
         blocks = table.indices[: math.ceil((past + count) / BLOCK_SIZE)]
         return Part(ids, past, blocks, request.wanted if count == request.missing else 0)
+
+    def _note_time(self, seconds: float, tokens: int) -> None:
+        self._batch_wait = min(BATCH_WAIT * seconds, MAX_BATCH_WAIT)
+        self.pace.note(tokens, seconds)
 
     def _note_read(self, request: "Request", count: int, logits: np.ndarray) -> None:
         cache = request.cache
@@ -200,11 +217,6 @@ class PagedModel:
             self._waiting.remove(request)
             self._expected.add(cache)
             self.lock.notify_all()
-
-    def _note_time(self, seconds: float, tokens: int) -> None:
-        self._patience = min(PATIENCE * seconds, MOST_PATIENCE)
-        if tokens > TALKING:
-            self._token_seconds = seconds / tokens
 
 
 @dataclass(eq=False)
@@ -228,9 +240,17 @@ class Request:
         """The number of tokens that have not been read yet."""
         return len(self.cache.ids) - len(self.cache.table.ids)
 
+    @property
+    def is_prefill(self) -> bool:
+        """Whether it reads a part of a prompt, and does not only decode."""
+        return self.missing > DECODE_TOKENS
+
     def next_chunk(self, room: int) -> int:
-        """The number of tokens to read next, at most `room`. Those whose logits are wanted go into one call."""
-        return self.missing if self.missing <= room else min(room, self.missing - self.wanted)
+        """The number of tokens to read next: `room`, or half as much again if that is the rest.
+
+        Those whose logits are wanted go into one call.
+        """
+        return self.missing if self.missing < 1.5 * room else min(room, self.missing - self.wanted)
 
     def may_join(self, leader: "Request") -> bool:
         return self is leader or (not self.alone and self.cache.extra == leader.cache.extra)
@@ -330,13 +350,14 @@ def open_paged_model(
     kv_cache_gb: float | None = None,
     extra_inputs: Callable[[int], dict[str, float]] = no_extra_inputs,
     weights: object = None,
+    pace: Pace | None = None,
 ) -> PagedModel:
     """Creates a pool for a compiled paged graph.
 
     Args:
         compiled: see `llm_chatbot.engine.graph.paged_graph.make_paged`.
         context_length: the model's context length in tokens; None if unknown.
-        max_length, extra_inputs: see `PagedModel`.
+        max_length, extra_inputs, pace: see `PagedModel`.
         kv_cache_gb: memory for the keys and values of all conversations, in GB; None chooses by the free memory.
         weights: see `PagedRunner`.
 
@@ -347,7 +368,7 @@ def open_paged_model(
         raise PagedAttentionUnavailableError(f"a block has {size} tokens on this device, not {BLOCK_SIZE}")
     blocks = pool_blocks(block_bytes(compiled), context_length, kv_cache_gb)
     runner = PagedRunner(compiled, blocks, weights)
-    return PagedModel(runner, blocks, max_length, extra_inputs, measure_prices(runner, extra_inputs(1)))
+    return PagedModel(runner, blocks, max_length, extra_inputs, measure_prices(runner, extra_inputs(1)), pace)
 
 
 def measure_prices(runner: Runner, extra: Mapping[str, float]) -> Prices | None:

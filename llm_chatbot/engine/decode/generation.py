@@ -3,21 +3,15 @@
 Generators that the caller drives and closes; there is no background thread.
 """
 
-import math
-import time
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
+from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.decode.constraints import TokenConstraint
 from llm_chatbot.engine.decode.sampling import Sampling, sample
-
-# A prompt is read in pieces, so that the caller can stop in between. Each is to take at most this long, and the last
-# one half as much again. Its tokens are a power of two, as many as whole blocks of a paged cache.
-SECONDS_FOR_A_PIECE = 0.2
-SMALLEST_PIECE, LARGEST_PIECE = 32, 2048
 
 
 @dataclass(frozen=True)
@@ -25,7 +19,7 @@ class Generation(Sampling):
     """The options of an answer.
 
     Attributes:
-        max_new_tokens: the maximum number of tokens to generate.
+        max_new_tokens: the maximum number of tokens to generate; None: as many as the context has room for.
         seed: makes sampling repeatable; None uses a new random seed.
         stop: strings that end the answer; they are not shown.
         top_logprobs: how many of the most likely tokens `Answer.tokens` lists at each place; None leaves that empty.
@@ -37,7 +31,7 @@ class Generation(Sampling):
         ValueError: a value is out of range.
     """
 
-    max_new_tokens: int = 256
+    max_new_tokens: int | None = 256
     seed: int | None = None
     stop: Sequence[str] = ()
     top_logprobs: int | None = None
@@ -46,7 +40,7 @@ class Generation(Sampling):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.max_new_tokens < 1:
+        if self.max_new_tokens is not None and self.max_new_tokens < 1:
             raise ValueError(f"max_new_tokens must be at least 1, not {self.max_new_tokens}")
         if (self.top_logprobs or 0) < 0 or (self.thinking_budget or 0) < 0:
             raise ValueError("top_logprobs and thinking_budget must be >= 0, or None")
@@ -67,42 +61,22 @@ class Cache(Protocol):
     def feed(self, ids: Sequence[int]) -> np.ndarray: ...
 
 
-class Pace:
-    """How many tokens of a prompt to read at once.
-
-    Attributes:
-        tokens: for the next piece, by the speed of the last one.
-    """
-
-    def __init__(self) -> None:
-        self.tokens = SMALLEST_PIECE
-
-    def note(self, tokens: int, seconds: float) -> None:
-        """Adapts to the time that a piece took, unless it had too few tokens to measure a speed."""
-        if tokens >= SMALLEST_PIECE and seconds > 0:
-            wanted = SECONDS_FOR_A_PIECE * tokens / seconds
-            size = 2 ** math.floor(math.log2(wanted))
-            self.tokens = min(max(size, SMALLEST_PIECE), LARGEST_PIECE)
-
-
 def read_prompt(cache: Cache, ids: Sequence[int], pace: Pace) -> Generator[tuple[int, np.ndarray | None], None, None]:
-    """Feeds a prompt in pieces. Yields before the first and after each how many tokens have been fed, and the logits.
+    """Feeds a prompt in chunks. Yields before the first and after each how many tokens have been fed, and the logits.
 
-    There are logits only after the last piece; they are valid as long as those that `Cache.feed` returns.
+    There are logits only after the last chunk; they are valid as long as those that `Cache.feed` returns.
 
     Args:
         cache: holds the tokens before `ids`.
         ids: at least one token.
-        pace: how long the pieces are. A remainder of less than half a piece is read with the last one.
+        pace: how long the chunks are. A remainder of less than half a chunk is read with the last one.
     """
     fed = 0
     yield fed, None
     while fed < len(ids):
         left = len(ids) - fed
         size = left if left < 1.5 * pace.tokens else pace.tokens
-        started = time.perf_counter()
         logits = cache.feed(ids[fed : fed + size])
-        pace.note(size, time.perf_counter() - started)
         fed += size
         yield fed, logits if fed == len(ids) else None
 

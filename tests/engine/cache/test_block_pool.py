@@ -34,7 +34,7 @@ class Contents:
         table.reserve(len(ids))
         for position, token in enumerate(ids, start=len(table.ids)):
             block = table.blocks[position // SIZE]
-            assert block.holders == 1 and block.parent is None, "only a block of one's own may be written"
+            assert block.ref_count == 1 and block.parent is None, "only a block of one's own may be written"
             self.slots[block.index][position % SIZE] = token
         table.append(ids)
         self.check()
@@ -45,9 +45,9 @@ class Contents:
             for place, block in enumerate(table.blocks):
                 assert (block.parent is not None) == (place < len(table.ids) // SIZE)
         held = [block for table in self.tables for block in table.blocks]
-        assert all(block.holders == held.count(block) for block in held)
-        unheld = list(self.pool._unheld)
-        assert not any(block.holders for block in unheld)
+        assert all(block.ref_count == held.count(block) for block in held)
+        unheld = list(self.pool._unreferenced)
+        assert not any(block.ref_count for block in unheld)
         assert all(unheld.index(b) < unheld.index(b.parent) for b in unheld if b.parent in unheld), "ends go first"
         indices = [block.index for block in {*held, *unheld}] + self.pool._free
         assert sorted(indices) == list(range(self.pool.blocks)), "every block is in one place"
@@ -245,3 +245,15 @@ def test_the_common_beginning():
     assert common_length([], [1]) == 0
     assert common_length([1, 2, next(numbers)], [1, 2, next(numbers)]) == 2
     assert common_length((1, 2), (1, 2, 3)) == 2
+
+
+def test_the_pool_says_what_is_inconsistent():
+    contents = Contents(4)
+    table = contents.table()
+    contents.feed(table, [1, 2, 3, 4, 5])
+    assert contents.pool.inconsistency() is None
+    table.blocks[0].ref_count += 1
+    assert "reference counts" in (contents.pool.inconsistency() or "")
+    table.blocks[0].ref_count -= 1
+    contents.pool._free.pop()
+    assert "3 blocks are free, cached or held, and the pool has 4" in (contents.pool.inconsistency() or "")

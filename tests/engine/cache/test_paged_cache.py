@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from llm_chatbot.engine.cache import paged_cache
+from llm_chatbot.engine.cache.pace import MAX_CHUNK
 from llm_chatbot.engine.cache.paged_cache import PagedCache, PagedModel, open_paged_model, pool_blocks
 from llm_chatbot.errors import UserError
 from tests import paged_models
@@ -90,8 +91,8 @@ def test_those_who_ask_at_the_same_time_are_served_by_one_call():
 
 def test_those_who_talk_stay_together_though_each_asks_in_its_own_time(monkeypatch: pytest.MonkeyPatch):
     """As long as a call waits for them, which here is long enough on the busiest machine."""
-    monkeypatch.setattr(paged_cache, "PATIENCE", 1e12)
-    monkeypatch.setattr(paged_cache, "MOST_PATIENCE", 60)
+    monkeypatch.setattr(paged_cache, "BATCH_WAIT", 1e12)
+    monkeypatch.setattr(paged_cache, "MAX_BATCH_WAIT", 60)
     model, runner = fake()
     caches = [model.new_cache() for _ in range(4)]
     paged_models.together(model, caches, [text(5, seed) for seed in range(4)])
@@ -113,12 +114,12 @@ def test_a_call_waits_only_as_long_as_it_is_worth_for_one_who_does_not_ask_again
     caches[0].feed([3])
     assert [len(call) for call in runner.calls] == [2, 1]
     model._note_time(0.1, tokens=1)
-    assert model._patience == pytest.approx(0.02)
+    assert model._batch_wait == pytest.approx(0.02)
     model._note_time(10.0, tokens=1)
-    assert model._patience == paged_cache.MOST_PATIENCE
+    assert model._batch_wait == paged_cache.MAX_BATCH_WAIT
 
 
-def test_while_others_talk_a_long_prompt_is_read_in_pieces():
+def test_while_others_decode_a_long_prompt_is_read_in_chunks():
     model, runner = fake(blocks=200)
     runner.seconds = 0.05
     talking, reading = model.new_cache(), model.new_cache()
@@ -129,7 +130,7 @@ def test_while_others_talk_a_long_prompt_is_read_in_pieces():
         assert_same(read.result(), text(4000))
     said = list(talking.ids)
     assert_same(talking.feed([1]), [*said, 1])
-    assert max(len(part.ids) for call in runner.calls for part in call) <= 1024
+    assert max(len(part.ids) for call in runner.calls for part in call) <= MAX_CHUNK
     assert sum(len(call) == 2 for call in runner.calls) > 3
 
 

@@ -3,8 +3,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
+from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.cache.paged_cache import PagedModel
-from llm_chatbot.engine.decode.generation import Generation, Pace, decode, read_prompt
+from llm_chatbot.engine.decode.generation import Generation, decode, read_prompt
 from llm_chatbot.engine.decode.sampling import Sampling
 from tests.engine.decode.test_prompt_lookup import CHEAP, Repeating
 from tests.fake_runner import expected, text
@@ -59,21 +60,6 @@ def test_a_constraint_hears_of_the_stop_token():
     assert len(constraint.accepted) == 1
 
 
-def test_a_piece_of_a_prompt_takes_at_most_as_long_as_it_should():
-    pace = Pace()
-    assert pace.tokens == 32
-    for tokens, seconds, expected_tokens in (
-        (32, 0.016, 256),  # 2,000 tokens per second
-        (256, 0.101, 256),
-        (256, 0.256, 128),
-        (31, 9.0, 128),  # too few to say something
-        (256, 0.0001, 2048),
-        (2048, 100.0, 32),
-    ):
-        pace.note(tokens, seconds)
-        assert pace.tokens == expected_tokens
-
-
 class Recorder:
     ids: list[int] = []  # noqa: RUF012, not read here
 
@@ -86,12 +72,12 @@ class Recorder:
 
 
 @pytest.mark.parametrize(("length", "sizes"), [(1, [1]), (5, [5]), (6, [4, 2]), (9, [4, 5]), (14, [4, 4, 4, 2])])
-def test_a_prompt_is_read_in_pieces_of_which_the_last_may_be_half_as_long_again(length: int, sizes: list[int]):
+def test_a_prompt_is_read_in_chunks_of_which_the_last_may_be_half_as_long_again(length: int, sizes: list[int]):
     cache, pace = Recorder(), Pace()
     pace.tokens = 4
     steps = list(read_prompt(cache, range(length), pace))  # type: ignore[arg-type]
-    assert [len(piece) for piece in cache.fed] == sizes
-    assert [id for piece in cache.fed for id in piece] == list(range(length))
+    assert [len(chunk) for chunk in cache.fed] == sizes
+    assert [id for chunk in cache.fed for id in chunk] == list(range(length))
     assert [fed for fed, _ in steps] == [sum(sizes[:count]) for count in range(len(sizes) + 1)]
     assert [logits is not None for _, logits in steps] == [False] * len(sizes) + [True]
 

@@ -1,4 +1,4 @@
-"""The models that the page has loaded."""
+"""The models in memory, shared by all who ask, and freed when nobody has used one for a while."""
 
 import gc
 import threading
@@ -6,19 +6,21 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from weakref import WeakValueDictionary
 
+from llm_chatbot.answering.grammar import GrammarCompiler
+from llm_chatbot.answering.question import ModelKey, Question
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.engine import loading
 from llm_chatbot.engine.session import ChatSession, Model
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer, FolderTokenizer
+from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import converted_folder
 from llm_chatbot.machine.memory import return_freed_memory
-
-ModelKey = tuple[str, str, str]  # name, precision, device
 
 # Conversations whose sessions are kept, and with them what they have read, where the cache is not a shared pool.
 KEPT_SESSIONS = 32
@@ -27,7 +29,7 @@ LONGEST_LOOK = 15.0  # seconds between two looks for idle models
 
 
 class LoadedModel:
-    """A model that is ready to chat, with what the page needs to know about it.
+    """A model that is ready to chat, with its tokenizer, its sessions and what else is known of it.
 
     Its memory can be freed while nobody uses it; then it is loaded again when it is next needed.
 
@@ -80,22 +82,36 @@ class LoadedModel:
         """The model's name on the page."""
         return title_of(*self.key)
 
+    @cached_property
+    def grammars(self) -> GrammarCompiler:
+        """Compiles what an answer has to match for this model's tokens."""
+        return GrammarCompiler(self.tokenizer, self.model.stop_ids)
+
     def new_session(self) -> ChatSession:
         return ChatSession(self.model, self.tokenizer, chat_format=self.config.chat_format)
 
     @contextmanager
-    def session(self, conversation: str) -> Iterator[ChatSession]:
-        """The session that answered last in a conversation, or a new one, while the block runs."""
+    def session(self, question: Question) -> Iterator[ChatSession]:
+        """A session for an answer, while the block runs; the model is not freed meanwhile.
+
+        Where the question keeps its session, it is the one that answered last in its conversation. Otherwise the
+        session gives back what it holds at the end; full blocks stay shared until their space is needed.
+        """
+        conversation = question.conversation
         with self._lock:
-            session = self._sessions.pop(conversation, None) or self.new_session()
+            known = self._sessions.pop(conversation, None) if question.keeps_session else None
+            session = known or self.new_session()
             self._users += 1
         try:
             yield session
         finally:
+            if not question.keeps_session:
+                session.reset()
             with self._lock:
                 self._users -= 1
                 self._used = time.monotonic()
-                self._sessions[conversation] = session
+                if question.keeps_session:
+                    self._sessions[conversation] = session
                 while len(self._sessions) > KEPT_SESSIONS:
                     self._sessions.popitem(last=False)
 
@@ -142,13 +158,13 @@ class ModelPool:
     """Shares loaded models between conversations; beside the page's own, it keeps the one that was used last.
 
     Args:
-        root: the folder of the converted models.
+        root: the folder of the converted models; None: the loaded model is the only one.
         loaded: a model that is loaded already.
         idle: seconds after which the memory of a model that nobody uses is freed; None: never.
         memory: for each model, see `open_model`.
     """
 
-    def __init__(self, root: Path, loaded: LoadedModel, idle: float | None = None, **memory: Any) -> None:
+    def __init__(self, root: Path | None, loaded: LoadedModel, idle: float | None = None, **memory: Any) -> None:
         self.root = root
         self.own = self._latest = loaded
         self._memory = memory
@@ -158,11 +174,24 @@ class ModelPool:
         if idle is not None:
             threading.Thread(target=self._free_idle, args=(idle,), daemon=True, name="idle models").start()
 
-    def get(self, name: str, precision: str, device: str) -> LoadedModel:
-        """Returns the model, and loads it if it isn't there. Raises like `open_model`."""
-        key = (name, precision, device)
-        if (own := self._models.get(key)) is self.own:
-            return own
+    def get(self, key: ModelKey | None = None) -> LoadedModel:
+        """Returns the model with this key, and loads it if it isn't there or its memory was freed.
+
+        Args:
+            key: None: the page's own.
+
+        Raises:
+            UserError: there is no such model, see `open_model`.
+        """
+        loaded = self._find(key)
+        loaded.model  # noqa: B018, loads it again where its memory was freed
+        return loaded
+
+    def _find(self, key: ModelKey | None) -> LoadedModel:
+        if key is None or key == self.own.key:
+            return self.own
+        if self.root is None:
+            raise UserError("This page has one model only; choose it in the settings.")
         with self._loading:
             loaded = self._models.get(key) or open_model(*key, self.root, **self._memory)
             self._models[key] = self._latest = loaded

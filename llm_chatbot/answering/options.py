@@ -1,9 +1,10 @@
-"""The generation settings: their defaults and ranges, and what they mean for a session."""
+"""The options of an answer: their defaults and ranges on the page, and the one mapping to the engine's `Generation`."""
 
 import math
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.errors import UserError
 
 # The defaults of the page and of the endpoint for scripts. A seed of -1 stands for a new one each time.
@@ -46,21 +47,33 @@ def described_settings() -> list[dict[str, Any]]:
     return [asdict(setting) for setting in number_settings()]
 
 
-def generation_options(values: dict[str, Any]) -> dict[str, Any]:
-    """Settings as options of `ChatSession.answer`. What is missing or empty has its default.
+def make_generation(seed: int | None, **options: Any) -> Generation:
+    """The engine's options, from those that a page, a script or a request gives.
+
+    Args:
+        seed: any number; a negative one or None stands for a new one each time. NumPy's are not negative.
+        options: the other attributes of `Generation`.
+    """
+    return Generation(seed=None if seed is None or seed < 0 else seed % 2**63, **options)
+
+
+def page_generation(values: dict[str, Any]) -> Generation:
+    """The page's settings as the engine's options. A setting that is missing or empty has its default.
 
     Raises:
         UserError: a value is not a number in its range.
     """
-    numbers = {setting.name: _number(setting, values.get(setting.name)) for setting in number_settings()}
+    numbers: dict[str, Any] = {
+        setting.name: _number(setting, values.get(setting.name)) for setting in number_settings()
+    }
     for name in ("top_k", "max_new_tokens", "seed"):
         numbers[name] = int(numbers[name])
-    options = {**numbers, "seed": None if numbers["seed"] < 0 else numbers["seed"]}
-    if values.get("probabilities"):
-        options["top_logprobs"] = ALTERNATIVES
-    if (budget := values.get("thinking_budget")) is not None:
-        options["thinking_budget"] = int(_number(THINKING_BUDGET, budget))
-    return {**options, "template_options": template_options(values)}
+    budget = values.get("thinking_budget")
+    return make_generation(
+        **numbers,
+        top_logprobs=ALTERNATIVES if values.get("probabilities") else None,
+        thinking_budget=None if budget is None else int(_number(THINKING_BUDGET, budget)),
+    )
 
 
 def template_options(values: dict[str, Any]) -> dict[str, Any]:

@@ -7,14 +7,19 @@ from types import SimpleNamespace
 
 import pytest
 
+from llm_chatbot.answering import models
+from llm_chatbot.answering.models import LoadedModel, ModelPool, open_model
+from llm_chatbot.answering.question import Question
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.errors import UserError
-from llm_chatbot.page import models
-from llm_chatbot.page.models import LoadedModel, ModelPool, open_model
 
 ROOT = Path(__file__).resolve().parents[2]
 FAKE = SimpleNamespace(context_length=64)
+
+
+def of(conversation: str) -> Question:
+    return Question(conversation=conversation, keeps_session=True)
 
 
 def loaded(model, tokenizer, name: str, precision: str = "", device: str = "") -> LoadedModel:
@@ -24,11 +29,11 @@ def loaded(model, tokenizer, name: str, precision: str = "", device: str = "") -
 def test_conversations_share_a_model_and_one_that_is_neither_the_pages_nor_the_latest_is_freed(models_root: Path):
     own = loaded(FAKE, None, "a model")
     pool = ModelPool(models_root, own)
-    other = pool.get(DEFAULT_MODEL, "INT4", "CPU")
-    assert pool.get(DEFAULT_MODEL, "INT4", "CPU") is other
+    other = pool.get((DEFAULT_MODEL, "INT4", "CPU"))
+    assert pool.get((DEFAULT_MODEL, "INT4", "CPU")) is other
     assert len(pool._models) == 2
     del other
-    pool.get(DEFAULT_MODEL, "INT8", "CPU")
+    pool.get((DEFAULT_MODEL, "INT8", "CPU"))
     gc.collect()
     assert {it.precision for it in pool._models.values()} == {"", "INT8"}
 
@@ -37,22 +42,22 @@ def test_a_conversation_finds_its_session_again_and_old_ones_are_dropped(monkeyp
     monkeypatch.setattr(models, "KEPT_SESSIONS", 2)
     monkeypatch.setattr(LoadedModel, "new_session", lambda self: object())
     own = loaded(FAKE, None, "a model")
-    with own.session("a") as first, own.session("a") as beside:
+    with own.session(of("a")) as first, own.session(of("a")) as beside:
         assert beside is not first  # two branches at a time
     for conversation in "bc":
-        with own.session(conversation):
+        with own.session(of(conversation)):
             pass
-    with own.session("a") as later:
+    with own.session(of("a")) as later:
         assert later is not first
 
 
 def test_a_name_that_looks_like_a_title_is_another_model():
     model = loaded(FAKE, None, "a", "INT4", "CPU")
     pool = ModelPool(Path("nowhere"), model)
-    assert pool.get("a", "INT4", "CPU") is model and model.title == "a · INT4 · CPU"
+    assert pool.get(("a", "INT4", "CPU")) is model and model.title == "a · INT4 · CPU"
     assert loaded(FAKE, None, model.title).title == model.title
     with pytest.raises(UserError):
-        pool.get("a · INT4", "CPU", "")
+        pool.get(("a · INT4", "CPU", ""))
 
 
 def test_a_model_that_was_not_converted_is_refused_with_the_remedy(tmp_path: Path):
@@ -72,14 +77,15 @@ IDLE = """
 import sys, threading, time
 from pathlib import Path
 import psutil
-from llm_chatbot.page.models import ModelPool, open_model
+from llm_chatbot.answering.models import ModelPool, open_model
+from llm_chatbot.answering.question import Question
 
 def megabytes():
     info = psutil.Process().memory_info()
     return (info.rss - getattr(info, "shared", 0)) // 1_000_000
 
 def answer(loaded):
-    with loaded.session("conversation") as session:
+    with loaded.session(Question(conversation="conversation", keeps_session=True)) as session:
         *_, last = session.answer([{"role": "user", "content": "Name the capital of France."}], max_new_tokens=8)
     return last.text
 
@@ -123,7 +129,7 @@ def test_a_model_in_use_is_not_freed_and_one_that_cannot_be_loaded_again_never(m
     monkeypatch.setattr(LoadedModel, "new_session", lambda self: object())
     opened: list[SimpleNamespace] = []
     model = reopened(opened)
-    with model.session("conversation"):
+    with model.session(of("conversation")):
         assert not model.free(idle=0)
     assert not model.free(idle=60)
     assert model.free(idle=0) and not model.free(idle=0) and not opened
@@ -134,10 +140,10 @@ def test_a_model_in_use_is_not_freed_and_one_that_cannot_be_loaded_again_never(m
 def test_what_was_freed_is_not_held_by_a_session(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LoadedModel, "new_session", lambda self: SimpleNamespace(model=self.model))
     model = reopened([])
-    with model.session("conversation") as first:
+    with model.session(of("conversation")) as first:
         pass
     assert model.free(idle=0)
-    with model.session("conversation") as second:
+    with model.session(of("conversation")) as second:
         assert second is not first and vars(second)["model"] is model.model
 
 

@@ -9,11 +9,11 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
+from llm_chatbot.answering.other_servers import KEY_VARIABLE, RemoteSession, new_client, open_remote
 from llm_chatbot.api.service import create_app
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.errors import UserError
-from llm_chatbot.page.remote import KEY_VARIABLE, RemoteSession, new_client, open_remote
-from tests.fake_backend import FakeBackend, said
+from tests.fake_model import FakeModel, said
 
 HELLO = [{"role": "user", "content": "Hello"}]
 
@@ -33,8 +33,8 @@ def delta(**fields: Any) -> dict[str, Any]:
 
 
 def test_the_page_gets_the_same_answers_from_this_projects_server():
-    backend = FakeBackend(said("Hi", "Hi there"))
-    with TestClient(create_app({"fake": backend}), base_url="http://testserver/v1/") as client:
+    model = FakeModel(said("Hi", "Hi there"))
+    with TestClient(create_app({"fake": model}), base_url="http://testserver/v1/") as client:
         loaded = open_remote("", "fake", client)
         assert loaded.title == "fake · testserver" and loaded.model.context_length is None
         *_, answer = loaded.new_session().answer(
@@ -44,8 +44,9 @@ def test_the_page_gets_the_same_answers_from_this_projects_server():
         assert (answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens) == (10, 4, 2)
         with pytest.raises(UserError, match="choose one of: fake"):
             open_remote("", "other", client)
-    (call,) = backend.calls
-    assert (call.limit, call.options["top_k"], call.options["stop"]) == (7, 5, ("x",))
+    (question,) = model.questions
+    options = question.generation
+    assert (options.max_new_tokens, options.top_k, options.stop) == (7, 5, ("x",))
 
 
 def test_an_answer_that_is_continued_keeps_its_beginning():

@@ -5,8 +5,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
-from llm_chatbot.api.errors import APIError
-from llm_chatbot.api.grammar import GrammarCompiler, json_grammar, wrapped_json_grammar
+from llm_chatbot.answering.grammar import GrammarCompiler, GrammarError, json_grammar, wrapped_json_grammar
 
 PERSON = {
     "type": "object",
@@ -73,10 +72,10 @@ def test_texts_around_a_value_are_fixed():
 
 @pytest.mark.parametrize("schema", [{"type": "nonsense"}, {"$ref": "#/nowhere"}, {"type": "object", "not": {}}])
 def test_a_schema_that_can_not_be_kept_is_refused_with_the_reason(schema: dict):
-    with pytest.raises(APIError, match="JSON schema is not supported"):
+    with pytest.raises(GrammarError, match="JSON schema is not supported"):
         COMPILER.constraint(json_grammar(schema))
 
 
 def test_a_schema_is_never_fetched_from_elsewhere():
-    with pytest.raises(APIError):
+    with pytest.raises(GrammarError):
         COMPILER.constraint(json_grammar({"$ref": "http://127.0.0.1:9/schema.json"}))

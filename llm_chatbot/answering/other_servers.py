@@ -1,21 +1,22 @@
-"""A model behind another server's OpenAI API, as the page takes one from this process."""
+"""A model behind another server's OpenAI API, taken as one of this process."""
 
 import json
 import os
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
 import httpx
 
+from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.catalogue.row import ModelConfig
+from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.engine.decode.logprobs import TokenChoice
 from llm_chatbot.engine.session import Answer
-from llm_chatbot.engine.text.prompt import REASONING_END, REASONING_START
+from llm_chatbot.engine.text.prompt import NO_OPTIONS, REASONING_END, REASONING_START, TemplateOptions
 from llm_chatbot.errors import UserError
-from llm_chatbot.page.models import LoadedModel
 
 KEY_VARIABLE = "LLM_CHATBOT_API_KEY"
 TIMEOUT = httpx.Timeout(10, read=300)  # seconds; the first token of a long prompt takes a while
@@ -97,19 +98,27 @@ class RemoteSession:
         self._takes_extra_options = True
 
     def answer(
-        self, messages: Sequence[dict[str, Any]], *, template_options: Mapping[str, Any] | None = None, **options: Any
+        self,
+        messages: Sequence[dict[str, Any]],
+        generation: Generation | None = None,
+        *,
+        template_options: TemplateOptions = NO_OPTIONS,
+        room: int | None = None,
+        **options: Any,
     ) -> Generator[Answer, None, None]:
         """Yields the answer to a conversation as it arrives; closing the generator ends it on the server too.
 
         Args:
             messages: see `ChatSession.answer`. Whether an answer at the end is continued is up to the server.
+            generation: without its `thinking_budget` and `constraint`.
             template_options: of these, `enable_thinking` and `reasoning_effort`.
-            options: the attributes of `Generation`, without a `thinking_budget` and a `constraint`.
+            room: without effect; the server knows its context.
+            options: the attributes of `Generation`, where no `generation` is given.
 
         Raises:
             UserError: the server can't be reached or refuses.
         """
-        body = request_body(self._model, messages, {**options, "template_options": template_options or {}})
+        body = request_body(self._model, messages, generation or Generation(**options), template_options)
         begun = messages[-1]["content"] if messages[-1]["role"] == "assistant" else ""
         if not self._takes_extra_options:
             body = without_extra_options(body)
@@ -198,27 +207,32 @@ class Received:
         return replace(self.answer, finish_reason="length" if self._finish_reason == "length" else "stop")
 
 
-def request_body(model: str, messages: Sequence[dict[str, Any]], options: Mapping[str, Any]) -> dict[str, Any]:
-    """The options of an answer in the words of the API; those that change nothing are left out."""
+def request_body(
+    model: str, messages: Sequence[dict[str, Any]], generation: Generation, template_options: TemplateOptions
+) -> dict[str, Any]:
+    """A question in the words of the API; options that change nothing are left out."""
     body: dict[str, Any] = {
         "model": model,
         "messages": list(messages),
         "stream": True,
         "stream_options": {"include_usage": True},
+        "temperature": generation.temperature,
+        "top_p": generation.top_p,
     }
-    body |= {name: options[name] for name in ("temperature", "top_p", "seed") if options.get(name) is not None}
-    body |= {name: options[name] for name, same in EXTRA_OPTIONS.items() if options.get(name, same) != same}
-    if options.get("max_new_tokens"):
-        body["max_tokens"] = options["max_new_tokens"]
-    if options.get("stop"):
-        body["stop"] = list(options["stop"])
-    if options.get("top_logprobs") is not None:
-        body |= {"logprobs": True, "top_logprobs": options["top_logprobs"]}
-    template = options["template_options"]
-    if "reasoning_effort" in template:
-        body["reasoning_effort"] = template["reasoning_effort"]
-    if "enable_thinking" in template:
-        body["chat_template_kwargs"] = {"enable_thinking": template["enable_thinking"]}
+    extra = {name: getattr(generation, name) for name in EXTRA_OPTIONS}
+    body |= {name: value for name, value in extra.items() if value != EXTRA_OPTIONS[name]}
+    if generation.seed is not None:
+        body["seed"] = generation.seed
+    if generation.max_new_tokens is not None:
+        body["max_tokens"] = generation.max_new_tokens
+    if generation.stop:
+        body["stop"] = list(generation.stop)
+    if generation.top_logprobs is not None:
+        body |= {"logprobs": True, "top_logprobs": generation.top_logprobs}
+    if "reasoning_effort" in template_options:
+        body["reasoning_effort"] = template_options["reasoning_effort"]
+    if "enable_thinking" in template_options:
+        body["chat_template_kwargs"] = {"enable_thinking": template_options["enable_thinking"]}
     return body
 
 

@@ -1,34 +1,35 @@
-"""A backend without a model: it says what it is told to, and notes what it was asked."""
+"""A model that says what it is told to, and notes what it was asked."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
-from llm_chatbot.api.backend import Call, ModelInfo
+from llm_chatbot.answering.question import Question
+from llm_chatbot.answering.served import ModelFacts
 from llm_chatbot.engine.session import Answer
 
 
 @dataclass
-class FakeBackend:
+class FakeModel:
     """
     Attributes:
-        answers: what it yields for each call; an exception is raised in its place.
+        answers: what it yields for each question; an exception is raised in its place.
         pause: seconds after each of them.
-        calls: what it was asked.
+        questions: what it was asked.
         closed: how many generators have ended, in whatever way.
     """
 
     answers: Sequence[Answer | Exception]
     pause: float = 0.0
-    about: ModelInfo = field(default_factory=lambda: ModelInfo("fake", 100))
-    calls: list[Call] = field(default_factory=list)
+    about: ModelFacts = field(default_factory=lambda: ModelFacts("fake", 100))
+    questions: list[Question] = field(default_factory=list)
     closed: int = 0
 
-    async def info(self) -> ModelInfo:
+    async def facts(self) -> ModelFacts:
         return self.about
 
-    async def generate(self, call: Call) -> AsyncGenerator[Answer, None]:
-        self.calls.append(call)
+    async def generate(self, question: Question) -> AsyncGenerator[Answer, None]:
+        self.questions.append(question)
         try:
             for answer in self.answers:
                 if isinstance(answer, Exception):

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from llm_chatbot.answering.question import Question
+from llm_chatbot.answering.service import Answering, QueueFullError, with_system_prompt
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.errors import UserError
-from llm_chatbot.page.answers import Answers, Question, QueueFullError, described, model_input, reading
+from llm_chatbot.page.following import described, reading, state
+from llm_chatbot.page.messages import joined
 from tests.page_visit import eventually
 
 CONFIG = SimpleNamespace(system_prompt="Be kind.")
@@ -24,17 +27,17 @@ class FakeModel:
         asked: the messages of each question.
     """
 
-    title, config, model, context_length = "fake", CONFIG, SimpleNamespace(context_length=100), 100
+    name, title, config, model, context_length = "fake", "fake", CONFIG, SimpleNamespace(context_length=100), 100
 
     def __init__(self) -> None:
         self.go = threading.Event()
         self.asked: list[list[dict]] = []
 
     @contextmanager
-    def session(self, conversation: str) -> Iterator[Any]:
+    def session(self, question: Question) -> Iterator[Any]:
         yield self
 
-    def answer(self, messages: list[dict], **options: Any) -> Iterator[Answer]:
+    def answer(self, messages: list[dict], generation: Any, **options: Any) -> Iterator[Answer]:
         self.asked.append(messages)
         words = messages[-1]["content"].split()
         for count in range(len(words) + 1):
@@ -49,15 +52,19 @@ def fake() -> FakeModel:
 
 
 def question(id: str, text: str = "one two three") -> Question:
-    return Question(id, "conversation", None, [{"role": "user", "content": text}])
+    return Question([{"role": "user", "content": text}], conversation="conversation", keeps_session=True, id=id)
 
 
 def answers_of(fake: FakeModel, **limits: float) -> Any:
-    return Answers(lambda key: fake, **limits)  # type: ignore[arg-type, return-value]
+    return Answering(lambda key: fake, **limits)  # type: ignore[arg-type, return-value]
+
+
+def seen(answers: Any, id: str, **known: int) -> Any:
+    return state(answers, id, **known)
 
 
 def ended(answers: Any, id: str) -> bool:
-    return answers.state(id)["phase"] == "ended"
+    return seen(answers, id)["phase"] == "ended"
 
 
 def test_an_answer_is_followed_in_pieces_and_kept_after_its_end(fake: FakeModel):
@@ -65,10 +72,10 @@ def test_an_answer_is_followed_in_pieces_and_kept_after_its_end(fake: FakeModel)
     fake.go.set()
     answers.ask(question("a"))
     assert eventually(lambda: ended(answers, "a"))
-    state = answers.state("a", known_text=4)
-    assert (state["from"], state["text"], state["finish_reason"]) == (0, "one two three", "stop")
-    assert answers.state("a")["text"] == "one two three" and answers.state("b") is None
-    assert state["figures"]["context_length"] == 100
+    now = seen(answers, "a", known_text=4)
+    assert (now["from"], now["text"], now["finish_reason"]) == (0, "one two three", "stop")
+    assert seen(answers, "a")["text"] == "one two three" and seen(answers, "b") is None
+    assert now["figures"]["context_length"] == 100
 
 
 def test_a_question_that_is_repeated_is_asked_once(fake: FakeModel):
@@ -83,11 +90,11 @@ def test_questions_wait_in_order_and_a_full_queue_refuses(fake: FakeModel):
     answers = answers_of(fake, max_concurrent=1, max_waiting=2)
     for id in "abc":
         answers.ask(question(id))
-    assert [answers.state(id)["place"] for id in "abc"] == [0, 1, 2]
+    assert [seen(answers, id)["place"] for id in "abc"] == [0, 1, 2]
     with pytest.raises(QueueFullError):
         answers.ask(question("d"))
     answers.stop("b")
-    assert answers.state("b")["finish_reason"] == "cancelled" and answers.state("c")["place"] == 1
+    assert seen(answers, "b")["finish_reason"] == "cancelled" and seen(answers, "c")["place"] == 1
     fake.go.set()
     assert eventually(lambda: ended(answers, "c")) and len(fake.asked) == 2
 
@@ -95,12 +102,12 @@ def test_questions_wait_in_order_and_a_full_queue_refuses(fake: FakeModel):
 def test_a_stopped_answer_keeps_what_was_written(fake: FakeModel):
     answers = answers_of(fake)
     answers.ask(question("a"))
-    assert eventually(lambda: answers.state("a").get("text") == "one")
+    assert eventually(lambda: seen(answers, "a").get("text") == "one")
     assert answers.stop("a") and not answers.stop("unknown")
     fake.go.set()
     assert eventually(lambda: ended(answers, "a"))
-    assert answers.state("a")["finish_reason"] == "cancelled"
-    assert answers.state("a")["text"] in ("one", "one two")  # it ends at the next word, if it had gone on already
+    assert seen(answers, "a")["finish_reason"] == "cancelled"
+    assert seen(answers, "a")["text"] in ("one", "one two")  # it ends at the next word, if it had gone on already
 
 
 def test_an_answer_is_forgotten_some_time_after_its_end(fake: FakeModel):
@@ -109,7 +116,7 @@ def test_an_answer_is_forgotten_some_time_after_its_end(fake: FakeModel):
     answers.ask(question("a"))
     assert eventually(lambda: ended(answers, "a"))
     answers.ask(question("b"))
-    assert answers.state("a") is None
+    assert seen(answers, "a") is None
 
 
 def test_a_failure_ends_the_answer_and_the_next_question_is_answered(fake: FakeModel):
@@ -120,14 +127,14 @@ def test_a_failure_ends_the_answer_and_the_next_question_is_answered(fake: FakeM
             raise failure
         return fake
 
-    answers: Any = Answers(model, max_concurrent=1)
+    answers: Any = Answering(model, max_concurrent=1)
     fake.go.set()
     for id in "abc":
         answers.ask(question(id))
     assert eventually(lambda: ended(answers, "c"))
-    assert answers.state("a")["error"] == {"key": "failed", "values": {"reason": "out of memory"}}
-    assert answers.state("b")["error"] == {"text": "No such model."}
-    assert answers.state("c")["finish_reason"] == "stop"
+    assert seen(answers, "a")["error"] == {"key": "failed", "values": {"reason": "out of memory"}}
+    assert seen(answers, "b")["error"] == {"text": "No such model."}
+    assert seen(answers, "c")["finish_reason"] == "stop"
 
 
 def test_a_script_that_goes_away_stops_its_answer(fake: FakeModel):
@@ -138,7 +145,7 @@ def test_a_script_that_goes_away_stops_its_answer(fake: FakeModel):
     following.close()
     fake.go.set()
     assert eventually(lambda: ended(answers, "a"))
-    assert answers.state("a")["finish_reason"] == "cancelled"
+    assert seen(answers, "a")["finish_reason"] == "cancelled"
 
 
 def test_closing_ends_what_runs_and_what_waits(fake: FakeModel):
@@ -152,21 +159,20 @@ def test_closing_ends_what_runs_and_what_waits(fake: FakeModel):
 
 def test_the_models_system_prompt_is_the_default_and_an_empty_one_leaves_it_out(fake: FakeModel):
     def prompts(system_prompt: str | None) -> list[str]:
-        asked = Question("a", "c", None, [{"role": "user", "content": "?"}], {}, system_prompt)
-        return [it["content"] for it in model_input(asked, fake) if it["role"] == "system"]  # type: ignore[arg-type]
+        asked = Question([{"role": "user", "content": "?"}], system_prompt=system_prompt)
+        read = with_system_prompt(asked, fake)  # type: ignore[arg-type]
+        return [message["content"] for message in read if message["role"] == "system"]
 
     assert prompts(None) == ["Be kind."] and prompts("") == [] and prompts("Be brief.") == ["Be brief."]
 
 
-def test_a_question_that_was_never_answered_is_joined_with_the_next(fake: FakeModel):
+def test_a_question_that_was_never_answered_is_joined_with_the_next():
     turns = [
         {"role": "user", "content": "one"},
         {"role": "assistant", "content": ""},
         {"role": "user", "content": "two"},
     ]
-    assert model_input(Question("a", "c", None, turns, {}, ""), fake) == [  # type: ignore[arg-type]
-        {"role": "user", "content": "one\n\ntwo"}
-    ]
+    assert joined(turns) == [{"role": "user", "content": "one\n\ntwo"}]
 
 
 def test_an_error_of_the_engine_that_the_page_knows_is_translated():
@@ -175,7 +181,7 @@ def test_an_error_of_the_engine_that_the_page_knows_is_translated():
 
 
 def test_the_seconds_left_follow_from_the_speed_so_far(monkeypatch: pytest.MonkeyPatch):
-    pending = SimpleNamespace(reading=(10.0, 100))
+    pending = SimpleNamespace(first_read=(10.0, 100))
     monkeypatch.setattr("time.monotonic", lambda: 12.0)
     answer = SimpleNamespace(read_tokens=300, prompt_tokens=1300)
     assert reading(pending, answer) == {"read": 300, "total": 1300, "seconds": 10.0}  # type: ignore[arg-type]

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from llm_chatbot.api.errors import APIError
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
+from llm_chatbot.errors import UserError
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
@@ -21,6 +21,10 @@ JSON_STYLE: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_se
 
 # Compiling and masking are bounded, whatever the schema.
 LIMITS: dict[str, Any] = {"initial_lexer_fuel": 1_000_000, "step_lexer_fuel": 200_000, "max_lexer_states": 50_000}
+
+
+class GrammarError(UserError):
+    """A grammar that can't be compiled."""
 
 
 def json_grammar(schema: dict[str, Any]) -> str:
@@ -53,16 +57,14 @@ class GrammarCompiler:
     def constraint(self, grammar: str) -> "GrammarConstraint":
         """
         Raises:
-            APIError: the grammar can't be compiled.
+            GrammarError: the grammar can't be compiled.
         """
         from llguidance import LLMatcher, LLParserLimits
 
         matcher = LLMatcher(self._vocabulary, grammar, log_level=0, limits=LLParserLimits(**LIMITS))
         if matcher.is_error():
             reason = " ".join(matcher.get_error().split())[:300]
-            raise APIError(
-                f"The JSON schema is not supported ({reason}); write it without that.", param="response_format"
-            )
+            raise GrammarError(f"The JSON schema is not supported ({reason}); write it without that.")
         return GrammarConstraint(matcher)
 
     @cached_property

@@ -1,0 +1,44 @@
+"""What an answer is generated from, whoever asks."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import uuid4
+
+from llm_chatbot.engine.decode.generation import Generation
+from llm_chatbot.engine.text.prompt import NO_OPTIONS, Message, TemplateOptions
+
+GREEDY = Generation()
+
+ModelKey = tuple[str, str, str]  # name, precision, device
+
+
+@dataclass(frozen=True)
+class Question:
+    """One answer to generate. It can be pickled, so a replica of a cluster can be asked it.
+
+    Attributes:
+        messages: the conversation, from the first message to the one that is answered, or to the answer that is to be
+            continued; empty to continue `prompt` instead.
+        prompt: a raw text.
+        generation: how the answer is generated.
+        template_options: variables for the chat template.
+        room: how many tokens of the context the answer needs, see `ChatSession.answer`.
+        grammar: what the answer has to match, see `answering.grammar`; None: it is free.
+        model: the key of the model to ask; None: the service's own.
+        system_prompt: put before the messages; None is the model's own, an empty one puts none.
+        conversation: an id. Answers with the same one have the beginning of their prompts in common.
+        keeps_session: whether the conversation's session is kept for its next answer, with what it has read.
+        id: of the answer. A question with the id of an answer that is known is not asked again.
+    """
+
+    messages: Sequence[Message] = ()
+    prompt: str = ""
+    generation: Generation = GREEDY
+    template_options: TemplateOptions = field(default_factory=lambda: dict(NO_OPTIONS))
+    room: int | None = None
+    grammar: str | None = None
+    model: ModelKey | None = None
+    system_prompt: str | None = ""
+    conversation: str = ""
+    keeps_session: bool = False
+    id: str = field(default_factory=lambda: uuid4().hex)

@@ -1,0 +1,132 @@
+"""A model as servers offer it: what they have to know of it, and its answers for an event loop."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from llm_chatbot.answering.limits import MAX_TOKENS
+from llm_chatbot.answering.models import LoadedModel
+from llm_chatbot.answering.pending import PendingAnswer
+from llm_chatbot.answering.question import ModelKey, Question
+from llm_chatbot.answering.service import Answering
+from llm_chatbot.engine.session import Answer
+from llm_chatbot.engine.text.prompt import template_variables
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What a server has to know of a model. It can be pickled.
+
+    Attributes:
+        name: what requests call it.
+        max_tokens: the most tokens that one answer may have.
+        context_length: of prompt and answer together, in tokens; None: no limit is known.
+        chat_template: a text, or several by name; None: the model has none.
+        variables: what its chat template reads besides the messages.
+    """
+
+    name: str
+    max_tokens: int
+    context_length: int | None = None
+    chat_template: Any = None
+    variables: frozenset[str] = frozenset()
+
+
+class ServedModel(Protocol):
+    """Where answers come from: this process (`LocalModel`), or the replicas of a cluster (`cluster.backend`)."""
+
+    async def facts(self) -> ModelFacts: ...
+
+    def generate(self, question: Question) -> AsyncGenerator[Answer, None]:
+        """Yields the answer so far, again and again; closing the generator ends the work.
+
+        The part of an answer that the question begins is not repeated, and counts as prompt.
+
+        Raises:
+            UserError: the question can't be answered.
+            QueueFullError: it can't be answered now.
+        """
+        ...
+
+
+class LocalModel:
+    """A model in this process.
+
+    Args:
+        answering: generates the answers.
+        loaded: the model.
+        key: of the model in `answering`; None: its own.
+        max_tokens: the most tokens that one answer may have.
+        interval: the minimum seconds between two states of an answer that are handed on; 0 for no limit.
+    """
+
+    def __init__(
+        self,
+        answering: Answering,
+        loaded: LoadedModel,
+        key: ModelKey | None = None,
+        max_tokens: int = MAX_TOKENS,
+        interval: float = 0.0,
+    ) -> None:
+        self.answering = answering
+        self._key, self._interval = key, interval
+        template, variables = loaded.tokenizer.chat_template, frozenset(template_variables(loaded.tokenizer))
+        self._facts = ModelFacts(loaded.name, max_tokens, loaded.context_length, template, variables)
+
+    async def facts(self) -> ModelFacts:
+        return self._facts
+
+    async def generate(self, question: Question) -> AsyncGenerator[Answer, None]:
+        pending = self.answering.ask(replace(question, model=self._key))
+        try:
+            async for answer in states(pending, self._interval):
+                begun = pending.begun or answer
+                yield replace(
+                    answer,
+                    text=answer.text[len(begun.text) :],
+                    prompt_tokens=answer.prompt_tokens + begun.completion_tokens,
+                    completion_tokens=answer.completion_tokens - begun.completion_tokens,
+                )
+        finally:
+            self.answering.forget(question.id)
+
+
+async def states(pending: PendingAnswer, interval: float = 0.0) -> AsyncGenerator[Answer, None]:
+    """The latest states of an answer; those that came and went meanwhile are skipped.
+
+    Raises:
+        Exception: what the answer ended with.
+    """
+    loop, changed, version, latest = asyncio.get_running_loop(), asyncio.Event(), -1, None
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(changed.set)
+
+    pending.listeners.append(wake)
+    try:
+        while pending.ended is None or version != pending.version:
+            if version == pending.version:
+                await changed.wait()
+            changed.clear()
+            version, answer, ended = pending.version, pending.answer, pending.ended is not None
+            if answer is not latest and answer is not None:
+                latest = answer
+                yield answer
+            if interval and not ended and answer is not None and answer.completion_tokens:
+                await until_end(pending, changed, interval)
+        if pending.error is not None:
+            raise pending.error
+    finally:
+        pending.listeners.remove(wake)
+
+
+async def until_end(pending: PendingAnswer, changed: asyncio.Event, seconds: float) -> None:
+    """Waits so long, or until the answer ends."""
+    end = asyncio.get_running_loop().time() + seconds
+    while pending.ended is None and (left := end - asyncio.get_running_loop().time()) > 0:
+        changed.clear()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(changed.wait(), left)

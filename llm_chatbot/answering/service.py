@@ -1,0 +1,249 @@
+"""The service: one queue, one pool of threads, and the answers that are being generated or were lately.
+
+An answer belongs to its id, not to the connection that asked for it: a page that was reloaded follows it again. A
+question carries all that the model reads, so the service remembers no conversation.
+"""
+
+import logging
+import math
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from typing import Any
+
+from llm_chatbot.answering.limits import MAX_CONCURRENT, MAX_WAITING
+from llm_chatbot.answering.models import LoadedModel
+from llm_chatbot.answering.pending import PendingAnswer
+from llm_chatbot.answering.question import ModelKey, Question
+from llm_chatbot.engine.session import Answer, ChatSession
+from llm_chatbot.engine.text.prompt import Message
+from llm_chatbot.errors import UserError
+
+logger = logging.getLogger(__name__)
+
+KEPT_SECONDS = 600  # after the end of an answer
+CLOSE_SECONDS = 10  # for running answers to end
+
+
+class QueueFullError(UserError):
+    """No more questions may wait.
+
+    Attributes:
+        unfinished: how many answers are being generated or wait.
+        seconds: after which it may be tried again.
+    """
+
+    def __init__(self, unfinished: int, seconds: int) -> None:
+        super().__init__(unfinished, seconds)
+        self.unfinished, self.seconds = unfinished, seconds
+
+    def __str__(self) -> str:
+        return (
+            f"The server is busy: {self.unfinished} answers are being generated or wait; try again in {self.seconds} s."
+        )
+
+
+class Answering:
+    """Generates answers, a limited number at a time, and keeps each for a while after its end.
+
+    Args:
+        model: gives the model for a key; may take long, and raises UserError.
+        max_concurrent: how many answers are generated at a time; other questions wait.
+        max_waiting: how many questions may wait.
+        kept_seconds: how long an answer is kept after its end.
+    """
+
+    def __init__(
+        self,
+        model: Callable[[ModelKey | None], LoadedModel],
+        max_concurrent: int = MAX_CONCURRENT,
+        max_waiting: int = MAX_WAITING,
+        kept_seconds: float = KEPT_SECONDS,
+    ) -> None:
+        self.max_concurrent, self.max_waiting = max_concurrent, max_waiting
+        self._model, self._kept_seconds = model, kept_seconds
+        self._answers: dict[str, PendingAnswer] = {}
+        self._queue: deque[PendingAnswer] = deque()
+        self._running = 0
+        self._seconds = 1.0  # what an answer took lately
+        self._changed = threading.Condition()
+        self._closed = False
+        self._threads = ThreadPoolExecutor(max_concurrent, thread_name_prefix="answer")
+
+    @property
+    def waiting(self) -> int:
+        """How many questions wait."""
+        return len(self._queue)
+
+    @property
+    def unfinished(self) -> int:
+        """How many answers are being generated or wait."""
+        return self._running + len(self._queue)
+
+    def ask(self, question: Question) -> PendingAnswer:
+        """Accepts a question, and returns its answer to be; the one that is known if it was accepted before.
+
+        Raises:
+            QueueFullError: too many are waiting.
+        """
+        with self._changed:
+            self._forget_old()
+            if (known := self._answers.get(question.id)) is not None:
+                return known
+            is_full = self._running >= self.max_concurrent and len(self._queue) >= self.max_waiting
+            if is_full or self._closed:
+                seconds = math.ceil(self._seconds * (self.waiting + 1) / self.max_concurrent)
+                raise QueueFullError(self.unfinished, seconds)
+            pending = self._answers[question.id] = PendingAnswer(question)
+            self._queue.append(pending)
+            self._start_next()
+            return pending
+
+    def get(self, id: str) -> PendingAnswer | None:
+        """An answer that was asked for; None if it isn't known (any more)."""
+        with self._changed:
+            return self._answers.get(id)
+
+    def place(self, pending: PendingAnswer) -> int:
+        """An answer's place in the queue, from 1; 0 if it has left it."""
+        with self._changed:
+            return self._queue.index(pending) + 1 if pending in self._queue else 0
+
+    def stop(self, id: str) -> bool:
+        """Ends an answer at its next token, or takes it from the queue; False if it isn't known."""
+        with self._changed:
+            pending = self._answers.get(id)
+            if pending is None:
+                return False
+            pending.stopping = True
+            if pending in self._queue:
+                self._queue.remove(pending)
+                self._end(pending)
+                self._move_up()
+            return True
+
+    def forget(self, id: str) -> None:
+        """Stops an answer that nobody will ask for again."""
+        with self._changed:
+            self.stop(id)
+            self._answers.pop(id, None)
+
+    def close(self) -> None:
+        """Stops everything, and returns when nothing runs any more."""
+        with self._changed:
+            self._closed = True
+            for id in list(self._answers):
+                self.stop(id)
+            self._changed.wait_for(lambda: self._running == 0, timeout=CLOSE_SECONDS)
+        self._threads.shutdown(wait=False)
+
+    def follow(self, id: str) -> Generator[PendingAnswer, None, None]:
+        """Yields an accepted answer after each change until its end. Closing the iterator stops the answer."""
+        pending, version = self._answers[id], -1
+        try:
+            while pending.ended is None or version != pending.version:
+                with self._changed:
+                    self._changed.wait_for(lambda: pending.version != version)  # noqa: B023
+                    version = pending.version
+                yield pending
+        finally:
+            self.stop(id)
+
+    def _start_next(self) -> None:
+        while self._queue and self._running < self.max_concurrent:
+            pending = self._queue.popleft()
+            pending.started = True
+            self._running += 1
+            self._threads.submit(self._run, pending)
+        self._move_up()
+
+    def _move_up(self) -> None:
+        for waiting in self._queue:  # their places have changed
+            self._note(waiting)
+
+    def _run(self, pending: PendingAnswer) -> None:
+        """Generates an answer, in a thread of the pool. Whatever is raised becomes the answer's error."""
+        try:
+            self._update(pending, loaded=self._model(pending.question.model))
+            self._generate(pending)
+        except UserError as error:
+            self._update(pending, error=error)
+        except Exception as error:  # the thread's end: it is the answer's, on the page a sentence, in the API a 500
+            logger.exception("An answer failed.")
+            self._update(pending, error=error)
+        finally:
+            with self._changed:
+                self._running -= 1
+                self._seconds += 0.1 * (time.monotonic() - pending.asked - self._seconds)
+                self._end(pending)
+                self._start_next()
+            log_answer(pending)
+
+    def _generate(self, pending: PendingAnswer) -> None:
+        loaded, question = pending.loaded, pending.question
+        assert loaded is not None
+        with loaded.session(question) as session, closing(begin(session, loaded, question)) as answers:
+            for answer in answers:
+                pending.begun = pending.begun or answer
+                if pending.first_read is None and answer.read_tokens:
+                    pending.first_read = (time.monotonic(), answer.read_tokens)
+                stopped = pending.stopping and answer.finish_reason is None
+                self._update(pending, answer=replace(answer, finish_reason="cancelled") if stopped else answer)
+                if stopped:
+                    return
+
+    def _update(self, pending: PendingAnswer, **changes: Any) -> None:
+        with self._changed:
+            for name, value in changes.items():
+                setattr(pending, name, value)
+            self._note(pending)
+
+    def _end(self, pending: PendingAnswer) -> None:
+        pending.ended = time.monotonic()
+        self._note(pending)
+
+    def _note(self, pending: PendingAnswer) -> None:
+        pending.version += 1
+        self._changed.notify_all()
+        for listener in list(pending.listeners):
+            listener()
+
+    def _forget_old(self) -> None:
+        old = time.monotonic() - self._kept_seconds
+        for id, pending in list(self._answers.items()):
+            if pending.ended is not None and pending.ended < old:
+                del self._answers[id]
+
+
+def begin(session: ChatSession, loaded: LoadedModel, question: Question) -> Generator[Answer, None, None]:
+    """The engine's answers to a question."""
+    generation = question.generation
+    if question.grammar is not None:
+        generation = replace(generation, constraint=loaded.grammars.constraint(question.grammar))
+    if question.messages:
+        messages = with_system_prompt(question, loaded)
+        return session.answer(messages, generation, template_options=question.template_options, room=question.room)
+    return session.complete(question.prompt, generation, room=question.room)
+
+
+def with_system_prompt(question: Question, loaded: LoadedModel) -> Sequence[Message]:
+    """The messages of a question, after the system prompt if there is one."""
+    prompt = loaded.config.system_prompt if question.system_prompt is None else question.system_prompt
+    return [{"role": "system", "content": prompt}, *question.messages] if prompt else question.messages
+
+
+def log_answer(pending: PendingAnswer) -> None:
+    """One line in the log for each answer."""
+    answer, name = pending.answer, pending.loaded.name if pending.loaded else pending.question.model
+    if answer is None:
+        logger.info("model=%s end=%s", name, pending.finish_reason)
+        return
+    logger.info(
+        "model=%s prompt_tokens=%d cached_tokens=%d new_tokens=%d first_token=%.3fs tokens_per_second=%.1f end=%s",
+        *(name, answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens),
+        *(answer.time_to_first_token, answer.tokens_per_second, pending.finish_reason),
+    )

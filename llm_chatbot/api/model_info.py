@@ -1,0 +1,27 @@
+"""What the API has to know of a model."""
+
+from dataclasses import dataclass
+
+from llm_chatbot.answering.served import ModelFacts
+from llm_chatbot.api.tools import ToolFormat, tool_format
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model's facts, and how it writes tool calls.
+
+    Attributes:
+        name, max_tokens, context_length, variables: as in `ModelFacts`.
+        tool_format: how the model writes tool calls; None: it does not take tools.
+    """
+
+    name: str
+    max_tokens: int
+    context_length: int | None = None
+    tool_format: ToolFormat | None = None
+    variables: frozenset[str] = frozenset()
+
+
+def model_info(facts: ModelFacts) -> ModelInfo:
+    format = tool_format(facts.chat_template)
+    return ModelInfo(facts.name, facts.max_tokens, facts.context_length, format, facts.variables)

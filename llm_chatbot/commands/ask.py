@@ -1,0 +1,91 @@
+"""`llm-chatbot ask`: one answer on the terminal as it streams, or a conversation."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from llm_chatbot.catalogue.lookup import get_model_config
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.commands.options import Caller, Parser, add_model_options, converted, memory_options, set_log_level
+from llm_chatbot.errors import UserError
+
+if TYPE_CHECKING:
+    from llm_chatbot.engine.session import ChatSession
+
+CALLER = Caller("llm-chatbot ask", converts=True)
+STOPPED = 130  # the exit status of what Ctrl+C ended, as shells count
+
+
+def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
+    arguments = parser(caller).parse_args(argv)
+    set_log_level(arguments.log_level)
+    if arguments.question is None and not sys.stdin.isatty():
+        arguments.question = sys.stdin.read()
+        if not arguments.question.strip():
+            raise UserError("There is no question; write one after the model's name, or into the standard input.")
+    session = open_session(arguments, caller)
+    if arguments.question is not None:
+        return show_answer(session, arguments.question, arguments.max_new_tokens)
+    for question in questions():
+        show_answer(session, question, arguments.max_new_tokens)
+    return 0
+
+
+def parser(caller: Caller = CALLER) -> Parser:
+    parser = Parser(caller, "Ask one question, or talk: without a question, a conversation begins.")
+    parser.add_argument("model", nargs="?", default=DEFAULT_MODEL, help=f"name of the model (default: {DEFAULT_MODEL})")
+    parser.add_argument("question", nargs="?", help="without one, it is read from the standard input")
+    parser.add_argument("--max-new-tokens", type=int, help="most tokens of an answer (default: as the context allows)")
+    add_model_options(parser, caller, named=False)
+    return parser
+
+
+def open_session(arguments: argparse.Namespace, caller: Caller) -> "ChatSession":
+    """A conversation with the model that the arguments name.
+
+    Raises:
+        UserError: there is no such model or device, or it can't be converted.
+    """
+    config = get_model_config(arguments.model)
+    folder = converted(arguments, caller)
+    # Here, because wrong arguments are reported before the runtime is imported.
+    from llm_chatbot.engine.loading import open_model
+    from llm_chatbot.engine.session import ChatSession
+    from llm_chatbot.engine.text.tokenizer import FolderTokenizer
+
+    model = open_model(folder, arguments.device, **memory_options(arguments))
+    return ChatSession(model, FolderTokenizer(folder), config.system_prompt, config.chat_format)
+
+
+def questions() -> Iterator[str]:
+    """The questions that somebody types, until the end of the input or Ctrl+C."""
+    print("Ctrl+C stops an answer, and ends the conversation at the prompt.", file=sys.stderr)
+    while True:
+        try:
+            question = input("> ")
+        except (EOFError, KeyboardInterrupt):
+            print()
+            return
+        if question.strip():
+            yield question
+
+
+def show_answer(session: "ChatSession", question: str, max_new_tokens: int | None) -> int:
+    """Prints an answer as it grows. Ctrl+C stops it; what was written stays in the conversation.
+
+    Returns:
+        0, or `STOPPED`.
+    """
+    shown = 0
+    with closing(session.stream(question, max_new_tokens=max_new_tokens)) as answers:
+        try:
+            for answer in answers:
+                print(answer.text[shown:], end="", flush=True)
+                shown = len(answer.text)
+        except KeyboardInterrupt:
+            print()
+            return STOPPED
+    print()
+    return 0

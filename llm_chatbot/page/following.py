@@ -1,0 +1,112 @@
+"""An answer as the browser follows it."""
+
+import asyncio
+import math
+import time
+from contextlib import suppress
+from typing import Any
+
+from llm_chatbot.answering.pending import PendingAnswer
+from llm_chatbot.answering.service import Answering
+from llm_chatbot.engine.decode.logprobs import TokenChoice
+from llm_chatbot.engine.session import Answer
+from llm_chatbot.errors import UserError
+from llm_chatbot.page.messages import figures_of
+from llm_chatbot.page.texts import recognised
+
+# Seconds that `follow` waits for news, and for more of them once there are some.
+FOLLOW_SECONDS, UPDATE_INTERVAL = 1.0, 0.05
+
+Known = dict[str, dict[str, int]]  # by an answer's id: the version that the browser has, and how much of the text
+
+
+async def follow(answering: Answering, known: Known) -> dict[str, Any]:
+    """The states of these answers, once one of them has changed, or after `FOLLOW_SECONDS`.
+
+    Args:
+        known: what the browser has of each answer: its "version", and the numbers of characters ("text") and of
+            "tokens".
+
+    Returns:
+        By id; None for an answer that isn't known.
+    """
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+    pendings = [pending for id in known if (pending := answering.get(id)) is not None]
+
+    def wake() -> None:
+        loop.call_soon_threadsafe(changed.set)
+
+    for pending in pendings:
+        pending.listeners.append(wake)
+    try:
+        if not has_news(answering, known):
+            with suppress(TimeoutError):
+                await asyncio.wait_for(changed.wait(), FOLLOW_SECONDS)
+                await asyncio.sleep(UPDATE_INTERVAL)  # a thread writes faster than a browser draws
+    finally:
+        for pending in pendings:
+            pending.listeners.remove(wake)
+    return {id: state(answering, id, has.get("text", 0), has.get("tokens", 0)) for id, has in known.items()}
+
+
+def has_news(answering: Answering, known: Known) -> bool:
+    for id, has in known.items():
+        pending = answering.get(id)
+        if pending is None or pending.version != has.get("version"):
+            return True
+    return False
+
+
+def state(answering: Answering, id: str, known_text: int = 0, known_tokens: int = 0) -> dict[str, Any] | None:
+    """An answer as the page follows it; None if it isn't known (any more).
+
+    Args:
+        known_text, known_tokens: how many characters and tokens the page has already.
+    """
+    pending = answering.get(id)
+    if pending is None:
+        return None
+    place = answering.place(pending)
+    return {"version": pending.version, "place": place, **snapshot(pending, known_text, known_tokens)}
+
+
+def snapshot(pending: PendingAnswer, known_text: int, known_tokens: int) -> dict[str, Any]:
+    """What the page learns of an answer, without its place in the queue."""
+    ended, answer = pending.ended is not None, pending.answer
+    state: dict[str, Any] = {"finish_reason": pending.finish_reason, "phase": pending.phase}
+    if pending.loaded is not None:
+        state["model"] = pending.loaded.title
+    if answer is not None and pending.loaded is not None:
+        figures = {**figures_of(answer), "context_length": pending.loaded.context_length}
+        state |= {"from": known_text, "text": answer.text[known_text:], "figures": figures}
+        state["left_out"] = answer.dropped_turns
+        state["reading"] = reading(pending, answer)
+        if answer.tokens:
+            state |= {"tokens_from": known_tokens, "tokens": [chosen(token) for token in answer.tokens[known_tokens:]]}
+        if ended:  # whatever the page has, it is replaced
+            state |= {"from": 0, "text": answer.text}
+    if pending.error is not None:
+        state["error"] = described(pending.error)
+    return state
+
+
+def reading(pending: PendingAnswer, answer: Answer) -> dict[str, float | None]:
+    """How much of the prompt has been read, of how much, and the seconds left at the speed so far."""
+    read, total = answer.read_tokens, answer.prompt_tokens
+    began, first = pending.first_read or (0.0, read)
+    speed = (read - first) / max(time.monotonic() - began, 1e-3)
+    return {"read": read, "total": total, "seconds": (total - read) / speed if speed else None}
+
+
+def chosen(token: TokenChoice) -> list[Any]:
+    """A token for the browser: its text, its probability, and the likeliest ones with theirs."""
+    top = [[text, round(math.exp(logprob), 4)] for _, text, logprob in token.top]
+    return [token.text, round(math.exp(token.logprob), 4), top]
+
+
+def described(error: Exception) -> dict[str, Any]:
+    """An error as the page translates it: a key of its texts with values, or a sentence that it has no key for."""
+    if isinstance(error, UserError):
+        return recognised(str(error))
+    lines = str(error).strip().splitlines()
+    return {"key": "failed", "values": {"reason": lines[-1] if lines else type(error).__name__}}

@@ -16,9 +16,9 @@ from typing import Any
 from llm_chatbot.engine.decode.logprobs import TokenChoice
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.errors import UserError
+from llm_chatbot.page import texts
 from llm_chatbot.page.messages import Message, figures_of
 from llm_chatbot.page.models import LoadedModel, ModelKey
-from llm_chatbot.page.texts import recognised
 
 # Answers that are generated at a time, and questions that may wait, by default.
 MAX_CONCURRENT, MAX_WAITING = 8, 30
@@ -273,7 +273,7 @@ def phase(pending: PendingAnswer) -> str:
 def described(error: UserError | RuntimeError) -> dict[str, Any]:
     """An error as the page translates it: a key of its texts with values, or a sentence that it has no key for."""
     if isinstance(error, UserError):
-        return recognised(str(error))
+        return texts.described(error)
     return {"key": "failed", "values": {"reason": str(error).strip().splitlines()[-1]}}
 
 

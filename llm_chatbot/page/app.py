@@ -36,7 +36,7 @@ from llm_chatbot.page.settings import (
     described_settings,
     generation_options,
 )
-from llm_chatbot.page.texts import LANGUAGES, translate
+from llm_chatbot.texts import LANGUAGES, translate
 
 
 def make_demo(

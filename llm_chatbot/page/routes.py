@@ -24,7 +24,7 @@ from llm_chatbot.page.answers import Answers, Question, QueueFullError, describe
 from llm_chatbot.page.messages import validate_messages
 from llm_chatbot.page.models import ModelKey
 from llm_chatbot.page.settings import generation_options
-from llm_chatbot.page.texts import TEXTS
+from llm_chatbot.texts import page_texts
 
 HERE = Path(__file__).resolve().parent
 
@@ -46,7 +46,7 @@ def page_routes(
     """
 
     async def texts(request: Request) -> Response:
-        return JSONResponse(TEXTS)
+        return JSONResponse(page_texts())
 
     async def state(request: Request) -> Response:
         described = await asyncio.to_thread(describe)

@@ -38,13 +38,11 @@ class QueueFullError(UserError):
     """
 
     def __init__(self, unfinished: int, seconds: int) -> None:
-        super().__init__(unfinished, seconds)
+        super().__init__("answering.busy", unfinished=unfinished, seconds=seconds)
         self.unfinished, self.seconds = unfinished, seconds
 
-    def __str__(self) -> str:
-        return (
-            f"The server is busy: {self.unfinished} answers are being generated or wait; try again in {self.seconds} s."
-        )
+    def __reduce__(self) -> Any:
+        return type(self), (self.unfinished, self.seconds)
 
 
 class Answering:

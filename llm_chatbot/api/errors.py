@@ -36,11 +36,11 @@ class APIError(UserError):
         code: str | None = None,
         retry_after: int | None = None,
     ) -> None:
-        super().__init__(message, status, param, code, retry_after)  # all of them, so that pickle can make it again
-        self.message, self.status, self.param, self.code, self.retry_after = message, status, param, code, retry_after
+        super().__init__(message)
+        self.status, self.param, self.code, self.retry_after = status, param, code, retry_after
 
-    def __str__(self) -> str:
-        return self.message
+    def __reduce__(self) -> Any:
+        return type(self), (str(self), self.status, self.param, self.code, self.retry_after)
 
 
 def error_body(message: str, status: int, param: str | None = None, code: str | None = None) -> dict[str, Any]:

@@ -45,15 +45,15 @@ class ContextLengthError(UserError):
     """
 
     def __init__(self, num_prompt_tokens: int, room: int, context_length: int) -> None:
-        super().__init__(num_prompt_tokens, room, context_length)  # all of them, so that pickle can make it again
+        values = {"context": context_length, "prompt": num_prompt_tokens}
+        if room > 1:
+            super().__init__("engine.no_room", room=room, **values)
+        else:
+            super().__init__("engine.context_full", **values)
         self.num_prompt_tokens, self.room, self.context_length = num_prompt_tokens, room, context_length
 
-    def __str__(self) -> str:
-        needed = f"{self.room} were asked for" if self.room > 1 else "an answer needs at least 1"
-        return (
-            f"The context has {self.context_length} tokens, but the prompt has {self.num_prompt_tokens} and {needed}; "
-            f"shorten one of them."
-        )
+    def __reduce__(self) -> Any:
+        return type(self), (self.num_prompt_tokens, self.room, self.context_length)
 
 
 class Model(Protocol):

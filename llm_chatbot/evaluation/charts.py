@@ -13,12 +13,16 @@ from llm_chatbot.evaluation.comparison import VariantFigures, greedy_answer
 from llm_chatbot.evaluation.differences import aligned
 
 
-def plot_quality(variants: Sequence[VariantFigures], say: Callable[[str], str] = str) -> Figure:
+def in_english(text: str, **values: str) -> str:
+    return text.format(**values)
+
+
+def plot_quality(variants: Sequence[VariantFigures], say: Callable[..., str] = in_english) -> Figure:
     """KL divergence against size, with tokens/s as the size of the point: best are large points at the lower left.
 
     Args:
         variants: what was measured.
-        say: translates the words of the plot.
+        say: translates the words of the plot; see `llm_chatbot.lesson.words`.
     """
     figure, axes = plt.subplots(figsize=(8, 3.6), layout="constrained")
     fastest = max(variant.decode_tps for variant in variants)
@@ -26,7 +30,7 @@ def plot_quality(variants: Sequence[VariantFigures], say: Callable[[str], str] =
     sizes, divergences = [variant.size_mb for variant in variants], [variant.kl for variant in variants]
     axes.scatter(sizes, divergences, s=areas, color="#3b6ea5", alpha=0.6)
     for variant in variants:
-        label = f"{variant.variant}\n{say('{:.0f} tokens/s').format(variant.decode_tps)}"
+        label = f"{variant.variant}\n{say('{speed} tokens/s', speed=f'{variant.decode_tps:.0f}')}"
         place = (variant.size_mb, variant.kl)
         axes.annotate(label, place, xytext=(0, 14), textcoords="offset points", ha="center", fontsize=9)
     axes.margins(0.2, 0.35)

@@ -37,7 +37,7 @@ from llm_chatbot.page.layout import make_frame
 from llm_chatbot.page.messages import Message, joined, user_message, validate_messages
 from llm_chatbot.page.model_routes import model_routes
 from llm_chatbot.page.routes import page_routes
-from llm_chatbot.page.texts import LANGUAGES, translate
+from llm_chatbot.texts import LANGUAGES, translate
 
 
 def make_demo(

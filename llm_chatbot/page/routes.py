@@ -24,7 +24,7 @@ from llm_chatbot.answering.service import Answering, QueueFullError
 from llm_chatbot.errors import UserError
 from llm_chatbot.page.following import Known, described, follow
 from llm_chatbot.page.messages import joined, validate_messages
-from llm_chatbot.page.texts import TEXTS
+from llm_chatbot.texts import page_texts
 
 logger = logging.getLogger(__name__)
 
@@ -45,7 +45,7 @@ def page_routes(
     """
 
     async def texts(request: Request) -> Response:
-        return JSONResponse(TEXTS)
+        return JSONResponse(page_texts())
 
     async def state(request: Request) -> Response:
         described = await asyncio.to_thread(describe)

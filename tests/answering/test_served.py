@@ -18,6 +18,7 @@ from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.errors import UserError
 from tests import coroutines
+from tests.page_visit import eventually
 
 CONFIG = ModelConfig(model_id="fake", description="", license="")
 FAILURES = (
@@ -198,6 +199,7 @@ def test_each_answer_is_a_line_in_the_log(model: FakeModel, caplog: pytest.LogCa
     coroutines.run(answered(used, question()))
     with pytest.raises(IndexError):
         coroutines.run(answered(used, question("IndexError")))
+    assert eventually(lambda: len(caplog.records) == 3)  # the line is written once the next answer may begin
     first, second, third = [record.getMessage() for record in caplog.records]
     assert first.startswith("model=fake prompt_tokens=5 cached_tokens=0 new_tokens=5 first_token=")
     assert first.endswith("end=length")

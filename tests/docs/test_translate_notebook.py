@@ -18,7 +18,7 @@ from docs.translate_notebook import (
     read_catalog,
     translate,
 )
-from llm_chatbot.lesson.words import WORDS
+from llm_chatbot.texts import translate as say
 
 NOTEBOOK = nbformat.read(SOURCE, as_version=4)
 
@@ -109,4 +109,4 @@ def test_the_outputs_are_in_the_notebooks_language(language: str):
     """If it fails: make outputs."""
     outputs = str([cell.outputs for cell in code_cells(nbformat.read(notebook_path(language), as_version=4))])
     for words in ("writing, tokens/s", "at most, tokens/s", "Device:"):
-        assert WORDS[words][LANGUAGES.index(language)] in outputs
+        assert say(language, f"lesson.{words}") in outputs

@@ -32,7 +32,7 @@ let language = "en";
 
 const known = (code) => (code in texts ? code : "en");
 
-// The texts of `page.texts`; the language is the one that was chosen, or the browser's where the page speaks it.
+// The texts of `llm_chatbot/texts`; the language is the one that was chosen, or the browser's where the page speaks it.
 export function setTexts(all) {
   texts = all;
   setLanguage(localStorage.getItem(LANGUAGE) || navigator.language.slice(0, 2));
@@ -50,15 +50,16 @@ export function chooseLanguage(code) {
 
 export const currentLanguage = () => language;
 
-// A text of the page with its values filled in; with `count: 1`, the one whose key ends in "_one" where there is one.
+// A text of the page with its values filled in: of its plural forms, the one for `count`. A value may be a text itself.
 export function text(key, values = {}) {
-  const table = texts[language];
-  const line = (values.count === 1 ? table[`${key}_one`] : undefined) ?? table[key] ?? texts.en[key] ?? key;
-  return line.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? values[name] : whole));
+  const forms = texts[language][key];
+  const line = forms?.[new Intl.PluralRules(language).select(values.count)] ?? forms?.other ?? key;
+  const said = (value) => (typeof value === "object" ? errorText(value) : value);
+  return line.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? said(values[name]) : whole));
 }
 
-// What an error says: {key, values} of the texts, or {text}.
-export const errorText = (error) => (error?.key ? text(error.key, error.values) : (error?.text ?? ""));
+// What an error says: {key, values} of the texts, or {text}. An older server may have given a key that is gone.
+export const errorText = (error) => (error?.key in texts[language] ? text(error.key, error.values) : (error?.text ?? ""));
 
 export const number = (value, digits = 0) =>
   Number(value).toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });

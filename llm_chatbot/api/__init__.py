@@ -1,4 +1,4 @@
-"""A model as a service: OpenAI's HTTP API in front of the engine, by itself (`serve.py`) or beside the page.
+"""A model as a service: OpenAI's HTTP API in front of the engine, by itself (`llm-chatbot serve`) or beside the page.
 
 A request goes `routes` → `backend` → the engine; `requests` says what can be asked for, `responses` how it is answered.
 """

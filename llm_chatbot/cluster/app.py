@@ -48,7 +48,7 @@ class ServedModel(BaseModel):
     """A model of the cluster.
 
     Attributes:
-        name, precision, device: as for `serve.py`; the name is also what requests call it.
+        name, precision, device: as for `llm-chatbot serve`; the name is also what requests call it.
         cores: of each replica.
         min_replicas, max_replicas: bounds of the autoscaling.
         target_ongoing_requests: answers at a time in a replica, above which another one is started.

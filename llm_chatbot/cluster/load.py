@@ -166,7 +166,9 @@ def add(event: dict, turn: Turn, started: float) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Hold conversations with a service, and measure it.")
-    parser.add_argument("--url", default="http://127.0.0.1:8000/v1", help="of the API (default: serve.py's)")
+    parser.add_argument(
+        "--url", default="http://127.0.0.1:8000/v1", help="of the API (default: that of llm-chatbot serve)"
+    )
     parser.add_argument("--model", default="smollm2-135m-instruct")
     parser.add_argument("--conversations", type=int, default=64)
     parser.add_argument("--at-once", type=int, default=16)

@@ -141,7 +141,7 @@ class PagedModel:
                 if request.logits is None:
                     leads = self._led = True
             while request.logits is None:
-                self._lead(request)
+                self._step(request)
         finally:
             with self.lock:
                 if leads:
@@ -150,32 +150,50 @@ class PagedModel:
                     self._waiting.remove(request)
                 self.lock.notify_all()
 
-    def _lead(self, request: "Request") -> None:
-        """Makes one call for the leader's request and those that can join it."""
+    def _step(self, leader: "Request") -> None:
+        """One call of the runtime from beginning to end, for the leader's request and those that can join it."""
+        scheduled = self._schedule(leader)
+        started = time.perf_counter()
+        results = self._run(scheduled, leader.cache.extra)
+        self._postprocess(scheduled, results, time.perf_counter() - started)
+
+    def _schedule(self, leader: "Request") -> "dict[Request, int]":
+        """Waits a moment for those of the last call, then reserves blocks for the tokens of the next one."""
         with self.lock:
             self.lock.wait_for(lambda: not self._expected, timeout=self._batch_wait)
             self._expected.clear()
-            counts = self._reserve(request)
-            parts = [self._part(other, count) for other, count in counts.items()]
-        started = time.perf_counter()
-        results: list[np.ndarray] = []
+            return self._reserve(leader)
+
+    def _run(self, scheduled: "dict[Request, int]", extra: Mapping[str, float]) -> list[np.ndarray]:
+        """The logits of each request; none if the call failed with several of them."""
+        parts = [self._part(request, count) for request, count in scheduled.items()]
         try:
-            results = self.runner.run(parts, request.cache.extra)
+            return self.runner.run(parts, extra)
         except RuntimeError:
-            if len(parts) == 1:
-                raise
-        finally:
+            if len(parts) > 1:
+                return []
             with self.lock:
-                self.pool.busy.clear()
-                self.last_rows, self.last_others = sum(counts.values()), len(counts) - 1
-                if results:
-                    self._note_time(time.perf_counter() - started, sum(counts.values()))
-                    for (other, count), logits in zip(counts.items(), results, strict=True):
-                        self._note_read(other, count, logits)
-                else:  # each request is retried alone, so that only the faulty ones fail
-                    for other in counts:
-                        other.cache.table.drop_tail()
-                        other.alone = True
+                self._undo(scheduled)
+            raise
+
+    def _postprocess(self, scheduled: "dict[Request, int]", results: list[np.ndarray], seconds: float) -> None:
+        """Records what was read, and wakes those whose request is done."""
+        with self.lock:
+            self.pool.busy.clear()
+            self.last_rows, self.last_others = sum(scheduled.values()), len(scheduled) - 1
+            if not results:
+                self._undo(scheduled)
+                return
+            self._note_time(seconds, self.last_rows)
+            for (request, count), logits in zip(scheduled.items(), results, strict=True):
+                self._note_read(request, count, logits)
+
+    def _undo(self, scheduled: "dict[Request, int]") -> None:
+        """Each request of a failed call is retried alone, so that only the faulty ones fail."""
+        self.pool.busy.clear()
+        for request in scheduled:
+            request.cache.table.drop_tail()
+            request.alone = True
 
     def _reserve(self, leader: "Request") -> "dict[Request, int]":
         """Selects the requests of the next call and the number of tokens for each, and reserves their blocks."""

@@ -5,7 +5,7 @@ import { textOfHTML } from "./html_text.js";
 import * as libraries from "./libraries.js";
 
 export const MAX_BYTES = 20 * 1024 * 1024;
-export const MAX_CHARACTERS = 2_000_000; // far more than the longest context holds
+const MAX_CHARACTERS = 2_000_000; // far more than the longest context holds
 
 // What to offer where a file is chosen; other files are accepted too if they turn out to be text.
 export const ACCEPT = [".txt", ".md", ".csv", ".json", ".html", ".pdf", ".docx", "text/*"].join(",");

@@ -38,7 +38,7 @@ export function setTexts(all) {
   setLanguage(localStorage.getItem(LANGUAGE) || navigator.language.slice(0, 2));
 }
 
-export function setLanguage(code) {
+function setLanguage(code) {
   language = known(code);
   document.documentElement.lang = language;
 }

@@ -11,7 +11,7 @@ const LONG = { characters: 1500, lines: 15 }; // of a question; of a longer one,
 const REASONING = /^\s*<think>([\s\S]*?)(<\/think>\s*|$)/;
 
 // The reasoning that an answer begins with, the answer itself, and whether the reasoning has ended.
-export function withoutReasoning(content) {
+function withoutReasoning(content) {
   const match = REASONING.exec(content);
   if (!match) return { reasoning: "", answer: content, thinking: false };
   return { reasoning: match[1].trim(), answer: content.slice(match[0].length), thinking: match[2] === "" };
@@ -20,7 +20,7 @@ export function withoutReasoning(content) {
 const labels = () => ({ copy: text("copy"), copied: text("copied"), copyCode: text("copy_code"), table: text("table") });
 
 // The numbers below an answer, on one line.
-export function figuresLine({ figures = {}, finish_reason, model }) {
+function figuresLine({ figures = {}, finish_reason, model }) {
   const { completion_tokens: count = 0, tokens_per_second = 0, time_to_first_token = 0 } = figures;
   const values = {
     tokens: text("tokens", { count: number(count) }),

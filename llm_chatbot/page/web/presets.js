@@ -16,7 +16,7 @@ export function withPreset(presets, { id, name, settings, updated = Date.now() }
   return [...presets.filter((it) => it !== same), preset].sort((one, other) => one.name.localeCompare(other.name));
 }
 
-export const withoutPreset = (presets, id) => presets.filter((it) => it.id !== id);
+const withoutPreset = (presets, id) => presets.filter((it) => it.id !== id);
 
 // The text of a file with all presets.
 export const exported = (presets) => JSON.stringify({ format: FORMAT, version: 1, presets }, null, 2);

@@ -16,7 +16,6 @@ function lineOf({ phase, place }) {
   if (phase === "waiting") return text("place", { place });
   if (phase === "loading") return text("model_loading");
   if (phase === "no_room") return text("no_room");
-  if (phase === "queued") return text("queued");
   return "";
 }
 

@@ -21,7 +21,7 @@ export function fold(text) {
 }
 
 // The terms of a query: words, and "several words" in quotes. All of them are looked for.
-export function termsOf(query) {
+function termsOf(query) {
   const terms = [...query.matchAll(/"([^"]+)"|([^\s"]+)/g)].map(([, phrase, word]) => fold(phrase ?? word).folded.trim());
   return [...new Set(terms.filter(Boolean))];
 }
@@ -70,7 +70,7 @@ const BEFORE = 24;
 const AFTER = 60;
 
 // What is around a match, on one line and cut at words where there are spaces.
-export function snippet(content, start, end) {
+function snippet(content, start, end) {
   const line = (part) => part.replace(/\s+/g, " ");
   let from = Math.max(0, start - BEFORE);
   let to = Math.min(content.length, end + AFTER);

@@ -50,7 +50,8 @@ export function attachView({ store, room, say, changed }) {
       }
     }
     const free = room();
-    if (free !== null && total() > free) choosePart(files.reduce((one, other) => (other.tokens > one.tokens ? other : one)));
+    if (free !== null && total() > free)
+      choosePart(files.reduce((one, other) => (other.tokens > one.tokens ? other : one)));
   }
 
   async function choose() {
@@ -64,7 +65,8 @@ export function attachView({ store, room, say, changed }) {
     const content = event.clipboardData.getData("text/plain");
     // Office programs put a picture of the text beside it.
     const pasted = [...event.clipboardData.files].filter((it) => !content || !it.type.startsWith("image/"));
-    if (pasted.length === 0 && content.length >= PASTED) pasted.push(new File([content], text("pasted_name"), { type: "text/plain" }));
+    if (pasted.length === 0 && content.length >= PASTED)
+      pasted.push(new File([content], text("pasted_name"), { type: "text/plain" }));
     if (pasted.length === 0) return;
     event.preventDefault();
     add(pasted);
@@ -72,9 +74,19 @@ export function attachView({ store, room, say, changed }) {
 
   function chip(file) {
     const size = make("small", {}, text("about_tokens", { count: number(file.tokens) }));
-    return make("li", {},
-      make("button", { type: "button", class: "choose", title: text("choose_parts"), onclick: () => choosePart(file) }, file.name),
-      size, iconButton(ICONS.close, text("remove_file", { name: file.name }), () => change(files.filter((it) => it !== file))));
+    return make(
+      "li",
+      {},
+      make(
+        "button",
+        { type: "button", class: "choose", title: text("choose_parts"), onclick: () => choosePart(file) },
+        file.name,
+      ),
+      size,
+      iconButton(ICONS.close, text("remove_file", { name: file.name }), () =>
+        change(files.filter((it) => it !== file)),
+      ),
+    );
   }
 
   function draw() {
@@ -86,7 +98,8 @@ export function attachView({ store, room, say, changed }) {
     const free = room();
     const isTooLong = files.length > 0 && free !== null && total() > free;
     const values = { count: number(total()), room: number(Math.max(0, free ?? 0)) };
-    warning.textContent = files.length === 0 || free === null ? "" : text(isTooLong ? "files_too_long" : "files_fit", values);
+    warning.textContent =
+      files.length === 0 || free === null ? "" : text(isTooLong ? "files_too_long" : "files_fit", values);
     warning.classList.toggle("error", isTooLong);
     warning.hidden = !warning.textContent;
   }
@@ -97,8 +110,21 @@ export function attachView({ store, room, say, changed }) {
     const free = room() === null ? estimateTokens(whole) : Math.max(0, room() - total() + file.tokens);
     const list = parts(whole, Math.max(500, Math.round(free * SHARE_OF_A_PART * CHARACTERS_OF_A_TOKEN)));
     const boxes = list.map((part) => {
-      const box = make("input", { type: "checkbox", checked: file.chosen?.includes(part.text) ?? file.whole === undefined });
-      return { part, box, row: make("label", {}, box, make("span", {}, text(part.key, part.values)), make("small", {}, text("about_tokens", { count: number(estimateTokens(part.text)) }))) };
+      const box = make("input", {
+        type: "checkbox",
+        checked: file.chosen?.includes(part.text) ?? file.whole === undefined,
+      });
+      return {
+        part,
+        box,
+        row: make(
+          "label",
+          {},
+          box,
+          make("span", {}, text(part.key, part.values)),
+          make("small", {}, text("about_tokens", { count: number(estimateTokens(part.text)) })),
+        ),
+      };
     });
     const sum = make("p", { class: "hint", role: "status" });
     const chosen = () => boxes.filter(({ box }) => box.checked).map(({ part }) => part.text);
@@ -112,19 +138,40 @@ export function attachView({ store, room, say, changed }) {
     const use = () => {
       const its = chosen();
       const content = its.join("");
-      if (content) change(files.map((it) => (it === file ? { name: file.name, text: content, tokens: estimateTokens(content), whole, chosen: its } : it)));
+      if (content)
+        change(
+          files.map((it) =>
+            it === file ? { name: file.name, text: content, tokens: estimateTokens(content), whole, chosen: its } : it,
+          ),
+        );
     };
     chooser.setAttribute("aria-label", text("choose_parts"));
     chooser.replaceChildren(
-      make("form", { method: "dialog", onsubmit: use },
-        make("h2", {}, file.name), make("p", { class: "hint" }, text("choose_parts")),
-        make("div", { class: "row" },
+      make(
+        "form",
+        { method: "dialog", onsubmit: use },
+        make("h2", {}, file.name),
+        make("p", { class: "hint" }, text("choose_parts")),
+        make(
+          "div",
+          { class: "row" },
           make("button", { type: "button", class: "text-button", onclick: () => all(true) }, text("all_parts")),
-          make("button", { type: "button", class: "text-button", onclick: () => all(false) }, text("no_parts"))),
-        make("div", { class: "list" }, boxes.map(({ row }) => row)), sum,
-        make("div", { class: "row end" },
+          make("button", { type: "button", class: "text-button", onclick: () => all(false) }, text("no_parts")),
+        ),
+        make(
+          "div",
+          { class: "list" },
+          boxes.map(({ row }) => row),
+        ),
+        sum,
+        make(
+          "div",
+          { class: "row end" },
           make("button", { type: "button", class: "text-button", onclick: () => chooser.close() }, text("cancel")),
-          make("button", { class: "primary" }, text("use_parts")))));
+          make("button", { class: "primary" }, text("use_parts")),
+        ),
+      ),
+    );
     count();
     if (!chooser.open) chooser.showModal();
   }

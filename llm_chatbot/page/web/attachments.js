@@ -11,8 +11,10 @@ const MAX_CHARACTERS = 2_000_000; // far more than the longest context holds
 export const ACCEPT = [".txt", ".md", ".csv", ".json", ".html", ".pdf", ".docx", "text/*"].join(",");
 
 const CODE = new Set(
-  ("py js mjs ts tsx jsx c h cc cpp hpp cs java kt go rs rb php swift scala sh bash ps1 bat sql r jl lua pl css scss xml " +
-    "yaml yml toml ini cfg json jsonl ipynb vue svelte dart ex hs clj asm tex cmake make dockerfile diff patch").split(" "),
+  (
+    "py js mjs ts tsx jsx c h cc cpp hpp cs java kt go rs rb php swift scala sh bash ps1 bat sql r jl lua pl css scss xml " +
+    "yaml yml toml ini cfg json jsonl ipynb vue svelte dart ex hs clj asm tex cmake make dockerfile diff patch"
+  ).split(" "),
 );
 
 // Encodings that old files in a language may have, after UTF-8.
@@ -32,7 +34,10 @@ export async function readFile(file, language = "en") {
   const { name } = file;
   const extension = name.toLowerCase().split(".").at(-1);
   if (file.size > MAX_BYTES) throw new UnreadableFile("file_too_large", name, { limit: MAX_BYTES / 1024 / 1024 });
-  const [kind, read] = READERS[extension] ?? [CODE.has(extension) ? "code" : "text", async (it) => decoded(it, language)];
+  const [kind, read] = READERS[extension] ?? [
+    CODE.has(extension) ? "code" : "text",
+    async (it) => decoded(it, language),
+  ];
   const raw = await read(file, language);
   const text = raw.replace(/\r\n?/g, "\n").replaceAll("\0", "").trimEnd();
   if (!text.trim()) throw new UnreadableFile(kind === "pdf" ? "file_no_text" : "file_empty", name);
@@ -96,7 +101,10 @@ async function textOfPDF(file) {
 // A word that was divided at the end of a line is joined.
 function textOfPage({ items }) {
   const text = items.map(({ str = "", hasEOL }) => str + (hasEOL ? "\n" : "")).join("");
-  return text.replaceAll("\f", "").replace(/(\p{Ll})-\n(\p{Ll})/gu, "$1$2").trim();
+  return text
+    .replaceAll("\f", "")
+    .replace(/(\p{Ll})-\n(\p{Ll})/gu, "$1$2")
+    .trim();
 }
 
 async function textOfDOCX(file) {

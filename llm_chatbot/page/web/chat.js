@@ -152,7 +152,10 @@ export async function openChat({ store, changed }) {
     const { isNew, ...head } = { ...fresh(newId()), settings: conversation.settings, model: conversation.model };
     const stored = { ...head, name: conversation.name, updated: now, leaf: copies.at(-1).id };
     const ended = (it) => (it.role === "assistant" && !it.finish_reason ? { ...it, finish_reason: "interrupted" } : it);
-    await store.add(stored, copies.map((copy) => ended({ ...copy, conversation: stored.id })));
+    await store.add(
+      stored,
+      copies.map((copy) => ended({ ...copy, conversation: stored.id })),
+    );
     await open(stored.id);
   }
 

@@ -1,8 +1,8 @@
 // Blocks of code: their frame with the language and a button that copies, and their colours.
 
+import DOMPurify from "../vendor/dompurify.js";
 import { make } from "./dom.js";
 import * as libraries from "./libraries.js";
-import DOMPurify from "../vendor/dompurify.js";
 
 const MAX_HIGHLIGHTED = 50_000; // characters
 const SHARE = 1 / 20; // of the time may go into the colours of code that grows
@@ -27,7 +27,11 @@ export function codeBlock(text, language, labels) {
 
 // The clipboard exists only with https and on localhost; elsewhere the old command does it.
 export async function copy(text) {
-  if (navigator.clipboard) return navigator.clipboard.writeText(text).then(() => true, () => false);
+  if (navigator.clipboard)
+    return navigator.clipboard.writeText(text).then(
+      () => true,
+      () => false,
+    );
   const area = make("textarea", { readonly: "", style: "position: fixed; opacity: 0" });
   const focused = document.activeElement;
   area.value = text;

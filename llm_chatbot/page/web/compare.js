@@ -16,32 +16,69 @@ const SIDES = ["left", "right"];
 export function openCompare({ choices, chosen, messages, settings, keep }) {
   const run = { id: null, asked: null };
   const box = make("textarea", { dir: "auto", id: "compare-question", rows: 3 });
-  const first = Math.max(0, choices.findIndex(({ key }) => String(key) === String(chosen)));
+  const first = Math.max(
+    0,
+    choices.findIndex(({ key }) => String(key) === String(chosen)),
+  );
   const status = make("p", { role: "status", class: "view-status" });
   const columns = { left: column("left", first), right: column("right", first === 0 ? 1 : 0) };
   const start = make("button", { type: "submit", class: "primary" }, text("compare_run"));
-  const dialog = make("dialog", { class: "view compare", "aria-labelledby": "compare-title", onclose: close },
-    make("header", {},
+  const dialog = make(
+    "dialog",
+    { class: "view compare", "aria-labelledby": "compare-title", onclose: close },
+    make(
+      "header",
+      {},
       make("h2", { id: "compare-title" }, text("compare")),
       iconButton(ICONS.close, text("get_model_close"), () => dialog.close()),
     ),
-    make("form", { onsubmit: ask },
+    make(
+      "form",
+      { onsubmit: ask },
       make("label", { for: "compare-question" }, text("compare_question")),
       box,
-      make("div", { class: "view-choice" }, SIDES.map((side) => columns[side].label), start),
+      make(
+        "div",
+        { class: "view-choice" },
+        SIDES.map((side) => columns[side].label),
+        start,
+      ),
     ),
     status,
-    make("div", { class: "compare-columns" }, SIDES.map((side) => columns[side].element)),
+    make(
+      "div",
+      { class: "compare-columns" },
+      SIDES.map((side) => columns[side].element),
+    ),
   );
 
   function column(side, index) {
-    const select = make("select", {}, choices.map(({ title }, at) => make("option", { value: at, selected: at === index }, title)));
+    const select = make(
+      "select",
+      {},
+      choices.map(({ title }, at) => make("option", { value: at, selected: at === index }, title)),
+    );
     const answer = make("div", { class: "compare-answer" });
     const figures = make("p", { class: "compare-figures" });
     const heading = make("h3");
     const actions = make("div");
-    const element = make("section", { class: "compare-column", "aria-label": text(`compare_${side}`) }, heading, answer, figures, actions);
-    return { select, label: make("label", {}, text(`compare_${side}`), select), element, heading, answer, figures, actions };
+    const element = make(
+      "section",
+      { class: "compare-column", "aria-label": text(`compare_${side}`) },
+      heading,
+      answer,
+      figures,
+      actions,
+    );
+    return {
+      select,
+      label: make("label", {}, text(`compare_${side}`), select),
+      element,
+      heading,
+      answer,
+      figures,
+      actions,
+    };
   }
 
   async function ask(event) {
@@ -108,7 +145,10 @@ export function openCompare({ choices, chosen, messages, settings, keep }) {
       sides[at].answer.replaceChildren(...its.map((part) => (part.differs ? make("mark", {}, part.text) : part.text))),
     );
     status.textContent = text(left.content === right.content ? "compare_same" : "compare_marked");
-    for (const side of sides) side.actions.replaceChildren(make("button", { type: "button", onclick: () => choose(side) }, text("compare_keep")));
+    for (const side of sides)
+      side.actions.replaceChildren(
+        make("button", { type: "button", onclick: () => choose(side) }, text("compare_keep")),
+      );
   }
 
   function choose({ content, key, kept }) {

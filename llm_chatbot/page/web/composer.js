@@ -81,7 +81,15 @@ export function composerView({ store, chat, context, sent, say }) {
     attach.draw();
   }
 
-  return { element, draw, focus: () => box.focus(), ready: () => TOUCH.matches || box.focus(), stop: stopAnswer, drop: attach.add, chooser: attach.chooser };
+  return {
+    element,
+    draw,
+    focus: () => box.focus(),
+    ready: () => TOUCH.matches || box.focus(),
+    stop: stopAnswer,
+    drop: attach.add,
+    chooser: attach.chooser,
+  };
 }
 
 // Files can be dropped anywhere on the page.

@@ -10,7 +10,12 @@ const NEAR = 40; // pixels from the end
 export function conversationView({ chat, live, examples, asked }) {
   const list = make("div", { class: "messages" });
   const welcome = make("div", { class: "welcome" });
-  const element = make("section", { id: "conversation", role: "log", "aria-live": "polite", tabindex: 0 }, welcome, list);
+  const element = make(
+    "section",
+    { id: "conversation", role: "log", "aria-live": "polite", tabindex: 0 },
+    welcome,
+    list,
+  );
   const views = new Map();
   const jump = iconButton(ICONS.down, "", () => (showEnd(), element.focus({ preventScroll: true })));
   const toEndButton = make("div", { class: "to-end" }, jump);
@@ -69,7 +74,9 @@ export function conversationView({ chat, live, examples, asked }) {
 
   // The focus stays where it was in another version: on the button that was pressed, or its neighbour at the last version.
   function focusAgain(message, title) {
-    const button = message?.querySelector(`.actions [title="${title}"]:enabled`) ?? message?.querySelector(":scope:not([aria-busy=true]) .icon:enabled");
+    const button =
+      message?.querySelector(`.actions [title="${title}"]:enabled`) ??
+      message?.querySelector(":scope:not([aria-busy=true]) .icon:enabled");
     button?.focus({ preventScroll: true });
   }
 
@@ -87,7 +94,12 @@ export function conversationView({ chat, live, examples, asked }) {
     const signature = JSON.stringify([currentLanguage(), examples()]);
     if (welcome.dataset.signature === signature) return;
     welcome.dataset.signature = signature;
-    const card = (question) => make("button", { type: "button", class: "example", onclick: () => (chat.send(question), showEnd(), asked()) }, question);
+    const card = (question) =>
+      make(
+        "button",
+        { type: "button", class: "example", onclick: () => (chat.send(question), showEnd(), asked()) },
+        question,
+      );
     welcome.replaceChildren(make("h2", {}, text("welcome")), make("div", { class: "examples" }, examples().map(card)));
   }
 

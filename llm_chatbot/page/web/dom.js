@@ -5,7 +5,8 @@ export function make(tag, attributes = {}, ...children) {
   const node = document.createElement(tag);
   for (const [name, value] of Object.entries(attributes)) {
     if (name.startsWith("on")) node.addEventListener(name.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) node.setAttribute(name, value === true ? "" : value);
+    else if (value !== null && value !== undefined && value !== false)
+      node.setAttribute(name, value === true ? "" : value);
   }
   node.append(...children.flat().filter((child) => child !== null && child !== undefined && child !== false));
   return node;
@@ -24,7 +25,11 @@ export function icon(path) {
 
 // A button with an icon and a name for screen readers and the mouse.
 export const iconButton = (path, label, onclick, attributes = {}) =>
-  make("button", { type: "button", class: "icon", "aria-label": label, title: label, onclick, ...attributes }, icon(path));
+  make(
+    "button",
+    { type: "button", class: "icon", "aria-label": label, title: label, onclick, ...attributes },
+    icon(path),
+  );
 
 const LANGUAGE = "llm-chatbot.language";
 let texts = { en: {} };

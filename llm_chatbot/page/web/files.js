@@ -12,7 +12,13 @@ function download(name, type, content) {
 
 export function filesView({ server, store, chat, nameOf }) {
   const status = make("p", { role: "status", class: "hint" });
-  const input = make("input", { type: "file", accept: ".json,.md,.jsonl,.txt", multiple: true, hidden: true, onchange: load });
+  const input = make("input", {
+    type: "file",
+    accept: ".json,.md,.jsonl,.txt",
+    multiple: true,
+    hidden: true,
+    onchange: load,
+  });
   const buttons = make("div", { class: "transfer" });
   const element = make("div", {}, buttons, input, status);
 
@@ -41,7 +47,9 @@ export function filesView({ server, store, chat, nameOf }) {
         known += counts.known;
         if (presets.length) await store.putValue(PRESETS, merged((await store.value(PRESETS)) ?? [], presets).presets);
       }
-      status.textContent = [text("imported", { count: added }), known ? text("import_known", { count: known }) : ""].join(" ").trim();
+      status.textContent = [text("imported", { count: added }), known ? text("import_known", { count: known }) : ""]
+        .join(" ")
+        .trim();
     } catch (error) {
       if (!(error instanceof BadFile)) throw error;
       say(error.key);
@@ -55,7 +63,11 @@ export function filesView({ server, store, chat, nameOf }) {
     if (buttons.textContent !== "" && buttons.lang === document.documentElement.lang) return;
     buttons.lang = document.documentElement.lang;
     input.setAttribute("aria-label", text("import"));
-    buttons.replaceChildren(button("export_json", exportAll), button("import", () => input.click()), button("export_markdown", exportShown));
+    buttons.replaceChildren(
+      button("export_json", exportAll),
+      button("import", () => input.click()),
+      button("export_markdown", exportShown),
+    );
   }
 
   return { element, draw };

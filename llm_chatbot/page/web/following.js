@@ -92,7 +92,10 @@ export function startFollowing({ store, changed, reached, shown }) {
     entry.ended = { content: entry.content, ...update };
     changed(conversation, id);
     // If it can't be saved, it stays live, so that it is seen at least as long as this tab is open.
-    await store.updateAnswer({ id, ...entry.ended }).then(() => live.delete(id), () => {});
+    await store.updateAnswer({ id, ...entry.ended }).then(
+      () => live.delete(id),
+      () => {},
+    );
     changed(conversation, id);
   }
 
@@ -161,7 +164,12 @@ export function startFollowing({ store, changed, reached, shown }) {
   async function stop(id) {
     const entry = live.get(id);
     if (!entry || entry.ended) return;
-    const known = entry.isAsked && (await post("stop", { id }).then((it) => it.known, () => false));
+    const known =
+      entry.isAsked &&
+      (await post("stop", { id }).then(
+        (it) => it.known,
+        () => false,
+      ));
     if (!known && !entry.ended) await end(entry, { finish_reason: "cancelled" });
   }
 

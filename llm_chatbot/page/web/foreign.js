@@ -22,7 +22,13 @@ function openWebUI({ id, title, pinned, created_at, updated_at, chat }) {
   }));
   const system = chat.params?.system;
   const settings = system ? { system_prompt: system } : {};
-  const head = { name: title ?? chat.title, pinned, created: seconds(created_at), updated: seconds(updated_at), settings };
+  const head = {
+    name: title ?? chat.title,
+    pinned,
+    created: seconds(created_at),
+    updated: seconds(updated_at),
+    settings,
+  };
   return treeOf(String(conversation), head, nodes, chat.history.currentId);
 }
 
@@ -34,10 +40,13 @@ function filesOf({ files }) {
 
 // Open WebUI folds reasoning into an element whose lines are quoted and escaped.
 function withThoughts(content) {
-  return content.replace(/<details type="reasoning"[^>]*>\s*(?:<summary>.*?<\/summary>)?([\s\S]*?)<\/details>\s*/g, (_, inside) => {
-    const escaped = inside.trim().replace(/^(&gt;|>) ?/gm, "");
-    return thought(new DOMParser().parseFromString(escaped.replaceAll("<", "&lt;"), "text/html").body.textContent);
-  });
+  return content.replace(
+    /<details type="reasoning"[^>]*>\s*(?:<summary>.*?<\/summary>)?([\s\S]*?)<\/details>\s*/g,
+    (_, inside) => {
+      const escaped = inside.trim().replace(/^(&gt;|>) ?/gm, "");
+      return thought(new DOMParser().parseFromString(escaped.replaceAll("<", "&lt;"), "text/html").body.textContent);
+    },
+  );
 }
 
 // ChatGPT: {id, title, create_time, update_time, current_node, mapping: {id: {parent, message: {author, create_time,
@@ -61,12 +70,17 @@ function chatGPT({ id, conversation_id, title, create_time, update_time, current
 
 function textOf({ content_type, parts, text, thoughts }) {
   if (content_type === "thoughts") {
-    const lines = list(thoughts).map((it) => it.content).filter(Boolean);
+    const lines = list(thoughts)
+      .map((it) => it.content)
+      .filter(Boolean);
     return lines.length ? thought(lines.join("\n\n")) : "";
   }
   if (content_type === "code") return text ? `\`\`\`\n${text}\n\`\`\`` : "";
   if (!["text", "multimodal_text"].includes(content_type)) return "";
-  const line = (part) => (typeof part === "string" ? part : (part.text ?? (part.content_type === "image_asset_pointer" ? "[image]" : `[${part.content_type}]`)));
+  const line = (part) =>
+    typeof part === "string"
+      ? part
+      : (part.text ?? (part.content_type === "image_asset_pointer" ? "[image]" : `[${part.content_type}]`));
   return list(parts).map(line).join("\n\n");
 }
 
@@ -101,7 +115,11 @@ function joined(messages, leaf) {
     .map((message) => {
       let { content, parent } = message;
       const seen = new Set();
-      for (let before = byId.get(parent); before?.role === message.role && !seen.has(parent); before = byId.get(parent)) {
+      for (
+        let before = byId.get(parent);
+        before?.role === message.role && !seen.has(parent);
+        before = byId.get(parent)
+      ) {
         seen.add(parent);
         content = `${before.content.trimEnd()}\n\n${content}`;
         parent = before.parent;
@@ -120,7 +138,12 @@ function lmStudio({ name, pinned, createdAt, systemPrompt, messages }) {
     const all = list(versions).map((version) => {
       const message = { role: version.role, content: lmStudioText(version), model: version.senderInfo?.senderName };
       if (version.role !== "assistant") delete message.model;
-      return { ...message, id: idAfter(conversation, parent, message), parent, created: (createdAt || 0) + found.length };
+      return {
+        ...message,
+        id: idAfter(conversation, parent, message),
+        parent,
+        created: (createdAt || 0) + found.length,
+      };
     });
     const usable = all.filter(({ role, content }) => ["user", "assistant"].includes(role) && content.trim());
     found.push(...usable.map((it, index) => ({ ...it, created: it.created + index })));
@@ -131,16 +154,24 @@ function lmStudio({ name, pinned, createdAt, systemPrompt, messages }) {
 }
 
 function lmStudioText({ content, steps }) {
-  const texts = (parts) => list(parts).filter((it) => it.type === "text").map((it) => it.text);
+  const texts = (parts) =>
+    list(parts)
+      .filter((it) => it.type === "text")
+      .map((it) => it.text);
   if (!Array.isArray(steps)) return texts(content).join("\n\n");
   return list(steps)
     .filter((step) => step.type === "contentBlock")
-    .map((step) => (step.style?.type === "thinking" ? thought(texts(step.content).join("")) : texts(step.content).join("")))
+    .map((step) =>
+      step.style?.type === "thinking" ? thought(texts(step.content).join("")) : texts(step.content).join(""),
+    )
     .join("");
 }
 
 export const READERS = [
   { reads: (it) => isObject(it.chat?.history?.messages), read: openWebUI },
   { reads: (it) => isObject(it.mapping), read: chatGPT },
-  { reads: (it) => Array.isArray(it.messages) && it.messages.some((one) => Array.isArray(one?.versions)), read: lmStudio },
+  {
+    reads: (it) => Array.isArray(it.messages) && it.messages.some((one) => Array.isArray(one?.versions)),
+    read: lmStudio,
+  },
 ];

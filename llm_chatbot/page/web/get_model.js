@@ -46,7 +46,11 @@ export function lacking(model, precision, context, free) {
 // The facts of a model whose 4-bit folder OpenVINO publishes, as that folder makes them: it is downloaded and copied.
 export function published(model) {
   const { INT4, ...others } = model.variants;
-  return { ...model, download: INT4.weights, variants: { ...others, INT4: { ...INT4, disk: INT4.weights, memory: 0 } } };
+  return {
+    ...model,
+    download: INT4.weights,
+    variants: { ...others, INT4: { ...INT4, disk: INT4.weights, memory: 0 } },
+  };
 }
 
 // The largest of the offered contexts that the model has; one that it lacks takes no memory.
@@ -63,35 +67,63 @@ export const bytes = (value) =>
   value >= 1e8 ? `${number(value / 1e9, 1)} GB` : `${number(Math.ceil(value / 1e6))} MB`;
 
 const parameters = (count) =>
-  count ? new Intl.NumberFormat(currentLanguage(), { notation: "compact", maximumSignificantDigits: 2 }).format(count) : "";
+  count
+    ? new Intl.NumberFormat(currentLanguage(), { notation: "compact", maximumSignificantDigits: 2 }).format(count)
+    : "";
 
 // The share of a step that is done, from 0 to 1; undefined where it isn't known.
 export const share = ({ done, total }) => (total && done ? Math.min(1, done / total) : undefined);
 
 // Opens the view over the page. `use({name, precision})` is called with a converted model that was chosen.
 export function openGetModel({ use }) {
-  const view = { models: [], free: { disk: 0, memory: 0 }, found: [], conversion: null, precision: "INT4", prebuilt: false, context: 8192 };
+  const view = {
+    models: [],
+    free: { disk: 0, memory: 0 },
+    found: [],
+    conversion: null,
+    precision: "INT4",
+    prebuilt: false,
+    context: 8192,
+  };
   let polling;
 
   const status = make("p", { role: "status", class: "view-status" });
   const running = make("div", { class: "get-model-running" });
   const table = make("div", { class: "get-model-table" });
-  const name = make("input", { type: "text", id: "get-model-name", placeholder: text("get_model_name_example"), autocomplete: "off", spellcheck: "false" });
+  const name = make("input", {
+    type: "text",
+    id: "get-model-name",
+    placeholder: text("get_model_name_example"),
+    autocomplete: "off",
+    spellcheck: "false",
+  });
   const dialog = make(
     "dialog",
-    { class: "view get-model", "aria-labelledby": "get-model-title", onclose: () => (clearTimeout(polling), dialog.remove()) },
-    make("header", {},
+    {
+      class: "view get-model",
+      "aria-labelledby": "get-model-title",
+      onclose: () => (clearTimeout(polling), dialog.remove()),
+    },
+    make(
+      "header",
+      {},
       make("h2", { id: "get-model-title" }, text("get_model")),
       iconButton(ICONS.close, text("get_model_close"), () => dialog.close()),
     ),
-    make("form", { class: "view-choice", onsubmit: (event) => (event.preventDefault(), find()) },
+    make(
+      "form",
+      { class: "view-choice", onsubmit: (event) => (event.preventDefault(), find()) },
       make("label", { for: "get-model-name" }, text("get_model_name")),
       name,
       make("button", { type: "submit" }, text("get_model_find")),
     ),
-    make("div", { class: "view-choice" },
+    make(
+      "div",
+      { class: "view-choice" },
       choice("get_model_precision", PRECISIONS, view.precision, (value) => (view.precision = value)),
-      make("label", {},
+      make(
+        "label",
+        {},
         make("input", { type: "checkbox", onchange: (event) => ((view.prebuilt = event.target.checked), drawTable()) }),
         text("get_model_prebuilt"),
       ),
@@ -155,7 +187,8 @@ export function openGetModel({ use }) {
   }
 
   // Whether a model's folder is OpenVINO's own, because the reader wants it and there is one.
-  const taken = (model) => view.prebuilt && view.precision === "INT4" && Boolean(model.openvino_id && model.variants.INT4);
+  const taken = (model) =>
+    view.prebuilt && view.precision === "INT4" && Boolean(model.openvino_id && model.variants.INT4);
 
   async function cancel(button) {
     button.disabled = true;
@@ -193,7 +226,10 @@ export function openGetModel({ use }) {
     const title = it.precision ? `${it.name} · ${it.precision}` : it.name;
     if (it.phase === "running") return drawProgress(it, title);
     const end = make("p", { role: it.phase === "failed" ? "alert" : "status" }, outcome(it, title));
-    const offer = it.phase === "done" && it.precision && make("button", { type: "button", onclick: () => choose(it) }, text("get_model_use"));
+    const offer =
+      it.phase === "done" &&
+      it.precision &&
+      make("button", { type: "button", onclick: () => choose(it) }, text("get_model_use"));
     running.replaceChildren(make("div", { class: `get-model-end ${it.phase}` }, end, offer || null));
   }
 
@@ -235,12 +271,24 @@ export function openGetModel({ use }) {
       make("th", { scope: "col" }, text(key.startsWith("get") ? key : `get_model_${key}`)),
     );
     table.replaceChildren(
-      make("p", { class: "hint" }, text("get_model_free", { disk: bytes(view.free.disk), memory: bytes(view.free.memory) })),
-      make("table", {},
+      make(
+        "p",
+        { class: "hint" },
+        text("get_model_free", { disk: bytes(view.free.disk), memory: bytes(view.free.memory) }),
+      ),
+      make(
+        "table",
+        {},
         make("thead", {}, make("tr", {}, heads, make("td", {}))),
         groups.map(([source, models]) =>
-          make("tbody", {},
-            make("tr", { class: "group" }, make("th", { scope: "rowgroup", colspan: 7 }, text(`get_model_from_${source}`))),
+          make(
+            "tbody",
+            {},
+            make(
+              "tr",
+              { class: "group" },
+              make("th", { scope: "rowgroup", colspan: 7 }, text(`get_model_from_${source}`)),
+            ),
             models.flatMap((model) => [row(model), variantsRow(model)].filter(Boolean)),
           ),
         ),
@@ -251,10 +299,18 @@ export function openGetModel({ use }) {
   function row(model) {
     const variant = model.variants[view.precision];
     const need = lacking(taken(model) ? published(model) : model, view.precision, view.context, view.free);
-    const cell = (key, ...content) => make("td", { "data-col": key, "data-label": text(`get_model_${key}`) }, ...content);
-    return make("tr", {},
-      make("th", { scope: "row" }, make("strong", {}, model.name), make("small", {}, description(model)),
-        taken(model) && make("small", {}, text("get_model_taken", { id: model.openvino_id }))),
+    const cell = (key, ...content) =>
+      make("td", { "data-col": key, "data-label": text(`get_model_${key}`) }, ...content);
+    return make(
+      "tr",
+      {},
+      make(
+        "th",
+        { scope: "row" },
+        make("strong", {}, model.name),
+        make("small", {}, description(model)),
+        taken(model) && make("small", {}, text("get_model_taken", { id: model.openvino_id })),
+      ),
       cell("license", model.license, model.gated && make("small", {}, text("get_model_gated"))),
       cell("parameters", parameters(model.parameters)),
       cell("size", variant ? bytes(variant.weights) : ""),
@@ -269,7 +325,9 @@ export function openGetModel({ use }) {
   function verdict(model, need) {
     if (model.error) return make("span", { class: "no" }, text("get_model_unusable"));
     if (!need) return text("get_model_unknown");
-    const short = ["disk", "memory"].filter((what) => need[what]).map((what) => text(`get_model_lacks_${what}`, { size: bytes(need[what]) }));
+    const short = ["disk", "memory"]
+      .filter((what) => need[what])
+      .map((what) => text(`get_model_lacks_${what}`, { size: bytes(need[what]) }));
     if (short.length) return make("span", { class: "no" }, short.join(", "));
     return make("span", { class: "yes" }, icon(ICONS.done), text("get_model_fits"));
   }
@@ -278,10 +336,22 @@ export function openGetModel({ use }) {
     if (model.error) return null;
     const { name } = model;
     if (variant?.converted)
-      return make("button", { type: "button", "aria-label": `${text("get_model_use")}: ${name}`, onclick: () => choose({ name, precision: view.precision }) }, text("get_model_use"));
+      return make(
+        "button",
+        {
+          type: "button",
+          "aria-label": `${text("get_model_use")}: ${name}`,
+          onclick: () => choose({ name, precision: view.precision }),
+        },
+        text("get_model_use"),
+      );
     const busy = view.conversion?.phase === "running";
     const label = text(taken(model) ? "get_model_download" : "get_model_convert");
-    return make("button", { type: "button", disabled: busy, "aria-label": `${label}: ${name}`, onclick: () => convert(model) }, label);
+    return make(
+      "button",
+      { type: "button", disabled: busy, "aria-label": `${label}: ${name}`, onclick: () => convert(model) },
+      label,
+    );
   }
 
   // What compression costs: the figures of a model's variants on this machine, and the button that measures them.
@@ -290,12 +360,26 @@ export function openGetModel({ use }) {
     if (!there.length) return null;
     const label = text("get_model_measure");
     const comparable = there.includes("FP16") && there.length > 1;
-    const button = { type: "button", disabled: view.conversion?.phase === "running", "aria-label": `${label}: ${model.name}`, onclick: () => measure(model) };
-    return make("tr", { class: "get-model-variants" },
-      make("td", { colspan: 7 },
-        make("details", { open: Object.keys(model.measured).length > 0 },
+    const button = {
+      type: "button",
+      disabled: view.conversion?.phase === "running",
+      "aria-label": `${label}: ${model.name}`,
+      onclick: () => measure(model),
+    };
+    return make(
+      "tr",
+      { class: "get-model-variants" },
+      make(
+        "td",
+        { colspan: 7 },
+        make(
+          "details",
+          { open: Object.keys(model.measured).length > 0 },
           make("summary", {}, text("get_model_cost")),
-          figures(there.filter((it) => model.measured[it]), model.measured),
+          figures(
+            there.filter((it) => model.measured[it]),
+            model.measured,
+          ),
           comparable ? make("button", button, label) : make("p", { class: "hint" }, text("get_model_measure_needs")),
         ),
       ),
@@ -311,10 +395,30 @@ export function openGetModel({ use }) {
       speed: (it) => number(it.decode_tps, 1),
     };
     const names = Object.keys(columns);
-    return make("table", {},
-      make("thead", {}, make("tr", {}, make("td", {}), names.map((name) => make("th", { scope: "col" }, text(`get_model_${name}`))))),
-      make("tbody", {}, precisions.map((it) =>
-        make("tr", {}, make("th", { scope: "row" }, it), names.map((name) => make("td", { "data-label": text(`get_model_${name}`) }, columns[name](measured[it]))))),
+    return make(
+      "table",
+      {},
+      make(
+        "thead",
+        {},
+        make(
+          "tr",
+          {},
+          make("td", {}),
+          names.map((name) => make("th", { scope: "col" }, text(`get_model_${name}`))),
+        ),
+      ),
+      make(
+        "tbody",
+        {},
+        precisions.map((it) =>
+          make(
+            "tr",
+            {},
+            make("th", { scope: "row" }, it),
+            names.map((name) => make("td", { "data-label": text(`get_model_${name}`) }, columns[name](measured[it]))),
+          ),
+        ),
       ),
     );
   }

@@ -2,8 +2,10 @@
 
 const LEFT_OUT = "script, style, noscript, template, svg, iframe, object, head, nav, [hidden], [aria-hidden=true]";
 const BLOCKS = new Set(
-  ("address article aside blockquote dd details div dl dt figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr li " +
-    "main ol p pre section summary table ul").split(" "),
+  (
+    "address article aside blockquote dd details div dl dt figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr li " +
+    "main ol p pre section summary table ul"
+  ).split(" "),
 );
 
 // A document that a parser made loads nothing and runs nothing.
@@ -11,7 +13,10 @@ export function textOfHTML(html) {
   const { body } = new DOMParser().parseFromString(html, "text/html");
   body.querySelectorAll(LEFT_OUT).forEach((node) => node.remove());
   const text = inside(body, false);
-  return text.replace(/[ \t]+\n/g, "\n").replace(/\n{3,}/g, "\n\n").trim();
+  return text
+    .replace(/[ \t]+\n/g, "\n")
+    .replace(/\n{3,}/g, "\n\n")
+    .trim();
 }
 
 const inside = (node, isPre) => [...node.childNodes].map((child) => textOf(child, isPre)).join("");
@@ -21,7 +26,8 @@ function textOf(node, isPre) {
   if (node.nodeType !== Node.ELEMENT_NODE) return "";
   const name = node.localName;
   if (name === "br") return "\n";
-  if (name === "tr") return `${[...node.cells].map((cell) => inside(cell, false).trim().replace(/\s+/g, " ")).join("\t")}\n`;
+  if (name === "tr")
+    return `${[...node.cells].map((cell) => inside(cell, false).trim().replace(/\s+/g, " ")).join("\t")}\n`;
   const text = inside(node, isPre || name === "pre");
   if (/^h[1-6]$/.test(name)) return text.trim() && `\n\n${"#".repeat(name[1])} ${text.trim()}\n\n`;
   if (name === "li") return `\n- ${text.trim()}\n`;

@@ -9,7 +9,8 @@ export function pieces(content, begun, tokens) {
   return tokens.map(([written], index) => {
     let end = position + written.length;
     if (index === 0 && written.startsWith(" ") && !content.startsWith(written, position)) end -= 1;
-    else if (written.includes("\uFFFD") || !content.startsWith(written, position)) end = startOfNext(content, position, tokens.slice(index + 1));
+    else if (written.includes("\uFFFD") || !content.startsWith(written, position))
+      end = startOfNext(content, position, tokens.slice(index + 1));
     const piece = content.slice(position, end);
     position = Math.max(position, Math.min(end, content.length));
     return piece;
@@ -56,7 +57,11 @@ export function insideView(goOn) {
   function piece(token, written, before, canBranch, index) {
     const [, probability] = token;
     const label = `${visible(written)}, ${percent(probability)}`;
-    const span = make("span", { role: "button", tabindex: index ? -1 : 0, class: "token", title: percent(probability), "aria-label": label }, written);
+    const span = make(
+      "span",
+      { role: "button", tabindex: index ? -1 : 0, class: "token", title: percent(probability), "aria-label": label },
+      written,
+    );
     span.style.setProperty("--doubt", `${Math.round(60 * (1 - probability))}%`);
     const show = () => canBranch && showAlternatives(span, token, before);
     span.addEventListener("click", show);
@@ -74,10 +79,22 @@ export function insideView(goOn) {
     close();
     const begin = (written) => (before ? before + written : written.trimStart());
     const choice = ([written, probability]) =>
-      make("button", { type: "button", "aria-current": String(written === chosen), onclick: () => (close(), goOn(begin(written))) },
-        make("code", {}, visible(written)), make("span", {}, percent(probability)));
-    open = make("div", { class: "alternatives", role: "group", "aria-label": text("alternatives") }, make("p", {}, text("alternatives")), top.map(choice));
-    open.addEventListener("keydown", (event) => event.key === "Escape" && (event.stopPropagation(), close(), span.focus()));
+      make(
+        "button",
+        { type: "button", "aria-current": String(written === chosen), onclick: () => (close(), goOn(begin(written))) },
+        make("code", {}, visible(written)),
+        make("span", {}, percent(probability)),
+      );
+    open = make(
+      "div",
+      { class: "alternatives", role: "group", "aria-label": text("alternatives") },
+      make("p", {}, text("alternatives")),
+      top.map(choice),
+    );
+    open.addEventListener(
+      "keydown",
+      (event) => event.key === "Escape" && (event.stopPropagation(), close(), span.focus()),
+    );
     element.after(open);
     const place = span.getBoundingClientRect();
     const frame = element.parentElement.getBoundingClientRect();

@@ -19,7 +19,9 @@ export function libraryView({ server, store, chat, opened, removed }) {
   // Its own name, or how its first question begins.
   function nameOf({ name, messages }) {
     const first = messages.filter((it) => it.parent === null).sort((one, other) => one.created - other.created)[0];
-    return name || (first?.content ?? "").trim().slice(0, 80) || first?.attachments?.[0]?.name || text("new_conversation");
+    return (
+      name || (first?.content ?? "").trim().slice(0, 80) || first?.attachments?.[0]?.name || text("new_conversation")
+    );
   }
 
   async function draw() {
@@ -32,15 +34,23 @@ export function libraryView({ server, store, chat, opened, removed }) {
     search.setAttribute("aria-label", text("search"));
     const found = new Map(searched(search.value, conversations).map((it) => [it.conversation.id, it]));
     const labels = { pinned: text("found_pinned"), week: text("found_week") };
-    const groups = groupByDate([...found.values()].map((it) => it.conversation), { language: currentLanguage(), labels });
+    const groups = groupByDate(
+      [...found.values()].map((it) => it.conversation),
+      { language: currentLanguage(), labels },
+    );
     const focused = document.activeElement?.closest?.(".library") && document.activeElement.dataset.key;
     list.replaceChildren(
       ...groups.flatMap(({ label, conversations: its }) => [
         make("h3", {}, label),
-        make("ul", { "aria-label": label }, its.map((it) => item(it, found.get(it.id)))),
+        make(
+          "ul",
+          { "aria-label": label },
+          its.map((it) => item(it, found.get(it.id))),
+        ),
       ]),
     );
-    if (found.size === 0) list.append(make("p", { class: "empty" }, text(conversations.length ? "nothing_found" : "no_conversations")));
+    if (found.size === 0)
+      list.append(make("p", { class: "empty" }, text(conversations.length ? "nothing_found" : "no_conversations")));
     if (focused) (list.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? list).focus();
     files.draw();
   }
@@ -50,20 +60,59 @@ export function libraryView({ server, store, chat, opened, removed }) {
     const name = nameOf(conversation);
     const isCurrent = id === chat.conversation.id;
     const tool = (key, icon, act, pressed) =>
-      iconButton(ICONS[icon], `${text(key)}: ${name}`, act, { "data-key": `${key === "unpin" ? "pin" : key}-${id}`, "aria-pressed": pressed });
-    return make("li", { class: isCurrent ? "current" : null },
-      make("div", { class: "row" },
-        make("button", { class: "open", type: "button", dir: "auto", title: name, "data-key": `open-${id}`, "aria-current": String(isCurrent), onclick: () => open(id) }, name),
-        answering.has(id) && make("span", { class: "pulse", role: "img", "aria-label": text("answering") }, make("i"), make("i"), make("i")),
-        tool(pinned ? "unpin" : "pin", "pin", () => store.putConversation({ id, pinned: !pinned }), String(Boolean(pinned))),
+      iconButton(ICONS[icon], `${text(key)}: ${name}`, act, {
+        "data-key": `${key === "unpin" ? "pin" : key}-${id}`,
+        "aria-pressed": pressed,
+      });
+    return make(
+      "li",
+      { class: isCurrent ? "current" : null },
+      make(
+        "div",
+        { class: "row" },
+        make(
+          "button",
+          {
+            class: "open",
+            type: "button",
+            dir: "auto",
+            title: name,
+            "data-key": `open-${id}`,
+            "aria-current": String(isCurrent),
+            onclick: () => open(id),
+          },
+          name,
+        ),
+        answering.has(id) &&
+          make(
+            "span",
+            { class: "pulse", role: "img", "aria-label": text("answering") },
+            make("i"),
+            make("i"),
+            make("i"),
+          ),
+        tool(
+          pinned ? "unpin" : "pin",
+          "pin",
+          () => store.putConversation({ id, pinned: !pinned }),
+          String(Boolean(pinned)),
+        ),
         tool("rename", "pen", (event) => rename(event, conversation, name)),
-        tool("delete", "bin", async () => removed(await store.removeConversation(id)))),
+        tool("delete", "bin", async () => removed(await store.removeConversation(id))),
+      ),
       places.filter(({ message }) => message).map((place) => found(id, place)),
-      more ? make("p", { class: "hint" }, text("found_more", { count: more })) : null);
+      more ? make("p", { class: "hint" }, text("found_more", { count: more })) : null,
+    );
   }
 
   const found = (id, { message, before, match, after }) =>
-    make("button", { class: "found", type: "button", dir: "auto", onclick: () => open(id, message.id) }, before, make("mark", {}, match), after);
+    make(
+      "button",
+      { class: "found", type: "button", dir: "auto", onclick: () => open(id, message.id) },
+      before,
+      make("mark", {}, match),
+      after,
+    );
 
   async function open(id, message = null) {
     await chat.open(id, message);
@@ -72,7 +121,13 @@ export function libraryView({ server, store, chat, opened, removed }) {
 
   // With the key of the button, which gets the focus when the list is drawn.
   function rename(event, { id }, name) {
-    const input = make("input", { type: "text", dir: "auto", value: name, "aria-label": text("name"), "data-key": `rename-${id}` });
+    const input = make("input", {
+      type: "text",
+      dir: "auto",
+      value: name,
+      "aria-label": text("name"),
+      "data-key": `rename-${id}`,
+    });
     const finish = async (keep) => {
       if (renamed !== id) return;
       renamed = null;

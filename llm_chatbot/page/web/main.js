@@ -12,8 +12,8 @@ import { migrate } from "./migrate.js";
 import { noticeView } from "./notice.js";
 import { addPanels } from "./panels.js";
 import { get } from "./server.js";
-import { addShortcuts } from "./shortcuts.js";
 import { settingsView } from "./settings.js";
+import { addShortcuts } from "./shortcuts.js";
 import { openStore } from "./store.js";
 
 const EXAMPLES = 6; // fill two rows, three or six
@@ -45,10 +45,27 @@ export async function start(root) {
   const draw = () => drawLater(header, conversation, composer, settings);
 
   const chat = await openChat({ store, changed: (...what) => changed(...what) });
-  const following = startFollowing({ store, changed: draw, reached: notice.reached, shown: () => chat.conversation?.id });
-  const header = headerView({ chat, server, models, live: following.live, chooseModel: () => (panels.toggle("right", true), settings.focus()) });
+  const following = startFollowing({
+    store,
+    changed: draw,
+    reached: notice.reached,
+    shown: () => chat.conversation?.id,
+  });
+  const header = headerView({
+    chat,
+    server,
+    models,
+    live: following.live,
+    chooseModel: () => (panels.toggle("right", true), settings.focus()),
+  });
   const conversation = conversationView({ chat, live: following.live, examples, asked: () => composer.ready() });
-  const composer = composerView({ store, chat, context: header.context, sent: () => conversation.showEnd(), say: notice.say });
+  const composer = composerView({
+    store,
+    chat,
+    context: header.context,
+    sent: () => conversation.showEnd(),
+    say: notice.say,
+  });
   const settings = settingsView({ server, store, chat, models, spoken: redraw, showShortcuts: () => shortcuts.show() });
   const library = libraryView({
     server,
@@ -75,7 +92,8 @@ export async function start(root) {
   });
 
   function changed(what, inPlace) {
-    if (what === "opened") drawNow(); // what is typed next belongs to this conversation
+    if (what === "opened")
+      drawNow(); // what is typed next belongs to this conversation
     else draw();
     if (what === "opened") {
       drawLater(library); // reads all that is stored; the store says when else it has to
@@ -105,7 +123,13 @@ export async function start(root) {
     if (id && !grows) drawLater(library);
   });
   await chat.start(following, address.asked());
-  page.replaceChildren(panels.left, make("main", {}, panels.head, conversation.element, conversation.toEndButton, notice.element, composer.element), panels.right, shortcuts.element, composer.chooser);
+  page.replaceChildren(
+    panels.left,
+    make("main", {}, panels.head, conversation.element, conversation.toEndButton, notice.element, composer.element),
+    panels.right,
+    shortcuts.element,
+    composer.chooser,
+  );
   acceptDrops(page, composer.drop);
   window.addEventListener("hashchange", () => open(address.asked())); // Back and Forward
   redraw();

@@ -84,7 +84,10 @@ function tableOf(block, lines) {
   const [{ map }] = block.tokens;
   const start = block.tokens.findIndex(({ type }) => type === "tbody_open");
   if (start < 0) return block;
-  const items = groups(block.tokens.slice(start + 1, -2), 2).map((tokens) => ({ source: sourceOf(tokens[0], lines), tokens }));
+  const items = groups(block.tokens.slice(start + 1, -2), 2).map((tokens) => ({
+    source: sourceOf(tokens[0], lines),
+    tokens,
+  }));
   return { ...block, kind: "table", shell: lines.slice(map[0], map[0] + 2).join("\n"), items };
 }
 
@@ -124,7 +127,8 @@ function update(parent, before, blocks, context) {
 function create(block, context) {
   const [first] = block.tokens;
   if (block.kind === "code") block.node = codeBlock(first.content, block.shell, context.labels);
-  else if (block.kind !== "list") [block.node] = elements(block.tokens, block.parent ?? null, context.env, context.labels);
+  else if (block.kind !== "list")
+    [block.node] = elements(block.tokens, block.parent ?? null, context.env, context.labels);
   else {
     block.node = make(first.tag, Object.fromEntries(first.attrs ?? []));
     update(block.node, [], block.items, context);

@@ -4,8 +4,8 @@
 // only the elements and attributes that Markdown needs. Formulas and the colours of code come afterwards, from the text
 // of the elements, and never from HTML in a message.
 
-import markdownit from "../vendor/markdown-it.js";
 import DOMPurify from "../vendor/dompurify.js";
+import markdownit from "../vendor/markdown-it.js";
 import { tasklist } from "../vendor/tasklist.js";
 import { codeBlock } from "./code.js";
 import { make } from "./dom.js";
@@ -46,7 +46,9 @@ for (const type of ["th_open", "td_open"])
 
 const PURIFIER_OPTIONS = {
   ALLOWED_TAGS:
-    "p br hr h1 h2 h3 h4 h5 h6 strong em s a ul ol li blockquote pre code div span input table thead tbody tr th td".split(" "),
+    "p br hr h1 h2 h3 h4 h5 h6 strong em s a ul ol li blockquote pre code div span input table thead tbody tr th td".split(
+      " ",
+    ),
   ALLOWED_ATTR: ["href", "title", "class", "start", "type", "checked", "disabled", "data-tex"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,

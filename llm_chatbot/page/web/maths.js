@@ -2,7 +2,7 @@
 
 import * as libraries from "./libraries.js";
 
-const OPENINGS = { "$$": "$$", "\\[": "\\]", "\\(": "\\)", $: "$" }; // each with its end
+const OPENINGS = { $$: "$$", "\\[": "\\]", "\\(": "\\)", $: "$" }; // each with its end
 
 // Pandoc's rule tells maths from money: no space after the first $, none before the second, and no digit after it. As
 // in Pandoc, the next $ has to be the second.
@@ -54,7 +54,13 @@ function block(state, startLine, endLine, silent) {
     lines.push(line === startLine ? lineAt(line).slice(markup.length) : lineAt(line));
     const end = lines.at(-1).indexOf(OPENINGS[markup]);
     if (end < 0) continue;
-    if (lines.at(-1).slice(end + markup.length).trim()) return false;
+    if (
+      lines
+        .at(-1)
+        .slice(end + markup.length)
+        .trim()
+    )
+      return false;
     lines[lines.length - 1] = lines.at(-1).slice(0, end);
     return pushBlock(state, startLine, line + 1, markup, lines, silent);
   }

@@ -17,7 +17,12 @@ function withoutReasoning(content) {
   return { reasoning: match[1].trim(), answer: content.slice(match[0].length), thinking: match[2] === "" };
 }
 
-const labels = () => ({ copy: text("copy"), copied: text("copied"), copyCode: text("copy_code"), table: text("table") });
+const labels = () => ({
+  copy: text("copy"),
+  copied: text("copied"),
+  copyCode: text("copy_code"),
+  table: text("table"),
+});
 
 // The numbers below an answer, on one line.
 function figuresLine({ figures = {}, finish_reason, model }) {
@@ -30,7 +35,12 @@ function figuresLine({ figures = {}, finish_reason, model }) {
     prompt_tokens: number(figures.prompt_tokens ?? 0),
   };
   if (count === 1) values.tokens = text("tokens", { count });
-  const ending = { length: "ended_by_length", cancelled: "ended_by_stop", stopped: "ended_by_stop", interrupted: "interrupted" };
+  const ending = {
+    length: "ended_by_length",
+    cancelled: "ended_by_stop",
+    stopped: "ended_by_stop",
+    interrupted: "interrupted",
+  };
   const parts = count ? [text("figures", values)] : [];
   if (finish_reason in ending) parts.push(text(ending[finish_reason]));
   if (model) parts.push(model);
@@ -51,7 +61,19 @@ export function messageView(actions) {
   const note = make("p", { class: "note" });
   const figures = make("p", { class: "figures" });
   const buttons = make("div", { class: "actions" });
-  const element = make("article", { class: "message" }, files, fold, body, unfold, inside.element, progress, note, figures, buttons);
+  const element = make(
+    "article",
+    { class: "message" },
+    files,
+    fold,
+    body,
+    unfold,
+    inside.element,
+    progress,
+    note,
+    figures,
+    buttons,
+  );
   let shown = {};
   let editing = null;
   let opened = null; // whether the figures were opened or closed by hand
@@ -61,7 +83,15 @@ export function messageView(actions) {
   // message: with the content and state of the answer so far. state: while it is expected. versions: its siblings.
   function update(message, { state, versions, isLast, looksInside, language }) {
     const expected = state !== undefined;
-    const signature = JSON.stringify([message.content.length, message.finish_reason, state, versions.map((it) => it.id), isLast, looksInside, language]);
+    const signature = JSON.stringify([
+      message.content.length,
+      message.finish_reason,
+      state,
+      versions.map((it) => it.id),
+      isLast,
+      looksInside,
+      language,
+    ]);
     if (signature === shown.signature) return;
     shown = { message, expected, versions, isLast, looksInside, signature, state };
     element.className = `message ${message.role}`;
@@ -102,7 +132,13 @@ export function messageView(actions) {
     unfold.setAttribute("aria-expanded", String(all));
   }
 
-  const file = (name, tokens) => make("li", {}, make("span", { title: name }, name), make("small", {}, text("about_tokens", { count: number(tokens) })));
+  const file = (name, tokens) =>
+    make(
+      "li",
+      {},
+      make("span", { title: name }, name),
+      make("small", {}, text("about_tokens", { count: number(tokens) })),
+    );
 
   function drawEnd() {
     const { message, expected, versions, isLast } = shown;
@@ -140,16 +176,31 @@ export function messageView(actions) {
     const { id, role, finish_reason, content, error } = message;
     const isAnswer = role === "assistant";
     const again = isAnswer && (finish_reason === "error" || !content) && error?.key !== "too_long"; // the same again wouldn't help
-    const canContinue = isAnswer && content && ["length", "cancelled", "stopped", "interrupted"].includes(finish_reason);
+    const canContinue =
+      isAnswer && content && ["length", "cancelled", "stopped", "interrupted"].includes(finish_reason);
     return [
       ...versionButtons(message, versions),
-      canContinue && make("button", { type: "button", class: "text-button", onclick: () => actions.continueAnswer(id) }, text("continue")),
-      again && make("button", { type: "button", class: "text-button", onclick: () => actions.regenerate(id) }, text("try_again")),
+      canContinue &&
+        make(
+          "button",
+          { type: "button", class: "text-button", onclick: () => actions.continueAnswer(id) },
+          text("continue"),
+        ),
+      again &&
+        make(
+          "button",
+          { type: "button", class: "text-button", onclick: () => actions.regenerate(id) },
+          text("try_again"),
+        ),
       content && iconButton(ICONS.copy, text("copy_message"), (event) => copy(event.currentTarget, content)),
       iconButton(ICONS.pen, text(isAnswer ? "edit_answer" : "edit"), edit),
       isAnswer && !again && iconButton(ICONS.repeat, text("regenerate"), () => actions.regenerate(id)),
       iconButton(ICONS.fork, text("fork"), () => actions.fork(id)),
-      line && iconButton(ICONS.info, text("figures_shown"), toggleFigures, { "aria-pressed": String(!figures.hidden), class: "icon info" }),
+      line &&
+        iconButton(ICONS.info, text("figures_shown"), toggleFigures, {
+          "aria-pressed": String(!figures.hidden),
+          class: "icon info",
+        }),
     ].filter(Boolean);
   }
 
@@ -194,7 +245,12 @@ export function messageView(actions) {
       "form",
       { class: "edit", onsubmit: (event) => (event.preventDefault(), save()) },
       box,
-      make("div", {}, make("button", { type: "button", onclick: cancel }, text("cancel")), make("button", { class: "primary" }, text(name))),
+      make(
+        "div",
+        {},
+        make("button", { type: "button", onclick: cancel }, text("cancel")),
+        make("button", { class: "primary" }, text(name)),
+      ),
     );
     box.addEventListener("keydown", (event) => {
       if (event.key === "Escape") cancel();

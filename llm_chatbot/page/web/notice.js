@@ -15,7 +15,9 @@ export function noticeView() {
     element.replaceChildren(line);
     if (!action) return;
     const [name, act] = action;
-    element.append(make("button", { type: "button", class: "text-button", onclick: () => (clear(), act()) }, text(name)));
+    element.append(
+      make("button", { type: "button", class: "text-button", onclick: () => (clear(), act()) }, text(name)),
+    );
   }
 
   function clear() {

@@ -12,8 +12,16 @@ export function addPanels({ header, library, settings, begin }) {
   const kept = JSON.parse(localStorage.getItem(OPEN) ?? "{}");
   const left = panel("library-panel", library.element);
   const right = panel("settings-panel", settings.element);
-  const toggles = { left: iconButton(ICONS.list, "", () => toggle("left")), right: iconButton(ICONS.settings, "", () => toggle("right")) };
-  const create = make("button", { type: "button", id: "new", onclick: () => (begin(), closeOnPhone()) }, icon(ICONS.plus), make("span"));
+  const toggles = {
+    left: iconButton(ICONS.list, "", () => toggle("left")),
+    right: iconButton(ICONS.settings, "", () => toggle("right")),
+  };
+  const create = make(
+    "button",
+    { type: "button", id: "new", onclick: () => (begin(), closeOnPhone()) },
+    icon(ICONS.plus),
+    make("span"),
+  );
   const head = make("header", {}, toggles.left, header.element, create, toggles.right);
   const sides = { left, right };
 
@@ -41,7 +49,10 @@ export function addPanels({ header, library, settings, begin }) {
   }
 
   function draw() {
-    for (const [side, key] of [["left", "conversations"], ["right", "settings"]]) {
+    for (const [side, key] of [
+      ["left", "conversations"],
+      ["right", "settings"],
+    ]) {
       sides[side].querySelector("h2").textContent = text(key);
       toggles[side].setAttribute("aria-label", text(key));
       toggles[side].title = text(key);

@@ -17,7 +17,9 @@ function partsOfPages(pages, limit) {
     const from = first + 1;
     const text = items.join("");
     if (text.length > limit)
-      return gathered(pieces(text, limit), limit).map((it, index) => part("part_of_page", { page: from, part: index + 1 }, it.items.join("")));
+      return gathered(pieces(text, limit), limit).map((it, index) =>
+        part("part_of_page", { page: from, part: index + 1 }, it.items.join("")),
+      );
     const to = first + items.length;
     return [from === to ? part("part_page", { page: from }, text) : part("part_pages", { from, to }, text)];
   });

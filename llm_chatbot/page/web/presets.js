@@ -78,16 +78,30 @@ export function presetsPanel({ store, known, settings, apply }) {
   let chosen = "";
 
   const select = make("select", { "aria-label": text("presets"), onchange: choose });
-  const name = make("input", { type: "text", maxlength: 80, "aria-label": text("presets_name"), placeholder: text("presets_name") });
+  const name = make("input", {
+    type: "text",
+    maxlength: 80,
+    "aria-label": text("presets_name"),
+    placeholder: text("presets_name"),
+  });
   const status = make("p", { role: "status", class: "hint" });
   const remove = make("button", { type: "button", onclick: removeChosen }, text("presets_delete"));
   const file = make("input", { type: "file", accept: ".json", hidden: true, onchange: load });
-  const element = make("fieldset", { class: "presets" },
+  const element = make(
+    "fieldset",
+    { class: "presets" },
     make("legend", {}, text("presets")),
     make("p", { class: "hint" }, text("presets_info")),
     make("div", { class: "presets-row" }, select, remove),
-    make("form", { class: "presets-row", onsubmit: save }, name, make("button", { type: "submit" }, text("presets_save"))),
-    make("div", { class: "presets-row" },
+    make(
+      "form",
+      { class: "presets-row", onsubmit: save },
+      name,
+      make("button", { type: "submit" }, text("presets_save")),
+    ),
+    make(
+      "div",
+      { class: "presets-row" },
       make("button", { type: "button", onclick: download }, text("presets_export")),
       make("button", { type: "button", onclick: () => file.click() }, text("presets_import")),
       file,

@@ -9,7 +9,11 @@ export function drawProgress(element, state, content) {
   const line = lineOf(state);
   if (state.phase === "reading" && state.reading?.total > state.reading?.read) return drawBar(element, state.reading);
   if (element.querySelector(".pulse")) element.querySelector(".phase").textContent = line;
-  else element.replaceChildren(make("span", { class: "pulse" }, make("i"), make("i"), make("i")), make("span", { class: "phase" }, line));
+  else
+    element.replaceChildren(
+      make("span", { class: "pulse" }, make("i"), make("i"), make("i")),
+      make("span", { class: "phase" }, line),
+    );
 }
 
 function lineOf({ phase, place }) {

@@ -22,7 +22,9 @@ export function fold(text) {
 
 // The terms of a query: words, and "several words" in quotes. All of them are looked for.
 function termsOf(query) {
-  const terms = [...query.matchAll(/"([^"]+)"|([^\s"]+)/g)].map(([, phrase, word]) => fold(phrase ?? word).folded.trim());
+  const terms = [...query.matchAll(/"([^"]+)"|([^\s"]+)/g)].map(([, phrase, word]) =>
+    fold(phrase ?? word).folded.trim(),
+  );
   return [...new Set(terms.filter(Boolean))];
 }
 

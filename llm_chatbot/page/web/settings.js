@@ -48,11 +48,23 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
   }
 
   const field = (name, label, control, ...more) =>
-    make("div", { class: "field" }, make("label", { for: `set-${name}` }, label), make("p", { class: "hint", id: `help-${name}` }, text(`${name}_info`)), control, ...more);
+    make(
+      "div",
+      { class: "field" },
+      make("label", { for: `set-${name}` }, label),
+      make("p", { class: "hint", id: `help-${name}` }, text(`${name}_info`)),
+      control,
+      ...more,
+    );
 
   function promptField() {
     const own = model().system_prompt ?? "";
-    const box = make("textarea", { dir: "auto", id: "set-system_prompt", "aria-describedby": "help-system_prompt", rows: 2 });
+    const box = make("textarea", {
+      dir: "auto",
+      id: "set-system_prompt",
+      "aria-describedby": "help-system_prompt",
+      rows: 2,
+    });
     box.value = setting("system_prompt") ?? own;
     box.addEventListener("input", () => set("system_prompt", box.value === own ? null : box.value));
     return field("system_prompt", text("system_prompt"), box);
@@ -62,11 +74,22 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
   function numberField({ name, default: usual, minimum, maximum, step }) {
     const limits = { min: minimum, max: maximum, step };
     const value = setting(name) ?? usual;
-    const digits = make("input", { type: "number", id: `set-${name}`, ...limits, value, placeholder: usual, "aria-describedby": `help-${name}` });
-    const slider = maximum === null ? null : make("input", { type: "range", ...limits, value, "aria-label": text("slider", { name: text(name) }) });
+    const digits = make("input", {
+      type: "number",
+      id: `set-${name}`,
+      ...limits,
+      value,
+      placeholder: usual,
+      "aria-describedby": `help-${name}`,
+    });
+    const slider =
+      maximum === null
+        ? null
+        : make("input", { type: "range", ...limits, value, "aria-label": text("slider", { name: text(name) }) });
     const use = (typed) => {
       const given = typed === "" ? NaN : Number(typed);
-      const valid = typed !== "" && Number.isFinite(given) ? Math.min(Math.max(given, minimum), maximum ?? Infinity) : null;
+      const valid =
+        typed !== "" && Number.isFinite(given) ? Math.min(Math.max(given, minimum), maximum ?? Infinity) : null;
       if (slider) slider.value = valid ?? usual;
       set(name, valid === usual ? null : valid);
       return valid ?? usual;
@@ -79,9 +102,21 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
 
   // `usual` is what holds while nothing was chosen.
   function switchField(name, usual) {
-    const box = make("input", { type: "checkbox", role: "switch", id: `set-${name}`, checked: setting(name) ?? usual, "aria-describedby": `help-${name}` });
+    const box = make("input", {
+      type: "checkbox",
+      role: "switch",
+      id: `set-${name}`,
+      checked: setting(name) ?? usual,
+      "aria-describedby": `help-${name}`,
+    });
     box.addEventListener("change", () => set(name, box.checked === usual ? null : box.checked));
-    return make("div", { class: "field switch" }, make("label", { for: `set-${name}` }, text(name)), box, make("p", { class: "hint", id: `help-${name}` }, text(`${name}_info`)));
+    return make(
+      "div",
+      { class: "field switch" },
+      make("label", { for: `set-${name}` }, text(name)),
+      box,
+      make("p", { class: "hint", id: `help-${name}` }, text(`${name}_info`)),
+    );
   }
 
   // Where the model's template has the switches.
@@ -89,7 +124,9 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
     const { thinking, effort } = model();
     const efforts = make("select", { id: "set-effort", "aria-describedby": "help-effort" }, [
       make("option", { value: "" }, text("by_model")),
-      ...["low", "medium", "high"].map((it) => make("option", { value: it, selected: setting("effort") === it }, text(`effort_${it}`))),
+      ...["low", "medium", "high"].map((it) =>
+        make("option", { value: it, selected: setting("effort") === it }, text(`effort_${it}`)),
+      ),
     ]);
     efforts.addEventListener("change", () => set("effort", efforts.value || null));
     const budget = { name: "thinking_budget", default: "", minimum: 0, maximum: null, step: 1 };
@@ -112,11 +149,26 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
     const where = make("select", { id: "set-device", "aria-describedby": "help-device" }, devices);
     const load = () => use([...JSON.parse(model.value), where.value], status);
     for (const it of [model, where]) it.addEventListener("change", load);
-    const more = make("div", { class: "more" },
-      server.get_models && make("button", { type: "button", onclick: () => openGetModel({ use: (it) => useNew(it, where.value) }) }, text("get_model")),
-      server.models.length > 1 && make("button", { type: "button", onclick: () => compare(where.value, status) }, text("compare")),
+    const more = make(
+      "div",
+      { class: "more" },
+      server.get_models &&
+        make(
+          "button",
+          { type: "button", onclick: () => openGetModel({ use: (it) => useNew(it, where.value) }) },
+          text("get_model"),
+        ),
+      server.models.length > 1 &&
+        make("button", { type: "button", onclick: () => compare(where.value, status) }, text("compare")),
     );
-    return make("div", { class: "fields" }, field("model", text("model"), model), field("device", text("device"), where), status, more);
+    return make(
+      "div",
+      { class: "fields" },
+      field("model", text("model"), model),
+      field("device", text("device"), where),
+      status,
+      more,
+    );
   }
 
   // A model that was converted a moment ago, and is not in the list yet.
@@ -153,7 +205,15 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
       build();
       focused?.focus();
     };
-    panel = { ...presetsPanel({ store, known: knownSettings(server.settings), settings: () => chat.conversation.settings, apply }), language: currentLanguage() };
+    panel = {
+      ...presetsPanel({
+        store,
+        known: knownSettings(server.settings),
+        settings: () => chat.conversation.settings,
+        apply,
+      }),
+      language: currentLanguage(),
+    };
     return panel.element;
   }
 
@@ -181,11 +241,21 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
 
   function languageField() {
     const choice = ([code, name]) => {
-      const input = make("input", { type: "radio", name: "language", value: code, checked: code === currentLanguage() });
+      const input = make("input", {
+        type: "radio",
+        name: "language",
+        value: code,
+        checked: code === currentLanguage(),
+      });
       input.addEventListener("change", () => (chooseLanguage(code), build(), spoken()));
       return make("label", {}, input, name);
     };
-    return make("fieldset", { class: "languages" }, make("legend", {}, text("language")), Object.entries(server.languages).map(choice));
+    return make(
+      "fieldset",
+      { class: "languages" },
+      make("legend", {}, text("language")),
+      Object.entries(server.languages).map(choice),
+    );
   }
 
   return { element, draw, focus: () => element.querySelector("select, textarea")?.focus() };

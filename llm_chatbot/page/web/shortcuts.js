@@ -36,7 +36,9 @@ export function addShortcuts(actions) {
 
   document.addEventListener("keydown", (event) => {
     if (event.isComposing || document.querySelector("dialog[open]")) return;
-    const isText = event.target.closest?.("input:not([type=range], [type=radio], [type=checkbox]), textarea, select, [contenteditable]");
+    const isText = event.target.closest?.(
+      "input:not([type=range], [type=radio], [type=checkbox]), textarea, select, [contenteditable]",
+    );
     const isEmptyBox = event.target.matches?.("#message textarea") && event.target.value === "";
     const shortcut = shortcuts.find((it) => pressed(event, it));
     if (!shortcut || (shortcut.outsideText && isText) || (shortcut.inEmptyBox && !isEmptyBox)) return;
@@ -45,7 +47,17 @@ export function addShortcuts(actions) {
   });
 
   function show() {
-    const row = ({ keys, name }) => make("tr", {}, make("td", {}, keys.map((key) => make("kbd", {}, key))), make("td", {}, text(name)));
+    const row = ({ keys, name }) =>
+      make(
+        "tr",
+        {},
+        make(
+          "td",
+          {},
+          keys.map((key) => make("kbd", {}, key)),
+        ),
+        make("td", {}, text(name)),
+      );
     dialog.replaceChildren(
       make("h2", { id: "shortcuts-title" }, text("shortcuts")),
       make("table", {}, make("tbody", {}, [...fixed, ...shortcuts].map(row))),

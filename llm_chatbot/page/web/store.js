@@ -100,7 +100,10 @@ export async function openStore() {
   async function write(names, work) {
     try {
       const transaction = database.transaction(names, "readwrite");
-      const [result] = await Promise.all([work(...names.map((name) => transaction.objectStore(name))), transaction.done]);
+      const [result] = await Promise.all([
+        work(...names.map((name) => transaction.objectStore(name))),
+        transaction.done,
+      ]);
       return result;
     } catch (error) {
       tell({ error: failure(error) });
@@ -174,7 +177,9 @@ export async function openStore() {
 
   // Changes what is given of a conversation, {id, …}; the rest stays as another tab may have left it.
   async function putConversation(conversation) {
-    await write(["conversations"], async (store) => store.put({ ...(await store.get(conversation.id)), ...conversation }));
+    await write(["conversations"], async (store) =>
+      store.put({ ...(await store.get(conversation.id)), ...conversation }),
+    );
     changed({ conversation: conversation.id });
   }
 
@@ -233,7 +238,10 @@ export async function openStore() {
     for (const key of keys) {
       const entry = localStorage.getItem(key);
       if (!entry) continue; // The tab that wrote it is done meanwhile.
-      await addToDatabase([JSON.parse(entry)]).then(() => localStorage.removeItem(key), () => {}); // full: the next time
+      await addToDatabase([JSON.parse(entry)]).then(
+        () => localStorage.removeItem(key),
+        () => {},
+      ); // full: the next time
     }
     await write(["conversations", "messages"], async (heads, bodies) => {
       for (const { id, removed } of await heads.getAll()) {

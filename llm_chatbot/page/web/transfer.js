@@ -28,7 +28,9 @@ const HEADINGS = { user: "## User", assistant: "## Assistant" };
 // One branch, a list of messages, for people to read. Lines that look like one of its headings begin with a backslash.
 export function toMarkdown(name, path) {
   const escaped = (content) => content.replace(/^(\\*## (User|Assistant))$/gm, "\\$1");
-  const parts = path.map((it) => `${HEADINGS[it.role]}\n\n${escaped(asMessageText(it.attachments ?? [], it.content))}\n`);
+  const parts = path.map(
+    (it) => `${HEADINGS[it.role]}\n\n${escaped(asMessageText(it.attachments ?? [], it.content))}\n`,
+  );
   return [`# ${name.replace(/\s+/g, " ")}\n`, ...parts].join("\n");
 }
 
@@ -62,12 +64,17 @@ function fromData(data) {
 function fromOwn(item) {
   if (typeof item.id !== "string" || !Array.isArray(item.messages)) return null;
   const messages = item.messages.filter((it) => isObject(it) && isMessage(it));
-  return messages.every((it) => typeof it.id === "string") ? conversationOf(item, messages, "interrupted") : fromFirstVersion(item);
+  return messages.every((it) => typeof it.id === "string")
+    ? conversationOf(item, messages, "interrupted")
+    : fromFirstVersion(item);
 }
 
 // What the first version of the page saved and exported: {id, name, updated, messages: [{role, content, figures}]}.
 export function fromFirstVersion({ id, name, updated, messages }) {
-  return conversationOf({ id, name, created: updated, updated }, chain(id, messages.filter(isMessage), Number(updated) || 0));
+  return conversationOf(
+    { id, name, created: updated, updated },
+    chain(id, messages.filter(isMessage), Number(updated) || 0),
+  );
 }
 
 function fromMarkdown(text) {

@@ -26,7 +26,8 @@ export function chain(conversation, messages, start) {
   });
 }
 
-export const idAfter = (conversation, parent, { role, content }) => `${conversation}-${hash(JSON.stringify([parent, role, content]))}`;
+export const idAfter = (conversation, parent, { role, content }) =>
+  `${conversation}-${hash(JSON.stringify([parent, role, content]))}`;
 
 // A conversation with what is known of it, and with defaults for the rest. Messages without a way to a first one, such
 // as those in a circle, are left out.
@@ -71,7 +72,15 @@ function messageOf(conversation, message, ending) {
   if (role === "assistant" && !optional.finish_reason) {
     optional.finish_reason = optional.figures ? (optional.figures.finish_reason ?? "interrupted") : ending;
   }
-  return { id, conversation, parent: isText(parent) ? parent : null, role, content, created: time(created) ?? 1, ...optional };
+  return {
+    id,
+    conversation,
+    parent: isText(parent) ? parent : null,
+    role,
+    content,
+    created: time(created) ?? 1,
+    ...optional,
+  };
 }
 
 // Parents before their children, each once.

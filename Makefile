@@ -41,11 +41,12 @@ test: $(INSTALLED_DEV)  ## run all tests: unit, notebook, browser
 test-fast: $(INSTALLED_DEV)  ## run the tests that need neither the embedded model nor a browser
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow"
 
-lint: $(INSTALLED_DEV)  ## check format, rules, types and who imports whom
+lint: $(INSTALLED_DEV) $(PAGE_TOOLS)  ## check format, rules, types and who imports whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(NPM) run --silent lint
 
 load: $(INSTALLED_CLUSTER)  ## prove and measure the service on a cluster of two Ray nodes on this machine
 	$(BIN)/python converter.py smollm2-135m-instruct --precision INT4

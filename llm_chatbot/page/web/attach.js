@@ -133,7 +133,10 @@ export function attachView({ store, room, say, changed }) {
       sum.textContent = text("chosen_of_room", { count: number(tokens), room: number(free) });
       sum.classList.toggle("error", tokens > free);
     };
-    const all = (checked) => (boxes.forEach(({ box }) => (box.checked = checked)), count());
+    const checkAll = (checked) => {
+      boxes.forEach(({ box }) => (box.checked = checked));
+      count();
+    };
     boxes.forEach(({ box }) => box.addEventListener("change", count));
     const use = () => {
       const its = chosen();
@@ -155,8 +158,8 @@ export function attachView({ store, room, say, changed }) {
         make(
           "div",
           { class: "row" },
-          make("button", { type: "button", class: "text-button", onclick: () => all(true) }, text("all_parts")),
-          make("button", { type: "button", class: "text-button", onclick: () => all(false) }, text("no_parts")),
+          make("button", { type: "button", class: "text-button", onclick: () => checkAll(true) }, text("all_parts")),
+          make("button", { type: "button", class: "text-button", onclick: () => checkAll(false) }, text("no_parts")),
         ),
         make(
           "div",

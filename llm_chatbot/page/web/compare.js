@@ -108,7 +108,8 @@ export function openCompare({ choices, chosen, messages, settings, keep }) {
   }
 
   async function follow(side, content) {
-    const id = (run.id = newId());
+    const id = newId();
+    run.id = id;
     const asked = [...messages, { role: "user", content }];
     side.answer.textContent = text("compare_loading");
     await post("ask", { id, conversation: id, model: side.key, settings, messages: asked });

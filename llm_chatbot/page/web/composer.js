@@ -58,7 +58,10 @@ export function composerView({ store, chat, context, sent, say }) {
     box.focus();
   }
 
-  box.addEventListener("input", () => (keepDraft(), fit()));
+  box.addEventListener("input", () => {
+    keepDraft();
+    fit();
+  });
   box.addEventListener("paste", attach.paste);
   box.addEventListener("keydown", (event) => {
     // While an input method composes, Enter chooses a word.

@@ -17,7 +17,10 @@ export function conversationView({ chat, live, examples, asked }) {
     list,
   );
   const views = new Map();
-  const jump = iconButton(ICONS.down, "", () => (showEnd(), element.focus({ preventScroll: true })));
+  const jump = iconButton(ICONS.down, "", () => {
+    showEnd();
+    element.focus({ preventScroll: true });
+  });
   const toEndButton = make("div", { class: "to-end" }, jump);
   let follows = true; // the end is in sight, and stays so
   let top = 0; // where the reader was
@@ -36,7 +39,9 @@ export function conversationView({ chat, live, examples, asked }) {
     offerJump();
   });
   // What is opened at the end pushes down what is below it.
-  list.addEventListener("click", (event) => event.target.closest("summary") && !chat.running() && (follows = false));
+  list.addEventListener("click", (event) => {
+    if (event.target.closest("summary") && !chat.running()) follows = false;
+  });
   // The end stays in sight too where the window or a panel changes the height, or a formula is set late.
   const sizes = new ResizeObserver(settle);
   [element, list].forEach((it) => sizes.observe(it));
@@ -95,12 +100,14 @@ export function conversationView({ chat, live, examples, asked }) {
     if (welcome.dataset.signature === signature) return;
     welcome.dataset.signature = signature;
     const card = (question) =>
-      make(
-        "button",
-        { type: "button", class: "example", onclick: () => (chat.send(question), showEnd(), asked()) },
-        question,
-      );
+      make("button", { type: "button", class: "example", onclick: () => begin(question) }, question);
     welcome.replaceChildren(make("h2", {}, text("welcome")), make("div", { class: "examples" }, examples().map(card)));
+  }
+
+  function begin(question) {
+    chat.send(question);
+    showEnd();
+    asked();
   }
 
   function showEnd() {

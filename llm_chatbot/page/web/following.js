@@ -107,7 +107,10 @@ export function startFollowing({ store, changed, reached, shown }) {
       return ask(entry);
     }
     const { from, text, tokens, version, finish_reason, figures, model, left_out, error } = state;
-    if (from > entry.content.length) return (entry.version = -1);
+    if (from > entry.content.length) {
+      entry.version = -1; // what is between was lost: it is sent again from the beginning
+      return;
+    }
     if (text !== undefined) entry.content = entry.content.slice(0, from) + text;
     if (tokens) entry.tokens.splice(state.tokens_from, Infinity, ...tokens);
     Object.assign(entry, { state, version });

@@ -102,7 +102,7 @@ export function openGetModel({ use }) {
     {
       class: "view get-model",
       "aria-labelledby": "get-model-title",
-      onclose: () => (clearTimeout(polling), dialog.remove()),
+      onclose: close,
     },
     make(
       "header",
@@ -112,7 +112,7 @@ export function openGetModel({ use }) {
     ),
     make(
       "form",
-      { class: "view-choice", onsubmit: (event) => (event.preventDefault(), find()) },
+      { class: "view-choice", onsubmit: find },
       make("label", { for: "get-model-name" }, text("get_model_name")),
       name,
       make("button", { type: "submit" }, text("get_model_find")),
@@ -120,23 +120,33 @@ export function openGetModel({ use }) {
     make(
       "div",
       { class: "view-choice" },
-      choice("get_model_precision", PRECISIONS, view.precision, (value) => (view.precision = value)),
+      choice("get_model_precision", PRECISIONS, view.precision, (value) => set("precision", value)),
       make(
         "label",
         {},
-        make("input", { type: "checkbox", onchange: (event) => ((view.prebuilt = event.target.checked), drawTable()) }),
+        make("input", { type: "checkbox", onchange: (event) => set("prebuilt", event.target.checked) }),
         text("get_model_prebuilt"),
       ),
-      choice("get_model_context", CONTEXTS, view.context, (value) => (view.context = Number(value)), number),
+      choice("get_model_context", CONTEXTS, view.context, (value) => set("context", Number(value)), number),
     ),
     running,
     status,
     table,
   );
 
-  function choice(key, values, chosen, set, label = String) {
+  function close() {
+    clearTimeout(polling);
+    dialog.remove();
+  }
+
+  function set(name, value) {
+    view[name] = value;
+    drawTable();
+  }
+
+  function choice(key, values, chosen, use, label = String) {
     const options = values.map((value) => make("option", { value, selected: value === chosen }, label(value)));
-    const select = make("select", { onchange: () => (set(select.value), drawTable()) }, options);
+    const select = make("select", { onchange: () => use(select.value) }, options);
     return make("label", {}, text(key), select);
   }
 
@@ -163,7 +173,8 @@ export function openGetModel({ use }) {
 
   const keep = (answer) => (view.free = { disk: answer.free_disk, memory: answer.free_memory });
 
-  async function find() {
+  async function find(event) {
+    event.preventDefault();
     if (!name.value.trim()) return name.focus();
     say("get_model_looking");
     const answer = await request("models/info", { name: name.value.trim() });

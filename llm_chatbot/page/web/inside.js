@@ -77,11 +77,14 @@ export function insideView(goOn) {
 
   function showAlternatives(span, [chosen, , top], before) {
     close();
-    const begin = (written) => (before ? before + written : written.trimStart());
+    const choose = (written) => {
+      close();
+      goOn(before ? before + written : written.trimStart());
+    };
     const choice = ([written, probability]) =>
       make(
         "button",
-        { type: "button", "aria-current": String(written === chosen), onclick: () => (close(), goOn(begin(written))) },
+        { type: "button", "aria-current": String(written === chosen), onclick: () => choose(written) },
         make("code", {}, visible(written)),
         make("span", {}, percent(probability)),
       );
@@ -91,10 +94,12 @@ export function insideView(goOn) {
       make("p", {}, text("alternatives")),
       top.map(choice),
     );
-    open.addEventListener(
-      "keydown",
-      (event) => event.key === "Escape" && (event.stopPropagation(), close(), span.focus()),
-    );
+    open.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape") return;
+      event.stopPropagation();
+      close();
+      span.focus();
+    });
     element.after(open);
     const place = span.getBoundingClientRect();
     const frame = element.parentElement.getBoundingClientRect();

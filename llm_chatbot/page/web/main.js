@@ -26,7 +26,7 @@ export async function start(root) {
   const models = new Map([[String(server.model.key), server.model]]);
   const notice = noticeView();
   const waiting = new Set(); // views that are to be drawn
-  let asked; // whether the browser was asked to keep what is stored
+  let isKept = false; // the browser was asked to keep what is stored
 
   const drawNow = () => [header, conversation, composer, settings].forEach((view) => view.draw());
 
@@ -56,7 +56,10 @@ export async function start(root) {
     server,
     models,
     live: following.live,
-    chooseModel: () => (panels.toggle("right", true), settings.focus()),
+    chooseModel: () => {
+      panels.toggle("right", true);
+      settings.focus();
+    },
   });
   const conversation = conversationView({ chat, live: following.live, examples, asked: () => composer.ready() });
   const composer = composerView({
@@ -76,14 +79,23 @@ export async function start(root) {
       if (message) requestAnimationFrame(() => conversation.show(message));
       else composer.ready();
     },
-    removed: (undo) => notice.say("deleted", {}, ["undo", () => (undo(), composer.ready())]),
+    removed: (undo) => {
+      const bringBack = () => {
+        undo();
+        composer.ready();
+      };
+      notice.say("deleted", {}, ["undo", bringBack]);
+    },
   });
   const open = (id) => chat.open(id).then(() => composer.ready());
   const begin = () => open(null);
   const panels = addPanels({ header, library, settings, begin });
   const shortcuts = addShortcuts({
     begin,
-    find: () => (panels.toggle("left", true), library.find()),
+    find: () => {
+      panels.toggle("left", true);
+      library.find();
+    },
     list: () => panels.toggle("left"),
     settings: () => panels.toggle("right"),
     box: () => composer.focus(),
@@ -102,7 +114,10 @@ export async function start(root) {
       following.expectStored();
     }
     // Firefox asks the user, and would do so again after each message.
-    if (what === "added") asked ??= navigator.storage?.persist?.();
+    if (what === "added" && !isKept) {
+      isKept = true;
+      navigator.storage?.persist?.();
+    }
   }
 
   function redraw() {

@@ -37,7 +37,7 @@ md.renderer.rules.image = (tokens, index, options, env, renderer) => {
 
 // The alignment of a column is a class, so that no message has a style of its own.
 for (const type of ["th_open", "td_open"])
-  md.renderer.rules[type] = (tokens, index, options, env, renderer) => {
+  md.renderer.rules[type] = (tokens, index, options, _env, renderer) => {
     const token = tokens[index];
     const alignment = /text-align:(\w+)/.exec(token.attrGet("style") ?? "")?.[1];
     token.attrs = alignment ? [["class", alignment]] : null;

@@ -79,10 +79,10 @@ function pushBlock(state, startLine, nextLine, markup, lines, silent) {
 
 // The source is what is seen until KaTeX is there, and where it finds a mistake.
 function render(md, { content, markup, type }) {
-  const escape = md.utils.escapeHtml;
+  const { escapeHtml } = md.utils;
   const display = markup === "$$" || markup === "\\[" ? " display" : "";
   const tag = type === "math_block" ? "div" : "span";
-  return `<${tag} class="math${display}" data-tex="${escape(content)}">${escape(markup + content + OPENINGS[markup])}</${tag}>`;
+  return `<${tag} class="math${display}" data-tex="${escapeHtml(content)}">${escapeHtml(markup + content + OPENINGS[markup])}</${tag}>`;
 }
 
 export function mathsPlugin(md) {

@@ -234,7 +234,8 @@ export function messageView(actions) {
       const button = buttons.querySelector(`[title="${text(message.role === "user" ? "edit" : "edit_answer")}"]`);
       (opener.isConnected ? opener : button)?.focus({ preventScroll: true });
     };
-    const save = () => {
+    const save = (event) => {
+      event.preventDefault();
       const changed = box.value.trim() && box.value !== message.content;
       if (!changed) return cancel();
       close();
@@ -243,7 +244,7 @@ export function messageView(actions) {
     const name = message.role === "user" ? "send" : "save";
     editing = make(
       "form",
-      { class: "edit", onsubmit: (event) => (event.preventDefault(), save()) },
+      { class: "edit", onsubmit: save },
       box,
       make(
         "div",
@@ -254,7 +255,7 @@ export function messageView(actions) {
     );
     box.addEventListener("keydown", (event) => {
       if (event.key === "Escape") cancel();
-      else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save();
+      else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save(event);
       else return;
       event.preventDefault();
       event.stopPropagation();

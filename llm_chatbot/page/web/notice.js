@@ -15,9 +15,11 @@ export function noticeView() {
     element.replaceChildren(line);
     if (!action) return;
     const [name, act] = action;
-    element.append(
-      make("button", { type: "button", class: "text-button", onclick: () => (clear(), act()) }, text(name)),
-    );
+    const onclick = () => {
+      clear();
+      act();
+    };
+    element.append(make("button", { type: "button", class: "text-button", onclick }, text(name)));
   }
 
   function clear() {

@@ -16,12 +16,7 @@ export function addPanels({ header, library, settings, begin }) {
     left: iconButton(ICONS.list, "", () => toggle("left")),
     right: iconButton(ICONS.settings, "", () => toggle("right")),
   };
-  const create = make(
-    "button",
-    { type: "button", id: "new", onclick: () => (begin(), closeOnPhone()) },
-    icon(ICONS.plus),
-    make("span"),
-  );
+  const create = make("button", { type: "button", id: "new", onclick: beginHere }, icon(ICONS.plus), make("span"));
   const head = make("header", {}, toggles.left, header.element, create, toggles.right);
   const sides = { left, right };
 
@@ -41,6 +36,11 @@ export function addPanels({ header, library, settings, begin }) {
     if (PHONE.matches) return; // there, panels cover the conversation
     kept[side] = isOpen;
     localStorage.setItem(OPEN, JSON.stringify(kept));
+  }
+
+  function beginHere() {
+    begin();
+    closeOnPhone();
   }
 
   // On a phone, a panel covers the conversation.

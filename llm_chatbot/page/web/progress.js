@@ -27,7 +27,10 @@ function drawBar(element, { read, total, seconds }) {
   const line = [text("reading", { read: number(read), total: number(total) })];
   if (seconds >= 1) line.push(text("seconds_left", { count: Math.round(seconds) }));
   let bar = element.querySelector("progress");
-  if (!bar) element.replaceChildren((bar = make("progress")), make("span", { class: "phase" }));
+  if (!bar) {
+    bar = make("progress");
+    element.replaceChildren(bar, make("span", { class: "phase" }));
+  }
   bar.max = total;
   bar.value = read;
   bar.setAttribute("aria-label", text("reading_label"));

@@ -247,7 +247,11 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
         value: code,
         checked: code === currentLanguage(),
       });
-      input.addEventListener("change", () => (chooseLanguage(code), build(), spoken()));
+      input.addEventListener("change", () => {
+        chooseLanguage(code);
+        build();
+        spoken();
+      });
       return make("label", {}, input, name);
     };
     return make(

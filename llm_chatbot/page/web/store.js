@@ -168,7 +168,9 @@ export async function openStore() {
     await write(["messages"], async (store) => {
       stored = await store.get(update.id);
       isNewer = stored && newer(stored, update);
-      if (isNewer) store.put((stored = marked({ ...stored, ...update })));
+      if (!isNewer) return;
+      stored = marked({ ...stored, ...update });
+      store.put(stored);
     });
     if (!stored) return;
     const change = { conversation: stored.conversation, message: stored.id, grows: !stored.finish_reason };

@@ -51,7 +51,7 @@ export function attachView({ store, room, say, changed }) {
     }
     const free = room();
     if (free !== null && total() > free)
-      choosePart(files.reduce((one, other) => (other.tokens > one.tokens ? other : one)));
+      choosePart(files.reduce((largest, file) => (file.tokens > largest.tokens ? file : largest)));
   }
 
   async function choose() {
@@ -64,7 +64,7 @@ export function attachView({ store, room, say, changed }) {
   function paste(event) {
     const content = event.clipboardData.getData("text/plain");
     // Office programs put a picture of the text beside it.
-    const pasted = [...event.clipboardData.files].filter((it) => !content || !it.type.startsWith("image/"));
+    const pasted = [...event.clipboardData.files].filter((file) => !content || !file.type.startsWith("image/"));
     if (pasted.length === 0 && content.length >= PASTED)
       pasted.push(new File([content], text("pasted_name"), { type: "text/plain" }));
     if (pasted.length === 0) return;
@@ -84,7 +84,7 @@ export function attachView({ store, room, say, changed }) {
       ),
       size,
       iconButton(ICONS.close, text("remove_file", { name: file.name }), () =>
-        change(files.filter((it) => it !== file)),
+        change(files.filter((attached) => attached !== file)),
       ),
     );
   }
@@ -139,12 +139,14 @@ export function attachView({ store, room, say, changed }) {
     };
     boxes.forEach(({ box }) => box.addEventListener("change", count));
     const use = () => {
-      const its = chosen();
-      const content = its.join("");
+      const chosenParts = chosen();
+      const content = chosenParts.join("");
       if (content)
         change(
-          files.map((it) =>
-            it === file ? { name: file.name, text: content, tokens: estimateTokens(content), whole, chosen: its } : it,
+          files.map((attached) =>
+            attached === file
+              ? { name: file.name, text: content, tokens: estimateTokens(content), whole, chosen: chosenParts }
+              : attached,
           ),
         );
     };

@@ -12,8 +12,8 @@ export const ACCEPT = [".txt", ".md", ".csv", ".json", ".html", ".pdf", ".docx",
 
 const CODE = new Set(
   (
-    "py js mjs ts tsx jsx c h cc cpp hpp cs java kt go rs rb php swift scala sh bash ps1 bat sql r jl lua pl css scss xml " +
-    "yaml yml toml ini cfg json jsonl ipynb vue svelte dart ex hs clj asm tex cmake make dockerfile diff patch"
+    "py js mjs ts tsx jsx c h cc cpp hpp cs java kt go rs rb php swift scala sh bash ps1 bat sql r jl lua pl css " +
+    "scss xml yaml yml toml ini cfg json jsonl ipynb vue svelte dart ex hs clj asm tex cmake make dockerfile diff patch"
   ).split(" "),
 );
 
@@ -36,7 +36,7 @@ export async function readFile(file, language = "en") {
   if (file.size > MAX_BYTES) throw new UnreadableFile("file_too_large", name, { limit: MAX_BYTES / 1024 / 1024 });
   const [kind, read] = READERS[extension] ?? [
     CODE.has(extension) ? "code" : "text",
-    async (it) => decoded(it, language),
+    async (textFile) => decoded(textFile, language),
   ];
   const raw = await read(file, language);
   const text = raw.replace(/\r\n?/g, "\n").replaceAll("\0", "").trimEnd();

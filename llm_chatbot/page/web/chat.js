@@ -25,16 +25,16 @@ export async function openChat({ store, changed }) {
     isNew: true, // not in the store yet
   });
 
-  // Opens a conversation, on a branch with the message where one is given; null begins a new one. Instead of one that was
-  // deleted, such as Back may lead to, the one that is shown stays. inPlace: see address.js.
+  // Opens a conversation, on a branch with the message where one is given; null begins a new one. Instead of one that
+  // was deleted, such as Back may lead to, the one that is shown stays. inPlace: see address.js.
   async function open(id, message = null, inPlace = false) {
-    const own = ++openings;
+    const opening = ++openings;
     const wanted = id ?? newId();
-    const { conversation: stored, messages: its } = id ? await store.read(id) : {};
-    if (own !== openings) return;
+    const { conversation: stored, messages: storedMessages } = id ? await store.read(id) : {};
+    if (opening !== openings) return;
     if (!stored?.removed || !conversation) {
       conversation = stored?.removed ? fresh(newId()) : (stored ?? fresh(wanted));
-      messages = conversation.isNew ? [] : its;
+      messages = conversation.isNew ? [] : storedMessages;
       leaf = message ? newestLeaf(messages, message) : shownLeaf();
     }
     changed("opened", inPlace);
@@ -43,7 +43,7 @@ export async function openChat({ store, changed }) {
   // Where the branch ends that was shown last; where that isn't known, the newest one.
   function shownLeaf() {
     const known = messages.find(({ id }) => id === conversation.leaf);
-    const newest = known ?? [...messages].sort((one, other) => other.created - one.created)[0];
+    const newest = known ?? [...messages].sort((a, b) => b.created - a.created)[0];
     return newest ? newestLeaf(messages, newest.id) : null;
   }
 
@@ -51,15 +51,16 @@ export async function openChat({ store, changed }) {
   async function refresh({ conversation: id, value, error }) {
     if (error) return;
     if (value === DEFAULTS) {
-      const its = await store.value(DEFAULTS);
-      if (!saving) defaults = its ?? {};
+      const storedDefaults = await store.value(DEFAULTS);
+      if (!saving) defaults = storedDefaults ?? {};
     }
     if (id !== conversation?.id || conversation.isNew) return;
-    const { conversation: stored, messages: its } = await store.read(id);
+    const { conversation: stored, messages: storedMessages } = await store.read(id);
     if (id !== conversation.id || !stored) return;
     if (stored.removed) return open(null, null, true);
-    const own = new Set(its.map((message) => message.id));
-    messages = [...its, ...messages.filter((message) => !own.has(message.id))]; // those that are being saved
+    const storedIds = new Set(storedMessages.map((message) => message.id));
+    const beingSaved = messages.filter((message) => !storedIds.has(message.id));
+    messages = [...storedMessages, ...beingSaved];
     const { settings, model } = saving ? conversation : stored;
     conversation = { ...stored, settings, model, leaf: conversation.leaf };
     leaf = leaf ? newestLeaf(messages, leaf) : shownLeaf();
@@ -85,7 +86,9 @@ export async function openChat({ store, changed }) {
   // They are seen as long as the page is open; the answer, which is not asked for, says why.
   function notSaved(added, error) {
     const failed = { finish_reason: "error", error: { key: failure(error) } };
-    messages = messages.map((it) => (added.includes(it) && it.role === "assistant" ? { ...it, ...failed } : it));
+    messages = messages.map((message) =>
+      added.includes(message) && message.role === "assistant" ? { ...message, ...failed } : message,
+    );
     changed();
   }
 
@@ -98,7 +101,7 @@ export async function openChat({ store, changed }) {
     created: Date.now(),
     ...more,
   });
-  const find = (id) => messages.find((it) => it.id === id);
+  const find = (id) => messages.find((message) => message.id === id);
 
   function ask(content, parent, attachments = []) {
     const question = message("user", parent, content, attachments.length ? { attachments } : {});
@@ -132,7 +135,7 @@ export async function openChat({ store, changed }) {
   // Shows the version that is `step` further.
   async function showVersion(id, step) {
     const versions = siblings(messages, id);
-    const shown = versions[versions.findIndex((it) => it.id === id) + step];
+    const shown = versions[versions.findIndex((version) => version.id === id) + step];
     if (!shown) return;
     leaf = newestLeaf(messages, shown.id);
     conversation = { ...conversation, leaf };
@@ -151,7 +154,8 @@ export async function openChat({ store, changed }) {
     });
     const { isNew, ...head } = { ...fresh(newId()), settings: conversation.settings, model: conversation.model };
     const stored = { ...head, name: conversation.name, updated: now, leaf: copies.at(-1).id };
-    const ended = (it) => (it.role === "assistant" && !it.finish_reason ? { ...it, finish_reason: "interrupted" } : it);
+    const ended = (copy) =>
+      copy.role === "assistant" && !copy.finish_reason ? { ...copy, finish_reason: "interrupted" } : copy;
     await store.add(
       stored,
       copies.map((copy) => ended({ ...copy, conversation: stored.id })),
@@ -171,7 +175,8 @@ export async function openChat({ store, changed }) {
   }
 
   const path = () => pathTo(messages, leaf);
-  const running = () => path().find((it) => !it.finish_reason && following.live.get(it.id)?.ended === null);
+  const running = () =>
+    path().find((message) => !message.finish_reason && following.live.get(message.id)?.ended === null);
 
   store.subscribe(refresh);
   return {

@@ -142,8 +142,10 @@ export function openCompare({ choices, chosen, messages, settings, keep }) {
   async function mark(sides) {
     const [left, right] = sides;
     const parts = await post("compare", { left: left.content, right: right.content, model: left.key });
-    [parts.left, parts.right].forEach((its, at) =>
-      sides[at].answer.replaceChildren(...its.map((part) => (part.differs ? make("mark", {}, part.text) : part.text))),
+    [parts.left, parts.right].forEach((marked, index) =>
+      sides[index].answer.replaceChildren(
+        ...marked.map((part) => (part.differs ? make("mark", {}, part.text) : part.text)),
+      ),
     );
     status.textContent = text(left.content === right.content ? "compare_same" : "compare_marked");
     for (const side of sides)

@@ -44,7 +44,7 @@ export function conversationView({ chat, live, examples, asked }) {
   });
   // The end stays in sight too where the window or a panel changes the height, or a formula is set late.
   const sizes = new ResizeObserver(settle);
-  [element, list].forEach((it) => sizes.observe(it));
+  [element, list].forEach((resized) => sizes.observe(resized));
 
   function draw() {
     const path = chat.path();
@@ -71,13 +71,16 @@ export function conversationView({ chat, live, examples, asked }) {
       return view.element;
     });
     keepOnly(new Set(path.map(({ id }) => id)));
-    elements.forEach((it, index) => list.children[index] !== it && list.insertBefore(it, list.children[index] ?? null));
+    elements.forEach(
+      (child, index) => list.children[index] !== child && list.insertBefore(child, list.children[index] ?? null),
+    );
     if (focused && !focused.isConnected) focusAgain(list.children[place], focused.title);
     drawWelcome(path.length === 0);
     settle();
   }
 
-  // The focus stays where it was in another version: on the button that was pressed, or its neighbour at the last version.
+  // The focus stays where it was in another version: on the button that was pressed; at the last version on its
+  // neighbour.
   function focusAgain(message, title) {
     const button =
       message?.querySelector(`.actions [title="${title}"]:enabled`) ??

@@ -138,7 +138,7 @@ export function startFollowing({ store, changed, reached, shown }) {
       reached(true); // or nothing is asked of it any more, as after Stop
       return pause(null);
     }
-    for (const entry of open.filter((it) => !it.isAsked && it.askAt <= Date.now())) await ask(entry);
+    for (const entry of open.filter(({ isAsked, askAt }) => !isAsked && askAt <= Date.now())) await ask(entry);
     const asked = open.filter((entry) => entry.isAsked && !entry.ended);
     if (asked.length === 0) return pause(RETRY);
     running = new AbortController();
@@ -170,7 +170,7 @@ export function startFollowing({ store, changed, reached, shown }) {
     const known =
       entry.isAsked &&
       (await post("stop", { id }).then(
-        (it) => it.known,
+        (answer) => answer.known,
         () => false,
       ));
     if (!known && !entry.ended) await end(entry, { finish_reason: "cancelled" });

@@ -3,22 +3,22 @@
 import { conversationOf, hash, idAfter, isObject } from "./tree.js";
 
 const seconds = (value) => (Number(value) || 0) * 1000;
-const entries = (value) => Object.entries(isObject(value) ? value : {}).filter(([, it]) => isObject(it));
-const list = (value) => (Array.isArray(value) ? value : []).filter((it) => it !== null && it !== undefined);
+const entries = (value) => Object.entries(isObject(value) ? value : {}).filter(([, node]) => isObject(node));
+const list = (value) => (Array.isArray(value) ? value : []).filter((item) => item !== null && item !== undefined);
 const thought = (text) => `<think>\n${text}\n</think>\n\n`;
 
 // Open WebUI: {id, title, pinned, created_at, updated_at, chat: {title, params, history: {currentId, messages: {id:
 // {parentId, role, content, timestamp, model, files}}}}}.
 function openWebUI({ id, title, pinned, created_at, updated_at, chat }) {
   const conversation = id ?? chat.id ?? hash(JSON.stringify(chat.history));
-  const nodes = entries(chat.history.messages).map(([own, it]) => ({
-    id: own,
-    parent: it.parentId,
-    role: it.role,
-    content: withThoughts(String(it.content ?? "")),
-    created: seconds(it.timestamp),
-    model: it.role === "assistant" ? it.model : undefined,
-    attachments: filesOf(it),
+  const nodes = entries(chat.history.messages).map(([nodeId, node]) => ({
+    id: nodeId,
+    parent: node.parentId,
+    role: node.role,
+    content: withThoughts(String(node.content ?? "")),
+    created: seconds(node.timestamp),
+    model: node.role === "assistant" ? node.model : undefined,
+    attachments: filesOf(node),
   }));
   const system = chat.params?.system;
   const settings = system ? { system_prompt: system } : {};
@@ -33,7 +33,7 @@ function openWebUI({ id, title, pinned, created_at, updated_at, chat }) {
 }
 
 function filesOf({ files }) {
-  const read = list(files).map((it) => ({ name: it.name, text: it.file?.data?.content }));
+  const read = list(files).map((attached) => ({ name: attached.name, text: attached.file?.data?.content }));
   const found = read.filter(({ name, text }) => typeof name === "string" && typeof text === "string");
   return found.length ? found : undefined;
 }
@@ -53,10 +53,10 @@ function withThoughts(content) {
 // content, metadata, recipient}}}}. What a tool says, what is said to it, and what ChatGPT hides is left out.
 function chatGPT({ id, conversation_id, title, create_time, update_time, current_node, mapping }) {
   const conversation = conversation_id ?? id ?? hash(JSON.stringify(mapping));
-  const nodes = entries(mapping).map(([own, { parent, message }]) => {
+  const nodes = entries(mapping).map(([nodeId, { parent, message }]) => {
     const isHidden = message?.metadata?.is_visually_hidden_from_conversation || (message?.recipient ?? "all") !== "all";
     return {
-      id: own,
+      id: nodeId,
       parent,
       role: isHidden ? null : message?.author?.role,
       content: textOf(message?.content ?? {}),
@@ -71,7 +71,7 @@ function chatGPT({ id, conversation_id, title, create_time, update_time, current
 function textOf({ content_type, parts, text, thoughts }) {
   if (content_type === "thoughts") {
     const lines = list(thoughts)
-      .map((it) => it.content)
+      .map((step) => step.content)
       .filter(Boolean);
     return lines.length ? thought(lines.join("\n\n")) : "";
   }
@@ -98,9 +98,11 @@ function treeOf(conversation, head, nodes, current) {
     }
     return byId.has(id) && isKept(byId.get(id)) ? id : null;
   };
-  const own = (id) => id && `${conversation}-${id}`; // a copied conversation has the same ids of messages
-  const messages = nodes.filter(isKept).map((node) => ({ ...node, id: own(node.id), parent: own(above(node.parent)) }));
-  const leaf = own(above(current));
+  const idOf = (id) => id && `${conversation}-${id}`; // a copied conversation has the same ids of messages
+  const messages = nodes
+    .filter(isKept)
+    .map((node) => ({ ...node, id: idOf(node.id), parent: idOf(above(node.parent)) }));
+  const leaf = idOf(above(current));
   return conversationOf({ id: conversation, ...head, leaf }, joined(messages, leaf));
 }
 
@@ -146,7 +148,7 @@ function lmStudio({ name, pinned, createdAt, systemPrompt, messages }) {
       };
     });
     const usable = all.filter(({ role, content }) => ["user", "assistant"].includes(role) && content.trim());
-    found.push(...usable.map((it, index) => ({ ...it, created: it.created + index })));
+    found.push(...usable.map((message, index) => ({ ...message, created: message.created + index })));
     parent = (usable.includes(all[currentlySelected]) ? all[currentlySelected] : usable.at(-1))?.id ?? parent;
   }
   const settings = systemPrompt ? { system_prompt: systemPrompt } : {};
@@ -156,8 +158,8 @@ function lmStudio({ name, pinned, createdAt, systemPrompt, messages }) {
 function lmStudioText({ content, steps }) {
   const texts = (parts) =>
     list(parts)
-      .filter((it) => it.type === "text")
-      .map((it) => it.text);
+      .filter((part) => part.type === "text")
+      .map((part) => part.text);
   if (!Array.isArray(steps)) return texts(content).join("\n\n");
   return list(steps)
     .filter((step) => step.type === "contentBlock")
@@ -168,10 +170,10 @@ function lmStudioText({ content, steps }) {
 }
 
 export const READERS = [
-  { reads: (it) => isObject(it.chat?.history?.messages), read: openWebUI },
-  { reads: (it) => isObject(it.mapping), read: chatGPT },
+  { reads: (item) => isObject(item.chat?.history?.messages), read: openWebUI },
+  { reads: (item) => isObject(item.mapping), read: chatGPT },
   {
-    reads: (it) => Array.isArray(it.messages) && it.messages.some((one) => Array.isArray(one?.versions)),
+    reads: (item) => Array.isArray(item.messages) && item.messages.some((message) => Array.isArray(message?.versions)),
     read: lmStudio,
   },
 ];

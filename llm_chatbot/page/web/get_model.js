@@ -27,7 +27,8 @@ const STEPS = {
 
 // Bytes that are lacking to convert a model, unless it is there, and to chat with a context of so many tokens.
 //
-// model: {download, context, variants: {precision: {converted, disk, memory, chat: {tokens: bytes}}}}; free: {disk, memory}
+// model: {download, context, variants: {precision: {converted, disk, memory, chat: {tokens: bytes}}}};
+// free: {disk, memory}
 // Returns {disk, memory, needsMemory, needsDisk}, each 0 or more, or null where the model's size is unknown.
 export function lacking(model, precision, context, free) {
   const variant = model.variants[precision];
@@ -45,22 +46,22 @@ export function lacking(model, precision, context, free) {
 
 // The facts of a model whose 4-bit folder OpenVINO publishes, as that folder makes them: it is downloaded and copied.
 export function published(model) {
-  const { INT4, ...others } = model.variants;
+  const { INT4, ...rest } = model.variants;
   return {
     ...model,
     download: INT4.weights,
-    variants: { ...others, INT4: { ...INT4, disk: INT4.weights, memory: 0 } },
+    variants: { ...rest, INT4: { ...INT4, disk: INT4.weights, memory: 0 } },
   };
 }
 
 // The largest of the offered contexts that the model has; one that it lacks takes no memory.
-const longest = (context) => CONTEXTS.findLast((it) => !context || it <= context) ?? CONTEXTS[0];
+const longest = (context) => CONTEXTS.findLast((tokens) => !context || tokens <= context) ?? CONTEXTS[0];
 
 // The models to show, by what they are: those of this machine before the catalogue.
 export function grouped(models) {
   const groups = { found: [], gguf: [], converted: [], catalogue: [] };
   for (const model of models) (groups[model.source] ?? groups.found).push(model);
-  return Object.entries(groups).filter(([, its]) => its.length);
+  return Object.entries(groups).filter(([, members]) => members.length);
 }
 
 export const bytes = (value) =>
@@ -181,7 +182,7 @@ export function openGetModel({ use }) {
     if (!answer) return;
     say();
     keep(answer);
-    view.found = [...answer.models, ...view.found.filter((it) => it.name !== answer.models[0].name)];
+    view.found = [...answer.models, ...view.found.filter((model) => model.name !== answer.models[0].name)];
     drawTable();
   }
 
@@ -220,9 +221,10 @@ export function openGetModel({ use }) {
   }
 
   async function refresh() {
-    if (view.found.some((it) => it.name === view.conversion.name)) {
+    if (view.found.some((model) => model.name === view.conversion.name)) {
       const answer = await request("models/info", { name: view.conversion.name });
-      if (answer) view.found = view.found.map((it) => (it.name === view.conversion.name ? answer.models[0] : it));
+      if (answer)
+        view.found = view.found.map((model) => (model.name === view.conversion.name ? answer.models[0] : model));
     }
     const answer = await request("models");
     if (!answer) return;
@@ -232,19 +234,19 @@ export function openGetModel({ use }) {
   }
 
   function drawRunning() {
-    const it = view.conversion;
-    if (!it) return running.replaceChildren();
-    const title = it.precision ? `${it.name} · ${it.precision}` : it.name;
-    if (it.phase === "running") return drawProgress(it, title);
-    const end = make("p", { role: it.phase === "failed" ? "alert" : "status" }, outcome(it, title));
+    const conversion = view.conversion;
+    if (!conversion) return running.replaceChildren();
+    const title = conversion.precision ? `${conversion.name} · ${conversion.precision}` : conversion.name;
+    if (conversion.phase === "running") return drawProgress(conversion, title);
+    const end = make("p", { role: conversion.phase === "failed" ? "alert" : "status" }, outcome(conversion, title));
     const offer =
-      it.phase === "done" &&
-      it.precision &&
-      make("button", { type: "button", onclick: () => choose(it) }, text("get_model_use"));
-    running.replaceChildren(make("div", { class: `get-model-end ${it.phase}` }, end, offer || null));
+      conversion.phase === "done" &&
+      conversion.precision &&
+      make("button", { type: "button", onclick: () => choose(conversion) }, text("get_model_use"));
+    running.replaceChildren(make("div", { class: `get-model-end ${conversion.phase}` }, end, offer || null));
   }
 
-  function drawProgress(it, title) {
+  function drawProgress(conversion, title) {
     if (!running.querySelector("progress"))
       running.replaceChildren(
         make("strong", {}),
@@ -252,21 +254,22 @@ export function openGetModel({ use }) {
         make("progress", { max: 1, "aria-label": text("get_model_progress") }),
         make("button", { type: "button", onclick: (event) => cancel(event.currentTarget) }, text("get_model_cancel")),
       );
-    const part = share(it);
-    const amount = it.unit === "B" ? `${bytes(it.done)} / ${bytes(it.total)}` : `${number(100 * part)} %`;
+    const part = share(conversion);
+    const amount =
+      conversion.unit === "B" ? `${bytes(conversion.done)} / ${bytes(conversion.total)}` : `${number(100 * part)} %`;
     running.querySelector("strong").textContent = title;
     running.querySelector(".get-model-step").textContent =
-      text(STEPS[it.step] ?? "get_model_compressing") + (part === undefined ? "…" : ` · ${amount}`);
+      text(STEPS[conversion.step] ?? "get_model_compressing") + (part === undefined ? "…" : ` · ${amount}`);
     const bar = running.querySelector("progress");
     if (part === undefined) bar.removeAttribute("value");
     else bar.value = part;
   }
 
-  function outcome(it, title) {
-    const what = it.precision ? "" : "measuring_";
-    if (it.phase === "done") return text(`get_model_${what}done`, { title });
-    if (it.phase === "cancelled") return text(`get_model_${what}cancelled`, { title });
-    return errorText(it.error) || text(`get_model_${what}killed`, { title });
+  function outcome(conversion, title) {
+    const what = conversion.precision ? "" : "measuring_";
+    if (conversion.phase === "done") return text(`get_model_${what}done`, { title });
+    if (conversion.phase === "cancelled") return text(`get_model_${what}cancelled`, { title });
+    return errorText(conversion.error) || text(`get_model_${what}killed`, { title });
   }
 
   function choose({ name, precision }) {
@@ -276,8 +279,8 @@ export function openGetModel({ use }) {
 
   function drawTable() {
     const found = view.found.map((model) => ({ ...model, source: "found" }));
-    const hidden = new Set(found.map((it) => it.name));
-    const groups = grouped([...found, ...view.models.filter((it) => !hidden.has(it.name))]);
+    const hidden = new Set(found.map((model) => model.name));
+    const groups = grouped([...found, ...view.models.filter((model) => !hidden.has(model.name))]);
     const heads = ["get_model_model", "license", "parameters", "size", "memory", "fits"].map((key) =>
       make("th", { scope: "col" }, text(key.startsWith("get") ? key : `get_model_${key}`)),
     );
@@ -367,7 +370,7 @@ export function openGetModel({ use }) {
 
   // What compression costs: the figures of a model's variants on this machine, and the button that measures them.
   function variantsRow(model) {
-    const there = PRECISIONS.filter((it) => model.variants[it]?.converted);
+    const there = PRECISIONS.filter((precision) => model.variants[precision]?.converted);
     if (!there.length) return null;
     const label = text("get_model_measure");
     const comparable = there.includes("FP16") && there.length > 1;
@@ -388,7 +391,7 @@ export function openGetModel({ use }) {
           { open: Object.keys(model.measured).length > 0 },
           make("summary", {}, text("get_model_cost")),
           figures(
-            there.filter((it) => model.measured[it]),
+            there.filter((precision) => model.measured[precision]),
             model.measured,
           ),
           comparable ? make("button", button, label) : make("p", { class: "hint" }, text("get_model_measure_needs")),
@@ -400,10 +403,10 @@ export function openGetModel({ use }) {
   function figures(precisions, measured) {
     if (!precisions.length) return null;
     const columns = {
-      size: (it) => bytes(it.size_mb * 1e6),
-      bits: (it) => number(it.bits_per_weight, 2),
-      kl: (it) => number(it.kl, 4),
-      speed: (it) => number(it.decode_tps, 1),
+      size: (variant) => bytes(variant.size_mb * 1e6),
+      bits: (variant) => number(variant.bits_per_weight, 2),
+      kl: (variant) => number(variant.kl, 4),
+      speed: (variant) => number(variant.decode_tps, 1),
     };
     const names = Object.keys(columns);
     return make(
@@ -422,12 +425,14 @@ export function openGetModel({ use }) {
       make(
         "tbody",
         {},
-        precisions.map((it) =>
+        precisions.map((precision) =>
           make(
             "tr",
             {},
-            make("th", { scope: "row" }, it),
-            names.map((name) => make("td", { "data-label": text(`get_model_${name}`) }, columns[name](measured[it]))),
+            make("th", { scope: "row" }, precision),
+            names.map((name) =>
+              make("td", { "data-label": text(`get_model_${name}`) }, columns[name](measured[precision])),
+            ),
           ),
         ),
       ),

@@ -19,7 +19,7 @@ export function headerView({ chat, server, models, live, chooseModel }) {
   // {length, used}: of the context, in tokens; `length` is null or undefined where it isn't known.
   function contextOf() {
     const figures = chat.path().map((message) => message.figures ?? live.get(message.id)?.state.figures);
-    const latest = figures.findLast((its) => its?.prompt_tokens);
+    const latest = figures.findLast((answer) => answer?.prompt_tokens);
     const used = latest ? latest.prompt_tokens + latest.completion_tokens : 0;
     return { used, length: model().context_length ?? latest?.context_length };
   }

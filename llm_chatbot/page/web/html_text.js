@@ -3,8 +3,8 @@
 const LEFT_OUT = "script, style, noscript, template, svg, iframe, object, head, nav, [hidden], [aria-hidden=true]";
 const BLOCKS = new Set(
   (
-    "address article aside blockquote dd details div dl dt figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr li " +
-    "main ol p pre section summary table ul"
+    "address article aside blockquote dd details div dl dt figcaption figure footer form h1 h2 h3 h4 h5 h6 header hr " +
+    "li main ol p pre section summary table ul"
   ).split(" "),
 );
 

@@ -1,7 +1,7 @@
 // The page's icons, as lines in a square of 24 units.
 export const ICONS = {
   bin: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
-  clip: "M20 11l-8.500 8.500a5 5 0 0 1-7-7L13 4a3.300 3.300 0 0 1 4.700 4.700L9.500 17a1.700 1.700 0 0 1-2.400-2.400L14.500 7",
+  clip: "M20 11l-8.5 8.5a5 5 0 0 1-7-7L13 4a3.3 3.3 0 0 1 4.7 4.7L9.5 17a1.7 1.7 0 0 1-2.4-2.4L14.500 7",
   close: "M6 6l12 12M18 6L6 18",
   copy: "M9 9h11v11H9zM5 15V4h11",
   down: "M12 4v15M6 13l6 6 6-6",

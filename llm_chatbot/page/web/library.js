@@ -18,7 +18,7 @@ export function libraryView({ server, store, chat, opened, removed }) {
 
   // Its own name, or how its first question begins.
   function nameOf({ name, messages }) {
-    const first = messages.filter((it) => it.parent === null).sort((one, other) => one.created - other.created)[0];
+    const first = messages.filter((message) => message.parent === null).sort((a, b) => a.created - b.created)[0];
     return (
       name || (first?.content ?? "").trim().slice(0, 80) || first?.attachments?.[0]?.name || text("new_conversation")
     );
@@ -26,26 +26,26 @@ export function libraryView({ server, store, chat, opened, removed }) {
 
   async function draw() {
     if (renamed || isPressed) return;
-    const own = ++round;
+    const drawing = ++round;
     const [{ conversations }, unfinished] = await Promise.all([store.exportAll(), store.unfinished()]);
-    if (own !== round || renamed || isPressed) return;
+    if (drawing !== round || renamed || isPressed) return;
     answering = new Set(unfinished.map((message) => message.conversation));
     search.placeholder = text("search");
     search.setAttribute("aria-label", text("search"));
-    const found = new Map(searched(search.value, conversations).map((it) => [it.conversation.id, it]));
+    const found = new Map(searched(search.value, conversations).map((result) => [result.conversation.id, result]));
     const labels = { pinned: text("found_pinned"), week: text("found_week") };
     const groups = groupByDate(
-      [...found.values()].map((it) => it.conversation),
+      [...found.values()].map((result) => result.conversation),
       { language: currentLanguage(), labels },
     );
     const focused = document.activeElement?.closest?.(".library") && document.activeElement.dataset.key;
     list.replaceChildren(
-      ...groups.flatMap(({ label, conversations: its }) => [
+      ...groups.flatMap(({ label, conversations: members }) => [
         make("h3", {}, label),
         make(
           "ul",
           { "aria-label": label },
-          its.map((it) => item(it, found.get(it.id))),
+          members.map((conversation) => item(conversation, found.get(conversation.id))),
         ),
       ]),
     );

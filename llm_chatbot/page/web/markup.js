@@ -44,11 +44,10 @@ for (const type of ["th_open", "td_open"])
     return renderer.renderToken(tokens, index, options);
   };
 
+const TAGS =
+  "p br hr h1 h2 h3 h4 h5 h6 strong em s a ul ol li blockquote pre code div span input table thead tbody tr th td";
 const PURIFIER_OPTIONS = {
-  ALLOWED_TAGS:
-    "p br hr h1 h2 h3 h4 h5 h6 strong em s a ul ol li blockquote pre code div span input table thead tbody tr th td".split(
-      " ",
-    ),
+  ALLOWED_TAGS: TAGS.split(" "),
   ALLOWED_ATTR: ["href", "title", "class", "start", "type", "checked", "disabled", "data-tex"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,

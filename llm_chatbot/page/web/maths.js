@@ -82,7 +82,8 @@ function render(md, { content, markup, type }) {
   const { escapeHtml } = md.utils;
   const display = markup === "$$" || markup === "\\[" ? " display" : "";
   const tag = type === "math_block" ? "div" : "span";
-  return `<${tag} class="math${display}" data-tex="${escapeHtml(content)}">${escapeHtml(markup + content + OPENINGS[markup])}</${tag}>`;
+  const source = escapeHtml(markup + content + OPENINGS[markup]);
+  return `<${tag} class="math${display}" data-tex="${escapeHtml(content)}">${source}</${tag}>`;
 }
 
 export function mathsPlugin(md) {

@@ -87,7 +87,7 @@ export function messageView(actions) {
       message.content.length,
       message.finish_reason,
       state,
-      versions.map((it) => it.id),
+      versions.map((version) => version.id),
       isLast,
       looksInside,
       language,
@@ -151,7 +151,7 @@ export function messageView(actions) {
     figures.textContent = line;
     figures.hidden = !line || !(opened ?? isLast);
     // While the answer grows, its buttons stay: one that is made anew while the pointer is down on it gets no click.
-    const growing = expected && JSON.stringify([versions.map((it) => it.id), currentLanguage()]);
+    const growing = expected && JSON.stringify([versions.map((version) => version.id), currentLanguage()]);
     if (growing && growing === drawnButtons) return;
     drawnButtons = growing;
     const pressed = buttons.contains(document.activeElement) && document.activeElement.title;
@@ -161,7 +161,7 @@ export function messageView(actions) {
 
   function versionButtons({ id }, versions) {
     if (versions.length < 2) return [];
-    const place = versions.findIndex((it) => it.id === id) + 1;
+    const place = versions.findIndex((version) => version.id === id) + 1;
     const step = (by, name, icon) =>
       iconButton(ICONS[icon], text(name), () => actions.showVersion(id, by), { disabled: !versions[place - 1 + by] });
     const label = text("version", { place, count: versions.length });
@@ -175,7 +175,8 @@ export function messageView(actions) {
   function allButtons(message, versions, line) {
     const { id, role, finish_reason, content, error } = message;
     const isAnswer = role === "assistant";
-    const again = isAnswer && (finish_reason === "error" || !content) && error?.key !== "too_long"; // the same again wouldn't help
+    const isTooLong = error?.key === "too_long"; // the same again wouldn't help
+    const again = isAnswer && (finish_reason === "error" || !content) && !isTooLong;
     const canContinue =
       isAnswer && content && ["length", "cancelled", "stopped", "interrupted"].includes(finish_reason);
     return [

@@ -4,8 +4,9 @@ import { fromFirstVersion } from "./transfer.js";
 
 const PREFIX = "llm-chatbot.conversation.";
 
-const isMessage = (it) => ["user", "assistant"].includes(it?.role) && typeof it.content === "string";
-const isConversation = (it) => typeof it?.id === "string" && Array.isArray(it.messages) && it.messages.every(isMessage);
+const isMessage = (value) => ["user", "assistant"].includes(value?.role) && typeof value.content === "string";
+const isConversation = (value) =>
+  typeof value?.id === "string" && Array.isArray(value.messages) && value.messages.every(isMessage);
 
 function parsed(key) {
   try {

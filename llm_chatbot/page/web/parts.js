@@ -5,7 +5,8 @@
 export function parts(text, maxCharacters) {
   if (text.includes("\f")) return partsOfPages(text.split("\f"), maxCharacters);
   const sections = text.split(/^(?=#{1,6} \S)/m);
-  if (sections.length > 1) return sections.filter((it) => it.trim()).flatMap((it) => partsOfSection(it, maxCharacters));
+  if (sections.length > 1)
+    return sections.filter((section) => section.trim()).flatMap((section) => partsOfSection(section, maxCharacters));
   return partsOfLines(text, maxCharacters);
 }
 
@@ -17,8 +18,8 @@ function partsOfPages(pages, limit) {
     const from = first + 1;
     const text = items.join("");
     if (text.length > limit)
-      return gathered(pieces(text, limit), limit).map((it, index) =>
-        part("part_of_page", { page: from, part: index + 1 }, it.items.join("")),
+      return gathered(pieces(text, limit), limit).map((group, index) =>
+        part("part_of_page", { page: from, part: index + 1 }, group.items.join("")),
       );
     const to = first + items.length;
     return [from === to ? part("part_page", { page: from }, text) : part("part_pages", { from, to }, text)];
@@ -46,11 +47,11 @@ function partsOfLines(text, limit) {
 
 // Paragraphs; those that are too long by lines, and those by characters.
 function pieces(text, limit) {
-  const cut = (it, separators) => {
-    if (it.length <= limit) return [it];
+  const cut = (content, separators) => {
+    if (content.length <= limit) return [content];
     const [separator, ...finer] = separators;
-    if (!separator) return it.match(new RegExp(`[^]{1,${limit}}`, "g"));
-    return it.split(separator).flatMap((smaller) => cut(smaller, finer));
+    if (!separator) return content.match(new RegExp(`[^]{1,${limit}}`, "g"));
+    return content.split(separator).flatMap((smaller) => cut(smaller, finer));
   };
   return cut(text, [/(?<=\n\s*\n)/, /(?<=\n)/, /(?<=[.!?。！？]\s*)(?=\S)/, /(?<=\s)/]).filter(Boolean);
 }

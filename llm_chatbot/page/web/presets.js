@@ -11,12 +11,12 @@ const FORMAT = "llm-chatbot presets";
 
 // A list with one preset more, or changed: one with the same name is replaced.
 export function withPreset(presets, { id, name, settings, updated = Date.now() }) {
-  const same = presets.find((it) => it.name === name);
+  const same = presets.find((preset) => preset.name === name);
   const preset = { id: same?.id ?? id, name, settings: { ...settings }, updated };
-  return [...presets.filter((it) => it !== same), preset].sort((one, other) => one.name.localeCompare(other.name));
+  return [...presets.filter((preset) => preset !== same), preset].sort((a, b) => a.name.localeCompare(b.name));
 }
 
-const withoutPreset = (presets, id) => presets.filter((it) => it.id !== id);
+const withoutPreset = (presets, id) => presets.filter((preset) => preset.id !== id);
 
 // The text of a file with all presets.
 export const exported = (presets) => JSON.stringify({ format: FORMAT, version: 1, presets }, null, 2);
@@ -53,20 +53,23 @@ export function wellFormed(presets, known) {
   }));
 }
 
-const isPreset = (it) =>
-  typeof it?.id === "string" && typeof it.name === "string" && it.name.trim() !== "" && isObject(it.settings);
+const isPreset = (value) =>
+  typeof value?.id === "string" &&
+  typeof value.name === "string" &&
+  value.name.trim() !== "" &&
+  isObject(value.settings);
 
 // Two lists as one. The same preset twice, by id or name, is one: the newer.
 export function merged(presets, incoming) {
   let list = presets;
   let count = 0;
   for (const preset of incoming) {
-    const same = list.find((it) => it.id === preset.id || it.name === preset.name);
+    const same = list.find((known) => known.id === preset.id || known.name === preset.name);
     if (same && same.updated >= preset.updated) continue;
-    list = [...list.filter((it) => it !== same && it.name !== preset.name), preset];
+    list = [...list.filter((known) => known !== same && known.name !== preset.name), preset];
     count += 1;
   }
-  return { presets: [...list].sort((one, other) => one.name.localeCompare(other.name)), count };
+  return { presets: [...list].sort((a, b) => a.name.localeCompare(b.name)), count };
 }
 
 // The element to choose, save and exchange presets with.
@@ -121,7 +124,7 @@ export function presetsPanel({ store, known, settings, apply }) {
     if (!presets.some(({ id }) => id === chosen)) chosen = "";
     select.replaceChildren(
       make("option", { value: "" }, text("presets_none")),
-      ...presets.map((it) => make("option", { value: it.id, selected: it.id === chosen }, it.name)),
+      ...presets.map((preset) => make("option", { value: preset.id, selected: preset.id === chosen }, preset.name)),
     );
     remove.disabled = !chosen;
   }
@@ -140,7 +143,7 @@ export function presetsPanel({ store, known, settings, apply }) {
     const wanted = name.value.trim();
     if (!wanted) return name.focus();
     const changed = withPreset((await store.value(PRESETS)) ?? [], { id: newId(), name: wanted, settings: settings() });
-    chosen = changed.find((it) => it.name === wanted).id;
+    chosen = changed.find((preset) => preset.name === wanted).id;
     await keep(changed);
     say("presets_saved");
   }

@@ -31,8 +31,8 @@ function termsOf(query) {
 // The conversations that have every term in their name or messages, in the given order.
 //
 // conversations: [{…conversation, messages: [message]}]
-// Returns [{conversation, places, more}]: `places` are at most `limit` of {message, before, match, after}, where message
-// is null for the name; `more` counts the others.
+// Returns [{conversation, places, more}]: `places` are at most `limit` of {message, before, match, after}, where
+// message is null for the name; `more` counts the others.
 export function search(query, conversations, { limit = 3 } = {}) {
   const terms = termsOf(query);
   if (!terms.length) return conversations.map((conversation) => ({ conversation, places: [], more: 0 }));
@@ -104,11 +104,12 @@ const wholeCharacter = (content, at) => (/[\udc00-\udfff]/.test(content[at] ?? "
 // Returns [{label, conversations}].
 export function groupByDate(conversations, { now = Date.now(), language = "en", labels }) {
   const groups = new Map();
-  const add = (label, it) => groups.set(label, [...(groups.get(label) ?? []), it]);
-  const byAge = [...conversations].sort((one, other) => other.updated - one.updated);
-  for (const it of byAge.filter(({ pinned }) => pinned)) add(labels.pinned, it);
-  for (const it of byAge.filter(({ pinned }) => !pinned)) add(dayLabel(it.updated, now, language, labels), it);
-  return [...groups].map(([label, its]) => ({ label, conversations: its }));
+  const add = (label, conversation) => groups.set(label, [...(groups.get(label) ?? []), conversation]);
+  const byAge = [...conversations].sort((a, b) => b.updated - a.updated);
+  for (const conversation of byAge.filter(({ pinned }) => pinned)) add(labels.pinned, conversation);
+  for (const conversation of byAge.filter(({ pinned }) => !pinned))
+    add(dayLabel(conversation.updated, now, language, labels), conversation);
+  return [...groups].map(([label, members]) => ({ label, conversations: members }));
 }
 
 function dayLabel(time, now, language, labels) {

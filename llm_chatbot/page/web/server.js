@@ -27,7 +27,8 @@ async function send(path, options) {
   return data;
 }
 
-// Why a request failed, as a sentence; `down` is the text for a server that can't be reached. Other errors are thrown on.
+// Why a request failed, as a sentence; `down` is the text for a server that can't be reached. Other errors are thrown
+// on.
 export function whyFailed(error, down) {
   if (error instanceof Refused) return errorText(error.error);
   if (error instanceof Down) return text(down);

@@ -16,8 +16,8 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
 
   const setting = (name) => chat.conversation.settings[name];
   const set = (name, value) => {
-    const { [name]: before, ...others } = chat.conversation.settings;
-    return chat.change({ settings: value === null ? others : { ...others, [name]: value } });
+    const { [name]: before, ...rest } = chat.conversation.settings;
+    return chat.change({ settings: value === null ? rest : { ...rest, [name]: value } });
   };
 
   const model = () => models.get(String(chat.conversation.model ?? server.model.key)) ?? {};
@@ -58,15 +58,15 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
     );
 
   function promptField() {
-    const own = model().system_prompt ?? "";
+    const usual = model().system_prompt ?? "";
     const box = make("textarea", {
       dir: "auto",
       id: "set-system_prompt",
       "aria-describedby": "help-system_prompt",
       rows: 2,
     });
-    box.value = setting("system_prompt") ?? own;
-    box.addEventListener("input", () => set("system_prompt", box.value === own ? null : box.value));
+    box.value = setting("system_prompt") ?? usual;
+    box.addEventListener("input", () => set("system_prompt", box.value === usual ? null : box.value));
     return field("system_prompt", text("system_prompt"), box);
   }
 
@@ -124,8 +124,8 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
     const { thinking, effort } = model();
     const efforts = make("select", { id: "set-effort", "aria-describedby": "help-effort" }, [
       make("option", { value: "" }, text("by_model")),
-      ...["low", "medium", "high"].map((it) =>
-        make("option", { value: it, selected: setting("effort") === it }, text(`effort_${it}`)),
+      ...["low", "medium", "high"].map((effortName) =>
+        make("option", { value: effortName, selected: setting("effort") === effortName }, text(`effort_${effortName}`)),
       ),
     ]);
     efforts.addEventListener("change", () => set("effort", efforts.value || null));
@@ -140,22 +140,26 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
   function modelFields() {
     const [name, precision, device] = chat.conversation.model ?? server.model.key;
     const option = (value, label, selected) => make("option", { value, selected }, label);
-    const models = server.models.map((it) =>
-      option(JSON.stringify([it.name, it.precision]), it.title, it.name === name && it.precision === precision),
+    const models = server.models.map((choice) =>
+      option(
+        JSON.stringify([choice.name, choice.precision]),
+        choice.title,
+        choice.name === name && choice.precision === precision,
+      ),
     );
-    const devices = server.devices.map((it) => option(it, it, it === device));
+    const devices = server.devices.map((deviceName) => option(deviceName, deviceName, deviceName === device));
     const status = make("p", { class: "hint", role: "status" });
     const model = make("select", { id: "set-model", "aria-describedby": "help-model" }, models);
     const where = make("select", { id: "set-device", "aria-describedby": "help-device" }, devices);
     const load = () => use([...JSON.parse(model.value), where.value], status);
-    for (const it of [model, where]) it.addEventListener("change", load);
+    for (const select of [model, where]) select.addEventListener("change", load);
     const more = make(
       "div",
       { class: "more" },
       server.get_models &&
         make(
           "button",
-          { type: "button", onclick: () => openGetModel({ use: (it) => useNew(it, where.value) }) },
+          { type: "button", onclick: () => openGetModel({ use: (converted) => useNew(converted, where.value) }) },
           text("get_model"),
         ),
       server.models.length > 1 &&

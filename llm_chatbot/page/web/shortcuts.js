@@ -40,7 +40,7 @@ export function addShortcuts(actions) {
       "input:not([type=range], [type=radio], [type=checkbox]), textarea, select, [contenteditable]",
     );
     const isEmptyBox = event.target.matches?.("#message textarea") && event.target.value === "";
-    const shortcut = shortcuts.find((it) => pressed(event, it));
+    const shortcut = shortcuts.find((candidate) => pressed(event, candidate));
     if (!shortcut || (shortcut.outsideText && isText) || (shortcut.inEmptyBox && !isEmptyBox)) return;
     if (!shortcut.passes) event.preventDefault();
     shortcut.act();

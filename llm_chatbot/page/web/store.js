@@ -33,18 +33,18 @@ export function pathTo(messages, leaf) {
   return path;
 }
 
-const inOrder = (one, other) => one.created - other.created || (one.id < other.id ? -1 : 1);
+const inOrder = (a, b) => a.created - b.created || (a.id < b.id ? -1 : 1);
 
 // The messages with the same parent and role, oldest first: the versions to choose from. An answer that was continued
 // is left out, because the longer one holds it, unless something was said after it.
 export function siblings(messages, id) {
-  const own = messages.find((message) => message.id === id);
-  if (!own) return [];
+  const message = messages.find((candidate) => candidate.id === id);
+  if (!message) return [];
   const continued = new Set(messages.map((message) => message.continues));
   const parents = new Set(messages.map((message) => message.parent));
   return messages
-    .filter((it) => it.parent === own.parent && it.role === own.role)
-    .filter((it) => it === own || !continued.has(it.id) || parents.has(it.id))
+    .filter((candidate) => candidate.parent === message.parent && candidate.role === message.role)
+    .filter((candidate) => candidate === message || !continued.has(candidate.id) || parents.has(candidate.id))
     .sort(inOrder);
 }
 
@@ -81,8 +81,9 @@ const openDatabase = () =>
     },
   });
 
-// Opens the storage. `subscribe(fn)` calls fn({conversation?, message?, grows?, value?, error?}) after each change, of this
-// tab and of others; `grows`: an answer that has not ended; `error` is "storage_full" or "storage_failed" when something could not be saved.
+// Opens the storage. `subscribe(fn)` calls fn({conversation?, message?, grows?, value?, error?}) after each change, of
+// this tab and of others. `grows`: an answer that has not ended. `error` is "storage_full" or "storage_failed" when
+// something could not be saved.
 export async function openStore() {
   const database = await openDatabase();
   const channel = new BroadcastChannel(DATABASE);
@@ -113,21 +114,21 @@ export async function openStore() {
 
   async function conversations() {
     const all = await database.getAll("conversations");
-    return all.filter((it) => !it.removed).sort((one, other) => other.updated - one.updated);
+    return all.filter((conversation) => !conversation.removed).sort((a, b) => b.updated - a.updated);
   }
 
   // A conversation and its messages, {conversation, messages}, as they are at one moment.
   async function read(id) {
     const transaction = database.transaction(["conversations", "messages"]);
-    const its = transaction.objectStore("messages").index("conversation").getAll(id);
-    const [conversation, messages] = await Promise.all([transaction.objectStore("conversations").get(id), its]);
+    const stored = transaction.objectStore("messages").index("conversation").getAll(id);
+    const [conversation, messages] = await Promise.all([transaction.objectStore("conversations").get(id), stored]);
     return { conversation, messages };
   }
 
   // The answers that the server still owes, of all conversations that were not deleted.
   async function unfinished() {
     const kept = new Set((await conversations()).map(({ id }) => id));
-    return (await database.getAllFromIndex("messages", "open")).filter((it) => kept.has(it.conversation));
+    return (await database.getAllFromIndex("messages", "open")).filter((message) => kept.has(message.conversation));
   }
 
   const unsaved = []; // what `add` has not written yet, {entry, conversation, messages}
@@ -145,23 +146,23 @@ export async function openStore() {
     unsaved.push({ entry, conversation, messages });
     const all = [...unsaved];
     await addToDatabase(all);
-    unsaved.splice(0, unsaved.length, ...unsaved.filter((it) => !all.includes(it)));
-    all.forEach((it) => localStorage.removeItem(it.entry));
-    new Set(all.map((it) => it.conversation.id)).forEach((id) => changed({ conversation: id }));
+    unsaved.splice(0, unsaved.length, ...unsaved.filter((addition) => !all.includes(addition)));
+    all.forEach((addition) => localStorage.removeItem(addition.entry));
+    new Set(all.map((addition) => addition.conversation.id)).forEach((id) => changed({ conversation: id }));
   }
 
   const addToDatabase = (additions) =>
     write(["conversations", "messages"], async (heads, bodies) => {
       for (const { conversation, messages } of additions) {
         const known = await Promise.all(messages.map(({ id }) => bodies.getKey(id)));
-        if (known.every(Boolean)) continue; // another tab found it in the journal; the conversation may have changed since
+        if (known.every(Boolean)) continue; // another tab found it in the journal, and may have gone on
         heads.put({ ...(await heads.get(conversation.id)), ...conversation });
         messages.forEach((message, index) => known[index] || bodies.put(marked(message)));
       }
     });
 
-  // Adds what is new of an answer, {id, content, figures?, finish_reason?, …}, and resolves when this tab has taken over
-  // what is stored then. An older state than the stored one, or an answer that nobody knows any more, is ignored.
+  // Adds what is new of an answer, {id, content, figures?, finish_reason?, …}, and resolves when this tab has taken
+  // over what is stored then. An older state than the stored one, or an answer that nobody knows any more, is ignored.
   async function updateAnswer(update) {
     let stored;
     let isNewer;
@@ -209,8 +210,8 @@ export async function openStore() {
   async function exportAll() {
     const [heads, bodies] = await Promise.all([conversations(), database.getAll("messages")]);
     const byConversation = Map.groupBy(bodies, (message) => message.conversation);
-    const its = (id) => (byConversation.get(id) ?? []).map(({ open, ...message }) => message).sort(inOrder);
-    return { conversations: heads.map((it) => ({ ...it, messages: its(it.id) })) };
+    const messagesOf = (id) => (byConversation.get(id) ?? []).map(({ open, ...message }) => message).sort(inOrder);
+    return { conversations: heads.map((head) => ({ ...head, messages: messagesOf(head.id) })) };
   }
 
   // Adds the conversations and messages whose ids are not there yet; {added, known} counts conversations. One that

@@ -1,8 +1,8 @@
 // Files with conversations: what is exported, and what can be imported. docs/page.md describes the formats.
 //
-// All functions are pure. A conversation is as in store.js, with its `messages` as in `exportAll` and `importAll` there.
-// The ids of what is imported are those of the file or follow from its content, so that a file that is imported twice
-// adds nothing.
+// All functions are pure. A conversation is as in store.js, with its `messages` as in `exportAll` and `importAll`
+// there. The ids of what is imported are those of the file or follow from its content, so that a file that is imported
+// twice adds nothing.
 
 import { asMessageText } from "./attachments.js";
 import { READERS } from "./foreign.js";
@@ -29,7 +29,7 @@ const HEADINGS = { user: "## User", assistant: "## Assistant" };
 export function toMarkdown(name, path) {
   const escaped = (content) => content.replace(/^(\\*## (User|Assistant))$/gm, "\\$1");
   const parts = path.map(
-    (it) => `${HEADINGS[it.role]}\n\n${escaped(asMessageText(it.attachments ?? [], it.content))}\n`,
+    (message) => `${HEADINGS[message.role]}\n\n${escaped(asMessageText(message.attachments ?? [], message.content))}\n`,
   );
   return [`# ${name.replace(/\s+/g, " ")}\n`, ...parts].join("\n");
 }
@@ -39,7 +39,9 @@ export function fromFile(content, known) {
   const text = content.replace(/^\uFEFF/, "").replace(/\r\n?/g, "\n");
   const isJSON = /^\s*[[{]/.test(text);
   const data = isJSON ? parsed(text) : null;
-  const conversations = (isJSON ? fromData(data) : [fromMarkdown(text)]).filter((it) => it?.messages.length);
+  const conversations = (isJSON ? fromData(data) : [fromMarkdown(text)]).filter(
+    (conversation) => conversation?.messages.length,
+  );
   const presets = wellFormed(data?.presets, known);
   if (conversations.length + presets.length === 0) throw new BadFile();
   return { conversations, presets };
@@ -63,8 +65,8 @@ function fromData(data) {
 
 function fromOwn(item) {
   if (typeof item.id !== "string" || !Array.isArray(item.messages)) return null;
-  const messages = item.messages.filter((it) => isObject(it) && isMessage(it));
-  return messages.every((it) => typeof it.id === "string")
+  const messages = item.messages.filter((message) => isObject(message) && isMessage(message));
+  return messages.every((message) => typeof message.id === "string")
     ? conversationOf(item, messages, "interrupted")
     : fromFirstVersion(item);
 }

@@ -6,13 +6,13 @@ export const isMessage = ({ role, content }) => ["user", "assistant"].includes(r
 
 // 64 bits that follow from a text: two FNV-1a hashes with different factors.
 export function hash(text) {
-  let [one, other] = [0x811c9dc5, 0x050c5d1f];
+  let [first, second] = [0x811c9dc5, 0x050c5d1f];
   for (let i = 0; i < text.length; i++) {
     const code = text.charCodeAt(i);
-    one = Math.imul(one ^ code, 0x01000193);
-    other = Math.imul(other ^ code, 0x85ebca6b);
+    first = Math.imul(first ^ code, 0x01000193);
+    second = Math.imul(second ^ code, 0x85ebca6b);
   }
-  return [one, other].map((half) => ((half ^ (half >>> 15)) >>> 0).toString(36)).join("");
+  return [first, second].map((half) => ((half ^ (half >>> 15)) >>> 0).toString(36)).join("");
 }
 
 // Messages that follow each other, with ids that follow from their content and from what is before them.
@@ -57,7 +57,7 @@ const OPTIONAL = {
   figures: isObject,
   finish_reason: isText,
   model: isText,
-  attachments: (value) => Array.isArray(value) && value.every((it) => isText(it?.name) && isText(it.text)),
+  attachments: (value) => Array.isArray(value) && value.every((file) => isText(file?.name) && isText(file.text)),
   tokens: Array.isArray,
   begun: isText,
   continues: isText,

@@ -1,4 +1,4 @@
-"""llm_chatbot/page/web/attachments.js and parts.js in a real browser, with files that are made here."""
+"""attachments.js and parts.js in page/web/composer in a real browser, with files that are made here."""
 
 import base64
 import io

@@ -1,20 +1,20 @@
 // Starts the page in an element.
 
-import * as address from "./address.js";
-import { openChat } from "./chat.js";
-import { acceptDrops, composerView } from "./composer.js";
-import { conversationView } from "./conversation.js";
-import { currentLanguage, make, setTexts } from "./dom.js";
-import { startFollowing } from "./following.js";
-import { headerView } from "./header.js";
-import { libraryView } from "./library.js";
-import { migrate } from "./migrate.js";
-import { noticeView } from "./notice.js";
-import { addPanels } from "./panels.js";
-import { get } from "./server.js";
-import { settingsView } from "./settings.js";
-import { addShortcuts } from "./shortcuts.js";
-import { openStore } from "./store.js";
+import { currentLanguage, make, setTexts } from "./common/dom.js";
+import { acceptDrops, composerView } from "./composer/composer.js";
+import * as address from "./conversation/address.js";
+import { openChat } from "./conversation/chat.js";
+import { conversationView } from "./conversation/conversation.js";
+import { headerView } from "./conversation/header.js";
+import { migrate } from "./exchange/migrate.js";
+import { libraryView } from "./panels/library.js";
+import { noticeView } from "./panels/notice.js";
+import { addPanels } from "./panels/panels.js";
+import { settingsView } from "./panels/settings.js";
+import { addShortcuts } from "./panels/shortcuts.js";
+import { startFollowing } from "./server/following.js";
+import { get } from "./server/requests.js";
+import { openStore } from "./store/store.js";
 
 const EXAMPLES = 6; // fill two rows, three or six
 

@@ -1,6 +1,6 @@
 // Starts the page in an element.
 
-import { currentLanguage, make, setTexts } from "./common/dom.js";
+import { below, currentLanguage, make, setTexts } from "./common/dom.js";
 import { acceptDrops, composerView } from "./composer/composer.js";
 import * as address from "./conversation/address.js";
 import { openChat } from "./conversation/chat.js";
@@ -16,15 +16,21 @@ import { startFollowing } from "./server/following.js";
 import { get } from "./server/requests.js";
 import { openStore } from "./store/store.js";
 
+/** @import { Store } from "./store/store.js" */
+/** @import { ServerState, Texts } from "./types" */
+
 const EXAMPLES = 6; // fill two rows, three or six
 
+/** @param {HTMLElement} root the element with the page in it */
 export async function start(root) {
-  const page = root.querySelector("#chat-page");
+  const page = below(root, "#chat-page");
+  /** @type {[Texts, ServerState, Store]} */
   const [texts, server, store] = await Promise.all([get("texts"), get("state"), openStore()]);
   setTexts(texts);
   await migrate(store);
   const models = new Map([[String(server.model.key), server.model]]);
   const notice = noticeView();
+  /** @type {Set<{ draw: () => unknown }>} */
   const waiting = new Set(); // views that are to be drawn
   let isKept = false; // the browser was asked to keep what is stored
 

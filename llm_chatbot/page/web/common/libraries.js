@@ -1,5 +1,10 @@
 // The libraries that the page loads when it first needs them. Each function returns a promise of the library.
 
+/**
+ * @template Library
+ * @param {() => Promise<Library>} load
+ * @returns {() => Promise<Library>}
+ */
 const once = (load) => {
   let promise;
   return () => (promise ??= load());
@@ -8,7 +13,7 @@ const once = (load) => {
 export const katex = once(async () => {
   const link = document.createElement("link");
   link.rel = "stylesheet";
-  link.href = new URL("../../vendor/katex/katex.css", import.meta.url);
+  link.href = String(new URL("../../vendor/katex/katex.css", import.meta.url));
   document.head.append(link);
   return (await import("../../vendor/katex/katex.js")).default;
 });

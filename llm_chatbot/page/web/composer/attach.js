@@ -5,20 +5,30 @@ import { ICONS } from "../common/icons.js";
 import { ACCEPT, estimateTokens, readFile, UnreadableFile } from "./attachments.js";
 import { parts } from "./parts.js";
 
+/** @import { Store } from "../store/store.js" */
+/** @import { Attachment, TextValues } from "../types" */
+
 const PASTED = 4000; // characters from which on pasted text becomes a file
 const CHARACTERS_OF_A_TOKEN = 3; // for parts that fit: fewer than most texts have
 const SHARE_OF_A_PART = 1 / 8; // of the room that there is
 
 const kept = (conversation) => `files.${conversation}`; // in the store
 
-// room(): tokens that the next message may have, or null; say(key, values): shows a sentence.
+/**
+ * @param {object} options
+ * @param {Store} options.store
+ * @param {() => number | null} options.room tokens that the next message may have; null: not known
+ * @param {(key: string, values?: TextValues) => void} options.say shows a sentence
+ * @param {() => void} options.changed called after files were added or removed
+ */
 export function attachView({ store, room, say, changed }) {
   const input = make("input", { type: "file", accept: ACCEPT, multiple: true, hidden: true, onchange: choose });
   const button = iconButton(ICONS.clip, "", () => input.click());
   const chips = make("ul", { class: "files" });
   const warning = make("p", { class: "hint warning", role: "status" });
   const chooser = make("dialog", { class: "parts" });
-  let conversation = null;
+  let conversation = "";
+  /** @type {(Attachment & { tokens: number; whole?: string; chosen?: string[] })[]} */
   let files = [];
 
   async function open(id) {
@@ -55,7 +65,7 @@ export function attachView({ store, room, say, changed }) {
   }
 
   async function choose() {
-    await add([...input.files]);
+    await add([...(input.files ?? [])]);
     input.value = "";
   }
 
@@ -107,7 +117,8 @@ export function attachView({ store, room, say, changed }) {
   // The reader chooses what of a long text goes in.
   function choosePart(file) {
     const whole = file.whole ?? file.text;
-    const free = room() === null ? estimateTokens(whole) : Math.max(0, room() - total() + file.tokens);
+    const left = room();
+    const free = left === null ? estimateTokens(whole) : Math.max(0, left - total() + file.tokens);
     const list = parts(whole, Math.max(500, Math.round(free * SHARE_OF_A_PART * CHARACTERS_OF_A_TOKEN)));
     const boxes = list.map((part) => {
       const box = make("input", {

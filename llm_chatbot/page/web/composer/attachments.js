@@ -4,6 +4,8 @@
 import * as libraries from "../common/libraries.js";
 import { textOfHTML } from "./html_text.js";
 
+/** @import { Attachment, TextValues } from "../types" */
+
 export const MAX_BYTES = 20 * 1024 * 1024;
 const MAX_CHARACTERS = 2_000_000; // far more than the longest context holds
 
@@ -20,19 +22,32 @@ const CODE = new Set(
 // Encodings that old files in a language may have, after UTF-8.
 const ENCODINGS = { ja: ["shift_jis", "euc-jp"], zh: ["gb18030", "big5"] };
 
-// A file that can't be attached. `key` and `values` are those of the sentence to show.
+/** A file that can't be attached. `key` and `values` are those of the sentence to show. */
 export class UnreadableFile extends Error {
+  /**
+   * @param {string} key
+   * @param {string} name of the file
+   * @param {TextValues} [values]
+   */
   constructor(key, name, values = {}) {
     super(key);
-    Object.assign(this, { key, values: { name, ...values } });
+    this.key = key;
+    this.values = { name, ...values };
   }
 }
 
-// {name, kind, text, characters}; kind is "text", "code", "html", "pdf" or "docx". In the text of a PDF, a form feed
-// ends each page but the last. Raises UnreadableFile.
+/**
+ * The text of a file. In the text of a PDF, a form feed ends each page but the last.
+ *
+ * @param {File} file
+ * @param {string} [language] of the page, which tells the encodings that old files may have
+ * @returns {Promise<{ name: string; kind: string; text: string; characters: number }>} kind: "text", "code", "html",
+ *   "pdf" or "docx"
+ * @throws {UnreadableFile}
+ */
 export async function readFile(file, language = "en") {
   const { name } = file;
-  const extension = name.toLowerCase().split(".").at(-1);
+  const extension = name.toLowerCase().split(".").at(-1) ?? "";
   if (file.size > MAX_BYTES) throw new UnreadableFile("file_too_large", name, { limit: MAX_BYTES / 1024 / 1024 });
   const [kind, read] = READERS[extension] ?? [
     CODE.has(extension) ? "code" : "text",
@@ -119,7 +134,13 @@ async function textOfDOCX(file) {
   return textOfHTML(value);
 }
 
-// What the model reads: each file under its name between fences that its text does not contain, then the question.
+/**
+ * What the model reads: each file under its name between fences that its text does not contain, then the question.
+ *
+ * @param {Attachment[]} attachments
+ * @param {string} question
+ * @returns {string}
+ */
 export function asMessageText(attachments, question) {
   const files = attachments.map(({ name, text }) => {
     const content = text.replaceAll("\f", "\n\n").trim();
@@ -130,9 +151,14 @@ export function asMessageText(attachments, question) {
   return [...files, question].filter(Boolean).join("\n\n");
 }
 
-// About how many tokens a text has. On the passages of evaluation/, SmolLM2's tokenizer has 4.3 characters a token in
-// English and 3.5 in code, Qwen's 4.5 and 4.0. Of a Chinese or Japanese character SmolLM2, which doesn't speak them,
-// makes 1.9 and 1.8 tokens, Qwen 0.87 and 0.72.
+/**
+ * About how many tokens a text has. On the passages of evaluation/, SmolLM2's tokenizer has 4.3 characters a token in
+ * English and 3.5 in code, Qwen's 4.5 and 4.0. Of a Chinese or Japanese character SmolLM2, which doesn't speak them,
+ * makes 1.9 and 1.8 tokens, Qwen 0.87 and 0.72.
+ *
+ * @param {string} text
+ * @returns {number}
+ */
 export function estimateTokens(text) {
   const wide = text.match(/[\u2e80-\uffef]|[\ud800-\udbff]/g)?.length ?? 0;
   return Math.ceil((text.length - wide) / 3.8 + wide);

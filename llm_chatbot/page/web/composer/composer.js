@@ -4,11 +4,22 @@ import { make, text } from "../common/dom.js";
 import { attachView } from "./attach.js";
 import { estimateTokens } from "./attachments.js";
 
+/** @import { Chat } from "../conversation/chat.js" */
+/** @import { Store } from "../store/store.js" */
+/** @import { TextValues } from "../types" */
+
 const DRAFT = "llm-chatbot.draft."; // in localStorage, which is written before the page is gone
 const TOUCH = window.matchMedia("(pointer: coarse)"); // there, the focus opens a keyboard over the page
 const SHARE_FOR_ANSWER = 1 / 4; // of the context, at most: the engine keeps it free for the answer
 
-// context(): {length, used} of the conversation's context, in tokens; sent(): called after a message was sent.
+/**
+ * @param {object} options
+ * @param {Store} options.store
+ * @param {Chat} options.chat
+ * @param {() => { length?: number | null; used: number }} options.context of the conversation, in tokens
+ * @param {() => void} options.sent called after a message was sent
+ * @param {(key: string, values?: TextValues) => void} options.say shows a sentence
+ */
 export function composerView({ store, chat, context, sent, say }) {
   const box = make("textarea", { dir: "auto", rows: 1, autofocus: true, name: "message" });
   const send = make("button", { type: "submit", id: "send", class: "primary" });
@@ -16,7 +27,7 @@ export function composerView({ store, chat, context, sent, say }) {
   const attach = attachView({ store, room, say, changed: () => box.focus() });
   const line = make("div", { class: "line" }, attach.button, make("div", { id: "message" }, box), stop, send);
   const element = make("form", { id: "composer", onsubmit: submit }, attach.chips, attach.warning, line, attach.input);
-  let conversation = null;
+  let conversation = "";
 
   // Tokens that the next message may have.
   function room() {
@@ -95,7 +106,12 @@ export function composerView({ store, chat, context, sent, say }) {
   };
 }
 
-// Files can be dropped anywhere on the page.
+/**
+ * Lets files be dropped anywhere on the page.
+ *
+ * @param {HTMLElement} page
+ * @param {(files: File[]) => void} drop
+ */
 export function acceptDrops(page, drop) {
   const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
   page.addEventListener("dragover", (event) => {
@@ -108,6 +124,6 @@ export function acceptDrops(page, drop) {
     page.classList.remove("dropping");
     if (!hasFiles(event)) return;
     event.preventDefault();
-    drop([...event.dataTransfer.files]);
+    drop([...(event.dataTransfer?.files ?? [])]);
   });
 }

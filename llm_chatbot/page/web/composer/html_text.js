@@ -8,7 +8,12 @@ const BLOCKS = new Set(
   ).split(" "),
 );
 
-// A document that a parser made loads nothing and runs nothing.
+/**
+ * The text of a document. One that a parser made loads nothing and runs nothing.
+ *
+ * @param {string} html
+ * @returns {string}
+ */
 export function textOfHTML(html) {
   const { body } = new DOMParser().parseFromString(html, "text/html");
   body.querySelectorAll(LEFT_OUT).forEach((node) => node.remove());

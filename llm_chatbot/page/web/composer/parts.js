@@ -1,7 +1,20 @@
 // Parts of a text that is too long for the context, to choose from.
 
-// [{key, values, text, characters}] in the order of the text, each of at most `maxCharacters`, and together the whole
-// text. `key` and `values` name a part in the language of the page: by its heading, its pages or its lines.
+/** @import { TextValues } from "../types" */
+
+/**
+ * Parts in the order of the text, and together the whole of it.
+ *
+ * @typedef {object} Part
+ * @property {string} key of the text that names it in the language of the page: by its heading, its pages or its lines
+ * @property {TextValues} values
+ * @property {string} text
+ * @property {number} characters
+ *
+ * @param {string} text
+ * @param {number} maxCharacters of a part
+ * @returns {Part[]}
+ */
 export function parts(text, maxCharacters) {
   if (text.includes("\f")) return partsOfPages(text.split("\f"), maxCharacters);
   const sections = text.split(/^(?=#{1,6} \S)/m);

@@ -3,17 +3,36 @@
 
 import { failure, newestLeaf, newId, pathTo, siblings } from "../store/store.js";
 
+/** @import { Following } from "../server/following.js" */
+/** @import { Store } from "../store/store.js" */
+/** @import { Attachment, Conversation, Message, Settings } from "../types" */
+
 const DEFAULTS = "defaults"; // of the store: settings and model of the conversation that was set last
 
+/**
+ * @typedef {Awaited<ReturnType<typeof openChat>>} Chat
+ *
+ * @param {object} options
+ * @param {Store} options.store
+ * @param {(what?: "opened" | "added", inPlace?: boolean) => void} options.changed
+ */
 export async function openChat({ store, changed }) {
   let defaults = (await store.value(DEFAULTS)) ?? {};
+  /** @type {Conversation} */
   let conversation;
+  /** @type {Message[]} */
   let messages = [];
+  /** @type {string | null} */
   let leaf = null;
+  /** @type {Following} */
   let following;
   let openings = 0; // so that of two at a time the later one counts
   let saving = 0; // changes that are on their way to the store, which is behind until then
 
+  /**
+   * @param {string} id
+   * @returns {Conversation}
+   */
   const fresh = (id) => ({
     id,
     name: "",
@@ -25,8 +44,13 @@ export async function openChat({ store, changed }) {
     isNew: true, // not in the store yet
   });
 
-  // Opens a conversation, on a branch with the message where one is given; null begins a new one. Instead of one that
-  // was deleted, such as Back may lead to, the one that is shown stays. inPlace: see address.js.
+  /**
+   * Opens a conversation. Instead of one that was deleted, such as Back may lead to, the one that is shown stays.
+   *
+   * @param {string | null} id null begins a new one
+   * @param {string | null} [message] the branch that is shown has it
+   * @param {boolean} [inPlace] see address.js
+   */
   async function open(id, message = null, inPlace = false) {
     const opening = ++openings;
     const wanted = id ?? newId();
@@ -34,7 +58,7 @@ export async function openChat({ store, changed }) {
     if (opening !== openings) return;
     if (!stored?.removed || !conversation) {
       conversation = stored?.removed ? fresh(newId()) : (stored ?? fresh(wanted));
-      messages = conversation.isNew ? [] : storedMessages;
+      messages = conversation.isNew ? [] : (storedMessages ?? []);
       leaf = message ? newestLeaf(messages, message) : shownLeaf();
     }
     changed("opened", inPlace);
@@ -67,10 +91,14 @@ export async function openChat({ store, changed }) {
     changed();
   }
 
-  // Adds messages below each other, and shows the branch that ends with the last one.
+  /**
+   * Adds messages below each other, and shows the branch that ends with the last one.
+   *
+   * @param {Message[]} added
+   */
   async function add(...added) {
     const { isNew, ...head } = conversation;
-    leaf = added.at(-1).id;
+    leaf = added[added.length - 1].id;
     conversation = { ...head, leaf, updated: Date.now() };
     messages = [...messages, ...added];
     changed("added");
@@ -92,6 +120,13 @@ export async function openChat({ store, changed }) {
     changed();
   }
 
+  /**
+   * @param {Message["role"]} role
+   * @param {string | null} parent
+   * @param {string} content
+   * @param {Partial<Message>} [more]
+   * @returns {Message}
+   */
   const message = (role, parent, content, more = {}) => ({
     id: newId(),
     conversation: conversation.id,
@@ -101,38 +136,69 @@ export async function openChat({ store, changed }) {
     created: Date.now(),
     ...more,
   });
-  const find = (id) => messages.find((message) => message.id === id);
+  /** @param {string} id of a message that is there */
+  const find = (id) => /** @type {Message} */ (messages.find((message) => message.id === id));
 
+  /**
+   * @param {string} content
+   * @param {string | null} parent
+   * @param {Attachment[]} [attachments]
+   */
   function ask(content, parent, attachments = []) {
     const question = message("user", parent, content, attachments.length ? { attachments } : {});
     return add(question, message("assistant", question.id, "", { created: question.created + 1 }));
   }
 
-  // A question with its answer, {content, finish_reason, …}, which came about elsewhere.
+  /**
+   * Adds a question with its answer, which came about elsewhere.
+   *
+   * @param {string | null} parent
+   * @param {string} content
+   * @param {Partial<Message>} answer
+   */
   function keep(parent, content, answer) {
     const question = message("user", parent, content);
     return add(question, message("assistant", question.id, "", { ...answer, created: question.created + 1 }));
   }
 
+  /**
+   * @param {string} content
+   * @param {Attachment[]} [attachments]
+   */
   const send = (content, attachments) => ask(content, leaf, attachments);
 
+  /**
+   * @param {string} id of a question, which is asked anew, or of an answer, which gets a version
+   * @param {string} content
+   */
   function edit(id, content) {
     const { parent, role, attachments } = find(id);
     if (role === "user") return ask(content, parent, attachments);
     return add(message("assistant", parent, content, { finish_reason: "stop", edited: true }));
   }
 
+  /** @param {string} id of an answer */
   const regenerate = (id) => add(message("assistant", find(id).parent, ""));
 
-  // An answer that begins with `begun`: a longer version of another, or one that goes another way.
+  /**
+   * Adds an answer that begins with `begun`: a longer version of another, or one that goes another way.
+   *
+   * @param {string} id of the other
+   * @param {string} begun
+   * @param {Partial<Message>} [more]
+   */
   const goOn = (id, begun, more = {}) => add(message("assistant", find(id).parent, begun, { begun, ...more }));
 
+  /** @param {string} id */
   function continueAnswer(id) {
     const { content } = find(id);
     return content ? goOn(id, content, { continues: id }) : regenerate(id);
   }
 
-  // Shows the version that is `step` further.
+  /**
+   * @param {string} id of the version that is shown
+   * @param {number} step so many versions further is the one to show
+   */
   async function showVersion(id, step) {
     const versions = siblings(messages, id);
     const shown = versions[versions.findIndex((version) => version.id === id) + step];
@@ -143,7 +209,11 @@ export async function openChat({ store, changed }) {
     await store.putConversation({ id: conversation.id, leaf });
   }
 
-  // A new conversation with the messages up to this one.
+  /**
+   * A new conversation with the messages up to this one.
+   *
+   * @param {string} id
+   */
   async function fork(id) {
     const ids = new Map();
     const now = Date.now();
@@ -153,7 +223,7 @@ export async function openChat({ store, changed }) {
       return { ...original, id: ids.get(original.id), parent, created: now + index, continues: undefined };
     });
     const { isNew, ...head } = { ...fresh(newId()), settings: conversation.settings, model: conversation.model };
-    const stored = { ...head, name: conversation.name, updated: now, leaf: copies.at(-1).id };
+    const stored = { ...head, name: conversation.name, updated: now, leaf: copies[copies.length - 1].id };
     const ended = (copy) =>
       copy.role === "assistant" && !copy.finish_reason ? { ...copy, finish_reason: "interrupted" } : copy;
     await store.add(
@@ -163,7 +233,11 @@ export async function openChat({ store, changed }) {
     await open(stored.id);
   }
 
-  // Settings and model belong to the conversation, and the next new one begins with them.
+  /**
+   * Settings and model belong to the conversation, and the next new one begins with them.
+   *
+   * @param {Partial<Pick<Conversation, "settings" | "model">>} update
+   */
   async function change(update) {
     conversation = { ...conversation, ...update };
     defaults = { settings: conversation.settings, model: conversation.model };

@@ -1,12 +1,21 @@
 // The conversation in the middle of the page, and what is there before its first message.
 
-import { currentLanguage, iconButton, make, text } from "../common/dom.js";
+import { currentLanguage, focused, iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 import { messageView } from "./message.js";
 
+/** @import { LiveAnswer } from "../types" */
+/** @import { Chat } from "./chat.js" */
+
 const NEAR = 40; // pixels from the end
 
-// chat: see chat.js. live: the answers that are expected. examples(): questions to begin with; asked(): one was sent.
+/**
+ * @param {object} options
+ * @param {Chat} options.chat
+ * @param {Map<string, LiveAnswer>} options.live the answers that are expected, by the ids of their messages
+ * @param {() => string[]} options.examples questions to begin with
+ * @param {() => void} options.asked called after one of them was sent
+ */
 export function conversationView({ chat, live, examples, asked }) {
   const list = make("div", { class: "messages" });
   const welcome = make("div", { class: "welcome" });
@@ -39,8 +48,8 @@ export function conversationView({ chat, live, examples, asked }) {
     offerJump();
   });
   // What is opened at the end pushes down what is below it.
-  list.addEventListener("click", (event) => {
-    if (event.target.closest("summary") && !chat.running()) follows = false;
+  list.addEventListener("click", ({ target }) => {
+    if (target instanceof Element && target.closest("summary") && !chat.running()) follows = false;
   });
   // The end stays in sight too where the window or a panel changes the height, or a formula is set late.
   const sizes = new ResizeObserver(settle);
@@ -52,13 +61,13 @@ export function conversationView({ chat, live, examples, asked }) {
     element.setAttribute("aria-label", text("conversation"));
     jump.title = text("to_end");
     jump.setAttribute("aria-label", text("to_end"));
-    const focused = list.contains(document.activeElement) && document.activeElement;
-    const place = focused && [...list.children].indexOf(focused.closest(".message"));
+    const pressed = list.contains(document.activeElement) ? focused() : null;
+    const place = [...list.children].findIndex((child) => child.contains(pressed));
     const elements = path.map((message) => {
       const view = views.get(message.id) ?? messageView(chat);
       views.set(message.id, view);
       const owed = message.role === "assistant" && !message.finish_reason;
-      const entry = owed && live.get(message.id); // if another tab saw the end, what it stored is newer
+      const entry = owed ? live.get(message.id) : undefined; // if another tab saw the end, what it stored is newer
       const current = entry ? { ...message, content: entry.content, tokens: entry.tokens, ...entry.ended } : message;
       const state = !owed || entry?.ended ? undefined : (entry?.state ?? {});
       view.update(current, {
@@ -74,7 +83,7 @@ export function conversationView({ chat, live, examples, asked }) {
     elements.forEach(
       (child, index) => list.children[index] !== child && list.insertBefore(child, list.children[index] ?? null),
     );
-    if (focused && !focused.isConnected) focusAgain(list.children[place], focused.title);
+    if (pressed && !pressed.isConnected) focusAgain(list.children[place], pressed.title);
     drawWelcome(path.length === 0);
     settle();
   }

@@ -2,7 +2,17 @@
 
 import { make, number, text } from "../common/dom.js";
 
-// chooseModel(): called where the name of the model is pressed.
+/** @import { LiveAnswer, LoadedModel, ServerState } from "../types" */
+/** @import { Chat } from "./chat.js" */
+
+/**
+ * @param {object} options
+ * @param {Chat} options.chat
+ * @param {ServerState} options.server
+ * @param {Map<string, LoadedModel>} options.models those that were loaded, by their keys
+ * @param {Map<string, LiveAnswer>} options.live the answers that are expected
+ * @param {() => void} options.chooseModel called where the name of the model is pressed
+ */
 export function headerView({ chat, server, models, live, chooseModel }) {
   const title = make("button", { type: "button", onclick: chooseModel });
   const bar = make("span");
@@ -11,6 +21,7 @@ export function headerView({ chat, server, models, live, chooseModel }) {
   const context = make("div", { class: "context" }, meter, label);
   const element = make("div", { id: "header" }, make("h1", {}, title), context);
 
+  /** @returns {{ title: string; context_length?: number | null }} */
   const model = () => {
     const key = chat.conversation.model ?? server.model.key;
     return models.get(String(key)) ?? { title: key.filter(Boolean).join(" · ") };
@@ -20,7 +31,7 @@ export function headerView({ chat, server, models, live, chooseModel }) {
   function contextOf() {
     const figures = chat.path().map((message) => message.figures ?? live.get(message.id)?.state.figures);
     const latest = figures.findLast((answer) => answer?.prompt_tokens);
-    const used = latest ? latest.prompt_tokens + latest.completion_tokens : 0;
+    const used = (latest?.prompt_tokens ?? 0) + (latest?.completion_tokens ?? 0);
     return { used, length: model().context_length ?? latest?.context_length };
   }
 
@@ -34,8 +45,8 @@ export function headerView({ chat, server, models, live, chooseModel }) {
     label.textContent = `${values.used} / ${values.length}`;
     context.title = text("context", values);
     meter.setAttribute("aria-label", text("context", values));
-    meter.setAttribute("aria-valuemax", length);
-    meter.setAttribute("aria-valuenow", used);
+    meter.setAttribute("aria-valuemax", String(length));
+    meter.setAttribute("aria-valuenow", String(used));
   }
 
   return { element, draw, context: contextOf };

@@ -2,8 +2,16 @@
 
 import { make, number, text } from "../common/dom.js";
 
-// The part of the text that each token wrote. tokens: [text, probability, top]. A character of several tokens belongs
-// to the first of them.
+/** @import { Message, Token } from "../types" */
+
+/**
+ * The part of the text that each token wrote. A character of several tokens belongs to the first of them.
+ *
+ * @param {string} content
+ * @param {string} begun what the content begins with that no token wrote
+ * @param {Token[]} tokens
+ * @returns {string[]}
+ */
 export function pieces(content, begun, tokens) {
   let position = begun.length;
   return tokens.map(([written], index) => {
@@ -26,24 +34,31 @@ function startOfNext(content, position, tokens) {
 const percent = (probability) => `${number(100 * probability, probability < 0.1 ? 2 : 1)} %`;
 const visible = (written) => written.replaceAll("\n", "↵").replaceAll("\t", "⇥").replace(/^ | $/g, "␣") || "∅";
 
-// goOn(begun): goes on from a text as a branch.
+/** @param {(begun: string) => void} goOn goes on from a text as a branch */
 export function insideView(goOn) {
   const element = make("div", { class: "tokens", role: "group" });
+  const start = make("span");
+  /** @type {HTMLElement | null} */
   let open = null;
+  /** @type {string[]} */
   let shown = [];
+  element.append(start);
 
-  function draw({ content, begun = "", tokens }, canBranch) {
+  /**
+   * @param {Message} message
+   * @param {boolean} canBranch
+   */
+  function draw({ content, begun = "", tokens = [] }, canBranch) {
     close();
     element.setAttribute("aria-label", text("look_inside"));
     const parts = pieces(content, begun, tokens);
     const same = commonStart(shown, parts);
-    while (element.childNodes.length > same + 1) element.lastChild.remove();
-    if (!element.firstChild) element.append(make("span"));
-    element.firstChild.textContent = begun;
-    let start = begun.length + parts.slice(0, same).join("").length;
+    [...element.childNodes].slice(same + 1).forEach((node) => node.remove());
+    start.textContent = begun;
+    let written = begun.length + parts.slice(0, same).join("").length;
     for (let index = same; index < parts.length; index++) {
-      element.append(piece(tokens[index], parts[index], content.slice(0, start), canBranch, index));
-      start += parts[index].length;
+      element.append(piece(tokens[index], parts[index], content.slice(0, written), canBranch, index));
+      written += parts[index].length;
     }
     shown = canBranch ? parts : []; // the buttons of a growing answer are made anew at its end
   }
@@ -88,25 +103,26 @@ export function insideView(goOn) {
         make("code", {}, visible(written)),
         make("span", {}, percent(probability)),
       );
-    open = make(
+    const menu = make(
       "div",
       { class: "alternatives", role: "group", "aria-label": text("alternatives") },
       make("p", {}, text("alternatives")),
       top.map(choice),
     );
-    open.addEventListener("keydown", (event) => {
+    open = menu;
+    menu.addEventListener("keydown", (event) => {
       if (event.key !== "Escape") return;
       event.stopPropagation();
       close();
       span.focus();
     });
-    element.after(open);
+    element.after(menu);
     const place = span.getBoundingClientRect();
-    const frame = element.parentElement.getBoundingClientRect();
-    open.style.top = `${place.bottom - frame.top + 4}px`;
-    open.style.left = `${Math.max(0, Math.min(place.left - frame.left, frame.width - open.offsetWidth))}px`;
-    open.querySelector("button")?.focus();
-    open.scrollIntoView({ block: "nearest" });
+    const frame = /** @type {HTMLElement} */ (element.parentElement).getBoundingClientRect();
+    menu.style.top = `${place.bottom - frame.top + 4}px`;
+    menu.style.left = `${Math.max(0, Math.min(place.left - frame.left, frame.width - menu.offsetWidth))}px`;
+    menu.querySelector("button")?.focus();
+    menu.scrollIntoView({ block: "nearest" });
     document.addEventListener("pointerdown", outside);
   }
 

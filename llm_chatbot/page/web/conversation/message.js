@@ -1,18 +1,26 @@
 // One message of the conversation as an element that is updated while its answer grows.
 
-import { currentLanguage, errorText, iconButton, make, number, text } from "../common/dom.js";
+import { below, currentLanguage, errorText, focused, iconButton, make, number, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 import { copy as copyText } from "../markdown/code.js";
 import { renderInto } from "../markdown/markdown.js";
 import { insideView } from "./inside.js";
 import { drawProgress } from "./progress.js";
 
+/** @import { AnswerState, Message } from "../types" */
+/** @import { Chat } from "./chat.js" */
+
 const LONG = { characters: 1500, lines: 15 }; // of a question; of a longer one, only the beginning is shown at first
 const REASONING = /^\s*<think>([\s\S]*?)(<\/think>\s*|$)/;
 
-// The reasoning that an answer begins with, the answer itself, and whether the reasoning has ended.
-function withoutReasoning(content) {
-  const match = REASONING.exec(content);
+/**
+ * The reasoning that an answer begins with, the answer itself, and whether the reasoning has not ended yet.
+ *
+ * @param {string} content
+ * @param {boolean} isAnswer a question has none
+ */
+function withoutReasoning(content, isAnswer) {
+  const match = isAnswer ? REASONING.exec(content) : null;
   if (!match) return { reasoning: "", answer: content, thinking: false };
   return { reasoning: match[1].trim(), answer: content.slice(match[0].length), thinking: match[2] === "" };
 }
@@ -24,8 +32,12 @@ const labels = () => ({
   table: text("table"),
 });
 
-// The numbers below an answer, on one line.
-function figuresLine({ figures = {}, finish_reason, model }) {
+/**
+ * The numbers below an answer, on one line.
+ *
+ * @param {Message} message
+ */
+function figuresLine({ figures = {}, finish_reason = "", model }) {
   const { completion_tokens: count = 0, tokens_per_second = 0, time_to_first_token = 0 } = figures;
   const values = {
     tokens: text("tokens", { count: number(count) }),
@@ -49,10 +61,24 @@ function figuresLine({ figures = {}, finish_reason, model }) {
 
 const isLong = (content) => content.length > LONG.characters || content.split("\n").length > LONG.lines;
 
-// A view of a message. `actions` are those of the chat, by the names used here.
+/**
+ * A view of a message.
+ *
+ * @typedef {object} Shown
+ * @property {Message} message
+ * @property {boolean} expected
+ * @property {Message[]} versions
+ * @property {boolean} isLast
+ * @property {boolean} looksInside
+ * @property {string} signature of all that is drawn
+ * @property {AnswerState} [state]
+ *
+ * @param {Pick<Chat, "continueAnswer" | "edit" | "fork" | "goOn" | "regenerate" | "showVersion">} actions
+ */
 export function messageView(actions) {
   const reasoning = make("div", { class: "markdown" });
-  const fold = make("details", { class: "reasoning" }, make("summary"), reasoning);
+  const summary = make("summary");
+  const fold = make("details", { class: "reasoning" }, summary, reasoning);
   const body = make("div", { class: "markdown body" });
   const unfold = make("button", { type: "button", class: "text-button unfold", onclick: () => showAll(!showsAll) });
   const inside = insideView((begun) => actions.goOn(shown.message.id, begun));
@@ -74,13 +100,23 @@ export function messageView(actions) {
     figures,
     buttons,
   );
-  let shown = {};
+  let shown = /** @type {Shown} */ ({ signature: "" });
+  /** @type {HTMLFormElement | null} */
   let editing = null;
+  /** @type {boolean | null} */
   let opened = null; // whether the figures were opened or closed by hand
   let showsAll = false; // of a long question
   let drawnButtons;
 
-  // message: with the content and state of the answer so far. state: while it is expected. versions: its siblings.
+  /**
+   * @param {Message} message with the content of the answer so far
+   * @param {object} options
+   * @param {AnswerState} [options.state] while it is expected
+   * @param {Message[]} options.versions its siblings, and itself
+   * @param {boolean} options.isLast of the branch that is shown
+   * @param {boolean} options.looksInside
+   * @param {string} options.language
+   */
   function update(message, { state, versions, isLast, looksInside, language }) {
     const expected = state !== undefined;
     const signature = JSON.stringify([
@@ -98,21 +134,21 @@ export function messageView(actions) {
     element.dataset.id = message.id;
     element.dataset.finish = expected ? "" : (message.finish_reason ?? "");
     element.setAttribute("aria-label", text(message.role === "user" ? "you" : "answer"));
-    element.setAttribute("aria-busy", expected);
+    element.setAttribute("aria-busy", String(expected));
     if (!editing) draw();
   }
 
   function draw() {
     const { message, expected, state, looksInside } = shown;
     body.dataset.testid = message.role === "user" ? "user" : "bot";
-    const parts = message.role === "assistant" ? withoutReasoning(message.content) : { answer: message.content };
+    const parts = withoutReasoning(message.content, message.role === "assistant");
     fold.hidden = !parts.reasoning;
     if (parts.reasoning) {
-      fold.firstChild.textContent = text(parts.thinking && expected ? "thinking_now" : "reasoning");
+      summary.textContent = text(parts.thinking && expected ? "thinking_now" : "reasoning");
       renderInto(reasoning, parts.reasoning, { streaming: parts.thinking && expected, labels: labels() });
     }
     renderInto(body, parts.answer, { streaming: expected && !parts.thinking, labels: labels() });
-    const looks = looksInside && message.tokens?.length > 0;
+    const looks = looksInside && Boolean(message.tokens?.length);
     inside.element.hidden = !looks;
     if (looks) inside.draw(message, !expected);
     body.hidden = !parts.answer || looks;
@@ -121,7 +157,7 @@ export function messageView(actions) {
     if (looks) fold.hidden = true;
     files.replaceChildren(...(message.attachments ?? []).map(({ name, tokens }) => file(name, tokens)));
     files.hidden = !message.attachments?.length;
-    drawProgress(progress, expected ? state : null, message.content);
+    drawProgress(progress, state ?? null, message.content);
     drawEnd();
   }
 
@@ -154,9 +190,9 @@ export function messageView(actions) {
     const growing = expected && JSON.stringify([versions.map((version) => version.id), currentLanguage()]);
     if (growing && growing === drawnButtons) return;
     drawnButtons = growing;
-    const pressed = buttons.contains(document.activeElement) && document.activeElement.title;
+    const pressed = buttons.contains(document.activeElement) && focused()?.title;
     buttons.replaceChildren(...(expected ? versionButtons(message, versions) : allButtons(message, versions, line)));
-    if (pressed) buttons.querySelector(`[title="${pressed}"]`)?.focus({ preventScroll: true });
+    if (pressed) below(buttons, `[title="${pressed}"]`)?.focus({ preventScroll: true });
   }
 
   function versionButtons({ id }, versions) {
@@ -172,8 +208,13 @@ export function messageView(actions) {
     ];
   }
 
+  /**
+   * @param {Message} message
+   * @param {Message[]} versions
+   * @param {string} line of figures
+   */
   function allButtons(message, versions, line) {
-    const { id, role, finish_reason, content, error } = message;
+    const { id, role, finish_reason = "", content, error } = message;
     const isAnswer = role === "assistant";
     const isTooLong = error?.key === "too_long"; // the same again wouldn't help
     const again = isAnswer && (finish_reason === "error" || !content) && !isTooLong;
@@ -202,11 +243,11 @@ export function messageView(actions) {
           "aria-pressed": String(!figures.hidden),
           class: "icon info",
         }),
-    ].filter(Boolean);
+    ].filter((button) => button instanceof HTMLElement);
   }
 
   function toggleFigures(event) {
-    opened = figures.hidden;
+    opened = Boolean(figures.hidden);
     figures.hidden = !opened;
     event.currentTarget.setAttribute("aria-pressed", String(opened));
   }
@@ -221,7 +262,7 @@ export function messageView(actions) {
   // A box as wide as the column; an answer is saved as a version of its own, a question is asked anew.
   function edit() {
     const { message } = shown;
-    const opener = document.activeElement;
+    const opener = focused();
     const box = make("textarea", { dir: "auto", "aria-label": text("edit"), rows: 1 });
     box.value = message.content;
     const close = () => {
@@ -232,8 +273,8 @@ export function messageView(actions) {
     };
     const cancel = () => {
       close();
-      const button = buttons.querySelector(`[title="${text(message.role === "user" ? "edit" : "edit_answer")}"]`);
-      (opener.isConnected ? opener : button)?.focus({ preventScroll: true });
+      const button = below(buttons, `[title="${text(message.role === "user" ? "edit" : "edit_answer")}"]`);
+      (opener?.isConnected ? opener : button)?.focus({ preventScroll: true });
     };
     const save = (event) => {
       event.preventDefault();
@@ -243,7 +284,7 @@ export function messageView(actions) {
       actions.edit(message.id, box.value);
     };
     const name = message.role === "user" ? "send" : "save";
-    editing = make(
+    const form = make(
       "form",
       { class: "edit", onsubmit: save },
       box,
@@ -261,10 +302,11 @@ export function messageView(actions) {
       event.preventDefault();
       event.stopPropagation();
     });
+    editing = form;
     element.classList.add("editing");
-    body.after(editing);
+    body.after(form);
     box.focus();
-    editing.scrollIntoView({ block: "nearest" });
+    form.scrollIntoView({ block: "nearest" });
   }
 
   return { element, update, showAll, edit: () => !shown.expected && edit() };

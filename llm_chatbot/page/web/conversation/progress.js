@@ -1,14 +1,22 @@
 // What is seen of an answer before its first words, and that it is still growing.
 
-import { make, number, text } from "../common/dom.js";
+import { below, make, number, text } from "../common/dom.js";
 
-// state: of the server, or {} until it has the question; null where nothing is expected.
+/** @import { AnswerState } from "../types" */
+
+/**
+ * @param {HTMLElement} element
+ * @param {AnswerState | null} state null: nothing is expected
+ * @param {string} content of the answer so far
+ */
 export function drawProgress(element, state, content) {
-  element.hidden = state === null || (state.phase === "writing" && content !== "");
-  if (element.hidden) return element.replaceChildren();
+  const isOver = state === null || (state.phase === "writing" && content !== "");
+  element.hidden = isOver;
+  if (isOver) return element.replaceChildren();
+  const { phase, reading } = state;
   const line = lineOf(state);
-  if (state.phase === "reading" && state.reading?.total > state.reading?.read) return drawBar(element, state.reading);
-  if (element.querySelector(".pulse")) element.querySelector(".phase").textContent = line;
+  if (phase === "reading" && reading && reading.total > reading.read) return drawBar(element, reading);
+  if (element.querySelector(".pulse")) below(element, ".phase").textContent = line;
   else
     element.replaceChildren(
       make("span", { class: "pulse" }, make("i"), make("i"), make("i")),
@@ -16,6 +24,7 @@ export function drawProgress(element, state, content) {
     );
 }
 
+/** @param {AnswerState} state */
 function lineOf({ phase, place }) {
   if (phase === "waiting") return text("place", { place });
   if (phase === "loading") return text("model_loading");
@@ -23,9 +32,13 @@ function lineOf({ phase, place }) {
   return "";
 }
 
+/**
+ * @param {HTMLElement} element
+ * @param {NonNullable<AnswerState["reading"]>} reading
+ */
 function drawBar(element, { read, total, seconds }) {
   const line = [text("reading", { read: number(read), total: number(total) })];
-  if (seconds >= 1) line.push(text("seconds_left", { count: Math.round(seconds) }));
+  if (seconds !== null && seconds >= 1) line.push(text("seconds_left", { count: Math.round(seconds) }));
   let bar = element.querySelector("progress");
   if (!bar) {
     bar = make("progress");
@@ -34,5 +47,5 @@ function drawBar(element, { read, total, seconds }) {
   bar.max = total;
   bar.value = read;
   bar.setAttribute("aria-label", text("reading_label"));
-  element.querySelector(".phase").textContent = line.join(" · ");
+  below(element, ".phase").textContent = line.join(" · ");
 }

@@ -4,12 +4,23 @@ import { make, text } from "../common/dom.js";
 import { knownSettings, merged, PRESETS } from "../store/presets.js";
 import { BadFile, fromFile, toJSON, toMarkdown } from "./transfer.js";
 
+/** @import { Chat } from "../conversation/chat.js" */
+/** @import { Store } from "../store/store.js" */
+/** @import { ServerState, WholeConversation } from "../types" */
+
 function download(name, type, content) {
   const link = make("a", { href: URL.createObjectURL(new Blob([content], { type })), download: name });
   link.click();
   URL.revokeObjectURL(link.href);
 }
 
+/**
+ * @param {object} options
+ * @param {ServerState} options.server
+ * @param {Store} options.store
+ * @param {Chat} options.chat
+ * @param {(conversation: WholeConversation) => string} options.nameOf
+ */
 export function filesView({ server, store, chat, nameOf }) {
   const status = make("p", { role: "status", class: "hint" });
   const input = make("input", {
@@ -40,7 +51,7 @@ export function filesView({ server, store, chat, nameOf }) {
     let added = 0;
     let known = 0;
     try {
-      for (const file of input.files) {
+      for (const file of input.files ?? []) {
         const { conversations, presets } = fromFile(await file.text(), knownSettings(server.settings));
         const counts = await store.importAll({ conversations });
         added += counts.added;

@@ -2,6 +2,8 @@
 
 import { conversationOf, hash, idAfter, isObject } from "../store/tree.js";
 
+/** @import { Message, WholeConversation } from "../types" */
+
 const seconds = (value) => (Number(value) || 0) * 1000;
 const entries = (value) => Object.entries(isObject(value) ? value : {}).filter(([, node]) => isObject(node));
 const list = (value) => (Array.isArray(value) ? value : []).filter((item) => item !== null && item !== undefined);
@@ -135,6 +137,7 @@ function joined(messages, leaf) {
 function lmStudio({ name, pinned, createdAt, systemPrompt, messages }) {
   const conversation = hash(JSON.stringify([createdAt, messages[0]]));
   const found = [];
+  /** @type {string | null} */
   let parent = null;
   for (const { versions, currentlySelected = 0 } of list(messages)) {
     const all = list(versions).map((version) => {
@@ -169,6 +172,11 @@ function lmStudioText({ content, steps }) {
     .join("");
 }
 
+/**
+ * For each program, whether an object of a file is a conversation of it, and what reads it.
+ *
+ * @type {{ reads: (item: any) => boolean; read: (item: any) => WholeConversation }[]}
+ */
 export const READERS = [
   { reads: (item) => isObject(item.chat?.history?.messages), read: openWebUI },
   { reads: (item) => isObject(item.mapping), read: chatGPT },

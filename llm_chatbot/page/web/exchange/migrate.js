@@ -2,6 +2,8 @@
 
 import { fromFirstVersion } from "./transfer.js";
 
+/** @import { Store } from "../store/store.js" */
+
 const PREFIX = "llm-chatbot.conversation.";
 
 const isMessage = (value) => ["user", "assistant"].includes(value?.role) && typeof value.content === "string";
@@ -10,13 +12,17 @@ const isConversation = (value) =>
 
 function parsed(key) {
   try {
-    return JSON.parse(localStorage.getItem(key));
+    return JSON.parse(localStorage.getItem(key) ?? "");
   } catch {
     return null;
   }
 }
 
-// The ids follow from the contents: two tabs that do this at once add the same messages.
+/**
+ * The ids follow from the contents: two tabs that do this at once add the same messages.
+ *
+ * @param {Store} store
+ */
 export async function migrate(store) {
   const keys = Object.keys(localStorage).filter((key) => key.startsWith(PREFIX));
   const conversations = keys.map(parsed).filter(isConversation).map(fromFirstVersion);

@@ -1,23 +1,29 @@
 // Files with conversations: what is exported, and what can be imported. docs/page.md describes the formats.
 //
-// All functions are pure. A conversation is as in store.js, with its `messages` as in `exportAll` and `importAll`
-// there. The ids of what is imported are those of the file or follow from its content, so that a file that is imported
-// twice adds nothing.
+// All functions are pure. The ids of what is imported are those of the file or follow from its content, so that a file
+// that is imported twice adds nothing.
 
 import { asMessageText } from "../composer/attachments.js";
 import { wellFormed } from "../store/presets.js";
 import { chain, conversationOf, hash, isMessage, isObject } from "../store/tree.js";
 import { READERS } from "./foreign.js";
 
+/** @import { KnownSettings, Message, Preset, WholeConversation } from "../types" */
+
 const FORMAT = "llm-chatbot";
 const VERSION = 2; // 1 had no format, no ids of messages and no branches
 
-// A file without a conversation that can be read. `key` is that of the sentence to show.
+/** A file without a conversation that can be read. `key` is that of the sentence to show. */
 export class BadFile extends Error {
   key = "bad_import";
 }
 
-// The whole content of a file with everything. presets: as in presets.js.
+/**
+ * The whole content of a file with everything.
+ *
+ * @param {{ conversations: WholeConversation[]; presets?: Preset[] }} content
+ * @returns {string}
+ */
 export function toJSON({ conversations, presets = [] }) {
   const exported = new Date().toISOString();
   return JSON.stringify({ format: FORMAT, version: VERSION, exported, conversations, presets }, null, 1);
@@ -25,7 +31,13 @@ export function toJSON({ conversations, presets = [] }) {
 
 const HEADINGS = { user: "## User", assistant: "## Assistant" };
 
-// One branch, a list of messages, for people to read. Lines that look like one of its headings begin with a backslash.
+/**
+ * One branch for people to read. Lines that look like one of its headings begin with a backslash.
+ *
+ * @param {string} name
+ * @param {Message[]} path
+ * @returns {string}
+ */
 export function toMarkdown(name, path) {
   const escaped = (content) => content.replace(/^(\\*## (User|Assistant))$/gm, "\\$1");
   const parts = path.map(
@@ -34,7 +46,12 @@ export function toMarkdown(name, path) {
   return [`# ${name.replace(/\s+/g, " ")}\n`, ...parts].join("\n");
 }
 
-// What a file holds: {conversations, presets}. known: see `knownSettings` in presets.js. Raises BadFile.
+/**
+ * @param {string} content
+ * @param {KnownSettings} known
+ * @returns {{ conversations: WholeConversation[]; presets: Preset[] }}
+ * @throws {BadFile}
+ */
 export function fromFile(content, known) {
   const text = content.replace(/^\uFEFF/, "").replace(/\r\n?/g, "\n");
   const isJSON = /^\s*[[{]/.test(text);
@@ -71,7 +88,13 @@ function fromOwn(item) {
     : fromFirstVersion(item);
 }
 
-// What the first version of the page saved and exported: {id, name, updated, messages: [{role, content, figures}]}.
+/**
+ * What the first version of the page saved and exported.
+ *
+ * @param {{ id: string; name?: string; updated?: number; messages: Pick<Message, "role" | "content" | "figures">[] }}
+ *   saved
+ * @returns {WholeConversation}
+ */
 export function fromFirstVersion({ id, name, updated, messages }) {
   return conversationOf(
     { id, name, created: updated, updated },

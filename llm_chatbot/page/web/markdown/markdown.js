@@ -1,13 +1,18 @@
 // Shows messages, also while they grow.
 
-import { make } from "../common/dom.js";
+import { below, make } from "../common/dom.js";
 import { codeBlock, highlightCode, updateCode } from "./code.js";
 import { elements, parse } from "./markup.js";
 import { typesetMaths } from "./maths.js";
 
 const LABELS = { copy: "Copy", copied: "Copied", copyCode: "Copy code", table: "Table" };
 
-// A message as a DocumentFragment; the options are those of `renderInto`.
+/**
+ * A message as a fragment of its own.
+ *
+ * @param {string} text
+ * @param {RenderOptions} [options]
+ */
 export function render(text, options) {
   const element = document.createElement("div");
   renderInto(element, text, options);
@@ -20,12 +25,20 @@ const states = new WeakMap(); // an element → what `renderInto` put there
 const SHARE = 1 / 30; // of the time may go into a message that grows; painting, which isn't measured, comes on top
 const LATEST = 2000; // milliseconds until more of it is shown, however long that takes: it would seem to hang
 
-// Shows a message in an element, which is left to this function alone. Called again with more of the same message, it
-// changes only the blocks that changed, so that a selection, a focused button and the place in a wide table stay. A
-// growing message is shown late where showing it takes long.
-//
-// streaming: the text is still growing; what is open at its end is shown as if it were closed.
-// labels: {copy, copied, copyCode, table} in the language of the page.
+/**
+ * Shows a message in an element, which is left to this function alone. Called again with more of the same message, it
+ * changes only the blocks that changed, so that a selection, a focused button and the place in a wide table stay. A
+ * growing message is shown late where showing it takes long.
+ *
+ * @typedef {{ copy: string; copied: string; copyCode: string; table: string }} Labels in the language of the page
+ * @typedef {object} RenderOptions
+ * @property {boolean} [streaming] the text is still growing; what is open at its end is shown as if it were closed
+ * @property {Labels} [labels]
+ *
+ * @param {HTMLElement} element
+ * @param {string} text
+ * @param {RenderOptions} [options]
+ */
 export function renderInto(element, text, { streaming = false, labels = LABELS } = {}) {
   const before = states.get(element);
   const started = performance.now();
@@ -130,7 +143,7 @@ function create(block, context) {
   else if (block.kind !== "list")
     [block.node] = elements(block.tokens, block.parent ?? null, context.env, context.labels);
   else {
-    block.node = make(first.tag, Object.fromEntries(first.attrs ?? []));
+    block.node = make(first.tag, /** @type {Record<string, any>} */ (Object.fromEntries(first.attrs ?? [])));
     update(block.node, [], block.items, context);
   }
   if (block.kind !== "code" && !block.parent) block.node.dir = "auto"; // a list and its items have one direction
@@ -151,6 +164,6 @@ function growTable(old, { node, tokens, items }, { env, labels }) {
   const opening = [tokens[0], tokens.find(({ type }) => type === "tbody_open")];
   const rows = items.slice(same).flatMap((item) => item.tokens);
   const [table] = elements([...opening, ...rows, ...tokens.slice(-2)], null, env, labels);
-  const [, ...made] = table.querySelector("tbody").childNodes; // without the line break before the first row
+  const [, ...made] = below(table, "tbody").childNodes; // without the line break before the first row
   body.append(...made);
 }

@@ -11,6 +11,8 @@ import { make } from "../common/dom.js";
 import { codeBlock } from "./code.js";
 import { mathsPlugin } from "./maths.js";
 
+/** @import { Labels } from "./markdown.js" */
+
 const md = markdownit({ html: false, linkify: true, breaks: true });
 md.use(mathsPlugin).use(tasklist, { label: false });
 md.linkify.set({ fuzzyLink: false, fuzzyEmail: false, fuzzyIP: false }); // readme.md is a file
@@ -60,8 +62,14 @@ purifier.addHook("afterSanitizeAttributes", (node) => {
   node.setAttribute("rel", "noopener noreferrer");
 });
 
-// The block tokens of a text, whose inline parts `elements` parses; `env` gets the targets of links.
-// streaming: the text may be cut anywhere.
+/**
+ * The block tokens of a text, whose inline parts `elements` parses.
+ *
+ * @param {string} text
+ * @param {Record<string, any>} env gets the targets of links
+ * @param {boolean} streaming the text may be cut anywhere
+ * @returns {any[]} tokens of markdown-it
+ */
 export function parse(text, env, streaming) {
   const tokens = [];
   env.streaming = streaming;
@@ -69,7 +77,15 @@ export function parse(text, env, streaming) {
   return tokens.filter(({ type }) => type !== "reference_definition"); // shows nothing
 }
 
-// The elements for block tokens. `parent`, which may be null, is the opening token of the list that they are in.
+/**
+ * The elements for block tokens.
+ *
+ * @param {any[]} tokens
+ * @param {any} parent the opening token of the list that they are in, or null
+ * @param {Record<string, any>} env
+ * @param {Labels} labels
+ * @returns {HTMLElement[]}
+ */
 export function elements(tokens, parent, env, labels) {
   const state = new md.core.State("", md, env);
   state.tokens = parent ? [parent, ...tokens] : tokens;

@@ -86,6 +86,11 @@ function render(md, { content, markup, type }) {
   return `<${tag} class="math${display}" data-tex="${escapeHtml(content)}">${source}</${tag}>`;
 }
 
+/**
+ * Adds formulas to Markdown: `md.use(mathsPlugin)`.
+ *
+ * @param {any} md of markdown-it
+ */
 export function mathsPlugin(md) {
   md.inline.ruler.before("escape", "math_inline", inline);
   md.block.ruler.before("fence", "math_block", block, { alt: ["paragraph", "reference", "blockquote", "list"] });
@@ -115,9 +120,15 @@ function formula(tex, displayMode) {
   return typeset.get(key)?.cloneNode(true);
 }
 
-// Typesets the formulas below a node, or the node itself: at once if KaTeX is loaded, otherwise as soon as it is.
+/**
+ * Typesets the formulas below a node, or the node itself: at once if KaTeX is loaded, otherwise as soon as it is.
+ *
+ * @param {HTMLElement} root
+ */
 export async function typesetMaths(root) {
-  const waiting = [root, ...root.querySelectorAll(".math")].filter((node) => node.matches(".math:not(.done)"));
+  /** @type {NodeListOf<HTMLElement>} */
+  const inside = root.querySelectorAll(".math");
+  const waiting = [root, ...inside].filter((node) => node.matches(".math:not(.done)"));
   if (waiting.length === 0) return;
   if (!katex) katex = await libraries.katex();
   for (const node of waiting) {

@@ -5,16 +5,24 @@ import { ICONS } from "../common/icons.js";
 import { post, Refused, whyFailed } from "../server/requests.js";
 import { newId } from "../store/store.js";
 
+/** @import { Message, ModelKey, Settings } from "../types" */
+
 const PACE = 100; // milliseconds between two looks at an answer
 const SIDES = ["left", "right"];
 
-// Opens the view over the page.
-//
-// choices: [{title, key}], the models to choose from, at least two; chosen: the key of the first.
-// messages: of the conversation so far, as the model reads them; settings: of the conversation.
-// keep({question, key, answer}): goes on with one of the answers, {content, finish_reason, figures, model}.
+/**
+ * Opens the view over the page.
+ *
+ * @param {object} options
+ * @param {{ title: string; key: ModelKey }[]} options.choices at least two
+ * @param {ModelKey} options.chosen the first
+ * @param {Pick<Message, "role" | "content">[]} options.messages of the conversation so far, as the model reads them
+ * @param {Settings} options.settings of the conversation
+ * @param {(kept: { question: string; key: ModelKey; answer: Partial<Message> & { content: string } }) => void}
+ *   options.keep goes on with one of the answers
+ */
 export function openCompare({ choices, chosen, messages, settings, keep }) {
-  const run = { id: null, asked: null };
+  const run = { id: "", asked: "" }; // the answer that is expected, and the question
   const box = make("textarea", { dir: "auto", id: "compare-question", rows: 3 });
   const first = Math.max(
     0,
@@ -102,7 +110,7 @@ export function openCompare({ choices, chosen, messages, settings, keep }) {
     } catch (error) {
       status.textContent = whyFailed(error, "get_model_no_server");
     } finally {
-      run.id = null;
+      run.id = "";
       start.disabled = false;
     }
   }

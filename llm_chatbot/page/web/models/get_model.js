@@ -1,8 +1,10 @@
 // "Get a model": what there is, whether it fits on this machine, and its conversion. See page/get_model.py.
 
-import { currentLanguage, errorText, icon, iconButton, make, number, text } from "../common/dom.js";
+import { below, currentLanguage, errorText, icon, iconButton, make, number, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 import { post, whyFailed } from "../server/requests.js";
+
+/** @import { ConversionState, FreeSpace, ModelFacts } from "../types" */
 
 const POLL = 500; // milliseconds between two looks at a conversion
 const PRECISIONS = ["INT4", "INT8", "FP16"];
@@ -25,11 +27,16 @@ const STEPS = {
   Loading: "get_model_loading",
 };
 
-// Bytes that are lacking to convert a model, unless it is there, and to chat with a context of so many tokens.
-//
-// model: {download, context, variants: {precision: {converted, disk, memory, chat: {tokens: bytes}}}};
-// free: {disk, memory}
-// Returns {disk, memory, needsMemory, needsDisk}, each 0 or more, or null where the model's size is unknown.
+/**
+ * Bytes that are needed, and that are lacking, to convert a model, unless it is there, and to chat with it.
+ *
+ * @param {Pick<ModelFacts, "context" | "download" | "variants">} model
+ * @param {string} precision
+ * @param {number} context in tokens
+ * @param {FreeSpace} free
+ * @returns {{ needsDisk: number; needsMemory: number; disk: number; memory: number } | null} null: the size of the
+ *   model is unknown
+ */
 export function lacking(model, precision, context, free) {
   const variant = model.variants[precision];
   if (!variant) return null;
@@ -44,7 +51,12 @@ export function lacking(model, precision, context, free) {
   };
 }
 
-// The facts of a model whose 4-bit folder OpenVINO publishes, as that folder makes them: it is downloaded and copied.
+/**
+ * The facts of a model whose 4-bit folder OpenVINO publishes, as that folder makes them: it is downloaded and copied.
+ *
+ * @param {ModelFacts} model
+ * @returns {ModelFacts}
+ */
 export function published(model) {
   const { INT4, ...rest } = model.variants;
   return {
@@ -57,13 +69,19 @@ export function published(model) {
 // The largest of the offered contexts that the model has; one that it lacks takes no memory.
 const longest = (context) => CONTEXTS.findLast((tokens) => !context || tokens <= context) ?? CONTEXTS[0];
 
-// The models to show, by what they are: those of this machine before the catalogue.
+/**
+ * The models to show, by what they are: those of this machine before the catalogue.
+ *
+ * @param {ModelFacts[]} models
+ * @returns {[source: string, models: ModelFacts[]][]}
+ */
 export function grouped(models) {
   const groups = { found: [], gguf: [], converted: [], catalogue: [] };
   for (const model of models) (groups[model.source] ?? groups.found).push(model);
   return Object.entries(groups).filter(([, members]) => members.length);
 }
 
+/** @param {number} value */
 export const bytes = (value) =>
   value >= 1e8 ? `${number(value / 1e9, 1)} GB` : `${number(Math.ceil(value / 1e6))} MB`;
 
@@ -72,15 +90,27 @@ const parameters = (count) =>
     ? new Intl.NumberFormat(currentLanguage(), { notation: "compact", maximumSignificantDigits: 2 }).format(count)
     : "";
 
-// The share of a step that is done, from 0 to 1; undefined where it isn't known.
+/**
+ * @param {Pick<ConversionState, "done" | "total">} state
+ * @returns {number | undefined} the share of a step that is done, from 0 to 1; undefined: not known
+ */
 export const share = ({ done, total }) => (total && done ? Math.min(1, done / total) : undefined);
 
-// Opens the view over the page. `use({name, precision})` is called with a converted model that was chosen.
+/**
+ * Opens the view over the page.
+ *
+ * @param {object} options
+ * @param {(model: { name: string; precision: string }) => void} options.use called with a converted model that was
+ *   chosen
+ */
 export function openGetModel({ use }) {
   const view = {
+    /** @type {ModelFacts[]} */
     models: [],
     free: { disk: 0, memory: 0 },
+    /** @type {ModelFacts[]} */
     found: [],
+    /** @type {ConversionState | null} */
     conversion: null,
     precision: "INT4",
     prebuilt: false,
@@ -145,6 +175,14 @@ export function openGetModel({ use }) {
     drawTable();
   }
 
+  /**
+   * @template {string | number} Value
+   * @param {string} key
+   * @param {Value[]} values
+   * @param {Value} chosen
+   * @param {(value: string) => void} use
+   * @param {(value: Value) => string} [label]
+   */
   function choice(key, values, chosen, use, label = String) {
     const options = values.map((value) => make("option", { value, selected: value === chosen }, label(value)));
     const select = make("select", { onchange: () => use(select.value) }, options);
@@ -153,7 +191,7 @@ export function openGetModel({ use }) {
 
   const say = (key, values) => (status.textContent = key ? text(key, values) : "");
 
-  // Runs a request; what the server refuses is said. Returns nothing then.
+  // Runs a request; what the server refuses is said. Returns undefined then.
   async function request(path, data = {}) {
     try {
       return await post(path, data);
@@ -216,15 +254,14 @@ export function openGetModel({ use }) {
     clearTimeout(polling);
     if (view.conversion?.phase === "running" && dialog.isConnected)
       polling = setTimeout(async () => follow((await request("models/state")) ?? answer), POLL);
-    else if (before?.phase === "running") refresh();
+    else if (before?.phase === "running") refresh(before.name);
     if (before?.phase !== view.conversion?.phase) drawTable();
   }
 
-  async function refresh() {
-    if (view.found.some((model) => model.name === view.conversion.name)) {
-      const answer = await request("models/info", { name: view.conversion.name });
-      if (answer)
-        view.found = view.found.map((model) => (model.name === view.conversion.name ? answer.models[0] : model));
+  async function refresh(converted) {
+    if (view.found.some((model) => model.name === converted)) {
+      const answer = await request("models/info", { name: converted });
+      if (answer) view.found = view.found.map((model) => (model.name === converted ? answer.models[0] : model));
     }
     const answer = await request("models");
     if (!answer) return;
@@ -246,6 +283,10 @@ export function openGetModel({ use }) {
     running.replaceChildren(make("div", { class: `get-model-end ${conversion.phase}` }, end, offer || null));
   }
 
+  /**
+   * @param {ConversionState} conversion
+   * @param {string} title
+   */
   function drawProgress(conversion, title) {
     if (!running.querySelector("progress"))
       running.replaceChildren(
@@ -255,16 +296,20 @@ export function openGetModel({ use }) {
         make("button", { type: "button", onclick: (event) => cancel(event.currentTarget) }, text("get_model_cancel")),
       );
     const part = share(conversion);
-    const amount =
-      conversion.unit === "B" ? `${bytes(conversion.done)} / ${bytes(conversion.total)}` : `${number(100 * part)} %`;
-    running.querySelector("strong").textContent = title;
-    running.querySelector(".get-model-step").textContent =
+    const { unit, done, total } = conversion;
+    const amount = unit === "B" ? `${bytes(done)} / ${bytes(total ?? 0)}` : `${number(100 * (part ?? 0))} %`;
+    below(running, "strong").textContent = title;
+    below(running, ".get-model-step").textContent =
       text(STEPS[conversion.step] ?? "get_model_compressing") + (part === undefined ? "…" : ` · ${amount}`);
-    const bar = running.querySelector("progress");
+    const bar = /** @type {HTMLProgressElement} */ (below(running, "progress"));
     if (part === undefined) bar.removeAttribute("value");
     else bar.value = part;
   }
 
+  /**
+   * @param {ConversionState} conversion
+   * @param {string} title
+   */
   function outcome(conversion, title) {
     const what = conversion.precision ? "" : "measuring_";
     if (conversion.phase === "done") return text(`get_model_${what}done`, { title });
@@ -328,7 +373,7 @@ export function openGetModel({ use }) {
       cell("license", model.license, model.gated && make("small", {}, text("get_model_gated"))),
       cell("parameters", parameters(model.parameters)),
       cell("size", variant ? bytes(variant.weights) : ""),
-      cell("memory", variant && Object.keys(variant.chat).length ? bytes(need.needsMemory) : "?"),
+      cell("memory", need && Object.keys(variant.chat).length ? bytes(need.needsMemory) : "?"),
       cell("fits", verdict(model, need)),
       make("td", { class: "action" }, action(model, variant)),
     );

@@ -1,11 +1,23 @@
 // The list of conversations: by date, pinned ones first, with a search that shows the place.
 
-import { currentLanguage, iconButton, make, text } from "../common/dom.js";
+import { below, currentLanguage, focused, iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 import { filesView } from "../exchange/files.js";
 import { groupByDate, search as searched } from "./search.js";
 
-// server: what /page/state says. opened(message): called after a conversation was opened; removed(undo): after Delete.
+/** @import { Chat } from "../conversation/chat.js" */
+/** @import { Store } from "../store/store.js" */
+/** @import { ServerState, WholeConversation } from "../types" */
+/** @import { Found } from "./search.js" */
+
+/**
+ * @param {object} options
+ * @param {ServerState} options.server
+ * @param {Store} options.store
+ * @param {Chat} options.chat
+ * @param {(message: string | null) => void} options.opened called after a conversation was opened, at a message or not
+ * @param {(undo: () => Promise<void>) => void} options.removed called after Delete
+ */
 export function libraryView({ server, store, chat, opened, removed }) {
   const search = make("input", { type: "search", oninput: draw });
   const list = make("div", { class: "conversations", tabindex: -1 });
@@ -16,7 +28,11 @@ export function libraryView({ server, store, chat, opened, removed }) {
   let round = 0;
   let answering = new Set(); // conversations in which an answer is expected
 
-  // Its own name, or how its first question begins.
+  /**
+   * Its own name, or how its first question begins.
+   *
+   * @param {Pick<WholeConversation, "name" | "messages">} conversation
+   */
   function nameOf({ name, messages }) {
     const first = messages.filter((message) => message.parent === null).sort((a, b) => a.created - b.created)[0];
     return (
@@ -38,23 +54,27 @@ export function libraryView({ server, store, chat, opened, removed }) {
       [...found.values()].map((result) => result.conversation),
       { language: currentLanguage(), labels },
     );
-    const focused = document.activeElement?.closest?.(".library") && document.activeElement.dataset.key;
+    const pressed = element.contains(document.activeElement) && focused()?.dataset.key;
     list.replaceChildren(
       ...groups.flatMap(({ label, conversations: members }) => [
         make("h3", {}, label),
         make(
           "ul",
           { "aria-label": label },
-          members.map((conversation) => item(conversation, found.get(conversation.id))),
+          members.map((conversation) => item(conversation, /** @type {Found} */ (found.get(conversation.id)))),
         ),
       ]),
     );
     if (found.size === 0)
       list.append(make("p", { class: "empty" }, text(conversations.length ? "nothing_found" : "no_conversations")));
-    if (focused) (list.querySelector(`[data-key="${CSS.escape(focused)}"]`) ?? list).focus();
+    if (pressed) (below(list, `[data-key="${CSS.escape(pressed)}"]`) ?? list).focus();
     files.draw();
   }
 
+  /**
+   * @param {WholeConversation} conversation
+   * @param {Found} found
+   */
   function item(conversation, { places, more }) {
     const { id, pinned } = conversation;
     const name = nameOf(conversation);

@@ -2,6 +2,8 @@
 
 import { make, text } from "../common/dom.js";
 
+/** @import { TextValues } from "../types" */
+
 const SHOWN = 10_000; // milliseconds
 
 export function noticeView() {
@@ -10,6 +12,11 @@ export function noticeView() {
   let isDown = false;
   let timer;
 
+  /**
+   * @param {string} key
+   * @param {TextValues} [values]
+   * @param {[key: string, act: () => void] | null} [action]
+   */
   function show(key, values, action) {
     line.textContent = text(key, values);
     element.replaceChildren(line);
@@ -28,14 +35,25 @@ export function noticeView() {
     element.replaceChildren(line);
   }
 
-  // Says something for a while; `action` is [text of a button, what it does].
+  /**
+   * Says something for a while.
+   *
+   * @param {string} key
+   * @param {TextValues} [values]
+   * @param {[key: string, act: () => void] | null} [action] the text of a button, and what it does
+   */
   function say(key, values = {}, action = null) {
     clear();
     show(key, values, action);
     timer = setTimeout(() => (isDown ? show("server_down") : clear()), SHOWN);
   }
 
-  // Called after each request: whether the server was reached.
+  /**
+   * To be called after each request.
+   *
+   * @param {boolean} up the server was reached
+   * @param {any} [error]
+   */
   function reached(up, error) {
     if (up === !isDown) return;
     isDown = !up;

@@ -1,13 +1,19 @@
 // The head of the page with its buttons, and the panels at its sides.
 
-import { icon, iconButton, make, text } from "../common/dom.js";
+import { below, icon, iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 
 const OPEN = "llm-chatbot.panels"; // in localStorage: which panels were left open
 const WIDE = window.matchMedia("(min-width: 1200px)"); // room for the list beside the conversation
 const PHONE = window.matchMedia("(max-width: 640px)");
 
-// header, library, settings: views. begin(): starts a new conversation.
+/**
+ * @param {object} options
+ * @param {{ element: HTMLElement }} options.header
+ * @param {{ element: HTMLElement }} options.library
+ * @param {{ element: HTMLElement }} options.settings
+ * @param {() => void} options.begin starts a new conversation
+ */
 export function addPanels({ header, library, settings, begin }) {
   const kept = JSON.parse(localStorage.getItem(OPEN) ?? "{}");
   const left = panel("library-panel", library.element);
@@ -53,13 +59,13 @@ export function addPanels({ header, library, settings, begin }) {
       ["left", "conversations"],
       ["right", "settings"],
     ]) {
-      sides[side].querySelector("h2").textContent = text(key);
+      below(sides[side], "h2").textContent = text(key);
       toggles[side].setAttribute("aria-label", text(key));
       toggles[side].title = text(key);
     }
     create.setAttribute("aria-label", text("new_conversation"));
     create.title = text("new_conversation");
-    create.querySelector("span").textContent = text("new");
+    below(create, "span").textContent = text("new");
   }
 
   PHONE.addEventListener("change", closeOnPhone);

@@ -4,9 +4,18 @@ import { make, text } from "../common/dom.js";
 import { exported, imported, merged, PRESETS, withoutPreset, withPreset } from "../store/presets.js";
 import { newId } from "../store/store.js";
 
-// store: has value(name) and putValue(name, value), see store.js; known: see `knownSettings`
-// settings(): those of the conversation; apply(settings): gives it others
+/** @import { Store } from "../store/store.js" */
+/** @import { KnownSettings, Preset, Settings } from "../types" */
+
+/**
+ * @param {object} options
+ * @param {Pick<Store, "value" | "putValue">} options.store
+ * @param {KnownSettings} options.known
+ * @param {() => Settings} options.settings those of the conversation
+ * @param {(settings: Settings) => void} options.apply gives it others
+ */
 export function presetsPanel({ store, known, settings, apply }) {
+  /** @type {Preset[]} */
   let presets = [];
   let chosen = "";
 
@@ -73,7 +82,7 @@ export function presetsPanel({ store, known, settings, apply }) {
     const wanted = name.value.trim();
     if (!wanted) return name.focus();
     const changed = withPreset((await store.value(PRESETS)) ?? [], { id: newId(), name: wanted, settings: settings() });
-    chosen = changed.find((preset) => preset.name === wanted).id;
+    chosen = changed.find((preset) => preset.name === wanted)?.id ?? "";
     await keep(changed);
     say("presets_saved");
   }
@@ -91,7 +100,7 @@ export function presetsPanel({ store, known, settings, apply }) {
   }
 
   async function load() {
-    const incoming = imported(await file.files[0].text(), known);
+    const incoming = imported(await /** @type {FileList} */ (file.files)[0].text(), known);
     file.value = "";
     if (!incoming.length) return say("presets_bad_import");
     const { presets: changed, count } = merged((await store.value(PRESETS)) ?? [], incoming);

@@ -1,10 +1,17 @@
 // Finds and orders conversations. Pure functions: they read what they are given, and draw nothing.
 
+/** @import { Conversation, Message, WholeConversation } from "../types" */
+
 const ASCII = /^[\x00-\x7f]*$/;
 const ACCENTS = /[\u0300-\u036f]/g; // of Latin, Greek and Cyrillic letters; not the voicing marks of Japanese
 
-// A text as it is compared: lower case, without accents, full-width letters as usual ones. `starts[i]` is where in the
-// text the i-th character of `folded` comes from.
+/**
+ * A text as it is compared: lower case, without accents, full-width letters as usual ones.
+ *
+ * @param {string} text
+ * @returns {{ folded: string; starts: number[] | null }} `starts[i]` is where in the text the i-th character of
+ *   `folded` comes from; null: at i
+ */
 export function fold(text) {
   if (ASCII.test(text)) return { folded: text.toLowerCase(), starts: null };
   let folded = "";
@@ -28,11 +35,18 @@ function termsOf(query) {
   return [...new Set(terms.filter(Boolean))];
 }
 
-// The conversations that have every term in their name or messages, in the given order.
-//
-// conversations: [{…conversation, messages: [message]}]
-// Returns [{conversation, places, more}]: `places` are at most `limit` of {message, before, match, after}, where
-// message is null for the name; `more` counts the others.
+/**
+ * The conversations that have every term in their name or messages, in the given order.
+ *
+ * @typedef {{ message: Message | null; before: string; match: string; after: string }} Place message is null: in the
+ *   name
+ * @typedef {{ conversation: WholeConversation; places: Place[]; more: number }} Found more: places beyond the limit
+ *
+ * @param {string} query
+ * @param {WholeConversation[]} conversations
+ * @param {{ limit?: number }} [options] limit: of places
+ * @returns {Found[]}
+ */
 export function search(query, conversations, { limit = 3 } = {}) {
   const terms = termsOf(query);
   if (!terms.length) return conversations.map((conversation) => ({ conversation, places: [], more: 0 }));
@@ -56,6 +70,7 @@ function* contents({ name, messages }) {
 // The first match of a term in a content, with what is around it; the terms that it has are taken from `missing`.
 function placeIn(content, terms, missing) {
   const { folded, starts } = fold(content);
+  /** @type {[start: number, end: number] | null} */
   let first = null;
   for (const term of terms) {
     const at = folded.indexOf(term);
@@ -98,14 +113,19 @@ function beforeSpace(content, end, to) {
 // A place that is not in the middle of a surrogate pair.
 const wholeCharacter = (content, at) => (/[\udc00-\udfff]/.test(content[at] ?? "") ? at + 1 : at);
 
-// Conversations by the day they were last changed in, newest first; pinned ones are a group of their own, at the top.
-//
-// labels: {pinned, week} in the language of the page; the other labels are the browser's.
-// Returns [{label, conversations}].
+/**
+ * Conversations by the day they were last changed in, newest first; pinned ones are a group of their own, at the top.
+ *
+ * @template {Conversation} Any
+ * @param {Any[]} conversations
+ * @param {{ now?: number; language?: string; labels: { pinned: string; week: string } }} options labels: in the
+ *   language; the other labels are the browser's
+ * @returns {{ label: string; conversations: Any[] }[]}
+ */
 export function groupByDate(conversations, { now = Date.now(), language = "en", labels }) {
   const groups = new Map();
   const add = (label, conversation) => groups.set(label, [...(groups.get(label) ?? []), conversation]);
-  const byAge = [...conversations].sort((a, b) => b.updated - a.updated);
+  const byAge = [...conversations].sort((a, b) => (b.updated ?? 0) - (a.updated ?? 0));
   for (const conversation of byAge.filter(({ pinned }) => pinned)) add(labels.pinned, conversation);
   for (const conversation of byAge.filter(({ pinned }) => !pinned))
     add(dayLabel(conversation.updated, now, language, labels), conversation);

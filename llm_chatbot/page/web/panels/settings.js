@@ -1,6 +1,6 @@
 // The settings of the conversation, and the language.
 
-import { chooseLanguage, currentLanguage, make, text } from "../common/dom.js";
+import { below, chooseLanguage, currentLanguage, focused, make, text } from "../common/dom.js";
 import { openCompare } from "../models/compare.js";
 import { openGetModel } from "../models/get_model.js";
 import { modelText } from "../server/following.js";
@@ -9,7 +9,19 @@ import { knownSettings, PRESETS } from "../store/presets.js";
 import { logOutLink } from "./log_out.js";
 import { presetsPanel } from "./presets.js";
 
-// server: what /page/state says. models: a map from the key of a model to what is known of it.
+/** @import { Chat } from "../conversation/chat.js" */
+/** @import { Store } from "../store/store.js" */
+/** @import { LoadedModel, ModelKey, ServerState } from "../types" */
+
+/**
+ * @param {object} options
+ * @param {ServerState} options.server
+ * @param {Store} options.store
+ * @param {Chat} options.chat
+ * @param {Map<string, LoadedModel>} options.models those that were loaded, by their keys
+ * @param {() => void} options.spoken called after another language was chosen
+ * @param {() => void} options.showShortcuts
+ */
 export function settingsView({ server, store, chat, models, spoken, showShortcuts }) {
   const element = make("form", { class: "settings", onsubmit: (event) => event.preventDefault() });
   let shown = {};
@@ -21,6 +33,7 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
     return chat.change({ settings: value === null ? rest : { ...rest, [name]: value } });
   };
 
+  /** @returns {Partial<LoadedModel>} */
   const model = () => models.get(String(chat.conversation.model ?? server.model.key)) ?? {};
 
   function draw() {
@@ -66,7 +79,7 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
       "aria-describedby": "help-system_prompt",
       rows: 2,
     });
-    box.value = setting("system_prompt") ?? usual;
+    box.value = String(setting("system_prompt") ?? usual);
     box.addEventListener("input", () => set("system_prompt", box.value === usual ? null : box.value));
     return field("system_prompt", text("system_prompt"), box);
   }
@@ -132,10 +145,10 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
     efforts.addEventListener("change", () => set("effort", efforts.value || null));
     const budget = { name: "thinking_budget", default: "", minimum: 0, maximum: null, step: 1 };
     return [
-      thinking && switchField("thinking", true),
-      effort && field("effort", text("effort"), efforts),
-      (thinking || effort) && numberField(budget),
-    ].filter(Boolean);
+      ...(thinking ? [switchField("thinking", true)] : []),
+      ...(effort ? [field("effort", text("effort"), efforts)] : []),
+      ...(thinking || effort ? [numberField(budget)] : []),
+    ];
   }
 
   function modelFields() {
@@ -152,7 +165,10 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
     const status = make("p", { class: "hint", role: "status" });
     const model = make("select", { id: "set-model", "aria-describedby": "help-model" }, models);
     const where = make("select", { id: "set-device", "aria-describedby": "help-device" }, devices);
-    const load = () => use([...JSON.parse(model.value), where.value], status);
+    const load = () => {
+      const [name, precision] = JSON.parse(model.value);
+      use([name, precision, where.value], status);
+    };
     for (const select of [model, where]) select.addEventListener("change", load);
     const more = make(
       "div",
@@ -180,7 +196,7 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
   async function useNew({ name, precision }, device) {
     server.models = (await get("state")).models;
     build();
-    await use([name, precision, device], element.querySelector("[role=status]"));
+    await use([name, precision, device], below(element, "[role=status]"));
     build();
   }
 
@@ -205,10 +221,10 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
   function presets() {
     if (panel?.language === currentLanguage()) return panel.element;
     const apply = async (settings) => {
-      const focused = document.activeElement;
+      const before = focused();
       await chat.change({ settings });
       build();
-      focused?.focus();
+      before?.focus();
     };
     panel = {
       ...presetsPanel({
@@ -222,7 +238,12 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
     return panel.element;
   }
 
-  // The model is loaded first; until then, the one before answers.
+  /**
+   * The model is loaded first; until then, the one before answers.
+   *
+   * @param {ModelKey} key
+   * @param {HTMLElement} status
+   */
   async function use(key, status) {
     const title = key.join(" · ");
     const { id } = chat.conversation;
@@ -267,5 +288,5 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
     );
   }
 
-  return { element, draw, focus: () => element.querySelector("select, textarea")?.focus() };
+  return { element, draw, focus: () => below(element, "select, textarea")?.focus() };
 }

@@ -5,7 +5,7 @@ import { make, text } from "../common/dom.js";
 const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
 const MODIFIER = isMac ? "⌘" : "Ctrl";
 
-// actions: {begin, find, list, settings, box, stop, editLast}, each without arguments.
+/** @param {Record<"begin" | "find" | "list" | "settings" | "box" | "stop" | "editLast", () => void>} actions */
 export function addShortcuts(actions) {
   const shortcuts = [
     { keys: [MODIFIER, "Shift", "O"], name: "new_conversation", act: actions.begin },
@@ -36,10 +36,11 @@ export function addShortcuts(actions) {
 
   document.addEventListener("keydown", (event) => {
     if (event.isComposing || document.querySelector("dialog[open]")) return;
-    const isText = event.target.closest?.(
+    const target = event.target instanceof HTMLElement ? event.target : null;
+    const isText = target?.closest(
       "input:not([type=range], [type=radio], [type=checkbox]), textarea, select, [contenteditable]",
     );
-    const isEmptyBox = event.target.matches?.("#message textarea") && event.target.value === "";
+    const isEmptyBox = target instanceof HTMLTextAreaElement && target.matches("#message textarea") && !target.value;
     const shortcut = shortcuts.find((candidate) => pressed(event, candidate));
     if (!shortcut || (shortcut.outsideText && isText) || (shortcut.inEmptyBox && !isEmptyBox)) return;
     if (!shortcut.passes) event.preventDefault();

@@ -5,6 +5,9 @@ import { asMessageText } from "../composer/attachments.js";
 import { pathTo } from "../store/store.js";
 import { post, Refused } from "./requests.js";
 
+/** @import { Store } from "../store/store.js" */
+/** @import { AnswerEnd, AnswerState, LiveAnswer, Message } from "../types" */
+
 const PACE = 40; // milliseconds between two requests that follow answers
 const RETRY = 1000; // after the server couldn't be reached or had no room, or a question couldn't be read
 const TRIES = 5; // to read a question, before its answer says that this browser can't
@@ -12,20 +15,41 @@ const SAVE = 1000; // between two savings of a growing answer
 const CLAIM = 1000; // between two messages to other tabs about what this one follows
 const UNCLAIMED = 3000; // after which a tab follows what it doesn't show, too
 
-// What the model reads of a message: the attached texts first.
+/**
+ * What the model reads of a message: the attached texts first.
+ *
+ * @param {Pick<Message, "content" | "attachments">} message
+ * @returns {string}
+ */
 export const modelText = ({ content, attachments = [] }) => asMessageText(attachments, content);
 
-// Starts it. `changed(conversation, id)` is called when an answer has grown, `reached(boolean)` when the server was or
-// wasn't reached. Answers are `live` from the moment they are expected until they have ended and been saved.
-// Each tab follows what it has asked for and what it shows, `shown()`, and what no other tab follows.
+/**
+ * Starts it. Answers are `live` from the moment they are expected until they have ended and been saved. Each tab
+ * follows what it has asked for and what it shows, and what no other tab follows.
+ *
+ * @typedef {ReturnType<typeof startFollowing>} Following
+ *
+ * @param {object} options
+ * @param {Store} options.store
+ * @param {(conversation: string, message: string) => void} options.changed called when an answer has grown
+ * @param {(isUp: boolean, error?: unknown) => void} options.reached called when the server was or wasn't reached
+ * @param {() => string | undefined} options.shown the conversation that this tab shows
+ */
 export function startFollowing({ store, changed, reached, shown }) {
+  /** @type {Map<string, number>} */
   const claims = new Map(); // id → when another tab said that it follows it
   const channel = new BroadcastChannel("llm-chatbot.following");
   const started = Date.now();
-  const live = new Map(); // id → {message, content, tokens, state, version, isAsked, askAt, unread, savedAt, ended}
+  /** @type {Map<string, LiveAnswer>} */
+  const live = new Map();
+  /** @type {(value?: unknown) => void} */
   let wake = () => {};
   let running = new AbortController();
 
+  /**
+   * @param {Message} message
+   * @param {boolean} [isAsked]
+   */
   function expect(message, isAsked = false) {
     if (live.has(message.id) || message.finish_reason) return;
     const none = { tokens: [], state: {}, version: -1, askAt: 0, unread: 0, savedAt: 0, ended: null };
@@ -52,7 +76,11 @@ export function startFollowing({ store, changed, reached, shown }) {
       if (time !== null) setTimeout(resolve, time);
     });
 
-  // Asks for an answer, unless one above it is still expected.
+  /**
+   * Asks for an answer, unless one above it is still expected.
+   *
+   * @param {LiveAnswer} entry
+   */
   async function ask(entry) {
     const { id, conversation, parent, begun } = entry.message;
     let stored;
@@ -80,13 +108,21 @@ export function startFollowing({ store, changed, reached, shown }) {
     changed(conversation, id);
   }
 
-  // The question stays stored, and can be asked again.
+  /**
+   * The question stays stored, and can be asked again.
+   *
+   * @param {LiveAnswer} entry
+   */
   function unread(entry) {
     entry.unread += 1;
     entry.askAt = Date.now() + RETRY;
     if (entry.unread === TRIES) return end(entry, { finish_reason: "error", error: { key: "storage_unreadable" } });
   }
 
+  /**
+   * @param {LiveAnswer} entry
+   * @param {AnswerEnd} update
+   */
   async function end(entry, update) {
     const { id, conversation } = entry.message;
     entry.ended = { content: entry.content, ...update };
@@ -99,6 +135,10 @@ export function startFollowing({ store, changed, reached, shown }) {
     changed(conversation, id);
   }
 
+  /**
+   * @param {LiveAnswer} entry
+   * @param {AnswerState | null} state null: the server doesn't know the answer
+   */
   async function apply(entry, state) {
     if (entry.ended) return; // it was stopped meanwhile
     if (state === null) {
@@ -106,13 +146,14 @@ export function startFollowing({ store, changed, reached, shown }) {
       entry.isAsked = false; // the server was restarted before it answered
       return ask(entry);
     }
-    const { from, text, tokens, version, finish_reason, figures, model, left_out, error } = state;
+    const { from = 0, text, tokens, tokens_from = 0, version } = state;
+    const { finish_reason, figures, model, left_out, error } = state;
     if (from > entry.content.length) {
       entry.version = -1; // what is between was lost: it is sent again from the beginning
       return;
     }
     if (text !== undefined) entry.content = entry.content.slice(0, from) + text;
-    if (tokens) entry.tokens.splice(state.tokens_from, Infinity, ...tokens);
+    if (tokens) entry.tokens.splice(tokens_from, Infinity, ...tokens);
     Object.assign(entry, { state, version });
     if (finish_reason) {
       const kept = entry.tokens.length ? { tokens: entry.tokens } : {};
@@ -163,9 +204,13 @@ export function startFollowing({ store, changed, reached, shown }) {
     }
   }
 
-  // Ends an answer that is expected; what has been written of it is kept.
+  /**
+   * Ends an answer that is expected; what has been written of it is kept.
+   *
+   * @param {string} [id] of its message; without one, nothing is done
+   */
   async function stop(id) {
-    const entry = live.get(id);
+    const entry = live.get(id ?? "");
     if (!entry || entry.ended) return;
     const known =
       entry.isAsked &&

@@ -2,17 +2,24 @@
 
 import { errorText, text } from "../common/dom.js";
 
+/** @import { PageError } from "../types" */
+
 const address = (path) => new URL(`page/${path}`, document.baseURI);
 
-// The server answered, and refused: `error` is {key, values} of the texts, or {text}.
+/** The server answered, and refused. */
 export class Refused extends Error {
+  /**
+   * @param {number} status of HTTP
+   * @param {PageError} error
+   */
   constructor(status, error) {
     super(error.text ?? error.key);
-    Object.assign(this, { status, error });
+    this.status = status;
+    this.error = error;
   }
 }
 
-// The server can't be reached. (Proxies say so with a status of their own.)
+/** The server can't be reached. (Proxies say so with a status of their own.) */
 export class Down extends Error {}
 
 async function send(path, options) {
@@ -27,15 +34,34 @@ async function send(path, options) {
   return data;
 }
 
-// Why a request failed, as a sentence; `down` is the text for a server that can't be reached. Other errors are thrown
-// on.
+/**
+ * Why a request failed, as a sentence. Errors that are no failed request are thrown on.
+ *
+ * @param {unknown} error
+ * @param {string} down the text for a server that can't be reached
+ * @returns {string}
+ */
 export function whyFailed(error, down) {
   if (error instanceof Refused) return errorText(error.error);
   if (error instanceof Down) return text(down);
   throw error;
 }
 
+/**
+ * @param {string} path below /page
+ * @returns {Promise<any>} what the server answers
+ * @throws {Refused}
+ * @throws {Down}
+ */
 export const get = (path) => send(path, {});
 
+/**
+ * @param {string} path below /page
+ * @param {unknown} data
+ * @param {AbortSignal} [signal]
+ * @returns {Promise<any>} what the server answers
+ * @throws {Refused}
+ * @throws {Down}
+ */
 export const post = (path, data, signal) =>
   send(path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(data), signal });

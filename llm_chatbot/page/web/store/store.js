@@ -1,42 +1,50 @@
 // The conversations, which are saved only in this browser (IndexedDB). No part of it draws anything.
-//
-//   conversation = {id, name, created, updated, pinned, leaf, settings, model}
-//     leaf: id of the last message of the branch that was shown last, or null. settings: {temperature: …}, only what
-//     differs from the defaults. model: [name, precision, device], or null for the server's own.
-//   message = {id, conversation, parent, role, content, created,
-//              figures?, finish_reason?, model?, attachments?, tokens?, begun?, continues?, error?, left_out?}
-//     parent: id of the message before it, or null for a first one; siblings are versions of each other.
-//     An answer without `finish_reason` is still expected from the server, under the message's own id. `begun` is the
-//     text that it had to continue; `continues` is the id of the answer that this one is a longer version of.
-//     attachments: [{name, text, tokens}]. times are milliseconds since 1970.
-//
-// Messages are only ever added. An answer's content grows until it has a `finish_reason`; from then on it is fixed.
-// So what several tabs write never conflicts: their messages have ids of their own.
+// See `Conversation` and `Message` in types.d.ts.
 
 import { openDB } from "../../vendor/idb.js";
+
+/** @import { Change, Conversation, Message, WholeConversation } from "../types" */
 
 const DATABASE = "llm-chatbot";
 const JOURNAL = "llm-chatbot.journal."; // in localStorage: what IndexedDB has not confirmed yet
 const KEEP_REMOVED = 10 * 60 * 1000; // milliseconds in which Delete can be undone
 
-// `crypto.randomUUID` exists only with https and on localhost.
+/**
+ * `crypto.randomUUID` exists only with https and on localhost.
+ *
+ * @returns {string}
+ */
 export const newId = () => Date.now().toString(36) + Math.random().toString(36).slice(2, 12);
 
-// The messages from the first one to `leaf`. Unknown ids give an empty path.
+/**
+ * The messages from the first one to `leaf`. Unknown ids give an empty path.
+ *
+ * @param {Message[]} messages
+ * @param {string | null} leaf
+ * @returns {Message[]}
+ */
 export function pathTo(messages, leaf) {
+  /** @type {Map<string | null, Message>} */
   const byId = new Map(messages.map((message) => [message.id, message]));
   const path = [];
-  for (let id = leaf; byId.has(id); id = path[0].parent) {
-    path.unshift(byId.get(id));
-    byId.delete(id); // a file from elsewhere could hold a circle
+  for (let message = byId.get(leaf); message; message = byId.get(message.parent)) {
+    path.unshift(message);
+    byId.delete(message.id); // a file from elsewhere could hold a circle
   }
   return path;
 }
 
+/** @param {Message} a @param {Message} b */
 const inOrder = (a, b) => a.created - b.created || (a.id < b.id ? -1 : 1);
 
-// The messages with the same parent and role, oldest first: the versions to choose from. An answer that was continued
-// is left out, because the longer one holds it, unless something was said after it.
+/**
+ * The messages with the same parent and role, oldest first: the versions to choose from. An answer that was continued
+ * is left out, because the longer one holds it, unless something was said after it.
+ *
+ * @param {Message[]} messages
+ * @param {string} id
+ * @returns {Message[]}
+ */
 export function siblings(messages, id) {
   const message = messages.find((candidate) => candidate.id === id);
   if (!message) return [];
@@ -48,26 +56,48 @@ export function siblings(messages, id) {
     .sort(inOrder);
 }
 
-// The end of the newest branch that goes through the message.
+/**
+ * The end of the newest branch that goes through the message.
+ *
+ * @param {Message[]} messages
+ * @param {string} id
+ * @returns {string}
+ */
 export function newestLeaf(messages, id) {
   const children = (parent) => messages.filter((message) => message.parent === parent).sort(inOrder);
   let leaf = id;
-  for (let next = children(leaf); next.length; next = children(leaf)) leaf = next.at(-1).id;
+  for (let next = children(leaf); next.length; next = children(leaf)) leaf = next[next.length - 1].id;
   return leaf;
 }
 
-// Whether two versions of a message may replace each other: what a later one must not lose.
+/**
+ * Whether an update may replace what is stored: what a later state of a message must not lose.
+ *
+ * @param {Message} stored
+ * @param {Partial<Message>} update
+ * @returns {boolean}
+ */
 export function newer(stored, update) {
   if (stored.finish_reason) return false;
   return Boolean(update.finish_reason) || (update.content ?? "").length >= stored.content.length;
 }
 
-// A message as it is stored: one that the server still owes is marked, so that the index finds it.
+/**
+ * A message as it is stored: one that the server still owes is marked, so that the index finds it.
+ *
+ * @param {Message} message
+ * @returns {Message}
+ */
 function marked({ open, ...message }) {
   return message.role === "assistant" && !message.finish_reason ? { ...message, open: 1 } : message;
 }
 
-// The text that says why something could not be saved.
+/**
+ * Why something could not be saved.
+ *
+ * @param {any} error
+ * @returns {"storage_full" | "storage_failed"} the key of a text
+ */
 export const failure = (error) => (error?.name === "QuotaExceededError" ? "storage_full" : "storage_failed");
 
 const openDatabase = () =>
@@ -81,17 +111,24 @@ const openDatabase = () =>
     },
   });
 
-// Opens the storage. `subscribe(fn)` calls fn({conversation?, message?, grows?, value?, error?}) after each change, of
-// this tab and of others. `grows`: an answer that has not ended. `error` is "storage_full" or "storage_failed" when
-// something could not be saved.
+/**
+ * Opens the storage. `subscribe(listener)` calls the listener after each change, of this tab and of others.
+ *
+ * @typedef {Awaited<ReturnType<typeof openStore>>} Store
+ */
 export async function openStore() {
   const database = await openDatabase();
   const channel = new BroadcastChannel(DATABASE);
+  /** @type {Set<(change: Change) => unknown>} */
   const listeners = new Set();
   const tell = (change) => Promise.all([...listeners].map((listener) => listener(change)));
   channel.onmessage = ({ data }) => tell(data);
 
-  // Resolves when this tab's listeners have taken the change over.
+  /**
+   * Resolves when this tab's listeners have taken the change over.
+   *
+   * @param {Change} change
+   */
   function changed(change) {
     channel.postMessage(change);
     return tell(change);
@@ -117,7 +154,12 @@ export async function openStore() {
     return all.filter((conversation) => !conversation.removed).sort((a, b) => b.updated - a.updated);
   }
 
-  // A conversation and its messages, {conversation, messages}, as they are at one moment.
+  /**
+   * A conversation and its messages as they are at one moment.
+   *
+   * @param {string} id
+   * @returns {Promise<{ conversation?: Conversation; messages: Message[] }>}
+   */
   async function read(id) {
     const transaction = database.transaction(["conversations", "messages"]);
     const stored = transaction.objectStore("messages").index("conversation").getAll(id);
@@ -125,7 +167,11 @@ export async function openStore() {
     return { conversation, messages };
   }
 
-  // The answers that the server still owes, of all conversations that were not deleted.
+  /**
+   * The answers that the server still owes, of all conversations that were not deleted.
+   *
+   * @returns {Promise<Message[]>}
+   */
   async function unfinished() {
     const kept = new Set((await conversations()).map(({ id }) => id));
     return (await database.getAllFromIndex("messages", "open")).filter((message) => kept.has(message.conversation));
@@ -133,9 +179,14 @@ export async function openStore() {
 
   const unsaved = []; // what `add` has not written yet, {entry, conversation, messages}
 
-  // Adds messages to a conversation and changes the conversation, {id, …}, in one transaction. They are written to
-  // localStorage at once, so that a question sent just before a reload is not lost. What could not be saved is tried
-  // again with what is added next, and when the page is opened again.
+  /**
+   * Adds messages to a conversation and changes the conversation, in one transaction. They are written to localStorage
+   * at once, so that a question sent just before a reload is not lost. What could not be saved is tried again with what
+   * is added next, and when the page is opened again.
+   *
+   * @param {Partial<Conversation> & { id: string }} conversation
+   * @param {Message[]} messages
+   */
   async function add(conversation, messages) {
     const entry = JOURNAL + newId();
     try {
@@ -161,8 +212,12 @@ export async function openStore() {
       }
     });
 
-  // Adds what is new of an answer, {id, content, figures?, finish_reason?, …}, and resolves when this tab has taken
-  // over what is stored then. An older state than the stored one, or an answer that nobody knows any more, is ignored.
+  /**
+   * Adds what is new of an answer, and resolves when this tab has taken over what is stored then. An older state than
+   * the stored one, or an answer that nobody knows any more, is ignored.
+   *
+   * @param {Partial<Message> & { id: string }} update
+   */
   async function updateAnswer(update) {
     let stored;
     let isNewer;
@@ -178,7 +233,11 @@ export async function openStore() {
     await (isNewer ? changed(change) : tell(change)); // where another tab was first, only this one is behind
   }
 
-  // Changes what is given of a conversation, {id, …}; the rest stays as another tab may have left it.
+  /**
+   * Changes what is given of a conversation; the rest stays as another tab may have left it.
+   *
+   * @param {Partial<Conversation> & { id: string }} conversation
+   */
   async function putConversation(conversation) {
     await write(["conversations"], async (store) =>
       store.put({ ...(await store.get(conversation.id)), ...conversation }),
@@ -186,7 +245,10 @@ export async function openStore() {
     changed({ conversation: conversation.id });
   }
 
-  // Resolves to a function that brings the conversation back.
+  /**
+   * @param {string} id
+   * @returns {Promise<() => Promise<void>>} brings the conversation back
+   */
   async function removeConversation(id) {
     const mark = async (removed) => {
       await write(["conversations"], async (store) => {
@@ -199,23 +261,40 @@ export async function openStore() {
     return () => mark(undefined);
   }
 
+  /**
+   * @param {string} name
+   * @returns {Promise<any>} undefined: nothing is stored under the name
+   */
   const value = (name) => database.get("values", name);
 
+  /**
+   * @param {string} name
+   * @param {unknown} content
+   */
   async function putValue(name, content) {
     await write(["values"], (store) => store.put(content, name));
     changed({ value: name });
   }
 
-  // {conversations: [{…conversation, messages: [message]}]}, the format of exported files.
+  /**
+   * All conversations that were not deleted.
+   *
+   * @returns {Promise<{ conversations: WholeConversation[] }>} the format of exported files
+   */
   async function exportAll() {
     const [heads, bodies] = await Promise.all([conversations(), database.getAll("messages")]);
     const byConversation = Map.groupBy(bodies, (message) => message.conversation);
+    /** @param {string} id @returns {Message[]} */
     const messagesOf = (id) => (byConversation.get(id) ?? []).map(({ open, ...message }) => message).sort(inOrder);
     return { conversations: heads.map((head) => ({ ...head, messages: messagesOf(head.id) })) };
   }
 
-  // Adds the conversations and messages whose ids are not there yet; {added, known} counts conversations. One that
-  // was deleted comes back.
+  /**
+   * Adds the conversations and messages whose ids are not there yet. A conversation that was deleted comes back.
+   *
+   * @param {{ conversations: WholeConversation[] }} imported
+   * @returns {Promise<{ added: number; known: number }>} of the conversations
+   */
   async function importAll({ conversations: incoming }) {
     let added = 0;
     await write(["conversations", "messages"], async (heads, bodies) => {

@@ -1,10 +1,25 @@
-// Makes conversations, as store.js describes them, from what files hold.
+// Makes conversations from what files hold.
 
+/** @import { Conversation, Message, WholeConversation } from "../types" */
+
+/**
+ * @param {any} value
+ * @returns {value is Record<string, any>}
+ */
 export const isObject = (value) => typeof value === "object" && value !== null && !Array.isArray(value);
 
+/**
+ * @param {any} value
+ * @returns {boolean}
+ */
 export const isMessage = ({ role, content }) => ["user", "assistant"].includes(role) && typeof content === "string";
 
-// 64 bits that follow from a text: two FNV-1a hashes with different factors.
+/**
+ * 64 bits that follow from a text: two FNV-1a hashes with different factors.
+ *
+ * @param {string} text
+ * @returns {string}
+ */
 export function hash(text) {
   let [first, second] = [0x811c9dc5, 0x050c5d1f];
   for (let i = 0; i < text.length; i++) {
@@ -15,8 +30,17 @@ export function hash(text) {
   return [first, second].map((half) => ((half ^ (half >>> 15)) >>> 0).toString(36)).join("");
 }
 
-// Messages that follow each other, with ids that follow from their content and from what is before them.
+/**
+ * Messages that follow each other, with ids that follow from their content and from what is before them.
+ *
+ * @template {Pick<Message, "role" | "content">} Given
+ * @param {string} conversation
+ * @param {Given[]} messages
+ * @param {number} start when the first was created; each further one is a millisecond later
+ * @returns {(Given & { id: string; parent: string | null; created: number })[]}
+ */
 export function chain(conversation, messages, start) {
+  /** @type {string | null} */
   let parent = null;
   return messages.map((message, index) => {
     const id = idAfter(conversation, parent, message);
@@ -26,13 +50,24 @@ export function chain(conversation, messages, start) {
   });
 }
 
+/**
+ * @param {string} conversation
+ * @param {string | null} parent
+ * @param {Pick<Message, "role" | "content">} message
+ * @returns {string}
+ */
 export const idAfter = (conversation, parent, { role, content }) =>
   `${conversation}-${hash(JSON.stringify([parent, role, content]))}`;
 
-// A conversation with what is known of it, and with defaults for the rest. Messages without a way to a first one, such
-// as those in a circle, are left out.
-//
-// ending: the finish_reason of answers that have none. Without one, the page would ask for them again.
+/**
+ * A conversation with what is known of it, and with defaults for the rest. Messages without a way to a first one, such
+ * as those in a circle, are left out.
+ *
+ * @param {Partial<Conversation> & { id: string }} head
+ * @param {Partial<Message>[]} messages
+ * @param {string} [ending] the finish_reason of answers that have none. Without one, the page would ask for them again.
+ * @returns {WholeConversation}
+ */
 export function conversationOf(head, messages, ending = "stop") {
   const connected = inTreeOrder(messages.map((message) => messageOf(head.id, message, ending)));
   const times = connected.map(({ created }) => created);

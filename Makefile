@@ -13,6 +13,11 @@ INSTALLED_DEV := .venv/installed-dev
 INSTALLED_CLUSTER := .venv/installed-cluster
 WHAT_IS_INSTALLED := .venv/bin/python pyproject.toml requirements.txt llm_chatbot/machine/install.py llm_chatbot/machine/pins.py
 
+# The page's own JavaScript is checked with tools from npm. npm and Node.js come from requirements.txt.
+PAGE := llm_chatbot/page
+PAGE_TOOLS := $(PAGE)/node_modules/.package-lock.json
+NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix $(PAGE)
+
 .DEFAULT_GOAL := help
 .PHONY: help chat serve load notebook test test-fast lint translate outputs bench vendor clean
 
@@ -36,11 +41,12 @@ test: $(INSTALLED_DEV)  ## run all tests: unit, notebook, browser
 test-fast: $(INSTALLED_DEV)  ## run the tests that need neither the embedded model nor a browser
 	$(BIN)/python -m pytest -n 2 --dist loadscope -m "not slow"
 
-lint: $(INSTALLED_DEV)  ## check format, rules, types and who imports whom
+lint: $(INSTALLED_DEV) $(PAGE_TOOLS)  ## check format, rules, types and who imports whom
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(NPM) run --silent lint
 
 load: $(INSTALLED_CLUSTER)  ## prove and measure the service on a cluster of two Ray nodes on this machine
 	$(BIN)/python converter.py smollm2-135m-instruct --precision INT4
@@ -65,11 +71,12 @@ bench: $(INSTALLED_DEV)  ## measure speed beside other engines, the start, and t
 	$(BIN)/python -m benchmarks.lookup_equality
 	$(BIN)/python -m benchmarks.soak --minutes 5
 
-vendor: $(INSTALLED_CHAT)  ## fetch the page's JavaScript libraries from npm (needs Node.js)
-	$(BIN)/python -m llm_chatbot.page.vendor_libraries
+vendor: $(INSTALLED_DEV)  ## fetch the page's JavaScript libraries from npm
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m llm_chatbot.page.vendor_libraries
 
 clean:  ## remove .venv, the converted models and all that tools left behind
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .ipynb_checkpoints .gradio screenshots
+	rm -rf $(PAGE)/node_modules
 	find llm_chatbot benchmarks docs tests -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf __pycache__ */FP16 */INT8_compressed_weights */INT4_compressed_weights */*.partial nncf-int4
 	rm -f $(filter-out figures/%,$(wildcard */quality.json */quality.png))
@@ -91,4 +98,8 @@ $(INSTALLED_DEV): $(WHAT_IS_INSTALLED)
 
 $(INSTALLED_CLUSTER): $(INSTALLED)
 	$(INSTALL) convert notebook cluster
+	touch $@
+
+$(PAGE_TOOLS): $(INSTALLED_DEV) $(PAGE)/package.json $(PAGE)/package-lock.json $(PAGE)/.npmrc
+	$(NPM) ci --silent
 	touch $@

@@ -203,7 +203,7 @@ class Visit:
         """All messages that the browser has saved, in the order of their creation."""
         return self.page.evaluate(
             """async () => {
-              const { openStore } = await import(new URL("page/web/store.js", document.baseURI));
+              const { openStore } = await import(new URL("page/web/store/store.js", document.baseURI));
               const { conversations } = await (await openStore()).exportAll();
               return conversations.flatMap((it) => it.messages).sort((a, b) => a.created - b.created);
             }"""

@@ -13,6 +13,7 @@ from playwright.sync_api import Browser, Page
 from llm_chatbot.page import server
 
 FOLDER = Path(server.__file__).parent
+SET_MODULE = 'async (name) => { window[name.split("/").at(-1)] = await import(`/web/${name}.js`); }'
 
 
 class Handler(SimpleHTTPRequestHandler):
@@ -37,14 +38,18 @@ class Handler(SimpleHTTPRequestHandler):
 
 @contextmanager
 def open_modules(browser: Browser, *names: str) -> Iterator[Page]:
-    """A page of the browser on which the modules `page/web/<name>.js` are global variables with that name."""
+    """A page of the browser on which modules of the page are global variables.
+
+    Args:
+        names: paths of modules below page/web without ".js"; the variable for "store/presets" is `presets`.
+    """
     with ThreadingHTTPServer(("127.0.0.1", 0), partial(Handler, directory=str(FOLDER))) as http:
         Thread(target=http.serve_forever, daemon=True).start()
         try:
             with browser.new_page() as page:
                 page.goto(f"http://127.0.0.1:{http.server_port}/")
                 for name in names:
-                    page.evaluate("async (name) => { window[name] = await import(`/web/${name}.js`); }", name)
+                    page.evaluate(SET_MODULE, name)
                 yield page
         finally:
             http.shutdown()

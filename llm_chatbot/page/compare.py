@@ -1,7 +1,7 @@
 """Two answers to the same question: what each has that the other doesn't.
 
 The page asks for the answers as for any others, one after the other, so that each has the whole machine and their
-tokens/s can be compared; see `web/compare.js`.
+tokens/s can be compared; see `web/models/compare.js`.
 """
 
 import asyncio

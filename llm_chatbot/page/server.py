@@ -26,13 +26,24 @@ CONTENT_SECURITY_POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; form-action 'self'"
 )
 
+# Later ones win.
+STYLES = (
+    "markdown/markdown.css",
+    "page.css",
+    "panels/panels.css",
+    "conversation/conversation.css",
+    "composer/composer.css",
+    "screens.css",
+    "models/models.css",
+)
+
 # The style is linked and not given to Gradio, which would rewrite it. The script and the texts are fetched meanwhile.
-HEAD = """
-<link rel="stylesheet" href="page/web/markdown.css">
-<link rel="stylesheet" href="page/web/page.css">
-<link rel="stylesheet" href="page/web/views.css">
-<link rel="modulepreload" href="page/web/main.js">
-"""
+HEAD = "\n".join(
+    [
+        *(f'<link rel="stylesheet" href="page/web/{style}">' for style in STYLES),
+        '<link rel="modulepreload" href="page/web/main.js">',
+    ]
+)
 
 THEME = gr.themes.Base(
     primary_hue="indigo",

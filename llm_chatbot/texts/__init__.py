@@ -92,7 +92,7 @@ class Text:
         return translate(language, self.key, **self.values)
 
     def as_json(self) -> dict[str, Any]:
-        """What another program says it by; `from_json` makes it again, and so does `errorText` of web/dom.js."""
+        """What another program says it by; `from_json` makes it again, and so does `errorText` of the page."""
         values = {name: it.as_json() if isinstance(it, Text) else it for name, it in self.values.items()}
         return {"key": self.key, "values": values, "text": str(self)}
 

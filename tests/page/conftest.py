@@ -72,8 +72,9 @@ def browser(request: pytest.FixtureRequest, browsers: Callable[..., Browser]) ->
 @pytest.fixture(scope="session")
 def modules(browser: Browser) -> Iterator[Page]:
     """A page on which the page's modules are called without being seen; each is a global variable."""
-    names = "attach", "attachments", "differences", "get_model", "markdown", "parts", "presets", "search", "transfer"
-    with open_modules(browser, *names) as page:
+    composer = "composer/attach", "composer/attachments", "composer/parts"
+    pure = "store/presets", "panels/search", "exchange/transfer"
+    with open_modules(browser, *composer, *pure, "models/get_model", "markdown/markdown") as page:
         yield page
 
 

@@ -1,4 +1,4 @@
-"""llm_chatbot/page/web/address.js by itself in a browser."""
+"""page/web/conversation/address.js by itself in a browser."""
 
 from playwright.sync_api import Browser
 
@@ -18,5 +18,5 @@ BACK_TWICE = """() => {
 
 
 def test_an_address_that_is_left_meanwhile_is_not_given_another_name(browser: Browser):
-    with open_modules(browser, "address") as page:
+    with open_modules(browser, "conversation/address") as page:
         assert page.evaluate(BACK_TWICE) == ["#c=b", "#c=instead+of+b"]

@@ -1,4 +1,4 @@
-"""llm_chatbot/page/web/attachments.js and parts.js in a real browser, with files that are made here."""
+"""attachments.js and parts.js in page/web/composer in a real browser, with files that are made here."""
 
 import base64
 import io
@@ -241,31 +241,3 @@ def test_parts_are_named_by_pages_headings_and_lines(modules: Page):
     ]
     lines = [part[1] for part in modules.evaluate(PARTS, ["a\nb\n\nc\nd\n", 5])]
     assert lines == [{"from": 1, "to": 3}, {"from": 4, "to": 5}]
-
-
-# differences.js
-
-
-def marked(page: Page, one: Any, other: Any) -> list[str]:
-    sides = page.evaluate("([one, other]) => differences.differences(one, other)", [one, other])
-    return ["".join(f"[{run['text']}]" if run["differs"] else run["text"] for run in side) for side in sides]
-
-
-@pytest.mark.parametrize(
-    ("one", "other", "expected"),
-    [
-        ("the cat sat", "the dog sat", ["the [cat] sat", "the [dog] sat"]),
-        ("same", "same", ["same", "same"]),
-        ("", "new", ["", "[new]"]),
-        ("a b c d", "a c d e", ["a [b ]c d", "a c d[ e]"]),
-        ("東京は晴れ", "大阪は晴れ", ["[東京]は晴れ", "[大阪]は晴れ"]),
-        (["un", "do"], ["un", "tie"], ["un[do]", "un[tie]"]),
-    ],
-)
-def test_what_differs_is_marked(modules: Page, one: Any, other: Any, expected: list[str]):
-    assert marked(modules, one, other) == expected
-
-
-def test_long_answers_are_compared_without_a_table_that_fills_the_memory(modules: Page):
-    one, other = (" ".join(f"{name}{index}" for index in range(3000)) for name in "ab")
-    assert marked(modules, f"x {one} y", f"x {other} y") == [f"x [{one}] y", f"x [{other}] y"]

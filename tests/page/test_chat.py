@@ -1,4 +1,4 @@
-"""page/web/chat.js by itself, with a store of a few lines: what is done while something is being read or saved."""
+"""page/web/conversation/chat.js by itself, with a store of a few lines: reading and saving take a while there."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ FAKE_STORE = """async () => {
 
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
-    with open_modules(browser, "chat") as page:
+    with open_modules(browser, "conversation/chat") as page:
         page.evaluate(FAKE_STORE)
         yield page
 

@@ -97,7 +97,7 @@ def test_a_long_prompt_shows_how_much_of_it_is_read_and_can_be_stopped(
 
 def test_a_request_that_is_too_large_for_the_server_is_not_taken_for_a_server_that_is_down(visit: Visit):
     refused = """async () => {
-      const { post } = await import(new URL("page/web/server.js", document.baseURI));
+      const { post } = await import(new URL("page/web/server/requests.js", document.baseURI));
       return post("ask", "x".repeat(5e6)).catch((error) => error.error ?? String(error));
     }"""
     assert visit.page.evaluate(refused) == {"key": "too_large"}

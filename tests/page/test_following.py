@@ -1,4 +1,4 @@
-"""llm_chatbot/page/web/following.js by itself in a browser, with a store and a server of a few lines."""
+"""page/web/server/following.js by itself in a browser, with a store and a server of a few lines."""
 
 import pytest
 from playwright.sync_api import Browser
@@ -40,7 +40,7 @@ FOLLOW = """async ([failures]) => {
 def test_a_question_that_cannot_be_read_is_tried_again_after_pauses_and_then_its_answer_says_so(
     browser: Browser, failures: int
 ):
-    with open_modules(browser, "following") as page:
+    with open_modules(browser, "server/following") as page:
         reads, asked, saved = page.evaluate(FOLLOW, [failures])
     if failures == 2:
         assert reads[:3] == [0, 1000, 2000]

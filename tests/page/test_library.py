@@ -156,7 +156,7 @@ def test_a_click_on_a_conversation_is_none_the_less_one_when_the_list_changes_me
     visit.page.mouse.down()
     visit.page.evaluate(
         """async () => {
-          const { openStore } = await import(new URL("page/web/store.js", document.baseURI));
+          const { openStore } = await import(new URL("page/web/store/store.js", document.baseURI));
           await (await openStore()).putConversation({ id: "1", name: "Another name" });
           await new Promise((resolve) => setTimeout(resolve, 200)); // in which the list would be drawn
         }"""

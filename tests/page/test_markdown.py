@@ -1,4 +1,4 @@
-"""llm_chatbot/page/web/markdown.js in a real browser."""
+"""page/web/markdown/markdown.js in a real browser."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -33,7 +33,7 @@ OPEN_WITH = """async ([entries, meanwhile, full]) => {
 @pytest.fixture
 def page(browser: Browser) -> Iterator[Page]:
     """A page whose browser keeps nothing yet."""
-    with open_modules(browser, "store") as page:
+    with open_modules(browser, "store/store") as page:
         yield page
 
 

@@ -1,4 +1,4 @@
-"""llm_chatbot/page/web/transfer.js in a real browser: every format that can be imported, and the way back."""
+"""page/web/exchange/transfer.js in a real browser: every format that can be imported, and the way back."""
 
 import copy
 import json

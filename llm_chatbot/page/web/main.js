@@ -1,32 +1,38 @@
 // Starts the page in an element.
 
-import * as address from "./address.js";
-import { openChat } from "./chat.js";
-import { acceptDrops, composerView } from "./composer.js";
-import { conversationView } from "./conversation.js";
-import { currentLanguage, make, setTexts } from "./dom.js";
-import { startFollowing } from "./following.js";
-import { headerView } from "./header.js";
-import { libraryView } from "./library.js";
-import { migrate } from "./migrate.js";
-import { noticeView } from "./notice.js";
-import { addPanels } from "./panels.js";
-import { get } from "./server.js";
-import { addShortcuts } from "./shortcuts.js";
-import { settingsView } from "./settings.js";
-import { openStore } from "./store.js";
+import { below, currentLanguage, make, setTexts } from "./common/dom.js";
+import { acceptDrops, composerView } from "./composer/composer.js";
+import * as address from "./conversation/address.js";
+import { openChat } from "./conversation/chat.js";
+import { conversationView } from "./conversation/conversation.js";
+import { headerView } from "./conversation/header.js";
+import { migrate } from "./exchange/migrate.js";
+import { libraryView } from "./panels/library.js";
+import { noticeView } from "./panels/notice.js";
+import { addPanels } from "./panels/panels.js";
+import { settingsView } from "./panels/settings.js";
+import { addShortcuts } from "./panels/shortcuts.js";
+import { startFollowing } from "./server/following.js";
+import { get } from "./server/requests.js";
+import { openStore } from "./store/store.js";
+
+/** @import { Store } from "./store/store.js" */
+/** @import { ServerState, Texts } from "./types" */
 
 const EXAMPLES = 6; // fill two rows, three or six
 
+/** @param {HTMLElement} root the element with the page in it */
 export async function start(root) {
-  const page = root.querySelector("#chat-page");
+  const page = below(root, "#chat-page");
+  /** @type {[Texts, ServerState, Store]} */
   const [texts, server, store] = await Promise.all([get("texts"), get("state"), openStore()]);
   setTexts(texts);
   await migrate(store);
   const models = new Map([[String(server.model.key), server.model]]);
   const notice = noticeView();
+  /** @type {Set<{ draw: () => unknown }>} */
   const waiting = new Set(); // views that are to be drawn
-  let asked; // whether the browser was asked to keep what is stored
+  let isKept = false; // the browser was asked to keep what is stored
 
   const drawNow = () => [header, conversation, composer, settings].forEach((view) => view.draw());
 
@@ -45,10 +51,30 @@ export async function start(root) {
   const draw = () => drawLater(header, conversation, composer, settings);
 
   const chat = await openChat({ store, changed: (...what) => changed(...what) });
-  const following = startFollowing({ store, changed: draw, reached: notice.reached, shown: () => chat.conversation?.id });
-  const header = headerView({ chat, server, models, live: following.live, chooseModel: () => (panels.toggle("right", true), settings.focus()) });
+  const following = startFollowing({
+    store,
+    changed: draw,
+    reached: notice.reached,
+    shown: () => chat.conversation?.id,
+  });
+  const header = headerView({
+    chat,
+    server,
+    models,
+    live: following.live,
+    chooseModel: () => {
+      panels.toggle("right", true);
+      settings.focus();
+    },
+  });
   const conversation = conversationView({ chat, live: following.live, examples, asked: () => composer.ready() });
-  const composer = composerView({ store, chat, context: header.context, sent: () => conversation.showEnd(), say: notice.say });
+  const composer = composerView({
+    store,
+    chat,
+    context: header.context,
+    sent: () => conversation.showEnd(),
+    say: notice.say,
+  });
   const settings = settingsView({ server, store, chat, models, spoken: redraw, showShortcuts: () => shortcuts.show() });
   const library = libraryView({
     server,
@@ -59,14 +85,23 @@ export async function start(root) {
       if (message) requestAnimationFrame(() => conversation.show(message));
       else composer.ready();
     },
-    removed: (undo) => notice.say("deleted", {}, ["undo", () => (undo(), composer.ready())]),
+    removed: (undo) => {
+      const bringBack = () => {
+        undo();
+        composer.ready();
+      };
+      notice.say("deleted", {}, ["undo", bringBack]);
+    },
   });
   const open = (id) => chat.open(id).then(() => composer.ready());
   const begin = () => open(null);
   const panels = addPanels({ header, library, settings, begin });
   const shortcuts = addShortcuts({
     begin,
-    find: () => (panels.toggle("left", true), library.find()),
+    find: () => {
+      panels.toggle("left", true);
+      library.find();
+    },
     list: () => panels.toggle("left"),
     settings: () => panels.toggle("right"),
     box: () => composer.focus(),
@@ -75,7 +110,8 @@ export async function start(root) {
   });
 
   function changed(what, inPlace) {
-    if (what === "opened") drawNow(); // what is typed next belongs to this conversation
+    if (what === "opened")
+      drawNow(); // what is typed next belongs to this conversation
     else draw();
     if (what === "opened") {
       drawLater(library); // reads all that is stored; the store says when else it has to
@@ -84,7 +120,10 @@ export async function start(root) {
       following.expectStored();
     }
     // Firefox asks the user, and would do so again after each message.
-    if (what === "added") asked ??= navigator.storage?.persist?.();
+    if (what === "added" && !isKept) {
+      isKept = true;
+      navigator.storage?.persist?.();
+    }
   }
 
   function redraw() {
@@ -105,7 +144,13 @@ export async function start(root) {
     if (id && !grows) drawLater(library);
   });
   await chat.start(following, address.asked());
-  page.replaceChildren(panels.left, make("main", {}, panels.head, conversation.element, conversation.toEndButton, notice.element, composer.element), panels.right, shortcuts.element, composer.chooser);
+  page.replaceChildren(
+    panels.left,
+    make("main", {}, panels.head, conversation.element, conversation.toEndButton, notice.element, composer.element),
+    panels.right,
+    shortcuts.element,
+    composer.chooser,
+  );
   acceptDrops(page, composer.drop);
   window.addEventListener("hashchange", () => open(address.asked())); // Back and Forward
   redraw();

@@ -1,0 +1,130 @@
+// Small helpers to build elements, and the texts of the page in its language.
+
+/** @import { Attributes, Child, PageError, Texts, TextValues } from "../types" */
+
+/**
+ * An element with attributes and children.
+ *
+ * @template {keyof HTMLElementTagNameMap} Tag
+ * @param {Tag} tag
+ * @param {Attributes} [attributes]
+ * @param {(Child | Child[])[]} children
+ * @returns {HTMLElementTagNameMap[Tag]}
+ */
+export function make(tag, attributes = {}, ...children) {
+  const node = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (typeof value === "function") node.addEventListener(name.slice(2), /** @type {EventListener} */ (value));
+    else if (isGiven(value)) node.setAttribute(name, value === true ? "" : String(value));
+  }
+  node.append(.../** @type {(Node | string)[]} */ (children.flat().filter(isGiven)));
+  return node;
+}
+
+/**
+ * The element below another that a selector names. The type says that it is there: who can't know that asks with `?.`.
+ *
+ * @param {ParentNode} root
+ * @param {string} selector
+ */
+export const below = (root, selector) => /** @type {HTMLElement} */ (root.querySelector(selector));
+
+/** The element with the focus, or null. */
+export const focused = () => (document.activeElement instanceof HTMLElement ? document.activeElement : null);
+
+/** @param {unknown} value */
+const isGiven = (value) => value !== null && value !== undefined && value !== false;
+
+/**
+ * An icon of 24 × 24 units, drawn as lines.
+ *
+ * @param {string} path
+ */
+export function icon(path) {
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", "0 0 24 24");
+  svg.setAttribute("aria-hidden", "true");
+  const line = document.createElementNS("http://www.w3.org/2000/svg", "path");
+  line.setAttribute("d", path);
+  svg.append(line);
+  return svg;
+}
+
+/**
+ * A button with an icon and a name for screen readers and the mouse.
+ *
+ * @param {string} path of the icon
+ * @param {string} label
+ * @param {(event: any) => unknown} [onclick]
+ * @param {Attributes} [attributes]
+ */
+export const iconButton = (path, label, onclick, attributes = {}) =>
+  make(
+    "button",
+    { type: "button", class: "icon", "aria-label": label, title: label, onclick, ...attributes },
+    icon(path),
+  );
+
+const LANGUAGE = "llm-chatbot.language";
+/** @type {Texts} */
+let texts = { en: {} };
+let language = "en";
+
+const known = (code) => (code in texts ? code : "en");
+
+/**
+ * Gives the page its texts. The language is the one that was chosen, or the browser's where the page speaks it.
+ *
+ * @param {Texts} all of `llm_chatbot/texts`
+ */
+export function setTexts(all) {
+  texts = all;
+  setLanguage(localStorage.getItem(LANGUAGE) || navigator.language.slice(0, 2));
+}
+
+function setLanguage(code) {
+  language = known(code);
+  document.documentElement.lang = language;
+}
+
+/** @param {string} code */
+export function chooseLanguage(code) {
+  localStorage.setItem(LANGUAGE, code);
+  setLanguage(code);
+}
+
+export const currentLanguage = () => language;
+
+/**
+ * A text of the page with its values filled in: of its plural forms, the one for `count`. A value may be a text itself.
+ *
+ * @param {string} key
+ * @param {TextValues} [values]
+ * @returns {string}
+ */
+export function text(key, values = {}) {
+  const forms = texts[language][key];
+  const line = forms?.[new Intl.PluralRules(language).select(Number(values.count))] ?? forms?.other ?? key;
+  return line.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? said(values[name]) : whole));
+}
+
+/** @param {any} value */
+const said = (value) => (typeof value === "object" ? errorText(value) : String(value));
+
+/**
+ * What an error says. An older server may have given a key that is gone.
+ *
+ * @param {PageError | null} [error]
+ * @returns {string} the sentence, or "" where there is no error
+ */
+export const errorText = (error) =>
+  error?.key && error.key in texts[language] ? text(error.key, error.values) : (error?.text ?? "");
+
+/**
+ * A number in the language of the page.
+ *
+ * @param {number} value
+ * @param {number} [digits] after the decimal point
+ */
+export const number = (value, digits = 0) =>
+  Number(value).toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });

@@ -1,0 +1,129 @@
+// Where a message is written. What is written is kept as a draft of its conversation.
+
+import { make, text } from "../common/dom.js";
+import { attachView } from "./attach.js";
+import { estimateTokens } from "./attachments.js";
+
+/** @import { Chat } from "../conversation/chat.js" */
+/** @import { Store } from "../store/store.js" */
+/** @import { TextValues } from "../types" */
+
+const DRAFT = "llm-chatbot.draft."; // in localStorage, which is written before the page is gone
+const TOUCH = window.matchMedia("(pointer: coarse)"); // there, the focus opens a keyboard over the page
+const SHARE_FOR_ANSWER = 1 / 4; // of the context, at most: the engine keeps it free for the answer
+
+/**
+ * @param {object} options
+ * @param {Store} options.store
+ * @param {Chat} options.chat
+ * @param {() => { length?: number | null; used: number }} options.context of the conversation, in tokens
+ * @param {() => void} options.sent called after a message was sent
+ * @param {(key: string, values?: TextValues) => void} options.say shows a sentence
+ */
+export function composerView({ store, chat, context, sent, say }) {
+  const box = make("textarea", { dir: "auto", rows: 1, autofocus: true, name: "message" });
+  const send = make("button", { type: "submit", id: "send", class: "primary" });
+  const stop = make("button", { type: "button", id: "stop", onclick: stopAnswer });
+  const attach = attachView({ store, room, say, changed: () => box.focus() });
+  const line = make("div", { class: "line" }, attach.button, make("div", { id: "message" }, box), stop, send);
+  const element = make("form", { id: "composer", onsubmit: submit }, attach.chips, attach.warning, line, attach.input);
+  let conversation = "";
+
+  // Tokens that the next message may have.
+  function room() {
+    const { length, used } = context();
+    if (!length) return null;
+    const answer = Math.min(chat.conversation.settings.max_new_tokens ?? 256, length * SHARE_FOR_ANSWER);
+    return Math.round(length - used - answer - estimateTokens(box.value));
+  }
+
+  function keepDraft() {
+    const key = DRAFT + conversation;
+    try {
+      if (box.value) localStorage.setItem(key, box.value);
+      else localStorage.removeItem(key);
+    } catch {
+      // Storage is full: the text is still in the box.
+    }
+  }
+
+  function fit() {
+    if (CSS.supports("field-sizing", "content")) return;
+    box.style.height = "auto";
+    box.style.height = `${Math.min(box.scrollHeight, 220)}px`;
+  }
+
+  function submit(event) {
+    event?.preventDefault();
+    if (!box.value.trim() && !attach.any()) return box.focus();
+    const written = box.value;
+    box.value = "";
+    keepDraft();
+    fit();
+    chat.send(written, attach.take());
+    sent();
+  }
+
+  function stopAnswer() {
+    chat.stop();
+    box.focus();
+  }
+
+  box.addEventListener("input", () => {
+    keepDraft();
+    fit();
+  });
+  box.addEventListener("paste", attach.paste);
+  box.addEventListener("keydown", (event) => {
+    // While an input method composes, Enter chooses a word.
+    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
+    submit(event);
+  });
+
+  function draw() {
+    if (conversation !== chat.conversation.id) {
+      conversation = chat.conversation.id;
+      box.value = localStorage.getItem(DRAFT + conversation) ?? "";
+      fit();
+      attach.open(conversation);
+    }
+    box.placeholder = text("type_a_message");
+    box.setAttribute("aria-label", text("message"));
+    send.textContent = text("send");
+    stop.textContent = text("stop");
+    stop.hidden = !chat.running();
+    attach.draw();
+  }
+
+  return {
+    element,
+    draw,
+    focus: () => box.focus(),
+    ready: () => TOUCH.matches || box.focus(),
+    stop: stopAnswer,
+    drop: attach.add,
+    chooser: attach.chooser,
+  };
+}
+
+/**
+ * Lets files be dropped anywhere on the page.
+ *
+ * @param {HTMLElement} page
+ * @param {(files: File[]) => void} drop
+ */
+export function acceptDrops(page, drop) {
+  const hasFiles = (event) => event.dataTransfer?.types.includes("Files");
+  page.addEventListener("dragover", (event) => {
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    page.classList.add("dropping");
+  });
+  page.addEventListener("dragleave", (event) => event.relatedTarget ?? page.classList.remove("dropping"));
+  page.addEventListener("drop", (event) => {
+    page.classList.remove("dropping");
+    if (!hasFiles(event)) return;
+    event.preventDefault();
+    drop([...(event.dataTransfer?.files ?? [])]);
+  });
+}

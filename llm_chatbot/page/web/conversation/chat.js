@@ -1,0 +1,279 @@
+// The conversation that this tab shows, and what can be done in it. It draws nothing: `changed()` is called after each
+// change, and `path()` is what to draw.
+
+import { failure, newestLeaf, newId, pathTo, siblings } from "../store/store.js";
+
+/** @import { Following } from "../server/following.js" */
+/** @import { Store } from "../store/store.js" */
+/** @import { Attachment, Conversation, Message, Settings } from "../types" */
+
+const DEFAULTS = "defaults"; // of the store: settings and model of the conversation that was set last
+
+/**
+ * @typedef {Awaited<ReturnType<typeof openChat>>} Chat
+ *
+ * @param {object} options
+ * @param {Store} options.store
+ * @param {(what?: "opened" | "added", inPlace?: boolean) => void} options.changed
+ */
+export async function openChat({ store, changed }) {
+  let defaults = (await store.value(DEFAULTS)) ?? {};
+  /** @type {Conversation} */
+  let conversation;
+  /** @type {Message[]} */
+  let messages = [];
+  /** @type {string | null} */
+  let leaf = null;
+  /** @type {Following} */
+  let following;
+  let openings = 0; // so that of two at a time the later one counts
+  let saving = 0; // changes that are on their way to the store, which is behind until then
+
+  /**
+   * @param {string} id
+   * @returns {Conversation}
+   */
+  const fresh = (id) => ({
+    id,
+    name: "",
+    created: Date.now(),
+    pinned: false,
+    leaf: null,
+    settings: { ...defaults.settings },
+    model: defaults.model ?? null,
+    isNew: true, // not in the store yet
+  });
+
+  /**
+   * Opens a conversation. Instead of one that was deleted, such as Back may lead to, the one that is shown stays.
+   *
+   * @param {string | null} id null begins a new one
+   * @param {string | null} [message] the branch that is shown has it
+   * @param {boolean} [inPlace] see address.js
+   */
+  async function open(id, message = null, inPlace = false) {
+    const opening = ++openings;
+    const wanted = id ?? newId();
+    const { conversation: stored, messages: storedMessages } = id ? await store.read(id) : {};
+    if (opening !== openings) return;
+    if (!stored?.removed || !conversation) {
+      conversation = stored?.removed ? fresh(newId()) : (stored ?? fresh(wanted));
+      messages = conversation.isNew ? [] : (storedMessages ?? []);
+      leaf = message ? newestLeaf(messages, message) : shownLeaf();
+    }
+    changed("opened", inPlace);
+  }
+
+  // Where the branch ends that was shown last; where that isn't known, the newest one.
+  function shownLeaf() {
+    const known = messages.find(({ id }) => id === conversation.leaf);
+    const newest = known ?? [...messages].sort((a, b) => b.created - a.created)[0];
+    return newest ? newestLeaf(messages, newest.id) : null;
+  }
+
+  // Another tab may have added something, or an answer has been saved.
+  async function refresh({ conversation: id, value, error }) {
+    if (error) return;
+    if (value === DEFAULTS) {
+      const storedDefaults = await store.value(DEFAULTS);
+      if (!saving) defaults = storedDefaults ?? {};
+    }
+    if (id !== conversation?.id || conversation.isNew) return;
+    const { conversation: stored, messages: storedMessages } = await store.read(id);
+    if (id !== conversation.id || !stored) return;
+    if (stored.removed) return open(null, null, true);
+    const storedIds = new Set(storedMessages.map((message) => message.id));
+    const beingSaved = messages.filter((message) => !storedIds.has(message.id));
+    messages = [...storedMessages, ...beingSaved];
+    const { settings, model } = saving ? conversation : stored;
+    conversation = { ...stored, settings, model, leaf: conversation.leaf };
+    leaf = leaf ? newestLeaf(messages, leaf) : shownLeaf();
+    changed();
+  }
+
+  /**
+   * Adds messages below each other, and shows the branch that ends with the last one.
+   *
+   * @param {Message[]} added
+   */
+  async function add(...added) {
+    const { isNew, ...head } = conversation;
+    leaf = added[added.length - 1].id;
+    conversation = { ...head, leaf, updated: Date.now() };
+    messages = [...messages, ...added];
+    changed("added");
+    const update = isNew ? conversation : { id: head.id, leaf, updated: conversation.updated };
+    try {
+      await store.add(update, added);
+    } catch (error) {
+      return notSaved(added, error);
+    }
+    for (const message of added) if (message.role === "assistant") following.expect(message);
+  }
+
+  // They are seen as long as the page is open; the answer, which is not asked for, says why.
+  function notSaved(added, error) {
+    const failed = { finish_reason: "error", error: { key: failure(error) } };
+    messages = messages.map((message) =>
+      added.includes(message) && message.role === "assistant" ? { ...message, ...failed } : message,
+    );
+    changed();
+  }
+
+  /**
+   * @param {Message["role"]} role
+   * @param {string | null} parent
+   * @param {string} content
+   * @param {Partial<Message>} [more]
+   * @returns {Message}
+   */
+  const message = (role, parent, content, more = {}) => ({
+    id: newId(),
+    conversation: conversation.id,
+    parent,
+    role,
+    content,
+    created: Date.now(),
+    ...more,
+  });
+  /** @param {string} id of a message that is there */
+  const find = (id) => /** @type {Message} */ (messages.find((message) => message.id === id));
+
+  /**
+   * @param {string} content
+   * @param {string | null} parent
+   * @param {Attachment[]} [attachments]
+   */
+  function ask(content, parent, attachments = []) {
+    const question = message("user", parent, content, attachments.length ? { attachments } : {});
+    return add(question, message("assistant", question.id, "", { created: question.created + 1 }));
+  }
+
+  /**
+   * Adds a question with its answer, which came about elsewhere.
+   *
+   * @param {string | null} parent
+   * @param {string} content
+   * @param {Partial<Message>} answer
+   */
+  function keep(parent, content, answer) {
+    const question = message("user", parent, content);
+    return add(question, message("assistant", question.id, "", { ...answer, created: question.created + 1 }));
+  }
+
+  /**
+   * @param {string} content
+   * @param {Attachment[]} [attachments]
+   */
+  const send = (content, attachments) => ask(content, leaf, attachments);
+
+  /**
+   * @param {string} id of a question, which is asked anew, or of an answer, which gets a version
+   * @param {string} content
+   */
+  function edit(id, content) {
+    const { parent, role, attachments } = find(id);
+    if (role === "user") return ask(content, parent, attachments);
+    return add(message("assistant", parent, content, { finish_reason: "stop", edited: true }));
+  }
+
+  /** @param {string} id of an answer */
+  const regenerate = (id) => add(message("assistant", find(id).parent, ""));
+
+  /**
+   * Adds an answer that begins with `begun`: a longer version of another, or one that goes another way.
+   *
+   * @param {string} id of the other
+   * @param {string} begun
+   * @param {Partial<Message>} [more]
+   */
+  const goOn = (id, begun, more = {}) => add(message("assistant", find(id).parent, begun, { begun, ...more }));
+
+  /** @param {string} id */
+  function continueAnswer(id) {
+    const { content } = find(id);
+    return content ? goOn(id, content, { continues: id }) : regenerate(id);
+  }
+
+  /**
+   * @param {string} id of the version that is shown
+   * @param {number} step so many versions further is the one to show
+   */
+  async function showVersion(id, step) {
+    const versions = siblings(messages, id);
+    const shown = versions[versions.findIndex((version) => version.id === id) + step];
+    if (!shown) return;
+    leaf = newestLeaf(messages, shown.id);
+    conversation = { ...conversation, leaf };
+    changed();
+    await store.putConversation({ id: conversation.id, leaf });
+  }
+
+  /**
+   * A new conversation with the messages up to this one.
+   *
+   * @param {string} id
+   */
+  async function fork(id) {
+    const ids = new Map();
+    const now = Date.now();
+    const copies = pathTo(messages, id).map((original, index) => {
+      ids.set(original.id, newId());
+      const parent = ids.get(original.parent) ?? null;
+      return { ...original, id: ids.get(original.id), parent, created: now + index, continues: undefined };
+    });
+    const { isNew, ...head } = { ...fresh(newId()), settings: conversation.settings, model: conversation.model };
+    const stored = { ...head, name: conversation.name, updated: now, leaf: copies[copies.length - 1].id };
+    const ended = (copy) =>
+      copy.role === "assistant" && !copy.finish_reason ? { ...copy, finish_reason: "interrupted" } : copy;
+    await store.add(
+      stored,
+      copies.map((copy) => ended({ ...copy, conversation: stored.id })),
+    );
+    await open(stored.id);
+  }
+
+  /**
+   * Settings and model belong to the conversation, and the next new one begins with them.
+   *
+   * @param {Partial<Pick<Conversation, "settings" | "model">>} update
+   */
+  async function change(update) {
+    conversation = { ...conversation, ...update };
+    defaults = { settings: conversation.settings, model: conversation.model };
+    changed();
+    // At once, so that a question that follows is asked with it.
+    saving += 1;
+    const kept = conversation.isNew ? null : store.putConversation({ id: conversation.id, ...update });
+    await Promise.all([kept, store.putValue(DEFAULTS, defaults)]).finally(() => (saving -= 1));
+  }
+
+  const path = () => pathTo(messages, leaf);
+  const running = () =>
+    path().find((message) => !message.finish_reason && following.live.get(message.id)?.ended === null);
+
+  store.subscribe(refresh);
+  return {
+    start: (started, id) => {
+      following = started;
+      return open(id);
+    },
+    get conversation() {
+      return conversation;
+    },
+    versions: (id) => siblings(messages, id),
+    path,
+    running,
+    stop: () => following.stop(running()?.id),
+    open,
+    send,
+    keep,
+    edit,
+    regenerate,
+    continueAnswer,
+    goOn,
+    showVersion,
+    fork,
+    change,
+  };
+}

@@ -1,0 +1,145 @@
+// The conversation in the middle of the page, and what is there before its first message.
+
+import { currentLanguage, focused, iconButton, make, text } from "../common/dom.js";
+import { ICONS } from "../common/icons.js";
+import { messageView } from "./message.js";
+
+/** @import { LiveAnswer } from "../types" */
+/** @import { Chat } from "./chat.js" */
+
+const NEAR = 40; // pixels from the end
+
+/**
+ * @param {object} options
+ * @param {Chat} options.chat
+ * @param {Map<string, LiveAnswer>} options.live the answers that are expected, by the ids of their messages
+ * @param {() => string[]} options.examples questions to begin with
+ * @param {() => void} options.asked called after one of them was sent
+ */
+export function conversationView({ chat, live, examples, asked }) {
+  const list = make("div", { class: "messages" });
+  const welcome = make("div", { class: "welcome" });
+  const element = make(
+    "section",
+    { id: "conversation", role: "log", "aria-live": "polite", tabindex: 0 },
+    welcome,
+    list,
+  );
+  const views = new Map();
+  const jump = iconButton(ICONS.down, "", () => {
+    showEnd();
+    element.focus({ preventScroll: true });
+  });
+  const toEndButton = make("div", { class: "to-end" }, jump);
+  let follows = true; // the end is in sight, and stays so
+  let top = 0; // where the reader was
+
+  const toGo = () => element.scrollHeight - element.scrollTop - element.clientHeight;
+  const toEnd = () => (element.scrollTop = element.scrollHeight);
+  const offerJump = () => (jump.hidden = !welcome.hidden || toGo() < NEAR);
+  const settle = () => {
+    if (follows && welcome.hidden && !list.querySelector(".editing")) toEnd();
+    offerJump();
+  };
+
+  element.addEventListener("scroll", () => {
+    follows = toGo() < (element.scrollTop < top ? 1 : NEAR); // who scrolls up only a little wants to leave the end
+    top = element.scrollTop;
+    offerJump();
+  });
+  // What is opened at the end pushes down what is below it.
+  list.addEventListener("click", ({ target }) => {
+    if (target instanceof Element && target.closest("summary") && !chat.running()) follows = false;
+  });
+  // The end stays in sight too where the window or a panel changes the height, or a formula is set late.
+  const sizes = new ResizeObserver(settle);
+  [element, list].forEach((resized) => sizes.observe(resized));
+
+  function draw() {
+    const path = chat.path();
+    const last = path.at(-1)?.id;
+    element.setAttribute("aria-label", text("conversation"));
+    jump.title = text("to_end");
+    jump.setAttribute("aria-label", text("to_end"));
+    const pressed = list.contains(document.activeElement) ? focused() : null;
+    const place = [...list.children].findIndex((child) => child.contains(pressed));
+    const elements = path.map((message) => {
+      const view = views.get(message.id) ?? messageView(chat);
+      views.set(message.id, view);
+      const owed = message.role === "assistant" && !message.finish_reason;
+      const entry = owed ? live.get(message.id) : undefined; // if another tab saw the end, what it stored is newer
+      const current = entry ? { ...message, content: entry.content, tokens: entry.tokens, ...entry.ended } : message;
+      const state = !owed || entry?.ended ? undefined : (entry?.state ?? {});
+      view.update(current, {
+        state,
+        versions: chat.versions(message.id),
+        isLast: message.id === last,
+        looksInside: Boolean(chat.conversation.settings.probabilities),
+        language: currentLanguage(),
+      });
+      return view.element;
+    });
+    keepOnly(new Set(path.map(({ id }) => id)));
+    elements.forEach(
+      (child, index) => list.children[index] !== child && list.insertBefore(child, list.children[index] ?? null),
+    );
+    if (pressed && !pressed.isConnected) focusAgain(list.children[place], pressed.title);
+    drawWelcome(path.length === 0);
+    settle();
+  }
+
+  // The focus stays where it was in another version: on the button that was pressed; at the last version on its
+  // neighbour.
+  function focusAgain(message, title) {
+    const button =
+      message?.querySelector(`.actions [title="${title}"]:enabled`) ??
+      message?.querySelector(":scope:not([aria-busy=true]) .icon:enabled");
+    button?.focus({ preventScroll: true });
+  }
+
+  function keepOnly(ids) {
+    for (const [id, view] of views) {
+      if (ids.has(id)) continue;
+      view.element.remove();
+      views.delete(id);
+    }
+  }
+
+  function drawWelcome(isEmpty) {
+    welcome.hidden = !isEmpty;
+    if (!isEmpty) return;
+    const signature = JSON.stringify([currentLanguage(), examples()]);
+    if (welcome.dataset.signature === signature) return;
+    welcome.dataset.signature = signature;
+    const card = (question) =>
+      make("button", { type: "button", class: "example", onclick: () => begin(question) }, question);
+    welcome.replaceChildren(make("h2", {}, text("welcome")), make("div", { class: "examples" }, examples().map(card)));
+  }
+
+  function begin(question) {
+    chat.send(question);
+    showEnd();
+    asked();
+  }
+
+  function showEnd() {
+    follows = true;
+    settle();
+  }
+
+  // A message that was searched for.
+  function show(id) {
+    follows = false;
+    const view = views.get(id);
+    view?.showAll(true);
+    view?.element.scrollIntoView({ block: "center" });
+    view?.element.classList.add("sought");
+  }
+
+  const editLast = () => {
+    const question = chat.path().findLast((message) => message.role === "user");
+    views.get(question?.id)?.edit();
+  };
+
+  return { element, toEndButton, draw, show, showEnd, editLast };
+}

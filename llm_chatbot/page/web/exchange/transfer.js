@@ -1,0 +1,114 @@
+// Files with conversations: what is exported, and what can be imported. docs/page.md describes the formats.
+//
+// All functions are pure. The ids of what is imported are those of the file or follow from its content, so that a file
+// that is imported twice adds nothing.
+
+import { asMessageText } from "../composer/attachments.js";
+import { wellFormed } from "../store/presets.js";
+import { chain, conversationOf, hash, isMessage, isObject } from "../store/tree.js";
+import { READERS } from "./foreign.js";
+
+/** @import { KnownSettings, Message, Preset, WholeConversation } from "../types" */
+
+const FORMAT = "llm-chatbot";
+const VERSION = 2; // 1 had no format, no ids of messages and no branches
+
+/** A file without a conversation that can be read. `key` is that of the sentence to show. */
+export class BadFile extends Error {
+  key = "bad_import";
+}
+
+/**
+ * The whole content of a file with everything.
+ *
+ * @param {{ conversations: WholeConversation[]; presets?: Preset[] }} content
+ * @returns {string}
+ */
+export function toJSON({ conversations, presets = [] }) {
+  const exported = new Date().toISOString();
+  return JSON.stringify({ format: FORMAT, version: VERSION, exported, conversations, presets }, null, 1);
+}
+
+const HEADINGS = { user: "## User", assistant: "## Assistant" };
+
+/**
+ * One branch for people to read. Lines that look like one of its headings begin with a backslash.
+ *
+ * @param {string} name
+ * @param {Message[]} path
+ * @returns {string}
+ */
+export function toMarkdown(name, path) {
+  const escaped = (content) => content.replace(/^(\\*## (User|Assistant))$/gm, "\\$1");
+  const parts = path.map(
+    (message) => `${HEADINGS[message.role]}\n\n${escaped(asMessageText(message.attachments ?? [], message.content))}\n`,
+  );
+  return [`# ${name.replace(/\s+/g, " ")}\n`, ...parts].join("\n");
+}
+
+/**
+ * @param {string} content
+ * @param {KnownSettings} known
+ * @returns {{ conversations: WholeConversation[]; presets: Preset[] }}
+ * @throws {BadFile}
+ */
+export function fromFile(content, known) {
+  const text = content.replace(/^\uFEFF/, "").replace(/\r\n?/g, "\n");
+  const isJSON = /^\s*[[{]/.test(text);
+  const data = isJSON ? parsed(text) : null;
+  const conversations = (isJSON ? fromData(data) : [fromMarkdown(text)]).filter(
+    (conversation) => conversation?.messages.length,
+  );
+  const presets = wellFormed(data?.presets, known);
+  if (conversations.length + presets.length === 0) throw new BadFile();
+  return { conversations, presets };
+}
+
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new BadFile();
+  }
+}
+
+function fromData(data) {
+  const items = Array.isArray(data?.conversations) ? data.conversations : [data].flat();
+  return items.filter(isObject).map((item) => {
+    const { read } = READERS.find(({ reads }) => reads(item)) ?? {};
+    return read ? read(item) : fromOwn(item);
+  });
+}
+
+function fromOwn(item) {
+  if (typeof item.id !== "string" || !Array.isArray(item.messages)) return null;
+  const messages = item.messages.filter((message) => isObject(message) && isMessage(message));
+  return messages.every((message) => typeof message.id === "string")
+    ? conversationOf(item, messages, "interrupted")
+    : fromFirstVersion(item);
+}
+
+/**
+ * What the first version of the page saved and exported.
+ *
+ * @param {{ id: string; name?: string; updated?: number; messages: Pick<Message, "role" | "content" | "figures">[] }}
+ *   saved
+ * @returns {WholeConversation}
+ */
+export function fromFirstVersion({ id, name, updated, messages }) {
+  return conversationOf(
+    { id, name, created: updated, updated },
+    chain(id, messages.filter(isMessage), Number(updated) || 0),
+  );
+}
+
+function fromMarkdown(text) {
+  const [head, ...parts] = text.split(/^## (User|Assistant)$/m);
+  const messages = [];
+  for (let i = 0; i < parts.length; i += 2) {
+    const content = parts[i + 1].trim().replace(/^\\(\\*## (User|Assistant))$/gm, "$1");
+    messages.push({ role: parts[i].toLowerCase(), content });
+  }
+  const id = hash(text);
+  return conversationOf({ id, name: head.replace(/^# /, "").trim() }, chain(id, messages, Date.now()));
+}

@@ -1,0 +1,139 @@
+// Formulas in Markdown: a plugin for markdown-it, and their typesetting.
+
+import * as libraries from "../common/libraries.js";
+
+const OPENINGS = { $$: "$$", "\\[": "\\]", "\\(": "\\)", $: "$" }; // each with its end
+
+// Pandoc's rule tells maths from money: no space after the first $, none before the second, and no digit after it. As
+// in Pandoc, the next $ has to be the second.
+function endOfDollar(source, start) {
+  if (/\s/.test(source[start] ?? " ")) return -1;
+  for (let i = start; i < source.length; i++) {
+    if (source[i] === "\\") i++;
+    else if (source[i] === "$") return /\s/.test(source[i - 1]) || /\d/.test(source[i + 1] ?? "") ? -1 : i;
+  }
+  return -1;
+}
+
+const openingAt = (source, position) => Object.keys(OPENINGS).find((opening) => source.startsWith(opening, position));
+
+// Remembers in the state what has no end, so that many openings without one don't take long.
+function endOf(state, markup, start) {
+  state.openMaths ??= new Set();
+  if (state.openMaths.has(markup)) return -1;
+  const end = state.src.indexOf(OPENINGS[markup], start);
+  if (end < 0) state.openMaths.add(markup);
+  return end;
+}
+
+function inline(state, silent) {
+  const markup = openingAt(state.src, state.pos);
+  if (!markup) return false;
+  const start = state.pos + markup.length;
+  const end = markup === "$" ? endOfDollar(state.src, start) : endOf(state, markup, start);
+  if (end < 0 || !state.src.slice(start, end).trim()) return false;
+  if (!silent) push(state, "math_inline", markup, state.src.slice(start, end));
+  state.pos = end + OPENINGS[markup].length;
+  return true;
+}
+
+function push(state, type, markup, content) {
+  const token = state.push(type, "", 0);
+  Object.assign(token, { markup, content });
+  return token;
+}
+
+// Display maths that has its lines for itself. While an answer streams, it may lack its end.
+function block(state, startLine, endLine, silent) {
+  const lineAt = (line) => state.src.slice(state.bMarks[line] + state.tShift[line], state.eMarks[line]);
+  if (state.sCount[startLine] - state.blkIndent >= 4) return false;
+  const markup = ["$$", "\\["].find((opening) => lineAt(startLine).startsWith(opening));
+  if (!markup) return false;
+  const lines = [];
+  for (let line = startLine; line < endLine && !state.isEmpty(line) && state.sCount[line] >= state.blkIndent; line++) {
+    lines.push(line === startLine ? lineAt(line).slice(markup.length) : lineAt(line));
+    const end = lines.at(-1).indexOf(OPENINGS[markup]);
+    if (end < 0) continue;
+    if (
+      lines
+        .at(-1)
+        .slice(end + markup.length)
+        .trim()
+    )
+      return false;
+    lines[lines.length - 1] = lines.at(-1).slice(0, end);
+    return pushBlock(state, startLine, line + 1, markup, lines, silent);
+  }
+  const streams = state.env.streaming && startLine + lines.length === state.lineMax;
+  return streams && pushBlock(state, startLine, state.lineMax, markup, lines, silent);
+}
+
+function pushBlock(state, startLine, nextLine, markup, lines, silent) {
+  const content = lines.join("\n").trim();
+  if (!content && !state.env.streaming) return false;
+  if (silent) return true;
+  state.line = nextLine;
+  Object.assign(push(state, "math_block", markup, content), { block: true, map: [startLine, nextLine] });
+  return true;
+}
+
+// The source is what is seen until KaTeX is there, and where it finds a mistake.
+function render(md, { content, markup, type }) {
+  const { escapeHtml } = md.utils;
+  const display = markup === "$$" || markup === "\\[" ? " display" : "";
+  const tag = type === "math_block" ? "div" : "span";
+  const source = escapeHtml(markup + content + OPENINGS[markup]);
+  return `<${tag} class="math${display}" data-tex="${escapeHtml(content)}">${source}</${tag}>`;
+}
+
+/**
+ * Adds formulas to Markdown: `md.use(mathsPlugin)`.
+ *
+ * @param {any} md of markdown-it
+ */
+export function mathsPlugin(md) {
+  md.inline.ruler.before("escape", "math_inline", inline);
+  md.block.ruler.before("fence", "math_block", block, { alt: ["paragraph", "reference", "blockquote", "list"] });
+  for (const type of ["math_inline", "math_block"])
+    md.renderer.rules[type] = (tokens, index) => render(md, tokens[index]);
+}
+
+const CACHED = 500;
+const typeset = new Map(); // the source of a formula → its nodes, or null if KaTeX does not understand it
+let katex;
+
+const isTooDeep = (error) => error instanceof RangeError || error.name === "InternalError"; // the latter in Firefox
+
+function formula(tex, displayMode) {
+  const key = `${displayMode} ${tex}`;
+  if (!typeset.has(key)) {
+    const span = document.createElement("span");
+    try {
+      katex.render(tex, span, { displayMode, trust: false, strict: "ignore", maxSize: 20, maxExpand: 200 });
+      typeset.set(key, span);
+    } catch (error) {
+      if (!(error instanceof katex.ParseError || isTooDeep(error))) throw error;
+      typeset.set(key, null);
+    }
+    if (typeset.size > CACHED) typeset.delete(typeset.keys().next().value);
+  }
+  return typeset.get(key)?.cloneNode(true);
+}
+
+/**
+ * Typesets the formulas below a node, or the node itself: at once if KaTeX is loaded, otherwise as soon as it is.
+ *
+ * @param {HTMLElement} root
+ */
+export async function typesetMaths(root) {
+  /** @type {NodeListOf<HTMLElement>} */
+  const inside = root.querySelectorAll(".math");
+  const waiting = [root, ...inside].filter((node) => node.matches(".math:not(.done)"));
+  if (waiting.length === 0) return;
+  if (!katex) katex = await libraries.katex();
+  for (const node of waiting) {
+    const nodes = formula(node.dataset.tex, node.classList.contains("display"));
+    node.classList.add("done");
+    if (nodes) node.replaceChildren(...nodes.childNodes);
+  }
+}

@@ -1,0 +1,119 @@
+// The element to choose, save and exchange presets with.
+
+import { make, text } from "../common/dom.js";
+import { exported, imported, merged, PRESETS, withoutPreset, withPreset } from "../store/presets.js";
+import { newId } from "../store/store.js";
+
+/** @import { Store } from "../store/store.js" */
+/** @import { KnownSettings, Preset, Settings } from "../types" */
+
+/**
+ * @param {object} options
+ * @param {Pick<Store, "value" | "putValue">} options.store
+ * @param {KnownSettings} options.known
+ * @param {() => Settings} options.settings those of the conversation
+ * @param {(settings: Settings) => void} options.apply gives it others
+ */
+export function presetsPanel({ store, known, settings, apply }) {
+  /** @type {Preset[]} */
+  let presets = [];
+  let chosen = "";
+
+  const select = make("select", { "aria-label": text("presets"), onchange: choose });
+  const name = make("input", {
+    type: "text",
+    maxlength: 80,
+    "aria-label": text("presets_name"),
+    placeholder: text("presets_name"),
+  });
+  const status = make("p", { role: "status", class: "hint" });
+  const remove = make("button", { type: "button", onclick: removeChosen }, text("presets_delete"));
+  const file = make("input", { type: "file", accept: ".json", hidden: true, onchange: load });
+  const element = make(
+    "fieldset",
+    { class: "presets" },
+    make("legend", {}, text("presets")),
+    make("p", { class: "hint" }, text("presets_info")),
+    make("div", { class: "presets-row" }, select, remove),
+    make(
+      "form",
+      { class: "presets-row", onsubmit: save },
+      name,
+      make("button", { type: "submit" }, text("presets_save")),
+    ),
+    make(
+      "div",
+      { class: "presets-row" },
+      make("button", { type: "button", onclick: download }, text("presets_export")),
+      make("button", { type: "button", onclick: () => file.click() }, text("presets_import")),
+      file,
+    ),
+    status,
+  );
+
+  const say = (key, values) => (status.textContent = key ? text(key, values) : "");
+
+  async function keep(changed) {
+    presets = changed;
+    await store.putValue(PRESETS, changed);
+    draw();
+  }
+
+  function draw() {
+    if (!presets.some(({ id }) => id === chosen)) chosen = "";
+    select.replaceChildren(
+      make("option", { value: "" }, text("presets_none")),
+      ...presets.map((preset) => make("option", { value: preset.id, selected: preset.id === chosen }, preset.name)),
+    );
+    remove.disabled = !chosen;
+  }
+
+  function choose() {
+    chosen = select.value;
+    const preset = presets.find(({ id }) => id === chosen);
+    name.value = preset?.name ?? "";
+    say();
+    draw();
+    if (preset) apply({ ...preset.settings });
+  }
+
+  async function save(event) {
+    event.preventDefault();
+    const wanted = name.value.trim();
+    if (!wanted) return name.focus();
+    const changed = withPreset((await store.value(PRESETS)) ?? [], { id: newId(), name: wanted, settings: settings() });
+    chosen = changed.find((preset) => preset.name === wanted)?.id ?? "";
+    await keep(changed);
+    say("presets_saved");
+  }
+
+  async function removeChosen() {
+    await keep(withoutPreset((await store.value(PRESETS)) ?? [], chosen));
+    name.value = "";
+    select.focus();
+  }
+
+  function download() {
+    const url = URL.createObjectURL(new Blob([exported(presets)], { type: "application/json" }));
+    make("a", { href: url, download: "presets.json" }).click();
+    URL.revokeObjectURL(url);
+  }
+
+  async function load() {
+    const incoming = imported(await /** @type {FileList} */ (file.files)[0].text(), known);
+    file.value = "";
+    if (!incoming.length) return say("presets_bad_import");
+    const { presets: changed, count } = merged((await store.value(PRESETS)) ?? [], incoming);
+    await keep(changed);
+    say("presets_imported", { count });
+  }
+
+  // Shows what is stored; to be called when another tab or an import changed it.
+  async function refresh() {
+    presets = (await store.value(PRESETS)) ?? [];
+    draw();
+  }
+
+  refresh();
+  return { element, refresh };
+}

@@ -1,0 +1,228 @@
+// Asks the server the questions that wait for an answer, and follows the answers until they end. An answer belongs to
+// its message: whichever tab is open follows it, after a reload too, and asks again what the server doesn't know.
+
+import { asMessageText } from "../composer/attachments.js";
+import { pathTo } from "../store/store.js";
+import { post, Refused } from "./requests.js";
+
+/** @import { Store } from "../store/store.js" */
+/** @import { AnswerEnd, AnswerState, LiveAnswer, Message } from "../types" */
+
+const PACE = 40; // milliseconds between two requests that follow answers
+const RETRY = 1000; // after the server couldn't be reached or had no room, or a question couldn't be read
+const TRIES = 5; // to read a question, before its answer says that this browser can't
+const SAVE = 1000; // between two savings of a growing answer
+const CLAIM = 1000; // between two messages to other tabs about what this one follows
+const UNCLAIMED = 3000; // after which a tab follows what it doesn't show, too
+
+/**
+ * What the model reads of a message: the attached texts first.
+ *
+ * @param {Pick<Message, "content" | "attachments">} message
+ * @returns {string}
+ */
+export const modelText = ({ content, attachments = [] }) => asMessageText(attachments, content);
+
+/**
+ * Starts it. Answers are `live` from the moment they are expected until they have ended and been saved. Each tab
+ * follows what it has asked for and what it shows, and what no other tab follows.
+ *
+ * @typedef {ReturnType<typeof startFollowing>} Following
+ *
+ * @param {object} options
+ * @param {Store} options.store
+ * @param {(conversation: string, message: string) => void} options.changed called when an answer has grown
+ * @param {(isUp: boolean, error?: unknown) => void} options.reached called when the server was or wasn't reached
+ * @param {() => string | undefined} options.shown the conversation that this tab shows
+ */
+export function startFollowing({ store, changed, reached, shown }) {
+  /** @type {Map<string, number>} */
+  const claims = new Map(); // id → when another tab said that it follows it
+  const channel = new BroadcastChannel("llm-chatbot.following");
+  const started = Date.now();
+  /** @type {Map<string, LiveAnswer>} */
+  const live = new Map();
+  /** @type {(value?: unknown) => void} */
+  let wake = () => {};
+  let running = new AbortController();
+
+  /**
+   * @param {Message} message
+   * @param {boolean} [isAsked]
+   */
+  function expect(message, isAsked = false) {
+    if (live.has(message.id) || message.finish_reason) return;
+    const none = { tokens: [], state: {}, version: -1, askAt: 0, unread: 0, savedAt: 0, ended: null };
+    live.set(message.id, { message, content: message.content, isAsked, ...none });
+    wake();
+    running.abort();
+  }
+
+  // Those of earlier visits and of other tabs.
+  async function expectStored() {
+    for (const message of await store.unfinished()) {
+      const isFree = Date.now() - (claims.get(message.id) ?? started) > UNCLAIMED;
+      if (isFree || message.conversation === shown()) expect(message, true);
+    }
+  }
+
+  channel.onmessage = ({ data }) => data.forEach((id) => claims.set(id, Date.now()));
+  setInterval(() => live.size && channel.postMessage([...live.keys()]), CLAIM);
+  setInterval(expectStored, UNCLAIMED);
+
+  const pause = (time) =>
+    new Promise((resolve) => {
+      wake = resolve;
+      if (time !== null) setTimeout(resolve, time);
+    });
+
+  /**
+   * Asks for an answer, unless one above it is still expected.
+   *
+   * @param {LiveAnswer} entry
+   */
+  async function ask(entry) {
+    const { id, conversation, parent, begun } = entry.message;
+    let stored;
+    try {
+      stored = await store.read(conversation);
+    } catch (error) {
+      if (!(error instanceof DOMException)) throw error; // not the database's
+      return unread(entry);
+    }
+    const path = pathTo(stored.messages, parent);
+    if (path.some((message) => message.role === "assistant" && !message.finish_reason)) return;
+    const { settings, model } = stored.conversation ?? {};
+    const messages = path.map((message) => ({ role: message.role, content: modelText(message) }));
+    if (begun) messages.push({ role: "assistant", content: begun });
+    if (entry.ended) return;
+    try {
+      await post("ask", { id, conversation, model: model ?? null, settings: settings ?? {}, messages });
+      entry.isAsked = true;
+      if (entry.ended) await post("stop", { id }); // it was stopped meanwhile
+    } catch (error) {
+      if (!(error instanceof Refused) || error.status === 401) throw error;
+      if (error.status === 503) Object.assign(entry, { state: { phase: "no_room" }, askAt: Date.now() + RETRY });
+      else await end(entry, { finish_reason: "error", error: error.error });
+    }
+    changed(conversation, id);
+  }
+
+  /**
+   * The question stays stored, and can be asked again.
+   *
+   * @param {LiveAnswer} entry
+   */
+  function unread(entry) {
+    entry.unread += 1;
+    entry.askAt = Date.now() + RETRY;
+    if (entry.unread === TRIES) return end(entry, { finish_reason: "error", error: { key: "storage_unreadable" } });
+  }
+
+  /**
+   * @param {LiveAnswer} entry
+   * @param {AnswerEnd} update
+   */
+  async function end(entry, update) {
+    const { id, conversation } = entry.message;
+    entry.ended = { content: entry.content, ...update };
+    changed(conversation, id);
+    // If it can't be saved, it stays live, so that it is seen at least as long as this tab is open.
+    await store.updateAnswer({ id, ...entry.ended }).then(
+      () => live.delete(id),
+      () => {},
+    );
+    changed(conversation, id);
+  }
+
+  /**
+   * @param {LiveAnswer} entry
+   * @param {AnswerState | null} state null: the server doesn't know the answer
+   */
+  async function apply(entry, state) {
+    if (entry.ended) return; // it was stopped meanwhile
+    if (state === null) {
+      if (entry.content !== (entry.message.begun ?? "")) return end(entry, { finish_reason: "interrupted" });
+      entry.isAsked = false; // the server was restarted before it answered
+      return ask(entry);
+    }
+    const { from = 0, text, tokens, tokens_from = 0, version } = state;
+    const { finish_reason, figures, model, left_out, error } = state;
+    if (from > entry.content.length) {
+      entry.version = -1; // what is between was lost: it is sent again from the beginning
+      return;
+    }
+    if (text !== undefined) entry.content = entry.content.slice(0, from) + text;
+    if (tokens) entry.tokens.splice(tokens_from, Infinity, ...tokens);
+    Object.assign(entry, { state, version });
+    if (finish_reason) {
+      const kept = entry.tokens.length ? { tokens: entry.tokens } : {};
+      return end(entry, { finish_reason, figures, model, left_out, error, ...kept });
+    }
+    changed(entry.message.conversation, entry.message.id);
+    if (Date.now() - entry.savedAt < SAVE || !entry.content) return;
+    entry.savedAt = Date.now();
+    await store.updateAnswer({ id: entry.message.id, content: entry.content }).catch(() => {}); // the store says why
+  }
+
+  const wanted = (entries) =>
+    Object.fromEntries(
+      entries.map(({ message, version, content, tokens }) => [
+        message.id,
+        { version, text: version < 0 ? 0 : content.length, tokens: version < 0 ? 0 : tokens.length },
+      ]),
+    );
+
+  async function round() {
+    const open = [...live.values()].filter((entry) => !entry.ended);
+    if (open.length === 0) {
+      reached(true); // or nothing is asked of it any more, as after Stop
+      return pause(null);
+    }
+    for (const entry of open.filter(({ isAsked, askAt }) => !isAsked && askAt <= Date.now())) await ask(entry);
+    const asked = open.filter((entry) => entry.isAsked && !entry.ended);
+    if (asked.length === 0) return pause(RETRY);
+    running = new AbortController();
+    const { signal } = running;
+    const states = await post("follow", wanted(asked), signal).catch((error) => {
+      if (!signal.aborted) throw error;
+    });
+    if (!states) return; // something new is expected
+    reached(true);
+    for (const entry of asked) await apply(entry, states[entry.message.id] ?? null);
+    return pause(PACE);
+  }
+
+  async function run() {
+    for (;;) {
+      try {
+        await round();
+      } catch (error) {
+        reached(false, error);
+        await pause(RETRY);
+      }
+    }
+  }
+
+  /**
+   * Ends an answer that is expected; what has been written of it is kept.
+   *
+   * @param {string} [id] of its message; without one, nothing is done
+   */
+  async function stop(id) {
+    const entry = live.get(id ?? "");
+    if (!entry || entry.ended) return;
+    const known =
+      entry.isAsked &&
+      (await post("stop", { id }).then(
+        (answer) => answer.known,
+        () => false,
+      ));
+    if (!known && !entry.ended) await end(entry, { finish_reason: "cancelled" });
+  }
+
+  expectStored();
+  store.subscribe(({ conversation, grows }) => conversation && !grows && expectStored());
+  run();
+  return { live, expect, expectStored, stop };
+}

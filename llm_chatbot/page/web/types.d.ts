@@ -1,0 +1,282 @@
+// The shapes of what the page stores, sends and gets. Times are milliseconds since 1970.
+
+/** Of an element. `onclick` and such are listeners. null, undefined and false leave an attribute out. */
+export interface Attributes {
+  // biome-ignore lint/suspicious/noExplicitAny: a listener knows its event
+  [listener: `on${string}`]: ((event: any) => unknown) | undefined;
+  [name: string]: unknown;
+}
+
+/** Of an element; null, undefined and false are none. */
+export type Child = Node | string | number | boolean | null | undefined;
+
+/** Name, precision and device of a model. */
+export type ModelKey = [name: string, precision: string, device: string];
+
+/** The plural forms of each text by its key, by language: see llm_chatbot/texts. */
+export type Texts = Record<string, Record<string, Partial<Record<Intl.LDMLPluralRule, string>>>>;
+
+/** What is filled into a text of the page: see `text` in common/dom.js. */
+export type TextValues = Record<string, unknown>;
+
+/** An error as the page says it: the key of a text with its values, or a sentence that has no key. */
+export interface PageError {
+  key?: string;
+  values?: TextValues;
+  text?: string;
+}
+
+/** Of a conversation or a preset: only what differs from the defaults. */
+export interface Settings {
+  system_prompt?: string;
+  thinking?: boolean;
+  effort?: string;
+  /** At most so many tokens of reasoning. */
+  thinking_budget?: number;
+  /** "Look inside": the answer comes with `tokens`. */
+  probabilities?: boolean;
+  max_new_tokens?: number;
+  /** temperature and the other numbers that the server describes, see `NumberSetting`. */
+  [name: string]: string | number | boolean | undefined;
+}
+
+export interface Conversation {
+  id: string;
+  /** Empty until it was given one: the list then shows how its first question begins. */
+  name: string;
+  created: number;
+  updated?: number;
+  pinned: boolean;
+  /** Id of the last message of the branch that was shown last; null: not known. */
+  leaf: string | null;
+  settings: Settings;
+  /** null: the server's own. */
+  model: ModelKey | null;
+  /** When it was deleted, which can be undone for a while. */
+  removed?: number;
+  /** Not in the store yet. */
+  isNew?: boolean;
+}
+
+/** As it is exported and imported. */
+export type WholeConversation = Conversation & { messages: Message[] };
+
+export type Role = "user" | "assistant";
+
+/**
+ * Messages are only ever added. An answer's content grows until it has a `finish_reason`; from then on it is fixed. So
+ * what several tabs write never conflicts: their messages have ids of their own.
+ */
+export interface Message {
+  id: string;
+  conversation: string;
+  /** Id of the message before it; null: a first one. Siblings are versions of each other. */
+  parent: string | null;
+  role: Role;
+  content: string;
+  created: number;
+  /**
+   * "stop", "length", "cancelled", "stopped", "interrupted" or "error". An answer without one is still expected from
+   * the server, under the message's own id.
+   */
+  finish_reason?: string;
+  figures?: Figures;
+  /** What the model that answered is called. */
+  model?: string;
+  /** Of a question. */
+  attachments?: Attachment[];
+  tokens?: Token[];
+  /** The text that the answer had to continue. */
+  begun?: string;
+  /** Id of the answer that this one is a longer version of. */
+  continues?: string;
+  /** An answer that a person changed. */
+  edited?: boolean;
+  error?: PageError;
+  /** So many of the oldest turns did not fit into the context. */
+  left_out?: number;
+  /** 1 while the answer is expected: an index of the store finds it by this. */
+  open?: 1;
+}
+
+/** A file whose text goes in with a question. */
+export interface Attachment {
+  name: string;
+  text: string;
+  /** Estimated. */
+  tokens?: number;
+}
+
+/** The text, its probability, and the likeliest texts at this place with theirs. */
+export type Token = [text: string, probability: number, top: [text: string, probability: number][]];
+
+/** Of an answer; times are seconds. */
+export interface Figures {
+  prompt_tokens?: number;
+  cached_tokens?: number;
+  completion_tokens?: number;
+  tokens_per_second?: number;
+  time_to_first_token?: number;
+  context_length?: number | null;
+}
+
+/** The server's part of an answer that is expected. Without any of it, the server doesn't have the question yet. */
+export interface AnswerState {
+  phase?: "waiting" | "loading" | "reading" | "writing" | "ended" | "no_room";
+  version?: number;
+  /** In the queue, from 1. */
+  place?: number;
+  /** Tokens of the prompt, and the seconds left at the speed so far. */
+  reading?: { read: number; total: number; seconds: number | null };
+  /** `text` takes the place of all from this character on. */
+  from?: number;
+  text?: string;
+  /** `tokens` take the place of all from this index on. */
+  tokens_from?: number;
+  tokens?: Token[];
+  finish_reason?: string | null;
+  figures?: Figures;
+  model?: string;
+  left_out?: number;
+  error?: PageError;
+}
+
+/** How an answer ended. */
+export type AnswerEnd = Pick<Message, "finish_reason" | "figures" | "model" | "left_out" | "error" | "tokens">;
+
+/** An answer from the moment that it is expected until it has ended and been saved. */
+export interface LiveAnswer {
+  message: Message;
+  content: string;
+  tokens: Token[];
+  state: AnswerState;
+  /** Of `state`; -1: none yet. */
+  version: number;
+  /** The server has the question. */
+  isAsked: boolean;
+  /** Not to be asked before this time. */
+  askAt: number;
+  /** So many times, the question couldn't be read from the store. */
+  unread: number;
+  savedAt: number;
+  ended: (AnswerEnd & { content: string }) | null;
+}
+
+/** A system prompt and settings under a name. */
+export interface Preset {
+  id: string;
+  name: string;
+  settings: Settings;
+  updated: number;
+}
+
+/** The types of the settings that a preset may have, by their names. */
+export type KnownSettings = Record<string, "string" | "number" | "boolean">;
+
+/** What the store tells: `conversation` and `message` are ids, `value` is the name of a stored value. */
+export interface Change {
+  conversation?: string;
+  message?: string;
+  /** The message is an answer that has not ended. */
+  grows?: boolean;
+  value?: string;
+  /** Something could not be saved. */
+  error?: "storage_full" | "storage_failed";
+}
+
+/** A setting of the conversation as the server describes it; `maximum` null: none. */
+export interface NumberSetting {
+  name: string;
+  default: number | "";
+  minimum: number;
+  maximum: number | null;
+  step: number;
+}
+
+/** A model that the server has loaded. */
+export interface LoadedModel {
+  key: ModelKey;
+  title: string;
+  context_length: number | null;
+  system_prompt: string;
+  language: string;
+  /** Its template can switch reasoning on and off. */
+  thinking: boolean;
+  /** Its template knows how much effort goes into reasoning. */
+  effort: boolean;
+}
+
+/** What /page/state says. */
+export interface ServerState {
+  /** The one that answers where a conversation has none. */
+  model: LoadedModel;
+  /** Those that can be loaded. */
+  models: { title: string; name: string; precision: string }[];
+  devices: string[];
+  settings: NumberSetting[];
+  /** Their names by their codes. */
+  languages: Record<string, string>;
+  /** Questions to begin with, by language. */
+  examples: Record<string, string[]>;
+  /** "Get a model" is there. */
+  get_models: boolean;
+  login: boolean;
+}
+
+/** A model that can be converted: see convert/facts/model_facts.py. Sizes are bytes. */
+export interface ModelFacts {
+  name: string;
+  /** "catalogue", "gguf", "hub", "folder", or "converted" where only the result is known. */
+  source: string;
+  description?: string;
+  license?: string;
+  gated?: boolean;
+  parameters?: number | null;
+  /** Tokens that it was trained for. */
+  context?: number | null;
+  /** Of the checkpoint, where it isn't there yet. */
+  download: number;
+  /** The 4-bit folder that OpenVINO publishes of it. */
+  openvino_id?: string | null;
+  variants: Record<string, ModelVariant>;
+  /** The figures of the variants that were measured on this machine, by precision. */
+  measured: Record<string, VariantFigures>;
+  error?: PageError;
+}
+
+export interface ModelVariant {
+  converted: boolean;
+  weights: number;
+  /** What its conversion needs. */
+  disk: number;
+  memory: number;
+  /** The memory of a conversation by the length of its context in tokens. */
+  chat: Record<number, number>;
+}
+
+export interface VariantFigures {
+  size_mb: number;
+  bits_per_weight: number;
+  /** Kullback-Leibler divergence from FP16. */
+  kl: number;
+  decode_tps: number;
+}
+
+export interface FreeSpace {
+  disk: number;
+  memory: number;
+}
+
+/** How far a conversion or a measurement is: see page/get_model.py. */
+export interface ConversionState {
+  name: string;
+  /** null: the model's variants are measured. */
+  precision: string | null;
+  phase: "running" | "done" | "failed" | "cancelled";
+  /** In the converter's words. */
+  step: string;
+  done: number;
+  total: number | null;
+  unit: string;
+  error?: PageError | null;
+}

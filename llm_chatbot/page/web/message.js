@@ -139,7 +139,7 @@ export function messageView(actions) {
   function allButtons(message, versions, line) {
     const { id, role, finish_reason, content, error } = message;
     const isAnswer = role === "assistant";
-    const again = isAnswer && (finish_reason === "error" || !content) && error?.key !== "too_long"; // the same again wouldn't help
+    const again = isAnswer && (finish_reason === "error" || !content) && error?.key !== "prompt.too_long"; // the same again wouldn't help
     const canContinue = isAnswer && content && ["length", "cancelled", "stopped", "interrupted"].includes(finish_reason);
     return [
       ...versionButtons(message, versions),

@@ -1,18 +1,18 @@
 """The error that every part of the program raises for what a user can cause."""
 
-from functools import partial
 from typing import Any
 
-from llm_chatbot.texts import Text, texts
+from llm_chatbot.texts import Text
 
 
 class UserError(Text, ValueError):
     """An error that a user can cause: one sentence, which also names the remedy, in each language; see `Text`."""
 
-    def __init__(self, key: str, /, **values: Any) -> None:
-        if key not in texts("en"):  # a sentence of a part that has no keys yet
-            key, values = "verbatim", {"text": key}
-        super().__init__(key, **values)
+    def __reduce__(self) -> Any:  # an exception is made again of its positional arguments, which lack the values
+        return _made_again, (type(self), self.__dict__)
 
-    def __reduce__(self) -> Any:  # an exception is pickled by its positional arguments alone
-        return partial(type(self), **self.values), (self.key,)
+
+def _made_again(kind: type[UserError], attributes: dict[str, Any]) -> UserError:
+    error = kind.__new__(kind)
+    error.__dict__.update(attributes)
+    return error

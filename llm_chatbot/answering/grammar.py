@@ -64,7 +64,7 @@ class GrammarCompiler:
         matcher = LLMatcher(self._vocabulary, grammar, log_level=0, limits=LLParserLimits(**LIMITS))
         if matcher.is_error():
             reason = " ".join(matcher.get_error().split())[:300]
-            raise GrammarError(f"The JSON schema is not supported ({reason}); write it without that.")
+            raise GrammarError("api.schema", reason=reason)
         return GrammarConstraint(matcher)
 
     @cached_property

@@ -191,7 +191,7 @@ class ModelPool:
         if key is None or key == self.own.key:
             return self.own
         if self.root is None:
-            raise UserError("This page has one model only; choose it in the settings.")
+            raise UserError("page.one_model")
         with self._loading:
             loaded = self._models.get(key) or open_model(*key, self.root, **self._memory)
             self._models[key] = self._latest = loaded

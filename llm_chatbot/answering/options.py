@@ -87,7 +87,7 @@ def template_options(values: dict[str, Any]) -> dict[str, Any]:
         options["enable_thinking"] = bool(thinking)
     if (effort := values.get("effort")) is not None:
         if effort not in EFFORTS:
-            raise UserError(f"effort must be one of: {', '.join(EFFORTS)}.")
+            raise UserError("setting.choice", name="effort", choices=", ".join(EFFORTS))
         options["reasoning_effort"] = effort
     return options
 
@@ -96,7 +96,8 @@ def _number(setting: Setting, value: Any) -> float:
     if value is None or value == "":
         return setting.default
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise UserError(f"{setting.name} must be a number.")
+        raise UserError("setting.number", name=setting.name)
     if value < setting.minimum or (setting.maximum is not None and value > setting.maximum):
-        raise UserError(f"{setting.name} must be between {setting.minimum:g} and {setting.maximum or math.inf:g}.")
+        limits = {"minimum": f"{setting.minimum:g}", "maximum": f"{setting.maximum or math.inf:g}"}
+        raise UserError("setting.range", name=setting.name, **limits)
     return value

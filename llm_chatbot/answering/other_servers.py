@@ -74,7 +74,7 @@ def open_remote(base_url: str, name: str, client: httpx.Client | None = None) ->
         check_status(response)
     cards = {card["id"]: card for card in response.json()["data"]}
     if name not in cards:
-        raise UserError(f"{client.base_url} has no model {name!r}; choose one of: {', '.join(cards)}.")
+        raise UserError("server.no_model", address=client.base_url, name=repr(name), models=", ".join(cards))
     return RemoteModel(name, cards[name].get("max_model_len"), client)
 
 
@@ -84,7 +84,7 @@ def new_client(base_url: str) -> httpx.Client:
         UserError: it is no address.
     """
     if not base_url.startswith(("http://", "https://")):
-        raise UserError(f"--base-url takes an address such as http://127.0.0.1:8000/v1, not {base_url!r}.")
+        raise UserError("server.address", address=repr(base_url))
     key = os.environ.get(KEY_VARIABLE)
     headers = {"Authorization": f"Bearer {key}"} if key else {}
     return httpx.Client(base_url=base_url, headers=headers, timeout=TIMEOUT)
@@ -171,7 +171,7 @@ class Received:
             UserError: the event says that the server failed.
         """
         if "error" in event:
-            raise UserError(f"The server ended the answer: {message_of(event)}; try again.")
+            raise UserError("server.ended", reason=message_of(event))
         if usage := event.get("usage"):
             cached = (usage.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
             self.answer = replace(
@@ -270,21 +270,22 @@ def token_choices(logprobs: dict[str, Any] | None) -> list[TokenChoice]:
 def check_options(response: httpx.Response, body: dict[str, Any]) -> None:
     """Raises an `UnknownOptionError` if a refusal names an option that the request can do without."""
     if response.status_code in (400, 422) and any(name in response.text for name in EXTRA_OPTIONS if name in body):
-        raise UnknownOptionError("The server doesn't know this option; leave it at its neutral value.")
+        raise UnknownOptionError("server.unknown_option")
 
 
 def check_status(response: httpx.Response) -> None:
     """Raises a `UserError` if the server refused."""
     if response.status_code in (401, 403):
-        raise UserError(f"{response.url.host} refuses the API key; set the right one in {KEY_VARIABLE}.")
+        raise UserError("server.key", host=response.url.host, variable=KEY_VARIABLE)
     if response.status_code == 429:
-        raise UserError(f"{response.url.host} is busy; try again in {response.headers.get('Retry-After', 'some')} s.")
+        seconds = response.headers.get("Retry-After", "some")
+        raise UserError("server.busy", host=response.url.host, seconds=seconds)
     if not response.is_success:
         try:
             reason = message_of(response.json())
         except ValueError:
             reason = response.reason_phrase
-        raise UserError(f"{response.url.host} answers {response.status_code} ({reason}); check --base-url and --model.")
+        raise UserError("server.status", host=response.url.host, status=response.status_code, reason=reason)
 
 
 def message_of(body: Any) -> str:
@@ -301,6 +302,6 @@ def translated_errors() -> Iterator[None]:
         yield
     except httpx.HTTPError as error:
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise UserError(f"The server can't be reached ({reason}); check --base-url.") from error
+        raise UserError("server.not_reached", reason=reason) from error
     except (KeyError, TypeError, json.JSONDecodeError) as error:
-        raise UserError("The server does not speak OpenAI's API; check --base-url, which often ends in /v1.") from error
+        raise UserError("server.other_api") from error

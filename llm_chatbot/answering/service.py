@@ -41,9 +41,6 @@ class QueueFullError(UserError):
         super().__init__("answering.busy", unfinished=unfinished, seconds=seconds)
         self.unfinished, self.seconds = unfinished, seconds
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.unfinished, self.seconds)
-
 
 class Answering:
     """Generates answers, a limited number at a time, and keeps each for a while after its end.

@@ -13,10 +13,8 @@ def check_port(host: str, port: int) -> None:
     try:
         socket.create_server((host, 0), family=family).close()  # 0: any port
     except OSError as error:
-        raise UserError(
-            f"{host} is no address of this machine; choose another with --host, such as 0.0.0.0."
-        ) from error
+        raise UserError("api.no_address", host=host) from error
     try:
         socket.create_server((host, port), family=family).close()
     except (OSError, OverflowError) as error:
-        raise UserError(f"Port {port} on {host} is in use or not available; choose another with --port.") from error
+        raise UserError("api.port_in_use", port=port, host=host) from error

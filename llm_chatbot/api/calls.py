@@ -16,6 +16,7 @@ from llm_chatbot.api.requests import ChatRequest, CommonRequest, CompletionReque
 from llm_chatbot.api.responses import Choice
 from llm_chatbot.api.tools import ToolParser, forced_call
 from llm_chatbot.engine.decode.generation import Generation
+from llm_chatbot.texts import Text
 
 
 def chat_questions(request: ChatRequest, info: ModelInfo) -> list[Question]:
@@ -104,16 +105,16 @@ def template_options(request: ChatRequest, info: ModelInfo) -> dict[str, Any]:
     if request.offered_tools:
         options["tools"] = [template_tool(tool) for tool in request.offered_tools]
     for name in options.keys() - info.variables:
-        raise unsupported(name, f"the chat template of {info.name} doesn't read it")
+        raise unsupported(name, Text("api.template_ignores", name=info.name))
     if request.offered_tools and info.tool_format is None:
-        raise unsupported("tools", f"it is not known how {info.name} writes tool calls")
+        raise unsupported("tools", Text("api.tools_unknown", name=info.name))
     if any(message.tool_calls or message.role == "tool" for message in request.messages) and info.tool_format is None:
-        raise unsupported("messages", f"{info.name} takes no tools")
+        raise unsupported("messages", Text("api.no_tools", name=info.name))
     return options
 
 
-def unsupported(param: str, reason: str) -> APIError:
-    return APIError(f"{param!r} is not supported: {reason}.", param=param, code="unsupported_parameter")
+def unsupported(param: str, reason: Text) -> APIError:
+    return APIError("api.unsupported", param=param, code="unsupported_parameter", field=repr(param), reason=reason)
 
 
 def template_tool(tool: Tool) -> dict[str, Any]:

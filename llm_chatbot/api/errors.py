@@ -30,17 +30,15 @@ class APIError(UserError):
 
     def __init__(
         self,
-        message: str,
+        key: str,
         status: int = 400,
         param: str | None = None,
         code: str | None = None,
         retry_after: int | None = None,
+        **values: Any,
     ) -> None:
-        super().__init__(message)
+        super().__init__(key, **values)
         self.status, self.param, self.code, self.retry_after = status, param, code, retry_after
-
-    def __reduce__(self) -> Any:
-        return type(self), (str(self), self.status, self.param, self.code, self.retry_after)
 
 
 def error_body(message: str, status: int, param: str | None = None, code: str | None = None) -> dict[str, Any]:
@@ -53,16 +51,16 @@ def as_api_error(error: Exception) -> APIError:
     if isinstance(error, APIError):
         return error
     if isinstance(error, QueueFullError):
-        return APIError(str(error), 429, code="server_busy", retry_after=error.seconds)
+        return APIError("verbatim", 429, code="server_busy", retry_after=error.seconds, text=error)
     if isinstance(error, ContextLengthError):
-        return APIError(str(error), param="messages", code="context_length_exceeded")
+        return APIError("verbatim", param="messages", code="context_length_exceeded", text=error)
     if isinstance(error, GrammarError):
-        return APIError(str(error), param="response_format")
+        return APIError("verbatim", param="response_format", text=error)
     if isinstance(error, UserError):
-        return APIError(str(error))
+        return APIError("verbatim", text=error)
     if isinstance(error, RuntimeError):
-        return APIError("The model's runtime failed; try again.", 500, code="runtime_error")
-    return APIError("The server failed; its log says why.", 500, code="internal_error")
+        return APIError("api.runtime", 500, code="runtime_error")
+    return APIError("api.server", 500, code="internal_error")
 
 
 def response_of(error: APIError) -> JSONResponse:
@@ -96,13 +94,13 @@ def validation_error(error: RequestValidationError) -> APIError:
     """The first of a request's faults, in a sentence that names the field."""
     fault = error.errors()[0]
     if fault["type"] == "json_invalid":
-        return APIError("The body is not valid JSON.")
+        return APIError("api.not_json")
     place = ".".join(str(part) for part in fault["loc"][1:])
     reason = fault["msg"].removeprefix("Value error, ").rstrip(".")
     if not place and fault["type"] == "value_error":
-        return APIError(f"The request is not valid: {reason}.", code="invalid_value")
+        return APIError("api.invalid", code="invalid_value", reason=reason)
     if not place:
-        return APIError("The body is a JSON object, sent with the header Content-Type: application/json.")
+        return APIError("api.no_object")
     if fault["type"] == "extra_forbidden":
-        return APIError(f"{place!r} is not supported here; leave it out.", param=place, code="unsupported_parameter")
-    return APIError(f"{place!r} is not valid: {reason}.", param=place, code="invalid_value")
+        return APIError("api.extra", param=place, code="unsupported_parameter", field=repr(place))
+    return APIError("api.invalid_field", param=place, code="invalid_value", field=repr(place), reason=reason)

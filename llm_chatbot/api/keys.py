@@ -25,12 +25,12 @@ def read_keys(path: Path | None = None) -> list[str]:
         try:
             keys = path.read_text(encoding="utf-8").splitlines()
         except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"The API keys in {path} can't be read; give a text file with one key a line.") from error
+            raise UserError("api.keys_unreadable", path=path) from error
     keys = [key.strip() for key in keys if key.strip()]
     if path is not None and not keys:
-        raise UserError(f"{path} has no API key; write one key a line.")
+        raise UserError("api.no_keys", path=path)
     if not all(key.isascii() and key.isprintable() and " " not in key for key in keys):
-        raise UserError("An API key can't be sent in a header; use letters, digits and punctuation only.")
+        raise UserError("api.key_form")
     return keys
 
 
@@ -43,11 +43,7 @@ class KeyCheck:
     async def __call__(self, request: Request) -> None:
         scheme, _, given = request.headers.get("authorization", "").partition(" ")
         if self._keys and not (scheme.lower() == "bearer" and self._is_known(given.strip().encode())):
-            raise APIError(
-                "The API key is missing or not known; send it as Authorization: Bearer KEY.",
-                401,
-                code="invalid_api_key",
-            )
+            raise APIError("api.unknown_key", 401, code="invalid_api_key")
 
     def _is_known(self, given: bytes) -> bool:
         """Compares with every key, each in a time that doesn't depend on how much of it is right."""

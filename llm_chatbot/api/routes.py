@@ -59,7 +59,7 @@ def find(models: Mapping[str, ServedModel], name: str) -> ServedModel:
     """
     if name not in models:
         known = ", ".join(models)
-        raise APIError(f"There is no model {name!r} here; choose one of: {known}.", 404, "model", "model_not_found")
+        raise APIError("api.no_model", 404, "model", "model_not_found", name=repr(name), models=known)
     return models[name]
 
 

@@ -38,10 +38,7 @@ def get_model_config(name: str) -> ModelConfig:
         model_id = FORMER_MODEL_IDS.get(name, name)
         from_hub = {config.model_id: config for config in SUPPORTED_LLM_MODELS.values() if config.checkpoint is None}
         return from_hub.get(model_id) or ModelConfig(model_id, "A model from the Hugging Face Hub.", UNKNOWN_LICENSE)
-    raise UserError(
-        f"There is no model {name!r}; name a repository of the Hub like org/name, a folder with a config.json, "
-        f"a .gguf file, org/name:Q4_K_M, ollama:name, lmstudio:name, or one of: {', '.join(SUPPORTED_LLM_MODELS)}."
-    )
+    raise UserError("model.unknown", name=repr(name), models=", ".join(SUPPORTED_LLM_MODELS))
 
 
 def _local_config(name: str) -> ModelConfig | None:
@@ -58,8 +55,5 @@ def _local_config(name: str) -> ModelConfig | None:
         if not name or not path.is_dir():
             return None
     except OSError as error:  # a folder that is not this user's, or a name longer than any file's
-        raise UserError(f"{name:.200} can't be read ({error.strerror}); check the name.") from error
-    raise UserError(
-        f"The folder {name} has no config.json, so it is not a checkpoint; choose another folder, or rename it if "
-        f"you mean the Hub's repository of that name."
-    )
+        raise UserError("model.unreadable", name=name[:200], reason=error.strerror) from error
+    raise UserError("model.no_checkpoint", name=name)

@@ -69,13 +69,11 @@ class ClusterModel:
 
 
 def busy() -> APIError:
-    text = f"All replicas are busy; try again in {RETRY_SECONDS} s."
-    return APIError(text, 429, code="server_busy", retry_after=RETRY_SECONDS)
+    return APIError("cluster.busy", 429, code="server_busy", retry_after=RETRY_SECONDS, seconds=RETRY_SECONDS)
 
 
 def unavailable() -> APIError:
-    text = f"The replica was lost; try again in {RETRY_SECONDS} s."
-    return APIError(text, 503, code="replica_lost", retry_after=RETRY_SECONDS)
+    return APIError("cluster.lost", 503, code="replica_lost", retry_after=RETRY_SECONDS, seconds=RETRY_SECONDS)
 
 
 def cause_of(error: RayTaskError) -> Exception:

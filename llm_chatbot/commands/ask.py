@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
     if arguments.question is None and not sys.stdin.isatty():
         arguments.question = sys.stdin.read()
         if not arguments.question.strip():
-            raise UserError("There is no question; write one after the model's name, or into the standard input.")
+            raise UserError("command.no_question")
     session = open_session(arguments, caller)
     if arguments.question is not None:
         return show_answer(session, arguments.question, arguments.max_new_tokens)

@@ -148,7 +148,7 @@ def check(arguments: argparse.Namespace, caller: Caller = CALLER) -> None:
     check_port(arguments.host, arguments.port)
     check_at_least(arguments, max_concurrent=1, max_waiting=0)
     if arguments.idle is not None and not 0 < arguments.idle < float("inf"):
-        raise UserError(f"--idle takes minutes above 0, not {arguments.idle:g}.")
+        raise UserError("command.idle", value=f"{arguments.idle:g}")
     if not arguments.base_url:
         from llm_chatbot.engine.devices import check_device  # after the cheaper checks: it asks the runtime
 
@@ -167,7 +167,7 @@ def credentials(auth: str | None) -> tuple[str, str] | None:
         return None
     user, _, password = auth.partition(":")
     if not user or not password:
-        raise UserError(f"--auth and {AUTH_VARIABLE} take USER:PASSWORD, and neither part may be empty.")
+        raise UserError("command.auth", variable=AUTH_VARIABLE)
     return user, password
 
 

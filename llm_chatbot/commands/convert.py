@@ -17,6 +17,7 @@ from llm_chatbot.commands.options import Caller, Parser, add_output_option
 from llm_chatbot.convert.conversion import SETTINGS, convert_model, int4_settings
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.place import SUBFOLDERS, as_precision, check_root
+from llm_chatbot.machine.json_progress import JSONBar, write_error, write_step
 
 CALLER = Caller("python converter.py")
 TERMINATED = 143  # the exit status of what ended by SIGTERM, as shells count
@@ -24,20 +25,16 @@ TERMINATED = 143  # the exit status of what ended by SIGTERM, as shells count
 
 def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(TERMINATED))  # so that it leaves nothing half-done
+    for_program = False
     try:
         arguments = parser(caller).parse_args(argv)
-        if arguments.list or arguments.info:
-            return print_models(arguments)
-        output = sys.stdout
-        with contextlib.redirect_stdout(sys.stderr):  # stdout gets the progress, if wanted, and the folder
-            if arguments.progress == "json":
-                report_progress(output)
-            folder = convert(arguments, caller)
+        for_program = arguments.json or arguments.progress == "json"
+        return print_models(arguments) if arguments.list or arguments.info else print_conversion(arguments, caller)
     except UserError as error:
+        if for_program:
+            write_error(error, sys.stdout)
         print(error, file=sys.stderr)
         return 2
-    print(json.dumps({"folder": str(folder)}) if arguments.progress == "json" else folder)
-    return 0
 
 
 def parser(caller: Caller = CALLER) -> Parser:
@@ -56,6 +53,21 @@ def parser(caller: Caller = CALLER) -> Parser:
     return parser
 
 
+def print_conversion(arguments: argparse.Namespace, caller: Caller) -> int:
+    """Converts what the command line names, and prints the folder.
+
+    Raises:
+        UserError: as `convert`.
+    """
+    output = sys.stdout
+    with contextlib.redirect_stdout(sys.stderr):  # stdout gets the progress, if wanted, and the folder
+        if arguments.progress == "json":
+            report_progress(output)
+        folder = convert(arguments, caller)
+    print(json.dumps({"folder": str(folder)}) if arguments.progress == "json" else folder)
+    return 0
+
+
 def convert(arguments: argparse.Namespace, caller: Caller) -> Path:
     """Converts what the command line names.
 
@@ -64,12 +76,12 @@ def convert(arguments: argparse.Namespace, caller: Caller) -> Path:
     """
     name, precision = arguments.name, arguments.precision
     if not name:
-        raise UserError(f"Name a model; `{caller.command} --list` shows those there are.")
+        raise UserError("command.no_name", command=caller.command)
     methods = {"awq": arguments.awq, "scale_estimation": arguments.scale_estimation}
     options = ["--settings"] * (arguments.settings != "best")
     options += [f"--{method.replace('_', '-')}" for method, wanted in methods.items() if wanted]
     if options and as_precision(precision) != "INT4":
-        raise UserError(f"{' and '.join(options)} change INT4 only; leave them out or choose --precision INT4.")
+        raise UserError("command.int4_only", options=" and ".join(options))
     int4 = None
     if any(methods.values()):
         config = get_model_config(name)
@@ -107,8 +119,6 @@ def described_models(arguments: argparse.Namespace) -> Iterable[str]:
 
 def report_progress(stream: TextIO) -> None:
     """Makes the progress of a conversion lines of JSON; see `llm_chatbot.machine.json_progress`."""
-    from llm_chatbot.machine.json_progress import JSONBar, write_step
-
     JSONBar.stream = stream
     write_step("Starting")
 

@@ -20,7 +20,7 @@ from llm_chatbot.evaluation.charts import plot_quality
 from llm_chatbot.evaluation.comparison import VariantFigures, compare, versions
 from llm_chatbot.evaluation.results import save as write_results
 from llm_chatbot.folder.found import MEASURED
-from llm_chatbot.machine.json_progress import JSONBar, write_step
+from llm_chatbot.machine.json_progress import JSONBar, write_error, write_step
 from llm_chatbot.machine.output import check_writable
 
 CALLER = Caller("llm-chatbot measure")
@@ -56,7 +56,7 @@ def wikitext() -> dict[str, str]:
     try:
         rows = load_dataset("Salesforce/wikitext", "wikitext-2-raw-v1", split="test")["text"]
     except (OSError, RuntimeError, HTTPError) as error:  # what huggingface_hub lets through when there is no network
-        raise UserError("WikiText-2 can't be downloaded; check the network, or leave --wikitext out.") from error
+        raise UserError("measure.no_wikitext") from error
     return {"wikitext-2": "".join(rows)[:WIKITEXT_CHARACTERS]}
 
 
@@ -100,6 +100,8 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
         print_table(results)
         save(results, output)
     except UserError as error:
+        if arguments.progress == "json":
+            write_error(error, sys.stdout)
         print(error, file=sys.stderr)
         return 2
     return 0

@@ -51,7 +51,7 @@ class Parser(argparse.ArgumentParser):
         super().__init__(prog=caller.command, description=description)
 
     def error(self, message: str) -> NoReturn:
-        raise UserError(f"{message[:1].upper()}{message[1:]}; see {self.prog} --help.")
+        raise UserError("command.wrong_arguments", reason=f"{message[:1].upper()}{message[1:]}", command=self.prog)
 
 
 def converted(arguments: argparse.Namespace, caller: Caller) -> Path:
@@ -69,7 +69,7 @@ def converted(arguments: argparse.Namespace, caller: Caller) -> Path:
         options = ["--precision", arguments.precision, "--output", str(arguments.output), "--", arguments.model]
         done = subprocess.run([sys.executable, "-m", module, *options], stdout=subprocess.DEVNULL)
         if done.returncode:
-            raise UserError(f"{arguments.model} could not be converted; the reason is above.")
+            raise UserError("command.not_converted", name=arguments.model)
     return converted_folder(arguments.model, arguments.precision, arguments.output)
 
 
@@ -141,7 +141,8 @@ def check_at_least(arguments: argparse.Namespace, **least: int) -> None:
     """Raises a `UserError` if a number is too small, by the names of the arguments."""
     for name, minimum in least.items():
         if getattr(arguments, name) < minimum:
-            raise UserError(f"--{name.replace('_', '-')} must be at least {minimum}, not {getattr(arguments, name)}.")
+            option = f"--{name.replace('_', '-')}"
+            raise UserError("command.at_least", option=option, least=minimum, value=getattr(arguments, name))
 
 
 def add_address_options(parser: argparse.ArgumentParser, port: int) -> None:

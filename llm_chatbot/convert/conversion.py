@@ -21,6 +21,7 @@ from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import write_manifest
 from llm_chatbot.folder.place import as_precision, lock_file, partial_folder, release_lock
 from llm_chatbot.folder.variant import Variant
+from llm_chatbot.texts import Text
 
 # Names of INT4 settings, see `int4_settings`.
 SETTINGS = ("best", "fast", "tutorial", "npu")
@@ -71,10 +72,8 @@ def convert_model(
     except (OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "iostream" not in str(error):  # how OpenVINO reports a failed write
             raise
-        reason = getattr(error, "strerror", None) or "a write failed"
-        raise UserError(
-            f"Cannot write {variant.folder} ({reason}); free some disk space or choose another folder."
-        ) from error
+        reason = getattr(error, "strerror", None) or Text("convert.write_failed")
+        raise UserError("convert.not_written", folder=variant.folder, reason=reason) from error
     return variant.folder
 
 
@@ -87,10 +86,7 @@ def _wanted_variant(
         int4 = int4_settings(config, settings)
     if prebuilt and (not config.openvino_id or precision != "INT4" or int4):
         with_one = [row for row, other in SUPPORTED_LLM_MODELS.items() if other.openvino_id]
-        raise UserError(
-            f"The prebuilt models are in INT4 with settings of their own, for {', '.join(with_one)}; choose one of "
-            f"them, or leave --prebuilt out."
-        )
+        raise UserError("convert.no_prebuilt", models=", ".join(with_one))
     variant = Variant(
         name,
         replace(config, int4=int4 or config.int4),
@@ -120,7 +116,7 @@ def int4_settings(config: ModelConfig, choice: str) -> Int4Settings | None:
         UserError: there is no such choice.
     """
     if choice not in SETTINGS:
-        raise UserError(f"There are no settings {choice!r}; choose one of: {', '.join(SETTINGS)}.")
+        raise UserError("convert.no_settings", settings=repr(choice), known=", ".join(SETTINGS))
     if choice == "fast":
         from llm_chatbot.convert.export.fastest import fastest_int4  # here, because it imports NNCF
 

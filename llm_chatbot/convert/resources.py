@@ -50,15 +50,9 @@ def check_resources(
         f"free) and {_gb(memory)} of memory ({_gb(free_memory)} free)."
     )
     if free_disk < disk:
-        raise UserError(
-            f"{folder.parent} has {_gb(free_disk)} of free disk space and the conversion needs about {_gb(disk)}; "
-            f"free some disk space or choose another folder."
-        )
+        raise UserError("convert.disk", folder=folder.parent, free=_gb(free_disk), needed=_gb(disk))
     if free_memory < memory:
-        raise UserError(
-            f"{_gb(free_memory)} of memory are free and the conversion needs about {_gb(memory)}; close other "
-            f"programs, raise the container's memory limit if there is one, or convert on another machine."
-        )
+        raise UserError("convert.memory", free=_gb(free_memory), needed=_gb(memory))
 
 
 def disk_needed(variant: Variant, parameters: int) -> int:

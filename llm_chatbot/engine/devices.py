@@ -23,7 +23,7 @@ def check_device(device: str) -> None:
     meta, _, rest = device.upper().partition(":")
     wanted = rest.split(",") if rest and meta in META_DEVICES else [device.upper()]
     if not set(wanted) <= {*known, *known_families}:
-        raise UserError(f"There is no device {device!r} on this machine; choose one of: {', '.join(known)}.")
+        raise UserError("engine.no_device", device=repr(device), devices=", ".join(known))
 
 
 def device_properties(model_dir: Path, device: str) -> dict[str, str]:

@@ -76,9 +76,8 @@ def open_model(
     check_complete(model_dir)
     check_device(device)
     if kv_cache_precision not in KV_CACHE_PRECISIONS:
-        raise UserError(
-            f"There is no KV cache precision {kv_cache_precision!r}; choose one of: {', '.join(KV_CACHE_PRECISIONS)}."
-        )
+        known = ", ".join(KV_CACHE_PRECISIONS)
+        raise UserError("engine.cache_precision", precision=repr(kv_cache_precision), precisions=known)
     if kv_cache_precision != "auto":
         ov_config = {"KV_CACHE_PRECISION": kv_cache_precision, **(ov_config or {})}
     config = read_config(model_dir)
@@ -89,7 +88,7 @@ def open_model(
         return model
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise UserError(f"{device} can't run {model_dir} ({reason}); try another device or convert again.") from error
+        raise UserError("engine.cannot_run", device=device, folder=model_dir, reason=reason) from error
 
 
 def original_model_type(config: dict[str, Any]) -> str:

@@ -52,9 +52,6 @@ class ContextLengthError(UserError):
             super().__init__("engine.context_full", **values)
         self.num_prompt_tokens, self.room, self.context_length = num_prompt_tokens, room, context_length
 
-    def __reduce__(self) -> Any:
-        return type(self), (self.num_prompt_tokens, self.room, self.context_length)
-
 
 class Model(Protocol):
     """What a conversation needs of a model; see `llm_chatbot.engine.model.ChatModel`."""
@@ -224,7 +221,7 @@ class ChatSession:
         started, generation = time.perf_counter(), generation or Generation(**options)
         ids = completion_ids(self._tokenizer, prompt)
         if not ids:
-            raise UserError("There is no text to continue; write its beginning.")
+            raise UserError("prompt.empty")
         limit = self._prompt_limit(0, generation.max_new_tokens) if room is None else None
         if limit is not None and len(ids) > limit:
             raise too_long(len(ids), limit)

@@ -150,13 +150,10 @@ def check_variants(folders: Sequence[Path]) -> dict[Path, WeightStorage]:
         check_complete(folder)
     for folder in folders[1:]:
         if _identity(folder) != _identity(folders[0]):
-            raise UserError(f"{folder} and {folders[0]} hold different models; name folders of one model.")
+            raise UserError("measure.different", folder=folder, first=folders[0])
     storages = {folder: weight_storage(folder / MODEL_XML) for folder in folders}
     if not any(storage.is_16bit for storage in storages.values()):
-        raise UserError(
-            "None of the folders has 16-bit weights to compare with; convert the model with --precision FP16 "
-            "and name that folder too."
-        )
+        raise UserError("measure.no_16_bit")
     return storages
 
 
@@ -164,10 +161,7 @@ def check_memory(needed: int) -> None:
     """Raises a `UserError` if fewer bytes of memory are free than the variants need together."""
     free = available_memory()
     if free < needed:
-        raise UserError(
-            f"{free / 1e9:.1f} GB of memory are free, and to compare the variants takes {needed / 1e9:.1f} GB, the "
-            f"16-bit one in 32 bits; close other programs, or compare the variants of a smaller model."
-        )
+        raise UserError("measure.memory", free=f"{free / 1e9:.1f} GB", needed=f"{needed / 1e9:.1f} GB")
 
 
 def variant_names(folders: Sequence[Path]) -> dict[Path, str]:
@@ -254,7 +248,7 @@ def prefix_token(tokenizer: FolderTokenizer) -> int:
     special = tokenizer.special_tokens_map
     id = tokenizer.backend_tokenizer.token_to_id(special.get("bos_token") or special.get("eos_token") or "")
     if id is None:
-        raise UserError("The tokenizer has no token for the beginning or end of a text; compare another model.")
+        raise UserError("measure.no_token")
     return id
 
 

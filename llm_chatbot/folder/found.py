@@ -24,7 +24,7 @@ def converted_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
         command = f"python converter.py {name} --precision {precision}"
         if Path(root) != Path():
             command += f" --output {root}"
-        raise UserError(f"{folder} is missing or incomplete; run: {command}.")
+        raise UserError("folder.incomplete", folder=folder, command=command)
     return folder
 
 

@@ -23,4 +23,4 @@ def read_json(path: Path) -> dict[str, Any]:
 
 def damaged(path: Path) -> UserError:
     """What to raise if a file of a converted folder can't be used."""
-    return UserError(f"{path} is damaged; remove {path.parent} and convert again.")
+    return UserError("folder.damaged", path=path, folder=path.parent)

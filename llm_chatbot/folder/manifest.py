@@ -69,12 +69,9 @@ def check_complete(folder: Path) -> None:
         UserError: it is not a folder, not a converted model, or an incomplete one.
     """
     if not folder.is_dir():
-        raise UserError(f"There is no folder {folder}; convert a model first: python converter.py --help.")
+        raise UserError("folder.missing", folder=folder)
     if missing := missing_files(folder):
-        raise UserError(
-            f"{folder} is not a complete converted model ({', '.join(missing)} missing or truncated); "
-            f"delete the folder and convert the model again."
-        )
+        raise UserError("folder.files_missing", folder=folder, files=", ".join(missing))
 
 
 def _missing_files(folder: Path, manifest: dict[str, Any]) -> list[str]:

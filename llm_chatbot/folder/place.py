@@ -29,7 +29,7 @@ def as_precision(text: str) -> Precision:
     for precision in get_args(Precision):
         if text == precision:
             return precision
-    raise UserError(f"There is no precision {text!r}; choose one of: {', '.join(SUBFOLDERS)}.")
+    raise UserError("folder.no_precision", precision=repr(text), precisions=", ".join(SUBFOLDERS))
 
 
 def model_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
@@ -54,7 +54,7 @@ def model_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
 def check_root(root: Path) -> None:
     """Raises a `UserError` if there is no such folder of converted models."""
     if not Path(root).is_dir():
-        raise UserError(f"There is no folder {root}; name the folder of the converted models with --output.")
+        raise UserError("folder.no_root", folder=root)
 
 
 def partial_folder(folder: Path) -> Path:

@@ -21,6 +21,7 @@ import numpy as np
 from gguf import GGML_QUANT_SIZES, GGUF_DEFAULT_ALIGNMENT, GGUF_MAGIC, GGMLQuantizationType, GGUFValueType
 
 from llm_chatbot.errors import UserError
+from llm_chatbot.texts import Text
 
 VERSIONS = (2, 3)
 MAX_DIMENSIONS = 4  # GGML_MAX_DIMS
@@ -117,22 +118,22 @@ class Fields(Mapping[str, Any]):
         return len(self._places)
 
     def text(self, key: str) -> str | None:
-        return self._typed(key, str, "a string")
+        return self._typed(key, str, "gguf.type.string")
 
     def flag(self, key: str) -> bool | None:
-        return self._typed(key, bool, "a boolean")
+        return self._typed(key, bool, "gguf.type.boolean")
 
     def integer(self, key: str) -> int | None:
-        return self._typed(key, int, "an integer")
+        return self._typed(key, int, "gguf.type.integer")
 
     def texts(self, key: str) -> list[str] | None:
-        return self._typed(key, list, "an array of strings")
+        return self._typed(key, list, "gguf.type.strings")
 
     def numbers(self, key: str) -> list[Any] | None:
-        array = self._typed(key, np.ndarray, "an array of numbers")
+        array = self._typed(key, np.ndarray, "gguf.type.numbers")
         return None if array is None else array.tolist()
 
-    def _typed(self, key: str, kind: type, name: str) -> Any:
+    def _typed(self, key: str, kind: type, name_key: str) -> Any:
         """The value of a key; None if the file does not have it.
 
         Raises:
@@ -141,11 +142,11 @@ class Fields(Mapping[str, Any]):
         value = self.get(key)
         if value is None or (isinstance(value, kind) and (kind is bool or not isinstance(value, bool))):
             return value
-        raise self.damaged(f"its {key} is not {name}")
+        raise self.damaged("gguf.wrong_type", key=key, type=Text(name_key))
 
-    def damaged(self, what: str) -> UserError:
+    def damaged(self, fault_key: str, **values: Any) -> UserError:
         """The error to raise for an invalid value."""
-        return _damaged(self.path, what)
+        return _damaged(self.path, fault_key, **values)
 
 
 def read_gguf_header(path: Path) -> GGUFHeader:
@@ -160,21 +161,20 @@ def read_gguf_header(path: Path) -> GGUFHeader:
         return header
     match = SPLIT_NAME.fullmatch(path.name)
     if not match or int(match[3]) != count:
-        raise UserError(
-            f"{path} is one of {count} parts of a model and must be named like "
-            f"model-00001-of-{count:05}.gguf; restore the original names of the parts."
-        )
+        raise UserError("gguf.part_name", path=path, count=count, of=f"{count:05}")
     parts = [path.with_name(f"{match[1]}-{number:05}-of-{match[3]}.gguf") for number in range(1, count + 1)]
     if path != parts[0]:
-        raise UserError(f"{path} is one part of a model; use its first part instead, {parts[0].name}.")
+        raise UserError("gguf.later_part", path=path, first=parts[0].name)
     if missing := [part.name for part in parts if not part.is_file()]:
-        more = f" and {len(missing) - 1} more" if missing[1:] else ""
-        raise UserError(f"{path.parent} lacks {missing[0]}{more} of this model; download all {count} parts.")
+        values = {"folder": path.parent, "name": missing[0], "parts": count}
+        if missing[1:]:
+            raise UserError("gguf.parts_missing", more=len(missing) - 1, **values)
+        raise UserError("gguf.part_missing", **values)
     tensors = dict(header.tensors)
     for number, part in enumerate(parts[1:], start=1):
         other = _read_one(part)
         if other.fields.integer("split.no") != number or tensors.keys() & other.tensors.keys():
-            raise _damaged(part, f"it is not part {number + 1} of the model in {path.name}")
+            raise _damaged(part, "gguf.not_the_part", part=number + 1, name=path.name)
         tensors |= other.tensors
     return GGUFHeader(path, header.fields, tensors)
 
@@ -193,7 +193,7 @@ def _alignment(path: Path, fields: Fields) -> int:
     found = fields.integer("general.alignment")
     alignment = GGUF_DEFAULT_ALIGNMENT if found is None else found
     if alignment < 1 or alignment & (alignment - 1):
-        raise _damaged(path, "its alignment is not a power of two")
+        raise _damaged(path, "gguf.alignment")
     return alignment
 
 
@@ -203,15 +203,15 @@ def _mapped(path: Path) -> Iterator[mmap.mmap]:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
             yield data
     except OSError as error:
-        raise UserError(f"{path} can't be read ({error.strerror or error}); check the path.") from error
+        raise UserError("gguf.unreadable", path=path, reason=error.strerror or error) from error
     except ValueError as error:  # mmap's error for an empty file
         if isinstance(error, UserError):
             raise
-        raise _damaged(path, "it is empty") from error
+        raise _damaged(path, "gguf.empty") from error
 
 
-def _damaged(path: Path, what: str) -> UserError:
-    return UserError(f"{path} is damaged ({what}); download it again.")
+def _damaged(path: Path, fault_key: str, **values: Any) -> UserError:
+    return UserError("gguf.damaged", path=path, fault=Text(fault_key, **values))
 
 
 class _Parser:
@@ -225,14 +225,15 @@ class _Parser:
     def start(self) -> tuple[int, int]:
         """Checks magic and version; returns the counts of tensors and of fields."""
         if self._end < 24 or self._unsigned(4) != GGUF_MAGIC:
-            raise UserError(f"{self._path} is damaged or not a GGUF file; download it again.")
+            raise UserError("gguf.not_gguf", path=self._path)
         version = self._unsigned(4)
         if version not in VERSIONS:
-            what = "in big-endian byte order" if version & 0xFFFF == 0 else f"of version {version}"
-            raise UserError(f"{self._path} is a GGUF file {what}, which is not supported; download a newer one.")
+            if version & 0xFFFF == 0:
+                raise UserError("gguf.big_endian", path=self._path)
+            raise UserError("gguf.version", path=self._path, version=version)
         tensors, fields = self._unsigned(8), self._unsigned(8)
         if max(tensors, fields) > MAX_ENTRIES:
-            raise self._wrong("it claims more entries than any model has")
+            raise self._wrong("gguf.too_many_entries")
         return tensors, fields
 
     def fields(self, count: int) -> dict[str, tuple[GGUFValueType, int]]:
@@ -241,7 +242,7 @@ class _Parser:
         for _ in range(count):
             key, type = self._text(), self._value_type()
             if key in places:
-                raise self._wrong(f"it has {key!r:.80} twice")
+                raise self._wrong("gguf.key_twice", key=f"{key!r:.80}")
             places[key] = (type, self._at)
             self._skip(type)
         return places
@@ -252,34 +253,31 @@ class _Parser:
         for _ in range(count):
             name = self._text()
             if name in infos:
-                raise self._wrong(f"it has the tensor {name!r:.80} twice")
+                raise self._wrong("gguf.tensor_twice", name=f"{name!r:.80}")
             infos[name] = self._tensor(name, alignment)
         start = end = math.ceil(self._at / alignment) * alignment
         infos = {name: replace(info, offset=start + info.offset) for name, info in infos.items()}
         for name, info in sorted(infos.items(), key=lambda item: item[1].offset):
             if info.offset < end:
-                raise self._wrong(f"the tensor {name!r:.80} overlaps another one")
+                raise self._wrong("gguf.overlap", name=f"{name!r:.80}")
             end = info.offset + info.size
             if end > self._end:
-                raise self._wrong(f"the tensor {name!r:.80} extends past the end of the file")
+                raise self._wrong("gguf.past_the_end", name=f"{name!r:.80}")
         return infos
 
     def _tensor(self, name: str, alignment: int) -> TensorInfo:
         """Reads one entry of the tensor index; its offset is relative to the end of the header."""
         dimensions = self._unsigned(4)
         if not 1 <= dimensions <= MAX_DIMENSIONS:
-            raise self._wrong(f"the tensor {name!r:.80} has {dimensions} dimensions")
+            raise self._wrong("gguf.dimensions", name=f"{name!r:.80}", dimensions=dimensions)
         shape = tuple(self._unsigned(8) for _ in range(dimensions))
         number, offset = self._unsigned(4), self._unsigned(8)
         type = _enum_member(GGMLQuantizationType, number)
         if type not in GGML_QUANT_SIZES:
-            raise UserError(
-                f"{self._path} has a tensor of the type {number}, which is not supported; "
-                f"choose another quantization, like Q4_K_M, or download the file again."
-            )
+            raise UserError("gguf.tensor_type", path=self._path, number=number)
         block, block_size = GGML_QUANT_SIZES[type]
         if 0 in shape or shape[0] % block or offset % alignment:
-            raise self._wrong(f"the tensor {name!r:.80} has an impossible shape or offset")
+            raise self._wrong("gguf.shape", name=f"{name!r:.80}")
         return TensorInfo(self._path, type, shape[::-1], offset, math.prod(shape) // block * block_size)
 
     def value(self, type: GGUFValueType) -> Any:
@@ -309,7 +307,7 @@ class _Parser:
         data, at, last, unpack = self._data, self._at, self._end - 8, struct.Struct("<Q").unpack_from
         for _ in range(count):
             if at > last:
-                raise self._wrong("it is cut short")
+                raise self._wrong("gguf.cut_short")
             at += 8 + unpack(data, at)[0]
         self._at = at
         self._take(0)
@@ -317,7 +315,7 @@ class _Parser:
     def _string_count(self, count: int) -> int:
         self._strings += count
         if self._strings > MAX_STRINGS:
-            raise self._wrong("it claims more strings than any model has")
+            raise self._wrong("gguf.too_many_strings")
         return count
 
     def _array(self, type: GGUFValueType, count: int) -> np.ndarray:
@@ -327,14 +325,14 @@ class _Parser:
 
     def _item_size(self, type: GGUFValueType) -> int:
         if type not in SCALARS:
-            raise self._wrong("it has an array of arrays")
+            raise self._wrong("gguf.array_of_arrays")
         return np.dtype(SCALARS[type]).itemsize
 
     def _value_type(self) -> GGUFValueType:
         number = self._unsigned(4)
         type = _enum_member(GGUFValueType, number)
         if type is None:
-            raise self._wrong(f"it has a value of the unknown type {number}")
+            raise self._wrong("gguf.unknown_type", number=number)
         return type
 
     def _text(self) -> str:
@@ -343,7 +341,7 @@ class _Parser:
         try:
             return self._data[start : start + size].decode("utf-8")
         except UnicodeDecodeError as error:
-            raise self._wrong("it has a string that is not UTF-8") from error
+            raise self._wrong("gguf.not_utf8") from error
 
     def _unsigned(self, size: int) -> int:
         start = self._take(size)
@@ -353,11 +351,11 @@ class _Parser:
         """Advances by `size` bytes and returns their offset."""
         start, self._at = self._at, self._at + size
         if self._at > self._end:
-            raise self._wrong("it is cut short")
+            raise self._wrong("gguf.cut_short")
         return start
 
-    def _wrong(self, what: str) -> UserError:
-        return _damaged(self._path, what)
+    def _wrong(self, fault_key: str, **values: Any) -> UserError:
+        return _damaged(self._path, fault_key, **values)
 
 
 def _enum_member(kind: Any, number: int) -> Any:

@@ -61,10 +61,7 @@ def read_gguf_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     elif kind == "gpt2" and pre in SPLITTINGS:
         tokenizer, add_bos = _byte_level_tokenizer(fields, vocabulary, SPLITTINGS[pre]), SPLITTINGS[pre].add_bos
     else:
-        raise UserError(
-            f"{path.name} has a tokenizer of the type {kind} with pre-tokenizer {pre}, which is not supported; "
-            f"choose a file with the type llama, or gpt2 with one of: {', '.join(SPLITTINGS)}."
-        )
+        raise UserError("gguf.tokenizer_type", name=path.name, type=kind, pre=pre, known=", ".join(SPLITTINGS))
     return _with_settings(tokenizer, fields, vocabulary, add_bos)
 
 
@@ -75,10 +72,10 @@ def read_vocabulary(fields: Fields) -> Vocabulary:
     """
     tokens = fields.texts("tokenizer.ggml.tokens")
     if not tokens:
-        raise UserError(f"{fields.path} has no tokenizer; choose a file of a whole model.")
+        raise UserError("gguf.no_tokenizer", path=fields.path)
     tokens = [token or f"[EMPTY_{id}]" for id, token in enumerate(tokens)]  # the same names as in llama.cpp
     if len(set(tokens)) < len(tokens):
-        raise fields.damaged("it has a token twice")
+        raise fields.damaged("gguf.token_twice")
     types = _for_each(tokens, "token_type", fields) or [TokenType.NORMAL] * len(tokens)
     named = {
         name: id
@@ -112,7 +109,7 @@ def _for_each(tokens: Sequence[str], name: str, fields: Fields) -> list[Any] | N
     """One number for each token; None if the file has none."""
     found = fields.numbers(f"tokenizer.ggml.{name}")
     if found is not None and len(found) < len(tokens):
-        raise fields.damaged(f"it has fewer values of {name} than tokens")
+        raise fields.damaged("gguf.fewer_values", name=name)
     return found
 
 
@@ -122,7 +119,7 @@ def _byte_level_tokenizer(fields: Fields, vocabulary: Vocabulary, splitting: Spl
     cuts = [(merge, merge.find(" ", 1)) for merge in fields.texts("tokenizer.ggml.merges") or []]
     merges = [(merge[:cut], merge[cut + 1 :]) for merge, cut in cuts]
     if any(left not in ids or right not in ids or left + right not in ids for left, right in merges):
-        raise fields.damaged("its merges contain unknown tokens")
+        raise fields.damaged("gguf.unknown_merges")
     return byte_level_bpe(
         ids=ids,
         merges=merges,
@@ -135,7 +132,7 @@ def _byte_level_tokenizer(fields: Fields, vocabulary: Vocabulary, splitting: Spl
 def _scored_tokenizer(fields: Fields, vocabulary: Vocabulary) -> Tokenizer:
     scores = _for_each(vocabulary.tokens, "scores", fields)
     if scores is None or any(score != score for score in scores):
-        raise fields.damaged("its tokens have no scores")
+        raise fields.damaged("gguf.no_scores")
     unknown = vocabulary.named.get("unknown")
     return scored_bpe(
         vocabulary.tokens,

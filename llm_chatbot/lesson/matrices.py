@@ -19,7 +19,7 @@ def first_matrix(folder: Path, bits: int) -> str:
         constant = _constant(product.input_value(1).node)
         if constant is not None and constant.get_element_type().bitwidth == bits:
             return name
-    raise UserError(f"{folder} has no matrix with {bits} bits; name a folder of another precision.")
+    raise UserError("matrix.no_bits", folder=folder, bits=bits)
 
 
 def read_matrix(folder: Path, name: str) -> np.ndarray:
@@ -57,7 +57,7 @@ def _weights(folder: Path, name: str) -> ov.Output:
     """
     products = _products(folder)
     if name not in products:
-        raise UserError(f"{folder} has no matrix product {name!r}; `first_matrix` names one.")
+        raise UserError("matrix.no_product", folder=folder, name=repr(name))
     return products[name].input_value(1)
 
 

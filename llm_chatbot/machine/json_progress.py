@@ -1,4 +1,4 @@
-"""The progress of a conversion for a program that runs it: `python converter.py NAME --progress json`.
+"""What a command tells a program that runs it: the steps of `python converter.py NAME --progress json`, and its error.
 
 A module of its own, because it is needed where nothing heavy is imported.
 """
@@ -7,6 +7,8 @@ import json
 from typing import Any, TextIO
 
 from tqdm.std import tqdm
+
+from llm_chatbot.errors import UserError
 
 
 class JSONBar(tqdm):
@@ -32,6 +34,11 @@ def write_step(step: str, done: float = 0, total: float | None = None, unit: str
         numbers = {"done": int(done), "total": None if total is None else int(total)}  # NumPy's are no JSON
         line = json.dumps({"step": step, **numbers, "unit": unit})
         print(line, file=JSONBar.stream, flush=True)
+
+
+def write_error(error: UserError, stream: TextIO) -> None:
+    """Writes why a command ends as a line of JSON: {"error": …}, see `Text.as_json`."""
+    print(json.dumps({"error": error.as_json()}), file=stream, flush=True)
 
 
 class DownloadJSONBar(JSONBar):

@@ -18,8 +18,7 @@ def writing_to(folder: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        reason = error.strerror or error
-        raise UserError(f"{folder} can't be written ({reason}); name another folder with --output.") from error
+        raise UserError("folder.not_writable", folder=folder, reason=error.strerror or error) from error
 
 
 def check_writable(folder: Path) -> None:

@@ -56,7 +56,7 @@ def compare_route(model: Callable[[ModelKey | None], LoadedModel]) -> Route:
         asked = await read_json(request)
         left, right, key = asked.get("left"), asked.get("right"), model_key(asked.get("model"))
         if not isinstance(left, str) or not isinstance(right, str) or len(left) + len(right) > 2 * MAX_COMPARED:
-            raise UserError("Two answers of a usual length can be compared; ask for shorter ones.")
+            raise UserError("page.compare_length")
         tokenizer = (await asyncio.to_thread(model, key)).tokenizer
         parts = await asyncio.to_thread(mark_differences, left, right, tokenizer)
         return JSONResponse(dict(zip(("left", "right"), parts, strict=True)))

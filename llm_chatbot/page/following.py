@@ -11,8 +11,8 @@ from llm_chatbot.answering.service import Answering
 from llm_chatbot.engine.decode.logprobs import TokenChoice
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.errors import UserError
-from llm_chatbot.page import texts
 from llm_chatbot.page.messages import figures_of
+from llm_chatbot.texts import Text
 
 # Seconds that `follow` waits for news, and for more of them once there are some.
 FOLLOW_SECONDS, UPDATE_INTERVAL = 1.0, 0.05
@@ -105,8 +105,8 @@ def chosen(token: TokenChoice) -> list[Any]:
 
 
 def described(error: Exception) -> dict[str, Any]:
-    """An error as the page translates it: a key of its texts with values, or a sentence that it has no key for."""
+    """An error as the page translates it; see `Text.as_json`."""
     if isinstance(error, UserError):
-        return texts.described(error)
+        return error.as_json()
     lines = str(error).strip().splitlines()
-    return {"key": "failed", "values": {"reason": lines[-1] if lines else type(error).__name__}}
+    return Text("failed", reason=lines[-1] if lines else type(error).__name__).as_json()

@@ -12,13 +12,12 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import Any, Literal
 
 import psutil
 from filelock import FileLock, Timeout
@@ -28,14 +27,13 @@ from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import measured_variants
 from llm_chatbot.folder.manifest import is_complete
 from llm_chatbot.folder.place import SUBFOLDERS, as_precision, lock_file, model_folder, partial_folder, release_lock
-from llm_chatbot.page.texts import recognised
 
 CONVERTER = (sys.executable, "-m", "llm_chatbot.commands.convert")
 MEASURE = (sys.executable, "-m", "llm_chatbot.commands.measure")
 
+STEP = {"step", "done", "total", "unit"}  # of a line of `llm_chatbot.machine.json_progress`
 LIST_SECONDS = 120  # for a list of models; reading many GGUF files on a slow disk takes a while
 END_SECONDS = 5  # for a process to end by itself, when it was asked to
-LIST_FAILED = "The list of models could not be read; see `python converter.py --list`."
 
 # A group of its own, so that Ctrl+C in the page's terminal reaches only the page, which then ends the conversion.
 OWN_GROUP: dict[str, Any] = (
@@ -54,7 +52,7 @@ class ConversionState:
         phase: "running", "done", "failed" or "cancelled".
         step: what it does at the moment, in the converter's words.
         done, total, unit: of this step; total is None while that is unknown.
-        error: a sentence, if it failed; None if it ended without one, as a process does that was killed.
+        error: as `Text.as_json`, if it failed; None if it ended without one, as a process does that was killed.
         exit_status: of the process; negative if a signal ended it.
     """
 
@@ -65,7 +63,7 @@ class ConversionState:
     done: float = 0
     total: float | None = None
     unit: str = ""
-    error: str | None = None
+    error: dict[str, Any] | None = None
     exit_status: int | None = None
 
 
@@ -80,12 +78,11 @@ class Work:
     def __init__(self, state: ConversionState, command: Sequence[str]) -> None:
         self.state = state
         self._cancelled = False
-        self._errors = tempfile.TemporaryFile()  # noqa: SIM115, closed by `_ended`; a pipe would have to be read
+        self._error: dict[str, Any] | None = None
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
-            stderr=self._errors,
             env={**os.environ, "PYTHONUTF8": "1"},
             **OWN_GROUP,
         )
@@ -119,25 +116,25 @@ class Work:
         return True
 
     def _read(self, line: bytes) -> None:
-        """A line that says what step the converter is at. Whatever else a library prints is passed over."""
+        """A line that says what step the process is at, or why it fails. What a library prints is passed over."""
         try:
             values = json.loads(line)
-            step = {name: values[name] for name in ("step", "done", "total", "unit")}
-        except (ValueError, LookupError, TypeError):
+        except ValueError:
             return
-        self.state = ConversionState(self.state.name, self.state.precision, **step)
+        if not isinstance(values, dict):
+            return
+        self._error = values.get("error", self._error)
+        if values.keys() >= STEP:
+            step = {name: values[name] for name in STEP}
+            self.state = ConversionState(self.state.name, self.state.precision, **step)
 
     def _ended(self, status: int) -> ConversionState:
         begun = (self.state.name, self.state.precision)
-        last = last_line(self._errors)
-        self._errors.close()
         if status == 0 and self.is_complete():
             return ConversionState(*begun, "done", exit_status=status)
         if self._cancelled:
             return ConversionState(*begun, "cancelled", exit_status=status)
-        # Only the command's own errors are sentences for people; it ends with 2 then.
-        error = last if status == 2 else None
-        return ConversionState(*begun, "failed", self.state.step, error=error, exit_status=status)
+        return ConversionState(*begun, "failed", self.state.step, error=self._error, exit_status=status)
 
 
 class Conversion(Work):
@@ -233,14 +230,14 @@ class ModelGetter:
         """
         get_model_config(name)
         if not variant_folders(name, self.root):
-            raise UserError(f"{name} isn't converted, so there is nothing to measure; convert it to FP16 and to INT4.")
+            raise UserError("page.nothing_to_measure", name=name)
         self._start(lambda: Measurement(name, self.root))
 
     def _start(self, work: Callable[[], Work]) -> None:
         with self._starting:
             state = self._work.state if self._work else None
             if state and state.phase == "running":
-                raise UserError(f"{state.name} is being converted or measured; wait for its end, or cancel it.")
+                raise UserError("page.converting", name=state.name)
             self._work = work()
 
     def cancel(self) -> None:
@@ -249,8 +246,8 @@ class ModelGetter:
             self._work.cancel()
 
     def state(self) -> dict[str, Any] | None:
-        """How far the latest process is, as `ConversionState` with a recognised error; None if there was none."""
-        return with_recognised_error(asdict(self._work.state)) if self._work else None
+        """How far the latest process is, as `ConversionState`; None if there was none."""
+        return asdict(self._work.state) if self._work else None
 
     def close(self) -> None:
         """Ends the process when the page ends."""
@@ -267,14 +264,12 @@ class ModelGetter:
                 timeout=LIST_SECONDS,
                 env={**os.environ, "PYTHONUTF8": "1"},
             )
-            if done.returncode == 0:
-                answer = self._with_measured(json.loads(done.stdout))
-                return {**answer, "models": [with_recognised_error(model) for model in answer["models"]]}
+            answer = json.loads(done.stdout)
         except (subprocess.TimeoutExpired, ValueError) as error:
-            raise UserError(LIST_FAILED) from error
-        if done.returncode == 2 and (lines := done.stderr.decode("utf-8", "replace").strip().splitlines()):
-            raise UserError(lines[-1])
-        raise UserError(LIST_FAILED)
+            raise UserError("page.no_list") from error
+        if "error" in answer:
+            raise UserError.from_json(answer["error"])
+        return self._with_measured(answer)
 
     def _with_measured(self, facts: dict[str, Any]) -> dict[str, Any]:
         for model in facts.get("models", []):
@@ -287,11 +282,6 @@ def variant_folders(name: str, root: Path) -> dict[str, Path]:
     """The complete folders of a model by precision."""
     folders = {precision: model_folder(name, precision, root) for precision in SUBFOLDERS}
     return {precision: folder for precision, folder in folders.items() if is_complete(folder)}
-
-
-def with_recognised_error(values: dict[str, Any]) -> dict[str, Any]:
-    """The values with their `error`, if there is one, as the page translates it."""
-    return {**values, "error": recognised(values["error"])} if values.get("error") else values
 
 
 def end_process(process: subprocess.Popen[bytes]) -> None:
@@ -327,10 +317,3 @@ def remove_unfinished(folder: Path) -> None:
         shutil.rmtree(partial_folder(folder), ignore_errors=True)
     finally:
         release_lock(lock, folder)
-
-
-def last_line(file: IO[bytes]) -> str | None:
-    """The last line that a process wrote."""
-    file.seek(0)
-    lines = file.read().decode("utf-8", "replace").strip().splitlines()
-    return lines[-1] if lines else None

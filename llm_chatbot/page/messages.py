@@ -29,7 +29,7 @@ def validate_messages(messages: Any) -> list[Message]:
         UserError: it has another form.
     """
     if not isinstance(messages, list) or not all(map(_is_message, messages)):
-        raise UserError("A conversation is a list of messages, each with a role (user or assistant) and a content.")
+        raise UserError("page.conversation_form")
     return [{"role": message["role"], "content": message["content"]} for message in messages]
 
 

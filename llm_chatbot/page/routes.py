@@ -24,7 +24,7 @@ from llm_chatbot.answering.service import Answering, QueueFullError
 from llm_chatbot.errors import UserError
 from llm_chatbot.page.following import Known, described, follow
 from llm_chatbot.page.messages import joined, validate_messages
-from llm_chatbot.texts import page_texts
+from llm_chatbot.texts import Text, page_texts
 
 logger = logging.getLogger(__name__)
 
@@ -81,14 +81,14 @@ def guarded(handler: Handler) -> Handler:
 
     async def handle(request: Request) -> Response:
         if not await logged_in(request):
-            return JSONResponse({"error": {"key": "log_in"}}, 401)
+            return JSONResponse({"error": Text("log_in").as_json()}, 401)
         # A form of another site can't send this type without asking first.
         if request.method == "POST" and not request.headers.get("content-type", "").startswith("application/json"):
-            return JSONResponse({"error": {"text": "The request must be JSON."}}, 415)
+            return JSONResponse({"error": Text("page.not_json").as_json()}, 415)
         try:
             return await handler(request)
         except QueueFullError:
-            return JSONResponse({"error": {"key": "queue_full"}}, 503)
+            return JSONResponse({"error": Text("queue_full").as_json()}, 503)
         except UserError as error:
             return JSONResponse({"error": described(error)}, 400)
         except Exception as error:  # a bug of ours: the page says so, and the log says where
@@ -129,7 +129,7 @@ def known_answers(values: dict[str, Any]) -> Known:
 
 
 def other_form() -> UserError:
-    return UserError("The request has another form than the page's.")
+    return UserError("page.other_form")
 
 
 async def logged_in(request: Request) -> bool:
@@ -153,10 +153,10 @@ def question(data: dict[str, Any]) -> Question:
     messages = validate_messages(data.get("messages"))
     settings = data.get("settings") or {}
     if not messages or not isinstance(settings, dict):
-        raise UserError("A question has an id, messages and settings.")
+        raise UserError("page.question_form")
     prompt = settings.get("system_prompt")
     if not isinstance(prompt, str | None):
-        raise UserError("A question has an id, messages and settings.")
+        raise UserError("page.question_form")
     return Question(
         joined(messages),
         generation=page_generation(settings),
@@ -178,6 +178,6 @@ def model_key(value: Any) -> ModelKey | None:
     if value is None:
         return None
     if not isinstance(value, list) or len(value) != 3 or not all(isinstance(part, str) for part in value):
-        raise UserError("A model has a name, a precision and a device.")
+        raise UserError("page.model_form")
     name, precision, device = value
     return name, precision, device

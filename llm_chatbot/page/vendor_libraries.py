@@ -141,13 +141,13 @@ def vendor_libraries() -> None:
 def npm(*arguments: str, folder: Path) -> str:
     program = shutil.which("npm")
     if program is None:
-        raise UserError("npm is missing; install Node.js, which includes it.")
+        raise UserError("vendor.no_npm")
     done = subprocess.run(
         [program, *arguments, "--silent", "--ignore-scripts"], cwd=folder, capture_output=True, encoding="utf-8"
     )
     if done.returncode:
         reason = done.stderr.strip() or done.stdout.strip()
-        raise UserError(f"npm {arguments[0]} {arguments[-1]} failed; check the network. It said: {reason}")
+        raise UserError("vendor.npm_failed", command=f"{arguments[0]} {arguments[-1]}", reason=reason)
     return done.stdout
 
 
@@ -158,7 +158,7 @@ def unpacked(library: Library, work: Path) -> Path:
     (entry,) = packed.values() if isinstance(packed, dict) else packed  # npm 11 and before: a list
     archive = work / entry["filename"]
     if hashlib.sha256(archive.read_bytes()).hexdigest() != library.sha256:
-        raise UserError(f"{package} is not the package that was pinned; its SHA-256 in {Path(__file__).name} differs.")
+        raise UserError("vendor.other_package", package=package, file=Path(__file__).name)
     folder = work / library.short_name
     with tarfile.open(archive) as content:
         content.extractall(folder, filter="data")

@@ -26,13 +26,14 @@ def texts(language: str) -> Mapping[str, Mapping[str, str]]:
 
     plurals = [category for category in CATEGORIES if category in {"other", *Locale(language).plural_form.tags}]
     with (LOCALE / f"{language}.po").open("rb") as file:
-        messages: list[Any] = [message for message in read_po(file, language) if message.id]
-    return {
-        message.id[0] if message.pluralizable else message.id: dict(zip(plurals, message.string, strict=True))
-        if message.pluralizable
-        else {"other": message.string}
-        for message in messages
-    }
+        messages = [message for message in read_po(file, language) if message.id]
+    found = {}
+    for message in messages:
+        if isinstance(message.id, str):
+            found[message.id] = {"other": str(message.string)}
+        else:
+            found[message.id[0]] = dict(zip(plurals, message.string or (), strict=True))
+    return found
 
 
 def page_texts() -> dict[str, dict[str, Mapping[str, str]]]:
@@ -82,7 +83,7 @@ class Text:
 
     def __init__(self, key: str, /, **values: Any) -> None:
         self.key = key
-        self.values = {name: it if isinstance(it, int | Text) else str(it) for name, it in values.items()}
+        self.values = {name: value if isinstance(value, int | Text) else shown(value) for name, value in values.items()}
         str(self)
 
     def __str__(self) -> str:
@@ -93,10 +94,17 @@ class Text:
 
     def as_json(self) -> dict[str, Any]:
         """What another program says it by; `from_json` makes it again, and so does `errorText` of the page."""
-        values = {name: it.as_json() if isinstance(it, Text) else it for name, it in self.values.items()}
+        values = {name: value.as_json() if isinstance(value, Text) else value for name, value in self.values.items()}
         return {"key": self.key, "values": values, "text": str(self)}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        values = {name: Text.from_json(it) if isinstance(it, dict) else it for name, it in data["values"].items()}
-        return cls(data["key"], **values)
+        values = data["values"].items()
+        return cls(
+            data["key"], **{name: Text.from_json(value) if isinstance(value, dict) else value for name, value in values}
+        )
+
+
+def shown(value: object) -> str:
+    """A value as text that can be written anywhere: a file's name, for one, may have bytes that are no UTF-8."""
+    return str(value).encode("utf-8", "backslashreplace").decode("utf-8")

@@ -22,7 +22,7 @@ from tests.page_visit import eventually
 
 CONFIG = ModelConfig(model_id="fake", description="", license="")
 FAILURES = (
-    UserError("It fails; ask something else."),
+    UserError("verbatim", text="It fails; ask something else."),
     IndexError("list index"),
     KeyError("x"),
     MemoryError(),

@@ -11,9 +11,11 @@ import pytest
 from llm_chatbot.answering.question import Question
 from llm_chatbot.answering.service import Answering, QueueFullError, with_system_prompt
 from llm_chatbot.engine.session import Answer
+from llm_chatbot.engine.text.prompt import too_long
 from llm_chatbot.errors import UserError
 from llm_chatbot.page.following import described, reading, state
 from llm_chatbot.page.messages import joined
+from llm_chatbot.texts import Text
 from tests.page_visit import eventually
 
 CONFIG = SimpleNamespace(system_prompt="Be kind.")
@@ -120,7 +122,7 @@ def test_an_answer_is_forgotten_some_time_after_its_end(fake: FakeModel):
 
 
 def test_a_failure_ends_the_answer_and_the_next_question_is_answered(fake: FakeModel):
-    failures = iter([RuntimeError("Exception from x:\nout of memory\n"), UserError("No such model.")])
+    failures = iter([RuntimeError("Exception from x:\nout of memory\n"), UserError("page.one_model")])
 
     def model(key: object) -> Any:
         for failure in failures:
@@ -132,8 +134,8 @@ def test_a_failure_ends_the_answer_and_the_next_question_is_answered(fake: FakeM
     for id in "abc":
         answers.ask(question(id))
     assert eventually(lambda: ended(answers, "c"))
-    assert seen(answers, "a")["error"] == {"key": "failed", "values": {"reason": "out of memory"}}
-    assert seen(answers, "b")["error"] == {"text": "No such model."}
+    assert seen(answers, "a")["error"] == Text("failed", reason="out of memory").as_json()
+    assert seen(answers, "b")["error"] == UserError("page.one_model").as_json()
     assert seen(answers, "c")["finish_reason"] == "stop"
 
 
@@ -175,9 +177,10 @@ def test_a_question_that_was_never_answered_is_joined_with_the_next():
     assert joined(turns) == [{"role": "user", "content": "one\n\ntwo"}]
 
 
-def test_an_error_of_the_engine_that_the_page_knows_is_translated():
+def test_an_error_of_the_engine_is_said_by_its_key():
     sentence = "The message is too long: 9000 tokens, and the model can read 6144; please shorten it."
-    assert described(UserError(sentence)) == {"key": "too_long", "values": {"length": "9000", "limit": "6144"}}
+    values = {"length": 9000, "limit": 6144}
+    assert described(too_long(9000, 6144)) == {"key": "prompt.too_long", "values": values, "text": sentence}
 
 
 def test_the_seconds_left_follow_from_the_speed_so_far(monkeypatch: pytest.MonkeyPatch):

@@ -129,7 +129,7 @@ def test_a_body_that_is_too_large_broken_or_of_another_type_is_refused():
 
 
 def test_a_busy_server_says_when_to_come_back():
-    busy = APIError("The server is busy.", 429, code="server_busy", retry_after=3)
+    busy = APIError("verbatim", 429, code="server_busy", retry_after=3, text="The server is busy.")
     with client(FakeModel([busy])) as web:
         for stream in (False, True):
             response = web.post("/v1/chat/completions", json={**HELLO, "stream": stream})
@@ -137,7 +137,7 @@ def test_a_busy_server_says_when_to_come_back():
 
 
 def test_errors_before_the_first_token_have_a_status_and_later_ones_end_the_stream():
-    with client(FakeModel([UserError("Too long; shorten it.")])) as web:
+    with client(FakeModel([UserError("verbatim", text="Too long; shorten it.")])) as web:
         assert refusal(web.post("/v1/chat/completions", json={**HELLO, "stream": True}))[0] == 400
     with client(FakeModel([*said("Hi")[:1], RuntimeError("/secret/path")])) as web:
         *_, last = events(web.post("/v1/chat/completions", json={**HELLO, "stream": True}))

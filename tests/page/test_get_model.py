@@ -66,11 +66,13 @@ def test_a_conversion_follows_the_steps_of_its_process(tmp_path: Path):
     assert conversion.state.phase == "cancelled" and conversion.process.poll() is not None
 
 
-def test_the_converters_own_error_is_the_sentence_and_anything_else_has_none(tmp_path: Path):
-    said = "print('Warning: x', file=sys.stderr); print('There is no disk; buy one.', file=sys.stderr); sys.exit({})"
-    refused = finished(Conversion("org/name", "INT4", tmp_path, fake(then=said.format(2)))).state
-    assert (refused.phase, refused.error) == ("failed", "There is no disk; buy one.")
-    crashed = finished(Conversion("org/name", "INT4", tmp_path, fake(then=said.format(1)))).state
+def test_the_converters_own_error_is_kept_and_anything_else_has_none(tmp_path: Path):
+    error = UserError("convert.disk", folder="a", free="1.0 GB", needed="2.0 GB").as_json()
+    failing = fake(json.dumps({"error": error}), then="sys.exit(2)")
+    refused = finished(Conversion("org/name", "INT4", tmp_path, failing)).state
+    assert (refused.phase, refused.error) == ("failed", error)
+    crashing = fake(then="print('Warning: x', file=sys.stderr); sys.exit(1)")
+    crashed = finished(Conversion("org/name", "INT4", tmp_path, crashing)).state
     assert (crashed.phase, crashed.error, crashed.exit_status) == ("failed", None, 1)
     lied = finished(Conversion("org/name", "INT4", tmp_path, fake(then="sys.exit(0)"))).state
     assert lied.phase == "failed"
@@ -138,8 +140,9 @@ def test_one_model_is_converted_at_a_time(tmp_path: Path):
 def test_a_measurement_is_a_process_as_a_conversion_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     measured = finished(Measurement("org/name", tmp_path, fake(STEP.format("Timing"))))
     assert (measured.state.name, measured.state.precision, measured.state.phase) == ("org/name", None, "done")
-    refused = "print('No FP16; convert.', file=sys.stderr); sys.exit(2)"
-    assert finished(Measurement("org/name", tmp_path, fake(then=refused))).state.error == "No FP16; convert."
+    error = UserError("measure.no_16_bit").as_json()
+    failing = fake(json.dumps({"error": error}), then="sys.exit(2)")
+    assert finished(Measurement("org/name", tmp_path, failing)).state.error == error
     monkeypatch.setattr("llm_chatbot.page.get_model.MEASURE", fake(then="time.sleep(60)"))
     monkeypatch.setattr("llm_chatbot.page.get_model.variant_folders", lambda name, root: {"INT4": tmp_path})
     getter = ModelGetter(tmp_path)
@@ -161,16 +164,25 @@ def test_a_list_that_cannot_be_read_is_one_sentence(tmp_path: Path):
 
 
 def test_the_page_says_what_the_converter_says_in_its_own_language(tmp_path: Path):
-    refusal = "1.0 GB of memory are free and the conversion needs about 2.0 GB; close other programs, raise the "
-    refusal += "container's memory limit if there is one, or convert on another machine."
-    getter = ModelGetter(tmp_path, fake(then=f"sys.exit(print({refusal!r}, file=sys.stderr) or 2)"))
-    getter.convert("org/one", "INT4")
+    """The converter's process is the real one, on a machine whose memory is faked."""
+    limited = (
+        "import runpy, sys; from llm_chatbot.machine import memory;"
+        "memory.available_memory = lambda: 1_000_000_000;"
+        "runpy.run_module('llm_chatbot.commands.convert', run_name='__main__', alter_sys=True)"
+    )
+    getter = ModelGetter(tmp_path, (sys.executable, "-c", limited))
+    getter.convert("qwen3-8b", "INT4")
     assert eventually(lambda: (getter.state() or {})["phase"] == "failed")
-    expected = {"key": "error_memory", "values": {"free": "1.0 GB", "needed": "2.0 GB"}}
-    assert (getter.state() or {})["error"] == expected
-    listed = json.dumps({"models": [{"name": "a", "error": refusal}, {"name": "b", "error": None}]})
-    assert [it["error"] for it in ModelGetter(tmp_path, fake(listed)).models()["models"]] == [expected, None]
+    error = UserError.from_json((getter.state() or {})["error"])
+    assert error.key == "convert.memory" and str(error).startswith("1.0 GB of memory are free and the conversion needs")
+    assert error.in_language("ja").startswith("空きメモリは 1.0 GB ですが、変換には約 ")
     getter.close()
+
+
+def test_the_page_says_why_a_model_cannot_be_looked_up_in_its_own_language(tmp_path: Path):
+    with pytest.raises(UserError, match="There is no model org/none on") as error:
+        ModelGetter(tmp_path).model("org/none")
+    assert "にモデル org/none はありません" in error.value.in_language("ja")
 
 
 # Real conversions
@@ -199,7 +211,8 @@ def test_a_disk_that_is_too_small_is_the_converters_sentence(small: str, tmp_pat
     )
     command = (sys.executable, "-c", limited)
     state = finished(Conversion("qwen3-8b", "INT4", tmp_path / "models", command)).state
-    assert state.phase == "failed" and re.search(r"free disk space|GB free; free some disk", state.error or "")
+    assert state.phase == "failed" and state.error
+    assert re.search(r"free disk space|GB free; free some disk", state.error["text"])
     assert not list((tmp_path / "models").rglob("*"))
 
 

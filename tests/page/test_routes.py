@@ -10,6 +10,7 @@ from starlette.testclient import TestClient
 
 from llm_chatbot.answering.service import Answering
 from llm_chatbot.page.routes import page_routes
+from llm_chatbot.texts import Text
 
 
 def fails(key: object) -> Any:
@@ -54,5 +55,5 @@ def test_a_bug_in_an_answer_is_a_sentence_on_the_page_and_a_traceback_in_the_log
     while (state := web.post("/page/follow", json=known).json()["a"])["phase"] != "ended":
         known = {"a": {"version": state["version"]}}
     assert state["finish_reason"] == "error"
-    assert state["error"] == {"key": "failed", "values": {"reason": "list index out of range"}}
+    assert state["error"] == Text("failed", reason="list index out of range").as_json()
     assert "IndexError" in caplog.text

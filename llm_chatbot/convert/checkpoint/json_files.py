@@ -16,10 +16,10 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         return json_object(path)
     except FileNotFoundError as error:
-        raise UserError(f"{path} is missing; name a complete checkpoint or download this one again.") from error
+        raise UserError("checkpoint.file_missing", path=path) from error
     except ValueError as error:
         raise damaged(path) from error
 
 
 def damaged(path: Path) -> UserError:
-    return UserError(f"{path} is damaged; delete it and download the checkpoint again.")
+    return UserError("checkpoint.file_damaged", path=path)

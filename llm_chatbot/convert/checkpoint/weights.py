@@ -15,6 +15,7 @@ from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig, PreTrain
 
 from llm_chatbot.convert.checkpoint.json_files import damaged, read_json
 from llm_chatbot.errors import UserError
+from llm_chatbot.texts import Text
 
 # In order of preference: a safetensors file cannot hold code.
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
@@ -44,12 +45,9 @@ def read_tensors(folder: Path) -> Tensors:
         try:
             tensors.update(_read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path))
         except pickle.UnpicklingError as error:
-            raise UserError(
-                f"{path} is damaged, or holds more than tensors and could run code; "
-                f"download the checkpoint again or choose one with {SAFETENSORS} files."
-            ) from error
+            raise UserError("checkpoint.unsafe", path=path, safetensors=SAFETENSORS) from error
         except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
-            raise UserError(f"{path} is damaged or truncated; delete it and download the checkpoint again.") from error
+            raise UserError("checkpoint.weights_damaged", path=path) from error
     return tensors
 
 
@@ -62,8 +60,10 @@ def _weight_files(folder: Path) -> list[Path]:
         if (folder / name).is_file():
             return [folder / name]
     others = sorted(path.name for path in folder.iterdir() if path.suffix in OTHER_WEIGHTS)
-    found = f"only {', '.join(others)}, which cannot be read" if others else "no weights"
-    raise UserError(f"{folder} holds {found}; download the checkpoint's {SAFETENSORS} or {PICKLE} files.")
+    values = {"folder": folder, "safetensors": SAFETENSORS, "pickle": PICKLE}
+    if others:
+        raise UserError("checkpoint.other_weights", files=", ".join(others), **values)
+    raise UserError("checkpoint.no_weights", **values)
 
 
 def _shards(index: Path) -> list[Path]:
@@ -73,7 +73,7 @@ def _shards(index: Path) -> list[Path]:
         raise damaged(index)
     shards = [index.parent / shard for shard in sorted(set(names.values()))]
     if missing := [shard.name for shard in shards if not shard.is_file()]:
-        raise UserError(f"{index.parent} lacks {', '.join(missing)}; download the checkpoint again to complete it.")
+        raise UserError("checkpoint.shards_missing", folder=index.parent, files=", ".join(missing))
     return shards
 
 
@@ -180,7 +180,11 @@ def build_model(folder: Path, config: PreTrainedConfig, tensors: Tensors) -> Pre
     # Shapes are compared first: Transformers would allocate every tensor that does not fit.
     with torch.device("meta"):
         expected = model_class(config).state_dict()
-    _check(folder, "shape", {name for name in expected.keys() & tensors if expected[name].shape != tensors[name].shape})
+    _check(
+        folder,
+        "checkpoint.mismatch.shape",
+        {name for name in expected.keys() & tensors if expected[name].shape != tensors[name].shape},
+    )
     model, report = model_class.from_pretrained(
         None,
         config=config,
@@ -189,9 +193,9 @@ def build_model(folder: Path, config: PreTrainedConfig, tensors: Tensors) -> Pre
         output_loading_info=True,
         ignore_mismatched_sizes=True,  # they are reported instead
     )
-    _check(folder, "shape", {name for name, *_ in report["mismatched_keys"]})
-    _check(folder, "missing", report["missing_keys"])
-    _check(folder, "unexpected", report["unexpected_keys"])
+    _check(folder, "checkpoint.mismatch.shape", {name for name, *_ in report["mismatched_keys"]})
+    _check(folder, "checkpoint.mismatch.missing", report["missing_keys"])
+    _check(folder, "checkpoint.mismatch.unexpected", report["unexpected_keys"])
     _read_generation_config(folder, model)
     return model
 
@@ -203,20 +207,17 @@ def _dtype_of(folder: Path, tensors: Tensors) -> torch.dtype:
         sizes[tensor.dtype] += tensor.numel()
     dtype = max(sizes, key=lambda dtype: sizes[dtype], default=None)
     if dtype not in DTYPES:
-        raise UserError(f"{folder} has weights of the type {dtype}; choose a checkpoint with 16-bit or 32-bit weights.")
+        raise UserError("checkpoint.weights_type", folder=folder, type=dtype)
     return dtype
 
 
 def _check(folder: Path, problem: str, names: Collection[str]) -> None:
     """Refuses tensors that are not those of the model that `config.json` describes."""
-    verb = {"shape": "have another shape than in", "missing": "are missing from", "unexpected": "do not belong to"}
     if names:
         first, more = sorted(names)[0], len(names) - 1
-        which = f"{first} and {more} more tensors" if more else f"tensor {first}"
-        raise UserError(
-            f"{folder}: {which} {verb[problem]} the model that its config.json describes; "
-            f"download the whole checkpoint again, from one revision."
-        )
+        one = Text("checkpoint.one_tensor", name=first)
+        tensors = Text("checkpoint.more_tensors", name=first, more=more) if more else one
+        raise UserError("checkpoint.mismatch", folder=folder, tensors=tensors, problem=Text(problem))
 
 
 def _read_generation_config(folder: Path, model: PreTrainedModel) -> None:

@@ -17,6 +17,7 @@ from packaging.version import Version
 from transformers import CONFIG_MAPPING
 
 from llm_chatbot.errors import UserError
+from llm_chatbot.texts import Text
 
 TASK = "text-generation-with-past"
 
@@ -56,23 +57,23 @@ def check_exportable(model_type: str) -> None:
     try:
         newest = _newest_transformers(model_type)
     except (KeyError, ValueError) as error:
-        raise UserError(
-            f"Optimum Intel cannot export a model of the type {model_type!r} for chat; {nearest_types(model_type)}."
-        ) from error
+        advice = nearest_types(model_type)
+        raise UserError("checkpoint.no_export", type=repr(model_type), advice=advice) from error
     if newest and Version(transformers.__version__) > newest:
-        raise UserError(
-            f"Optimum Intel cannot export a model of the type {model_type!r} with Transformers "
-            f"{transformers.__version__}; {nearest_types(model_type)}."
-        )
+        version, advice = transformers.__version__, nearest_types(model_type)
+        raise UserError("checkpoint.no_export_version", type=repr(model_type), version=version, advice=advice)
 
 
-def nearest_types(model_type: str) -> str:
+def nearest_types(model_type: str) -> Text:
     """The end of a refusal: the types of models with the most similar names that can be exported."""
     exportable = TasksManager.get_supported_model_type_for_task(TASK, "openvino")
     known = [name for name in exportable if name in CONFIG_MAPPING and name != model_type and _is_exportable(name)]
     nearest = get_close_matches(model_type, known, n=2, cutoff=0.65)
-    such_as = f", such as {' or '.join(nearest)}, the nearest that are supported" if nearest else ""
-    return f"choose a model of another type{such_as}"
+    if not nearest:
+        return Text("checkpoint.other_type")
+    if len(nearest) == 1:
+        return Text("checkpoint.nearest_type", first=nearest[0])
+    return Text("checkpoint.nearest_types", first=nearest[0], second=nearest[1])
 
 
 def _is_exportable(model_type: str) -> bool:

@@ -72,7 +72,7 @@ class ModelFacts:
         context: tokens that the model was trained for; None: unknown.
         openvino_id: as in the catalogue.
         variants: by precision; empty if the number of parameters is unknown.
-        error: why the model can't be used, a sentence; None if nothing speaks against it.
+        error: why the model can't be used, as `Text.as_json`; None if nothing speaks against it.
     """
 
     name: str
@@ -86,7 +86,7 @@ class ModelFacts:
     context: int | None = None
     openvino_id: str | None = None
     variants: dict[Precision, VariantFacts] = field(default_factory=dict)
-    error: str | None = None
+    error: dict[str, Any] | None = None
 
 
 def all_models(root: Path) -> dict[str, Any]:
@@ -187,7 +187,7 @@ def _stored_gguf(name: str, path: Path, root: Path) -> ModelFacts:
     try:
         return _gguf(name, path, get_model_config(name), root)
     except UserError as error:
-        return ModelFacts(name, "gguf", error=str(error))
+        return ModelFacts(name, "gguf", error=error.as_json())
 
 
 def _gguf(name: str, path: Path, config: ModelConfig, root: Path) -> ModelFacts:
@@ -234,7 +234,7 @@ def _on_the_hub(name: str, config: ModelConfig, root: Path) -> ModelFacts:
     cached = cached_bytes(config.model_id)
     repository = describe_repository(config.model_id, config.revision)
     if repository.config is None:
-        raise UserError(f"{config.model_id} has no config.json, so it can't be converted; choose another model.")
+        raise UserError("hub.no_config", repository=config.model_id)
     config = replace(config, license=repository.license, gated=repository.gated, parameters=repository.parameters)
     weights = weights_bytes(repository.files)
     facts = _described(name, "hub", config, read_json(repository.config), weights, root)

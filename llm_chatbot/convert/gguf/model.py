@@ -50,9 +50,7 @@ class BlockModel:
         known = {*FLOATS, *FORMS}
         if unknown := sorted({tensor.tensor_type.name for tensor in reader.tensors if tensor.tensor_type not in known}):
             names = ", ".join(type.name for type in known)
-            raise UserError(
-                f"{path} has blocks of the type {unknown[0]}, which are not supported; choose a file with {names}."
-            )
+            raise UserError("gguf.block_type", path=path, type=unknown[0], known=names)
         config = read_gguf_config(path)
         model_class = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)]
         with torch.device("meta"):
@@ -70,7 +68,7 @@ class BlockModel:
             None, config=config, state_dict=tensors, dtype=torch.float16, output_loading_info=True
         )
         if missing := sorted(report["missing_keys"]):
-            raise UserError(f"{self._path} lacks {missing[0]}; download it again or choose another model.")
+            raise UserError("gguf.weights_missing", path=self._path, name=missing[0])
         # Loading has rounded the vectors to 16 bits, so they are assigned again.
         model.load_state_dict({**vectors, **self._placeholders.tensors}, strict=False, assign=True)
         model.tie_weights()
@@ -86,10 +84,7 @@ class BlockModel:
             constants = MappedConstants(file)
             found = self._placeholders.find(ov_model)
             if lost := sorted(self._sources.keys() - found.keys()):
-                raise UserError(
-                    f"{self._path}: {lost[0]} has no place in the graph that Optimum Intel makes; choose another "
-                    f"precision, which unpacks the weights, or another file."
-                )
+                raise UserError("gguf.not_in_graph", path=self._path, name=lost[0])
             total = sum(source.n_bytes for source in self._sources.values())
             with progress_bar(desc="Weights", total=total, unit="B", unit_scale=True) as bar:
                 for name, placeholders in found.items():
@@ -181,7 +176,7 @@ def _scale_rope(model: PreTrainedModel, reader: GGUFReader) -> None:
     """
     kind = read_field(reader, "rope.scaling.type")
     if kind not in (None, "none", "linear"):
-        raise UserError(f"The file uses the RoPE scaling method {kind!r}, which is not supported; choose another file.")
+        raise UserError("gguf.rope_scaling", method=repr(kind))
     factors = [values for values in reader.tensors if values.name == ROPE_FACTORS]
     factor = read_field(reader, "rope.scaling.factor") if kind == "linear" else None
     scale = torch.from_numpy(np.array(factors[0].data)) if factors else torch.tensor(factor or 1.0)

@@ -21,6 +21,7 @@ from llm_chatbot.catalogue.gguf_names import HubGGUF, StoredGGUF, unsplit_name
 from llm_chatbot.catalogue.row import GGUFWheel, ModelConfig
 from llm_chatbot.convert.checkpoint.hub import cached_gguf, download_gguf
 from llm_chatbot.errors import UserError
+from llm_chatbot.texts import Text
 
 OLLAMA_REGISTRY, OLLAMA_NAMESPACE = "registry.ollama.ai", "library"
 OLLAMA_MODEL = "application/vnd.ollama.image.model"
@@ -61,10 +62,9 @@ def stored_gguf(source: StoredGGUF) -> Path:
     if len(matching) == 1:
         return matching[0].path
     if matching:
-        raise UserError(
-            f"LM Studio has several files for {source.name}; name one of: {', '.join(file.name for file in matching)}."
-        )
-    raise _not_there("LM Studio", source.name, found, " or ".join(map(str, lmstudio_folders())))
+        raise UserError("gguf.several", name=source.name, files=", ".join(file.name for file in matching))
+    newer, older = lmstudio_folders()
+    raise _not_there("LM Studio", source.name, found, Text("gguf.or", first=newer, second=older))
 
 
 def gguf_path(config: ModelConfig) -> Path:
@@ -150,14 +150,13 @@ def _ollama_file(folder: Path, name: str) -> Path:
     host = [OLLAMA_REGISTRY, OLLAMA_NAMESPACE][: max(0, 3 - len(parts))]
     manifest = folder.joinpath("manifests", *host, *parts, tag)
     if not manifest.is_file():
-        raise _not_there("Ollama", name, list(_ollama_files(folder)), str(folder))
+        raise _not_there("Ollama", name, list(_ollama_files(folder)), folder)
     digests = _model_digests(manifest)
     if len(digests) != 1:
-        what = "several model files" if digests else "no GGUF file"
-        raise UserError(f"Ollama's {name} has {what}, which is not supported; choose another model.")
+        raise UserError("gguf.ollama_several", name=name) if digests else UserError("gguf.ollama_none", name=name)
     blob = folder / "blobs" / digests[0].replace(":", "-")
     if not blob.is_file():
-        raise UserError(f"{blob} is missing for Ollama's {name}; run: ollama pull {name}.")
+        raise UserError("gguf.ollama_blob", path=blob, name=name)
     return blob
 
 
@@ -226,6 +225,6 @@ def _model_files(folder: Path) -> list[Path]:
     ]
 
 
-def _not_there(program: str, name: str, found: list[FoundGGUF], where: str) -> UserError:
-    there = ", ".join(file.name for file in found) or "no model"
-    return UserError(f"{program} has no {name} in {where}; available: {there}.")
+def _not_there(program: str, name: str, found: list[FoundGGUF], where: Path | Text) -> UserError:
+    there = ", ".join(file.name for file in found) or Text("gguf.no_model")
+    return UserError("gguf.not_there", program=program, name=name, where=where, there=there)

@@ -99,10 +99,8 @@ def read_gguf_config(path: Path) -> PreTrainedConfig:
             config = AutoConfig.from_pretrained(path.parent, gguf_file=path.name)
         check_exportable(config.model_type)
     except (ValueError, LookupError, TypeError) as error:
-        raise UserError(
-            f"{path} holds a model of the architecture {architecture(reader)!r}, which is not supported; "
-            f"choose one of these: {', '.join(ARCHITECTURES)}."
-        ) from error
+        name = repr(architecture(reader))
+        raise UserError("gguf.architecture", path=path, architecture=name, known=", ".join(ARCHITECTURES)) from error
     if (config.model_type, config.num_hidden_layers) in GEMMA_27B:
         config.query_pre_attn_scalar = config.hidden_size // config.num_attention_heads
     return config
@@ -160,9 +158,7 @@ def find_sources(reader: gguf.GGUFReader, model: PreTrainedModel) -> tuple[dict[
             kept = vectors if is_vector else matrices
             kept[names[processed.name]] = torch.from_numpy(np.array(processed.weights))
         elif processed.name is not None and tensor.name != ROPE_FACTORS:
-            raise UserError(
-                f"{tensor.name} has no place in a model of the type {model.config.model_type}; choose another file."
-            )
+            raise UserError("gguf.no_place", name=tensor.name, type=model.config.model_type)
         first_rows.append(first_rows[-1] + (0 if is_vector else values.size))
     for name in [name for name in matrices if name.endswith(GATE_AND_UP)]:
         matrices[f"{name}.gate"], matrices[f"{name}.up"] = matrices.pop(name).chunk(2, dim=1)
@@ -206,6 +202,6 @@ def _source(name: str, numbers: torch.Tensor, tensors: list[ReaderTensor], first
     rows = rows - first_rows[index]
     in_order = np.arange(first_rows[index + 1] - first_rows[index])
     if not np.array_equal(np.sort(rows), in_order):
-        raise UserError(f"{name} does not correspond to a single tensor of the file; choose another file.")
+        raise UserError("gguf.not_one_tensor", name=name)
     transposed = len(rows) > 1 and numbers.shape[-1] == len(rows)
     return Source(tensors[index], None if np.array_equal(rows, in_order) else rows, transposed)

@@ -55,7 +55,7 @@ def make_weight(name: str, source: Source, shape: Sequence[int], constants: Mapp
     try:
         packed = constants.make(integers(), grouped, getattr(ov.Type, form.integer_type), name)
     except ValueError as error:
-        raise UserError(f"The blocks of {name} are damaged ({error}); download the file again.") from error
+        raise UserError("gguf.blocks_damaged", name=name, reason=error) from error
     per_group = [*grouped[:-1], 1]
     type = ov.Type(scales[0].dtype)
     weight = ops.convert(packed, type)

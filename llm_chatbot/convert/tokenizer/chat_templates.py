@@ -14,6 +14,7 @@ from jinja2.exceptions import SecurityError
 from transformers.utils.chat_template_utils import render_jinja_template
 
 from llm_chatbot.errors import UserError
+from llm_chatbot.texts import Text
 
 SECONDS = 30
 MEMORY = 4_000_000_000  # bytes of address space, most of which the libraries only reserve
@@ -59,13 +60,13 @@ def check_chat_template(template: str | None, special_tokens: dict[str, str], na
             timeout=SECONDS,
         )
     except subprocess.TimeoutExpired as error:
-        raise _refused(name, f"does not finish within {SECONDS} seconds") from error
+        raise _refused(name, Text("template.endless", seconds=SECONDS)) from error
     if done.returncode or done.stdout:
-        raise _refused(name, done.stdout.strip() or "uses too much memory")
+        raise _refused(name, Text(done.stdout.strip() or "template.too_much_memory"))
 
 
 def render_in_child() -> None:
-    """Reads a template from standard input and prints what is wrong with it, if anything."""
+    """Reads a template from standard input and prints what is wrong with it, if anything: a key of its text."""
     with contextlib.suppress(ImportError):
         import resource  # not on Windows
 
@@ -76,14 +77,14 @@ def render_in_child() -> None:
             CONVERSATIONS, chat_template=template, add_generation_prompt=True, **special_tokens
         )
         if max(map(len, rendered)) > CHARACTERS:
-            print("produces too much text")
+            print("template.too_much_text")
     except SecurityError:
-        print("tries to escape from its sandbox")
+        print("template.escapes")
     except (MemoryError, OverflowError, RecursionError):
-        print("uses too much memory")
+        print("template.too_much_memory")
     except (TemplateError, ValueError, TypeError, LookupError, AttributeError):
         pass
 
 
-def _refused(name: str, what: str) -> UserError:
-    return UserError(f"The chat template of {name} {what}, so it is not used; choose another model.")
+def _refused(name: str, fault: Text) -> UserError:
+    return UserError("template.refused", name=name, fault=fault)

@@ -79,10 +79,7 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
         tokenizer = _read_vocabulary_and_merges(folder)
     else:
-        raise UserError(
-            f"{folder} has no tokenizer.json, tokenizer.model, or vocab.json with merges.txt; "
-            f"download the model's tokenizer files too."
-        )
+        raise UserError("tokenizer.missing", folder=folder)
     tokenizer.init_kwargs.pop("auto_map", None)
     return tokenizer
 
@@ -264,7 +261,7 @@ def _sentencepiece_tokenizer(path: Path) -> Tokenizer:
     # Models of another type, or with another normalization of characters or spaces, differ here.
     texts = ["  a  b  ", "ﬁ Ａ ½ e\u0301", "\U0001f9ff\n", *(pieces[id].replace("▁", " ") for id in mergeable)]
     if [encoding.ids for encoding in tokenizer.encode_batch(texts)] != model.encode(texts):
-        raise UserError(f"{path} is of an unsupported type; add the model's tokenizer.json to its folder.")
+        raise UserError("tokenizer.type", path=path)
     tokenizer.add_special_tokens(controls)
     return tokenizer
 
@@ -292,10 +289,7 @@ def _read_vocabulary_and_merges(folder: Path) -> PreTrainedTokenizerFast:
     """A tokenizer in GPT-2's original format, `vocab.json` and `merges.txt`."""
     name = _read_settings(folder).get("tokenizer_class")
     if name not in CLASSES_WITH_MERGES:
-        raise UserError(
-            f"{folder} has a tokenizer of the class {name}, which is not supported; "
-            f"add the model's tokenizer.json to its folder."
-        )
+        raise UserError("tokenizer.class", folder=folder, name=name)
     _check_vocabulary_and_merges(folder / "vocab.json", folder / "merges.txt")
     return CLASSES_WITH_MERGES[name].from_pretrained(folder)
 
@@ -326,4 +320,4 @@ def _read_settings(folder: Path) -> dict[str, Any]:
 
 
 def _missing(path: Path) -> UserError:
-    return UserError(f"{path} is missing; download the model's tokenizer files too.")
+    return UserError("tokenizer.file_missing", path=path)

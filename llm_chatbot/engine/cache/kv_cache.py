@@ -117,7 +117,4 @@ def check_length(tokens: int, max_length: int | None) -> None:
         UserError: the sequence is too long for the model.
     """
     if max_length is not None and tokens > max_length:
-        raise UserError(
-            f"{tokens} tokens are more than the {max_length} that this model can read; "
-            f"shorten the text or ask for a shorter answer."
-        )
+        raise UserError("engine.too_long", tokens=tokens, limit=max_length)

@@ -423,7 +423,7 @@ def pool_blocks(size: int, context_length: int | None, kv_cache_gb: float | None
     """
     if kv_cache_gb is not None:
         if not 0 < kv_cache_gb < math.inf:
-            raise UserError(f"The memory for keys and values is a number above 0, in GB, not {kv_cache_gb}.")
+            raise UserError("engine.cache_size", size=kv_cache_gb)
         return max(int(kv_cache_gb * 1e9) // size, 1)
     wanted = FULL_CONVERSATIONS * math.ceil((context_length or UNKNOWN_CONTEXT) / BLOCK_SIZE)
     affordable = int(available_memory() * SHARE_OF_FREE_MEMORY) // size

@@ -54,9 +54,6 @@ def check_state(graph: ov.Model, model_dir: Path) -> None:
     """
     shapes = [list(variable.info.data_shape) for variable in graph.get_variables()]
     if not shapes:
-        raise UserError(f"{model_dir} was exported without a KV cache in the graph; convert the model again.")
+        raise UserError("engine.no_cache", folder=model_dir)
     if not all(any(size.is_dynamic for size in shape[1:]) for shape in shapes):
-        raise UserError(
-            f"{model_dir} holds a state-space model, whose state can't be cut back to an earlier turn; "
-            f"choose a model with attention layers."
-        )
+        raise UserError("engine.state_space", folder=model_dir)

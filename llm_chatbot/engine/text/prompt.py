@@ -81,7 +81,7 @@ def fitting_prompt(
 
 
 def too_long(length: int, limit: int) -> UserError:
-    return UserError(f"The message is too long: {length} tokens, and the model can read {limit}; please shorten it.")
+    return UserError("prompt.too_long", length=length, limit=limit)
 
 
 def prompt_ids(
@@ -115,7 +115,7 @@ def prompt_ids(
 def _checked_role(role: str, codec: "_ControlTokens") -> str:
     """The role, unmarked: templates compare it, and in some vocabularies a word such as "user" is an added token."""
     if role not in ROLES and codec.mark(role) != role:
-        raise UserError(f"The role {role!r} contains a control token; choose one of: {', '.join(ROLES)}.")
+        raise UserError("prompt.role", role=repr(role), roles=", ".join(ROLES))
     return role
 
 
@@ -158,7 +158,7 @@ def _rendered(tokenizer: ChatTokenizer, messages: Sequence[Message], options: Te
 
 def _chat_template(tokenizer: ChatTokenizer) -> Any:
     if not tokenizer.chat_template:
-        raise UserError("This model has no chat template; choose one made for chat, often named Chat, Instruct or it.")
+        raise UserError("prompt.no_template")
     return tokenizer.chat_template
 
 
@@ -168,9 +168,9 @@ def _template_errors() -> Iterator[None]:
     try:
         yield
     except TemplateError as error:  # Gemma's, for example, if there is a system message
-        raise UserError(f"The model's chat template refuses: {_reason(error)}; try without a system prompt.") from error
+        raise UserError("prompt.template_refuses", reason=_reason(error)) from error
     except TEMPLATE_FAILURES as error:
-        raise UserError(f"The model's chat template fails ({_reason(error)}); choose another model.") from error
+        raise UserError("prompt.template_fails", reason=_reason(error)) from error
 
 
 def _reason(error: BaseException) -> str:

@@ -61,7 +61,7 @@ class FolderTokenizer:
         """
         path = folder / "tokenizer.json"
         if not path.is_file():
-            raise UserError(f"{folder} has no tokenizer.json; convert the model again.")
+            raise UserError("engine.no_tokenizer", folder=folder)
         self.backend_tokenizer = _read_tokenizer(path)
         settings = {**read_json(folder / "special_tokens_map.json"), **read_json(folder / "tokenizer_config.json")}
         try:

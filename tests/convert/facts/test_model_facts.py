@@ -53,7 +53,7 @@ def test_a_gguf_file_says_what_it_is_and_one_that_is_damaged_why_not(tmp_path: P
     found = {model["name"]: model for model in all_models(tmp_path)["models"] if model["source"] == "gguf"}
     good, bad = found["lmstudio:pub/repo/good.gguf"], found["lmstudio:pub/repo/bad.gguf"]
     assert good["description"] == "llama, Q8_0" and good["parameters"] > 0 and good["variants"]["INT8"]["weights"]
-    assert bad["error"].endswith(".") and not bad["variants"]
+    assert bad["error"]["text"].endswith(".") and not bad["variants"]
     (alone,) = one_model("lmstudio:pub/repo/good.gguf", tmp_path)["models"]
     assert alone == good
 

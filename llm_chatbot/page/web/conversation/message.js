@@ -216,7 +216,7 @@ export function messageView(actions) {
   function allButtons(message, versions, line) {
     const { id, role, finish_reason = "", content, error } = message;
     const isAnswer = role === "assistant";
-    const isTooLong = error?.key === "too_long"; // the same again wouldn't help
+    const isTooLong = error?.key === "prompt.too_long"; // the same again wouldn't help
     const again = isAnswer && (finish_reason === "error" || !content) && !isTooLong;
     const canContinue =
       isAnswer && content && ["length", "cancelled", "stopped", "interrupted"].includes(finish_reason);

@@ -1,4 +1,4 @@
-"""What the paged engine has to keep to: today's value beside each bound, and whether it is met.
+"""The bounds of the paged engine: today's value beside each bound, and whether it is met.
 
     python -m benchmarks.bounds [PART…] [--rounds N]
 

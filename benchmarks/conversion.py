@@ -1,4 +1,4 @@
-"""What a conversion takes: converts a random checkpoint by this project and by Optimum's command line.
+"""Measures memory and time of a conversion: converts a random checkpoint by this project and by Optimum's command line.
 
     python -m benchmarks.conversion FOLDER [--shape 7B] [--precisions INT4 INT4-AWQ INT8 FP16] [--paths stock ours]
         [--output DIR]

@@ -1,4 +1,4 @@
-"""What the engine's rewrites of a graph gain, and what they cost in precision.
+"""Measures the gain of the engine's rewrites of a graph, and their cost in precision.
 
     python -m benchmarks.graph_rewrites [FOLDER]
     python -m benchmarks.graph_rewrites --random Q4_1

@@ -1,4 +1,4 @@
-"""What the precision of keys and values costs: divergence, speed and memory.
+"""Measures the cost of the precision of keys and values: divergence, speed and memory.
 
     python -m benchmarks.kv_precision [FOLDER]
 

@@ -82,7 +82,7 @@ class Soak:
         self.actions[name] += 1
 
     def possible(self, visit: Visit) -> list[tuple[str, Callable[[], Any]]]:
-        """What can be done in a tab."""
+        """The actions that are possible in a tab."""
         actions = [("ask", lambda: self.ask(visit))] * 2
         actions += [("reload", lambda: self.reload(visit)), ("begin", visit.page.locator("#new").click)]
         buttons = {"stop": visit.button("Stop"), "continue": visit.button("Continue").last}
@@ -164,7 +164,7 @@ def answers_of(messages: list[Message]) -> list[Message]:
 
 
 def path_to(answer: Message, by_id: dict[str, Message]) -> list[str]:
-    """What the messages above an answer say."""
+    """The texts of the messages above an answer."""
     path: list[str] = []
     message = answer
     while (parent := by_id.get(message["parent"])) and parent["conversation"] == answer["conversation"]:

@@ -34,7 +34,7 @@ Feed = Callable[[list[int]], np.ndarray]
 
 
 def open_paged(folder: Path, kv_cache_gb: float | None = None, **properties: Any) -> PagedModel:
-    """What conversations with a folder share; without prompt lookup until its `new_lookup_cache` is called."""
+    """A model that conversations with a folder share; without prompt lookup until its `new_lookup_cache` is called."""
     model = open_model(folder, ov_config=properties, kv_cache_gb=kv_cache_gb).paged
     assert model is not None, "this machine can't run the paged engine"
     return model

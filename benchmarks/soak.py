@@ -36,7 +36,7 @@ CLOSED = 0.3  # how often a tab is closed after an answer, and another one opene
 
 @dataclass
 class Soak:
-    """What happened.
+    """The counts of a run.
 
     Attributes:
         answers, stopped, wrong: numbers of answers.

@@ -200,7 +200,7 @@ def median_of(values: list[Any]) -> Any:
 
 
 def rows(results: dict[str, dict]) -> Iterator[tuple[str, list[float]]]:
-    """What the table shows: a label, and a figure for each engine."""
+    """The rows of the table: a label, and a figure for each engine."""
     for what in MEASUREMENTS:
         if what.endswith("tokens/s"):
             yield what, [result[what] for result in results.values()]

@@ -55,7 +55,7 @@ def launch(playwright: Playwright, name: str, dark: bool = False) -> Browser:
 
 
 def permissions(browser: Browser) -> list[str]:
-    """What a test asks for that uses the clipboard; Firefox is started with it."""
+    """The permissions of a test that uses the clipboard; Firefox is started with it."""
     return ["clipboard-read", "clipboard-write"] if browser.browser_type.name == "chromium" else []
 
 

@@ -1,4 +1,4 @@
-"""What several tests need: a model hub on this machine, and the embedded model, converted once for the whole run.
+"""Fixtures of several tests: a model hub on this machine, and the embedded model, converted once for the whole run.
 
 Several processes (`pytest -n 2 --dist loadscope`, where each runs whole files) share that conversion. Each has its own
 hub.
@@ -115,7 +115,7 @@ def published(hub: hub_server.Hub, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def logged(caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch) -> Iterator[pytest.LogCaptureFixture]:
-    """What the engine and the cache log, whatever libraries that other tests use log or did to loggers and levels."""
+    """The product's log, whatever libraries that other tests use log or did to loggers and levels."""
     caplog.set_level(logging.WARNING)
     for logger in logging.root.manager.loggerDict.values():
         if isinstance(logger, logging.Logger) and logger.disabled:

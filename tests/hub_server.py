@@ -13,7 +13,7 @@ COMMIT = "0123456789abcdef0123456789abcdef01234567"
 
 @dataclass
 class Hub:
-    """What the server has, and how it misbehaves.
+    """The files of the server, and how it misbehaves.
 
     Attributes:
         root: a folder `organisation/name` for each repository.

@@ -1,4 +1,4 @@
-"""What a test does with the page: it serves one, and visits it in a browser."""
+"""The page in a test: it serves one, and visits it in a browser."""
 
 import re
 import time

@@ -132,7 +132,7 @@ class Stateful:
 
 
 def together(model: PagedModel, caches: list[PagedCache], texts: list[list[int]]) -> list[np.ndarray]:
-    """What each cache gives for its text if all ask while somebody leads, so that the next call serves them together.
+    """Each cache's logits for its text if all ask while somebody leads, so that the next call serves them together.
 
     Returns:
         logits after each text's last token.

@@ -74,7 +74,7 @@ class LoadedModel:
 
     @property
     def key(self) -> ModelKey:
-        """What tells loaded models apart."""
+        """Tells loaded models apart."""
         return self.name, self.precision, self.device
 
     @property

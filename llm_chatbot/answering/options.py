@@ -77,7 +77,7 @@ def page_generation(values: dict[str, Any]) -> Generation:
 
 
 def template_options(values: dict[str, Any]) -> dict[str, Any]:
-    """What the reader chose of the variables of the chat template; the template decides about the others.
+    """The reader's choices of the chat template's variables; the template decides about the others.
 
     Raises:
         UserError: there is no such choice.

@@ -46,7 +46,7 @@ class RemoteModel(LoadedModel):
 
 @dataclass(frozen=True)
 class RemoteFacts:
-    """What the page asks of a model and of a tokenizer, as far as the server says it.
+    """Facts of a model and a tokenizer, as far as the server says them.
 
     Attributes:
         context_length: in tokens; None: unknown.
@@ -151,7 +151,7 @@ class UnknownOptionError(UserError):
 
 
 class Received:
-    """What has arrived of an answer.
+    """The part of an answer that has arrived.
 
     Attributes:
         answer: so far. Until the server tells the numbers of tokens, each event counts as one.
@@ -289,7 +289,7 @@ def check_status(response: httpx.Response) -> None:
 
 
 def message_of(body: Any) -> str:
-    """What an error in OpenAI's shape says, on one line."""
+    """The message of an error in OpenAI's shape, on one line."""
     error = body.get("error", body) if isinstance(body, dict) else body
     message = error.get("message", error) if isinstance(error, dict) else error
     return " ".join(str(message).split()).rstrip(".")[:300]

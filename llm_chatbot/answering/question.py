@@ -1,4 +1,4 @@
-"""What an answer is generated from, whoever asks."""
+"""A question: all that an answer is generated from, whoever asks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

@@ -17,7 +17,7 @@ from llm_chatbot.engine.text.prompt import template_variables
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a server has to know of a model. It can be pickled.
+    """The facts that a server needs of a model. They can be pickled.
 
     Attributes:
         name: what requests call it.

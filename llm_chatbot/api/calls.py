@@ -49,7 +49,7 @@ def completion_questions(request: CompletionRequest, info: ModelInfo) -> list[Qu
 
 
 def chat_choice(request: ChatRequest, info: ModelInfo) -> Choice:
-    """What reads one of the answers."""
+    """The reader of one of the answers."""
     if not request.offered_tools:
         return Choice()
     assert info.tool_format is not None

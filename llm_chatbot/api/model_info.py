@@ -1,4 +1,4 @@
-"""What the API has to know of a model."""
+"""A model as the API needs to know it."""
 
 from dataclasses import dataclass
 

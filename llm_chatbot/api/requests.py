@@ -1,4 +1,4 @@
-"""What can be asked for: the bodies of requests, after https://platform.openai.com/docs/api-reference.
+"""The bodies of requests, after https://platform.openai.com/docs/api-reference.
 
 Everything else is refused by its name. `top_k`, `min_p` and `repetition_penalty` are not OpenAI's; most servers of open
 models know them.

@@ -26,7 +26,7 @@ class TokenCounts(NamedTuple):
 
 @dataclass(frozen=True)
 class Content:
-    """What an answer says so far; each part only grows."""
+    """The content of an answer so far; each part only grows."""
 
     reasoning: str = ""
     text: str = ""

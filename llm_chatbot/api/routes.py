@@ -168,7 +168,7 @@ class EventStream(StreamingResponse):
 
 
 async def merged(streams: Sequence[AsyncGenerator[Any, None]]) -> AsyncGenerator[tuple[int, Any], None]:
-    """What several generators yield, with the index of each, as it comes."""
+    """Yields the values of several generators as they come, with the index of each."""
     queue: asyncio.Queue[tuple[int, Any]] = asyncio.Queue()
 
     async def forward(index: int, stream: AsyncGenerator[Any, None]) -> None:

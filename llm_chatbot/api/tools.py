@@ -135,7 +135,7 @@ class ToolParser:
 
 
 def forced_call(format: ToolFormat, tools: Sequence[tuple[str, dict[str, Any]]]) -> tuple[str, dict[str, Any], str]:
-    """What an answer that has to call one of the tools looks like: the text before a JSON value, its schema, and after.
+    """The form of an answer that has to call one of the tools: the text before a JSON value, its schema, and after.
 
     Args:
         format: of the model.

@@ -1,4 +1,4 @@
-"""What a row of the catalogue says of a model. Data only; the rows are in `catalogue.rows`."""
+"""The fields of a row of the catalogue. Data only; the rows are in `catalogue.rows`."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -13,7 +13,7 @@ DAY = 24 * 3600
 
 @dataclass(frozen=True)
 class Traffic:
-    """What people do. Assumed.
+    """The habits of people. Assumed.
 
     Attributes:
         turns: of a conversation.
@@ -39,7 +39,7 @@ class Traffic:
 
 @dataclass(frozen=True)
 class Engine:
-    """What a model costs.
+    """The costs of a model.
 
     Attributes:
         name: of the model.
@@ -97,7 +97,7 @@ CORES_OF_A_REPLICA = 8
 
 @dataclass(frozen=True)
 class Need:
-    """What a load needs in its busiest hour.
+    """The needs of a load in its busiest hour.
 
     Attributes:
         cores: busy and idle.
@@ -118,7 +118,7 @@ class Need:
 
 
 def need(conversations: int, engine: Engine, traffic: Traffic) -> Need:
-    """What a number of conversations a day needs."""
+    """The machines that a number of conversations a day needs."""
     per_second = conversations * traffic.peak / DAY
     cores = per_second * core_seconds(engine, traffic) / traffic.use
     tokens = per_second * traffic.seconds_open * traffic.tokens

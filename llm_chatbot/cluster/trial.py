@@ -115,7 +115,7 @@ class Trial:
             time.sleep(0.2)
 
     def core_seconds(self) -> tuple[float, float]:
-        """What the replicas have used of the processor so far, and what everything on the cluster has."""
+        """The processor seconds of the replicas so far, and of everything on the cluster."""
         engines = sum(map(cpu_seconds, self.processes(ENGINE)))
         return engines, sum(map(cpu_seconds, psutil.Process().children(recursive=True)))
 

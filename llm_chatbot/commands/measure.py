@@ -1,4 +1,4 @@
-"""What does compression cost? Compares converted folders of one model, one of which has 16-bit weights.
+"""Measures the cost of compression: compares converted folders of one model, one of which has 16-bit weights.
 
     llm-chatbot measure FOLDER… [--wikitext] [--language zh] [--output DIR]
 

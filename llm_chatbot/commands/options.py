@@ -1,4 +1,4 @@
-"""What the command lines have in common."""
+"""Options and checks that the command lines share."""
 
 import argparse
 import logging

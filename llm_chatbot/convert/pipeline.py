@@ -122,7 +122,7 @@ def _convert_blocks(variant: Variant, folder: Path) -> dict[str, Any]:
 
 
 def _source_facts(config: ModelConfig, path: Path) -> dict[str, Any]:
-    """What the manifest records of the checkpoint at `path`, beside its number of parameters."""
+    """The manifest's entries on the checkpoint at `path`, beside its number of parameters."""
     facts = {"checkpoint_files": found_files(config)}
     return {**facts, "gguf_type": read_gguf_header(path).main_type} if config.is_gguf else facts
 

@@ -54,7 +54,7 @@ class ContextLengthError(UserError):
 
 
 class Model(Protocol):
-    """What a conversation needs of a model; see `llm_chatbot.engine.model.ChatModel`."""
+    """The model that a conversation needs; see `llm_chatbot.engine.model.ChatModel`."""
 
     @property
     def context_length(self) -> int | None: ...
@@ -297,7 +297,7 @@ class ChatSession:
         return left if max_new_tokens is None else min(max_new_tokens, left)
 
     def _constraints(self, generation: Generation, detokenizer: StreamingDetokenizer) -> list[TokenConstraint]:
-        """What limits the answer's tokens; the end of its reasoning has the last word."""
+        """The limits on the answer's tokens; the end of its reasoning has the last word."""
         constraints: list[TokenConstraint] = []
         if generation.constraint is not None:
             constraints.append(AfterReasoning(generation.constraint, lambda: detokenizer.text))

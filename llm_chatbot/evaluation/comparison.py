@@ -49,7 +49,7 @@ def _quiet(step: str, done: int, total: int | None) -> None:
 
 @dataclass(frozen=True)
 class VariantFigures:
-    """What a variant costs and saves.
+    """The costs and savings of a variant.
 
     Attributes:
         variant: name of its folder.
@@ -289,7 +289,7 @@ def measure_quality(
 def summarize(
     scores: Mapping[str, TokenScores], answers: Sequence[list[int]], expected: Sequence[list[int]]
 ) -> dict[str, Any]:
-    """What `VariantFigures` says of quality.
+    """The figures of quality in `VariantFigures`.
 
     Args:
         scores: by text.
@@ -312,7 +312,7 @@ def summarize(
 
 
 def _identity(folder: Path) -> Any:
-    """What variants of one model have in common: the checkpoint where the folder says it, the shape and vocabulary."""
+    """The facts that variants of one model share: the checkpoint where the folder says it, the shape and vocabulary."""
     config = read_config(folder)
     manifest = read_manifest(folder)
     tokenizer = json.loads((folder / "tokenizer.json").read_text(encoding="utf-8"))["model"]["vocab"]

@@ -15,7 +15,7 @@ SCALED = ("Multiply", "Subtract")
 
 @dataclass(frozen=True)
 class WeightStorage:
-    """What the matrices of a model take.
+    """The bytes that the matrices of a model take.
 
     Attributes:
         counts: number of weights by their bits.

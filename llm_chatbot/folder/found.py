@@ -50,7 +50,7 @@ def precision_label(folder: Path) -> str:
 
 
 def measured_variants(model: Path) -> dict[str, dict[str, Any]]:
-    """What `llm_chatbot/commands/measure.py` measured of a model's variants, by precision, each as `VariantFigures`.
+    """The figures of a model's variants by precision, each a `VariantFigures`, as `llm-chatbot measure` wrote them.
 
     Args:
         model: the folder that holds the variants' folders.

@@ -22,5 +22,5 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def damaged(path: Path) -> UserError:
-    """What to raise if a file of a converted folder can't be used."""
+    """The error to raise if a file of a converted folder can't be used."""
     return UserError("folder.damaged", path=path, folder=path.parent)

@@ -36,7 +36,7 @@ def write_manifest(folder: Path, **facts: Any) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """What `write_manifest` recorded; empty if there is no manifest or it cannot be read."""
+    """The entries that `write_manifest` recorded; empty if there is no manifest or it cannot be read."""
     try:
         manifest = json_object(folder / MANIFEST)
     except (OSError, ValueError):

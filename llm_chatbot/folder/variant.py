@@ -66,7 +66,7 @@ class Variant:
 
     @property
     def recorded_blocks(self) -> str | None:
-        """What `blocks` was when the folder was made; None if the GGUF file has changed since."""
+        """The `blocks` from when the folder was made; None if the GGUF file has changed since."""
         return None if self.files_have_changed else kept_blocks(self.manifest)
 
     @property

@@ -1,4 +1,4 @@
-"""What a prompt takes from the cache and what is read anew, block by block."""
+"""Shows block by block which part of a prompt is cached and which is read anew."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What is known of where a notebook is open: its language, and whether a page of this machine can be shown there."""
+"""The front end in which a notebook is open: its language, and whether a page of this machine can be shown there."""
 
 import os
 import re

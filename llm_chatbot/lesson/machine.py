@@ -1,4 +1,4 @@
-"""What a machine's memory bandwidth lets a model do."""
+"""The bounds that a machine's memory bandwidth sets a model."""
 
 import os
 import time

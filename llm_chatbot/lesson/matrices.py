@@ -50,7 +50,7 @@ def value(output: ov.Output) -> np.ndarray:
 
 
 def _weights(folder: Path, name: str) -> ov.Output:
-    """What a product multiplies with.
+    """The matrix that a product multiplies with.
 
     Raises:
         UserError: there is no such product.

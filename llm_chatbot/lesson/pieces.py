@@ -43,7 +43,7 @@ class Piece:
 
 
 class ChosenToken(Protocol):
-    """What is shown of an answer's token; see `llm_chatbot.engine.session.Answer.tokens`."""
+    """The shown part of an answer's token; see `llm_chatbot.engine.session.Answer.tokens`."""
 
     @property
     def text(self) -> str: ...

@@ -28,7 +28,7 @@ DEVICE = {
 
 
 def variants_table(variants: Sequence[VariantFigures]) -> pd.DataFrame:
-    """What each variant costs and saves, a column for each."""
+    """The costs and savings of each variant, a column for each."""
     return pd.DataFrame({each.variant: _figures(each, VARIANT) for each in variants})
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 
 class Feeding(Protocol):
-    """What is measured of a cache; see `llm_chatbot.engine.cache.kv_cache.KVCache`."""
+    """The part of a cache that is measured; see `llm_chatbot.engine.cache.kv_cache.KVCache`."""
 
     def reset(self) -> None: ...
 

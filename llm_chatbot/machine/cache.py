@@ -1,4 +1,4 @@
-"""What is kept on this machine beside converted models: downloads, and what was measured once."""
+"""The cache of this machine: downloads, and results that were measured once."""
 
 import json
 import logging
@@ -22,7 +22,7 @@ def cache_folder() -> Path:
 
 
 def measured_once(file_name: str, key: str, measure: Callable[[], Result]) -> Result:
-    """What `measure` returned when it was first called for `key`, on this machine.
+    """Returns the result of `measure` from its first call for `key` on this machine.
 
     Args:
         file_name: of the JSON file in the cache folder that holds the results; a damaged one is replaced.

@@ -1,4 +1,4 @@
-"""What a command tells a program that runs it: the steps of `python converter.py NAME --progress json`, and its error.
+"""Tells another program how far a command is: the steps of `python converter.py NAME --progress json`, and its error.
 
 A module of its own, because it is needed where nothing heavy is imported.
 """

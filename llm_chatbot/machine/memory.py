@@ -21,7 +21,7 @@ def available_memory(root: Path = Path("/")) -> int:
 
 
 def _left_in_control_groups(root: Path) -> Iterator[int]:
-    """What each control group above this process leaves; nothing where there are none."""
+    """The bytes that each control group above this process leaves; nothing where there are none."""
     try:
         lines = (root / "proc/self/cgroup").read_text(encoding="utf-8").splitlines()
     except OSError:  # not Linux

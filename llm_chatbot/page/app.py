@@ -106,7 +106,7 @@ class ChatPage:
             self.getter.close()
 
     def describe(self) -> dict[str, Any]:
-        """What the page has to know at its start."""
+        """The facts that the page needs at its start."""
         return {
             "model": described_model(self.loaded),
             "models": variant_choices(self.root) if self.root else [],

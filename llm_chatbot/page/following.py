@@ -71,7 +71,7 @@ def state(answering: Answering, id: str, known_text: int = 0, known_tokens: int 
 
 
 def snapshot(pending: PendingAnswer, known_text: int, known_tokens: int) -> dict[str, Any]:
-    """What the page learns of an answer, without its place in the queue."""
+    """The state of an answer for the page, without its place in the queue."""
     ended, answer = pending.ended is not None, pending.answer
     state: dict[str, Any] = {"finish_reason": pending.finish_reason, "phase": pending.phase}
     if pending.loaded is not None:

@@ -181,7 +181,7 @@ class Measurement(Work):
 
 
 class ModelGetter:
-    """What the page's "Get a model" view asks for. One process at a time: each may need most of the memory.
+    """Serves the page's "Get a model" view. One process at a time: each may need most of the memory.
 
     Args:
         root: the folder of converted models.

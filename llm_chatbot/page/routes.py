@@ -121,7 +121,7 @@ def text(values: dict[str, Any], name: str) -> str:
 
 
 def known_answers(values: dict[str, Any]) -> Known:
-    """What the browser has of the answers that it follows. Raises a `UserError` if it has another form."""
+    """The answers that the browser follows, and what it has of each. Raises a `UserError` if it has another form."""
     for known in values.values():
         if not isinstance(known, dict) or not all(isinstance(count, int) for count in known.values()):
             raise other_form()

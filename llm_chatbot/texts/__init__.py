@@ -37,7 +37,7 @@ def texts(language: str) -> Mapping[str, Mapping[str, str]]:
 
 
 def page_texts() -> dict[str, dict[str, Mapping[str, str]]]:
-    """What the page needs, by language: all but the tutorial's words."""
+    """The page's texts by language: all but the tutorial's words."""
     return {
         language: {key: forms for key, forms in texts(language).items() if not key.startswith("lesson.")}
         for language in LANGUAGES
@@ -93,7 +93,7 @@ class Text:
         return translate(language, self.key, **self.values)
 
     def as_json(self) -> dict[str, Any]:
-        """What another program says it by; `from_json` makes it again, and so does `errorText` of the page."""
+        """The form for another program; `from_json` makes it again, and so does `errorText` of the page."""
         values = {name: value.as_json() if isinstance(value, Text) else value for name, value in self.values.items()}
         return {"key": self.key, "values": values, "text": str(self)}
 

@@ -35,7 +35,7 @@ COMPILER = GrammarCompiler(TOKENIZER, {END})  # type: ignore[arg-type]
 
 
 def written(grammar: str, seed: int, most: int = 400) -> str:
-    """What a model that chooses any token it may writes."""
+    """The text of a model that chooses any token it may."""
     random, constraint = np.random.default_rng(seed), COMPILER.constraint(grammar)
     ids: list[int] = []
     while len(ids) < most:

@@ -55,7 +55,7 @@ def test_cells_are_short():
 
 @pytest.fixture
 def shell(models_root: Path, monkeypatch: pytest.MonkeyPatch):
-    """What a notebook's cells run in, in a folder with the models and without the installation."""
+    """The shell that a notebook's cells run in, in a folder with the models and without the installation."""
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.chdir(models_root)
     (models_root / "llm_chatbot/machine/install.py").write_text("", encoding="utf-8")

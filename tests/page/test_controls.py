@@ -1,4 +1,4 @@
-"""What can be set and seen of an answer: settings, reasoning, signs of life, its tokens, attached files."""
+"""The settings and signs of an answer: settings, reasoning, signs of life, its tokens, attached files."""
 
 import copy
 import re
@@ -23,7 +23,7 @@ NOTE_QUESTIONS = """() => {
 
 
 def asked(visit: Visit, text: str) -> Any:
-    """What the page sends with a question."""
+    """The body that the page sends with a question."""
     visit.page.evaluate(NOTE_QUESTIONS)
     visit.ask(text)
     return visit.page.evaluate("question")

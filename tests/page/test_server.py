@@ -1,4 +1,4 @@
-"""What scripts can ask, what is refused, and many people at once."""
+"""Requests of scripts, requests that are refused, and many people at once."""
 
 import json
 from collections.abc import Iterator

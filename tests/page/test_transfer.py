@@ -22,7 +22,7 @@ def read(page: Page, content: Any) -> Any:
 
 
 def conversations(page: Page, content: Any) -> list[dict[str, Any]]:
-    """What is read, which is the same when it is read again."""
+    """The conversations that are read, the same when they are read again."""
     found = read(page, content)
     assert ids(read(page, content)["conversations"]) == ids(found["conversations"])
     return found["conversations"]

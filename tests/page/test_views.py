@@ -17,7 +17,7 @@ from tests.page_visit import Visit
 
 
 def module(page: Page, name: str, expression: str, *arguments: object) -> Any:
-    """What an expression over a module of the page, `it`, and over `given` gives."""
+    """The value of an expression over a module of the page, `it`, and over `given`."""
     return page.evaluate(f"(given) => {{ const it = {name}; return {expression}; }}", list(arguments))
 
 

@@ -129,7 +129,7 @@ def download_converted(repo_id: str) -> Path:
 
 @dataclass(frozen=True)
 class Repository:
-    """What the Hub says of a model repository.
+    """The Hub's facts of a model repository.
 
     Attributes:
         license: as its card names it.

@@ -1,4 +1,4 @@
-"""What there is to know about a model before it is converted: licence, sizes, and what a conversion and a chat need.
+"""The facts of a model before it is converted: licence, sizes, and what a conversion and a chat need.
 
 `python converter.py --list --json` and `--info NAME --json` print it for the page, which compares it with what is free.
 """
@@ -44,7 +44,7 @@ BYTES_PER_WEIGHT = {"float32": 4, "bfloat16": 2, "float16": 2}
 
 @dataclass(frozen=True)
 class VariantFacts:
-    """What one precision of a model needs, in bytes.
+    """The needs of one precision of a model, in bytes.
 
     Attributes:
         converted: whether the folder is there, complete.
@@ -154,7 +154,7 @@ def _facts(name: str, source: str, config: ModelConfig, root: Path, **others: An
 
 
 def _variant(variant: Variant, kept: int | None = None) -> VariantFacts | None:
-    """What a variant needs; None if nothing is known of its size.
+    """The needs of a variant; None if nothing is known of its size.
 
     Args:
         kept: bytes of the weights where the blocks of a GGUF file are kept as they are.

@@ -17,7 +17,7 @@ from llm_chatbot.errors import UserError
 from llm_chatbot.texts import Text
 
 SECONDS = 30
-MEMORY = 4_000_000_000  # bytes of address space, most of which the libraries only reserve
+MAX_MEMORY = 4_000_000_000  # bytes of address space, most of which the libraries only reserve
 CHARACTERS = 100_000  # the maximum length of a rendered conversation
 
 CONVERSATIONS = [
@@ -70,7 +70,7 @@ def render_in_child() -> None:
     with contextlib.suppress(ImportError):
         import resource  # not on Windows
 
-        resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+        resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
     template, special_tokens = json.loads(sys.stdin.buffer.read())
     try:
         rendered, _ = render_jinja_template(

@@ -1,4 +1,4 @@
-"""What limits the choice of the next token besides sampling: a grammar, and the end of the reasoning."""
+"""Limits on the choice of the next token besides sampling: a grammar, and the end of the reasoning."""
 
 from collections.abc import Callable, Sequence
 from typing import Protocol

@@ -138,7 +138,7 @@ def kind_of(length: int) -> int:
 
 
 class Prices:
-    """What calls cost on this machine, in seconds, by their number of tokens.
+    """The costs of calls on this machine, in seconds, by their number of tokens.
 
     Args:
         measured: the cost for at least two numbers of tokens; others are interpolated and extrapolated linearly.
@@ -160,7 +160,7 @@ class Prices:
 
 
 class DraftingModel(Protocol):
-    """What a `LookupCache` needs of its model; see `llm_chatbot.engine.cache.paged_cache.PagedModel`.
+    """The model that a `LookupCache` needs; see `llm_chatbot.engine.cache.paged_cache.PagedModel`.
 
     Attributes:
         max_length: the maximum length of a sequence, in tokens.
@@ -176,7 +176,7 @@ class DraftingModel(Protocol):
 
 
 class DraftingCache(Protocol):
-    """What a `LookupCache` needs of the cache below it; see `llm_chatbot.engine.cache.paged_cache.PagedCache`."""
+    """The cache below a `LookupCache`; see `llm_chatbot.engine.cache.paged_cache.PagedCache`."""
 
     ids: list[int]
 

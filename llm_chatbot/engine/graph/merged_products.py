@@ -44,7 +44,7 @@ def _is_worth_it(form: Form, products: Sequence[ov.Node]) -> bool:
 
 
 def _form(weights: ov.Output) -> Form | None:
-    """What stackable weights have in common: operations, types, and shapes but for the rows. None: not stackable."""
+    """The form that stackable weights share: operations, types, and shapes but for the rows. None: not stackable."""
     if not weights.get_partial_shape().is_static or not list(weights.get_shape()):
         return None
     node, kind, (rows, *shape) = weights.node, weights.node.get_type_name(), weights.get_shape()

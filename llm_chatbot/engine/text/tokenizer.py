@@ -24,7 +24,7 @@ SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token
 
 
 class ChatTokenizer(Protocol):
-    """What a conversation needs of a tokenizer; Transformers' fast tokenizers have it too."""
+    """The tokenizer that a conversation needs; Transformers' fast tokenizers have it too."""
 
     chat_template: Any
 

@@ -12,7 +12,7 @@ SPEEDS = {"INT8_ASYM": 10.0, "INT8_SYM": 11.0, "INT4_ASYM": 12.0, "INT4_SYM": 15
 
 @pytest.fixture
 def speeds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, float]:
-    """What a measurement finds; the cache is empty."""
+    """The result of a measurement; the cache is empty."""
     monkeypatch.setenv("LLM_CHATBOT_CACHE", str(tmp_path))
     found = dict(SPEEDS)
     monkeypatch.setattr(fastest, "measured_speeds", lambda group_size: dict(found))

@@ -12,7 +12,7 @@ SIZE = 4
 
 
 class Contents:
-    """What a pool's tensors would hold, and a check of everything that has to be true of pool and tables."""
+    """The contents of a pool's tensors, and a check of everything that has to be true of pool and tables."""
 
     def __init__(self, blocks: int) -> None:
         self.slots: list[list[int | None]] = [[None] * SIZE for _ in range(blocks)]

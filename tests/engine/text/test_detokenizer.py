@@ -19,7 +19,7 @@ def llama_tokenizer(tmp_path_factory: pytest.TempPathFactory) -> PreTrainedToken
 
 
 def pushed(tokenizer, text: str, **chat_format) -> tuple[list[str], StreamingDetokenizer]:
-    """What was shown after each token of a text, and the stream."""
+    """The text that was shown after each token, and the stream."""
     stream, shown = StreamingDetokenizer(tokenizer, ChatFormat(**chat_format)), []
     for token in tokenizer(text)["input_ids"]:
         stream.add_token(token)

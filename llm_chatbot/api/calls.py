@@ -64,10 +64,7 @@ def generation(request: CommonRequest, info: ModelInfo, top_logprobs: int | None
         APIError: it is to be longer than allowed.
     """
     if request.limit is not None and request.limit > info.max_tokens:
-        text = (
-            f"An answer has at most {info.max_tokens} tokens here, and {request.limit} were asked for; ask for fewer."
-        )
-        raise APIError(text, param="max_tokens")
+        raise APIError("api.limit", param="max_tokens", limit=info.max_tokens, wanted=request.limit)
     return make_generation(
         temperature=request.temperature,
         top_p=request.top_p,

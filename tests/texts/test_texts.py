@@ -14,9 +14,17 @@ PACKAGE = Path(__file__).resolve().parents[2] / "llm_chatbot"
 KEYS = [key for key in texts("en") if not key.startswith("lesson.")]  # tests/lesson/test_words.py has the others
 # What takes a key, and as which argument.
 SAYING = {
-    "python": {"UserError": (1,), "APIError": (1,), "Text": (1,), "translate": (2,), "_damaged": (2,)},
+    "python": {
+        "UserError": (1,),
+        "APIError": (1,),
+        "GrammarError": (1,),
+        "Text": (1,),
+        "translate": (2,),
+        "_damaged": (2,),
+    },
     "javascript": {"text": (1,), "say": (1,)},
 }
+OF_THE_RESPONSE = {"status", "param", "code", "retry_after"}  # what `APIError` has beside its values
 
 
 def said() -> set[str]:
@@ -58,6 +66,22 @@ def test_no_key_is_left_over():
     used = re.compile("|".join(set(literals())))
     left = [key for key in KEYS if not used.fullmatch(key)]
     assert left == []
+
+
+def test_every_call_gives_the_values_of_its_text():
+    """So that an error which nobody sees for a year is not a bug in the end."""
+    calls = 0
+    for path in PACKAGE.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id in SAYING["python"]:
+                place = SAYING["python"][call.func.id][0] - 1
+                key = call.args[place].value if isinstance(call.args[place], ast.Constant) else None
+                values = {word.arg for word in call.keywords}
+                values -= OF_THE_RESPONSE if call.func.id == "APIError" else set()
+                if key is not None and None not in values:  # None: values in a dictionary
+                    calls += 1
+                    assert (key, values) == (key, names("en", str(key)))
+    assert calls > 150
 
 
 def test_a_text_follows_its_count():

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import BrowserContext, expect
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
@@ -22,6 +22,7 @@ from llm_chatbot.folder.manifest import is_complete, read_manifest
 from llm_chatbot.folder.place import model_folder, partial_folder
 from llm_chatbot.page.app import ChatPage
 from llm_chatbot.page.get_model import Conversion, Measurement, ModelGetter, Work, end_process
+from llm_chatbot.texts import translate
 from tests import small_checkpoints
 from tests.hub_server import Hub
 from tests.page_visit import Server, Visit, eventually
@@ -164,25 +165,19 @@ def test_a_list_that_cannot_be_read_is_one_sentence(tmp_path: Path):
 
 
 def test_the_page_says_what_the_converter_says_in_its_own_language(tmp_path: Path):
-    """The converter's process is the real one, on a machine whose memory is faked."""
-    limited = (
-        "import runpy, sys; from llm_chatbot.machine import memory;"
-        "memory.available_memory = lambda: 1_000_000_000;"
-        "runpy.run_module('llm_chatbot.commands.convert', run_name='__main__', alter_sys=True)"
-    )
-    getter = ModelGetter(tmp_path, (sys.executable, "-c", limited))
-    getter.convert("qwen3-8b", "INT4")
+    error = UserError("convert.memory", free="1.0 GB", needed="2.0 GB").as_json()
+    getter = ModelGetter(tmp_path, fake(json.dumps({"error": error}), then="sys.exit(2)"))
+    getter.convert("org/one", "INT4")
     assert eventually(lambda: (getter.state() or {})["phase"] == "failed")
-    error = UserError.from_json((getter.state() or {})["error"])
-    assert error.key == "convert.memory" and str(error).startswith("1.0 GB of memory are free and the conversion needs")
-    assert error.in_language("ja").startswith("空きメモリは 1.0 GB ですが、変換には約 ")
+    assert (getter.state() or {})["error"] == error
+    with pytest.raises(
+        UserError, match=r"^1\.0 GB of memory are free and the conversion needs about 2\.0 GB"
+    ) as raised:
+        getter.model("org/one")
+    assert raised.value.in_language("ja").startswith("空きメモリは 1.0 GB ですが、変換には約 2.0 GB が必要です。")
+    listed = json.dumps({"models": [{"name": "a", "error": error}, {"name": "b", "error": None}]})
+    assert [it["error"] for it in ModelGetter(tmp_path, fake(listed)).models()["models"]] == [error, None]
     getter.close()
-
-
-def test_the_page_says_why_a_model_cannot_be_looked_up_in_its_own_language(tmp_path: Path):
-    with pytest.raises(UserError, match="There is no model org/none on") as error:
-        ModelGetter(tmp_path).model("org/none")
-    assert "にモデル org/none はありません" in error.value.in_language("ja")
 
 
 # Real conversions
@@ -213,6 +208,7 @@ def test_a_disk_that_is_too_small_is_the_converters_sentence(small: str, tmp_pat
     state = finished(Conversion("qwen3-8b", "INT4", tmp_path / "models", command)).state
     assert state.phase == "failed" and state.error
     assert re.search(r"free disk space|GB free; free some disk", state.error["text"])
+    assert "ディスクの空きを増やすか" in UserError.from_json(state.error).in_language("ja")
     assert not list((tmp_path / "models").rglob("*"))
 
 
@@ -263,6 +259,22 @@ def test_a_model_is_looked_up_converted_with_a_bar_and_talked_to(
     visit.close_panel("Settings")
     visit.set(max_new_tokens="3")
     visit.ask("Hello")
+
+
+def test_what_the_converter_refuses_is_said_in_the_language_of_the_page(hub: Hub, getting: Server, browser: Browser):
+    def label(key: str) -> str:
+        return translate("ja", key)
+
+    with browser.new_context(locale="ja-JP") as context:
+        visit = Visit(context, getting)
+        visit.open_panel(label("settings"))
+        visit.button(label("get_model")).click()
+        dialog = visit.page.get_by_role("dialog", name=label("get_model"))
+        dialog.get_by_label(label("get_model_name")).fill("org/nothing")
+        dialog.get_by_role("button", name=label("get_model_find")).click()
+        expect(dialog.get_by_role("status").first).to_contain_text(
+            "にモデル org/nothing はありません。名前を確かめるか、"
+        )
 
 
 def test_openvinos_own_folder_is_taken_where_it_is_ticked(

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llm_chatbot.answering.errors import GrammarError
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
-from llm_chatbot.errors import UserError
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
@@ -21,10 +21,6 @@ JSON_STYLE: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_se
 
 # Compiling and masking are bounded, whatever the schema.
 LIMITS: dict[str, Any] = {"initial_lexer_fuel": 1_000_000, "step_lexer_fuel": 200_000, "max_lexer_states": 50_000}
-
-
-class GrammarError(UserError):
-    """A grammar that can't be compiled."""
 
 
 def json_grammar(schema: dict[str, Any]) -> str:

@@ -15,6 +15,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
+from llm_chatbot.answering.errors import QueueFullError
 from llm_chatbot.answering.limits import MAX_CONCURRENT, MAX_WAITING
 from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.answering.pending import PendingAnswer
@@ -27,19 +28,6 @@ logger = logging.getLogger(__name__)
 
 KEPT_SECONDS = 600  # after the end of an answer
 CLOSE_SECONDS = 10  # for running answers to end
-
-
-class QueueFullError(UserError):
-    """No more questions may wait.
-
-    Attributes:
-        unfinished: how many answers are being generated or wait.
-        seconds: after which it may be tried again.
-    """
-
-    def __init__(self, unfinished: int, seconds: int) -> None:
-        super().__init__("answering.busy", unfinished=unfinished, seconds=seconds)
-        self.unfinished, self.seconds = unfinished, seconds
 
 
 class Answering:

@@ -10,9 +10,8 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
-from llm_chatbot.answering.grammar import GrammarError
-from llm_chatbot.answering.service import QueueFullError
-from llm_chatbot.engine.session import ContextLengthError
+from llm_chatbot.answering.errors import GrammarError, QueueFullError
+from llm_chatbot.engine.errors import ContextLengthError
 from llm_chatbot.errors import UserError
 
 TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}

@@ -16,6 +16,7 @@ from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.decode.constraints import AfterReasoning, ThinkingBudget, TokenConstraint
 from llm_chatbot.engine.decode.generation import Generation, decode, read_prompt
 from llm_chatbot.engine.decode.logprobs import TokenChoice, token_choice
+from llm_chatbot.engine.errors import ContextLengthError
 from llm_chatbot.engine.text.detokenizer import StreamingDetokenizer
 from llm_chatbot.engine.text.prompt import (
     NO_OPTIONS,
@@ -35,22 +36,6 @@ from llm_chatbot.errors import UserError
 NOTHING_ASKED: Sequence[Message] = ({"role": "user", "content": ""},)
 
 FinishReason = Literal["stop", "length", "cancelled"]
-
-
-class ContextLengthError(UserError):
-    """A prompt leaves too little of the context for the answer that was asked for.
-
-    Attributes:
-        num_prompt_tokens, room, context_length: the prompt's length, what the answer needs, and the context; in tokens.
-    """
-
-    def __init__(self, num_prompt_tokens: int, room: int, context_length: int) -> None:
-        values = {"context": context_length, "prompt": num_prompt_tokens}
-        if room > 1:
-            super().__init__("engine.no_room", room=room, **values)
-        else:
-            super().__init__("engine.context_full", **values)
-        self.num_prompt_tokens, self.room, self.context_length = num_prompt_tokens, room, context_length
 
 
 class Model(Protocol):

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from llm_chatbot.answering.errors import QueueFullError
 from llm_chatbot.answering.limits import MAX_CONCURRENT, MAX_WAITING
 from llm_chatbot.answering.models import LoadedModel, ModelPool, title_of
 from llm_chatbot.answering.options import (
@@ -21,7 +22,7 @@ from llm_chatbot.answering.options import (
     page_generation,
 )
 from llm_chatbot.answering.question import Question
-from llm_chatbot.answering.service import Answering, QueueFullError
+from llm_chatbot.answering.service import Answering
 from llm_chatbot.catalogue.example_questions import EXAMPLE_QUESTIONS
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.engine.devices import available_devices

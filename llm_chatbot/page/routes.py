@@ -18,9 +18,10 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
+from llm_chatbot.answering.errors import QueueFullError
 from llm_chatbot.answering.options import page_generation, template_options
 from llm_chatbot.answering.question import ModelKey, Question
-from llm_chatbot.answering.service import Answering, QueueFullError
+from llm_chatbot.answering.service import Answering
 from llm_chatbot.errors import UserError
 from llm_chatbot.page.following import Known, described, follow
 from llm_chatbot.page.messages import joined, validate_messages

@@ -5,7 +5,8 @@ import pytest
 from tokenizers import Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 
-from llm_chatbot.answering.grammar import GrammarCompiler, GrammarError, json_grammar, wrapped_json_grammar
+from llm_chatbot.answering.errors import GrammarError
+from llm_chatbot.answering.grammar import GrammarCompiler, json_grammar, wrapped_json_grammar
 
 PERSON = {
     "type": "object",

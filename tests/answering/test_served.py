@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from llm_chatbot.answering import models, served
+from llm_chatbot.answering.errors import QueueFullError
 from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.answering.question import Question
 from llm_chatbot.answering.served import LocalModel
-from llm_chatbot.answering.service import Answering, QueueFullError
+from llm_chatbot.answering.service import Answering
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.engine.session import Answer

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from llm_chatbot.answering.errors import QueueFullError
 from llm_chatbot.answering.question import Question
-from llm_chatbot.answering.service import Answering, QueueFullError, with_system_prompt
+from llm_chatbot.answering.service import Answering, with_system_prompt
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.engine.text.prompt import too_long
 from llm_chatbot.errors import UserError

@@ -1,0 +1,20 @@
+"""The errors of the service. Cheap to import."""
+
+from llm_chatbot.errors import UserError
+
+
+class QueueFullError(UserError):
+    """No more questions may wait.
+
+    Attributes:
+        unfinished: how many answers are being generated or wait.
+        seconds: after which it may be tried again.
+    """
+
+    def __init__(self, unfinished: int, seconds: int) -> None:
+        super().__init__("answering.busy", unfinished=unfinished, seconds=seconds)
+        self.unfinished, self.seconds = unfinished, seconds
+
+
+class GrammarError(UserError):
+    """A grammar that can't be compiled."""

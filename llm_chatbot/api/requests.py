@@ -105,7 +105,7 @@ class Message(Body):
 class Function(Body):
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     description: str = ""
-    parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
+    parameters: dict[str, Any] | bool = Field(default_factory=lambda: {"type": "object", "properties": {}})
     strict: bool = False
 
 
@@ -126,7 +126,7 @@ class NamedTool(Body):
 class JSONSchema(Body):
     name: str
     description: str = ""
-    json_schema: dict[str, Any] = Field(alias="schema")
+    json_schema: dict[str, Any] | bool = Field(alias="schema")
     strict: bool = True
 
 
@@ -141,7 +141,7 @@ class ResponseFormat(Body):
         return self
 
     @property
-    def wanted_schema(self) -> dict[str, Any] | None:
+    def wanted_schema(self) -> dict[str, Any] | bool | None:
         """The JSON schema of the answer; None for free text."""
         if self.json_schema is not None:
             return self.json_schema.json_schema
@@ -275,7 +275,7 @@ def as_object(arguments: str) -> Any:
         return arguments
 
 
-def check_schema_size(schema: dict[str, Any] | None) -> None:
+def check_schema_size(schema: dict[str, Any] | bool | None) -> None:
     """Raises a `ValueError` if a JSON schema is too large to be compiled for one request."""
     if schema is None:
         return

@@ -16,6 +16,7 @@ from typing import Any, Literal
 
 from pydantic_core import from_json
 
+from llm_chatbot.answering.schemas import Schema, standalone
 from llm_chatbot.engine.text.detokenizer import overlap
 
 ToolFormat = Literal["hermes", "llama", "mistral"]
@@ -163,18 +164,18 @@ class ToolParser:
         return ToolCall(self._ids[place], value["name"], json.dumps(arguments, ensure_ascii=False))
 
 
-def forced_call(format: ToolFormat, tools: Sequence[tuple[str, dict[str, Any]]]) -> tuple[str, dict[str, Any], str]:
+def forced_call(format: ToolFormat, tools: Sequence[tuple[str, Schema]]) -> tuple[str, dict[str, Any], str]:
     """The form of an answer that has to call one of the tools: the text before a JSON value, its schema, and after.
 
     Args:
         format: of the model.
-        tools: the names of the functions, and the JSON schemas of their parameters.
+        tools: the names of the functions, and the JSON schemas of their parameters. Each keeps its own definitions.
     """
-    schemas = [_call_schema(ARGUMENTS[format], name, parameters) for name, parameters in tools]
+    names = [name for name, _ in tools]
+    schemas = [_call_schema(ARGUMENTS[format], name, f"#/$defs/{place}") for place, name in enumerate(names)]
     schema: dict[str, Any] = {"anyOf": schemas} if len(schemas) > 1 else schemas[0]
-    shared = {key: definition for _, parameters in tools for key, definition in parameters.get("$defs", {}).items()}
-    if shared:
-        schema = {**schema, "$defs": shared}  # where "#/$defs/…" finds them
+    places = enumerate(parameters for _, parameters in tools)
+    schema = {**schema, "$defs": {str(place): as_arguments(own, f"#/$defs/{place}") for place, own in places}}
     if format == "hermes":
         return f"{HERMES_START}\n", schema, f"\n{HERMES_END}"
     if format == "mistral":
@@ -182,11 +183,18 @@ def forced_call(format: ToolFormat, tools: Sequence[tuple[str, dict[str, Any]]])
     return "", schema, ""
 
 
-def _call_schema(arguments: str, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    own = {key: value for key, value in parameters.items() if key != "$defs"}
+def as_arguments(parameters: Schema, where: str = "#") -> Schema:
+    """The schema of a call's arguments, which are an object, for a place in another document."""
+    moved = standalone(parameters, where)
+    if isinstance(moved, bool):
+        return {"type": "object"} if moved else False
+    return {"type": "object", **moved}
+
+
+def _call_schema(arguments: str, name: str, parameters: str) -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": {"name": {"const": name}, arguments: {"type": "object", **own}},
+        "properties": {"name": {"const": name}, arguments: {"$ref": parameters}},
         "required": ["name", arguments],
         "additionalProperties": False,
     }

@@ -2,6 +2,7 @@ import json
 from itertools import pairwise
 
 import pytest
+from jsonschema_rs import Draft202012Validator
 
 from llm_chatbot.api.tools import ToolParser, forced_call, tool_format
 
@@ -141,11 +142,20 @@ def test_ids_are_what_mistrals_template_asks_for():
 
 @pytest.mark.parametrize("format", ["hermes", "llama", "mistral"])
 def test_a_forced_call_is_one_that_is_read(format):
-    parameters = {"properties": {"city": {"$ref": "#/$defs/City"}}, "$defs": {"City": {"type": "string"}}}
-    before, schema, after = forced_call(format, [("weather", parameters), ("time", {})])
-    assert schema["$defs"] == {"City": {"type": "string"}}, "where references find it"
+    before, schema, after = forced_call(format, [("weather", {"type": "object"}), ("time", {})])
     key = schema["anyOf"][0]["required"][1]
-    assert parsed(format, f'{before}{{"name": "weather", "{key}": {{"city": "Köln"}}}}{after}') == (
-        "",
-        [("weather", {"city": "Köln"})],
-    )
+    written = f'{before}{{"name": "weather", "{key}": {{"city": "Köln"}}}}{after}'
+    assert parsed(format, written) == ("", [("weather", {"city": "Köln"})])
+
+
+def test_each_tool_keeps_its_own_definitions():
+    def parameters(type: str) -> dict:
+        item = {"$ref": "#/$defs/Item"}
+        return {"type": "object", "properties": {"x": item}, "$defs": {"Item": {"type": type}}}
+
+    _, schema, _ = forced_call("hermes", [("a", parameters("integer")), ("b", parameters("string"))])
+    for call, good, bad in zip(schema["anyOf"], (1, "s"), ("s", 1), strict=True):
+        validator = Draft202012Validator({**call, "$defs": schema["$defs"]})
+        name = call["properties"]["name"]["const"]
+        assert validator.is_valid({"name": name, "arguments": {"x": good}})
+        assert not validator.is_valid({"name": name, "arguments": {"x": bad}})

@@ -162,7 +162,7 @@ def test_what_our_own_answer_contained_is_accepted_back(stream: bool):
         else:
             message = response.json()["choices"][0]["message"]
         assert message["tool_calls"][0].get("index", 0) == 0 and message["reasoning_content"] == "Hm."
-        others = {"annotations": [], "refusal": "", "id": "m1", "audio": None, "reasoning_details": []}
+        others: dict[str, Any] = {"annotations": [], "refusal": "", "id": "m1", "audio": None, "reasoning_details": []}
         result = {"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "3"}
         turns = [*HELLO["messages"], {**message, **others, "role": "assistant"}, result]
         assert web.post("/v1/chat/completions", json={**HELLO, "messages": turns}).status_code == 200

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from types import MappingProxyType
 from typing import Any
 
@@ -200,6 +200,21 @@ def begun_answer(tokenizer: ChatTokenizer, ids: Sequence[int]) -> str:
     end = tokenizer.decode(ids[-8:])
     start = end.rfind(REASONING_START)
     return end[start:] if start >= 0 and not end[start + len(REASONING_START) :].strip() else ""
+
+
+def reasoning_opening(tokenizer: ChatTokenizer, ids: Sequence[int], mark: str = REASONING_START) -> list[int]:
+    """What a model that thinks writes after a prompt that doesn't begin its reasoning; empty where it doesn't think.
+
+    Args:
+        tokenizer: the model's.
+        ids: the prompt. One that contains the end of the reasoning wants none.
+        mark: how the model begins its reasoning; one that thinks has a token for its first word.
+    """
+    if tokenizer.decode(ids[-8:]).rstrip().endswith(REASONING_END) or begun_answer(tokenizer, ids):
+        return []
+    added = tokenizer.added_tokens_decoder
+    opening = tokenizer(mark, add_special_tokens=False)["input_ids"]
+    return list(dropwhile(lambda token: token not in added, opening))
 
 
 class _ControlTokens:

@@ -13,6 +13,7 @@ from llm_chatbot.engine.text.prompt import (
     fitting_prompt,
     plain_ids,
     prompt_ids,
+    reasoning_opening,
     template_variables,
 )
 from llm_chatbot.engine.text.tokenizer import FolderTokenizer
@@ -310,6 +311,17 @@ def test_half_a_character_is_a_replacement_character(tokenizer, text: str, role:
     whole = "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
     assert prompt_ids(tokenizer, messages) == prompt_ids(tokenizer, [{"role": role, "content": whole}, user("u")])
     assert tokenizer.decode(plain_ids(tokenizer, text)) == whole
+
+
+def test_what_opens_the_reasoning_is_known_where_the_prompt_leaves_it_to_a_model_that_thinks(tokenizer):
+    thinking = copy.deepcopy(tokenizer)
+    thinking.add_tokens(["<think>", "</think>"])
+    (mark,) = thinking.convert_tokens_to_ids(["<think>"])
+    asked = prompt_ids(thinking, [user("Why?")])
+    assert reasoning_opening(thinking, asked) == [mark]
+    assert reasoning_opening(tokenizer, asked) == [], "it has no token for it"
+    for end in ("<think>", "<think>\n", "<think>\n\n</think>\n\n"):
+        assert reasoning_opening(thinking, [*asked, *answer_ids(thinking, end)]) == []
 
 
 def test_a_continued_answer_has_the_control_tokens_of_its_reasoning_and_no_others(tokenizer):

@@ -15,7 +15,7 @@ from jinja2 import TemplateError
 from tokenizers import Tokenizer
 from tokenizers.models import BPE, Model
 
-from llm_chatbot.engine.text.tokenizer import SPECIAL_TOKENS, ChatTokenizer, variables_of
+from llm_chatbot.engine.text.tokenizer import SPECIAL_TOKENS, ChatTokenizer, JSONText, variables_of
 from llm_chatbot.errors import UserError
 
 # As in Transformers: a "role" and a "content", which may be None beside "tool_calls".
@@ -106,6 +106,7 @@ def prompt_ids(
     """
     asked = max((index for index, message in enumerate(messages) if message["role"] == "user"), default=0)
     messages = [_without_reasoning(message, keep=index > asked) for index, message in enumerate(messages)]
+    messages = [_with_json_result(message) for message in messages]
     options = {name: options[name] for name in template_variables(tokenizer) & options.keys()}
     codec = _control_tokens(tokenizer)
     marked = [{**codec.mark(message), "role": _checked_role(message["role"], codec)} for message in messages]
@@ -190,6 +191,18 @@ def _without_reasoning(message: Message, keep: bool) -> Message:
     return {**message, **kept, "content": answer.lstrip()}
 
 
+def _with_json_result(message: Message) -> Message:
+    """A message of a tool whose text is known to be JSON: gpt-oss's template would encode it a second time."""
+    content = message.get("content")
+    if message["role"] != "tool" or not isinstance(content, str):
+        return message
+    try:
+        json.loads(content)
+    except (ValueError, RecursionError):
+        return message
+    return {**message, "content": JSONText(content)}
+
+
 def well_formed(text: str) -> str:
     """The text with U+FFFD for lone surrogates, which JSON allows and UTF-8 does not."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -251,7 +264,8 @@ class _ControlTokens:
         """Marks the control tokens in a text, or in all texts of dictionaries and lists."""
         if isinstance(value, str):
             # After each character: one control token's text may contain another's.
-            return self._pattern.sub(lambda match: self._mark.join((*match[0], "")), value)
+            marked = self._pattern.sub(lambda match: self._mark.join((*match[0], "")), value)
+            return JSONText(marked) if isinstance(value, JSONText) else marked
         if isinstance(value, Mapping):
             return {self.mark(name): self.mark(item) for name, item in value.items()}
         if isinstance(value, list | tuple):

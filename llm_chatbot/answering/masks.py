@@ -29,7 +29,7 @@ MOST_ALTERNATIVES = 32
 
 # Python's libraries ask so for a decimal number that has a digit. The look-ahead is the same as another pattern.
 _HAS_OTHER = re.compile(r"\^\(\?!\^?\[((?:[^\]\\]|\\.)*)\]\*\$\)")
-_LOOK_AHEAD = re.compile(r"\(\?=[^()]*\)")
+_LOOK_AHEAD = re.compile(r"\(\?[=!][^()]*\)")
 
 
 def maskable(schema: Schema) -> tuple[Schema, frozenset[str]]:
@@ -51,7 +51,15 @@ class _Masker:
         if schema.get("uniqueItems") or schema.get("not", False) is not False:
             self.unmasked |= {"uniqueItems", "not"} & schema.keys()
         self.unmasked |= UNMASKED & schema.keys()
-        for rewrite in (self._format, self._pattern, self._names, self._name_patterns, self._counts, self._multiples):
+        for rewrite in (
+            self._type,
+            self._format,
+            self._pattern,
+            self._names,
+            self._name_patterns,
+            self._counts,
+            self._multiples,
+        ):
             rewrite(made)
         return {name: self._parts(name, value) for name, value in made.items()}
 
@@ -61,6 +69,13 @@ class _Masker:
         if name in LISTS and isinstance(value, list):
             return [self.schema(part) for part in value]
         return self.schema(value) if name in ONE else value
+
+    def _type(self, made: dict[str, Any]) -> None:
+        """A type that a reference's target has too: with it, llguidance can't follow one in a circle."""
+        if isinstance(made.get("$ref"), str) and made.keys() - ANNOTATIONS == {"$ref", "type"}:
+            target = resolved(self._document, made["$ref"])
+            if isinstance(target, dict) and target.get("type") == made["type"]:
+                del made["type"]
 
     def _format(self, made: dict[str, Any]) -> None:
         if made.get("format") not in FORMATS:

@@ -72,13 +72,13 @@ class Rules:
         match schema.get("type"):
             case "object" if said <= {"type", "properties", "required", "additionalProperties"}:
                 return self._object(schema)
-            case "array" if said <= {"type", "items", "minItems", "maxItems"}:
+            case "array" if said <= {"type", "items", "prefixItems", "minItems", "maxItems"}:
                 return self._array(schema)
             case "integer" | "number" if said <= {"type", *BOUNDS}:
                 return self._integer(schema)
             case "null" | "boolean" | "string":
                 return self._embedded({name: value for name, value in schema.items() if name not in BOUNDS})
-        self.unmasked |= said
+        self.unmasked.add("integers above 2^53")
         return self._embedded(_without_large(schema))
 
     def _embedded(self, schema: Schema) -> str:
@@ -113,10 +113,20 @@ class Rules:
         return self._add(f"/{pattern}/") if pattern else self._embedded(False)
 
     def _array(self, schema: dict[str, Any]) -> str:
-        item, least, most = self._value(schema["items"]), schema.get("minItems", 0), schema.get("maxItems")
-        more = f'(", " {item}){{{max(least - 1, 0)},{"" if most is None else most - 1}}}'
-        items = f"{item} {more}" if least else f"({item} {more})?"
-        return self._add(f'"[" {items} "]"' if most != 0 else '"[]"')
+        least, most = schema.get("minItems", 0), schema.get("maxItems")
+        first, others = schema.get("prefixItems", [])[:most], schema.get("items", True)
+        rest = ""
+        if others is not False and (most is None or most > len(first)):
+            item = self._value(others)
+            if not first:  # an item like the others, which has no comma before it
+                first = [others]
+            rest = _repeated(f'", " {item}', least - len(first), None if most is None else most - len(first))
+        for place in reversed(range(len(first))):
+            comma = '", " ' if place else ""
+            rest = f"{comma}{self._value(first[place])} {rest}"
+            if place >= least:
+                rest = f"({rest})?"
+        return self._add(f'"[" {rest} "]"')
 
     def _object(self, schema: dict[str, Any]) -> str:
         """Objects with the named properties, in order. Others are written only where none are named."""
@@ -163,6 +173,10 @@ class Rules:
                 self.unmasked.add("oneOf")
 
 
+def _repeated(rule: str, least: int, most: int | None) -> str:
+    return "" if most == 0 else f"({rule}){{{max(least, 0)},{'' if most is None else most}}}"
+
+
 def _is_valid(schema: Schema, value: Any) -> bool:
     from jsonschema_rs import Draft202012Validator
 
@@ -191,9 +205,15 @@ def _without_large(schema: Any) -> Any:
     kept = {name: value for name, value in schema.items() if name not in BOUNDS or not is_large(value)}
     for name in ("const", "enum"):
         if is_large(kept.get(name)):
-            del kept[name]
-            kept.setdefault("type", ["integer", "number", "string", "boolean", "null", "array", "object"])
+            values = kept.pop(name) if name == "enum" else [kept.pop(name)]
+            kept.setdefault("type", sorted({_type(value) for value in values}))
     return {name: _without_large(value) for name, value in kept.items()}
+
+
+def _type(value: Any) -> str:
+    """The type of a JSON value, in a schema's words."""
+    names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+    return names.get(type(value), "null")
 
 
 def _escapes(document: Schema) -> dict[str, Any]:

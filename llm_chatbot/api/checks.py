@@ -4,6 +4,7 @@ jsonschema-rs keeps integers exact, bounds the work of patterns, and fetches not
 """
 
 import json
+import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -49,11 +50,16 @@ class AnswerCheck:
         return next(filter(None, faults), None)
 
 
+def finite(text: str) -> float:
+    """A number of a JSON text; beyond what a float can be, as 1e999 is, the largest: infinity is no JSON number."""
+    return max(-sys.float_info.max, min(float(text), sys.float_info.max))
+
+
 def _fault(validator: "Validator", text: str) -> str | None:
     from jsonschema_rs import ValidationError
 
     try:
-        validator.validate(json.loads(text))
+        validator.validate(json.loads(text, parse_float=finite))
     except ValidationError as error:
         place = "".join(f"/{part}" for part in error.instance_path)
         return f"{error.message[:300]}, at {place or 'its top'}"

@@ -22,6 +22,16 @@ if TYPE_CHECKING:
 # Compiling and masking are bounded, whatever the schema.
 LIMITS: dict[str, Any] = {"initial_lexer_fuel": 1_000_000, "step_lexer_fuel": 200_000, "max_lexer_states": 50_000}
 
+# Of vocabularies with "▁" for a space.
+SENTENCEPIECE_DECODER = {
+    "type": "Sequence",
+    "decoders": [
+        {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+        {"type": "ByteFallback"},
+        {"type": "Fuse"},
+    ],
+}
+
 # How each grammar begins; where a tokenizer's first token has a space of its own, that comes before the answer.
 _START, _START_AFTER_SPACE = "start: answer\n", 'start: " "? answer\n'
 
@@ -104,7 +114,14 @@ class GrammarCompiler:
     def _vocabulary(self) -> "LLTokenizer":
         from llguidance import LLTokenizer
 
-        return LLTokenizer(self._tokenizer.backend_tokenizer.to_str(), eos_token=self._stop_ids)
+        description = self._tokenizer.backend_tokenizer.to_str()
+        try:
+            return LLTokenizer(description, eos_token=self._stop_ids)
+        except ValueError:  # it knows two kinds of decoders, and SentencePiece's by a third part that some leave out
+            tokenizer = json.loads(description)
+            if "\u2581" not in json.dumps(tokenizer["decoder"], ensure_ascii=False):
+                raise
+            return LLTokenizer(json.dumps({**tokenizer, "decoder": SENTENCEPIECE_DECODER}), eos_token=self._stop_ids)
 
 
 class GrammarConstraint:

@@ -1,4 +1,5 @@
 import json
+from typing import Any
 
 import numpy as np
 import pytest
@@ -223,26 +224,31 @@ def test_a_schema_that_nothing_matches_is_refused_with_the_reason(schema: Schema
         COMPILER.constraint(grammar_of(schema).text)
 
 
+STRIPPING = decoders.Sequence(
+    [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
+)
+
+
 class PrefixSpaceTokenizer:
     """Puts a space before each text, as those of Llama 2 and Mistral 7B do, and takes it away from what it decodes."""
 
-    def __init__(self) -> None:
+    def __init__(self, decoder: Any) -> None:
         pieces = ["<unk>", "<s>", "</s>", "▁", "▁{", "{", '"', "a", ":", "1", "}", '▁"', "▁1", "▁[", "▁true", "true"]
         self.backend_tokenizer = Tokenizer(Unigram([(piece, -1.0) for piece in pieces], 0, False))
         self.backend_tokenizer.normalizer = normalizers.Sequence(
             [normalizers.Prepend("▁"), normalizers.Replace(" ", "▁")]
         )
-        self.backend_tokenizer.decoder = decoders.Sequence(
-            [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
-        )
+        self.backend_tokenizer.decoder = decoder
 
 
+@pytest.mark.parametrize("decoder", [STRIPPING, decoders.Metaspace()])
 @pytest.mark.parametrize("text", ['{"a": 1}', '"a"', "1", "true"])
-def test_the_first_token_may_have_the_space_that_the_tokenizer_puts_there(text: str):
-    tokenizer = PrefixSpaceTokenizer().backend_tokenizer
-    constraint = GrammarCompiler(PrefixSpaceTokenizer(), {2}).constraint(answer_grammar([Form({})]).text)  # type: ignore[arg-type]
-    ids = tokenizer.encode(text).ids
-    assert tokenizer.id_to_token(ids[0]).startswith("▁") and tokenizer.decode(ids) == text
+def test_the_first_token_may_have_the_space_that_the_tokenizer_puts_there(text: str, decoder: Any):
+    tokenizer = PrefixSpaceTokenizer(decoder)
+    ids = tokenizer.backend_tokenizer.encode(text).ids
+    assert tokenizer.backend_tokenizer.id_to_token(ids[0]).startswith("▁")
+    assert tokenizer.backend_tokenizer.decode(ids) == text
+    constraint = GrammarCompiler(tokenizer, {2}).constraint(answer_grammar([Form({})]).text)  # type: ignore[arg-type]
     for token in [*ids, 2]:
         logits = np.zeros(16, dtype=np.float32)
         constraint.mask(logits)

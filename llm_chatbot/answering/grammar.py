@@ -4,39 +4,72 @@ llguidance needs neither PyTorch nor a GPU and is only imported once somebody as
 """
 
 import json
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from llm_chatbot.answering.errors import GrammarError
+from llm_chatbot.answering.rules import Rules
+from llm_chatbot.answering.schemas import Schema
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 
 if TYPE_CHECKING:
     from llguidance import LLMatcher, LLTokenizer
 
-# Compact JSON, one space after a comma or colon. Free white space would let a small model write nothing else.
-JSON_STYLE: Any = {"whitespace_flexible": False, "item_separator": ", ", "key_separator": ": "}
-
 # Compiling and masking are bounded, whatever the schema.
 LIMITS: dict[str, Any] = {"initial_lexer_fuel": 1_000_000, "step_lexer_fuel": 200_000, "max_lexer_states": 50_000}
 
+# Of vocabularies with "▁" for a space.
+SENTENCEPIECE_DECODER = {
+    "type": "Sequence",
+    "decoders": [
+        {"type": "Replace", "pattern": {"String": "▁"}, "content": " "},
+        {"type": "ByteFallback"},
+        {"type": "Fuse"},
+    ],
+}
 
-def json_grammar(schema: dict[str, Any]) -> str:
-    """The grammar of the JSON values that match a schema."""
-    from llguidance import LLMatcher
-
-    return LLMatcher.grammar_from_json_schema(json.dumps(schema), overrides=JSON_STYLE)
+# How each grammar begins; where a tokenizer's first token has a space of its own, that comes before the answer.
+_START, _START_AFTER_SPACE = "start: answer\n", 'start: " "? answer\n'
 
 
-def wrapped_json_grammar(before: str, schema: dict[str, Any], after: str) -> str:
-    """Like `json_grammar`, with fixed texts around the value."""
-    from llguidance import LLMatcher
+@dataclass(frozen=True)
+class Form:
+    """One form that an answer can have: a JSON value that matches a schema, with fixed texts around it."""
 
-    parts = [json.dumps(before)] * bool(before) + ["value"] + [json.dumps(after)] * bool(after)
-    styled = json.dumps({**schema, "x-guidance": JSON_STYLE})
-    return LLMatcher.grammar_from_lark(f"start: {' '.join(parts)}\nvalue: %json {styled}\n")
+    schema: Schema
+    before: str = ""
+    after: str = ""
+
+
+@dataclass(frozen=True)
+class Grammar:
+    """
+    Attributes:
+        text: for `GrammarCompiler`, in llguidance's Lark.
+        unmasked: the keywords of the schemas that it says nothing of, so that an answer may break them.
+    """
+
+    text: str
+    unmasked: frozenset[str] = frozenset()
+
+
+def answer_grammar(forms: Sequence[Form]) -> Grammar:
+    """The grammar of the answers in one of the forms; their schemas are valid ones of 2020-12."""
+    rules = [Rules(form.schema, f"form{place}_") for place, form in enumerate(forms)]
+    written = [
+        " ".join([*_literal(form.before), own.root, *_literal(form.after)])
+        for form, own in zip(forms, rules, strict=True)
+    ]
+    lines = [_START, f"answer: {' | '.join(written)}", *(line for own in rules for line in own.lines), ""]
+    return Grammar("\n".join(lines), frozenset().union(*(own.unmasked for own in rules)))
+
+
+def _literal(text: str) -> list[str]:
+    return [json.dumps(text)] if text else []
 
 
 class GrammarCompiler:
@@ -57,17 +90,34 @@ class GrammarCompiler:
         """
         from llguidance import LLMatcher, LLParserLimits
 
-        matcher = LLMatcher(self._vocabulary, grammar, log_level=0, limits=LLParserLimits(**LIMITS))
+        if self._adds_space:
+            grammar = grammar.replace(_START, _START_AFTER_SPACE, 1)
+        source = LLMatcher.grammar_from_lark(grammar)
+        matcher = LLMatcher(self._vocabulary, source, log_level=0, limits=LLParserLimits(**LIMITS))
         if matcher.is_error():
             reason = " ".join(matcher.get_error().split())[:300]
             raise GrammarError("api.schema", reason=reason)
         return GrammarConstraint(matcher)
 
     @cached_property
+    def _adds_space(self) -> bool:
+        """Whether the first token of a text has a space before it that its decoder takes away, as Llama 2's has."""
+        first, *_ = self._tokenizer.backend_tokenizer.encode("{", add_special_tokens=False).ids
+        has_space = self._vocabulary.decode_bytes([first]).startswith(b" ")
+        return has_space and not self._tokenizer.backend_tokenizer.decode([first]).startswith(" ")
+
+    @cached_property
     def _vocabulary(self) -> "LLTokenizer":
         from llguidance import LLTokenizer
 
-        return LLTokenizer(self._tokenizer.backend_tokenizer.to_str(), eos_token=self._stop_ids)
+        description = self._tokenizer.backend_tokenizer.to_str()
+        try:
+            return LLTokenizer(description, eos_token=self._stop_ids)
+        except ValueError:  # it knows two kinds of decoders, and SentencePiece's by a third part that some leave out
+            tokenizer = json.loads(description)
+            if "\u2581" not in json.dumps(tokenizer["decoder"], ensure_ascii=False):
+                raise
+            return LLTokenizer(json.dumps({**tokenizer, "decoder": SENTENCEPIECE_DECODER}), eos_token=self._stop_ids)
 
 
 class GrammarConstraint:

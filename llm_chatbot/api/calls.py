@@ -7,34 +7,37 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from llm_chatbot.answering.grammar import json_grammar, wrapped_json_grammar
+from llm_chatbot.answering.grammar import Form, Grammar, answer_grammar
 from llm_chatbot.answering.options import make_generation
 from llm_chatbot.answering.question import Question
+from llm_chatbot.answering.schemas import standalone
+from llm_chatbot.api.checks import AnswerCheck, schema_validator
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.model_info import ModelInfo
 from llm_chatbot.api.requests import ChatRequest, CommonRequest, CompletionRequest, Tool
 from llm_chatbot.api.responses import Choice
-from llm_chatbot.api.tools import ToolParser, forced_call
+from llm_chatbot.api.tools import ToolParser, as_arguments, forced_call
 from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.texts import Text
 
 
-def chat_questions(request: ChatRequest, info: ModelInfo) -> list[Question]:
-    """A question for each of the answers that a chat request asks for.
+def chat_questions(request: ChatRequest, info: ModelInfo) -> tuple[list[Question], AnswerCheck | None]:
+    """A question for each of the answers that a chat request asks for, and what whole answers are checked for.
 
     Raises:
         APIError: the model can't do what is asked for.
     """
     messages = tuple(message.for_template() for message in request.messages)
+    grammar, check = constraints(request, info)
     question = Question(
         messages,
         generation=generation(request, info, request.top_logprobs if request.logprobs else None),
         template_options=template_options(request, info),
         room=request.limit or 1,
-        grammar=grammar(request, info),
+        grammar=None if grammar is None else grammar.text,
         conversation=conversation_of(request, messages),
     )
-    return repeated(question, request.n)
+    return repeated(question, request.n), check
 
 
 def completion_questions(request: CompletionRequest, info: ModelInfo) -> list[Question]:
@@ -121,15 +124,31 @@ def template_tool(tool: Tool) -> dict[str, Any]:
     return {"type": "function", "function": described}
 
 
-def grammar(request: ChatRequest, info: ModelInfo) -> str | None:
-    """The grammar of the answer; None if it is free."""
-    if (schema := request.response_format.wanted_schema) is not None:
-        return json_grammar(schema)
-    if tools := request.forced_tools:
+def constraints(request: ChatRequest, info: ModelInfo) -> tuple[Grammar | None, AnswerCheck | None]:
+    """The grammar of the answer, and what is checked of it when it is whole; None if it is free.
+
+    With a `response_format` the model may still call one of the tools that it was offered.
+
+    Raises:
+        APIError: a schema is not valid.
+    """
+    wanted, tools = request.response_format.wanted_schema, request.forced_tools
+    if wanted is None and not tools:
+        return None, None
+    forms: list[Form] = []
+    validator, arguments = None, {}
+    if wanted is not None:
+        schema, tools = standalone(wanted), request.offered_tools
+        validator = schema_validator(schema, "response_format")
+        forms.append(Form(schema))
+    if tools:
         assert info.tool_format is not None
         functions = [(tool.function.name, tool.function.parameters) for tool in tools]
-        return wrapped_json_grammar(*forced_call(info.tool_format, functions))
-    return None
+        arguments = {name: schema_validator(as_arguments(parameters), "tools") for name, parameters in functions}
+        before, schema, after = forced_call(info.tool_format, functions)
+        forms.append(Form(schema, before, after))
+    grammar = answer_grammar(forms)
+    return grammar, AnswerCheck(validator, arguments, grammar.unmasked)
 
 
 def conversation_of(request: ChatRequest, messages: Sequence[dict[str, Any]]) -> str:

@@ -3,6 +3,7 @@
 https://platform.openai.com/docs/guides/error-codes
 """
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -91,10 +92,10 @@ def add_error_handlers(app: FastAPI) -> None:
 
 def validation_error(error: RequestValidationError) -> APIError:
     """The first of a request's faults, in a sentence that names the field."""
-    fault = error.errors()[0]
+    fault = told_fault(error.errors(), error.body)
     if fault["type"] == "json_invalid":
         return APIError("api.not_json")
-    place = ".".join(str(part) for part in fault["loc"][1:])
+    place = ".".join(str(part) for part in fault["loc"])
     reason = fault["msg"].removeprefix("Value error, ").rstrip(".")
     if not place and fault["type"] == "value_error":
         return APIError("api.invalid", code="invalid_value", reason=reason)
@@ -103,3 +104,29 @@ def validation_error(error: RequestValidationError) -> APIError:
     if fault["type"] == "extra_forbidden":
         return APIError("api.extra", param=place, code="unsupported_parameter", field=repr(place))
     return APIError("api.invalid_field", param=place, code="invalid_value", field=repr(place), reason=reason)
+
+
+def told_fault(faults: Sequence[Any], body: Any) -> dict[str, Any]:
+    """The fault that says most to the sender, with its place in the request.
+
+    Where a field may be of several types, pydantic names the faults for each of them, and the types in their places.
+    What was sent is rather of the type in which the fault lies deepest, or is not that it is another type.
+    """
+    placed = [{**fault, "loc": request_place(fault, body)} for fault in faults]
+    first = placed[0]["loc"][:1]
+    return max(
+        (fault for fault in placed if fault["loc"][:1] == first),
+        key=lambda fault: (len(fault["loc"]), not fault["type"].endswith("_type")),
+    )
+
+
+def request_place(fault: Mapping[str, Any], body: Any) -> tuple[int | str, ...]:
+    """Where a fault lies in a request, without the names of types that pydantic puts between."""
+    place: list[int | str] = []
+    value = body
+    for part in fault["loc"][1:]:
+        is_index = isinstance(value, list) and isinstance(part, int) and part < len(value)
+        if is_index or (isinstance(value, dict) and part in value):
+            place.append(part)
+            value = value[part]
+    return (*place, fault["loc"][-1]) if fault["type"] == "missing" else tuple(place)

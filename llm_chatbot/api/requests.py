@@ -7,7 +7,7 @@ models know them.
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
 from llm_chatbot.engine.text.prompt import REASONING_END, REASONING_START
 
@@ -15,6 +15,7 @@ from llm_chatbot.engine.text.prompt import REASONING_END, REASONING_START
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_MESSAGES = 2048
 MAX_CHOICES = 8
+MAX_STOPS = 4
 MAX_TOOLS = 128
 MAX_SCHEMA_BYTES = 64 * 1024
 MAX_SCHEMA_DEPTH = 32
@@ -31,6 +32,10 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {
     "store": (False,),
     "suffix": ("",),
 }
+# What is called what in the types of a message's parts.
+PARTS = {"image": "images", "audio": "recordings", "video": "videos", "file": "files", "refusal": "refusals"}
+# Fields that a server writes into its answers, and that say nothing in a conversation that is sent back.
+WRITTEN_BY_SERVERS = {"annotations", "audio", "id", "index", "provider_specific_fields", "reasoning_details"}
 # Labels for the operator's records, which don't change an answer.
 LABELS = {"metadata", "safety_identifier", "user"}
 
@@ -52,6 +57,15 @@ class TextPart(Body):
     type: Literal["text"]
     text: str
 
+    @model_validator(mode="before")
+    @classmethod
+    def _check_type(cls, part: Any) -> Any:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if isinstance(kind, str) and kind != "text":
+            what = next((name for mark, name in PARTS.items() if mark in kind), f"parts of the type {kind!r}")
+            raise ValueError(f"{what} are not supported; send text")
+        return part
+
 
 class FunctionCall(Body):
     name: str
@@ -63,6 +77,12 @@ class ToolCall(Body):
     type: Literal["function"] = "function"
     function: FunctionCall
 
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_index(cls, call: Any) -> Any:
+        """A stream's calls have their place in the message."""
+        return {name: value for name, value in call.items() if name != "index"} if isinstance(call, dict) else call
+
 
 class Message(Body):
     role: Literal["system", "developer", "user", "assistant", "tool"]
@@ -71,6 +91,20 @@ class Message(Body):
     reasoning_content: str | None = None
     tool_calls: list[ToolCall] = []
     tool_call_id: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_back(cls, message: Any) -> Any:
+        """An answer as servers write it: their own fields are dropped, and a refusal is what was said."""
+        if not isinstance(message, dict) or message.get("role") != "assistant":
+            return message
+        taken = {name: value for name, value in message.items() if name not in WRITTEN_BY_SERVERS}
+        refusal, reasoning = taken.pop("refusal", None), taken.pop("reasoning", None)
+        if refusal and not taken.get("content"):
+            taken["content"] = refusal
+        if reasoning and not taken.get("reasoning_content"):
+            taken["reasoning_content"] = reasoning
+        return taken
 
     @model_validator(mode="after")
     def _check_role(self) -> "Message":
@@ -105,7 +139,7 @@ class Message(Body):
 class Function(Body):
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     description: str = ""
-    parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
+    parameters: dict[str, Any] | StrictBool = Field(default_factory=lambda: {"type": "object", "properties": {}})
     strict: bool = False
 
 
@@ -126,7 +160,7 @@ class NamedTool(Body):
 class JSONSchema(Body):
     name: str
     description: str = ""
-    json_schema: dict[str, Any] = Field(alias="schema")
+    json_schema: dict[str, Any] | StrictBool = Field(alias="schema")
     strict: bool = True
 
 
@@ -141,7 +175,7 @@ class ResponseFormat(Body):
         return self
 
     @property
-    def wanted_schema(self) -> dict[str, Any] | None:
+    def wanted_schema(self) -> dict[str, Any] | bool | None:
         """The JSON schema of the answer; None for free text."""
         if self.json_schema is not None:
             return self.json_schema.json_schema
@@ -168,7 +202,7 @@ class CommonRequest(Body):
     max_tokens: int | None = Field(None, ge=1)
     n: int = Field(1, ge=1, le=MAX_CHOICES)
     seed: int | None = None
-    stop: str | Annotated[list[str], Field(max_length=4)] = []
+    stop: str | list[str] = []
     stream: bool = False
     stream_options: StreamOptions | None = None
     prompt_cache_key: str | None = Field(None, max_length=256)
@@ -181,6 +215,13 @@ class CommonRequest(Body):
         return {
             name: value for name, value in values.items() if name not in LABELS and value not in NEUTRAL.get(name, ())
         }
+
+    @field_validator("stop")
+    @classmethod
+    def _check_stop(cls, stop: Any) -> Any:
+        if isinstance(stop, list) and len(stop) > MAX_STOPS:
+            raise ValueError(f"at most {MAX_STOPS} stop strings are supported")
+        return stop
 
     @model_validator(mode="after")
     def _check_stream_options(self) -> "CommonRequest":
@@ -257,6 +298,13 @@ class CompletionRequest(CommonRequest):
     prompt: str | Annotated[list[str], Field(min_length=1, max_length=MAX_CHOICES)]
     logprobs: int | None = Field(None, ge=0, le=20)
 
+    @field_validator("prompt", mode="before")
+    @classmethod
+    def _check_prompt(cls, prompt: Any) -> Any:
+        if isinstance(prompt, list) and any(isinstance(item, int | list) for item in prompt):
+            raise ValueError("token ids are not supported; send the text")
+        return prompt
+
     @property
     def limit(self) -> int:
         """The maximum number of tokens of the text; OpenAI's default is short."""
@@ -275,7 +323,7 @@ def as_object(arguments: str) -> Any:
         return arguments
 
 
-def check_schema_size(schema: dict[str, Any] | None) -> None:
+def check_schema_size(schema: dict[str, Any] | bool | None) -> None:
     """Raises a `ValueError` if a JSON schema is too large to be compiled for one request."""
     if schema is None:
         return

@@ -95,7 +95,7 @@ def split_reasoning(text: str, ended: bool) -> tuple[str, str]:
     """The reasoning that an answer begins with, without its marks, and the rest; both only grow."""
     start = text.lstrip()
     if not start.startswith(REASONING_START):
-        return ("", "" if start and REASONING_START.startswith(start) and not ended else text)
+        return ("", "" if REASONING_START.startswith(start) and not ended else text)
     reasoning, mark, rest = start.removeprefix(REASONING_START).partition(REASONING_END)
     if not mark and not ended:
         reasoning = reasoning[: len(reasoning) - overlap(reasoning, REASONING_END)]

@@ -4,19 +4,21 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from llm_chatbot.answering.question import Question
 from llm_chatbot.answering.served import ModelFacts, ServedModel
 from llm_chatbot.api.calls import chat_choice, chat_questions, completion_questions
+from llm_chatbot.api.checks import checked_answers
 from llm_chatbot.api.errors import APIError, as_api_error, error_body
 from llm_chatbot.api.metrics import Metrics
 from llm_chatbot.api.model_info import model_info
 from llm_chatbot.api.requests import ChatRequest, CommonRequest, CompletionRequest
 from llm_chatbot.api.responses import ChatWriter, Choice, CompletionWriter, Content, Writer
+from llm_chatbot.engine.session import Answer
 
 CLIENT_CLOSED_REQUEST = 499  # nginx's; nobody reads it but the metrics
 
@@ -29,17 +31,18 @@ def make_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRoute
     async def chat_completions(body: ChatRequest, request: Request) -> Response:
         model = find(models, body.model)
         info = model_info(await model.facts())
-        questions = chat_questions(body, info)
-        choices = [chat_choice(body, info) for _ in questions]
-        writer = ChatWriter(body.model, choices, body.n, body.logprobs)
-        return await respond(request, body, model, questions, writer, metrics)
+        questions, check = chat_questions(body, info)
+        new_choice = partial(chat_choice, body, info)
+        writer = ChatWriter(body.model, [new_choice() for _ in questions], body.n, body.logprobs)
+        answers = [checked_answers(model.generate, question, check, new_choice) for question in questions]
+        return await respond(request, body, answers, writer, metrics)
 
     @router.post("/completions")
     async def completions(body: CompletionRequest, request: Request) -> Response:
         model = find(models, body.model)
         questions = completion_questions(body, model_info(await model.facts()))
         writer = CompletionWriter(body.model, [Choice(raw=True) for _ in questions], body.n, body.logprobs is not None)
-        return await respond(request, body, model, questions, writer, metrics)
+        return await respond(request, body, [model.generate(question) for question in questions], writer, metrics)
 
     @router.get("/models")
     async def list_models() -> dict[str, Any]:
@@ -72,14 +75,12 @@ def model_card(facts: ModelFacts) -> dict[str, Any]:
 async def respond(
     request: Request,
     body: CommonRequest,
-    model: ServedModel,
-    questions: Sequence[Question],
+    generated: Sequence[AsyncGenerator[Answer, None]],
     writer: Writer,
     metrics: Metrics,
 ) -> Response:
     """The response to a request. Its answers end when the client goes away."""
-    updates = merged([model.generate(question) for question in questions])
-    answers = read(updates, writer, metrics, body.model)
+    answers = read(merged(generated), writer, metrics, body.model)
     if body.stream:
         return await stream(request, body, answers, writer)
     async with aclosing(answers):

@@ -14,6 +14,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from pydantic_core import from_json
+
+from llm_chatbot.answering.schemas import Schema, standalone
 from llm_chatbot.engine.text.detokenizer import overlap
 
 ToolFormat = Literal["hermes", "llama", "mistral"]
@@ -24,6 +27,16 @@ MISTRAL_MARK = "[TOOL_CALLS]"
 
 # The name of a call's arguments in its JSON.
 ARGUMENTS: dict[ToolFormat, str] = {"hermes": "arguments", "llama": "parameters", "mistral": "arguments"}
+
+_WHITE_SPACE, _SEPARATORS, _CLOSED = re.compile(r"\s*"), re.compile(r"[\s,;\[\]]*"), re.compile(r"[\s}\]]*")
+_NO_CALL = re.compile(f"{HERMES_END}|(?={HERMES_START})")
+
+
+def _no_number(constant: str) -> Any:
+    raise ValueError(f"{constant} is not JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_no_number)
 
 
 @dataclass(frozen=True)
@@ -68,7 +81,7 @@ def tool_format(template: Any) -> ToolFormat | None:
 
 
 class ToolParser:
-    """Reads the calls in an answer while it grows.
+    """Reads the calls in an answer while it grows. A call is a JSON value, and ends where that ends.
 
     Args:
         format: of the model.
@@ -80,45 +93,62 @@ class ToolParser:
         self._ids: list[str] = []  # of the calls, which stay the same while the answer grows
 
     def parse(self, text: str, ended: bool) -> Parsed:
-        """Reads the whole text so far. What may be the beginning of a call is held back unless it has ended."""
+        """Reads the whole text so far.
+
+        What may be the beginning of a call is held back. Once the answer has ended, a call that was cut off is left
+        out, and what turned out to be no call is text.
+        """
         if self._format == "hermes":
             return self._hermes(text, ended)
         return self._whole_answer(text, ended)
 
     def _hermes(self, text: str, ended: bool) -> Parsed:
         calls: list[ToolCall] = []
-        said, rest = "", text
-        while (start := rest.find(HERMES_START)) >= 0:
-            written, mark, after = rest[start + len(HERMES_START) :].partition(HERMES_END)
-            if not mark and not ended:
-                break
-            call = self._call(_json(written), len(calls))
+        said, place = "", 0
+        while (start := text.find(HERMES_START, place)) >= 0:
+            written = start + len(HERMES_START)
+            value, end = _json_at(text, written)
+            if end is None and not _is_begun(text[written:]):
+                end = _end_of_no_call(text, written, ended)
+            if end is None:  # not complete, or cut off
+                return Parsed((said + text[place:start]).rstrip(), tuple(calls))
+            call = self._call(value, len(calls))
+            said += text[place : end if call is None else start]
+            place = end
             if call is not None:
                 calls.append(call)
-            said += rest[:start] if call else rest[: len(rest) - len(after)]
-            rest = after
+                place = _after_end_mark(text, end)
+        rest = text[place:]
         if not ended:
-            rest = rest[: start if start >= 0 else len(rest) - overlap(rest, HERMES_START)]
+            rest = rest[: len(rest) - overlap(rest, HERMES_START)]
         said += rest
         return Parsed(said.rstrip() if calls or not ended else said, tuple(calls))
 
     def _whole_answer(self, text: str, ended: bool) -> Parsed:
-        """Llama's and Mistral's answers are calls or text, never both."""
-        written = text.strip().removeprefix(PYTHON_TAG).removeprefix(MISTRAL_MARK).strip()
-        if not written.startswith(("{", "[")):
-            marks = (PYTHON_TAG, MISTRAL_MARK)
-            may_follow = not ended and any(mark.startswith(written) for mark in marks)
-            return Parsed("" if may_follow else text)
-        if not ended:
-            return Parsed("")
-        values = _json(written)
-        if values is None:  # Llama separates several calls by semicolons
-            values = [_json(part) for part in re.split(r";\s*(?=\{)", written)]
-        listed = values if isinstance(values, list) else [values]
-        calls = [self._call(value, place) for place, value in enumerate(listed)]
-        if not listed or None in calls:
+        """Llama's and Mistral's calls go on to the answer's end; a text and a mark may stand before them."""
+        mark = PYTHON_TAG if self._format == "llama" else MISTRAL_MARK
+        said, marked, written = "", "", text.lstrip()
+        if not written.startswith(("{", "[")) or mark.startswith(written[: len(mark)]):
+            said, marked, written = text.partition(mark)
+            if not marked:
+                return Parsed(text if ended else text[: len(text) - overlap(text, mark)].rstrip())
+        values, rest = _json_values(written)
+        calls = [call for place, value in enumerate(values) if (call := self._call(value, place))]
+        if len(calls) < len(values) or not _is_begun(rest):
             return Parsed(text)
-        return Parsed("", tuple(call for call in calls if call is not None))
+        if not ended:
+            return Parsed(said.rstrip())
+        if not marked and not calls and not self._begins_call(rest):
+            return Parsed(text)
+        return Parsed(said.rstrip(), tuple(calls))
+
+    def _begins_call(self, text: str) -> bool:
+        """Whether a JSON value that was cut off is a call, and not one that was asked for as text."""
+        if '{"name":'.startswith("".join(text.split())):
+            return bool(text)
+        value = from_json(text, allow_partial="trailing-strings")
+        name = value.get("name")
+        return isinstance(name, str) and any(known.startswith(name) for known in self._names)
 
     def _call(self, value: Any, place: int) -> ToolCall | None:
         """The call that a JSON value stands for; None if it isn't one."""
@@ -134,18 +164,18 @@ class ToolParser:
         return ToolCall(self._ids[place], value["name"], json.dumps(arguments, ensure_ascii=False))
 
 
-def forced_call(format: ToolFormat, tools: Sequence[tuple[str, dict[str, Any]]]) -> tuple[str, dict[str, Any], str]:
+def forced_call(format: ToolFormat, tools: Sequence[tuple[str, Schema]]) -> tuple[str, dict[str, Any], str]:
     """The form of an answer that has to call one of the tools: the text before a JSON value, its schema, and after.
 
     Args:
         format: of the model.
-        tools: the names of the functions, and the JSON schemas of their parameters.
+        tools: the names of the functions, and the JSON schemas of their parameters. Each keeps its own definitions.
     """
-    schemas = [_call_schema(ARGUMENTS[format], name, parameters) for name, parameters in tools]
+    names = [name for name, _ in tools]
+    schemas = [_call_schema(ARGUMENTS[format], name, f"#/$defs/{place}") for place, name in enumerate(names)]
     schema: dict[str, Any] = {"anyOf": schemas} if len(schemas) > 1 else schemas[0]
-    shared = {key: definition for _, parameters in tools for key, definition in parameters.get("$defs", {}).items()}
-    if shared:
-        schema = {**schema, "$defs": shared}  # where "#/$defs/…" finds them
+    places = enumerate(parameters for _, parameters in tools)
+    schema = {**schema, "$defs": {str(place): as_arguments(own, f"#/$defs/{place}") for place, own in places}}
     if format == "hermes":
         return f"{HERMES_START}\n", schema, f"\n{HERMES_END}"
     if format == "mistral":
@@ -153,11 +183,18 @@ def forced_call(format: ToolFormat, tools: Sequence[tuple[str, dict[str, Any]]])
     return "", schema, ""
 
 
-def _call_schema(arguments: str, name: str, parameters: dict[str, Any]) -> dict[str, Any]:
-    own = {key: value for key, value in parameters.items() if key != "$defs"}
+def as_arguments(parameters: Schema, where: str = "#") -> Schema:
+    """The schema of a call's arguments, which are an object, for a place in another document."""
+    moved = standalone(parameters, where)
+    if isinstance(moved, bool):
+        return {"type": "object"} if moved else False
+    return {"type": "object", **moved}
+
+
+def _call_schema(arguments: str, name: str, parameters: str) -> dict[str, Any]:
     return {
         "type": "object",
-        "properties": {"name": {"const": name}, arguments: {"type": "object", **own}},
+        "properties": {"name": {"const": name}, arguments: {"$ref": parameters}},
         "required": ["name", arguments],
         "additionalProperties": False,
     }
@@ -165,7 +202,50 @@ def _call_schema(arguments: str, name: str, parameters: dict[str, Any]) -> dict[
 
 def _json(text: str) -> Any:
     """A JSON value; None if the text isn't one."""
+    value, end = _json_at(text, 0)
+    return None if end is None or text[end:].strip() else value
+
+
+def _json_at(text: str, start: int) -> tuple[Any, int | None]:
+    """The JSON value that begins at a place or after white space there, and its end; None if there is no whole one."""
     try:
-        return json.loads(text)
+        return _DECODER.raw_decode(text, _WHITE_SPACE.match(text, start).end())  # type: ignore[union-attr]
     except (ValueError, RecursionError):
-        return None
+        return None, None
+
+
+def _json_values(text: str) -> tuple[list[Any], str]:
+    """The JSON values of a list, or of a text that separates them by semicolons or commas, and what follows them."""
+    values: list[Any] = []
+    place = 0
+    while True:
+        place = _SEPARATORS.match(text, place).end()  # type: ignore[union-attr]
+        value, end = _json_at(text, place)
+        if end is None:
+            return values, text[place:]
+        values.append(value)
+        place = end
+
+
+def _is_begun(text: str) -> bool:
+    """Whether a text is the beginning of a JSON object, or empty."""
+    if not text.strip():
+        return True
+    try:
+        return isinstance(from_json(text, allow_partial="trailing-strings", allow_inf_nan=False), dict)
+    except ValueError:
+        return False
+
+
+def _end_of_no_call(text: str, start: int, ended: bool) -> int | None:
+    """Where what is no JSON value after a mark ends: with its end mark or before the next call; None: not yet."""
+    end = _NO_CALL.search(text, start)
+    return end.end() if end else (len(text) if ended else None)
+
+
+def _after_end_mark(text: str, end: int) -> int:
+    """The place after a call's end mark, where one follows; models may write a bracket too many before it."""
+    place = _CLOSED.match(text, end).end()  # type: ignore[union-attr]
+    if text.startswith(HERMES_END, place):
+        return place + len(HERMES_END)
+    return len(text) if HERMES_END.startswith(text[place:]) else end

@@ -23,6 +23,7 @@ class ChatFormat:
         replacements: pairs of a text in the answer and what is shown instead; newlines match as above.
         strip_start: characters to remove from the answer's start, after the replacements.
         shown_tokens: special tokens that are text for the stop strings and replacements; others are left out.
+        reasoning_start: what the model writes before its reasoning.
         reasoning_end: what the model writes between its reasoning and the answer.
     """
 
@@ -32,6 +33,7 @@ class ChatFormat:
     replacements: tuple[tuple[str, str], ...] = ()
     strip_start: str = ""
     shown_tokens: tuple[str, ...] = ()
+    reasoning_start: str = "<think>"
     reasoning_end: str = "\n</think>\n\n"
 
 
@@ -201,6 +203,7 @@ HARMONY = ChatFormat(
         ("<|end|><|start|>assistant<|channel|>final<|message|>", "\n</think>\n\n"),
         ("<|channel|>final<|message|>", ""),
     ),
+    reasoning_start="<|channel|>analysis<|message|>",
     reasoning_end="<|end|><|start|>assistant<|channel|>final<|message|>",
 )
 

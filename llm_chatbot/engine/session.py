@@ -27,6 +27,7 @@ from llm_chatbot.engine.text.prompt import (
     completion_ids,
     fitting_prompt,
     prompt_ids,
+    reasoning_opening,
     too_long,
 )
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
@@ -223,7 +224,7 @@ class ChatSession:
         room: int | None,
     ) -> Generator[Answer, None, None]:
         """Yields `answer` as it grows with what follows `ids`: the prompt, and the answer's tokens in `detokenizer`."""
-        constraints = self._constraints(generation, detokenizer)
+        constraints = self._constraints(generation, detokenizer, ids)
         token_limit = self._token_limit(len(ids), generation.max_new_tokens, room)
         num_continued, count = answer.completion_tokens, 0
         choices: list[TokenChoice] = []
@@ -281,11 +282,15 @@ class ChatSession:
             raise ContextLengthError(num_prompt_tokens, room, context_length)
         return left if max_new_tokens is None else min(max_new_tokens, left)
 
-    def _constraints(self, generation: Generation, detokenizer: StreamingDetokenizer) -> list[TokenConstraint]:
+    def _constraints(
+        self, generation: Generation, detokenizer: StreamingDetokenizer, ids: Sequence[int]
+    ) -> list[TokenConstraint]:
         """The limits on the answer's tokens; the end of its reasoning has the last word."""
         constraints: list[TokenConstraint] = []
         if generation.constraint is not None:
-            constraints.append(AfterReasoning(generation.constraint, lambda: detokenizer.text))
+            mark = self.chat_format.reasoning_start
+            opening = [] if detokenizer.ids else reasoning_opening(self._tokenizer, ids, mark)
+            constraints.append(AfterReasoning(generation.constraint, lambda: detokenizer.text, opening))
         if generation.thinking_budget is not None:
             closing = self._tokenizer(self.chat_format.reasoning_end, add_special_tokens=False)["input_ids"]
             spent = len(detokenizer.ids)

@@ -112,6 +112,80 @@ def test_what_can_not_be_done_is_refused_in_openais_shape(body: Any, expected: t
         assert (status, param) == (expected[0], expected[2]) and expected[1] in message
 
 
+def sent(**message: Any) -> dict[str, Any]:
+    return {**HELLO, "messages": [{"role": "user", **message}]}
+
+
+@pytest.mark.parametrize(
+    ("body", "message", "param"),
+    [
+        (sent(content=[{"type": "image_url", "image_url": {"url": "x"}}]), "images are not supported", "content.0"),
+        (sent(content=[{"type": "text", "text": "a"}, {"type": "input_image"}]), "images are not", "content.1"),
+        (sent(content=[{"type": "input_audio"}]), "recordings are not supported", "content.0"),
+        (sent(content=[{"type": "text", "text": "a", "cache_control": {}}]), "leave it out", "content.0.cache_control"),
+        (sent(content=[{"type": "text"}]), "Field required", "content.0.text"),
+        (sent(content={"type": "text"}), "valid string", "content"),
+        ({**HELLO, "stop": list("abcde")}, "at most 4 stop strings", "stop"),
+        ({**HELLO, "stop": ["a", 1]}, "valid string", "stop.1"),
+        ({**HELLO, "tool_choice": "any"}, "'none', 'auto' or 'required'", "tool_choice"),
+        ({**HELLO, "tool_choice": {"type": "function"}}, "Field required", "tool_choice.function"),
+        ({**HELLO, "prompt": [1, 2, 3]}, "token ids are not supported", "prompt"),
+        ({**HELLO, "prompt": 5}, "valid string", "prompt"),
+    ],
+)
+def test_a_fault_is_named_by_what_was_sent(body: dict[str, Any], message: str, param: str):
+    path = "/v1/chat/completions"
+    if "prompt" in body:
+        path, body = "/v1/completions", {"model": "fake", "prompt": body["prompt"]}
+    with client(FakeModel(said("Hi"))) as web:
+        status, said_message, said_param = refusal(web.post(path, json=body))
+    assert status == 400 and message in said_message
+    assert (
+        said_param == (f"messages.0.{param}" if param.startswith("content") else param)
+        and f"'{said_param}'" in said_message
+    )
+
+
+ABOUT_TOOLS = ModelFacts("fake", 100, None, HERMES_TEMPLATE, frozenset({"tools"}))
+CALL = '<tool_call>{"name": "weather", "arguments": {"city": "Köln"}}</tool_call>'
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_what_our_own_answer_contained_is_accepted_back(stream: bool):
+    model = FakeModel(said(f"<think>Hm.</think>Look: {CALL}"), about=ABOUT_TOOLS)
+    with client(model) as web:
+        response = web.post("/v1/chat/completions", json={**HELLO, "tools": TOOLS, "stream": stream})
+        if stream:
+            message: dict[str, Any] = {}
+            for chunk in list(events(response))[:-1]:
+                message |= chunk["choices"][0]["delta"]
+        else:
+            message = response.json()["choices"][0]["message"]
+        assert message["tool_calls"][0].get("index", 0) == 0 and message["reasoning_content"] == "Hm."
+        others: dict[str, Any] = {"annotations": [], "refusal": "", "id": "m1", "audio": None, "reasoning_details": []}
+        result = {"role": "tool", "tool_call_id": message["tool_calls"][0]["id"], "content": "3"}
+        turns = [*HELLO["messages"], {**message, **others, "role": "assistant"}, result]
+        assert web.post("/v1/chat/completions", json={**HELLO, "messages": turns}).status_code == 200
+    sent_back = model.questions[-1].messages[1]
+    assert sent_back["tool_calls"][0]["function"] == {"name": "weather", "arguments": {"city": "Köln"}}
+    assert sent_back.keys() == {"role", "content", "tool_calls"} and "Hm." in sent_back["content"]
+
+
+@pytest.mark.parametrize(
+    ("message", "content"),
+    [
+        ({"content": None, "refusal": "No."}, "No."),
+        ({"content": "Hi", "reasoning": "Hm."}, "<think>\nHm.\n</think>\n\nHi"),
+    ],
+)
+def test_other_servers_answers_are_read(message: dict[str, Any], content: str):
+    model = FakeModel(said("Hi"))
+    turns = [{"role": "assistant", **message}, *HELLO["messages"]]
+    with client(model) as web:
+        assert web.post("/v1/chat/completions", json={**HELLO, "messages": turns}).status_code == 200
+    assert model.questions[0].messages[0]["content"] == content
+
+
 def test_a_body_that_is_too_large_broken_or_of_another_type_is_refused():
     with client(FakeModel(said("Hi"))) as web:
         large = {**HELLO, "messages": [{"role": "user", "content": "x" * 5_000_000}]}
@@ -166,9 +240,7 @@ def test_a_failure_of_one_answer_ends_the_others():
 
 
 def test_tools_are_offered_forced_and_called():
-    about = ModelFacts("fake", 100, None, HERMES_TEMPLATE, frozenset({"tools"}))
-    call = '<tool_call>{"name": "weather", "arguments": {"city": "Köln"}}</tool_call>'
-    model = FakeModel([Answer(call, 1, 0, completion_tokens=1, finish_reason="stop")], about=about)
+    model = FakeModel([Answer(CALL, 1, 0, completion_tokens=1, finish_reason="stop")], about=ABOUT_TOOLS)
     with client(model) as web:
         choice = web.post("/v1/chat/completions", json={**HELLO, "tools": TOOLS}).json()["choices"][0]
         assert choice["finish_reason"] == "tool_calls" and choice["message"]["content"] is None

@@ -2,6 +2,7 @@ import json
 from itertools import pairwise
 
 import pytest
+from jsonschema_rs import Draft202012Validator
 
 from llm_chatbot.api.tools import ToolParser, forced_call, tool_format
 
@@ -88,6 +89,52 @@ def test_while_an_answer_grows_so_do_its_text_and_its_calls(format, text: str):
         assert after.calls[: len(before.calls)] == before.calls, "a call keeps its id"
 
 
+WRITE = {"name": "write", "arguments": {"text": 'see </tool_call>, <tool_call> and {"} here; [TOOL_CALLS]'}}
+WRITTEN = json.dumps(WRITE)
+MARKED_CALL = f"<tool_call>{WRITTEN}</tool_call>"
+
+
+@pytest.mark.parametrize(
+    ("format", "text", "count"),
+    [
+        ("hermes", MARKED_CALL, 1),
+        ("hermes", f"{MARKED_CALL}\n{MARKED_CALL}", 2),
+        ("hermes", f"{MARKED_CALL[:-12]}}}\n</tool_call>", 1),  # a bracket too many, as small models write it
+        ("hermes", MARKED_CALL[:-5], 1),  # the mark is cut off, not the value
+        ("llama", f"{WRITTEN}; {WRITTEN}".replace("arguments", "parameters"), 2),
+        ("mistral", f"[TOOL_CALLS] [{WRITTEN}, {WRITTEN}]", 2),
+        ("mistral", f"[{WRITTEN}", 1),
+    ],
+)
+def test_a_call_ends_where_its_json_value_ends_whatever_is_in_its_strings(format, text: str, count: int):
+    parser = ToolParser(format, {"write"})
+    for size in range(len(text)):
+        assert parser.parse(text[:size], False).text == ""
+    result = parser.parse(text, True)
+    assert result.text == "" and [json.loads(call.arguments) for call in result.calls] == [WRITE["arguments"]] * count
+
+
+@pytest.mark.parametrize(("format", "text"), [("hermes", MARKED_CALL), ("llama", WRITTEN), ("mistral", f"[{WRITTEN}]")])
+def test_a_call_that_is_cut_off_is_no_text(format, text: str):
+    parser = ToolParser(format, {"write"})
+    begins = text.index('"')
+    assert {parser.parse(text[:size], True).text for size in range(begins, len(text) + 1)} == {""}
+    assert parser.parse(f"Look: {text[: len(text) // 2]}", True).text == (
+        "Look:" if format == "hermes" else f"Look: {text[: len(text) // 2]}"
+    )
+
+
+@pytest.mark.parametrize("text", ['{"city": "K', '{"na": 1', '{"name": "Ann', "[1, 2", '{"answer": [TOOL_CALLS]'])
+@pytest.mark.parametrize("format", ["llama", "mistral"])
+def test_json_that_was_asked_for_stays_text_when_it_is_cut_off(format, text: str):
+    assert parsed(format, text) == (text, [])
+
+
+def test_a_text_may_stand_before_mistrals_mark():
+    said = f"Let me see. [TOOL_CALLS] [{json.dumps(WEATHER)}]"
+    assert parsed("mistral", said) == ("Let me see.", [("weather", {"city": "Köln"})])
+
+
 def test_ids_are_what_mistrals_template_asks_for():
     (call,) = ToolParser("mistral", {"weather"}).parse(f"[{json.dumps(WEATHER)}]", True).calls
     assert len(call.id) == 9 and call.id.isalnum()
@@ -95,11 +142,20 @@ def test_ids_are_what_mistrals_template_asks_for():
 
 @pytest.mark.parametrize("format", ["hermes", "llama", "mistral"])
 def test_a_forced_call_is_one_that_is_read(format):
-    parameters = {"properties": {"city": {"$ref": "#/$defs/City"}}, "$defs": {"City": {"type": "string"}}}
-    before, schema, after = forced_call(format, [("weather", parameters), ("time", {})])
-    assert schema["$defs"] == {"City": {"type": "string"}}, "where references find it"
+    before, schema, after = forced_call(format, [("weather", {"type": "object"}), ("time", {})])
     key = schema["anyOf"][0]["required"][1]
-    assert parsed(format, f'{before}{{"name": "weather", "{key}": {{"city": "Köln"}}}}{after}') == (
-        "",
-        [("weather", {"city": "Köln"})],
-    )
+    written = f'{before}{{"name": "weather", "{key}": {{"city": "Köln"}}}}{after}'
+    assert parsed(format, written) == ("", [("weather", {"city": "Köln"})])
+
+
+def test_each_tool_keeps_its_own_definitions():
+    def parameters(type: str) -> dict:
+        item = {"$ref": "#/$defs/Item"}
+        return {"type": "object", "properties": {"x": item}, "$defs": {"Item": {"type": type}}}
+
+    _, schema, _ = forced_call("hermes", [("a", parameters("integer")), ("b", parameters("string"))])
+    for call, good, bad in zip(schema["anyOf"], (1, "s"), ("s", 1), strict=True):
+        validator = Draft202012Validator({**call, "$defs": schema["$defs"]})
+        name = call["properties"]["name"]["const"]
+        assert validator.is_valid({"name": name, "arguments": {"x": good}})
+        assert not validator.is_valid({"name": name, "arguments": {"x": bad}})

@@ -27,22 +27,39 @@ def is_reasoning(text: str) -> bool:
 
 
 class AfterReasoning:
-    """A constraint that holds for the answer, but not for the reasoning that it begins with.
+    """A constraint that holds for the answer, but not for the reasoning that it may begin with.
 
     Args:
         constraint: holds while `text` is not reasoning.
         text: returns the answer so far.
+        opening: the ids that the model begins its reasoning with, where the prompt does not contain them. The answer
+            may begin with the first of them, and the others follow. Empty: it may not.
     """
 
-    def __init__(self, constraint: TokenConstraint, text: Callable[[], str]) -> None:
+    def __init__(self, constraint: TokenConstraint, text: Callable[[], str], opening: Sequence[int] = ()) -> None:
         self._constraint = constraint
         self._text = text
+        self._opening = list(opening)  # what may be written, or has to be once it is begun
+        self._opened = False
 
     def mask(self, logits: np.ndarray) -> None:
-        if not is_reasoning(self._text()):
+        if self._opening:
+            first = self._opening[0]
+            wanted = logits[first]
+            if self._opened:
+                logits[:] = -np.inf
+            else:
+                self._constraint.mask(logits)
+            logits[first] = wanted
+        elif not is_reasoning(self._text()):
             self._constraint.mask(logits)
 
     def accept(self, token: int) -> None:
+        if self._opening and token == self._opening[0]:
+            del self._opening[0]
+            self._opened = True
+            return
+        self._opening = []
         if not is_reasoning(self._text()):
             self._constraint.accept(token)
 

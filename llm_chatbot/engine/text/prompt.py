@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property, lru_cache
-from itertools import takewhile
+from itertools import dropwhile, takewhile
 from types import MappingProxyType
 from typing import Any
 
@@ -15,7 +15,7 @@ from jinja2 import TemplateError
 from tokenizers import Tokenizer
 from tokenizers.models import BPE, Model
 
-from llm_chatbot.engine.text.tokenizer import SPECIAL_TOKENS, ChatTokenizer, variables_of
+from llm_chatbot.engine.text.tokenizer import SPECIAL_TOKENS, ChatTokenizer, JSONText, variables_of
 from llm_chatbot.errors import UserError
 
 # As in Transformers: a "role" and a "content", which may be None beside "tool_calls".
@@ -106,6 +106,7 @@ def prompt_ids(
     """
     asked = max((index for index, message in enumerate(messages) if message["role"] == "user"), default=0)
     messages = [_without_reasoning(message, keep=index > asked) for index, message in enumerate(messages)]
+    messages = [_with_json_result(message) for message in messages]
     options = {name: options[name] for name in template_variables(tokenizer) & options.keys()}
     codec = _control_tokens(tokenizer)
     marked = [{**codec.mark(message), "role": _checked_role(message["role"], codec)} for message in messages]
@@ -190,6 +191,18 @@ def _without_reasoning(message: Message, keep: bool) -> Message:
     return {**message, **kept, "content": answer.lstrip()}
 
 
+def _with_json_result(message: Message) -> Message:
+    """A message of a tool whose text is known to be JSON: gpt-oss's template would encode it a second time."""
+    content = message.get("content")
+    if message["role"] != "tool" or not isinstance(content, str):
+        return message
+    try:
+        json.loads(content)
+    except (ValueError, RecursionError):
+        return message
+    return {**message, "content": JSONText(content)}
+
+
 def well_formed(text: str) -> str:
     """The text with U+FFFD for lone surrogates, which JSON allows and UTF-8 does not."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
@@ -200,6 +213,21 @@ def begun_answer(tokenizer: ChatTokenizer, ids: Sequence[int]) -> str:
     end = tokenizer.decode(ids[-8:])
     start = end.rfind(REASONING_START)
     return end[start:] if start >= 0 and not end[start + len(REASONING_START) :].strip() else ""
+
+
+def reasoning_opening(tokenizer: ChatTokenizer, ids: Sequence[int], mark: str = REASONING_START) -> list[int]:
+    """What a model that thinks writes after a prompt that doesn't begin its reasoning; empty where it doesn't think.
+
+    Args:
+        tokenizer: the model's.
+        ids: the prompt. One that contains the end of the reasoning wants none.
+        mark: how the model begins its reasoning; one that thinks has a token for its first word.
+    """
+    if tokenizer.decode(ids[-8:]).rstrip().endswith(REASONING_END) or begun_answer(tokenizer, ids):
+        return []
+    added = tokenizer.added_tokens_decoder
+    opening = tokenizer(mark, add_special_tokens=False)["input_ids"]
+    return list(dropwhile(lambda token: token not in added, opening))
 
 
 class _ControlTokens:
@@ -236,7 +264,8 @@ class _ControlTokens:
         """Marks the control tokens in a text, or in all texts of dictionaries and lists."""
         if isinstance(value, str):
             # After each character: one control token's text may contain another's.
-            return self._pattern.sub(lambda match: self._mark.join((*match[0], "")), value)
+            marked = self._pattern.sub(lambda match: self._mark.join((*match[0], "")), value)
+            return JSONText(marked) if isinstance(value, JSONText) else marked
         if isinstance(value, Mapping):
             return {self.mark(name): self.mark(item) for name, item in value.items()}
         if isinstance(value, list | tuple):

@@ -23,6 +23,10 @@ from llm_chatbot.folder.json_files import damaged, read_json
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 
+class JSONText(str):
+    """A text that is JSON already: a template's `tojson` writes it as it is, where it would write a text in quotes."""
+
+
 class ChatTokenizer(Protocol):
     """The tokenizer that a conversation needs; Transformers' fast tokenizers have it too."""
 
@@ -142,6 +146,8 @@ def _environment() -> ImmutableSandboxedEnvironment:
         raise TemplateError(message)
 
     def tojson(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
+        if isinstance(value, JSONText):
+            return str(value)
         return json.dumps(value, ensure_ascii=ensure_ascii, **options)  # Jinja's own would write HTML entities
 
     environment = ImmutableSandboxedEnvironment(

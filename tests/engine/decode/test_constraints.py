@@ -60,3 +60,26 @@ def test_a_grammar_neither_limits_nor_sees_the_reasoning():
     answer, grammar = ["<think>"], OnlyB()
     forced(AfterReasoning(grammar, lambda: "".join(answer)), answer, [3, 1, 3, 2])
     assert "".join(answer) == "<think>a</think>bb" and grammar.accepted == [4, 4]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "written", "masked"),
+    [
+        ([0, 3, 1, 3, 3], "<think>a</think>bb", [4, 4]),  # it thinks first
+        ([4, 3], "bb", [4, 4]),  # it doesn't
+        ([4, 0, 3], "bbb", [4, 4, 4]),  # only an answer's beginning is reasoning
+    ],
+)
+def test_an_answer_may_begin_with_reasoning_that_the_prompt_did_not_begin(wanted, written: str, masked: list[int]):
+    answer: list[str] = []
+    grammar = OnlyB()
+    forced(AfterReasoning(grammar, lambda: "".join(answer), [0]), answer, wanted)
+    assert "".join(answer) == written and grammar.accepted == masked
+
+
+def test_what_opens_the_reasoning_is_written_to_its_end():
+    answer: list[str] = []
+    grammar = OnlyB()
+    constraint = AfterReasoning(grammar, lambda: "".join(answer).removeprefix("\n"), [2, 0])
+    forced(constraint, answer, [2, 3, 3, 1, 3])
+    assert "".join(answer) == "\n<think>a</think>b" and grammar.accepted == [4]

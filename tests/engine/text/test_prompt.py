@@ -13,6 +13,7 @@ from llm_chatbot.engine.text.prompt import (
     fitting_prompt,
     plain_ids,
     prompt_ids,
+    reasoning_opening,
     template_variables,
 )
 from llm_chatbot.engine.text.tokenizer import FolderTokenizer
@@ -217,6 +218,50 @@ def test_whatever_a_template_raises_is_one_sentence(template: str, tmp_path):
         prompt_ids(FolderTokenizer(tmp_path), [user("Hello")])
 
 
+@pytest.fixture
+def bytes_tokenizer(tmp_path: Path) -> FolderTokenizer:
+    """A token for each byte, and one control token."""
+    vocabulary = {token: id for id, token in enumerate(sorted(pre_tokenizers.ByteLevel.alphabet()))}
+    tokenizer = Tokenizer(models.BPE(vocabulary, []))
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    tokenizer.add_special_tokens(["<|end|>"])
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    return FolderTokenizer(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        ('{"t": 21}', '{"t": 21}'),
+        ('["a", "<|end|>"]', '["a", "<|end|>"]'),
+        ("21", "21"),
+        ("null", "null"),
+        ('"sunny"', '"sunny"'),
+        ('{"id": 1234567890123456789, "x": 1.50}', '{"id": 1234567890123456789, "x": 1.50}'),
+        ("sunny", '"sunny"'),
+        ('{"t": 21', '"{\\"t\\": 21"'),
+        ("<|end|>", '"<|end|>"'),
+    ],
+)
+@pytest.mark.parametrize(
+    "template", ["{{ m.content | tojson }}", "{% if m.content is iterable %}{{ m.content|tojson }}{% endif %}"]
+)
+def test_a_tools_result_that_is_json_is_encoded_once(bytes_tokenizer, template: str, result: str, expected: str):
+    bytes_tokenizer.chat_template = "{% for m in messages %}" + template + "<|end|>{% endfor %}"
+    ids = prompt_ids(bytes_tokenizer, [{"role": "tool", "content": result}])
+    assert bytes_tokenizer.decode(ids) == f"{expected}<|end|>" and ids.count(256) == 1
+
+
+def test_a_template_gets_a_tools_result_as_a_text(bytes_tokenizer):
+    bytes_tokenizer.chat_template = (
+        "{% for m in messages %}{{ '> ' + m.content | trim }}{{ m.content | tojson }}{% endfor %}"
+    )
+    messages = [{"role": "tool", "content": '{"a": 1}'}, {"role": "user", "content": '{"a": 1}'}]
+    text = bytes_tokenizer.decode(prompt_ids(bytes_tokenizer, messages))
+    assert text == '> {"a": 1}{"a": 1}> {"a": 1}"{\\"a\\": 1}"'
+
+
 # As Qwen's: tools as JSON, calls with their arguments as JSON or as they are, and a switch for the reasoning.
 TOOLS_TEMPLATE = """
 {%- if tools %}<|im_start|>tools{% for tool in tools %}{{ tool | tojson }}{% endfor %}<|im_end|>{% endif %}
@@ -310,6 +355,17 @@ def test_half_a_character_is_a_replacement_character(tokenizer, text: str, role:
     whole = "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
     assert prompt_ids(tokenizer, messages) == prompt_ids(tokenizer, [{"role": role, "content": whole}, user("u")])
     assert tokenizer.decode(plain_ids(tokenizer, text)) == whole
+
+
+def test_what_opens_the_reasoning_is_known_where_the_prompt_leaves_it_to_a_model_that_thinks(tokenizer):
+    thinking = copy.deepcopy(tokenizer)
+    thinking.add_tokens(["<think>", "</think>"])
+    (mark,) = thinking.convert_tokens_to_ids(["<think>"])
+    asked = prompt_ids(thinking, [user("Why?")])
+    assert reasoning_opening(thinking, asked) == [mark]
+    assert reasoning_opening(tokenizer, asked) == [], "it has no token for it"
+    for end in ("<think>", "<think>\n", "<think>\n\n</think>\n\n"):
+        assert reasoning_opening(thinking, [*asked, *answer_ids(thinking, end)]) == []
 
 
 def test_a_continued_answer_has_the_control_tokens_of_its_reasoning_and_no_others(tokenizer):

@@ -1,0 +1,124 @@
+"""JSON schemas as clients send them → one that can stand in another document, and one that a grammar can be made of.
+
+JSON Schema 2020-12: https://json-schema.org/draft/2020-12/json-schema-core
+"""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import unquote
+
+# A JSON schema: an object, `True` for any value, or `False` for none.
+Schema = dict[str, Any] | bool
+
+# Keywords whose value is a schema, a list of schemas, or an object with a schema for each name.
+ONE = {"additionalProperties", "contains", "contentSchema", "else", "if", "items", "not", "propertyNames", "then"}
+ONE |= {"additionalItems", "unevaluatedItems", "unevaluatedProperties"}
+LISTS = {"allOf", "anyOf", "oneOf", "prefixItems", "items"}
+MAPS = {"$defs", "definitions", "dependentSchemas", "patternProperties", "properties"}
+# Keywords whose value is data: a "$ref" in it is no reference.
+DATA = {"const", "default", "enum", "example", "examples"}
+
+
+def standalone(schema: Schema, where: str = "#") -> Schema:
+    """A schema of any draft as one of 2020-12, for a place in another document.
+
+    References to its own parts lead there: `#` and `#/…`, those with its `$id` before them, and anchors.
+
+    Args:
+        where: the JSON pointer of that place, as in a reference.
+    """
+    if isinstance(schema, bool):
+        return schema
+    own = {name: schema[name] for name in ("$schema", "$id", "id") if isinstance(schema.get(name), str)}
+    identity = own.get("$id", own.get("id", "#"))
+    anchors = dict(_anchors(schema, ""))
+
+    def moved(reference: str) -> str:
+        local = reference.removeprefix(identity) if identity != "#" else reference
+        if local in ("", "#"):
+            return where
+        if local.startswith("#/"):
+            return where + _renamed(schema, local[1:])
+        return where + anchors[local[1:]] if local[1:] in anchors else local
+
+    return _moved({name: value for name, value in schema.items() if name not in own}, moved)
+
+
+def resolved(document: Schema, reference: str) -> Any:
+    """What a reference within a document, such as `#/$defs/a`, leads to; None if there is nothing."""
+    value: Any = document
+    for token in reference.removeprefix("#").split("/")[1:]:
+        value = _part(value, token)
+    return value
+
+
+def _part(value: Any, token: str) -> Any:
+    """The part of a value that one token of a JSON pointer names."""
+    if isinstance(value, list):
+        return value[int(token)] if token.isdecimal() and int(token) < len(value) else None
+    name = unquote(token).replace("~1", "/").replace("~0", "~")
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _renamed(schema: Schema, pointer: str) -> str:
+    """A JSON pointer into an older schema, as one into what `_modern` makes of it."""
+    value: Any = schema
+    tokens = []
+    for token in pointer.split("/")[1:]:
+        older = isinstance(value, dict) and isinstance(value.get("items"), list)
+        names = {"items": "prefixItems", "additionalItems": "items"} if older else {"dependencies": "dependentSchemas"}
+        tokens.append(names.get(token, token))
+        value = _part(value, token)
+    return "".join(f"/{token}" for token in tokens)
+
+
+def _anchors(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
+    """The anchors in a schema, with the JSON pointers of what they name."""
+    if isinstance(value, list):
+        for place, item in enumerate(value):
+            yield from _anchors(item, f"{pointer}/{place}")
+    elif isinstance(value, dict):
+        for name in ("$anchor", "$dynamicAnchor"):
+            if isinstance(value.get(name), str):
+                yield value[name], pointer
+        for name, item in value.items():
+            if name not in DATA:
+                yield from _anchors(item, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}")
+
+
+def _moved(value: Any, moved: Callable[[str], str]) -> Any:
+    """A schema, or a part of one, with other references and in the words of 2020-12."""
+    if isinstance(value, list):
+        return [_moved(item, moved) for item in value]
+    if not isinstance(value, dict) or isinstance(value.get("$id"), str):  # the latter has references of its own
+        return value
+    made: dict[str, Any] = {}
+    for name, item in value.items():
+        if name in ("$ref", "$dynamicRef", "$recursiveRef") and isinstance(item, str):
+            made["$ref"] = moved(item)
+        elif name in ("$anchor", "$dynamicAnchor", "$recursiveAnchor"):
+            continue
+        elif name in DATA:
+            made[name] = item
+        elif name in MAPS and isinstance(item, dict):
+            made[name] = {key: _moved(part, moved) for key, part in item.items()}
+        else:
+            made[name] = _moved(item, moved)
+    return _modern(made)
+
+
+def _modern(schema: dict[str, Any]) -> dict[str, Any]:
+    """One level of a schema in the words of 2020-12."""
+    made = dict(schema)
+    if isinstance(made.get("items"), list):  # up to draft 2019-09
+        made["prefixItems"] = made.pop("items")
+        if "additionalItems" in made:
+            made["items"] = made.pop("additionalItems")
+    for exclusive, bound in (("exclusiveMinimum", "minimum"), ("exclusiveMaximum", "maximum")):
+        if isinstance(made.get(exclusive), bool) and made.pop(exclusive) and bound in made:  # draft 4
+            made[exclusive] = made.pop(bound)
+    if isinstance(made.get("dependencies"), dict):  # up to draft 7
+        parts = made.pop("dependencies").items()
+        made["dependentRequired"] = {name: part for name, part in parts if isinstance(part, list)}
+        made["dependentSchemas"] = {name: part for name, part in parts if not isinstance(part, list)}
+    return made

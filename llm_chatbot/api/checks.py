@@ -1,0 +1,134 @@
+"""Whole answers against the schemas that they were asked for with.
+
+jsonschema-rs keeps integers exact, bounds the work of patterns, and fetches nothing.
+"""
+
+import json
+import sys
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from llm_chatbot.answering.question import Question
+from llm_chatbot.answering.schemas import Schema
+from llm_chatbot.api.errors import APIError
+from llm_chatbot.api.responses import Choice, Content
+from llm_chatbot.engine.session import Answer
+
+if TYPE_CHECKING:
+    from jsonschema_rs import Validator
+
+# A pattern with a look-around may go back this often; one without takes linear time.
+MOST_BACKTRACKS = 100_000
+
+# An answer that is asked for again is sampled at least so freely: the likeliest one would be the same.
+TEMPERATURE_AGAIN = 0.5
+
+
+@dataclass(frozen=True)
+class AnswerCheck:
+    """What a whole answer has to match.
+
+    Attributes:
+        text: for the JSON text of an answer without calls; None: it has to have a call.
+        arguments: for the arguments of calls, by the names of the functions.
+        unmasked: the keywords of the schemas that nothing but this check keeps.
+    """
+
+    text: "Validator | None" = None
+    arguments: "Mapping[str, Validator]" = field(default_factory=dict)
+    unmasked: frozenset[str] = frozenset()
+
+    def fault(self, content: Content) -> str | None:
+        """Why the answer doesn't match; None if it does."""
+        if not content.calls:
+            return "it calls no tool" if self.text is None else _fault(self.text, content.text)
+        checked = [call for call in content.calls if call.name in self.arguments]
+        faults = (_fault(self.arguments[call.name], call.arguments) for call in checked)
+        return next(filter(None, faults), None)
+
+
+def finite(text: str) -> float:
+    """A number of a JSON text; beyond what a float can be, as 1e999 is, the largest: infinity is no JSON number."""
+    return max(-sys.float_info.max, min(float(text), sys.float_info.max))
+
+
+def _fault(validator: "Validator", text: str) -> str | None:
+    from jsonschema_rs import ValidationError
+
+    try:
+        validator.validate(json.loads(text, parse_float=finite))
+    except ValidationError as error:
+        place = "".join(f"/{part}" for part in error.instance_path)
+        return f"{error.message[:300]}, at {place or 'its top'}"
+    except (ValueError, RecursionError):
+        return "it is not JSON"
+    return None
+
+
+async def checked_answers(
+    generate: Callable[[Question], AsyncGenerator[Answer, None]],
+    question: Question,
+    check: AnswerCheck | None,
+    new_choice: Callable[[], Choice],
+) -> AsyncGenerator[Answer, None]:
+    """Yields the states of an answer. Its last one is a whole answer that matches, or one that was cut off.
+
+    Where the mask leaves something to the check, the text is held back until it is whole, and an answer that doesn't
+    match is asked for once more.
+
+    Args:
+        generate: as that of `llm_chatbot.answering.served.ServedModel`.
+        new_choice: makes what reads the answer.
+
+    Raises:
+        APIError: the answer doesn't match.
+    """
+    fault = None
+    for asked in [question] if check is None or not check.unmasked else [question, _again(question)]:
+        choice, fault = new_choice(), None
+        async with aclosing(generate(asked)) as answers:
+            async for answer in answers:
+                choice.update(answer)
+                ended = choice.finish_reason is not None
+                if ended and check is not None and answer.finish_reason != "length":
+                    fault = check.fault(choice.content)
+                if fault is not None:
+                    break
+                held_back = check is not None and check.unmasked and not ended
+                yield replace(answer, text="", tokens=()) if held_back else answer
+        if fault is None:
+            return
+    text = f"The answer doesn't match its JSON schema: {fault}; ask again, or for something simpler."
+    raise APIError(text, 500, code="schema_not_matched")
+
+
+def _again(question: Question) -> Question:
+    """The same question with other random numbers."""
+    before = question.generation
+    seed = None if before.seed is None else (before.seed + 2**62) % 2**63
+    generation = replace(before, temperature=max(before.temperature, TEMPERATURE_AGAIN), seed=seed)
+    return replace(question, generation=generation, id=uuid4().hex)
+
+
+def schema_validator(schema: Schema, param: str) -> "Validator":
+    """
+    Args:
+        schema: one of 2020-12; see `llm_chatbot.answering.schemas.standalone`.
+        param: the field of the request that it comes from.
+
+    Raises:
+        APIError: it is not valid, or refers to what isn't in it.
+    """
+    from jsonschema_rs import Draft202012Validator, FancyRegexOptions, ValidationError
+
+    options = FancyRegexOptions(backtrack_limit=MOST_BACKTRACKS)
+    try:
+        return Draft202012Validator(schema, validate_formats=False, offline=True, pattern_options=options)
+    except ValidationError as error:
+        place = "".join(f"/{part}" for part in error.instance_path)
+        reason = f"{error.message[:300]}{', at ' if place else ''}{place}"
+        text = f"The JSON schema in {param!r} is not valid ({reason}); correct it."
+        raise APIError(text, param=param, code="invalid_value") from error

@@ -16,6 +16,7 @@ from llm_chatbot.answering.schemas import Schema
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.responses import Choice, Content
 from llm_chatbot.engine.session import Answer
+from llm_chatbot.texts import Text
 
 if TYPE_CHECKING:
     from jsonschema_rs import Validator
@@ -41,10 +42,10 @@ class AnswerCheck:
     arguments: "Mapping[str, Validator]" = field(default_factory=dict)
     unmasked: frozenset[str] = frozenset()
 
-    def fault(self, content: Content) -> str | None:
+    def fault(self, content: Content) -> Text | None:
         """Why the answer doesn't match; None if it does."""
         if not content.calls:
-            return "it calls no tool" if self.text is None else _fault(self.text, content.text)
+            return Text("api.no_call") if self.text is None else _fault(self.text, content.text)
         checked = [call for call in content.calls if call.name in self.arguments]
         faults = (_fault(self.arguments[call.name], call.arguments) for call in checked)
         return next(filter(None, faults), None)
@@ -55,16 +56,16 @@ def finite(text: str) -> float:
     return max(-sys.float_info.max, min(float(text), sys.float_info.max))
 
 
-def _fault(validator: "Validator", text: str) -> str | None:
+def _fault(validator: "Validator", text: str) -> Text | None:
     from jsonschema_rs import ValidationError
 
     try:
         validator.validate(json.loads(text, parse_float=finite))
     except ValidationError as error:
         place = "".join(f"/{part}" for part in error.instance_path)
-        return f"{error.message[:300]}, at {place or 'its top'}"
+        return Text("api.fault_at", fault=error.message[:300], place=place or "/")
     except (ValueError, RecursionError):
-        return "it is not JSON"
+        return Text("api.no_json")
     return None
 
 
@@ -101,8 +102,7 @@ async def checked_answers(
                 yield replace(answer, text="", tokens=()) if held_back else answer
         if fault is None:
             return
-    text = f"The answer doesn't match its JSON schema: {fault}; ask again, or for something simpler."
-    raise APIError(text, 500, code="schema_not_matched")
+    raise APIError("api.schema_not_matched", 500, code="schema_not_matched", fault=fault)
 
 
 def _again(question: Question) -> Question:
@@ -130,5 +130,5 @@ def schema_validator(schema: Schema, param: str) -> "Validator":
     except ValidationError as error:
         place = "".join(f"/{part}" for part in error.instance_path)
         reason = f"{error.message[:300]}{', at ' if place else ''}{place}"
-        text = f"The JSON schema in {param!r} is not valid ({reason}); correct it."
-        raise APIError(text, param=param, code="invalid_value") from error
+        code = "invalid_value"
+        raise APIError("api.schema_invalid", param=param, code=code, field=repr(param), reason=reason) from error

@@ -8,12 +8,17 @@ import importlib
 import re
 import subprocess
 import sys
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 EXTRAS = ("convert", "notebook", "cluster", "dev")
+
+# Extras of distributions, which a file of constraints can't name.
+DISTRIBUTION_EXTRAS = {"ray": "[serve]"}
+
+SECTION = re.compile(r"# extra: (\w+)\b.*")
 
 
 def pip(*arguments: str) -> None:
@@ -26,19 +31,30 @@ def install(extras: tuple[str, ...]) -> None:
     pip("install", "-qq", "--constraint", str(ROOT / "requirements.txt"), "--editable", wanted)
 
 
+def read_sections(text: str) -> dict[str, list[str]]:
+    """The requirements of each extra; those before the first one are under the empty name."""
+    sections: dict[str, list[str]] = {"": []}
+    extra = ""
+    for line in text.splitlines():
+        if match := SECTION.fullmatch(line):
+            extra = match[1]
+        elif requirement := line.partition("#")[0].strip():
+            name, _, pin = requirement.partition("==")
+            sections.setdefault(extra, []).append(f"{name}{DISTRIBUTION_EXTRAS.get(name, '')}=={pin}")
+    return sections
+
+
 def is_installed(extras: tuple[str, ...]) -> bool:
     """Whether the project and the pinned versions of these extras are there: pip would reinstall torchvision each time.
 
     As for pip, a local build of the pinned version counts: 2.13.0+cpu is 2.13.0.
     """
-    lines = (ROOT / "requirements.txt").read_text(encoding="utf-8")
-    pins = dict(re.findall(r"^([\w.-]+)==([\w.]+)", lines, re.MULTILINE))
+    sections = read_sections((ROOT / "requirements.txt").read_text(encoding="utf-8"))
     try:
-        for requirement in requires("llm-chatbot") or ():
-            name, _, marker = requirement.partition(";")
-            extra = re.search(r"extra == ['\"](\w+)['\"]", marker)
-            name = re.split(r"[\[=]", name)[0].strip()
-            if (not extra or extra[1] in extras) and version(name).partition("+")[0] != pins.get(name):
+        version("llm-chatbot")
+        for requirement in (line for extra in ("", *extras) for line in sections[extra]):
+            name, _, pin = requirement.partition("==")
+            if version(name.partition("[")[0]).partition("+")[0] != pin:
                 return False
     except PackageNotFoundError:
         return False

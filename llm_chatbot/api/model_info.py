@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from llm_chatbot.answering.served import ModelFacts
 from llm_chatbot.api.tools import ToolFormat, tool_format
+from llm_chatbot.folder.chat_templates import only_one, template_for
 
 
 @dataclass(frozen=True)
@@ -23,5 +24,5 @@ class ModelInfo:
 
 
 def model_info(facts: ModelFacts) -> ModelInfo:
-    format = tool_format(facts.chat_template)
+    format = tool_format(template_for(only_one(facts.chat_template), tools=True))
     return ModelInfo(facts.name, facts.max_tokens, facts.context_length, format, facts.variables)

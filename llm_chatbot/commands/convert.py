@@ -49,6 +49,7 @@ def parser(caller: Caller = CALLER) -> Parser:
     parser.add_argument("--prebuilt", action="store_true", help="take OpenVINO's own INT4 folder from the Hub")
     parser.add_argument("--awq", action="store_true", help="INT4 with activation-aware weight quantization, data-free")
     parser.add_argument("--scale-estimation", action="store_true", help="INT4 with scales fitted to sample text")
+    parser.add_argument("--allow-non-finite", action="store_true", help="convert weights that are NaN or infinite too")
     parser.add_argument("--progress", choices=("bars", "json"), default="bars", help="how progress is shown")
     return parser
 
@@ -87,7 +88,15 @@ def convert(arguments: argparse.Namespace, caller: Caller) -> Path:
         config = get_model_config(name)
         chosen = int4_settings(config, arguments.settings) or config.int4
         int4 = replace(chosen, **{method: wanted or getattr(chosen, method) for method, wanted in methods.items()})
-    return convert_model(name, precision, arguments.output, int4, arguments.settings, arguments.prebuilt)
+    return convert_model(
+        name,
+        precision,
+        arguments.output,
+        int4,
+        arguments.settings,
+        arguments.prebuilt,
+        arguments.allow_non_finite,
+    )
 
 
 def print_models(arguments: argparse.Namespace) -> int:

@@ -18,6 +18,7 @@ from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.row import GGUFWheel, Int4Settings, ModelConfig
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
 from llm_chatbot.errors import UserError
+from llm_chatbot.folder.group_sizes import is_multiplied_rightly
 from llm_chatbot.folder.manifest import write_manifest
 from llm_chatbot.folder.place import as_precision, lock_file, partial_folder, release_lock
 from llm_chatbot.folder.variant import Variant
@@ -39,6 +40,7 @@ def convert_model(
     int4: Int4Settings | None = None,
     settings: str = "best",
     prebuilt: bool = False,
+    allow_non_finite: bool = False,
 ) -> Path:
     """Converts a model, unless its folder is complete and was made with the same settings.
 
@@ -53,15 +55,17 @@ def convert_model(
         settings: name of the INT4 settings, see `int4_settings`; without effect where `int4` is given.
         prebuilt: take the INT4 variant that OpenVINO's organisation publishes on the Hub as it is, instead of
             converting the model.
+        allow_non_finite: convert a checkpoint all the same if weights of it are NaN or infinite.
 
     Returns:
         The folder, which Optimum Intel and OpenVINO GenAI load as it is.
 
     Raises:
-        UserError: there is no such model or precision, disk or memory is too small, or the checkpoint cannot be
-            downloaded or read.
+        UserError: there is no such model or precision, a CPU multiplies groups of this size wrongly, disk or memory is
+            too small, or the checkpoint cannot be downloaded or read.
     """
     variant = _wanted_variant(name, precision, Path(output_root), int4, settings, prebuilt)
+    variant = replace(variant, allow_non_finite=allow_non_finite)
     if variant.is_current:
         return variant.folder
     try:
@@ -87,6 +91,8 @@ def _wanted_variant(
     if prebuilt and (not config.openvino_id or precision != "INT4" or int4):
         with_one = [row for row, other in SUPPORTED_LLM_MODELS.items() if other.openvino_id]
         raise UserError("convert.no_prebuilt", models=", ".join(with_one))
+    if precision == "INT4" and int4 is not None and not is_multiplied_rightly(int4.group_size):
+        raise UserError("convert.groups", size=int4.group_size)
     variant = Variant(
         name,
         replace(config, int4=int4 or config.int4),

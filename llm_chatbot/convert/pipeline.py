@@ -14,19 +14,26 @@ import openvino as ov
 from transformers import PreTrainedTokenizerBase
 
 from llm_chatbot.catalogue.row import ModelConfig
-from llm_chatbot.convert.checkpoint.checkpoints import complete, fetch_checkpoint, load_checkpoint
+from llm_chatbot.convert.checkpoint.checkpoints import (
+    complete,
+    end_token_ids,
+    fetch_checkpoint,
+    load_checkpoint,
+)
+from llm_chatbot.convert.checkpoint.finite import check_finite
 from llm_chatbot.convert.checkpoint.hub import download_converted
 from llm_chatbot.convert.checkpoint.json_files import read_json
 from llm_chatbot.convert.export.calibration import calibration_dataset
 from llm_chatbot.convert.export.compression import compress_and_save
 from llm_chatbot.convert.export.exporter import can_hand_over, export
 from llm_chatbot.convert.export.quiet import quiet
+from llm_chatbot.convert.facts.folder_facts import check_folder
 from llm_chatbot.convert.gguf.model import BlockModel
 from llm_chatbot.convert.gguf.sources import found_files
 from llm_chatbot.convert.resources import check_resources
 from llm_chatbot.convert.tokenizer.chat_templates import check_chat_template
 from llm_chatbot.convert.tokenizer.original_tokenizers import read_tokenizer
-from llm_chatbot.folder.manifest import MANIFEST, MODEL_BIN, MODEL_XML
+from llm_chatbot.folder.manifest import MANIFEST, MODEL_BIN, MODEL_CACHE, MODEL_XML
 from llm_chatbot.folder.variant import Variant
 from llm_chatbot.gguf.header import read_gguf_header
 from llm_chatbot.gguf.tokenizer import read_gguf_tokenizer, read_stop_token_ids
@@ -44,11 +51,19 @@ def write_model(variant: Variant, folder: Path) -> dict[str, Any]:
 
     Returns:
         What the manifest records of the source: the number of `parameters`, what identifies its files, and a GGUF
-        file's type.
+        file's type; and as `checks` what was found out about the folder, see `check_folder`.
 
     Raises:
         UserError: disk or memory is too small, or the checkpoint cannot be downloaded or read.
     """
+    facts = _write_files(variant, folder)
+    if "checks" not in facts:
+        write_step("Checking")
+        facts["checks"] = check_folder(folder, variant.config.model_id)
+    return facts
+
+
+def _write_files(variant: Variant, folder: Path) -> dict[str, Any]:
     if variant.prebuilt:
         return _take_prebuilt(variant, folder)
     if variant.blocks:
@@ -58,7 +73,7 @@ def write_model(variant: Variant, folder: Path) -> dict[str, Any]:
         return _convert_checkpoint(variant, folder)
     check_resources(variant, fp16.manifest["parameters"], folder)
     compress_folder(fp16.folder, folder, variant.compression)
-    facts = ("parameters", "gguf_type", "checkpoint_files")
+    facts = ("parameters", "gguf_type", "checkpoint_files", "checks")
     return {fact: fp16.manifest[fact] for fact in facts if fact in fp16.manifest}
 
 
@@ -67,8 +82,7 @@ def _take_prebuilt(variant: Variant, folder: Path) -> dict[str, Any]:
     config = variant.config
     assert config.openvino_id and config.parameters
     source = download_converted(config.openvino_id)
-    for path in source.iterdir():
-        shutil.copyfile(path, folder / path.name)
+    shutil.copytree(source, folder, dirs_exist_ok=True)
     for name in ("config.json", "tokenizer_config.json"):  # names of Python files, which nobody is to run
         content = read_json(folder / name)
         content.pop("auto_map", None)
@@ -76,8 +90,18 @@ def _take_prebuilt(variant: Variant, folder: Path) -> dict[str, Any]:
     if config.chat_format.template:
         (folder / "chat_template.jinja").write_text(config.chat_format.template, encoding="utf-8")
     tokenizer = read_tokenizer(folder)
-    check_chat_template(tokenizer.chat_template, tokenizer.special_tokens_map, config.openvino_id)
+    checked = check_chat_template(tokenizer.chat_template, tokenizer.special_tokens_map, config.openvino_id)
+    _add_end_tokens(folder, end_token_ids(tokenizer, checked.after_answers))
     return {"parameters": config.parameters}
+
+
+def _add_end_tokens(folder: Path, ids: set[int]) -> None:
+    """Adds tokens that end an answer to a folder's generation settings."""
+    path = folder / "generation_config.json"
+    settings = read_json(path)
+    said = settings.get("eos_token_id")
+    settings["eos_token_id"] = sorted({*(said if isinstance(said, list) else [said]), *ids} - {None})
+    path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
 def _convert_checkpoint(variant: Variant, folder: Path) -> dict[str, Any]:
@@ -93,6 +117,8 @@ def _convert_checkpoint(variant: Variant, folder: Path) -> dict[str, Any]:
     parameters = model.num_parameters()
     if not config.parameters:
         check_resources(variant, parameters, folder)
+    if not variant.allow_non_finite:
+        check_finite(model, config.model_id)
 
     if variant.precision == "FP16":
         export(model, tokenizer, folder)
@@ -142,9 +168,8 @@ def compress_folder(source: Path, folder: Path, compression: dict[str, Any]) -> 
 
 def copy_side_files(source: Path, folder: Path) -> None:
     """Copies the files of a converted folder that its variants have in common: all but graph, weights and manifest."""
-    for path in source.iterdir():
-        if path.is_file() and path.name not in (MODEL_XML, MODEL_BIN, MANIFEST):
-            shutil.copy2(path, folder)
+    own = shutil.ignore_patterns(MODEL_XML, MODEL_BIN, MANIFEST, MODEL_CACHE)
+    shutil.copytree(source, folder, ignore=own, dirs_exist_ok=True)
 
 
 def compress_model(

@@ -19,13 +19,14 @@ from llm_chatbot.engine.cache.paged_cache import PagedModel, open_paged_model
 from llm_chatbot.engine.cache.paged_runner import PAGED_PROPERTIES
 from llm_chatbot.engine.decode.prompt_lookup import LookupCache
 from llm_chatbot.engine.devices import device_properties
+from llm_chatbot.engine.graph.group_sizes import split_groups
 from llm_chatbot.engine.graph.logits import add_logits_to_keep, check_state
 from llm_chatbot.engine.graph.mapped_weights import MappedWeights
 from llm_chatbot.engine.graph.merged_products import merge_products
 from llm_chatbot.engine.graph.paged_graph import PagedAttentionUnavailableError, make_paged
 from llm_chatbot.engine.graph.zero_points import split_zero_points, splitting_pays
 from llm_chatbot.folder.json_files import damaged, read_json
-from llm_chatbot.folder.manifest import MODEL_BIN, MODEL_XML
+from llm_chatbot.folder.manifest import MODEL_BIN, MODEL_CACHE, MODEL_XML
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +95,7 @@ class ChatModel:
     def _compile_paged(self, weights: MappedWeights) -> ov.CompiledModel:
         graph = weights.read_graph(self._model_dir / MODEL_XML)
         check_state(graph, self._model_dir)
+        split_groups(graph, self._model_dir)
         self.add_inputs(graph)
         # Without a compile cache: OpenVINO can't load a cached paged graph.
         properties = {**PAGED_PROPERTIES, **self._properties}
@@ -105,13 +107,15 @@ class ChatModel:
         return ov.Core().compile_model(graph, self._device, properties)
 
     def read_graph(self) -> ov.Model:
-        """The folder's graph as it is on disk.
+        """The folder's graph as it is on disk, with groups of weights that this device multiplies rightly.
 
         Raises:
-            UserError: its state is not a KV cache.
+            UserError: its state is not a KV cache, or it has groups that a CPU multiplies wrongly in any form.
         """
         graph = ov.Core().read_model(self._model_dir / MODEL_XML)
         check_state(graph, self._model_dir)
+        if not self._device.upper().startswith(("GPU", "NPU")):
+            split_groups(graph, self._model_dir)
         return graph
 
     def add_inputs(self, graph: ov.Model) -> None:
@@ -219,7 +223,7 @@ def compile_cache(model_dir: Path) -> dict[str, str]:
     """
     files = [model_dir / MODEL_XML, model_dir / MODEL_BIN]
     facts = [(path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    root = model_dir / "model_cache"
+    root = model_dir / MODEL_CACHE
     current = root / hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
     try:
         current.mkdir(parents=True, exist_ok=True)

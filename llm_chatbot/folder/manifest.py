@@ -9,6 +9,8 @@ from llm_chatbot.machine.json_object import json_object
 
 MANIFEST = "conversion.json"
 MODEL_XML, MODEL_BIN = "openvino_model.xml", "openvino_model.bin"
+TOKENIZER_XML, DETOKENIZER_XML = "openvino_tokenizer.xml", "openvino_detokenizer.xml"
+MODEL_CACHE = "model_cache"  # a folder, of what the runtime has compiled
 
 # The entry of `config.json` with the checkpoint's own `model_type`, where the model was converted as another one.
 ORIGINAL_MODEL_TYPE = "original_model_type"
@@ -23,14 +25,15 @@ REQUIRED_FILES = (
     "config.json",
     "generation_config.json",
     "tokenizer_config.json",
-    "openvino_tokenizer.xml",
-    "openvino_detokenizer.xml",
+    TOKENIZER_XML,
+    DETOKENIZER_XML,
 )
 
 
 def write_manifest(folder: Path, **facts: Any) -> None:
     """Records how a folder was made, and the size in bytes of every file in it."""
-    files = {path.name: path.stat().st_size for path in sorted(folder.iterdir()) if path.name != MANIFEST}
+    paths = sorted(path for path in folder.rglob("*") if path.is_file() and path != folder / MANIFEST)
+    files = {path.relative_to(folder).as_posix(): path.stat().st_size for path in paths}
     text = json.dumps({**facts, "files": files}, indent=2)
     (folder / MANIFEST).write_text(text + "\n", encoding="utf-8")
 

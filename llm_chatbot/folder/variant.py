@@ -30,6 +30,7 @@ class Variant:
         prebuilt: whether the folder is OpenVINO's own, see `ModelConfig.openvino_id`.
         files: what identifies the checkpoint's files that are on this machine now, see
             `llm_chatbot.convert.gguf.sources.found_files`; None: they were not looked for or are not there.
+        allow_non_finite: whether a checkpoint with weights that are NaN or infinite is converted all the same.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Variant:
     blocks: str | None = None
     prebuilt: bool = False
     files: dict[str, Any] | None = None
+    allow_non_finite: bool = False
 
     @property
     def folder(self) -> Path:

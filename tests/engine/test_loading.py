@@ -1,19 +1,24 @@
 import shutil
 from pathlib import Path
 
+import nncf
 import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 import pytest
+import torch
 from openvino.op import assign, read_value
 from openvino.op.util import Variable, VariableInfo
+from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.conversion import byte_tokenizer
+from llm_chatbot.convert.pipeline import copy_side_files
 from llm_chatbot.engine.loading import ChatGLMModel, MPTModel, Phi3Model, open_model
 from llm_chatbot.engine.qwen import QwenModel
 from llm_chatbot.engine.session import ChatSession
 from llm_chatbot.errors import UserError
 from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.folder.manifest import MODEL_XML
 from tests.tiny_models import DATA, export, tiny_model
 
 
@@ -120,3 +125,33 @@ def test_keys_and_values_in_8_bits_take_less_memory(tmp_path: Path):
 def test_an_unknown_precision_of_keys_and_values_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match="auto, u8, f16"):
         open_model(export(tiny_model(), tmp_path), kv_cache_precision="f8")
+
+
+@pytest.fixture(scope="module")
+def odd_sized(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 4-bit weights in groups of 48, as NNCF makes it if it is asked to."""
+    torch.manual_seed(0)
+    sizes = {"hidden_size": 192, "intermediate_size": 384, "num_hidden_layers": 2, "num_attention_heads": 4}
+    folder = export(LlamaForCausalLM(LlamaConfig(vocab_size=401, **sizes)), tmp_path_factory.mktemp("made"))
+    graph = nncf.compress_weights(
+        ov.Core().read_model(folder / MODEL_XML),
+        mode=nncf.CompressWeightsMode.INT4_ASYM,
+        group_size=48,
+        ratio=1.0,
+        all_layers=True,
+    )
+    compressed = tmp_path_factory.mktemp("compressed")
+    copy_side_files(folder, compressed)
+    ov.save_model(graph, compressed / MODEL_XML, compress_to_fp16=False)
+    return compressed
+
+
+@pytest.mark.parametrize("paged", [True, False])
+def test_groups_that_a_cpu_multiplies_wrongly_are_computed_rightly_token_by_token(paged: bool, odd_sized: Path):
+    ids = list(range(7, 19))
+    model = open_model(odd_sized, ov_config=EXACT, paged=paged)
+    whole = model.new_cache().feed(ids).copy()
+    cache = model.new_cache()
+    for id in ids:
+        one_by_one = cache.feed([id])
+    assert np.abs(one_by_one - whole).max() < 0.02 * np.abs(whole).max()

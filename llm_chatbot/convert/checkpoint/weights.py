@@ -8,17 +8,16 @@ import zipfile
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig, PreTrainedModel
 
 from llm_chatbot.convert.checkpoint.json_files import damaged, read_json
+from llm_chatbot.convert.checkpoint.weight_files import PICKLE, SAFETENSORS, weight_files
 from llm_chatbot.errors import UserError
 from llm_chatbot.texts import Text
-
-# In order of preference: a safetensors file cannot hold code.
-SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
 
 # Files that an error message names as weights in a format that is not supported.
 OTHER_WEIGHTS = (".h5", ".msgpack", ".ot", ".onnx", ".pth", ".pt", ".gguf", ".ckpt", ".safetensors", ".bin")
@@ -52,29 +51,21 @@ def read_tensors(folder: Path) -> Tensors:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    """The files that hold the weights, in the preferred format of those that are there."""
-    for name in (SAFETENSORS, PICKLE):
-        index = folder / f"{name}.index.json"
-        if index.is_file():
-            return _shards(index)
-        if (folder / name).is_file():
-            return [folder / name]
-    others = sorted(path.name for path in folder.iterdir() if path.suffix in OTHER_WEIGHTS)
-    values = {"folder": folder, "safetensors": SAFETENSORS, "pickle": PICKLE}
-    if others:
-        raise UserError("checkpoint.other_weights", files=", ".join(others), **values)
-    raise UserError("checkpoint.no_weights", **values)
-
-
-def _shards(index: Path) -> list[Path]:
-    """The files that an index lists."""
-    names = read_json(index).get("weight_map")
-    if not isinstance(names, dict):
-        raise damaged(index)
-    shards = [index.parent / shard for shard in sorted(set(names.values()))]
-    if missing := [shard.name for shard in shards if not shard.is_file()]:
-        raise UserError("checkpoint.shards_missing", folder=index.parent, files=", ".join(missing))
-    return shards
+    """The files that hold the weights."""
+    there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    found = weight_files(there, lambda index: folder / index)
+    missing = ", ".join(found.missing)
+    if found.whole and found.index:
+        raise UserError("checkpoint.stale_index", index=folder / found.index, files=missing, whole=found.whole)
+    if missing:
+        raise UserError("checkpoint.shards_missing", folder=folder, files=missing)
+    if not found.names:
+        others = sorted(path.name for path in folder.iterdir() if path.suffix in OTHER_WEIGHTS)
+        values = {"folder": folder, "safetensors": SAFETENSORS, "pickle": PICKLE}
+        if others:
+            raise UserError("checkpoint.other_weights", files=", ".join(others), **values)
+        raise UserError("checkpoint.no_weights", **values)
+    return [folder / name for name in found.names]
 
 
 def _read_safetensors(path: Path) -> Tensors:
@@ -177,6 +168,8 @@ def build_model(folder: Path, config: PreTrainedConfig, tensors: Tensors) -> Pre
         UserError: they are not the tensors of a model with this config.
     """
     model_class, dtype = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)], _dtype_of(folder, tensors)
+    if config.tie_word_embeddings:
+        tensors = _without_tied(model_class, tensors)
     # Shapes are compared first: Transformers would allocate every tensor that does not fit.
     with torch.device("meta"):
         expected = model_class(config).state_dict()
@@ -198,6 +191,16 @@ def build_model(folder: Path, config: PreTrainedConfig, tensors: Tensors) -> Pre
     _check(folder, "checkpoint.mismatch.unexpected", report["unexpected_keys"])
     _read_generation_config(folder, model)
     return model
+
+
+def _without_tied(model_class: type[PreTrainedModel], tensors: Tensors) -> Tensors:
+    """The tensors without an output layer of their own, where the config promises that it is the embedding's.
+
+    Transformers 5 would keep one with other values, as a merge or an adapter's tool may leave it behind.
+    """
+    tied = model_class._tied_weights_keys
+    tied = tied if isinstance(tied, dict) else {}
+    return {name: tensor for name, tensor in tensors.items() if tied.get(name) not in tensors}
 
 
 def _dtype_of(folder: Path, tensors: Tensors) -> torch.dtype:
@@ -231,4 +234,11 @@ def _read_generation_config(folder: Path, model: PreTrainedModel) -> None:
         settings = read_json(path)
         for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
             if settings.get(name) is not None:
+                if not _are_ids(settings[name]):
+                    raise damaged(path)
                 setattr(model.generation_config, name, settings[name])
+
+
+def _are_ids(value: Any) -> bool:
+    """Whether this is a token's id, or a list of them."""
+    return all(type(id) is int and id >= 0 for id in (value if isinstance(value, list) else [value]))

@@ -20,7 +20,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from llm_chatbot.convert.export.exporter_configs import TASK
 from llm_chatbot.convert.export.quiet import quiet
 from llm_chatbot.convert.patching import patched
-from llm_chatbot.convert.tokenizer.original_tokenizers import save_as_openvino
+from llm_chatbot.convert.tokenizer.openvino_tokenizers import save_as_openvino
 from llm_chatbot.folder.manifest import MODEL_BIN
 from llm_chatbot.machine.json_progress import write_step
 from llm_chatbot.machine.progress import watching

@@ -13,8 +13,10 @@ from llm_chatbot.catalogue.gguf_names import HubGGUF
 from llm_chatbot.catalogue.lookup import UNKNOWN_LICENSE, get_model_config
 from llm_chatbot.catalogue.row import GGUFWheel, ModelConfig
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
-from llm_chatbot.convert.checkpoint.hub import cached_bytes, describe_repository, weights_bytes
+from llm_chatbot.convert.checkpoint.hub import cached_bytes, describe_repository
 from llm_chatbot.convert.checkpoint.json_files import read_json
+from llm_chatbot.convert.checkpoint.weight_files import weight_files
+from llm_chatbot.convert.facts.found_in_words import found_in_words
 from llm_chatbot.convert.gguf.sources import find_ggufs, gguf_path
 from llm_chatbot.convert.resources import (
     BYTES_BESIDE_WEIGHTS,
@@ -51,6 +53,7 @@ class VariantFacts:
         weights: of the folder's weights; estimated where it isn't there.
         disk, memory: for the conversion.
         chat: for a chat that fills a context, by its tokens; empty if the size of the KV cache is unknown.
+        checks: what was found out about the folder, see `check_folder`; empty if it isn't there.
     """
 
     converted: bool
@@ -58,6 +61,7 @@ class VariantFacts:
     disk: int
     memory: int
     chat: dict[int, int]
+    checks: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -172,6 +176,7 @@ def _variant(variant: Variant, kept: int | None = None) -> VariantFacts | None:
         disk=2 * kept + BYTES_BESIDE_WEIGHTS if kept else disk_needed(variant, parameters or 0),
         memory=memory_needed(variant, parameters or 0, unpacks_gguf=variant.config.is_gguf and not kept),
         chat={context: chat_memory(weights, kv_values, context) for context in CONTEXTS} if kv_values else {},
+        checks=manifest.get("checks") or {},
     )
 
 
@@ -221,9 +226,10 @@ def _kv_values_in(header: GGUFHeader) -> int | None:
 
 
 def _folder(name: str, config: ModelConfig, folder: Path, root: Path) -> ModelFacts:
-    files = {path.name: path.stat().st_size for path in folder.iterdir() if path.is_file()}
+    sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
+    weights = weight_files(sizes, lambda index: folder / index).names
     described = read_json(folder / "config.json")
-    return _described(name, "folder", config, described, weights_bytes(files), root)
+    return _described(name, "folder", config, described, sum(sizes.get(name, 0) for name in weights), root)
 
 
 def _on_the_hub(name: str, config: ModelConfig, root: Path) -> ModelFacts:
@@ -236,9 +242,8 @@ def _on_the_hub(name: str, config: ModelConfig, root: Path) -> ModelFacts:
     if repository.config is None:
         raise UserError("hub.no_config", repository=config.model_id)
     config = replace(config, license=repository.license, gated=repository.gated, parameters=repository.parameters)
-    weights = weights_bytes(repository.files)
-    facts = _described(name, "hub", config, read_json(repository.config), weights, root)
-    return replace(facts, download=max(0, weights - cached))
+    facts = _described(name, "hub", config, read_json(repository.config), repository.weights, root)
+    return replace(facts, download=max(0, repository.weights - cached))
 
 
 def _described(
@@ -263,4 +268,5 @@ def in_words(facts: dict[str, Any]) -> Iterator[str]:
                 f"  {precision}: {variant['weights'] / 1e9:.1f} GB; to convert {variant['disk'] / 1e9:.1f} GB of disk "
                 f"and {variant['memory'] / 1e9:.1f} GB of memory{chat}{' (converted)' if variant['converted'] else ''}"
             )
+            yield from (f"    {sentence}" for sentence in found_in_words(variant["checks"]))
     yield f"Free: {facts['free_disk'] / 1e9:.1f} GB of disk, {facts['free_memory'] / 1e9:.1f} GB of memory"

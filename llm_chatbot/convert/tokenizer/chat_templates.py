@@ -1,25 +1,30 @@
-"""Checks a checkpoint's chat template, an untrusted program, by rendering it in a child process.
+"""Checks a checkpoint's chat templates, untrusted programs, by rendering them in a child process.
 
-Transformers renders templates in Jinja's sandbox. That blocks access to Python's internals, but not endless loops or
-output that fills the memory.
+Templates are rendered in Jinja's sandbox. That blocks access to Python's internals, but not endless loops or output
+that fills the memory.
 """
 
 import contextlib
 import json
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from jinja2 import TemplateError
 from jinja2.exceptions import SecurityError
-from transformers.utils.chat_template_utils import render_jinja_template
 
 from llm_chatbot.errors import UserError
+from llm_chatbot.folder.chat_templates import Templates, content_of, form_of
+from llm_chatbot.folder.template_sandbox import compiled
 from llm_chatbot.texts import Text
 
 SECONDS = 30
 MAX_MEMORY = 4_000_000_000  # bytes of address space, most of which the libraries only reserve
 CHARACTERS = 100_000  # the maximum length of a rendered conversation
 
+# What the child renders, beside the probes.
 CONVERSATIONS = [
     [{"role": "user", "content": "Hello"}],
     [
@@ -29,22 +34,42 @@ CONVERSATIONS = [
     ],
 ]
 
+# An answer, and how much of what follows it is of interest.
+ANSWERED, AFTER = "Probe6answer", 200
 
-def check_chat_template(template: str | None, special_tokens: dict[str, str], name: str) -> None:
-    """Renders a chat template for two short conversations.
+# What a template raises that refuses a conversation, or that doesn't expect it.
+REFUSALS = (TemplateError, ValueError, TypeError, LookupError, AttributeError)
+
+
+@dataclass(frozen=True)
+class CheckedTemplates:
+    """What was found out about the chat templates of a checkpoint.
+
+    Attributes:
+        shows_messages: whether what is said arrives in the prompt.
+        after_answers: what the templates write after an answer.
+    """
+
+    shows_messages: bool = True
+    after_answers: tuple[str, ...] = ()
+
+
+def check_chat_template(templates: Templates, special_tokens: Mapping[str, Any], name: str) -> CheckedTemplates:
+    """Renders chat templates for short conversations.
 
     A template may refuse a conversation with an error; that is reported when a user has such a conversation.
 
     Args:
-        template: the checkpoint's template; None if there is none to check.
+        templates: the checkpoint's; None if there is none to check.
         special_tokens: the special tokens by names such as `bos_token`.
         name: the model's name, for the message.
 
     Raises:
-        UserError: the template does not terminate, produces too much text, or tries to escape from the sandbox.
+        UserError: a template does not terminate, produces too much text, or tries to escape from the sandbox.
     """
-    if template is None:
-        return
+    if not templates:
+        return CheckedTemplates()
+    texts = list(templates.values()) if isinstance(templates, dict) else [templates]
     command = [
         sys.executable,
         "-c",
@@ -53,7 +78,7 @@ def check_chat_template(template: str | None, special_tokens: dict[str, str], na
     try:
         done = subprocess.run(
             command,
-            input=json.dumps([template, special_tokens]),
+            input=json.dumps([texts, dict(special_tokens)], default=str),
             capture_output=True,
             text=True,
             encoding="utf-8",
@@ -61,29 +86,61 @@ def check_chat_template(template: str | None, special_tokens: dict[str, str], na
         )
     except subprocess.TimeoutExpired as error:
         raise _refused(name, Text("template.endless", seconds=SECONDS)) from error
-    if done.returncode or done.stdout:
+    if done.returncode or not done.stdout.startswith("["):
         raise _refused(name, Text(done.stdout.strip() or "template.too_much_memory"))
+    shows, after = json.loads(done.stdout)
+    return CheckedTemplates(shows, tuple(after))
 
 
 def render_in_child() -> None:
-    """Reads a template from standard input and prints what is wrong with it, if anything: a key of its text."""
+    """Reads templates from standard input, and prints what they do as JSON, or what is wrong: a key of its text."""
     with contextlib.suppress(ImportError):
         import resource  # not on Windows
 
         resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
-    template, special_tokens = json.loads(sys.stdin.buffer.read())
+    templates, special_tokens = json.loads(sys.stdin.buffer.read())
     try:
-        rendered, _ = render_jinja_template(
-            CONVERSATIONS, chat_template=template, add_generation_prompt=True, **special_tokens
-        )
-        if max(map(len, rendered)) > CHARACTERS:
-            print("template.too_much_text")
+        found = [_tried(template, special_tokens) for template in templates]
     except SecurityError:
         print("template.escapes")
     except (MemoryError, OverflowError, RecursionError):
         print("template.too_much_memory")
-    except (TemplateError, ValueError, TypeError, LookupError, AttributeError):
-        pass
+    except _TooLongError:
+        print("template.too_much_text")
+    else:
+        print(json.dumps([all(shows for shows, _ in found), [after for _, after in found]]))
+
+
+class _TooLongError(Exception):
+    pass
+
+
+def _tried(template: str, special_tokens: dict[str, str]) -> tuple[bool, str]:
+    """Whether a template shows what is said, and what it writes after an answer.
+
+    Raises:
+        SecurityError, MemoryError, OverflowError, RecursionError, _TooLongError: it does harm.
+    """
+
+    def render(messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> str | None:
+        variables = {"tools": None, "documents": None, **special_tokens, **options}
+        try:
+            rendered = compiled(template).render(messages=messages, add_generation_prompt=True, **variables)
+        except (SecurityError, OverflowError):
+            raise
+        except REFUSALS:
+            return None
+        if len(rendered) > CHARACTERS:
+            raise _TooLongError
+        return rendered
+
+    for conversation in CONVERSATIONS:
+        render(conversation, {})
+    form = form_of(render)
+    said = [("user", "Hello"), ("assistant", ANSWERED), ("user", "Bye")]
+    messages = [{"role": role, "content": content_of(text, form.content_parts)} for role, text in said]
+    after = (render(messages, {}) or "").partition(ANSWERED)[2]
+    return form.shows_messages, after[:AFTER]
 
 
 def _refused(name: str, fault: Text) -> UserError:

@@ -4,8 +4,6 @@ No code of a checkpoint is run: formats that its own Python file would read are 
 """
 
 import base64
-import json
-import re
 import shutil
 import tempfile
 from collections.abc import Callable
@@ -13,9 +11,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-import openvino as ov
-from openvino_tokenizers import convert_tokenizer
-from openvino_tokenizers.tokenizer_pipeline import RegexNormalizationStep
 from sentencepiece import SentencePieceProcessor
 from tokenizers import AddedToken, Tokenizer, models, processors
 from transformers import GPT2Tokenizer, PreTrainedTokenizerFast, Qwen2Tokenizer
@@ -23,6 +18,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from llm_chatbot.convert.checkpoint.json_files import damaged, read_json
 from llm_chatbot.errors import UserError
+from llm_chatbot.folder.chat_templates import TEMPLATE_FILE, read_templates
 from llm_chatbot.gguf.bpe import QWEN_SPLIT, byte_level_bpe, scored_bpe
 
 # The files that can hold a tokenizer's settings, beside its vocabulary.
@@ -49,9 +45,6 @@ CHATGLM3_SPECIAL_TOKENS = (
     *("<|system|>", "<|user|>", "<|assistant|>", "<|observation|>"),
 )
 
-# The spelling of a single-word token while OpenVINO tokenizes: characters for private use, which nobody types.
-RESPELLED = "\ue000{}\ue001"
-
 
 def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     """The tokenizer of a checkpoint. What `save_pretrained` writes of it needs none of the checkpoint's code.
@@ -67,6 +60,16 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         UserError: the files are missing, damaged or in an unknown format.
     """
     model_type = read_json(folder / "config.json").get("model_type")
+    _check_settings(folder)
+    try:
+        return _read(folder, model_type)
+    except UserError:
+        raise
+    except (ImportError, LookupError, TypeError, ValueError, AttributeError, OSError) as error:  # Transformers' own
+        raise damaged(folder / "tokenizer_config.json") from error
+
+
+def _read(folder: Path, model_type: Any) -> PreTrainedTokenizerFast:
     if model_type in ORIGINAL_FORMATS:
         name, read = ORIGINAL_FORMATS[model_type]
         if (folder / name).is_file() or not (folder / "tokenizer.json").is_file():
@@ -74,6 +77,7 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     if (folder / "tokenizer.json").is_file():
         _check_tokenizer(folder / "tokenizer.json")
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
+        tokenizer.chat_template = read_templates(folder, _read_settings(folder))
     elif (folder / "tokenizer.model").is_file():
         tokenizer = _read_sentencepiece_tokenizer(folder)
     elif (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file():
@@ -82,6 +86,21 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         raise UserError("tokenizer.missing", folder=folder)
     tokenizer.init_kwargs.pop("auto_map", None)
     return tokenizer
+
+
+def _check_settings(folder: Path) -> None:
+    """Raises a `UserError` if one of a tokenizer's small files is damaged, before a library reads it."""
+    for name in SETTINGS_FILES:
+        if name.endswith(".json") and (folder / name).is_file():
+            read_json(folder / name)
+    try:
+        templates = read_templates(folder, _read_settings(folder))
+    except ValueError as error:
+        raise damaged(folder / TEMPLATE_FILE) from error
+    except (LookupError, TypeError) as error:
+        raise damaged(folder / "tokenizer_config.json") from error
+    if isinstance(templates, str) and not templates.strip() and (folder / TEMPLATE_FILE).is_file():
+        raise damaged(folder / TEMPLATE_FILE)
 
 
 def _check_tokenizer(path: Path) -> None:
@@ -161,43 +180,6 @@ ORIGINAL_FORMATS: dict[str, tuple[str, Callable[[Path], PreTrainedTokenizerFast]
     "qwen": ("qwen.tiktoken", read_qwen_tokenizer),
     "chatglm": ("tokenizer.model", read_chatglm3_tokenizer),
 }
-
-
-def save_as_openvino(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
-    """Writes a tokenizer and its detokenizer as OpenVINO models.
-
-    OpenVINO Tokenizers 2026.4.1 ignores the option of an added token to match single words only, and would find "eop"
-    in "people". So such tokens get another spelling in the converted tokenizer, and a first step respells them in the
-    text where they are single words.
-    """
-    words = [token.content for token in tokenizer.added_tokens_decoder.values() if token.single_word]
-    source = _respelled(tokenizer, words) if words else tokenizer
-    ov_tokenizer, ov_detokenizer = convert_tokenizer(source, with_detokenizer=True)
-    if words:
-        letter = r"[\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}]"
-        respell = RegexNormalizationStep(
-            rf"(?<!{letter})({'|'.join(map(re.escape, words))})(?!{letter})", RESPELLED.format("$1")
-        )
-        split = next(node for node in ov_tokenizer.get_ops() if node.get_type_name() == "SpecialTokensSplit")
-        strings = slice(2, 5)  # where each begins and ends, and their characters
-        for old, new in zip(
-            split.inputs()[strings], respell.get_ov_subgraph(split.input_values()[strings]), strict=True
-        ):
-            old.replace_source_output(new)
-    ov.save_model(ov_tokenizer, folder / "openvino_tokenizer.xml")
-    ov.save_model(ov_detokenizer, folder / "openvino_detokenizer.xml")
-
-
-def _respelled(tokenizer: PreTrainedTokenizerFast, tokens: list[str]) -> PreTrainedTokenizerFast:
-    """A copy of a tokenizer with another spelling, `RESPELLED`, for some of its added tokens."""
-    with tempfile.TemporaryDirectory() as folder:
-        tokenizer.save_pretrained(folder)
-        for path in Path(folder).glob("tokenizer*.json"):
-            text = path.read_text(encoding="utf-8")
-            for token in tokens:
-                text = text.replace(json.dumps(token), json.dumps(RESPELLED.format(token)))
-            path.write_text(text, encoding="utf-8")
-        return PreTrainedTokenizerFast.from_pretrained(folder)
 
 
 def _read_ranks(path: Path) -> dict[bytes, int]:
@@ -280,9 +262,11 @@ def _read_sentencepiece_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
             if (folder / name).is_file():
                 shutil.copy(folder / name, temporary)
         tokenizer.save(str(Path(temporary, "tokenizer.json")))
-        return PreTrainedTokenizerFast.from_pretrained(
+        read = PreTrainedTokenizerFast.from_pretrained(
             temporary, **{name: value for name, value in defaults.items() if name not in settings}
         )
+    read.chat_template = read_templates(folder, settings)
+    return read
 
 
 def _read_vocabulary_and_merges(folder: Path) -> PreTrainedTokenizerFast:
@@ -310,7 +294,9 @@ def _check_vocabulary_and_merges(vocabulary: Path, merges: Path) -> None:
 def _own_settings(folder: Path) -> dict[str, Any]:
     """The settings in a checkpoint's `tokenizer_config.json` that do not depend on the tokenizer's class."""
     settings = _read_settings(folder)
-    return {name: settings[name] for name in ("chat_template", "model_max_length") if name in settings}
+    template = read_templates(folder, settings)
+    length = {"model_max_length": settings["model_max_length"]} if "model_max_length" in settings else {}
+    return {**length, **({"chat_template": template} if template else {})}
 
 
 def _read_settings(folder: Path) -> dict[str, Any]:

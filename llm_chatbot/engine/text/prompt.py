@@ -4,8 +4,8 @@ import json
 import re
 import secrets
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from functools import cached_property, lru_cache
 from itertools import dropwhile, takewhile
 from types import MappingProxyType
@@ -15,8 +15,12 @@ from jinja2 import TemplateError
 from tokenizers import Tokenizer
 from tokenizers.models import BPE, Model
 
-from llm_chatbot.engine.text.tokenizer import SPECIAL_TOKENS, ChatTokenizer, JSONText, variables_of
+from llm_chatbot.engine.text.history import shaped, with_objects
+from llm_chatbot.engine.text.tokenizer import SPECIAL_TOKENS, ChatTokenizer
 from llm_chatbot.errors import UserError
+from llm_chatbot.folder.chat_templates import PROBE_TOOL, TemplateForm, form_of
+from llm_chatbot.folder.template_sandbox import JSONText, variables_of
+from llm_chatbot.texts import Text
 
 # As in Transformers: a "role" and a "content", which may be None beside "tool_calls".
 Message = dict[str, Any]
@@ -101,16 +105,18 @@ def prompt_ids(
         options: variables for the chat template; those that it does not read are ignored.
 
     Raises:
-        UserError: there is no chat template, it does not allow such a conversation, or it fails; or a role contains a
-            control token.
+        UserError: there is no chat template, it does not allow such a conversation, leaves out what is said, or fails;
+            or a role contains a control token, or the arguments of a call are no object.
     """
+    messages = with_objects(messages)
     asked = max((index for index, message in enumerate(messages) if message["role"] == "user"), default=0)
     messages = [_without_reasoning(message, keep=index > asked) for index, message in enumerate(messages)]
     messages = [_with_json_result(message) for message in messages]
     options = {name: options[name] for name in template_variables(tokenizer) & options.keys()}
+    messages = shaped(messages, _form(tokenizer, bool(options.get("tools"))))
     codec = _control_tokens(tokenizer)
     marked = [{**codec.mark(message), "role": _checked_role(message["role"], codec)} for message in messages]
-    return codec.encode(_rendered(tokenizer, marked, codec.mark(options)))
+    return _with_one_bos(tokenizer, codec.encode(_rendered(tokenizer, marked, codec.mark(options))))
 
 
 def _checked_role(role: str, codec: "_ControlTokens") -> str:
@@ -151,10 +157,67 @@ def template_variables(tokenizer: ChatTokenizer) -> set[str]:
     return names - {"messages", "add_generation_prompt", *SPECIAL_TOKENS}
 
 
+def _form(tokenizer: ChatTokenizer, tools: bool) -> TemplateForm:
+    """The form of messages that the template expects.
+
+    Raises:
+        UserError: what is said does not arrive in the prompt.
+    """
+    form = _form_of(tokenizer, str(tokenizer.chat_template), tools)
+    if not form.shows_messages:
+        raise UserError("prompt.no_messages")
+    return form
+
+
+@lru_cache(maxsize=16)
+def _form_of(tokenizer: ChatTokenizer, template: str, tools: bool) -> TemplateForm:
+    """As `_form`. `template` is a part of the key only: it may be replaced while the tokenizer stays the same."""
+    offered = {"tools": [PROBE_TOOL]} if tools else {}
+
+    def render(messages: Sequence[Mapping[str, Any]], options: TemplateOptions) -> str | None:
+        try:
+            return _applied(tokenizer, messages, {**offered, **options})
+        except (TemplateError, *TEMPLATE_FAILURES):
+            return None
+
+    return form_of(render)
+
+
+def _applied(tokenizer: ChatTokenizer, messages: Sequence[Any], options: TemplateOptions) -> str:
+    return str(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **options))
+
+
 def _rendered(tokenizer: ChatTokenizer, messages: Sequence[Message], options: TemplateOptions) -> str:
     """The text of a conversation in the model's chat format."""
-    with _template_errors():
-        return str(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **options))
+    with _template_errors(lambda: _remedy(tokenizer, messages, options)):
+        return _applied(tokenizer, messages, options)
+
+
+def _remedy(tokenizer: ChatTokenizer, messages: Sequence[Message], options: TemplateOptions) -> Text:
+    """What to do about a conversation that the template does not take: what it takes is tried."""
+    spoken = [message for message in messages if message["role"] != "system"]
+    without_calls = [message for message in messages if message["role"] != "tool" and not message.get("tool_calls")]
+    without_tools = {name: value for name, value in options.items() if name != "tools"}
+    in_turns = [
+        message for message, before in zip(messages, [None, *messages], strict=False) if not _repeats(message, before)
+    ]
+    attempts = (
+        ("prompt.without_system", spoken, options),
+        ("prompt.without_tools", messages, without_tools),
+        ("prompt.without_calls", without_calls, without_tools),
+        ("prompt.in_turns", in_turns, options),
+    )
+    for remedy, others, other_options in attempts:
+        if (len(others), other_options) == (len(messages), options):
+            continue
+        with suppress(TemplateError, *TEMPLATE_FAILURES):
+            _applied(tokenizer, others, other_options)
+            return Text(remedy)
+    return Text("prompt.new_conversation")
+
+
+def _repeats(message: Message, before: Message | None) -> bool:
+    return before is not None and message["role"] == before["role"] != "tool"
 
 
 def _chat_template(tokenizer: ChatTokenizer) -> Any:
@@ -164,14 +227,21 @@ def _chat_template(tokenizer: ChatTokenizer) -> Any:
 
 
 @contextmanager
-def _template_errors() -> Iterator[None]:
+def _template_errors(remedy: Callable[[], Text] = lambda: Text("prompt.another_model")) -> Iterator[None]:
     """Turns what a chat template raises into a UserError."""
     try:
         yield
     except TemplateError as error:  # Gemma's, for example, if there is a system message
-        raise UserError("prompt.template_refuses", reason=_reason(error)) from error
+        raise UserError("prompt.template_refuses", reason=_reason(error), remedy=remedy()) from error
     except TEMPLATE_FAILURES as error:
-        raise UserError("prompt.template_fails", reason=_reason(error)) from error
+        raise UserError("prompt.template_fails", reason=_reason(error), remedy=remedy()) from error
+
+
+def _with_one_bos(tokenizer: ChatTokenizer, ids: list[int]) -> list[int]:
+    """The prompt without a second BOS at its start, which a template may write beside its own."""
+    bos = tokenizer.special_tokens_map.get("bos_token")
+    twice = [tokenizer.backend_tokenizer.token_to_id(str(bos))] * 2 if bos else []
+    return ids[1:] if twice and ids[:2] == twice else ids
 
 
 def _reason(error: BaseException) -> str:

@@ -3,28 +3,18 @@
 The methods have the names and results of Transformers' tokenizers, so a conversation can use either.
 """
 
-import json
-from collections.abc import Sequence
-from datetime import datetime
-from functools import lru_cache
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
-from jinja2 import Template, meta, nodes
-from jinja2.exceptions import TemplateError
-from jinja2.ext import Extension, loopcontrols
-from jinja2.parser import Parser
-from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import AddedToken, Tokenizer
 
 from llm_chatbot.errors import UserError
+from llm_chatbot.folder.chat_templates import TEMPLATE_FILE, Templates, read_templates, template_for
 from llm_chatbot.folder.json_files import damaged, read_json
+from llm_chatbot.folder.template_sandbox import compiled
 
 SPECIAL_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
-
-
-class JSONText(str):
-    """A text that is JSON already: a template's `tojson` writes it as it is, where it would write a text in quotes."""
 
 
 class ChatTokenizer(Protocol):
@@ -37,6 +27,9 @@ class ChatTokenizer(Protocol):
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]: ...
+
+    @property
+    def special_tokens_map(self) -> Mapping[str, Any]: ...
 
     def __hash__(self) -> int: ...
 
@@ -54,7 +47,8 @@ class FolderTokenizer:
 
     Attributes:
         backend_tokenizer: converts between text and ids.
-        chat_template: a Jinja template; None if the model has none.
+        chat_template: a Jinja template; several by their names, see `llm_chatbot.folder.chat_templates`; None if the
+            model has none.
         special_tokens_map: the tokens that a template may write, by names such as "bos_token".
     """
 
@@ -69,7 +63,7 @@ class FolderTokenizer:
         self.backend_tokenizer = _read_tokenizer(path)
         settings = {**read_json(folder / "special_tokens_map.json"), **read_json(folder / "tokenizer_config.json")}
         try:
-            self.chat_template = _chat_template(folder, settings)
+            self.chat_template = _chat_templates(folder, settings)
             self.special_tokens_map = {name: _content(settings[name]) for name in SPECIAL_TOKENS if settings.get(name)}
         except (LookupError, TypeError) as error:
             raise damaged(folder / "tokenizer_config.json") from error
@@ -104,59 +98,9 @@ class FolderTokenizer:
             jinja2.TemplateError: the template refuses the conversation, or is not valid.
         """
         variables = {"tools": None, "documents": None, **self.special_tokens_map, **options}
-        template = _compiled(self.chat_template or "")
+        template = compiled(template_for(self.chat_template, bool(variables["tools"])) or "")
         text = template.render(messages=messages, add_generation_prompt=add_generation_prompt, **variables)
         return self(text, add_special_tokens=False) if tokenize else text
-
-
-class _Generation(Extension):
-    """`{% generation %}`, which marks answers for training. Here its body is rendered unchanged."""
-
-    tags = {"generation"}  # noqa: RUF012, Jinja's own declaration
-
-    def parse(self, parser: Parser) -> list[nodes.Node]:
-        next(parser.stream)
-        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
-
-
-@lru_cache(maxsize=8)
-def variables_of(template: str) -> frozenset[str]:
-    """The names that a chat template reads and does not define.
-
-    Raises:
-        jinja2.TemplateError: it is not valid.
-    """
-    environment = _environment()
-    return frozenset(meta.find_undeclared_variables(environment.parse(template)) - environment.globals.keys())
-
-
-@lru_cache(maxsize=8)
-def _compiled(template: str) -> Template:
-    return _environment().from_string(template)
-
-
-@lru_cache(maxsize=1)
-def _environment() -> ImmutableSandboxedEnvironment:
-    """A sandbox with what chat templates may use.
-
-    See https://huggingface.co/docs/transformers/chat_templating_writing.
-    """
-
-    def raise_exception(message: str) -> None:
-        raise TemplateError(message)
-
-    def tojson(value: Any, ensure_ascii: bool = False, **options: Any) -> str:
-        if isinstance(value, JSONText):
-            return str(value)
-        return json.dumps(value, ensure_ascii=ensure_ascii, **options)  # Jinja's own would write HTML entities
-
-    environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, loopcontrols]
-    )
-    environment.filters["tojson"] = tojson
-    environment.globals["raise_exception"] = raise_exception
-    environment.globals["strftime_now"] = lambda format: datetime.now().strftime(format)
-    return environment
 
 
 def _read_tokenizer(path: Path) -> Tokenizer:
@@ -167,20 +111,11 @@ def _read_tokenizer(path: Path) -> Tokenizer:
         raise damaged(path) from error
 
 
-def _chat_template(folder: Path, settings: dict[str, Any]) -> str | None:
-    """The template in its own file, or in the settings; of several, the one called "default"."""
-    path = folder / "chat_template.jinja"
-    if path.is_file():
-        try:
-            return path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise damaged(path) from error
-    template = settings.get("chat_template")
-    if isinstance(template, list):
-        template = next((named["template"] for named in template if named["name"] == "default"), None)
-    if not isinstance(template, str | None):
-        raise TypeError
-    return template
+def _chat_templates(folder: Path, settings: dict[str, Any]) -> Templates:
+    try:
+        return read_templates(folder, settings)
+    except ValueError as error:
+        raise damaged(folder / TEMPLATE_FILE) from error
 
 
 def _content(token: str | dict[str, Any]) -> str:

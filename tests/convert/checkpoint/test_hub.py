@@ -1,5 +1,7 @@
 """The real huggingface_hub client against a hub on this machine."""
 
+import json
+import shutil
 import socket
 from pathlib import Path
 from types import SimpleNamespace
@@ -7,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 from huggingface_hub import constants
 
-from llm_chatbot.convert.checkpoint.hub import download_checkpoint, download_gguf, wanted_files
+from llm_chatbot.convert.checkpoint.hub import describe_repository, download_checkpoint, download_gguf
 from llm_chatbot.errors import UserError
 from tests.hub_server import Hub
 
@@ -16,7 +18,9 @@ FILES = {
     "tokenizer.json": b'{"version": "1.0"}',
     "model-00001-of-00002.safetensors": b"first" * 1000,
     "model-00002-of-00002.safetensors": b"second" * 1000,
-    "model.safetensors.index.json": b"{}",
+    "model.safetensors.index.json": json.dumps(
+        {"weight_map": {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}}
+    ).encode(),
     "pytorch_model.bin": b"the same once more",
     "modeling_llama.py": b"raise SystemExit",
     "README.md": b"# A model",
@@ -25,7 +29,8 @@ NEEDED = {name for name in FILES if name.startswith(("model-", "model.", "config
 
 
 @pytest.fixture(autouse=True)
-def repository(hub: Hub) -> Path:
+def repository(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("LLM_CHATBOT_CACHE", str(tmp_path / "ours"))
     repository = hub.root / "some" / "model"
     repository.mkdir(parents=True)
     for name, body in FILES.items():
@@ -54,10 +59,124 @@ def test_no_progress_is_drawn_where_nobody_watches(hub: Hub, capfd: pytest.Captu
     assert capfd.readouterr() == ("", "")
 
 
-def test_pickles_come_only_where_there_are_no_safetensors():
-    assert wanted_files(["a.py", "pytorch_model.bin", "config.json"]) == ["pytorch_model.bin", "config.json"]
-    assert wanted_files(["pytorch_model.bin", "model.safetensors"]) == ["model.safetensors"]
-    assert wanted_files(["original/consolidated.00.pth", "tf_model.h5"]) == []
+def write_index(repository: Path, *shards: str, whole: str = "model.safetensors") -> None:
+    for path in repository.glob("*model*"):
+        path.unlink()
+    index = {"weight_map": {f"tensor.{number}": shard for number, shard in enumerate(shards)}}
+    (repository / f"{whole}.index.json").write_text(json.dumps(index), encoding="utf-8")
+
+
+def write_files(repository: Path, *names: str) -> None:
+    for name in names:
+        (repository / name).parent.mkdir(exist_ok=True)
+        (repository / name).write_bytes(name.encode())
+
+
+def test_pickles_come_only_where_there_are_no_safetensors(repository: Path, hub: Hub):
+    for path in repository.glob("model*"):
+        path.unlink()
+    assert names(download_checkpoint("some/model")) == {"pytorch_model.bin", "config.json", "tokenizer.json"}
+    write_files(repository, "model.safetensors", "original/consolidated.00.pth", "tf_model.h5")
+    hub.sent.clear()
+    download_checkpoint("some/model")
+    assert asked(hub) == ["model.safetensors"]
+
+
+@pytest.mark.parametrize(
+    ("whole", "shards"),
+    [
+        ("model.safetensors", ["consolidated-00001-of-00002.safetensors", "consolidated-00002-of-00002.safetensors"]),
+        ("model.safetensors", ["pytorch_model-00001-of-00001.safetensors"]),
+        ("model.safetensors", ["weights/model-00001-of-00002.safetensors", "weights/model-00002-of-00002.safetensors"]),
+        ("model.safetensors", ["model.safetensors", "head.safetensors"]),
+        ("pytorch_model.bin", ["part_1.bin", "part_2.bin"]),
+    ],
+)
+def test_the_index_names_the_files_that_come_and_no_others_do(
+    whole: str, shards: list[str], repository: Path, hub: Hub
+):
+    write_index(repository, *shards, whole=whole)
+    write_files(repository, *shards, "model-00009-of-00009.safetensors", "pytorch_model-9.bin", "consolidated.bin")
+    folder = download_checkpoint("some/model")
+    came = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert came == {*shards, f"{whole}.index.json", "config.json", "tokenizer.json"}
+    assert describe_repository("some/model").weights == sum(map(len, shards))
+
+
+def test_a_whole_file_beside_an_index_that_fits_does_not_come(repository: Path, hub: Hub):
+    write_files(repository, "model.safetensors")
+    assert names(download_checkpoint("some/model")) == NEEDED
+
+
+def test_an_index_that_is_out_of_date_is_named_before_anything_comes(repository: Path, hub: Hub):
+    write_index(repository, "model-00001-of-00001.safetensors")
+    write_files(repository, "model.safetensors")
+    with pytest.raises(
+        UserError, match=r"index\.json lists model-00001-of-00001\.safetensors.* beside a whole model\.safetensors; "
+    ):
+        download_checkpoint("some/model")
+    (repository / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"lacks model-00001-of-00001.*; choose another revision or another model"):
+        download_checkpoint("some/model")
+    assert set(asked(hub)) == {"config.json", "model.safetensors.index.json"}
+
+
+@pytest.mark.parametrize(
+    "index", [b"", b"{", b"{}", b"[]", b'{"weight_map": {}}', b'{"weight_map": {"a": 1}}', b'{"weight_map": ["a"]}']
+)
+def test_a_damaged_index_is_named(index: bytes, repository: Path):
+    (repository / "model.safetensors.index.json").write_bytes(index)
+    with pytest.raises(UserError, match=r"model\.safetensors\.index\.json is damaged"):
+        download_checkpoint("some/model")
+
+
+@pytest.mark.parametrize("name", ["../other/model.safetensors", "/etc/model.safetensors", "C:/a.bin", "a\\b.bin", ""])
+def test_an_index_names_nothing_outside_of_its_folder(name: str, repository: Path):
+    write_index(repository, name)
+    with pytest.raises(UserError, match="is damaged"):
+        download_checkpoint("some/model")
+
+
+@pytest.mark.parametrize("name", sorted(NEEDED))
+@pytest.mark.parametrize("content", [None, b"", b"{"], ids=["missing", "empty", "cut"])
+def test_a_broken_download_is_refused_offline_by_what_is_missing(
+    content: bytes | None, name: str, monkeypatch: pytest.MonkeyPatch
+):
+    folder = download_checkpoint("some/model")
+    path = folder / name
+    blob = path.resolve()
+    path.unlink()
+    blob.unlink()
+    if content is not None:
+        blob.write_bytes(content)
+        path.symlink_to(blob)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=rf"not whole in .*: {name} missing or damaged; run the command again with"):
+        download_checkpoint("some/model")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    if content is not None:
+        path.unlink()
+        blob.unlink()
+    assert download_checkpoint("some/model") == folder and names(folder) == NEEDED
+
+
+def test_a_download_that_broke_off_is_known_offline(hub: Hub, monkeypatch: pytest.MonkeyPatch):
+    hub.damaged.add("model-00002-of-00002.safetensors")
+    with pytest.raises(UserError, match="arrived damaged"):
+        download_checkpoint("some/model")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=r"model-00002-of-00002\.safetensors missing or damaged"):
+        download_checkpoint("some/model")
+
+
+def test_an_empty_file_is_refused_in_a_cache_that_somebody_else_filled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = download_checkpoint("some/model")
+    shutil.rmtree(tmp_path / "ours")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert download_checkpoint("some/model") == folder
+    (folder / "tokenizer.json").resolve().write_bytes(b"")
+    with pytest.raises(UserError, match=r"tokenizer\.json missing or damaged"):
+        download_checkpoint("some/model")
 
 
 def test_a_cut_connection_is_resumed_from_where_it_broke(hub: Hub, monkeypatch: pytest.MonkeyPatch):
@@ -118,7 +237,7 @@ def test_a_disk_that_is_too_small_is_found_out_before(hub: Hub, monkeypatch: pyt
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with pytest.raises(UserError, match=r"to download and .* free; free some disk space"):
         download_checkpoint("some/model")
-    assert hub.sent == []
+    assert set(asked(hub)) == {"config.json", "model.safetensors.index.json"}
 
 
 GGUFS = {

@@ -9,11 +9,12 @@ from pathlib import Path
 import psutil
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from transformers import LlamaForCausalLM
 from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 from llm_chatbot.convert.checkpoint.architectures import read_checkpoint
+from llm_chatbot.convert.checkpoint.finite import check_finite
 from llm_chatbot.convert.checkpoint.weights import read_tensors, unpack_mxfp4
 from llm_chatbot.errors import UserError
 from tests.edited_checkpoints import (
@@ -82,6 +83,39 @@ def test_tied_outputs_stay_tied_and_others_apart():
     tied, untied = (read_checkpoint(DATA / name) for name in ("mpt-tiny", "qwen-tiny"))
     assert tied.get_output_embeddings().weight is tied.get_input_embeddings().weight
     assert not torch.equal(untied.get_output_embeddings().weight, untied.get_input_embeddings().weight)
+
+
+@pytest.mark.parametrize("head", [torch.zeros(64, 32), torch.ones(64, 32), None], ids=["zeros", "others", "none"])
+def test_a_head_that_the_config_promises_to_be_tied_is_tied(head: torch.Tensor | None, llama: Path):
+    model = LlamaForCausalLM.from_pretrained(llama)
+    for path in llama.glob("model*"):
+        path.unlink()
+    tensors = {name: tensor.clone() for name, tensor in model.state_dict().items() if name != "lm_head.weight"}
+    save_file(tensors | ({} if head is None else {"lm_head.weight": head}), llama / "model.safetensors")
+    change_config(llama, tie_word_embeddings=True)
+    read = read_checkpoint(llama)
+    assert read.get_output_embeddings().weight is read.get_input_embeddings().weight
+    assert torch.equal(read.get_input_embeddings().weight, model.get_input_embeddings().weight)
+    if head is not None:
+        change_config(llama, tie_word_embeddings=False)
+        assert torch.equal(read_checkpoint(llama).get_output_embeddings().weight, head)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32])
+def test_a_weight_that_is_no_number_is_found_and_its_tensor_named(value: float, dtype: torch.dtype, qwen: Path):
+    model = read_checkpoint(qwen).to(dtype)
+    check_finite(model, "some model")
+    with torch.no_grad():
+        model.model.layers[1].mlp.down_proj.weight[-1, -1] = value
+    with pytest.raises(
+        UserError, match=r"some model has .* in model\.layers\.1\.mlp\.down_proj\.weight, so .*; download"
+    ):
+        check_finite(model, "some model")
+    with torch.no_grad():
+        model.model.norm.weight[0] = value
+    with pytest.raises(UserError, match=r"down_proj\.weight and 1 more tensors, .* with --allow-non-finite\.$"):
+        check_finite(model, "some model")
 
 
 @pytest.mark.parametrize("new_format", [True, False], ids=["zip", "before PyTorch 1.6"])
@@ -207,6 +241,26 @@ def test_a_missing_shard_is_named(llama: Path):
     shard.unlink()
     with pytest.raises(UserError, match=rf"lacks {shard.name}; download"):
         read_checkpoint(llama)
+
+
+def test_an_index_that_is_out_of_date_is_named_beside_a_whole_file(qwen: Path):
+    index = qwen / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"a": "model-00001-of-00001.safetensors"}}), encoding="utf-8")
+    with pytest.raises(UserError, match=r"index\.json is out of date: .*model-00001-of-00001.*; delete the index"):
+        read_checkpoint(qwen)
+    index.unlink()
+    read_checkpoint(qwen)
+
+
+@pytest.mark.parametrize("name", ["weights/model-00001.safetensors", "consolidated.safetensors"])
+def test_shards_have_any_name_that_the_index_gives_them(name: str, qwen: Path):
+    expected = read_checkpoint(DATA / "qwen-tiny")
+    (qwen / "weights").mkdir()
+    tensors = load_file(qwen / "model.safetensors")
+    (qwen / "model.safetensors").rename(qwen / name)
+    index = {"weight_map": dict.fromkeys(tensors, name)}
+    (qwen / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    assert same_weights(read_checkpoint(qwen), expected)
 
 
 def test_a_folder_without_weights_is_refused_and_says_what_is_there_instead(qwen: Path):

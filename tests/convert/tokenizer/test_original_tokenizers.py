@@ -14,6 +14,7 @@ from sentencepiece import SentencePieceProcessor
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
+from llm_chatbot.convert.tokenizer.openvino_tokenizers import save_as_openvino
 from llm_chatbot.convert.tokenizer.original_tokenizers import (
     CHATGLM3_SPECIAL_TOKENS,
     QWEN_SPECIAL_TOKENS,
@@ -21,7 +22,6 @@ from llm_chatbot.convert.tokenizer.original_tokenizers import (
     read_chatglm3_tokenizer,
     read_qwen_tokenizer,
     read_tokenizer,
-    save_as_openvino,
 )
 from llm_chatbot.engine.text.detokenizer import StreamingDetokenizer
 from llm_chatbot.engine.text.prompt import prompt_ids

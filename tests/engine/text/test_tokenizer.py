@@ -81,7 +81,8 @@ def test_the_default_of_several_templates_in_the_settings_is_taken(folder: Path)
     settings["chat_template"] = [{"name": "tools", "template": "T"}, {"name": "default", "template": "D"}]
     settings["bos_token"] = {"content": "<|im_start|>", "special": True}
     (folder / "tokenizer_config.json").write_text(json.dumps(settings), encoding="utf-8")
-    assert FolderTokenizer(folder).chat_template == "D"
+    tokenizer = FolderTokenizer(folder)
+    assert tokenizer.apply_chat_template(MESSAGES) == tokenizer.apply_chat_template(MESSAGES, tools=[{}]) == "D"
     assert FolderTokenizer(folder).special_tokens_map["bos_token"] == "<|im_start|>"
 
 

@@ -1,0 +1,34 @@
+"""What the Hub said of a repository's files, for the times when it can't be reached.
+
+huggingface_hub's cache doesn't say which files a repository has, so a download that broke off looks like a whole one.
+"""
+
+import json
+import logging
+
+from llm_chatbot.machine.cache import cache_folder
+from llm_chatbot.machine.json_object import json_object
+
+logger = logging.getLogger(__name__)
+
+
+def note_files(repo_id: str, commit: str | None, sizes: dict[str, int]) -> None:
+    """Notes the files that a conversion reads, with their sizes in bytes, before they are downloaded."""
+    path = cache_folder() / "hub" / f"{repo_id.replace('/', '--')}.json"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps({"commit": commit, "files": sizes}, indent=2), encoding="utf-8")
+    except OSError as error:
+        logger.warning("The list of files of %s can't be kept in %s (%s).", repo_id, path, error.strerror or error)
+
+
+def noted_files(repo_id: str, commit: str) -> dict[str, int]:
+    """What was noted of a commit's files; empty if it was nothing, or can't be read."""
+    try:
+        noted = json_object(cache_folder() / "hub" / f"{repo_id.replace('/', '--')}.json")
+    except (OSError, ValueError):
+        return {}
+    sizes = noted.get("files")
+    if noted.get("commit") != commit or not isinstance(sizes, dict):
+        return {}
+    return {name: size for name, size in sizes.items() if isinstance(size, int)}

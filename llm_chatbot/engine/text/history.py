@@ -1,0 +1,104 @@
+"""Messages in the form that a chat template expects. What clients send back differs from what models are trained on."""
+
+import hashlib
+import json
+import string
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from llm_chatbot.errors import UserError
+from llm_chatbot.folder.chat_templates import TemplateForm, text_parts
+
+SHORT_ID_LENGTH = 9
+SHORT_ID_LETTERS = string.ascii_letters + string.digits
+
+
+def with_objects(messages: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """The messages with the arguments of each call as an object; no arguments are an empty one.
+
+    Raises:
+        UserError: the arguments of a call are something else; the sentence names their place.
+    """
+    return [
+        {**message, "tool_calls": [_with_object(call, f"messages.{index}.tool_calls.{i}") for i, call in calls]}
+        if (calls := list(enumerate(message.get("tool_calls") or [])))
+        else dict(message)
+        for index, message in enumerate(messages)
+    ]
+
+
+def _with_object(call: Mapping[str, Any], place: str) -> dict[str, Any]:
+    function = call["function"]
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        arguments = _json(arguments) if arguments.strip() else {}
+    if not isinstance(arguments, Mapping):
+        raise UserError("prompt.arguments", place=f"{place}.function.arguments")
+    return {**call, "function": {**function, "arguments": arguments}}
+
+
+def _json(text: str) -> Any:
+    """The value in a JSON text; None for a text that is no JSON."""
+    try:
+        return json.loads(text, parse_constant=_refused)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _refused(constant: str) -> None:
+    raise ValueError(f"{constant} is no JSON")
+
+
+def shaped(messages: Sequence[dict[str, Any]], form: TemplateForm) -> list[dict[str, Any]]:
+    """The messages in the form that a template expects.
+
+    Args:
+        messages: as `with_objects` returns them.
+    """
+    if form.short_ids:
+        messages = list(_with_short_ids(messages))
+    return [_shaped(message, form) for message in messages]
+
+
+def _shaped(message: dict[str, Any], form: TemplateForm) -> dict[str, Any]:
+    content, message = message.get("content"), dict(message)
+    if form.text_arguments and message.get("tool_calls"):
+        message["tool_calls"] = [_with_text(call) for call in message["tool_calls"]]
+    if not isinstance(content, str):
+        return message
+    if form.content_parts:
+        message["content"] = text_parts(content)
+    return message
+
+
+def _with_text(call: dict[str, Any]) -> dict[str, Any]:
+    function = call["function"]
+    return {**call, "function": {**function, "arguments": json.dumps(function["arguments"], ensure_ascii=False)}}
+
+
+def _with_short_ids(messages: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The messages with ids of nine letters or digits, the same for a call and its result."""
+    waiting: list[str] = []  # the ids of calls whose results have not come
+    for index, message in enumerate(messages):
+        if calls := message.get("tool_calls"):
+            waiting = [_short_id(call.get("id") or f"{index}.{i}") for i, call in enumerate(calls)]
+            yield {**message, "tool_calls": [{**call, "id": id} for call, id in zip(calls, waiting, strict=True)]}
+        elif message["role"] == "tool":
+            named = message.get("tool_call_id")
+            id = _short_id(named) if named else next(iter(waiting), _short_id(str(index)))
+            waiting = [other for other in waiting if other != id]
+            yield {**message, "tool_call_id": id}
+        else:
+            yield message
+
+
+def _short_id(id: str) -> str:
+    """The id itself if it has the form, else one that is made of it, so that the prompt stays the same."""
+    if len(id) == SHORT_ID_LENGTH and id.isascii() and id.isalnum():
+        return id
+    number = int.from_bytes(hashlib.sha256(id.encode("utf-8", "surrogatepass")).digest())
+    letters = []
+    for _ in range(SHORT_ID_LENGTH):
+        number, digit = divmod(number, len(SHORT_ID_LETTERS))
+        letters.append(SHORT_ID_LETTERS[digit])
+    return "".join(letters)

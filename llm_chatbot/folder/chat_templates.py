@@ -1,0 +1,168 @@
+"""The chat templates in a folder, and the form of messages that a template expects.
+
+Most templates take the content of a message as text, the arguments of a call as an object and any id. Those that don't
+are found out as llama.cpp does it: a probe conversation is rendered, and its texts are looked for in the result.
+See `caps` in https://github.com/ggml-org/llama.cpp/blob/master/common/jinja.
+"""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from llm_chatbot.machine.json_object import json_object
+
+# Names of templates: the one for every conversation, and the one for conversations with tools.
+DEFAULT, TOOL_USE = "default", "tool_use"
+
+# Where Transformers keeps a template, and those of other names.
+TEMPLATE_FILE, MORE_TEMPLATES = "chat_template.jinja", "additional_chat_templates"
+
+# Where older checkpoints keep it: an object with the entry "chat_template".
+OLD_TEMPLATE_FILE = "chat_template.json"
+
+# One template, or several by their names, as in Transformers.
+Templates = str | dict[str, str] | None
+
+# Returns the text of a conversation; None if the template refuses it or fails.
+Render = Callable[[Sequence[Mapping[str, Any]], Mapping[str, Any]], str | None]
+
+# What the probes say.
+SAID, CALLED, GIVEN, KEY, RESULT = "Probe1question", "probe2call", "probe3value", "probe4key", "probe5result"
+
+CALL_ID, SHORT_ID = "call_abcdefghijklmnopqrst", "abcdEFG12"
+
+PROBE_TOOL = {
+    "type": "function",
+    "function": {
+        "name": CALLED,
+        "description": "A probe",
+        "parameters": {"type": "object", "properties": {KEY: {"type": "string"}}, "required": [KEY]},
+    },
+}
+
+
+@dataclass(frozen=True)
+class TemplateForm:
+    """What a template expects of the messages.
+
+    Attributes:
+        shows_messages: whether the text of a message arrives in the prompt; a template that refuses the probe is
+            believed to.
+        content_parts: whether content is a list of parts like `{"type": "text", "text": …}`.
+        short_ids: whether the ids of calls have nine letters or digits.
+        text_arguments: whether the arguments of a call are JSON text, and not an object.
+    """
+
+    shows_messages: bool = True
+    content_parts: bool = False
+    short_ids: bool = False
+    text_arguments: bool = False
+
+
+def read_templates(folder: Path, settings: Mapping[str, Any]) -> Templates:
+    """The chat templates in a folder: in files of their own, else in the tokenizer's settings.
+
+    Args:
+        settings: the content of `tokenizer_config.json`.
+
+    Returns:
+        A template; several by their names, where there are more than one; None if there is none.
+
+    Raises:
+        ValueError: a file does not hold a template.
+        LookupError, TypeError: the entry of the settings has another form.
+    """
+    named = {path.stem: path.read_text(encoding="utf-8") for path in sorted((folder / MORE_TEMPLATES).glob("*.jinja"))}
+    if (folder / TEMPLATE_FILE).is_file():
+        named[DEFAULT] = (folder / TEMPLATE_FILE).read_text(encoding="utf-8")
+    found: Any = named or settings.get("chat_template")
+    if found is None and (folder / OLD_TEMPLATE_FILE).is_file():
+        found = json_object(folder / OLD_TEMPLATE_FILE).get("chat_template")
+    if isinstance(found, list):
+        found = {each["name"]: each["template"] for each in found}
+    return only_one(found)
+
+
+def only_one(templates: Any) -> Templates:
+    """The templates, with a lone one in place of a dictionary, and a default among several.
+
+    Raises:
+        TypeError: they are not templates.
+    """
+    if not isinstance(templates, dict):
+        if not isinstance(templates, str | None):
+            raise TypeError("a chat template is a text")
+        return templates
+    if not all(isinstance(text, str) for pair in templates.items() for text in pair):
+        raise TypeError("a chat template is a text")
+    if len(templates) < 2:
+        return next(iter(templates.values()), None)
+    return {DEFAULT: templates.get(TOOL_USE) or next(iter(templates.values())), **templates}
+
+
+def template_for(templates: Templates, tools: bool) -> str | None:
+    """The template of a conversation with or without tools."""
+    if not isinstance(templates, dict):
+        return templates
+    return templates.get(TOOL_USE if tools else DEFAULT, templates[DEFAULT])
+
+
+def form_of(render: Render) -> TemplateForm:
+    """The form of messages that a template expects."""
+    rendered = [render([_message("user", SAID, in_parts)], {}) for in_parts in (False, True)]
+    text, parts = (SAID in (each or "") for each in rendered)
+    probes = [
+        _Probe(render, parts and not text, short_ids, text_arguments)
+        for text_arguments, short_ids in product((False, True), repeat=2)
+    ]
+    probe = next((probe for probe in probes if probe.shows_arguments()), probes[0])
+    return TemplateForm(
+        shows_messages=text or parts or not any(each is not None for each in rendered),
+        content_parts=probe.content_parts,
+        short_ids=probe.short_ids,
+        text_arguments=probe.text_arguments,
+    )
+
+
+def text_parts(text: str) -> list[dict[str, str]]:
+    """A text as the only part of a message's content."""
+    return [{"type": "text", "text": text}]
+
+
+def content_of(text: str, in_parts: bool) -> str | list[dict[str, str]]:
+    """The content of a message that says this."""
+    return text_parts(text) if in_parts else text
+
+
+def _message(role: str, text: str, in_parts: bool) -> dict[str, Any]:
+    return {"role": role, "content": content_of(text, in_parts)}
+
+
+@dataclass(frozen=True)
+class _Probe:
+    """A conversation with a call, in a form that a template may expect."""
+
+    render: Render
+    content_parts: bool
+    short_ids: bool
+    text_arguments: bool
+
+    def shows_arguments(self) -> bool:
+        """Whether the arguments arrive in the prompt, and neither as JSON in a text nor as Python writes them."""
+        rendered = self._rendered()
+        wrong = (rf"\"{KEY}\": \"{GIVEN}\"", f"'{KEY}': '{GIVEN}'")
+        return GIVEN in rendered and not any(spelling in rendered for spelling in wrong)
+
+    def _rendered(self) -> str:
+        id, arguments = SHORT_ID if self.short_ids else CALL_ID, {KEY: GIVEN}
+        function = {"name": CALLED, "arguments": json.dumps(arguments) if self.text_arguments else arguments}
+        call = {"id": id, "type": "function", "function": function}
+        messages = [
+            _message("user", SAID, self.content_parts),
+            {**_message("assistant", "", self.content_parts), "tool_calls": [call]},
+            {**_message("tool", RESULT, self.content_parts), "tool_call_id": id, "name": CALLED},
+        ]
+        return self.render(messages, {"tools": [PROBE_TOOL]}) or ""

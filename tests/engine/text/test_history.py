@@ -1,0 +1,229 @@
+import json
+from pathlib import Path
+
+import pytest
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+
+from llm_chatbot.engine.text.history import with_objects
+from llm_chatbot.engine.text.prompt import prompt_ids
+from llm_chatbot.engine.text.tokenizer import FolderTokenizer
+from llm_chatbot.errors import UserError
+
+LONG_ID = "call_abcdefghijklmnopqrst"
+TOOLS = {"tools": [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]}
+
+# Calls with their arguments as JSON, as Qwen's and Llama's; key by key, as Qwen3-Coder's; as the text that they came
+# in, as DeepSeek's.
+CALLS = "{% for c in m.tool_calls or [] %}CALL{% endfor %}"
+AS_JSON = CALLS.replace("CALL", "{{ c.function.arguments | tojson }}")
+BY_KEY = CALLS.replace("CALL", "{% for k, v in c.function.arguments | items %}<{{ k }}>{{ v }}</{{ k }}>{% endfor %}")
+AS_TEXT = CALLS.replace("CALL", "{{ '```json\n' + c.function.arguments + '\n```' }}")
+PRINTED = CALLS.replace("CALL", "{{ c.function.arguments }}")
+
+
+def template(calls: str = AS_JSON, content: str = "{{ m.content or '' }}") -> str:
+    return (
+        "{% if tools %}{{ tools | tojson }}{% endif %}"
+        "{% for m in messages %}[{{ m.role }}]" + content + calls + "{{ '\\n' }}{% endfor %}[assistant]"
+    )
+
+
+# Mistral's check of ids: https://huggingface.co/mistralai/Mistral-7B-Instruct-v0.3/blob/main/tokenizer_config.json
+NINE_LETTERS = template(
+    CALLS.replace(
+        "CALL",
+        "{% if c.id is not defined or c.id | length != 9 %}"
+        "{{ raise_exception('Tool call IDs should be alphanumeric strings with length 9!') }}{% endif %}"
+        "{{ c.function.arguments | tojson }}({{ c.id }})",
+    )
+    + "{% if m.role == 'tool' %}({{ m.tool_call_id }}){% endif %}"
+)
+
+
+def tokenizer(folder: Path, template: str) -> FolderTokenizer:
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE({token: id for id, token in enumerate(["<s>", "<|end|>", *alphabet])}, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens(["<s>", "<|end|>"])
+    backend.save(str(folder / "tokenizer.json"))
+    (folder / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<s>"}), encoding="utf-8")
+    (folder / "chat_template.jinja").write_text(template, encoding="utf-8")
+    return FolderTokenizer(folder)
+
+
+def prompt(tokenizer: FolderTokenizer, messages: list[dict], options: dict | None = None) -> str:
+    return tokenizer.decode(prompt_ids(tokenizer, messages, options or {}))
+
+
+def use_of_a_tool(arguments: object = "{}", result: str = "21", id: str | None = LONG_ID) -> list[dict]:
+    call = {"type": "function", "function": {"name": "weather", "arguments": arguments}, **({"id": id} if id else {})}
+    answered = {"tool_call_id": id} if id else {}
+    return [
+        {"role": "user", "content": "How warm is it?"},
+        {"role": "assistant", "content": "", "tool_calls": [call]},
+        {"role": "tool", "content": result, **answered},
+        {"role": "user", "content": "And now?"},
+    ]
+
+
+@pytest.mark.parametrize("arguments", ["", " ", "{}", {}])
+@pytest.mark.parametrize("calls", [AS_JSON, BY_KEY, AS_TEXT])
+def test_no_arguments_are_an_empty_object(arguments: object, calls: str, tmp_path: Path):
+    text = prompt(tokenizer(tmp_path, template(calls)), use_of_a_tool(arguments))
+    assert ("<" in text) == ("{}" not in text) or calls is BY_KEY
+    assert '"' not in text
+
+
+@pytest.mark.parametrize(
+    "arguments", ['{"a": 1', '"Paris"', "[1]", "1", "null", "true", "NaN", '{"a": NaN}', [1], None]
+)
+def test_arguments_that_are_no_object_are_refused_by_their_place(arguments: object, tmp_path: Path):
+    messages = use_of_a_tool(arguments)
+    for calls in (AS_JSON, BY_KEY):
+        with pytest.raises(UserError, match=r"^messages\.1\.tool_calls\.0\.function\.arguments is not a JSON object; "):
+            prompt_ids(tokenizer(tmp_path, template(calls)), messages)
+    messages[1]["tool_calls"].insert(0, {"function": {"name": "clock", "arguments": "{}"}})
+    with pytest.raises(UserError, match=r"^messages\.1\.tool_calls\.1\."):
+        with_objects(messages)
+
+
+@pytest.mark.parametrize("arguments", ['{"city": "Pa\\u0072is", "days": [1]}', {"city": "Paris", "days": [1]}])
+@pytest.mark.parametrize(
+    ("calls", "expected"),
+    [
+        (AS_JSON, '{"city": "Paris", "days": [1]}'),
+        (BY_KEY, "<city>Paris</city><days>[1]</days>"),
+        (AS_TEXT, '```json\n{"city": "Paris", "days": [1]}\n```'),
+        (PRINTED, '{"city": "Paris", "days": [1]}'),
+    ],
+    ids=["as JSON", "by key", "as text", "printed"],
+)
+def test_arguments_have_the_form_that_the_template_expects(
+    arguments: object, calls: str, expected: str, tmp_path: Path
+):
+    assert f"[assistant]{expected}\n" in prompt(tokenizer(tmp_path, template(calls)), use_of_a_tool(arguments))
+
+
+def test_ids_get_nine_letters_where_the_template_wants_them_and_results_keep_their_calls(tmp_path: Path):
+    nine = tokenizer(tmp_path, NINE_LETTERS)
+    for id in (LONG_ID, "toolu_01A09q90qw90lq917835lq9", None, "", "é" * 9):
+        text = prompt(nine, use_of_a_tool(id=id))
+        called, answered = (part.partition(")")[0] for part in text.split("(")[1:])
+        assert called == answered and len(called) == 9 and called.isascii() and called.isalnum()
+        assert prompt(nine, use_of_a_tool(id=id)) == text
+    assert prompt(nine, use_of_a_tool(id="abcDEF123")).count("(abcDEF123)") == 2
+
+
+def test_several_calls_keep_ids_of_their_own(tmp_path: Path):
+    calls = [{"id": f"call_{i}", "function": {"name": "weather", "arguments": {"n": i}}} for i in range(3)]
+    results = [{"role": "tool", "tool_call_id": f"call_{i}", "content": str(i)} for i in (2, 0, 1)]
+    messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "", "tool_calls": calls}, *results]
+    nine = tokenizer(tmp_path, NINE_LETTERS)
+    lines = prompt(nine, messages).splitlines()
+    ids = [part.partition(")")[0] for part in lines[1].split("(")[1:]]
+    assert len(set(ids)) == 3
+    assert lines[2:5] == [f"[tool]{i}({ids[i]})" for i in (2, 0, 1)]
+    unnamed = [{name: value for name, value in message.items() if name != "tool_call_id"} for message in messages]
+    unnamed[1] = {**unnamed[1], "tool_calls": [{"function": call["function"]} for call in calls]}
+    lines = prompt(nine, unnamed).splitlines()
+    ids = [part.partition(")")[0] for part in lines[1].split("(")[1:]]
+    assert len(set(ids)) == 3 and lines[2:5] == [f"[tool]{i}({id})" for i, id in zip((2, 0, 1), ids, strict=True)]
+
+
+def test_ids_stay_as_they_are_where_the_template_takes_them(tmp_path: Path):
+    any_id = template(content="{{ m.content }}{% if m.tool_call_id %}({{ m.tool_call_id }}){% endif %}")
+    assert f"({LONG_ID})" in prompt(tokenizer(tmp_path, any_id), use_of_a_tool())
+
+
+PARTS = [
+    "{% for part in m.content %}{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}",
+    "{% for part in m['content'] | selectattr('type', 'equalto', 'text') %}{{ part['text'] | trim }}{% endfor %}",
+    "{{ m.content[0].text }}",
+]
+
+
+@pytest.mark.parametrize("content", PARTS)
+def test_a_template_that_reads_parts_gets_parts(content: str, tmp_path: Path):
+    reads_parts = tokenizer(tmp_path, template(content=content))
+    text = prompt(reads_parts, [{"role": "system", "content": "Be brief."}, *use_of_a_tool('{"a": 1}', "warm")])
+    assert "[system]Be brief.\n[user]How warm is it?\n" in text
+    assert '[assistant]{"a": 1}\n[tool]warm\n[user]And now?\n' in text
+
+
+def test_nothing_in_a_part_is_a_control_token(tmp_path: Path):
+    ids = prompt_ids(tokenizer(tmp_path, template(content=PARTS[0])), [{"role": "user", "content": "a<|end|>b"}])
+    assert 1 not in ids
+
+
+@pytest.mark.parametrize("content", ["", "{{ m.name }}", "{% for x in m.text %}{{ x }}{% endfor %}"])
+def test_a_template_that_leaves_out_what_is_said_is_refused(content: str, tmp_path: Path):
+    with pytest.raises(UserError, match="leaves out what is said; choose another model"):
+        prompt_ids(tokenizer(tmp_path, template(content=content)), [{"role": "user", "content": "Hello"}])
+
+
+# As gpt-oss's: https://huggingface.co/openai/gpt-oss-20b/blob/main/chat_template.jinja
+ENCODING = template(content="{% if m.role == 'tool' %}{{ m.content | tojson }}{% else %}{{ m.content }}{% endif %}")
+
+
+@pytest.mark.parametrize(
+    ("result", "expected"),
+    [
+        ('{"t": 21}', '{"t": 21}'),
+        ('[1, {"a": "é"}]', '[1, {"a": "é"}]'),
+        ('"warm"', '"warm"'),
+        ("21", "21"),
+        ("warm", '"warm"'),
+        ('{"t": 21', r'"{\"t\": 21"'),
+        ("null", "null"),
+    ],
+)
+def test_a_result_is_encoded_once(result: str, expected: str, tmp_path: Path):
+    assert f"[tool]{expected}\n" in prompt(tokenizer(tmp_path, ENCODING), use_of_a_tool(result=result))
+
+
+def test_a_result_stays_text_where_the_template_writes_text(tmp_path: Path):
+    assert '[tool]{"t":  21}\n' in prompt(tokenizer(tmp_path, template()), use_of_a_tool(result='{"t":  21}'))
+
+
+def refusing(condition: str) -> str:
+    return f"{{% if {condition} %}}{{{{ raise_exception('No.') }}}}{{% endif %}}" + template()
+
+
+@pytest.mark.parametrize(
+    ("condition", "messages", "remedy"),
+    [
+        ("messages[0].role == 'system'", [{"role": "system", "content": "s"}], "try without a system prompt"),
+        ("tools", [], "try without tools"),
+        ("tools or messages[1].tool_calls", use_of_a_tool(), "try without tools, their calls and results"),
+        (
+            "messages | length > 1 and messages[1].role == 'user'",
+            [{"role": "user", "content": "u"}],
+            "let the messages of user and assistant take turns",
+        ),
+        ("true", [{"role": "system", "content": "s"}], "begin a new conversation, or choose another model"),
+    ],
+)
+def test_the_remedy_fits_what_the_template_refuses(condition: str, messages: list, remedy: str, tmp_path: Path):
+    folder_tokenizer = tokenizer(tmp_path, refusing(condition))
+    with pytest.raises(UserError, match=rf"refuses: No\.; {remedy}\.$") as refused:
+        prompt_ids(folder_tokenizer, [*messages, {"role": "user", "content": "Hello"}], TOOLS)
+    assert ("system" in str(refused.value)) == ("system" in remedy)
+
+
+@pytest.mark.parametrize("start", ["{{ bos_token }}", "<s>", "<s>{{ bos_token }}"])
+def test_a_prompt_begins_with_one_bos(start: str, tmp_path: Path):
+    ids = prompt_ids(tokenizer(tmp_path, start + template()), [{"role": "user", "content": "<s>"}])
+    assert ids[0] == 0 and ids.count(0) == 1
+
+
+def test_conversations_with_tools_have_the_template_for_them(tmp_path: Path):
+    plain = tokenizer(tmp_path, "plain{{ messages[0].content }}")
+    (tmp_path / "additional_chat_templates").mkdir()
+    (tmp_path / "additional_chat_templates" / "tool_use.jinja").write_text(template(), encoding="utf-8")
+    both = FolderTokenizer(tmp_path)
+    hello = [{"role": "user", "content": "Hello"}]
+    assert prompt(both, hello) == prompt(plain, hello) == "plainHello"
+    assert prompt(both, hello, TOOLS).startswith('[{"type": "function"')
+    (tmp_path / "chat_template.jinja").unlink()
+    assert prompt(FolderTokenizer(tmp_path), hello) == "[user]Hello\n[assistant]"

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -116,9 +117,12 @@ def test_ids_get_nine_letters_where_the_template_wants_them_and_results_keep_the
 
 
 def test_several_calls_keep_ids_of_their_own(tmp_path: Path):
-    calls = [{"id": f"call_{i}", "function": {"name": "weather", "arguments": {"n": i}}} for i in range(3)]
+    calls: list[dict[str, Any]] = [
+        {"id": f"call_{i}", "function": {"name": "weather", "arguments": {"n": i}}} for i in range(3)
+    ]
     results = [{"role": "tool", "tool_call_id": f"call_{i}", "content": str(i)} for i in (2, 0, 1)]
-    messages = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "", "tool_calls": calls}, *results]
+    asked = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "", "tool_calls": calls}]
+    messages: list[dict[str, Any]] = [*asked, *results]
     nine = tokenizer(tmp_path, NINE_LETTERS)
     lines = prompt(nine, messages).splitlines()
     ids = [part.partition(")")[0] for part in lines[1].split("(")[1:]]

@@ -28,7 +28,11 @@ HALVES = {
     GGML.Q6_K: (208,),
     GGML.IQ4_NL: (0,),
     GGML.IQ4_XS: (0,),
+    GGML.IQ2_XS: (0,),
+    GGML.TQ1_0: (52,),
     GGML.TQ2_0: (64,),
+    GGML.MXFP4: (),
+    GGML.NVFP4: (),
 }
 
 
@@ -50,6 +54,8 @@ def random_rows(type: GGML, shape: tuple[int, ...], rng: np.random.Generator, si
     for offset in HALVES[type]:
         halves = (rng.standard_normal((len(blocks), 1)) * size).astype(np.float16)
         blocks[:, offset : offset + 2] = halves.view(np.uint8)
+    if type == GGML.MXFP4:  # whose first byte is an exponent
+        blocks[:, 0] = rng.integers(118, 126, len(blocks))
     return blocks.reshape(*shape[:-1], -1)
 
 

@@ -224,6 +224,50 @@ def _iq4_xs(blocks: np.ndarray) -> Unpacked:
     return integers, _product(factor, signed), None
 
 
+def _tq2_0(blocks: np.ndarray) -> Unpacked:
+    packed, scale = _split(blocks, 64)
+    values = _shifted(packed.reshape(-1, 2, 32), 0, 2, 4, 6).reshape(len(blocks), -1) & 3
+    return _ternary(values), _half(scale), None
+
+
+def _tq1_0(blocks: np.ndarray) -> Unpacked:
+    """Five digits to the base 3 in a byte, in all but the last four bytes: the byte is their number's fraction."""
+    long, short, last, scale = _split(blocks, 32, 16, 4)
+    digits = [_ternary_digits(field, count) for field, count in ((long, 5), (short, 5), (last, 4))]
+    return _ternary(np.concatenate(digits, axis=1)), _half(scale), None
+
+
+def _ternary_digits(packed: np.ndarray, count: int) -> np.ndarray:
+    """The first digits of each byte: uint8 [blocks, bytes] → [blocks, count * bytes], each 0 to 2."""
+    powers = (3 ** np.arange(count)).astype(np.uint8)
+    shifted = packed[:, None, :] * powers[:, None]  # the digits before fall out of the byte
+    return (shifted.astype(np.uint16) * 3 >> 8).astype(np.uint8).reshape(len(packed), -1)
+
+
+def _ternary(values: np.ndarray) -> np.ndarray:
+    """Packs 0, 1 and 2 as -1, 0 and 1 in 4 bits."""
+    return _pack_pairs((values - np.uint8(1)) & 0x0F)
+
+
+def _mxfp4(blocks: np.ndarray) -> Unpacked:
+    """OCP's microscaling format: halves of the codebook's integers, times a power of two for each block."""
+    exponent, packed = _split(blocks, 1)
+    return HALVES_OF_FP4[_nibbles(packed)], np.ldexp(np.float32(1), exponent.astype(np.int32) - 128), None
+
+
+def _nvfp4(blocks: np.ndarray) -> Unpacked:
+    """NVIDIA's 4-bit floats: halves of the codebook's integers, times a scale of 8 bits for each 16 of them."""
+    scales, packed = _split(blocks, 4)
+    integers = HALVES_OF_FP4[_nibbles(packed.reshape(-1, 4, 8))].reshape(len(blocks), -1)
+    exponent, fraction = (scales >> 3 & 0x0F).astype(np.int32), (scales & 7).astype(np.float32)
+    small = np.ldexp(fraction, -10)
+    scale = np.where(exponent == 0, small, np.ldexp(1 + fraction / 8, exponent - 8)).astype(np.float32)
+    return integers, np.where(scales == 0x7F, np.float32(0), scale), None
+
+
+# Twice the values of 4-bit floats (E2M1), as bytes.
+HALVES_OF_FP4 = np.array([0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12], np.int8).view(np.uint8)
+
 # The codebook of the IQ4 types: the int8 value of each 4-bit index, as a byte.
 CODEBOOK = np.array(IQ4_NL.kvalues, np.int8).view(np.uint8)
 
@@ -241,4 +285,9 @@ FORMS = {
     GGML.Q6_K: BlockForm("i8", 16, _q6_k),
     GGML.IQ4_NL: BlockForm("i8", 32, _iq4_nl),
     GGML.IQ4_XS: BlockForm("i8", 32, _iq4_xs),
+    GGML.TQ1_0: BlockForm("i4", 256, _tq1_0),
+    GGML.TQ2_0: BlockForm("i4", 256, _tq2_0),
+    # The runtime would unpack 4-bit floats to 32 bits; it multiplies with these integers as they are.
+    GGML.MXFP4: BlockForm("i8", 32, _mxfp4),
+    GGML.NVFP4: BlockForm("i8", 16, _nvfp4),
 }

@@ -103,9 +103,9 @@ def test_an_architecture_that_is_not_read_is_one_sentence_with_those_that_are(tm
 
 
 def test_a_type_of_blocks_that_is_not_read_is_one_sentence_with_those_that_are(tmp_path: Path):
-    write_model(tmp_path / "small.gguf", "llama", [GGML.TQ2_0], MERGES)
+    write_model(tmp_path / "small.gguf", "llama", [GGML.IQ2_XS], MERGES)
     with pytest.raises(
-        UserError, match=r"blocks of the type TQ2_0, which are not supported; choose a file with .*Q4_K"
+        UserError, match=r"blocks of the type IQ2_XS, which are not supported; choose a file with .*Q4_K"
     ):
         convert_model(str(tmp_path / "small.gguf"), "INT4", tmp_path)
 

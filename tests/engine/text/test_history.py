@@ -121,7 +121,7 @@ def test_several_calls_keep_ids_of_their_own(tmp_path: Path):
         {"id": f"call_{i}", "function": {"name": "weather", "arguments": {"n": i}}} for i in range(3)
     ]
     results = [{"role": "tool", "tool_call_id": f"call_{i}", "content": str(i)} for i in (2, 0, 1)]
-    asked = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "", "tool_calls": calls}]
+    asked: list[Any] = [{"role": "user", "content": "?"}, {"role": "assistant", "content": "", "tool_calls": calls}]
     messages: list[dict[str, Any]] = [*asked, *results]
     nine = tokenizer(tmp_path, NINE_LETTERS)
     lines = prompt(nine, messages).splitlines()

@@ -1,0 +1,71 @@
+"""Builds the stateful graph of a decoder from a GGUF file: token ids in, logits out, keys and values in its state."""
+
+from pathlib import Path
+
+import openvino as ov
+
+from llm_chatbot.decoder.decoder import DecoderGraph
+from llm_chatbot.decoder.keys import Keys
+from llm_chatbot.decoder.memory import Memory
+from llm_chatbot.decoder.rows import ROWS
+from llm_chatbot.decoder.sizes import rotates
+from llm_chatbot.decoder.tensors import Tensors
+from llm_chatbot.errors import UserError
+from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
+
+# What Optimum Intel writes into its graphs: the precision of keys and values, and what a GPU divides activations by, as
+# its 16-bit numbers end at 65504.
+RUNTIME_OPTIONS = {"KV_CACHE_PRECISION": "f16", "ACTIVATIONS_SCALE_FACTOR": "8.0"}
+
+# Tensors of other parts than the decoder: vision, audio, and the prediction of further tokens.
+OTHER_PARTS = ("v.", "a.", "mm.", "mtp.", "nextn.")
+
+
+def build_decoder(file: Path | GGUFHeader, memory: Memory | None = None, context: int | None = None) -> ov.Model:
+    """Builds the graph of the model in a GGUF file.
+
+    Args:
+        file: its path, or its header if it was read before.
+        memory: where weights are kept; by default on the heap.
+        context: the tokens that a conversation may have; only models with longrope differ for more tokens than their
+            original context, which is the default.
+
+    Returns:
+        A graph with the inputs `input_ids` and `position_ids` [batch, new tokens], `attention_mask` [batch, all tokens]
+        and `beam_idx` [batch], and the output `logits`, float32 [batch, new tokens, vocabulary]. With the default
+        memory, nothing else must be kept alive for it.
+
+    Raises:
+        UserError: the file is damaged, or holds a model of an architecture or with parts that are not supported.
+    """
+    header = file if isinstance(file, GGUFHeader) else read_gguf_header(file)
+    keys = Keys(header)
+    if keys.architecture not in ROWS:
+        known = ", ".join(sorted(ROWS))
+        raise UserError("gguf.architecture", path=header.path, architecture=f"{keys.architecture!r:.80}", known=known)
+    with Tensors(header, memory) as tensors:
+        try:
+            graph = DecoderGraph(keys, tensors, ROWS[keys.architecture], context).build()
+        except RuntimeError as error:  # of OpenVINO, for operands whose shapes don't fit together
+            raise keys.refusal("gguf.shapes", reason=str(error).strip().splitlines()[-1]) from error
+        _check_all_used(header, keys, tensors)
+        tensors.finish()
+    for option, value in RUNTIME_OPTIONS.items():
+        graph.set_rt_info(value, ["runtime_options", option])
+    return graph
+
+
+def _check_all_used(header: GGUFHeader, keys: Keys, tensors: Tensors) -> None:
+    """Refuses a file that says more than the graph does: its answers would be wrong.
+
+    Raises:
+        UserError: it has tensors or keys that were not used.
+    """
+    if keys.get("attention.causal", True) is False:
+        raise keys.refusal("gguf.no_decoder")
+    row, further = ROWS[keys.architecture], range(keys.layers, keys.size("block_count"))
+    other_parts = (*OTHER_PARTS, *(f"blk.{index}." for index in further))
+    left = [name for name in tensors.unused() if not name.startswith(other_parts)]
+    left += keys.unread(row.of_images if rotates(keys, row) else ("rope.",))
+    if left:
+        raise UserError("gguf.not_supported", path=header.path, name=f"{left[0]:.80}", architecture=keys.architecture)

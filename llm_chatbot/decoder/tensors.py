@@ -1,0 +1,253 @@
+"""Tensors of a GGUF file → constants of an OpenVINO graph, in the form that the CPU multiplies compressed.
+
+A quantized matrix becomes integers → Convert → Subtract zero points → Multiply by scales → Reshape. The runtime
+recognises this form, and multiplies with the integers as they are.
+"""
+
+import math
+import mmap
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import openvino as ov
+from gguf import GGML_QUANT_SIZES, dequantize
+from gguf import GGMLQuantizationType as GGML
+from openvino import opset13 as ops
+
+from llm_chatbot.decoder.constants import over_tensor
+from llm_chatbot.decoder.memory import HeapMemory, Memory
+from llm_chatbot.errors import UserError
+from llm_chatbot.gguf.blocks import FORMS, read_groups
+from llm_chatbot.gguf.header import GGUFHeader, TensorInfo
+from llm_chatbot.texts import Text
+
+FLOATS = {GGML.F32: ov.Type.f32, GGML.F16: ov.Type.f16, GGML.BF16: ov.Type.bf16}
+
+CHUNK_WEIGHTS = 1_000_000  # weights that are unpacked at a time: few enough for the processor's cache
+
+Rows = slice | np.ndarray  # which rows of a matrix, in which order
+ALL = slice(None)
+
+
+class Tensors:
+    """The tensors of a GGUF file, mapped into memory.
+
+    Blocks are unpacked on threads, which end with the `with` block; `finish` waits for them.
+
+    Args:
+        header: of the file.
+        memory: where the values of constants are kept.
+    """
+
+    def __init__(self, header: GGUFHeader, memory: Memory | None = None) -> None:
+        self.infos = header.tensors
+        self._path = header.path
+        self._memory = memory or HeapMemory()
+        self._maps = {path: _map(path) for path in {info.path for info in header.tensors.values()}}
+        self._made: dict[str, ov.Node] = {}
+        self._used: set[str] = set()
+        self._pool = ThreadPoolExecutor()
+        self._jobs: list[Future] = []
+
+    def __contains__(self, name: str) -> bool:
+        return name in self.infos
+
+    def vector(self, name: str) -> np.ndarray:
+        """A small tensor's values, float32.
+
+        Raises:
+            UserError: the file lacks it.
+        """
+        info, data = self._info(name), self._bytes(name)
+        if info.type == GGML.F32:
+            return data.view(np.float32).reshape(info.shape)
+        return dequantize(data.reshape(*info.shape[:-1], -1), info.type).astype(np.float32).reshape(info.shape)
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """A tensor's shape, in NumPy's order.
+
+        Raises:
+            UserError: the file lacks it.
+        """
+        return self._info(name).shape
+
+    def matrix(self, name: str, rows: Rows = ALL) -> ov.Node:
+        """The operations for some rows of a matrix, float32 [..., rows, columns]; the same ones for the same rows.
+
+        The values are exactly those of the file, except for types with a minimum, whose zero points are rounded to
+        float16.
+
+        Raises:
+            UserError: the file lacks it, or its blocks are of a type that is not supported.
+        """
+        info = self._info(name)
+        count = math.prod(info.shape[:-1])
+        is_whole = isinstance(rows, slice) and rows.indices(count) == (0, count, 1)
+        if is_whole and name in self._made:
+            return self._made[name]
+        shape = list(info.shape) if is_whole else [len(self._row_numbers(name, rows)), info.shape[-1]]
+        if info.type in FLOATS and isinstance(rows, slice):
+            tensor = self._memory.adopt(self._bytes(name)[rows], FLOATS[info.type], shape)
+            node = _as_float32(over_tensor(tensor, name))
+        else:
+            packed = self._allocate(info.type, shape)
+            self._start(name, self._row_numbers(name, rows), packed.parts())
+            node = packed.node(shape, name)
+        if is_whole:
+            self._made[name] = node
+        return node
+
+    def interleaved(self, names: Sequence[str]) -> ov.Node:
+        """The rows of several matrices of one shape by turns: float32 [..., matrices * rows, columns].
+
+        Raises:
+            UserError: as for `matrix`, or the matrices differ in type.
+        """
+        infos = [self._info(name) for name in names]
+        if len({(info.type, info.shape) for info in infos}) > 1:
+            raise UserError(
+                "gguf.refused", path=self._path, fault=Text("gguf.mixed_types", first=names[0], second=names[1])
+            )
+        *leading, rows, columns = infos[0].shape
+        shape = [*leading, len(names) * rows, columns]
+        packed = self._allocate(infos[0].type, shape)
+        for turn, name in enumerate(names):
+            numbers = self._row_numbers(name, ALL)
+            mine = [part.reshape(len(numbers), len(names), -1)[:, turn] for part in packed.parts()]
+            self._start(name, numbers, mine)
+        return packed.node(shape, names[0])
+
+    def unused(self) -> list[str]:
+        """The names of the tensors that nothing has asked for."""
+        return [name for name in self.infos if name not in self._used]
+
+    def finish(self) -> None:
+        """Waits until all matrices are unpacked.
+
+        Raises:
+            UserError: blocks are damaged.
+        """
+        for job in self._jobs:
+            job.result()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+    def _info(self, name: str) -> TensorInfo:
+        if name not in self.infos:
+            raise UserError("gguf.weights_missing", path=self._path, name=name)
+        self._used.add(name)
+        return self.infos[name]
+
+    def _bytes(self, name: str) -> np.ndarray:
+        """The bytes of a tensor in the file, without a copy: uint8 [rows, bytes of a row]."""
+        info = self.infos[name]
+        data = np.frombuffer(self._maps[info.path], np.uint8, info.size, info.offset)
+        return data.reshape(math.prod(info.shape[:-1]), -1)
+
+    def _allocate(self, type: GGML, shape: Sequence[int]) -> "Packed":
+        if type in FLOATS:
+            return Packed(self._memory.allocate(FLOATS[type], shape))
+        if type not in FORMS:
+            known = ", ".join(type.name for type in (*FLOATS, *FORMS))
+            raise UserError("gguf.block_type", path=self._path, type=type.name, known=known)
+        form = FORMS[type]
+        groups = [*shape[:-1], shape[-1] // form.group]
+        return Packed(
+            self._memory.allocate(getattr(ov.Type, form.integer_type), [*groups, form.group]),
+            self._memory.allocate(_scale_type(type), [*groups, 1]),
+            self._memory.allocate(ov.Type.f16, [*groups, 1]) if form.has_minimum else None,
+        )
+
+    def _start(self, name: str, numbers: np.ndarray, parts: list[np.ndarray]) -> None:
+        """Starts to unpack rows of a matrix into memory, uint8 [rows, ...]."""
+        parts = [part.reshape(len(numbers), -1) if part.ndim == 1 else part for part in parts]
+        self._jobs.append(self._pool.submit(self._unpack, name, numbers, parts))
+
+    def _row_numbers(self, name: str, rows: Rows) -> np.ndarray:
+        numbers = np.arange(math.prod(self.infos[name].shape[:-1]))
+        if not isinstance(rows, slice) and rows.max() >= len(numbers):
+            raise UserError("gguf.refused", path=self._path, fault=Text("gguf.few_rows", name=name))
+        return numbers[rows]
+
+    def _unpack(self, name: str, numbers: np.ndarray, parts: list[np.ndarray]) -> None:
+        """Writes rows of a matrix to memory for integers, scales and zero points: uint8 [rows, bytes] each."""
+        info, data = self.infos[name], self._bytes(name)
+        step = max(1, CHUNK_WEIGHTS // info.shape[-1])
+        for first in range(0, len(numbers), step):
+            wanted = numbers[first : first + step]
+            is_run = (np.diff(wanted) == 1).all()
+            chunk = data[wanted[0] : wanted[-1] + 1] if is_run else data[wanted]
+            if info.type in FLOATS:
+                parts[0][first : first + step] = chunk
+                continue
+            try:
+                groups = read_groups(chunk, info.type)
+            except ValueError as error:
+                raise UserError("gguf.blocks_damaged", name=name, reason=error) from error
+            for part, values in zip(parts, (groups.integers, groups.scale, groups.zero_point), strict=False):
+                part[first : first + step] = np.ascontiguousarray(values).view(np.uint8).reshape(len(wanted), -1)
+
+
+@dataclass(frozen=True)
+class Packed:
+    """The memory of a matrix: floats, or integers in groups with their scales and zero points."""
+
+    values: ov.Tensor
+    scales: ov.Tensor | None = None
+    zero_points: ov.Tensor | None = None
+
+    def parts(self) -> list[np.ndarray]:
+        """The bytes of what there is, flat."""
+        tensors = (self.values, self.scales, self.zero_points)
+        return [tensor.data.reshape(-1).view(np.uint8) for tensor in tensors if tensor is not None]
+
+    def node(self, shape: Sequence[int], name: str) -> ov.Node:
+        """The operations that unpack the matrix when it is used, float32."""
+        weight = over_tensor(self.values, name)
+        if self.scales is None:
+            return _as_float32(weight)
+        type = self.scales.element_type
+        weight = ops.convert(weight, type)
+        if self.zero_points is not None:
+            zero_point = over_tensor(self.zero_points, f"{name}/zero_point")
+            weight = ops.subtract(weight, zero_point if type == ov.Type.f16 else ops.convert(zero_point, type))
+        weight = ops.multiply(weight, over_tensor(self.scales, f"{name}/scale"))
+        return _as_float32(ops.reshape(weight, np.array(shape), special_zero=False))
+
+
+def _as_float32(node: ov.Node) -> ov.Node:
+    return node if node.get_element_type() == ov.Type.f32 else ops.convert(node, "f32")
+
+
+def _map(path: Path) -> mmap.mmap:
+    try:
+        with path.open("rb") as file:
+            return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except OSError as error:
+        raise UserError("gguf.unreadable", path=path, reason=error.strerror or error) from error
+
+
+def _scale_type(type: GGML) -> ov.Type:
+    _, scale, _ = FORMS[type].unpack(np.zeros((1, GGML_QUANT_SIZES[type][1]), np.uint8))
+    return ov.Type(scale.dtype)
+
+
+def bytes_in_openvino(infos: Iterable[TensorInfo]) -> int:
+    """The size of the constants for these tensors, with scales and zero points, in bytes."""
+
+    def bits(type: GGML) -> float:
+        if type in FLOATS:
+            return FLOATS[type].bitwidth
+        form = FORMS[type]
+        per_group = _scale_type(type).bitwidth + (16 if form.has_minimum else 0)
+        return getattr(ov.Type, form.integer_type).bitwidth + per_group / form.group
+
+    return int(sum(bits(info.type) / 8 * math.prod(info.shape) for info in infos))

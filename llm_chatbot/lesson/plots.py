@@ -1,6 +1,7 @@
 """The lesson's plots. Each is closed, because a notebook shows what a cell returns, and an open figure once more."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -41,9 +42,9 @@ def text_fonts() -> list[str]:
     return ["DejaVu Sans", *filter(None, found)]
 
 
-def label(text: str) -> str:
+def label(text: str, **values: Any) -> str:
     """A text in the notebook's language; in English where no font of this machine has that language's characters."""
-    return say(text) if len(text_fonts()) > 1 else text
+    return say(text, **values) if len(text_fonts()) > 1 else text.format(**values)
 
 
 plt.rcParams["font.family"] = text_fonts()  # for the notebook's own plots too

@@ -11,6 +11,7 @@ from optimum.intel import OVModelForCausalLM
 from transformers import CONFIG_MAPPING, GenerationConfig, PreTrainedConfig
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from llm_chatbot.catalogue.architectures import by_model_type
 from llm_chatbot.engine.cache.kv_cache import KVCache, check_length
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.decode.prompt_lookup import LookupCache
@@ -135,12 +136,7 @@ class OVQWENModel(OVChatModel):
 
 # A key is the `model_type` of the checkpoint, for an architecture that needs a class of its own; the others use
 # `OVChatModel`.
-model_classes: dict[str, type[OVChatModel]] = {
-    "chatglm": OVCHATGLM2Model,
-    "mpt": OVMPTModel,
-    "phi3": OVPhi3Model,
-    "qwen": OVQWENModel,
-}
+model_classes: dict[str, type[OVChatModel]] = by_model_type("optimum_model")
 
 
 def load_model(

@@ -6,7 +6,7 @@ import torch
 from optimum.intel import OVModelForCausalLM
 from transformers import TextIteratorStreamer
 
-from llm_chatbot.engine.loading import ARCHITECTURES
+from llm_chatbot.catalogue.architectures import by_model_type
 from llm_chatbot.errors import UserError
 from llm_chatbot.evaluation.comparison import EXACT
 from llm_chatbot.optimum_models import (
@@ -120,7 +120,7 @@ def test_an_architecture_gets_its_class(name: str, model_class: type, tiny_folde
 
 
 def test_there_is_a_class_for_each_architecture_that_the_engine_tells_apart():
-    assert model_classes.keys() == ARCHITECTURES.keys()
+    assert model_classes.keys() == by_model_type("engine_model").keys()
 
 
 @pytest.mark.parametrize("name", ["mpt", "phi3", "qwen"])

@@ -206,6 +206,3 @@ HARMONY = ChatFormat(
     reasoning_start="<|channel|>analysis<|message|>",
     reasoning_end="<|end|><|start|>assistant<|channel|>final<|message|>",
 )
-
-# For checkpoints outside the catalogue whose original tokenizer format has no chat template.
-BY_MODEL_TYPE = {"qwen": QWEN, "chatglm": CHATGLM3}

@@ -5,11 +5,11 @@ from typing import Any
 
 import openvino as ov
 
+from llm_chatbot.catalogue.architectures import architecture, imported
 from llm_chatbot.engine.device_check import warn_of_wrong_answers
 from llm_chatbot.engine.devices import check_device
 from llm_chatbot.engine.model import ChatModel, read_config
 from llm_chatbot.engine.precisions import KV_CACHE_PRECISIONS
-from llm_chatbot.engine.qwen import QwenModel
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import ORIGINAL_MODEL_TYPE, check_complete
 
@@ -36,15 +36,6 @@ class Phi3Model(ChatModel):
     @property
     def trained_context(self) -> int | None:
         return min(self.config["original_max_position_embeddings"], self.config["max_position_embeddings"])
-
-
-# By the `model_type` of the checkpoint.
-ARCHITECTURES: dict[str, type[ChatModel]] = {
-    "chatglm": ChatGLMModel,
-    "mpt": MPTModel,
-    "phi3": Phi3Model,
-    "qwen": QwenModel,
-}
 
 
 def open_model(
@@ -82,7 +73,8 @@ def open_model(
         ov_config = {"KV_CACHE_PRECISION": kv_cache_precision, **(ov_config or {})}
     config = read_config(model_dir)
     try:
-        model_class = ARCHITECTURES.get(original_model_type(config), ChatModel)
+        place = architecture(original_model_type(config)).engine_model
+        model_class = imported(place) if place else ChatModel
         model = model_class(model_dir, config, device, ov_config or {}, kv_cache_gb, paged)
         warn_of_wrong_answers(model, model_dir, device, lambda: model_class(model_dir, config, "CPU", {}, paged=False))
         return model

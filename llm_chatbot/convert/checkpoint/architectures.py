@@ -21,6 +21,7 @@ from transformers import (
     Qwen2Config,
 )
 
+from llm_chatbot.catalogue.architectures import by_model_type
 from llm_chatbot.convert.checkpoint.json_files import read_json
 from llm_chatbot.convert.checkpoint.weights import (
     build_model,
@@ -302,14 +303,7 @@ def from_gpt_oss(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
 
 
 # By `model_type`: the architectures whose published checkpoints Transformers cannot read correctly.
-converters: dict[str, Callable[[Path, dict[str, Any]], PreTrainedModel]] = {
-    "chatglm": from_chatglm,
-    "gemma3": from_gemma3,
-    "gpt_oss": from_gpt_oss,
-    "granitemoehybrid": from_granite_hybrid,
-    "mpt": from_mpt,
-    "qwen": from_qwen,
-}
+converters: dict[str, Callable[[Path, dict[str, Any]], PreTrainedModel]] = by_model_type("read_checkpoint")
 
 
 def _parsed(folder: Path, config_class: type[PreTrainedConfig], config: dict[str, Any]) -> PreTrainedConfig:

@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokenizerFast
 
-from llm_chatbot.catalogue.chat_formats import BY_MODEL_TYPE, CHECKPOINTS_OWN, ChatFormat
+from llm_chatbot.catalogue.architectures import architecture
+from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
 from llm_chatbot.catalogue.row import GGUFWheel, ModelConfig
 from llm_chatbot.convert.checkpoint.architectures import check_architecture, read_checkpoint, read_config
 from llm_chatbot.convert.checkpoint.hub import download_checkpoint
@@ -72,7 +73,7 @@ def complete(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, config:
     model.config.name_or_path = config.model_id
     chat_format = config.chat_format
     if chat_format == CHECKPOINTS_OWN and not tokenizer.chat_template and path.is_dir():
-        chat_format = BY_MODEL_TYPE.get(read_config(path)["model_type"], chat_format)
+        chat_format = architecture(read_config(path)["model_type"]).chat_format or chat_format
     apply_chat_format(chat_format, model, tokenizer)
     checked = CheckedTemplates()
     if chat_format.template is None:

@@ -6,16 +6,11 @@ Importing this module registers them, in the way Optimum Intel registers its own
 from difflib import get_close_matches
 
 import transformers
-from optimum.exporters.openvino.model_configs import (
-    Gemma2OpenVINOConfig,
-    Gemma3TextOpenVINOConfig,
-    GemmaOpenVINOConfig,
-    GLMOpenVINOConfig,
-)
 from optimum.exporters.tasks import TasksManager
 from packaging.version import Version
 from transformers import CONFIG_MAPPING
 
+from llm_chatbot.catalogue.architectures import by_model_type
 from llm_chatbot.errors import UserError
 from llm_chatbot.texts import Text
 
@@ -28,24 +23,10 @@ PROVEN_VERSION = "5.5.99"
 register = TasksManager.create_register("openvino", overwrite_existing=True)
 
 
-@register("glm", "text-generation", TASK, library_name="transformers")
-class GLMExport(GLMOpenVINOConfig):
-    MAX_TRANSFORMERS_VERSION = PROVEN_VERSION
-
-
-@register("gemma", "text-generation", TASK, library_name="transformers")
-class GemmaExport(GemmaOpenVINOConfig):
-    MAX_TRANSFORMERS_VERSION = PROVEN_VERSION
-
-
-@register("gemma2", "text-generation", TASK, library_name="transformers")
-class Gemma2Export(Gemma2OpenVINOConfig):
-    MAX_TRANSFORMERS_VERSION = PROVEN_VERSION
-
-
-@register("gemma3_text", "text-generation", TASK, library_name="transformers")
-class Gemma3TextExport(Gemma3TextOpenVINOConfig):
-    MAX_TRANSFORMERS_VERSION = PROVEN_VERSION
+for model_type, exporter in by_model_type("exporter").items():
+    register(model_type, "text-generation", TASK, library_name="transformers")(
+        type(exporter.__name__, (exporter,), {"MAX_TRANSFORMERS_VERSION": PROVEN_VERSION})
+    )
 
 
 def check_exportable(model_type: str) -> None:

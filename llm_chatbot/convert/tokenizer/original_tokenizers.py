@@ -6,7 +6,6 @@ No code of a checkpoint is run: formats that its own Python file would read are 
 import base64
 import shutil
 import tempfile
-from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from tokenizers import AddedToken, Tokenizer, models, processors
 from transformers import GPT2Tokenizer, PreTrainedTokenizerFast, Qwen2Tokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
+from llm_chatbot.catalogue.architectures import architecture, imported
 from llm_chatbot.convert.checkpoint.json_files import damaged, read_json
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.chat_templates import TEMPLATE_FILE, read_templates
@@ -70,10 +70,10 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
 
 
 def _read(folder: Path, model_type: Any) -> PreTrainedTokenizerFast:
-    if model_type in ORIGINAL_FORMATS:
-        name, read = ORIGINAL_FORMATS[model_type]
-        if (folder / name).is_file() or not (folder / "tokenizer.json").is_file():
-            return read(folder)
+    row = architecture(model_type)
+    has_original = bool(row.tokenizer_file) and (folder / str(row.tokenizer_file)).is_file()
+    if row.read_tokenizer and (has_original or not (folder / "tokenizer.json").is_file()):
+        return imported(row.read_tokenizer)(folder)
     if (folder / "tokenizer.json").is_file():
         _check_tokenizer(folder / "tokenizer.json")
         tokenizer = PreTrainedTokenizerFast.from_pretrained(folder)
@@ -174,12 +174,6 @@ def read_chatglm3_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
         padding_side="left",
         **_own_settings(folder),
     )
-
-
-ORIGINAL_FORMATS: dict[str, tuple[str, Callable[[Path], PreTrainedTokenizerFast]]] = {
-    "qwen": ("qwen.tiktoken", read_qwen_tokenizer),
-    "chatglm": ("tokenizer.model", read_chatglm3_tokenizer),
-}
 
 
 def _read_ranks(path: Path) -> dict[bytes, int]:

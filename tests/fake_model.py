@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass, field
 
 from llm_chatbot.answering.question import Question
-from llm_chatbot.answering.served import ModelFacts
+from llm_chatbot.answering.served import ServedFacts
 from llm_chatbot.engine.session import Answer
 
 
@@ -21,11 +21,11 @@ class FakeModel:
 
     answers: Sequence[Answer | Exception]
     pause: float = 0.0
-    about: ModelFacts = field(default_factory=lambda: ModelFacts("fake", 100))
+    about: ServedFacts = field(default_factory=lambda: ServedFacts("fake", 100))
     questions: list[Question] = field(default_factory=list)
     closed: int = 0
 
-    async def facts(self) -> ModelFacts:
+    async def facts(self) -> ServedFacts:
         return self.about
 
     async def generate(self, question: Question) -> AsyncGenerator[Answer, None]:

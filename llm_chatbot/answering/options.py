@@ -76,7 +76,7 @@ def page_generation(values: dict[str, Any]) -> Generation:
     )
 
 
-def template_options(values: dict[str, Any]) -> dict[str, Any]:
+def page_template_options(values: dict[str, Any]) -> dict[str, Any]:
     """The reader's choices of the chat template's variables; the template decides about the others.
 
     Raises:

@@ -137,7 +137,7 @@ class RemoteSession:
                 response.read()
                 check_options(response, body)
                 check_status(response)
-            for event in events(response.iter_lines()):
+            for event in received_events(response.iter_lines()):
                 received.add(event)
                 yield received.answer
         yield received.ended()
@@ -247,8 +247,8 @@ def with_reasoning(reasoning: str, text: str) -> str:
     return f"{REASONING_START}\n{reasoning}\n{REASONING_END}\n\n{text}" if text else f"{REASONING_START}\n{reasoning}"
 
 
-def events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a stream of server-sent events."""
+def received_events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a stream of server-sent received_events."""
     for line in lines:
         if line.startswith("data:") and (data := line.removeprefix("data:").strip()) != "[DONE]":
             yield json.loads(data)

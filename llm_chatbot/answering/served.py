@@ -16,7 +16,7 @@ from llm_chatbot.engine.text.prompt import template_variables
 
 
 @dataclass(frozen=True)
-class ModelFacts:
+class ServedFacts:
     """The facts that a server needs of a model. They can be pickled.
 
     Attributes:
@@ -37,7 +37,7 @@ class ModelFacts:
 class ServedModel(Protocol):
     """Where answers come from: this process (`LocalModel`), or the replicas of a cluster (`cluster.backend`)."""
 
-    async def facts(self) -> ModelFacts: ...
+    async def facts(self) -> ServedFacts: ...
 
     def generate(self, question: Question) -> AsyncGenerator[Answer, None]:
         """Yields the answer so far, again and again; closing the generator ends the work.
@@ -73,9 +73,9 @@ class LocalModel:
         self.answering = answering
         self._key, self._interval = key, interval
         template, variables = loaded.tokenizer.chat_template, frozenset(template_variables(loaded.tokenizer))
-        self._facts = ModelFacts(loaded.name, max_tokens, loaded.context_length, template, variables)
+        self._facts = ServedFacts(loaded.name, max_tokens, loaded.context_length, template, variables)
 
-    async def facts(self) -> ModelFacts:
+    async def facts(self) -> ServedFacts:
         return self._facts
 
     async def generate(self, question: Question) -> AsyncGenerator[Answer, None]:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from llm_chatbot.answering.served import ModelFacts
+from llm_chatbot.answering.served import ServedFacts
 from llm_chatbot.api.tools import ToolFormat, tool_format
 from llm_chatbot.folder.chat_templates import only_one, template_for
 
@@ -12,7 +12,7 @@ class ModelInfo:
     """A model's facts, and how it writes tool calls.
 
     Attributes:
-        name, max_tokens, context_length, variables: as in `ModelFacts`.
+        name, max_tokens, context_length, variables: as in `ServedFacts`.
         tool_format: how the model writes tool calls; None: it does not take tools.
     """
 
@@ -23,6 +23,6 @@ class ModelInfo:
     variables: frozenset[str] = frozenset()
 
 
-def model_info(facts: ModelFacts) -> ModelInfo:
+def model_info(facts: ServedFacts) -> ModelInfo:
     format = tool_format(template_for(only_one(facts.chat_template), tools=True))
     return ModelInfo(facts.name, facts.max_tokens, facts.context_length, format, facts.variables)

@@ -72,7 +72,7 @@ class FunctionCall(Body):
     arguments: str = "{}"
 
 
-class ToolCall(Body):
+class CallInMessage(Body):
     id: str = ""
     type: Literal["function"] = "function"
     function: FunctionCall
@@ -84,12 +84,12 @@ class ToolCall(Body):
         return {name: value for name, value in call.items() if name != "index"} if isinstance(call, dict) else call
 
 
-class Message(Body):
+class ChatMessage(Body):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: str | list[TextPart] = ""
     name: str | None = None
     reasoning_content: str | None = None
-    tool_calls: list[ToolCall] = []
+    tool_calls: list[CallInMessage] = []
     tool_call_id: str | None = None
 
     @model_validator(mode="before")
@@ -107,7 +107,7 @@ class Message(Body):
         return taken
 
     @model_validator(mode="after")
-    def _check_role(self) -> "Message":
+    def _check_role(self) -> "ChatMessage":
         if self.name is not None and self.role != "tool":
             raise ValueError("'name' is supported in tool messages only; write it into the content")
         if self.tool_calls and self.role != "assistant":
@@ -186,7 +186,7 @@ class StreamOptions(Body):
     include_usage: bool = False
 
 
-class TemplateOptions(Body):
+class ChatTemplateKwargs(Body):
     enable_thinking: bool | None = None
 
 
@@ -246,7 +246,7 @@ class CommonRequest(Body):
 
 
 class ChatRequest(CommonRequest):
-    messages: list[Message] = Field(min_length=1, max_length=MAX_MESSAGES)
+    messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
     max_completion_tokens: int | None = Field(None, ge=1)
     logprobs: bool = False
     top_logprobs: int = Field(0, ge=0, le=20)
@@ -255,7 +255,7 @@ class ChatRequest(CommonRequest):
     tool_choice: Literal["none", "auto", "required"] | NamedTool = "auto"
     parallel_tool_calls: bool = True
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = None
-    chat_template_kwargs: TemplateOptions = TemplateOptions()
+    chat_template_kwargs: ChatTemplateKwargs = ChatTemplateKwargs()
 
     @model_validator(mode="after")
     def _check(self) -> "ChatRequest":

@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
 
-from llm_chatbot.answering.served import ModelFacts, ServedModel
+from llm_chatbot.answering.served import ServedFacts, ServedModel
 from llm_chatbot.api.calls import chat_choice, chat_questions, completion_questions
 from llm_chatbot.api.checks import checked_answers
 from llm_chatbot.api.errors import APIError, as_api_error, error_body
@@ -66,7 +66,7 @@ def find(models: Mapping[str, ServedModel], name: str) -> ServedModel:
     return models[name]
 
 
-def model_card(facts: ModelFacts) -> dict[str, Any]:
+def model_card(facts: ServedFacts) -> dict[str, Any]:
     """A model as it is listed; `max_model_len` is vLLM's name for the length of the context."""
     card = {"id": facts.name, "object": "model", "created": 0, "owned_by": "llm-chatbot"}
     return {**card, "max_model_len": facts.context_length}

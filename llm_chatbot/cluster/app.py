@@ -22,7 +22,7 @@ from ray.serve.schema import LoggingConfig
 
 from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.answering.question import Question
-from llm_chatbot.answering.served import LocalModel, ModelFacts
+from llm_chatbot.answering.served import LocalModel, ServedFacts
 from llm_chatbot.answering.service import Answering
 from llm_chatbot.api.keys import KEYS_VARIABLE, read_keys
 from llm_chatbot.api.service import create_app
@@ -44,7 +44,7 @@ LOGGING = LoggingConfig(enable_access_log=False)
 ROUTER = "ray.serve.experimental.consistent_hash_router:ConsistentHashRouter"
 
 
-class ServedModel(BaseModel):
+class ModelSettings(BaseModel):
     """A model of the cluster.
 
     Attributes:
@@ -90,7 +90,7 @@ class Arguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    models: list[ServedModel]
+    models: list[ModelSettings]
     output: Path = Path(".")
     api_keys: Path | None = None
     ingress_replicas: int = 1
@@ -100,7 +100,7 @@ class Engine:
     """A replica: one model, in threads beside the event loop, so health checks are answered while it computes."""
 
     def __init__(self, model: dict[str, Any], output: str) -> None:
-        served = ServedModel(**model)
+        served = ModelSettings(**model)
         folder = converted_folder(served.name, served.precision, Path(output))
         properties = {"INFERENCE_NUM_THREADS": str(served.cores), **served.properties}
         compiled = open_model(folder, served.device, properties, served.kv_cache_gb)
@@ -109,7 +109,7 @@ class Engine:
         answering = Answering(lambda key: loaded, served.max_concurrent, served.max_concurrent)
         self._model = LocalModel(answering, loaded, interval=STATE_SECONDS)
 
-    async def facts(self) -> ModelFacts:
+    async def facts(self) -> ServedFacts:
         return await self._model.facts()
 
     async def generate(self, question: Question) -> AsyncGenerator[Answer, None]:
@@ -122,7 +122,7 @@ def deployment_name(model: str) -> str:
     return "engine-" + re.sub(r"[^A-Za-z0-9]+", "-", model)
 
 
-def engine(model: ServedModel, output: Path) -> Application:
+def engine(model: ModelSettings, output: Path) -> Application:
     """The deployment of one model."""
     deployment = serve.deployment(
         name=deployment_name(model.name),

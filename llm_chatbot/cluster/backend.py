@@ -9,7 +9,7 @@ from ray.exceptions import RayError, RayTaskError
 from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, RayServeException
 
 from llm_chatbot.answering.question import Question
-from llm_chatbot.answering.served import ModelFacts
+from llm_chatbot.answering.served import ServedFacts
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.engine.session import Answer
 
@@ -31,9 +31,9 @@ class ClusterModel:
     def __init__(self, deployment: str) -> None:
         self._deployment = deployment
         self._handle: Any = None
-        self._facts: ModelFacts | None = None
+        self._facts: ServedFacts | None = None
 
-    async def facts(self) -> ModelFacts:
+    async def facts(self) -> ServedFacts:
         if self._facts is None:
             try:
                 self._facts = await self._connected().facts.remote()

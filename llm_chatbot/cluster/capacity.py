@@ -38,7 +38,7 @@ class Traffic:
 
 
 @dataclass(frozen=True)
-class Engine:
+class EngineCosts:
     """The costs of a model.
 
     Attributes:
@@ -59,11 +59,11 @@ class Engine:
     gigabytes: float
     origin: str
 
-    def scaled(self, name: str, weights: float, bytes_per_token: int, gigabytes: float) -> "Engine":
+    def scaled(self, name: str, weights: float, bytes_per_token: int, gigabytes: float) -> "EngineCosts":
         """Another model, whose tokens cost more by the number of its weights: a matrix product costs by them."""
         origin = f"{self.name}'s figures × {weights:.0f}, the ratio of the weights"
         decode, prefill = self.decode * weights, self.prefill * weights
-        return Engine(name, decode, prefill, self.overhead, bytes_per_token, gigabytes, origin)
+        return EngineCosts(name, decode, prefill, self.overhead, bytes_per_token, gigabytes, origin)
 
 
 @dataclass(frozen=True)
@@ -85,10 +85,10 @@ def kv_bytes(layers: int, heads: int, size: int) -> int:
     return layers * heads * (keys + values) // 32
 
 
-MEASURED = Engine("SmolLM2 135M", 5.2, 1.6, 1.9, kv_bytes(30, 3, 64), 0.5, "make load, benchmarks/speed.py")
+MEASURED_ENGINE = EngineCosts("SmolLM2 135M", 5.2, 1.6, 1.9, kv_bytes(30, 3, 64), 0.5, "make load, benchmarks/speed.py")
 ENGINES = (
-    MEASURED,
-    MEASURED.scaled("Qwen3 8B", 8190 / 135, kv_bytes(36, 8, 128), 6.0),
+    MEASURED_ENGINE,
+    MEASURED_ENGINE.scaled("Qwen3 8B", 8190 / 135, kv_bytes(36, 8, 128), 6.0),
 )
 MACHINES = (Machine("Xeon, 64 cores, 512 GB", 64, 512.0), Machine("laptop, 8 cores, 16 GB", 8, 16.0))
 PER_DAY = (1_000, 100_000, 10_000_000)
@@ -109,7 +109,7 @@ class Need:
     kv_gigabytes: float
     replicas: int
 
-    def machines(self, machine: Machine, engine: Engine) -> tuple[int, str]:
+    def machines(self, machine: Machine, engine: EngineCosts) -> tuple[int, str]:
         """How many of a machine hold that, and what runs out first."""
         by_cores = math.ceil(self.cores / machine.cores)
         memory = self.kv_gigabytes + self.replicas * engine.gigabytes
@@ -117,7 +117,7 @@ class Need:
         return max(by_cores, by_memory), "cores" if by_cores >= by_memory else "memory"
 
 
-def need(conversations: int, engine: Engine, traffic: Traffic) -> Need:
+def need(conversations: int, engine: EngineCosts, traffic: Traffic) -> Need:
     """The machines that a number of conversations a day needs."""
     per_second = conversations * traffic.peak / DAY
     cores = per_second * core_seconds(engine, traffic) / traffic.use
@@ -125,7 +125,7 @@ def need(conversations: int, engine: Engine, traffic: Traffic) -> Need:
     return Need(cores, tokens * engine.bytes_per_token / 1e9, math.ceil(cores / CORES_OF_A_REPLICA))
 
 
-def core_seconds(engine: Engine, traffic: Traffic) -> float:
+def core_seconds(engine: EngineCosts, traffic: Traffic) -> float:
     """Of one conversation."""
     answers, prompts = traffic.turns * traffic.answer_tokens, traffic.turns * traffic.prompt_tokens
     return (answers * (engine.decode + engine.overhead) + prompts * engine.prefill) / 1000

@@ -194,12 +194,12 @@ def main() -> int:
     parser.add_argument("--output", type=Path, default=Path("."), help="folder of the converted models")
     parser.add_argument("--port", type=int, default=8199)
     parser.add_argument("--conversations", type=int, default=64, help="at once, on two replicas (default: 64)")
-    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="of the trial (default: all)")
+    parser.add_argument("--parts", nargs="+", choices=TRIALS, default=list(TRIALS), help="of the trial (default: all)")
     arguments = parser.parse_args()
     trial = Trial(arguments.output, arguments.port)
     many = range(arguments.conversations)
     try:
-        good = [good for part in arguments.parts for good in PARTS[part](trial, many)]
+        good = [good for part in arguments.parts for good in TRIALS[part](trial, many)]
     finally:
         trial.close()
     return 0 if all(good) else 1
@@ -263,7 +263,7 @@ def autoscaling(trial: Trial, many: range) -> Iterator[bool]:
     yield counts == [1, 2, 1]
 
 
-PARTS = {"throughput": throughput, "correctness": correctness, "autoscaling": autoscaling}
+TRIALS = {"throughput": throughput, "correctness": correctness, "autoscaling": autoscaling}
 
 
 if __name__ == "__main__":

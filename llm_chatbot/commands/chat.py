@@ -45,7 +45,7 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
     try:
         arguments = parser(caller).parse_args(argv)
         set_log_level(arguments.log_level)
-        check(arguments, caller)
+        check_page(arguments, caller)
         if not arguments.base_url:
             converted(arguments, caller)
         loaded = open_model(arguments)
@@ -135,7 +135,7 @@ def may_get_models(arguments: argparse.Namespace) -> bool:
     return at_this_machine or credentials(arguments.auth) is not None
 
 
-def check(arguments: argparse.Namespace, caller: Caller = CALLER) -> None:
+def check_page(arguments: argparse.Namespace, caller: Caller = CALLER) -> None:
     """Checks the arguments before anything slow is imported. Warns if the page is open to the network.
 
     Raises:

@@ -23,7 +23,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else list(arguments)
     if not arguments or arguments[0] in ("-h", "--help"):
-        print(usage())
+        print(usage_text())
         return 0
     if arguments[0] == "--version":
         print(f"llm-chatbot {__version__}")
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130  # as shells count a program that Ctrl+C ended
 
 
-def usage() -> str:
+def usage_text() -> str:
     lines = [f"  {name:<9}{help}" for name, (_, _, help) in COMMANDS.items()]
     return "\n".join(
         [

@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
     try:
         arguments = parser(caller).parse_args(argv)
         set_log_level(arguments.log_level)
-        check(arguments, caller)
+        check_service(arguments, caller)
         serve(arguments, converted(arguments, caller))
     except UserError as error:
         print(error, file=sys.stderr)
@@ -51,7 +51,7 @@ def parser(caller: Caller = CALLER) -> Parser:
     return parser
 
 
-def check(arguments: argparse.Namespace, caller: Caller = CALLER) -> None:
+def check_service(arguments: argparse.Namespace, caller: Caller = CALLER) -> None:
     """Checks the arguments before anything slow is imported. Warns if anybody on the network may ask.
 
     Raises:

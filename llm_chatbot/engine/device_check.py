@@ -21,7 +21,7 @@ from llm_chatbot.machine.cache import measured_once
 
 logger = logging.getLogger(__name__)
 
-TOKENS = 16
+COMPARED_TOKENS = 16
 # Rounding alone makes two devices differ sooner or later; a fault shows at once.
 EARLY = 4
 PROMPT = "The capital of France is Paris, the capital of Italy is Rome, and the capital of Japan is"
@@ -53,7 +53,7 @@ def warn_of_wrong_answers(model: ChatModel, model_dir: Path, device: str, open_o
 
 
 def _greedy(model: ChatModel, ids: Sequence[int]) -> list[int]:
-    return list(islice(stream_ids(model.new_cache(), ids, Sampling(), set()), TOKENS))
+    return list(islice(stream_ids(model.new_cache(), ids, Sampling(), set()), COMPARED_TOKENS))
 
 
 def _key(model_dir: Path, device: str) -> str:

@@ -14,7 +14,7 @@ from typing import Any, Literal, Protocol
 from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.decode.constraints import AfterReasoning, ThinkingBudget, TokenConstraint
-from llm_chatbot.engine.decode.generation import Generation, decode, read_prompt
+from llm_chatbot.engine.decode.generation import Generation, decode, prefill
 from llm_chatbot.engine.decode.logprobs import TokenChoice, token_choice
 from llm_chatbot.engine.errors import ContextLengthError
 from llm_chatbot.engine.text.detokenizer import StreamingDetokenizer
@@ -232,7 +232,7 @@ class ChatSession:
             # 1. Prefill: the tokens that are not cached. The last token is always fed, for its logits.
             cached = self._cache.trim_to_prefix(ids[:-1])
             answer = replace(answer, cached_tokens=min(cached, answer.prompt_tokens), tokens=choices)
-            for read, logits in read_prompt(self._cache, ids[cached:], self._model.pace):  # noqa: B007, used below
+            for read, logits in prefill(self._cache, ids[cached:], self._model.pace):  # noqa: B007, used below
                 yield replace(answer, read_tokens=min(cached + read, answer.prompt_tokens))
             assert logits is not None
 

@@ -49,7 +49,7 @@ def side_by_side(folders: Mapping[str, Path], question: str, tokens: int = 80) -
     """
     tokenizer = FolderTokenizer(next(iter(folders.values())))
     left, right = (greedy_answer(open_model(folder), tokenizer, question, tokens) for folder in folders.values())
-    marked = mark_differences(left, right, tokenizer.decode)
+    marked = mark_words(left, right, tokenizer.decode)
     head = "".join(f'<th style="text-align: left">{escape(name)}</th>' for name in folders)
     body = "".join(
         f'<td style="white-space: pre-wrap; text-align: left; width: 50%">{answer}</td>' for answer in marked
@@ -57,9 +57,7 @@ def side_by_side(folders: Mapping[str, Path], question: str, tokens: int = 80) -
     return f'<table style="width: 100%"><tr>{head}</tr><tr>{body}</tr></table>'
 
 
-def mark_differences(
-    left: Sequence[int], right: Sequence[int], decode: Callable[[Sequence[int]], str]
-) -> tuple[str, str]:
+def mark_words(left: Sequence[int], right: Sequence[int], decode: Callable[[Sequence[int]], str]) -> tuple[str, str]:
     """Two answers as HTML, with the tokens marked that the other one does not have there: bold, too, where a viewer
     leaves no colours.
 

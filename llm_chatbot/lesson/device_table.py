@@ -15,7 +15,7 @@ from llm_chatbot.engine.session import Model
 from llm_chatbot.engine.text.prompt import prompt_ids
 from llm_chatbot.engine.text.tokenizer import FolderTokenizer
 
-TOKENS = 32
+NUM_TOKENS = 32
 
 
 @dataclass(frozen=True)
@@ -73,6 +73,6 @@ def _answer(model: Model, ids: Sequence[int]) -> tuple[list[int], list[float]]:
     """The first tokens of the greedy answer, and when each came, in seconds."""
     for prompt in (ids[::-1], ids):  # first another text of this length, for which the device prepares itself
         start = time.perf_counter()
-        stream = islice(stream_ids(model.new_cache(), prompt, Sampling(), model.stop_ids), TOKENS)
+        stream = islice(stream_ids(model.new_cache(), prompt, Sampling(), model.stop_ids), NUM_TOKENS)
         timed = [(token, time.perf_counter() - start) for token in stream]
     return [token for token, _ in timed], [seconds for _, seconds in timed]

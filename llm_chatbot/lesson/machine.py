@@ -12,7 +12,7 @@ from llm_chatbot.catalogue.row import ModelConfig
 # about 1.3 tokens a word, these are tokens/s.
 READING_SPEED = 5.2
 
-PARTS = 64  # more than cores, so that one that is busy with something else does not hold up the rest
+NUM_PARTS = 64  # more than cores, so that one that is busy with something else does not hold up the rest
 
 
 def measure_bandwidth(megabytes: int = 512, rounds: int = 10) -> float:
@@ -23,7 +23,7 @@ def measure_bandwidth(megabytes: int = 512, rounds: int = 10) -> float:
         rounds: how often.
     """
     numbers = np.ones(megabytes * 1_000_000 // 8, dtype=np.uint64)
-    parts = np.array_split(numbers, PARTS)
+    parts = np.array_split(numbers, NUM_PARTS)
     seconds = []
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for _ in range(rounds):

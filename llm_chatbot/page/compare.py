@@ -20,17 +20,17 @@ from llm_chatbot.page.routes import guarded, model_key, read_json
 
 MAX_COMPARED = 50_000  # characters of an answer: the time to align two grows with the square
 
-Part = dict[str, object]  # {"text": …, "differs": whether the other answer lacks it there}
+MarkedPart = dict[str, object]  # {"text": …, "differs": whether the other answer lacks it there}
 
 
-def mark_differences(left: str, right: str, tokenizer: ChatTokenizer) -> tuple[list[Part], list[Part]]:
+def mark_differences(left: str, right: str, tokenizer: ChatTokenizer) -> tuple[list[MarkedPart], list[MarkedPart]]:
     """Two answers in parts, of which some differ from the other answer. The unit is a token.
 
     Args:
         tokenizer: splits both answers, also where another model wrote the second one: the tokens of two vocabularies
             can't be compared.
     """
-    columns: tuple[list[Part], list[Part]] = ([], [])
+    columns: tuple[list[MarkedPart], list[MarkedPart]] = ([], [])
     for ours, theirs, same in aligned(list(token_texts(left, tokenizer)), list(token_texts(right, tokenizer))):
         for column, texts in zip(columns, (ours, theirs), strict=True):
             if texts:

@@ -19,7 +19,7 @@ from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from llm_chatbot.answering.errors import QueueFullError
-from llm_chatbot.answering.options import page_generation, template_options
+from llm_chatbot.answering.options import page_generation, page_template_options
 from llm_chatbot.answering.question import ModelKey, Question
 from llm_chatbot.answering.service import Answering
 from llm_chatbot.errors import UserError
@@ -161,7 +161,7 @@ def question(data: dict[str, Any]) -> Question:
     return Question(
         joined(messages),
         generation=page_generation(settings),
-        template_options=template_options(settings),
+        template_options=page_template_options(settings),
         model=model_key(data.get("model")),
         system_prompt=prompt,
         conversation=text(data, "conversation"),

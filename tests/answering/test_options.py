@@ -1,6 +1,6 @@
 import pytest
 
-from llm_chatbot.answering.options import make_generation, number_settings, page_generation, template_options
+from llm_chatbot.answering.options import make_generation, number_settings, page_generation, page_template_options
 from llm_chatbot.errors import UserError
 
 
@@ -9,7 +9,7 @@ def test_what_is_missing_or_empty_has_its_default():
     for values in ({}, dict.fromkeys(defaults), dict.fromkeys(defaults, "")):
         options = page_generation(values)
         assert options.max_new_tokens == defaults["max_new_tokens"] and options.seed is None
-        assert options.temperature == defaults["temperature"] and template_options(values) == {}
+        assert options.temperature == defaults["temperature"] and page_template_options(values) == {}
         assert options.thinking_budget is None and options.top_logprobs is None
 
 
@@ -21,7 +21,7 @@ def test_the_browser_sends_numbers_as_floats():
 
 def test_switches_reach_the_template_only_where_they_were_set():
     values = {"thinking": False, "effort": "low", "probabilities": True}
-    assert template_options(values) == {"enable_thinking": False, "reasoning_effort": "low"}
+    assert page_template_options(values) == {"enable_thinking": False, "reasoning_effort": "low"}
     assert page_generation(values).top_logprobs == 5
 
 
@@ -33,7 +33,7 @@ def test_values_out_of_range_are_refused(wrong):
 
 def test_an_effort_that_there_is_not_is_refused():
     with pytest.raises(UserError, match="low, medium, high"):
-        template_options({"effort": "most"})
+        page_template_options({"effort": "most"})
 
 
 def test_a_seed_is_one_that_numpy_takes_and_a_negative_one_is_a_new_one_each_time():

@@ -8,7 +8,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from llm_chatbot.answering.question import Question
-from llm_chatbot.answering.served import ModelFacts
+from llm_chatbot.answering.served import ServedFacts
 from llm_chatbot.api.service import create_app
 from llm_chatbot.engine.session import Answer
 from tests.fake_model import FakeModel, said
@@ -21,7 +21,7 @@ def tool(parameters: Any) -> dict[str, Any]:
 
 
 TOOLS = [tool({"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]})]
-ABOUT = ModelFacts("fake", 100, None, "{% if tools %}<tool_call>{% endif %}", frozenset({"tools"}))
+ABOUT = ServedFacts("fake", 100, None, "{% if tools %}<tool_call>{% endif %}", frozenset({"tools"}))
 UNIQUE = {"type": "array", "uniqueItems": True}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
-from llm_chatbot.answering.served import ModelFacts
+from llm_chatbot.answering.served import ServedFacts
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.service import LOCAL_NAMES, create_app
 from llm_chatbot.engine.decode.generation import Generation
@@ -146,7 +146,7 @@ def test_a_fault_is_named_by_what_was_sent(body: dict[str, Any], message: str, p
     )
 
 
-ABOUT_TOOLS = ModelFacts("fake", 100, None, HERMES_TEMPLATE, frozenset({"tools"}))
+ABOUT_TOOLS = ServedFacts("fake", 100, None, HERMES_TEMPLATE, frozenset({"tools"}))
 CALL = '<tool_call>{"name": "weather", "arguments": {"city": "Köln"}}</tool_call>'
 
 

@@ -5,8 +5,8 @@ import pytest
 from llm_chatbot.cluster.capacity import (
     DAY,
     MACHINES,
-    MEASURED,
-    Engine,
+    MEASURED_ENGINE,
+    EngineCosts,
     Machine,
     Traffic,
     core_seconds,
@@ -16,7 +16,7 @@ from llm_chatbot.cluster.capacity import (
 )
 
 TRAFFIC = Traffic(turns=2, prompt_tokens=1000, answer_tokens=500, peak=2.0, seconds_open=100.0, use=0.5)
-ENGINE = Engine("test", 3.0, 1.0, 2.0, 1000, 2.0, "made up")
+ENGINE = EngineCosts("test", 3.0, 1.0, 2.0, 1000, 2.0, "made up")
 
 
 def test_a_conversation_costs_its_answers_its_prompts_and_what_is_around_them():
@@ -48,4 +48,4 @@ def test_keys_and_values_take_what_the_runtime_takes():
 
 def test_the_table_has_a_row_for_each_model_and_load():
     lines = table(Traffic()).splitlines()
-    assert len(lines) == 2 + 6 and MEASURED.name in lines[2] and MACHINES[0].name in lines[0]
+    assert len(lines) == 2 + 6 and MEASURED_ENGINE.name in lines[2] and MACHINES[0].name in lines[0]

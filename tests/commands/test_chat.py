@@ -14,7 +14,7 @@ from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.commands.chat import (
     AUTH_VARIABLE,
     api_middleware,
-    check,
+    check_page,
     check_port,
     credentials,
     main,
@@ -134,7 +134,7 @@ def test_a_device_that_is_not_there_is_refused_before_the_page_is_imported(model
 )
 def test_the_command_line_says_what_is_wrong_in_one_sentence(arguments: list[str], expected: str, models_root: Path):
     with pytest.raises(UserError) as error:
-        check(parser().parse_args(["--output", str(models_root), "--port", "0", *arguments]))
+        check_page(parser().parse_args(["--output", str(models_root), "--port", "0", *arguments]))
     assert expected in str(error.value)
     assert str(error.value).endswith(".") and "\n" not in str(error.value)
 
@@ -158,7 +158,7 @@ def test_what_is_found_out_later_is_a_sentence_too(models_root: Path, monkeypatc
 def test_a_page_open_to_the_network_without_a_password_is_warned_of(
     arguments: list[str], warned: bool, models_root: Path, capsys: pytest.CaptureFixture
 ):
-    check(parser().parse_args(["--output", str(models_root), "--port", "0", *arguments]))
+    check_page(parser().parse_args(["--output", str(models_root), "--port", "0", *arguments]))
     assert ("require a login with --auth" in capsys.readouterr().err) == warned
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from llm_chatbot.api.keys import KEYS_VARIABLE
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
-from llm_chatbot.commands.serve import check, parser
+from llm_chatbot.commands.serve import check_service, parser
 from llm_chatbot.errors import UserError
 from tests.ports import free_port
 
@@ -50,7 +50,7 @@ def test_the_service_starts_asks_for_a_key_and_ends(models_root: Path):
 )
 def test_the_command_line_says_what_is_wrong_in_one_sentence(arguments: list[str], expected: str, models_root: Path):
     with pytest.raises(UserError, match=expected) as error:
-        check(parser().parse_args(["--output", str(models_root), "--port", "0", *arguments]))
+        check_service(parser().parse_args(["--output", str(models_root), "--port", "0", *arguments]))
     assert str(error.value).endswith(".") and "\n" not in str(error.value)
 
 
@@ -61,7 +61,7 @@ def test_a_service_open_to_the_network_without_a_key_is_warned_of(
     host: str, keys: str, warned: bool, models_root: Path, monkeypatch, capsys: pytest.CaptureFixture
 ):
     monkeypatch.setenv(KEYS_VARIABLE, keys)
-    check(parser().parse_args(["--output", str(models_root), "--port", "0", "--host", host]))
+    check_service(parser().parse_args(["--output", str(models_root), "--port", "0", "--host", host]))
     assert ("require a key with --api-keys" in capsys.readouterr().err) == warned
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from llm_chatbot.engine import loading
-from llm_chatbot.engine.device_check import TOKENS, driver
+from llm_chatbot.engine.device_check import COMPARED_TOKENS, driver
 
 
 class FakeCache:
@@ -31,12 +31,12 @@ class Devices:
     """
 
     def __init__(self) -> None:
-        self.right_tokens = TOKENS
+        self.right_tokens = COMPARED_TOKENS
         self.opened: list[str] = []
 
     def open(self, folder: Path, config: dict, device: str, *args: Any, **options: Any) -> Any:
         self.opened.append(device)
-        right = self.right_tokens if device.startswith("GPU") else TOKENS
+        right = self.right_tokens if device.startswith("GPU") else COMPARED_TOKENS
         return type("FakeModel", (), {"new_cache": staticmethod(lambda: FakeCache(right))})()
 
 
@@ -57,7 +57,7 @@ def test_a_gpu_that_answers_wrongly_is_warned_of(right_tokens: int, devices: Dev
     assert "choose the device CPU" in logged.text
 
 
-@pytest.mark.parametrize("right_tokens", [12, TOKENS])
+@pytest.mark.parametrize("right_tokens", [12, COMPARED_TOKENS])
 def test_rounding_that_shows_late_is_no_fault(right_tokens: int, devices: Devices, int4_folder: Path, logged):
     devices.right_tokens = right_tokens
     with logged.at_level(logging.WARNING):

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.convert.conversion import convert_model
-from llm_chatbot.evaluation.charts import mark_differences, plot_quality, side_by_side
+from llm_chatbot.evaluation.charts import mark_words, plot_quality, side_by_side
 from llm_chatbot.evaluation.comparison import VariantFigures
 
 
@@ -22,10 +22,10 @@ def test_the_plot_shows_divergence_over_size_and_speed_as_area():
 
 def test_tokens_that_differ_are_marked_and_markup_is_escaped():
     words = {1: "a ", 2: "<b> ", 3: "c", 4: "d & "}
-    left, right = mark_differences([1, 2, 3], [1, 4, 3], lambda ids: "".join(words[id] for id in ids))
+    left, right = mark_words([1, 2, 3], [1, 4, 3], lambda ids: "".join(words[id] for id in ids))
     assert left == "a <mark><b>&lt;b&gt; </b></mark>c"
     assert right == "a <mark><b>d &amp; </b></mark>c"
-    left, right = mark_differences([1], [1, 4], lambda ids: "".join(words[id] for id in ids))
+    left, right = mark_words([1], [1, 4], lambda ids: "".join(words[id] for id in ids))
     assert (left, right) == ("a ", "a <mark><b>d &amp; </b></mark>")
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from llm_chatbot.engine.cache.pace import Pace
-from llm_chatbot.lesson.device_table import TOKENS, compare_devices
+from llm_chatbot.lesson.device_table import NUM_TOKENS, compare_devices
 
 
 class FakeModel:
@@ -42,7 +42,7 @@ def test_a_device_that_answers_otherwise_is_found(int4_folder: Path):
     models = {"CPU": FakeModel(), "GPU.0": FakeModel(), "GPU.1": FakeModel(wrong_from=3)}
     found = compare_devices(int4_folder, "Hello!", list(models), open=lambda folder, device: models[device])
     assert [each.device for each in found] == ["CPU", "GPU.0", "GPU.1"]
-    assert [each.same_tokens for each in found] == [TOKENS, TOKENS, 3]
+    assert [each.same_tokens for each in found] == [NUM_TOKENS, NUM_TOKENS, 3]
     assert all(each.first_token_ms > 0 and each.tokens_per_second > 0 for each in found)
 
 

@@ -61,7 +61,7 @@ class Cache(Protocol):
     def feed(self, ids: Sequence[int]) -> np.ndarray: ...
 
 
-def read_prompt(cache: Cache, ids: Sequence[int], pace: Pace) -> Generator[tuple[int, np.ndarray | None], None, None]:
+def prefill(cache: Cache, ids: Sequence[int], pace: Pace) -> Generator[tuple[int, np.ndarray | None], None, None]:
     """Feeds a prompt in chunks. Yields before the first and after each how many tokens have been fed, and the logits.
 
     There are logits only after the last chunk; they are valid as long as those that `Cache.feed` returns.

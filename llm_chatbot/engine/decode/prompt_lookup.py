@@ -26,7 +26,7 @@ DRAFT_LENGTHS = (3, 7, 15)
 # tokens, and the factor by which each observation decays with the next.
 PRIOR = (0.4, 0.6, 0.8, 0.9, 0.95)
 PRIOR_WEIGHT = 2
-MEMORY = 0.95
+ACCEPTANCE_DECAY = 0.95
 
 # Drafts are used only if they promise this many times the tokens per second of decoding without them.
 MARGIN = 1.1
@@ -71,8 +71,8 @@ class PromptLookup:
 
     def _count(self, accepted: bool) -> None:
         kind = kind_of(self._match_length)
-        self._drafted[kind] = self._drafted[kind] * MEMORY + 1
-        self._accepted[kind] = self._accepted[kind] * MEMORY + int(accepted)
+        self._drafted[kind] = self._drafted[kind] * ACCEPTANCE_DECAY + 1
+        self._accepted[kind] = self._accepted[kind] * ACCEPTANCE_DECAY + int(accepted)
         self._draft_start += 1
         self._match_length = min(self._match_length + 1, LONGEST_MATCH) if accepted else 0
 

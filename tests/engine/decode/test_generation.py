@@ -5,7 +5,7 @@ import pytest
 
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.cache.paged_cache import PagedModel
-from llm_chatbot.engine.decode.generation import Generation, decode, read_prompt
+from llm_chatbot.engine.decode.generation import Generation, decode, prefill
 from llm_chatbot.engine.decode.sampling import Sampling
 from tests.engine.decode.test_prompt_lookup import CHEAP, Repeating
 from tests.fake_runner import expected, text
@@ -75,7 +75,7 @@ class Recorder:
 def test_a_prompt_is_read_in_chunks_of_which_the_last_may_be_half_as_long_again(length: int, sizes: list[int]):
     cache, pace = Recorder(), Pace()
     pace.tokens = 4
-    steps = list(read_prompt(cache, range(length), pace))  # type: ignore[arg-type]
+    steps = list(prefill(cache, range(length), pace))  # type: ignore[arg-type]
     assert [len(chunk) for chunk in cache.fed] == sizes
     assert [id for chunk in cache.fed for id in chunk] == list(range(length))
     assert [fed for fed, _ in steps] == [sum(sizes[:count]) for count in range(len(sizes) + 1)]

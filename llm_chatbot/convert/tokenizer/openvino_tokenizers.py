@@ -8,7 +8,6 @@ import json
 import re
 import tempfile
 from pathlib import Path
-from typing import Any
 
 import openvino as ov
 from openvino_tokenizers import convert_tokenizer
@@ -32,7 +31,7 @@ def save_as_openvino(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     away, of formulas and paths.
     """
     words = [token.content for token in tokenizer.added_tokens_decoder.values() if token.single_word]
-    source = _rewritten(tokenizer, words)
+    source = _respelled(tokenizer, words) if words else tokenizer
     ov_tokenizer, ov_detokenizer = convert_tokenizer(source, with_detokenizer=True, clean_up_tokenization_spaces=False)
     if words:
         letter = r"[\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}]"
@@ -49,42 +48,13 @@ def save_as_openvino(tokenizer: PreTrainedTokenizerFast, folder: Path) -> None:
     ov.save_model(ov_detokenizer, folder / DETOKENIZER_XML)
 
 
-def _rewritten(tokenizer: PreTrainedTokenizerFast, words: list[str]) -> PreTrainedTokenizerFast:
-    """The tokenizer in a form that OpenVINO Tokenizers reads rightly.
-
-    Args:
-        words: added tokens that get another spelling, `RESPELLED`.
-    """
-    description = json.loads(tokenizer.backend_tokenizer.to_str())
-    spelled_out = _with_digits_spelled_out(description["pre_tokenizer"])
-    if not words and spelled_out == description["pre_tokenizer"]:
-        return tokenizer
+def _respelled(tokenizer: PreTrainedTokenizerFast, tokens: list[str]) -> PreTrainedTokenizerFast:
+    """A copy of a tokenizer with another spelling, `RESPELLED`, for some of its added tokens."""
     with tempfile.TemporaryDirectory() as folder:
         tokenizer.save_pretrained(folder)
         for path in Path(folder).glob("tokenizer*.json"):
-            content = json.loads(path.read_text(encoding="utf-8"))
-            if path.name == "tokenizer.json":
-                content["pre_tokenizer"] = spelled_out
-            text = json.dumps(content, ensure_ascii=False)
-            for token in words:
-                text = text.replace(
-                    json.dumps(token, ensure_ascii=False), json.dumps(RESPELLED.format(token), ensure_ascii=False)
-                )
+            text = path.read_text(encoding="utf-8")
+            for token in tokens:
+                text = text.replace(json.dumps(token), json.dumps(RESPELLED.format(token)))
             path.write_text(text, encoding="utf-8")
         return PreTrainedTokenizerFast.from_pretrained(folder)
-
-
-def _with_digits_spelled_out(pre_tokenizer: Any) -> Any:
-    """A pre-tokenizer with a regular expression for each step that splits digits.
-
-    OpenVINO knows only decimal digits there, and keeps the space before others with them, like that of "½ ²".
-    """
-    if isinstance(pre_tokenizer, dict) and pre_tokenizer.get("type") == "Digits":
-        pattern = r"\p{N}" if pre_tokenizer["individual_digits"] else r"\p{N}+"
-        return {"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": False}
-    if isinstance(pre_tokenizer, dict) and pre_tokenizer.get("type") == "Sequence":
-        return {
-            **pre_tokenizer,
-            "pretokenizers": [_with_digits_spelled_out(one) for one in pre_tokenizer["pretokenizers"]],
-        }
-    return pre_tokenizer

@@ -114,7 +114,7 @@ def test_a_weight_that_is_no_number_is_found_and_its_tensor_named(value: float, 
         check_finite(model, "some model")
     with torch.no_grad():
         model.model.norm.weight[0] = value
-    with pytest.raises(UserError, match=r"down_proj\.weight and 1 more tensors, .* with --allow-non-finite\.$"):
+    with pytest.raises(UserError, match=r"down_proj\.weight and others \(2 tensors\), .* with --allow-non-finite\.$"):
         check_finite(model, "some model")
 
 

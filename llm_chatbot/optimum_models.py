@@ -16,9 +16,10 @@ from llm_chatbot.engine.cache.kv_cache import KVCache, check_length
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.decode.prompt_lookup import LookupCache
 from llm_chatbot.engine.devices import available_devices as available_devices
+from llm_chatbot.engine.files import read_config
 from llm_chatbot.engine.graph.logits import LOGITS_TO_KEEP
 from llm_chatbot.engine.loading import open_model, original_model_type
-from llm_chatbot.engine.model import ChatModel, read_config
+from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.qwen import NTK_ALPHA, ntk_alpha
 from llm_chatbot.engine.session import Answer as Answer
 from llm_chatbot.engine.session import ChatSession as ChatSession

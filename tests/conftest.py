@@ -44,7 +44,7 @@ from tests.tiny_models import DATA, export
 # What makes a test slow: the embedded model, a browser, conversions of smaller ones.
 SLOW_FIXTURES = {"models_root", "browser", "tiny", "ir", "published"}
 # Files that take long too, though each of their tests is quick.
-LONG = {"test_chat_templates", "test_exporter", "test_exporter_configs", "test_gguf_model", "test_paged_graph"}
+LONG = {"test_template_check", "test_exporter", "test_exporter_configs", "test_gguf_model", "test_paged_graph"}
 # Browsers, servers and processes on a busy machine: docs/decisions.md says why these tests get a second attempt.
 PAGE = Path(__file__).with_name("page")
 

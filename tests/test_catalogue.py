@@ -15,7 +15,6 @@ from benchmarks.conversion import byte_tokenizer
 from llm_chatbot.catalogue.example_questions import EXAMPLE_QUESTIONS
 from llm_chatbot.catalogue.row import Int4Settings, ModelConfig
 from llm_chatbot.catalogue.rows import EMBEDDED_CHECKPOINT, SUPPORTED_LLM_MODELS
-from llm_chatbot.convert.checkpoint.checkpoints import fetch_from_wheel
 from llm_chatbot.convert.conversion import convert_model, int4_settings
 from llm_chatbot.convert.export.exporter import export
 from llm_chatbot.convert.pipeline import compress_model
@@ -26,6 +25,7 @@ from llm_chatbot.folder.found import converted_models
 from llm_chatbot.folder.place import SUBFOLDERS
 from llm_chatbot.folder.variant import Variant
 from llm_chatbot.optimum_models import ChatSession, load_model
+from llm_chatbot.sources.wheel import fetch_from_wheel
 from tests import small_checkpoints, small_modern_checkpoints
 from tests.hub_server import Hub
 from tests.tiny_models import tiny_model
@@ -205,8 +205,8 @@ def test_a_row_that_wants_32_bits_on_a_gpu_gets_them_there_and_under_auto(hub: H
     small_checkpoints.write("red-pajama-3b-chat", hub.root)
     folder = convert_model("red-pajama-3b-chat", "INT4", tmp_path)
     for device in ("GPU", "GPU.1", "AUTO", "AUTO:GPU,CPU"):
-        assert device_properties(folder, device) == {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
-    assert "INFERENCE_PRECISION_HINT" not in device_properties(folder, "CPU")
+        assert device_properties(device, "f32") == {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+    assert "INFERENCE_PRECISION_HINT" not in device_properties("CPU", "f32")
     model = load_model(folder, "AUTO")
     devices = model.engine.compiled.get_property("DEVICE_PROPERTIES")
     assert all(properties["INFERENCE_PRECISION_HINT"] == ov.Type.f32 for properties in devices.values())

@@ -12,14 +12,15 @@ from typing import Any
 from weakref import WeakValueDictionary
 
 from llm_chatbot.answering.grammar import GrammarCompiler
+from llm_chatbot.answering.model_files import model_files
 from llm_chatbot.answering.question import ModelKey, Question
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.engine import loading
 from llm_chatbot.engine.session import ChatSession, Model
-from llm_chatbot.engine.text.tokenizer import ChatTokenizer, FolderTokenizer
+from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.errors import UserError
-from llm_chatbot.folder.found import converted_folder
+from llm_chatbot.folder.place import AS_IN_FILE
 from llm_chatbot.machine.memory import return_freed_memory
 
 # Conversations whose sessions are kept, and with them what they have read, where the cache is not a shared pool.
@@ -40,6 +41,7 @@ class LoadedModel:
         name: as in the catalogue.
         precision, device: what it was converted to and runs on; empty where `name` says all there is to say.
         reopen: loads the model again; None: its memory is never freed.
+        label: the precision for people to read, where it has another name than `precision`.
     """
 
     def __init__(
@@ -51,9 +53,11 @@ class LoadedModel:
         precision: str = "",
         device: str = "",
         reopen: Callable[[], Model] | None = None,
+        label: str = "",
     ) -> None:
         self.tokenizer, self.config = tokenizer, config
         self.name, self.precision, self.device = name, precision, device
+        self.label = label or precision
         self.context_length = model.context_length
         self._model: Model | None = model
         self._reopen = reopen
@@ -80,7 +84,7 @@ class LoadedModel:
     @property
     def title(self) -> str:
         """The model's name on the page."""
-        return title_of(*self.key)
+        return title_of(self.name, self.label, self.device)
 
     @cached_property
     def grammars(self) -> GrammarCompiler:
@@ -137,21 +141,22 @@ def title_of(name: str, *details: str) -> str:
 
 
 def open_model(name: str, precision: str, device: str, root: Path, **memory: Any) -> LoadedModel:
-    """Loads a model that was converted under `root`, with its tokenizer.
+    """Loads a model with its tokenizer.
 
     Args:
+        name, precision, root: see `model_files`.
         memory: `kv_cache_gb` and `kv_cache_precision`, see `llm_chatbot.engine.loading.open_model`.
 
     Raises:
-        UserError: there is no such model, precision or device, or the model has not been converted yet.
+        UserError: there is no such device, or what `model_files` raises.
     """
-    config = get_model_config(name)
-    folder = converted_folder(name, precision, root)
+    config, files = get_model_config(name), model_files(name, precision, root)
 
     def reopen() -> Model:
-        return loading.open_model(folder, device, **memory)
+        return loading.open_model(model_files(name, precision, root), device, **memory)
 
-    return LoadedModel(reopen(), FolderTokenizer(folder), config, name, precision, device, reopen)
+    model = loading.open_model(files, device, **memory)
+    return LoadedModel(model, files.tokenizer, config, name, precision, device, reopen, files.label)
 
 
 class ModelPool:
@@ -192,6 +197,9 @@ class ModelPool:
             return self.own
         if self.root is None:
             raise UserError("page.one_model")
+        name, precision, _ = key
+        if precision == AS_IN_FILE and name != self.own.name:
+            raise UserError("page.no_such_file", name=name)
         with self._loading:
             loaded = self._models.get(key) or open_model(*key, self.root, **self._memory)
             self._models[key] = self._latest = loaded

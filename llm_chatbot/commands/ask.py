@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
-from llm_chatbot.commands.options import Caller, Parser, add_model_options, converted, memory_options, set_log_level
+from llm_chatbot.commands.options import Caller, Parser, add_model_options, memory_options, prepare, set_log_level
 from llm_chatbot.errors import UserError
 
 if TYPE_CHECKING:
@@ -49,14 +49,15 @@ def open_session(arguments: argparse.Namespace, caller: Caller) -> "ChatSession"
         UserError: there is no such model or device, or it can't be converted.
     """
     config = get_model_config(arguments.model)
-    folder = converted(arguments, caller)
+    prepare(arguments, caller)
     # Here, because wrong arguments are reported before the runtime is imported.
+    from llm_chatbot.answering.model_files import model_files
     from llm_chatbot.engine.loading import open_model
     from llm_chatbot.engine.session import ChatSession
-    from llm_chatbot.engine.text.tokenizer import FolderTokenizer
 
-    model = open_model(folder, arguments.device, **memory_options(arguments))
-    return ChatSession(model, FolderTokenizer(folder), config.system_prompt, config.chat_format)
+    files = model_files(arguments.model, arguments.precision, arguments.output)
+    model = open_model(files, arguments.device, **memory_options(arguments))
+    return ChatSession(model, files.tokenizer, config.system_prompt, config.chat_format)
 
 
 def questions() -> Iterator[str]:

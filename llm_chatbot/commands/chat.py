@@ -17,8 +17,8 @@ from llm_chatbot.commands.options import (
     add_model_options,
     add_queue_options,
     check_at_least,
-    converted,
     memory_options,
+    prepare,
     set_log_level,
 )
 from llm_chatbot.errors import UserError
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
         set_log_level(arguments.log_level)
         check_page(arguments, caller)
         if not arguments.base_url:
-            converted(arguments, caller)
+            prepare(arguments, caller)
         loaded = open_model(arguments)
         from llm_chatbot.page.app import ChatPage
 
@@ -144,7 +144,7 @@ def check_page(arguments: argparse.Namespace, caller: Caller = CALLER) -> None:
     if not arguments.base_url:
         get_model_config(arguments.model)
         if not caller.converts:
-            converted(arguments, caller)
+            prepare(arguments, caller)
     check_port(arguments.host, arguments.port)
     check_at_least(arguments, max_concurrent=1, max_waiting=0)
     if arguments.idle is not None and not 0 < arguments.idle < float("inf"):

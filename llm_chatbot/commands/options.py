@@ -7,18 +7,20 @@ import os
 import subprocess
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NoReturn
 
 from platformdirs import user_data_path
 
 from llm_chatbot.answering.limits import MAX_CONCURRENT, MAX_WAITING
+from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.engine.precisions import KV_CACHE_PRECISIONS
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import converted_folder
 from llm_chatbot.folder.manifest import is_complete
-from llm_chatbot.folder.place import SUBFOLDERS, model_folder
+from llm_chatbot.folder.place import AS_IN_FILE, SUBFOLDERS, model_folder
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
@@ -54,14 +56,29 @@ class Parser(argparse.ArgumentParser):
         raise UserError("command.wrong_arguments", reason=f"{message[:1].upper()}{message[1:]}", command=self.prog)
 
 
-def converted(arguments: argparse.Namespace, caller: Caller) -> Path:
-    """The folder of the model that the arguments name; it is converted first where the caller wants that.
+def settle_precision(arguments: argparse.Namespace, caller: Caller) -> None:
+    """Chooses the precision where the user names none: a GGUF file's own, otherwise INT4.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    if arguments.precision is None:
+        is_file = caller.converts and get_model_config(arguments.model).is_gguf
+        arguments.precision = AS_IN_FILE if is_file else "INT4"
+
+
+def prepare(arguments: argparse.Namespace, caller: Caller) -> None:
+    """Sees to it that the model that the arguments name is there; it is converted first where the caller wants that.
 
     Raises:
         UserError: there is no such model or precision, it is not converted, or its conversion failed.
     """
+    settle_precision(arguments, caller)
+    if arguments.precision == AS_IN_FILE:
+        return
     folder = model_folder(arguments.model, arguments.precision, arguments.output)
     if caller.converts and not is_complete(folder):
+        check_converter()
         arguments.output.mkdir(parents=True, exist_ok=True)
         print(f"Converting {arguments.model} to {arguments.precision} in {arguments.output}.", file=sys.stderr)
         # In a process of its own, whose libraries and memory are gone afterwards.
@@ -70,7 +87,13 @@ def converted(arguments: argparse.Namespace, caller: Caller) -> Path:
         done = subprocess.run([sys.executable, "-m", module, *options], stdout=subprocess.DEVNULL)
         if done.returncode:
             raise UserError("command.not_converted", name=arguments.model)
-    return converted_folder(arguments.model, arguments.precision, arguments.output)
+    converted_folder(arguments.model, arguments.precision, arguments.output)
+
+
+def check_converter() -> None:
+    """Raises a `UserError` if what converts models is not installed: to chat with a GGUF file takes less."""
+    if find_spec("nncf") is None:
+        raise UserError("command.no_converter")
 
 
 def gigabytes(text: str) -> float:
@@ -88,8 +111,11 @@ def add_model_options(parser: argparse.ArgumentParser, caller: Caller, named: bo
         named: whether the model's name is an option.
     """
     if named:
+        parser.add_argument("model", nargs="?", default=argparse.SUPPRESS, help="as --model")
         parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name of the model (default: {DEFAULT_MODEL})")
-    parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
+    choices = ", ".join((*SUBFOLDERS, AS_IN_FILE))
+    default = "a GGUF file as it is, otherwise INT4" if caller.converts else "INT4"
+    parser.add_argument("--precision", help=f"one of: {choices} (default: {default})")
     parser.add_argument("--device", default="CPU", help="where the model runs, such as CPU, GPU or AUTO (default: CPU)")
     add_output_option(parser, caller)
     parser.add_argument(

@@ -18,8 +18,8 @@ from llm_chatbot.commands.options import (
     add_model_options,
     add_queue_options,
     check_at_least,
-    converted,
     memory_options,
+    prepare,
     set_log_level,
 )
 from llm_chatbot.errors import UserError
@@ -32,7 +32,8 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
         arguments = parser(caller).parse_args(argv)
         set_log_level(arguments.log_level)
         check_service(arguments, caller)
-        serve(arguments, converted(arguments, caller))
+        prepare(arguments, caller)
+        serve(arguments)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -59,7 +60,7 @@ def check_service(arguments: argparse.Namespace, caller: Caller = CALLER) -> Non
     """
     get_model_config(arguments.model)
     if not caller.converts:
-        converted(arguments, caller)
+        prepare(arguments, caller)
     check_port(arguments.host, arguments.port)
     check_at_least(arguments, max_concurrent=1, max_waiting=0, max_tokens=1)
     if not read_keys(arguments.api_keys) and arguments.host not in LOCAL_HOSTS:
@@ -68,16 +69,16 @@ def check_service(arguments: argparse.Namespace, caller: Caller = CALLER) -> Non
         )
 
 
-def serve(arguments: argparse.Namespace, folder: Path) -> None:
+def serve(arguments: argparse.Namespace) -> None:
     """Serves until Ctrl+C."""
     import uvicorn
 
+    from llm_chatbot.answering.model_files import model_files
     from llm_chatbot.answering.models import LoadedModel
     from llm_chatbot.answering.served import LocalModel
     from llm_chatbot.answering.service import Answering
     from llm_chatbot.api.service import allowed_names, create_app
     from llm_chatbot.engine.loading import open_model
-    from llm_chatbot.engine.text.tokenizer import FolderTokenizer
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: Any = None) -> None:
@@ -85,8 +86,9 @@ def serve(arguments: argparse.Namespace, folder: Path) -> None:
             print(f"API: http://{arguments.host}:{arguments.port}/v1", flush=True)
 
     name = arguments.model
-    model = open_model(folder, arguments.device, **memory_options(arguments))
-    loaded = LoadedModel(model, FolderTokenizer(folder), get_model_config(name), name)
+    files = model_files(name, arguments.precision, arguments.output)
+    model = open_model(files, arguments.device, **memory_options(arguments))
+    loaded = LoadedModel(model, files.tokenizer, get_model_config(name), name)
     answering = Answering(lambda key: loaded, arguments.max_concurrent, arguments.max_waiting)
     keys = read_keys(arguments.api_keys)
     served = LocalModel(answering, loaded, max_tokens=arguments.max_tokens)

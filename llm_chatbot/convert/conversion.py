@@ -147,7 +147,7 @@ def _note_missing_npu() -> None:
 def _found_files(config: ModelConfig) -> dict[str, Any] | None:
     if config.checkpoint is None or isinstance(config.checkpoint, GGUFWheel):
         return None
-    from llm_chatbot.convert.gguf.sources import found_files  # here, because only some models need it
+    from llm_chatbot.sources.gguf_files import found_files  # here, because only some models need it
 
     return found_files(config)
 

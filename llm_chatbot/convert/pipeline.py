@@ -14,30 +14,27 @@ import openvino as ov
 from transformers import PreTrainedTokenizerBase
 
 from llm_chatbot.catalogue.row import ModelConfig
-from llm_chatbot.convert.checkpoint.checkpoints import (
-    complete,
-    end_token_ids,
-    fetch_checkpoint,
-    load_checkpoint,
-)
+from llm_chatbot.convert.checkpoint.checkpoints import complete, fetch_checkpoint, load_checkpoint
 from llm_chatbot.convert.checkpoint.finite import check_finite
-from llm_chatbot.convert.checkpoint.hub import download_converted
-from llm_chatbot.convert.checkpoint.json_files import read_json
 from llm_chatbot.convert.export.calibration import calibration_dataset
 from llm_chatbot.convert.export.compression import compress_and_save
 from llm_chatbot.convert.export.exporter import can_hand_over, export
 from llm_chatbot.convert.export.quiet import quiet
 from llm_chatbot.convert.facts.folder_facts import check_folder
 from llm_chatbot.convert.gguf.model import BlockModel
-from llm_chatbot.convert.gguf.sources import found_files
 from llm_chatbot.convert.resources import check_resources
-from llm_chatbot.convert.tokenizer.chat_templates import check_chat_template
+from llm_chatbot.convert.tokenizer.gguf_tokenizer import fast_tokenizer
 from llm_chatbot.convert.tokenizer.original_tokenizers import read_tokenizer
 from llm_chatbot.folder.manifest import MANIFEST, MODEL_BIN, MODEL_CACHE, MODEL_XML
+from llm_chatbot.folder.template_check import check_chat_template
 from llm_chatbot.folder.variant import Variant
+from llm_chatbot.gguf.end_tokens import end_token_ids
 from llm_chatbot.gguf.header import read_gguf_header
-from llm_chatbot.gguf.tokenizer import read_gguf_tokenizer, read_stop_token_ids
+from llm_chatbot.gguf.tokenizer import read_gguf_tokenizer
 from llm_chatbot.machine.json_progress import write_step
+from llm_chatbot.sources.gguf_files import found_files
+from llm_chatbot.sources.hub import download_converted
+from llm_chatbot.sources.json_files import read_json
 
 # If the group size does not divide a row, NNCF uses smaller groups for it, or 8 bits. No row of the catalogue needs
 # that; other models may.
@@ -138,10 +135,11 @@ def _convert_blocks(variant: Variant, folder: Path) -> dict[str, Any]:
     facts = _source_facts(variant.config, path)
     write_step("Reading")
     with quiet():
-        blocks, tokenizer = BlockModel(path), read_gguf_tokenizer(path)
+        blocks, read = BlockModel(path), read_gguf_tokenizer(path)
     parameters = blocks.model.num_parameters()
     check_resources(variant, parameters, folder, weights=blocks.n_bytes)
-    blocks.model.generation_config.eos_token_id = sorted(read_stop_token_ids(path)) or None
+    tokenizer = fast_tokenizer(read)
+    blocks.model.generation_config.eos_token_id = sorted(read.stop_ids) or None
     complete(blocks.model, tokenizer, variant.config, path)
     export(blocks.model, tokenizer, folder, blocks.write)
     return {"parameters": parameters, **facts}

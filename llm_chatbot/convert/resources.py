@@ -1,12 +1,12 @@
 """Disk space and memory: what a conversion needs, and whether it is available."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.variant import Variant
+from llm_chatbot.machine.disk import available_disk
 from llm_chatbot.machine.memory import available_memory
 
 # Memory for a model of any size, beside the page cache: measured by benchmarks/conversion.py.
@@ -113,12 +113,6 @@ def memory_needed(variant: Variant, parameters: int, unpacks_gguf: bool) -> int:
     if variant.compression.get("scale_estimation"):
         memory += MEMORY_PER_WEIGHT_RUN * parameters
     return memory
-
-
-def available_disk(folder: Path) -> int:
-    """Bytes that are free on the disk that has, or will have, a folder."""
-    folder = folder.absolute()
-    return shutil.disk_usage(next(existing for existing in (folder, *folder.parents) if existing.is_dir())).free
 
 
 def _gb(size: int) -> str:

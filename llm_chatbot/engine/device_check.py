@@ -7,16 +7,14 @@ device and driver.
 import logging
 from collections.abc import Callable, Sequence
 from itertools import islice
-from pathlib import Path
 
 import openvino as ov
 
 from llm_chatbot.engine.cache.block_pool import common_length
 from llm_chatbot.engine.decode.generation import stream_ids
 from llm_chatbot.engine.decode.sampling import Sampling
+from llm_chatbot.engine.files import ModelFiles
 from llm_chatbot.engine.model import ChatModel
-from llm_chatbot.engine.text.tokenizer import FolderTokenizer
-from llm_chatbot.folder.manifest import MODEL_BIN
 from llm_chatbot.machine.cache import measured_once
 
 logger = logging.getLogger(__name__)
@@ -27,22 +25,24 @@ EARLY = 4
 PROMPT = "The capital of France is Paris, the capital of Italy is Rome, and the capital of Japan is"
 
 
-def warn_of_wrong_answers(model: ChatModel, model_dir: Path, device: str, open_on_cpu: Callable[[], ChatModel]) -> None:
+def warn_of_wrong_answers(
+    model: ChatModel, files: ModelFiles, device: str, open_on_cpu: Callable[[], ChatModel]
+) -> None:
     """Logs a warning if a device's greedy tokens differ early from the CPU's. Does nothing for the CPU itself.
 
     Args:
         model: on the device.
-        model_dir: its folder.
-        open_on_cpu: opens the same folder on the CPU; called once for each folder, device and driver.
+        files: what it was opened from.
+        open_on_cpu: opens the same model on the CPU; called once for each model, device and driver.
     """
     if not device.upper().startswith(("GPU", "NPU")):
         return
 
     def compare() -> int:
-        ids = FolderTokenizer(model_dir)(PROMPT)["input_ids"]
+        ids = files.tokenizer(PROMPT, add_special_tokens=True)["input_ids"]
         return common_length(_greedy(model, ids), _greedy(open_on_cpu(), ids))
 
-    equal = measured_once("devices.json", _key(model_dir, device), compare)
+    equal = measured_once("devices.json", _key(files, device), compare)
     if equal < EARLY:
         logger.warning(
             "%s answers otherwise than the CPU from token %d on, so its answers may be wrong; update its driver, or "
@@ -56,10 +56,10 @@ def _greedy(model: ChatModel, ids: Sequence[int]) -> list[int]:
     return list(islice(stream_ids(model.new_cache(), ids, Sampling(), set()), COMPARED_TOKENS))
 
 
-def _key(model_dir: Path, device: str) -> str:
-    """The folder with its weights' size and time, the device and its driver."""
-    weights = (model_dir / MODEL_BIN).stat()
-    return f"{model_dir.resolve()}, {weights.st_size}, {weights.st_mtime_ns}, {device}, {driver(device)}"
+def _key(files: ModelFiles, device: str) -> str:
+    """The model with its weights' size and time, the device and its driver."""
+    weights = files.weights_file.stat()
+    return f"{files.path.resolve()}, {weights.st_size}, {weights.st_mtime_ns}, {device}, {driver(device)}"
 
 
 def driver(device: str) -> str:

@@ -1,11 +1,8 @@
 """The devices of this machine, and the runtime properties for each."""
 
-from pathlib import Path
-
 import openvino as ov
 
 from llm_chatbot.errors import UserError
-from llm_chatbot.folder.manifest import read_manifest
 
 # Virtual devices that select among others, as in "AUTO" or "AUTO:GPU,CPU".
 META_DEVICES = ("AUTO", "HETERO", "MULTI")
@@ -26,13 +23,16 @@ def check_device(device: str) -> None:
         raise UserError("engine.no_device", device=repr(device), devices=", ".join(known))
 
 
-def device_properties(model_dir: Path, device: str) -> dict[str, str]:
-    """Runtime properties for low latency on a device."""
+def device_properties(device: str, gpu_precision: str | None = None) -> dict[str, str]:
+    """Runtime properties for low latency on a device.
+
+    Args:
+        gpu_precision: OpenVINO's inference precision on a GPU; None: the device's default.
+    """
     properties = {"PERFORMANCE_HINT": "LATENCY"}
-    precision = read_manifest(model_dir).get("gpu_precision")
     if device.upper() == "CPU":
         # A pinned thread waits for whatever else runs on its core, such as the browser, even if another core is free.
         properties["ENABLE_CPU_PINNING"] = "NO"
-    elif precision and device.upper().startswith(("GPU", *META_DEVICES)):
-        properties["INFERENCE_PRECISION_HINT"] = precision
+    elif gpu_precision and device.upper().startswith(("GPU", *META_DEVICES)):
+        properties["INFERENCE_PRECISION_HINT"] = gpu_precision
     return properties

@@ -1,4 +1,4 @@
-"""Opens a converted folder with the model class for its architecture."""
+"""Opens a converted folder or a GGUF file with the model class for its architecture."""
 
 from pathlib import Path
 from typing import Any
@@ -8,7 +8,9 @@ import openvino as ov
 from llm_chatbot.catalogue.architectures import architecture, imported
 from llm_chatbot.engine.device_check import warn_of_wrong_answers
 from llm_chatbot.engine.devices import check_device
-from llm_chatbot.engine.model import ChatModel, read_config
+from llm_chatbot.engine.files import FolderFiles, ModelFiles
+from llm_chatbot.engine.gguf_file import GGUFFile, GGUFModel
+from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.precisions import KV_CACHE_PRECISIONS
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import ORIGINAL_MODEL_TYPE, check_complete
@@ -39,20 +41,20 @@ class Phi3Model(ChatModel):
 
 
 def open_model(
-    model_dir: Path | str,
+    model: Path | str | ModelFiles,
     device: str = "CPU",
     ov_config: dict[str, Any] | None = None,
     kv_cache_gb: float | None = None,
     paged: bool = True,
     kv_cache_precision: str = "auto",
 ) -> ChatModel:
-    """Compiles a converted folder for a device.
+    """Compiles a model for a device.
 
     On a GPU or NPU, the first tokens are compared with the CPU's once, and a warning is logged where they differ.
-    The compiled model is cached in the folder if the device and graph allow it, which makes the next start faster.
+    The compiled model is cached in a folder if the device and graph allow it, which makes the next start faster.
 
     Args:
-        model_dir: the folder that `convert_model` returned.
+        model: the folder that `convert_model` returned, or a GGUF file.
         device: one of OpenVINO's devices ("CPU", "GPU", "GPU.1", "NPU") or "AUTO".
         ov_config: runtime properties; they override the engine's own.
         kv_cache_gb, paged: see `ChatModel`.
@@ -60,27 +62,45 @@ def open_model(
             takes 0.6 of the memory and is slower in long conversations, "f16" is the runtime's 16-bit type.
 
     Raises:
-        UserError: the folder is not a complete converted model, there is no such precision, or no such device on this
-            machine, or the device can't run the model.
+        UserError: it is neither a complete converted model nor a GGUF file with a supported model, there is no such
+            precision, or no such device on this machine, or the device can't run the model.
     """
-    model_dir = Path(model_dir)
-    check_complete(model_dir)
+    files = open_files(model)
     check_device(device)
     if kv_cache_precision not in KV_CACHE_PRECISIONS:
         known = ", ".join(KV_CACHE_PRECISIONS)
         raise UserError("engine.cache_precision", precision=repr(kv_cache_precision), precisions=known)
     if kv_cache_precision != "auto":
         ov_config = {"KV_CACHE_PRECISION": kv_cache_precision, **(ov_config or {})}
-    config = read_config(model_dir)
+
+    def opened(device: str, properties: dict[str, Any], *options: Any) -> ChatModel:
+        if isinstance(files, GGUFFile):
+            return GGUFModel(files, device, properties, *options)
+        place = architecture(original_model_type(files.config)).engine_model
+        return (imported(place) if place else ChatModel)(files, device, properties, *options)
+
     try:
-        place = architecture(original_model_type(config)).engine_model
-        model_class = imported(place) if place else ChatModel
-        model = model_class(model_dir, config, device, ov_config or {}, kv_cache_gb, paged)
-        warn_of_wrong_answers(model, model_dir, device, lambda: model_class(model_dir, config, "CPU", {}, paged=False))
-        return model
+        chat_model = opened(device, ov_config or {}, kv_cache_gb, paged)
+        warn_of_wrong_answers(chat_model, files, device, lambda: opened("CPU", {}, None, False))
+        return chat_model
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
-        raise UserError("engine.cannot_run", device=device, folder=model_dir, reason=reason) from error
+        raise UserError("engine.cannot_run", device=device, folder=files.path, reason=reason) from error
+
+
+def open_files(model: Path | str | ModelFiles) -> ModelFiles:
+    """What a model is opened from: a converted folder or a GGUF file.
+
+    Raises:
+        UserError: it is neither, or damaged.
+    """
+    if not isinstance(model, Path | str):
+        return model
+    path = Path(model)
+    if path.suffix.lower() == ".gguf" and path.is_file():
+        return GGUFFile(path)
+    check_complete(path)
+    return FolderFiles(path)
 
 
 def original_model_type(config: dict[str, Any]) -> str:

@@ -1,14 +1,10 @@
-"""Compiles the model in a converted folder, and creates a KV cache for each conversation."""
+"""Compiles a model, and creates a KV cache for each conversation."""
 
-import hashlib
 import logging
-import os
-import shutil
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import openvino as ov
@@ -17,16 +13,15 @@ from llm_chatbot.engine.cache.kv_cache import KVCache
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.cache.paged_cache import PagedModel, open_paged_model
 from llm_chatbot.engine.cache.paged_runner import PAGED_PROPERTIES
+from llm_chatbot.engine.compile_cache import compile_with_cache
 from llm_chatbot.engine.decode.prompt_lookup import LookupCache
 from llm_chatbot.engine.devices import device_properties
+from llm_chatbot.engine.files import ModelFiles
 from llm_chatbot.engine.graph.group_sizes import split_groups
-from llm_chatbot.engine.graph.logits import add_logits_to_keep, check_state
-from llm_chatbot.engine.graph.mapped_weights import MappedWeights
+from llm_chatbot.engine.graph.logits import add_logits_to_keep
 from llm_chatbot.engine.graph.merged_products import merge_products
 from llm_chatbot.engine.graph.paged_graph import PagedAttentionUnavailableError, make_paged
 from llm_chatbot.engine.graph.zero_points import split_zero_points, splitting_pays
-from llm_chatbot.folder.json_files import damaged, read_json
-from llm_chatbot.folder.manifest import MODEL_BIN, MODEL_CACHE, MODEL_XML
 
 logger = logging.getLogger(__name__)
 
@@ -38,8 +33,7 @@ class ChatModel:
     state of its own infer request.
 
     Args:
-        model_dir: a converted folder.
-        config: its `config.json`; see `read_config`.
+        files: what it is opened from.
         device: one of OpenVINO's devices, or "AUTO".
         properties: runtime properties; they override those set here.
         kv_cache_gb: memory for the keys and values of all conversations, in GB; None chooses by the free memory.
@@ -59,18 +53,17 @@ class ChatModel:
 
     def __init__(
         self,
-        model_dir: Path,
-        config: dict[str, Any],
+        files: ModelFiles,
         device: str,
         properties: dict[str, Any],
         kv_cache_gb: float | None = None,
         paged: bool = True,
     ) -> None:
-        self.config = config
-        self.stop_ids = read_stop_ids(model_dir)
+        self.config = files.config
+        self.stop_ids = files.stop_ids
         self.pace = Pace()
-        self._model_dir, self._device = model_dir, device
-        self._properties = {**device_properties(model_dir, device), **properties}
+        self._files, self._device = files, device
+        self._properties = {**device_properties(device, files.gpu_precision), **properties}
         self._compiling = threading.Lock()
         self._idle: dict[int, KVCache] = {}
         self._idle_lock = threading.Lock()
@@ -82,9 +75,9 @@ class ChatModel:
         try:
             if self._device.upper() != "CPU":
                 raise PagedAttentionUnavailableError("it was tested on CPU only")
-            weights = MappedWeights(self._model_dir / MODEL_BIN)
+            graph, weights = self._files.map_graph()
             with weights.released_meanwhile():
-                compiled = self._compile_paged(weights)
+                compiled = self._compile_paged(graph)
                 limits = (self.trained_context, self.max_length, kv_cache_gb)
                 # The first call, which times calls, packs the weights.
                 return open_paged_model(compiled, *limits, self.extra_inputs, weights, self.pace)
@@ -92,10 +85,8 @@ class ChatModel:
             logger.warning("Conversations don't share a KV cache, because %s.", error)
             return None
 
-    def _compile_paged(self, weights: MappedWeights) -> ov.CompiledModel:
-        graph = weights.read_graph(self._model_dir / MODEL_XML)
-        check_state(graph, self._model_dir)
-        split_groups(graph, self._model_dir)
+    def _compile_paged(self, graph: ov.Model) -> ov.CompiledModel:
+        split_groups(graph, self._files.path)
         self.add_inputs(graph)
         # Without a compile cache: OpenVINO can't load a cached paged graph.
         properties = {**PAGED_PROPERTIES, **self._properties}
@@ -107,15 +98,14 @@ class ChatModel:
         return ov.Core().compile_model(graph, self._device, properties)
 
     def read_graph(self) -> ov.Model:
-        """The folder's graph as it is on disk, with groups of weights that this device multiplies rightly.
+        """The stateful graph, with groups of weights that this device multiplies rightly.
 
         Raises:
             UserError: its state is not a KV cache, or it has groups that a CPU multiplies wrongly in any form.
         """
-        graph = ov.Core().read_model(self._model_dir / MODEL_XML)
-        check_state(graph, self._model_dir)
+        graph = self._files.read_graph()
         if not self._device.upper().startswith(("GPU", "NPU")):
-            split_groups(graph, self._model_dir)
+            split_groups(graph, self._files.path)
         return graph
 
     def add_inputs(self, graph: ov.Model) -> None:
@@ -141,7 +131,7 @@ class ChatModel:
 
     @cached_property
     def _compiled_graph(self) -> ov.CompiledModel:
-        return compile_with_cache(self.graph, self._device, self._properties, compile_cache(self._model_dir))
+        return compile_with_cache(self.graph, self._device, self._properties, self._files.compile_cache())
 
     @property
     def context_length(self) -> int | None:
@@ -194,55 +184,3 @@ class ChatModel:
                 self._idle[id(cache)] = cache
                 while len(self._idle) > self.max_idle_caches:
                     self._idle.pop(next(iter(self._idle))).release()
-
-
-def read_config(model_dir: Path) -> dict[str, Any]:
-    """The folder's `config.json` without `auto_map`, which names Python files to run.
-
-    Raises:
-        UserError: it is damaged or has no `model_type`.
-    """
-    config = read_json(model_dir / "config.json")
-    config.pop("auto_map", None)
-    if not isinstance(config.get("model_type"), str):
-        raise damaged(model_dir / "config.json")
-    return config
-
-
-def read_stop_ids(model_dir: Path) -> set[int]:
-    """Ids of the tokens that end an answer, from the folder's `generation_config.json`."""
-    eos = read_json(model_dir / "generation_config.json").get("eos_token_id")
-    ids = eos if isinstance(eos, list) else [eos]
-    return {id for id in ids if isinstance(id, int)}
-
-
-def compile_cache(model_dir: Path) -> dict[str, str]:
-    """The runtime property for the folder of compiled models; empty if the folder can't be written to.
-
-    The name is a hash of the size and time of the model's files. Folders for earlier versions of them are removed.
-    """
-    files = [model_dir / MODEL_XML, model_dir / MODEL_BIN]
-    facts = [(path.stat().st_size, path.stat().st_mtime_ns) for path in files]
-    root = model_dir / MODEL_CACHE
-    current = root / hashlib.sha256(repr(facts).encode()).hexdigest()[:16]
-    try:
-        current.mkdir(parents=True, exist_ok=True)
-        for other in set(root.iterdir()) - {current}:
-            shutil.rmtree(other, ignore_errors=True)
-    except OSError:
-        return {}
-    return {"CACHE_DIR": str(current)} if os.access(current, os.W_OK) else {}
-
-
-def compile_with_cache(
-    graph: ov.Model, device: str, properties: dict[str, Any], cache: dict[str, str]
-) -> ov.CompiledModel:
-    """Compiles a graph or loads it from the compile cache. If that fails, clears the cache and compiles again."""
-    core, properties = ov.Core(), {**cache, **properties}
-    try:
-        return core.compile_model(graph, device, properties)
-    except RuntimeError:
-        if not cache:
-            raise
-        shutil.rmtree(cache["CACHE_DIR"], ignore_errors=True)
-        return core.compile_model(graph, device, properties)

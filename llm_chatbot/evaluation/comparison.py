@@ -16,8 +16,9 @@ from llm_chatbot.catalogue.example_questions import EXAMPLE_QUESTIONS
 from llm_chatbot.engine.cache.kv_cache import KVCache
 from llm_chatbot.engine.decode.generation import stream_ids
 from llm_chatbot.engine.decode.sampling import Sampling, log_softmax
+from llm_chatbot.engine.files import read_config
 from llm_chatbot.engine.loading import open_model
-from llm_chatbot.engine.model import ChatModel, read_config
+from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.text.prompt import prompt_ids
 from llm_chatbot.engine.text.tokenizer import FolderTokenizer
 from llm_chatbot.errors import UserError

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
 
 Precision = Literal["FP16", "INT8", "INT4"]
 
+# The precision that a GGUF file has itself: it is opened as it is, and there is no folder.
+AS_IN_FILE = "GGUF"
+
 SUBFOLDERS: dict[Precision, str] = {
     "FP16": "FP16",
     "INT8": "INT8_compressed_weights",

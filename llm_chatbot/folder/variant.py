@@ -29,7 +29,7 @@ class Variant:
             compressed from 16 bits.
         prebuilt: whether the folder is OpenVINO's own, see `ModelConfig.openvino_id`.
         files: what identifies the checkpoint's files that are on this machine now, see
-            `llm_chatbot.convert.gguf.sources.found_files`; None: they were not looked for or are not there.
+            `llm_chatbot.sources.gguf_files.found_files`; None: they were not looked for or are not there.
         allow_non_finite: whether a checkpoint with weights that are NaN or infinite is converted all the same.
     """
 

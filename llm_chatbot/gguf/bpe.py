@@ -1,6 +1,7 @@
 """The two kinds of BPE tokenizers, built from their tokens and merges or scores."""
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import Any
 
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
@@ -53,16 +54,7 @@ def scored_bpe(
         dummy_prefix: whether a space is put before every text.
     """
     ids = {piece: id for id, piece in enumerate(pieces)}
-    merged = dict.fromkeys(pieces[id] for id in mergeable)
-    merges = [
-        (piece[:cut], piece[cut:])
-        for piece in merged
-        for cut in range(1, len(piece))
-        if piece[:cut] in merged and piece[cut:] in merged
-    ]
-    # Of merges with equal scores, as for runs of spaces in Llama's and Mistral's models, SentencePiece does the
-    # leftmost first. In a run that is merged from the left, that is the one with the longer first half.
-    merges.sort(key=lambda halves: (-scores[ids["".join(halves)]], -len(halves[0])))
+    merges = _scored_merges({pieces[id]: scores[id] for id in mergeable})
     tokenizer = Tokenizer(models.BPE(vocab=ids, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True))
     spaces: list[Any] = [normalizers.Replace(" ", "▁")]
     text: list[Any] = [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
@@ -72,3 +64,25 @@ def scored_bpe(
     tokenizer.normalizer = normalizers.Sequence(spaces)
     tokenizer.decoder = decoders.Sequence(text)
     return tokenizer
+
+
+def _scored_merges(scores: dict[str, float]) -> list[tuple[str, str]]:
+    """All ways to merge two pieces into a third, by priority. Takes a second for 262,144 pieces.
+
+    Args:
+        scores: of the pieces that may be merged.
+    """
+    merges: list[tuple[str, str]] = []
+    for _, group in groupby(sorted(scores, key=scores.__getitem__, reverse=True), key=scores.__getitem__):
+        equal = [
+            (piece[:cut], piece[cut:])
+            for piece in group
+            for cut in range(1, len(piece))
+            if piece[:cut] in scores and piece[cut:] in scores
+        ]
+        # Of merges with equal scores, as for runs of spaces in Llama's and Mistral's models, SentencePiece does the
+        # leftmost first. In a run that is merged from the left, that is the one with the longer first half.
+        if len(equal) > 1:
+            equal.sort(key=lambda halves: -len(halves[0]))
+        merges += equal
+    return merges

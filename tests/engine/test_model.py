@@ -4,8 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llm_chatbot.engine.compile_cache import compile_cache
 from llm_chatbot.engine.loading import open_model
-from llm_chatbot.engine.model import compile_cache
 from llm_chatbot.engine.session import ChatSession
 
 FRANCE = "Name the capital of France."

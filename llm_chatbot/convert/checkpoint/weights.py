@@ -14,9 +14,9 @@ import torch
 from safetensors import SafetensorError, safe_open
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig, PreTrainedModel
 
-from llm_chatbot.convert.checkpoint.json_files import damaged, read_json
-from llm_chatbot.convert.checkpoint.weight_files import PICKLE, SAFETENSORS, weight_files
 from llm_chatbot.errors import UserError
+from llm_chatbot.sources.json_files import damaged, read_json
+from llm_chatbot.sources.weight_files import PICKLE, SAFETENSORS, weight_files
 from llm_chatbot.texts import Text
 
 # Files that an error message names as weights in a format that is not supported.

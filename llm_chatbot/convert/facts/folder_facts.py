@@ -16,9 +16,9 @@ import openvino as ov
 import openvino_tokenizers  # noqa: F401, makes OpenVINO know the operations of tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from llm_chatbot.convert.tokenizer.chat_templates import check_chat_template
 from llm_chatbot.convert.tokenizer.original_tokenizers import read_tokenizer
 from llm_chatbot.folder.manifest import DETOKENIZER_XML, TOKENIZER_XML
+from llm_chatbot.folder.template_check import check_chat_template
 
 # Pieces of text of many kinds, and what may stand between two of them: seen to be read otherwise in some vocabularies.
 PIECES = (

@@ -13,11 +13,7 @@ from llm_chatbot.catalogue.gguf_names import HubGGUF
 from llm_chatbot.catalogue.lookup import UNKNOWN_LICENSE, get_model_config
 from llm_chatbot.catalogue.row import GGUFWheel, ModelConfig
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
-from llm_chatbot.convert.checkpoint.hub import cached_bytes, describe_repository
-from llm_chatbot.convert.checkpoint.json_files import read_json
-from llm_chatbot.convert.checkpoint.weight_files import weight_files
 from llm_chatbot.convert.facts.found_in_words import found_in_words
-from llm_chatbot.convert.gguf.sources import find_ggufs, gguf_path
 from llm_chatbot.convert.resources import (
     BYTES_BESIDE_WEIGHTS,
     available_disk,
@@ -34,6 +30,10 @@ from llm_chatbot.folder.place import SUBFOLDERS, Precision
 from llm_chatbot.folder.variant import Variant, keeping_precision
 from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
 from llm_chatbot.machine.memory import available_memory
+from llm_chatbot.sources.gguf_files import find_ggufs, gguf_path
+from llm_chatbot.sources.hub import cached_bytes, describe_repository
+from llm_chatbot.sources.json_files import read_json
+from llm_chatbot.sources.weight_files import weight_files
 
 # Tokens, for which the memory of a chat is given.
 CONTEXTS = (2048, 4096, 8192, 16_384, 32_768, 131_072)

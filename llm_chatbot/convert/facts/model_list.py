@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
-from llm_chatbot.convert.gguf.sources import FoundGGUF, find_ggufs
 from llm_chatbot.convert.resources import available_disk
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import converted_models
 from llm_chatbot.gguf.header import read_gguf_header
 from llm_chatbot.machine.memory import available_memory
+from llm_chatbot.sources.gguf_files import FoundGGUF, find_ggufs
 
 
 def model_list(root: Path) -> Iterator[str]:

@@ -35,7 +35,7 @@ def kept_blocks(variant: Variant) -> str | None:
 def _block_type(variant: Variant) -> str:
     if isinstance(variant.config.checkpoint, GGUFWheel):
         return variant.config.checkpoint.blocks
-    from llm_chatbot.convert.gguf.sources import gguf_path  # here, because it imports huggingface_hub
+    from llm_chatbot.sources.gguf_files import gguf_path  # here, because it imports huggingface_hub
 
     return read_gguf_header(gguf_path(variant.config)).main_type
 

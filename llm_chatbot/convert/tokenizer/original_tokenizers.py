@@ -16,10 +16,10 @@ from transformers import GPT2Tokenizer, PreTrainedTokenizerFast, Qwen2Tokenizer
 from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from llm_chatbot.catalogue.architectures import architecture, imported
-from llm_chatbot.convert.checkpoint.json_files import damaged, read_json
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.chat_templates import TEMPLATE_FILE, read_templates
 from llm_chatbot.gguf.bpe import QWEN_SPLIT, byte_level_bpe, scored_bpe
+from llm_chatbot.sources.json_files import damaged, read_json
 
 # The files that can hold a tokenizer's settings, beside its vocabulary.
 SETTINGS_FILES = (

@@ -7,6 +7,7 @@ import numpy as np
 from tokenizers import Tokenizer
 
 from llm_chatbot.engine.decode.sampling import log_softmax
+from llm_chatbot.gguf.tokenizer import REPEATED
 
 TopToken = tuple[int, str, float]  # id, text, log-probability
 
@@ -47,7 +48,7 @@ def token_text(tokenizer: Tokenizer, id: int) -> str:
 
 def token_bytes(tokenizer: Tokenizer, id: int) -> bytes:
     """The bytes that a token adds to the UTF-8 text of others; none for an id without a token."""
-    token = tokenizer.id_to_token(id) or ""
+    token = (tokenizer.id_to_token(id) or "").rstrip(REPEATED)
     decoder = tokenizer.decoder
     if decoder is None:
         return token.encode()

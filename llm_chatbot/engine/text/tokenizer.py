@@ -42,8 +42,8 @@ class ChatTokenizer(Protocol):
     ) -> Any: ...
 
 
-class FolderTokenizer:
-    """The tokenizer in a converted folder.
+class PlainTokenizer:
+    """A tokenizer that needs no library but tokenizers and Jinja.
 
     Attributes:
         backend_tokenizer: converts between text and ids.
@@ -52,21 +52,16 @@ class FolderTokenizer:
         special_tokens_map: the tokens that a template may write, by names such as "bos_token".
     """
 
-    def __init__(self, folder: Path) -> None:
-        """
-        Raises:
-            UserError: a file is missing or damaged.
-        """
-        path = folder / "tokenizer.json"
-        if not path.is_file():
-            raise UserError("engine.no_tokenizer", folder=folder)
-        self.backend_tokenizer = _read_tokenizer(path)
-        settings = {**read_json(folder / "special_tokens_map.json"), **read_json(folder / "tokenizer_config.json")}
-        try:
-            self.chat_template = _chat_templates(folder, settings)
-            self.special_tokens_map = {name: _content(settings[name]) for name in SPECIAL_TOKENS if settings.get(name)}
-        except (LookupError, TypeError) as error:
-            raise damaged(folder / "tokenizer_config.json") from error
+    def __init__(self, backend: Tokenizer, chat_template: Templates, special_tokens_map: dict[str, str]) -> None:
+        self.backend_tokenizer = backend
+        self.chat_template = chat_template
+        self.special_tokens_map = special_tokens_map
+
+    @property
+    def eos_token_id(self) -> int | None:
+        """The id of the token that ends a text; None if none is named."""
+        eos = self.special_tokens_map.get("eos_token")
+        return None if eos is None else self.backend_tokenizer.token_to_id(eos)
 
     @property
     def added_tokens_decoder(self) -> dict[int, AddedToken]:
@@ -101,6 +96,27 @@ class FolderTokenizer:
         template = compiled(template_for(self.chat_template, bool(variables["tools"])) or "")
         text = template.render(messages=messages, add_generation_prompt=add_generation_prompt, **variables)
         return self(text, add_special_tokens=False) if tokenize else text
+
+
+class FolderTokenizer(PlainTokenizer):
+    """The tokenizer in a converted folder."""
+
+    def __init__(self, folder: Path) -> None:
+        """
+        Raises:
+            UserError: a file is missing or damaged.
+        """
+        path = folder / "tokenizer.json"
+        if not path.is_file():
+            raise UserError("engine.no_tokenizer", folder=folder)
+        backend = _read_tokenizer(path)
+        settings = {**read_json(folder / "special_tokens_map.json"), **read_json(folder / "tokenizer_config.json")}
+        try:
+            template = _chat_templates(folder, settings)
+            special_tokens = {name: _content(settings[name]) for name in SPECIAL_TOKENS if settings.get(name)}
+        except (LookupError, TypeError) as error:
+            raise damaged(folder / "tokenizer_config.json") from error
+        super().__init__(backend, template, special_tokens)
 
 
 def _read_tokenizer(path: Path) -> Tokenizer:

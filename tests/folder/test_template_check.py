@@ -2,9 +2,9 @@ import time
 
 import pytest
 
-from llm_chatbot.convert.tokenizer import chat_templates
-from llm_chatbot.convert.tokenizer.chat_templates import check_chat_template
 from llm_chatbot.errors import UserError
+from llm_chatbot.folder import template_check
+from llm_chatbot.folder.template_check import check_chat_template
 
 GOOD = "{% for m in messages %}{{ bos_token + m['role'] + m['content'] }}{% endfor %}"
 
@@ -41,7 +41,7 @@ def test_a_template_that_does_harm_is_refused(template: str, what: str):
 
 
 def test_a_template_without_end_is_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(chat_templates, "SECONDS", 8)
+    monkeypatch.setattr(template_check, "SECONDS", 8)
     loops = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
     started = time.monotonic()
     with pytest.raises(UserError, match="does not finish within 8 seconds"):

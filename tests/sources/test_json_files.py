@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from llm_chatbot.convert.checkpoint.json_files import read_json
 from llm_chatbot.errors import UserError
+from llm_chatbot.sources.json_files import read_json
 
 
 def test_an_object_is_read(tmp_path: Path):

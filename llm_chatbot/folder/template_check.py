@@ -73,7 +73,7 @@ def check_chat_template(templates: Templates, special_tokens: Mapping[str, Any],
     command = [
         sys.executable,
         "-c",
-        "from llm_chatbot.convert.tokenizer.chat_templates import render_in_child; render_in_child()",
+        "from llm_chatbot.folder.template_check import render_in_child; render_in_child()",
     ]
     try:
         done = subprocess.run(

@@ -1,0 +1,30 @@
+"""What a model is opened from: its converted folder, or its GGUF file as it is."""
+
+from pathlib import Path
+
+from llm_chatbot.catalogue.lookup import get_model_config
+from llm_chatbot.engine.files import FolderFiles, ModelFiles
+from llm_chatbot.engine.gguf_file import GGUFFile
+from llm_chatbot.errors import UserError
+from llm_chatbot.folder.found import converted_folder
+from llm_chatbot.folder.place import AS_IN_FILE, SUBFOLDERS
+from llm_chatbot.sources.gguf_files import gguf_path
+
+
+def model_files(name: str, precision: str, root: Path) -> ModelFiles:
+    """What a model is opened from. A GGUF file is downloaded if necessary.
+
+    Args:
+        name: see `get_model_config`.
+        precision: of the folder, or `AS_IN_FILE` for the GGUF file itself.
+        root: the folder of the converted models.
+
+    Raises:
+        UserError: there is no such model or precision, it is not converted, or the file can't be had or is damaged.
+    """
+    if precision != AS_IN_FILE:
+        return FolderFiles(converted_folder(name, precision, root))
+    config = get_model_config(name)
+    if not config.is_gguf:
+        raise UserError("model.no_gguf", name=name, precisions=", ".join(SUBFOLDERS))
+    return GGUFFile(gguf_path(config), config.chat_format, config.gpu_precision)

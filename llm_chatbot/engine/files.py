@@ -1,0 +1,121 @@
+"""What a model is opened from: a converted folder. `llm_chatbot.engine.gguf_file` has the other kind."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, Protocol
+
+import openvino as ov
+
+from llm_chatbot.engine.compile_cache import compile_cache
+from llm_chatbot.engine.graph.logits import check_state
+from llm_chatbot.engine.graph.mapped_weights import MappedWeights
+from llm_chatbot.engine.text.tokenizer import ChatTokenizer, FolderTokenizer
+from llm_chatbot.folder.json_files import damaged, read_json
+from llm_chatbot.folder.manifest import MODEL_BIN, MODEL_XML, read_manifest
+
+
+class Weights(Protocol):
+    """What a graph reads its constants from. A model that is compiled with them needs this object all its life."""
+
+    def released_meanwhile(self) -> AbstractContextManager[None]:
+        """Gives memory back that was read, while the model is compiled."""
+
+
+class ModelFiles(Protocol):
+    """What a model is opened from.
+
+    Attributes:
+        path: the folder or file, for messages.
+        config: what is known of the model, by the names of Transformers' configurations; has a `model_type`.
+        stop_ids: ids of the tokens that end an answer.
+        gpu_precision: OpenVINO's inference precision on a GPU; None: the device's default.
+        weights_file: the file whose size and time tell the weights from others.
+        label: the name of the weights' precision for people; empty if that of the folder says it.
+    """
+
+    path: Path
+    config: dict[str, Any]
+    gpu_precision: str | None
+    weights_file: Path
+    label: str
+
+    @property
+    def stop_ids(self) -> set[int]: ...
+
+    @property
+    def tokenizer(self) -> ChatTokenizer: ...
+
+    def read_graph(self) -> ov.Model:
+        """The stateful graph.
+
+        Raises:
+            UserError: its state is not a KV cache.
+        """
+
+    def map_graph(self) -> tuple[ov.Model, Weights]:
+        """The stateful graph with its weights in memory that can be given back.
+
+        Raises:
+            UserError: as `read_graph`.
+        """
+
+    def compile_cache(self) -> dict[str, str]:
+        """The runtime property for the folder of compiled models; empty if there is none."""
+
+
+class FolderFiles:
+    """A converted folder; see `ModelFiles`."""
+
+    def __init__(self, folder: Path) -> None:
+        """
+        Raises:
+            UserError: its `config.json` or `generation_config.json` is damaged.
+        """
+        self.path = folder
+        self.config = read_config(folder)
+        self.stop_ids = read_stop_ids(folder)
+        self.gpu_precision: str | None = read_manifest(folder).get("gpu_precision")
+        self.weights_file = folder / MODEL_BIN
+        self.label = ""
+
+    @property
+    def tokenizer(self) -> ChatTokenizer:
+        """
+        Raises:
+            UserError: a file is missing or damaged.
+        """
+        return FolderTokenizer(self.path)
+
+    def read_graph(self) -> ov.Model:
+        graph = ov.Core().read_model(self.path / MODEL_XML)
+        check_state(graph, self.path)
+        return graph
+
+    def map_graph(self) -> tuple[ov.Model, Weights]:
+        weights = MappedWeights(self.weights_file)
+        graph = weights.read_graph(self.path / MODEL_XML)
+        check_state(graph, self.path)
+        return graph, weights
+
+    def compile_cache(self) -> dict[str, str]:
+        return compile_cache(self.path)
+
+
+def read_config(model_dir: Path) -> dict[str, Any]:
+    """The folder's `config.json` without `auto_map`, which names Python files to run.
+
+    Raises:
+        UserError: it is damaged or has no `model_type`.
+    """
+    config = read_json(model_dir / "config.json")
+    config.pop("auto_map", None)
+    if not isinstance(config.get("model_type"), str):
+        raise damaged(model_dir / "config.json")
+    return config
+
+
+def read_stop_ids(model_dir: Path) -> set[int]:
+    """Ids of the tokens that end an answer, from the folder's `generation_config.json`."""
+    eos = read_json(model_dir / "generation_config.json").get("eos_token_id")
+    ids = eos if isinstance(eos, list) else [eos]
+    return {id for id in ids if isinstance(id, int)}

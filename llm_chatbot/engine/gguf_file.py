@@ -1,0 +1,140 @@
+"""A GGUF file that is chatted with as it is: its graph is built in memory, and nothing is written."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+
+from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
+from llm_chatbot.decoder.build import build_decoder
+from llm_chatbot.engine.files import Weights
+from llm_chatbot.engine.graph.logits import check_state
+from llm_chatbot.engine.model import ChatModel
+from llm_chatbot.engine.text.tokenizer import PlainTokenizer
+from llm_chatbot.errors import UserError
+from llm_chatbot.folder.template_check import check_chat_template
+from llm_chatbot.gguf.end_tokens import end_token_ids
+from llm_chatbot.gguf.header import read_gguf_header
+from llm_chatbot.gguf.tokenizer import GGUFTokenizer, tokenizer_of
+from llm_chatbot.machine.cache import measured_once
+
+# The tensors of models whose positions end with the context: learned positions, and longrope's factors, which would be
+# others for longer conversations.
+LIMITING_TENSORS = ("position_embd.weight", "rope_factors_long.weight")
+
+
+class GGUFFile:
+    """A GGUF file; see `llm_chatbot.engine.files.ModelFiles`.
+
+    Args:
+        path: the file, or the first of a split model.
+        chat_format: how prompts are written; its template and stop tokens are used beside the file's.
+        gpu_precision: see `ModelFiles`.
+
+    Attributes:
+        is_limited: whether the model computes nothing useful beyond its context length.
+    """
+
+    def __init__(self, path: Path, chat_format: ChatFormat = CHECKPOINTS_OWN, gpu_precision: str | None = None) -> None:
+        """
+        Raises:
+            UserError: the file is damaged.
+        """
+        self.path = self.weights_file = path
+        self.gpu_precision = gpu_precision
+        self._header = read_gguf_header(path)
+        self.label = f"{self._header.quantization}, as in the file"
+        self._chat_format = chat_format
+        self.is_limited = any(name in self._header.tensors for name in LIMITING_TENSORS)
+        self.config = self._read_config()
+
+    def _read_config(self) -> dict[str, Any]:
+        fields = self._header.fields
+        architecture = fields.text("general.architecture") or ""
+        context = fields.integer(f"{architecture}.context_length")
+        if "rope_factors_long.weight" in self._header.tensors:
+            context = fields.integer(f"{architecture}.rope.scaling.original_context_length") or context
+        return {"model_type": architecture, "max_position_embeddings": context}
+
+    @cached_property
+    def _read_tokenizer(self) -> GGUFTokenizer:
+        return tokenizer_of(self._header.fields)
+
+    @cached_property
+    def tokenizer(self) -> PlainTokenizer:
+        """
+        Raises:
+            UserError: the file's tokenizer is damaged or not supported.
+        """
+        read = self._read_tokenizer
+        named = {name: token.content for name, token in read.named.items()}
+        return PlainTokenizer(read.backend, self._chat_format.template or read.chat_template, named)
+
+    @cached_property
+    def stop_ids(self) -> set[int]:
+        """
+        Raises:
+            UserError: as for `tokenizer`, or the file's chat template does harm, or a stop token of the chat format is
+                not in the vocabulary.
+        """
+        tokens = self._chat_format.stop_tokens
+        ids = {token: self.tokenizer.backend_tokenizer.token_to_id(token) for token in tokens}
+        if unknown := [token for token, id in ids.items() if id is None]:
+            raise UserError("gguf.no_stop_tokens", path=self.path, tokens=", ".join(unknown))
+        own = self._chat_format.template is not None
+        after_answers = [] if own else _after_answers(self.tokenizer, self.path.name)
+        found = end_token_ids(self.tokenizer, after_answers)
+        return self._read_tokenizer.stop_ids | found | {id for id in ids.values() if id is not None}
+
+    def read_graph(self) -> ov.Model:
+        """
+        Raises:
+            UserError: its architecture is not supported, or its tensors are damaged.
+        """
+        graph = build_decoder(self._header)
+        check_state(graph, self.path)
+        return graph
+
+    def map_graph(self) -> tuple[ov.Model, Weights]:
+        """Raises: as `read_graph`."""
+        return self.read_graph(), OwnedWeights()
+
+    def compile_cache(self) -> dict[str, str]:
+        """None: nothing is written."""
+        return {}
+
+
+def _after_answers(tokenizer: PlainTokenizer, name: str) -> list[str]:
+    """What the chat template writes after an answer. It is checked in a process of its own, once on this machine.
+
+    Raises:
+        UserError: the template does harm.
+    """
+    template, special_tokens = tokenizer.chat_template, tokenizer.special_tokens_map
+    digest = hashlib.sha256(json.dumps([template, special_tokens]).encode()).hexdigest()
+
+    def check() -> list[str]:
+        return list(check_chat_template(template, special_tokens, name).after_answers)
+
+    return measured_once("chat_templates.json", digest, check)
+
+
+class OwnedWeights:
+    """Weights that belong to their graph, and so to what is compiled from it."""
+
+    @contextmanager
+    def released_meanwhile(self) -> Iterator[None]:
+        yield
+
+
+class GGUFModel(ChatModel):
+    """A model whose graph was built from a GGUF file."""
+
+    def __init__(self, files: GGUFFile, *args: Any) -> None:
+        self.can_exceed_context = not files.is_limited
+        super().__init__(files, *args)

@@ -2,8 +2,9 @@
 
 import json
 import os
+import re
 import time
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,7 +16,7 @@ from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.engine.decode.logprobs import TokenChoice
 from llm_chatbot.engine.session import Answer
-from llm_chatbot.engine.text.prompt import NO_OPTIONS, REASONING_END, REASONING_START, TemplateOptions
+from llm_chatbot.engine.text.prompt import NO_OPTIONS, REASONING_END, REASONING_START, TemplateOptions, well_formed
 from llm_chatbot.errors import UserError
 
 KEY_VARIABLE = "LLM_CHATBOT_API_KEY"
@@ -137,7 +138,7 @@ class RemoteSession:
                 response.read()
                 check_options(response, body)
                 check_status(response)
-            for event in received_events(response.iter_lines()):
+            for event in received_events(lines_of(response.iter_text())):
                 received.add(event)
                 yield received.answer
         yield received.ended()
@@ -158,7 +159,7 @@ class Received:
     """
 
     def __init__(self, begun: str) -> None:
-        self._begun, self._text, self._reasoning = begun, "", ""
+        self._begun, self._text, self._reasoning = begun, "", ""  # as they came: halves of a character may be apart
         self._started = time.monotonic()
         self._first = 0.0
         self._finish_reason: str | None = None
@@ -196,7 +197,7 @@ class Received:
         self._first = self._first or now
         self.answer = replace(
             self.answer,
-            text=self._begun + with_reasoning(self._reasoning, self._text),
+            text=self._begun + with_reasoning(without_half(self._reasoning), without_half(self._text)),
             completion_tokens=count,
             time_to_first_token=self._first - self._started,
             tokens_per_second=(count - 1) / (now - self._first) if now > self._first else 0.0,
@@ -204,7 +205,8 @@ class Received:
 
     def ended(self) -> Answer:
         """The answer once nothing more arrives."""
-        return replace(self.answer, finish_reason="length" if self._finish_reason == "length" else "stop")
+        text = self._begun + with_reasoning(well_formed(self._reasoning), well_formed(self._text))
+        return replace(self.answer, text=text, finish_reason="length" if self._finish_reason == "length" else "stop")
 
 
 def request_body(
@@ -240,11 +242,38 @@ def without_extra_options(body: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name not in EXTRA_OPTIONS}
 
 
+def without_half(text: str) -> str:
+    """A growing text without a first half of a character at its end, whose second half may come; then well-formed."""
+    return well_formed(text[:-1] if text and "\ud800" <= text[-1] <= "\udbff" else text)
+
+
 def with_reasoning(reasoning: str, text: str) -> str:
     """An answer as a model writes it that reasons between marks."""
     if not reasoning:
         return text
     return f"{REASONING_START}\n{reasoning}\n{REASONING_END}\n\n{text}" if text else f"{REASONING_START}\n{reasoning}"
+
+
+class LineSplitter:
+    """Splits a stream of server-sent events into lines, which end at CR and LF alone.
+
+    Python's and httpx's own splitting also ends lines at U+2028 and others, which may stand in a text.
+    """
+
+    def __init__(self) -> None:
+        self._rest = ""
+
+    def feed(self, text: str) -> list[str]:
+        """The lines that are complete with the next part of the stream."""
+        *lines, self._rest = re.split(r"\r\n|\n|\r(?!\Z)", self._rest + text)
+        return lines
+
+
+def lines_of(texts: Iterable[str]) -> Iterator[str]:
+    splitter = LineSplitter()
+    for text in texts:
+        yield from splitter.feed(text)
+    yield from splitter.feed("\n")
 
 
 def received_events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:

@@ -9,10 +9,10 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
 
 from llm_chatbot.answering.errors import GrammarError, QueueFullError
-from llm_chatbot.engine.errors import ContextLengthError
+from llm_chatbot.api.json_response import WellFormedJSONResponse
+from llm_chatbot.engine.errors import ContextLengthError, NonFiniteLogitsError
 from llm_chatbot.errors import UserError
 
 TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
@@ -52,6 +52,8 @@ def as_api_error(error: Exception) -> APIError:
         return error
     if isinstance(error, QueueFullError):
         return APIError("verbatim", 429, code="server_busy", retry_after=error.seconds, text=error)
+    if isinstance(error, NonFiniteLogitsError):
+        return APIError("verbatim", 500, code="runtime_error", text=error)
     if isinstance(error, ContextLengthError):
         return APIError("verbatim", param="messages", code="context_length_exceeded", text=error)
     if isinstance(error, GrammarError):
@@ -63,30 +65,30 @@ def as_api_error(error: Exception) -> APIError:
     return APIError("api.server", 500, code="internal_error")
 
 
-def response_of(error: APIError) -> JSONResponse:
+def response_of(error: APIError) -> WellFormedJSONResponse:
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return JSONResponse(error_body(str(error), error.status, error.param, error.code), error.status, headers)
+    return WellFormedJSONResponse(error_body(str(error), error.status, error.param, error.code), error.status, headers)
 
 
 def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(UserError)
     @app.exception_handler(RuntimeError)
-    async def from_engine(request: Request, error: UserError | RuntimeError) -> JSONResponse:
+    async def from_engine(request: Request, error: UserError | RuntimeError) -> WellFormedJSONResponse:
         return response_of(as_api_error(error))
 
     @app.exception_handler(HTTPException)
-    async def from_starlette(request: Request, error: HTTPException) -> JSONResponse:
+    async def from_starlette(request: Request, error: HTTPException) -> WellFormedJSONResponse:
         message = f"{str(error.detail).rstrip('.')}."
-        return JSONResponse(error_body(message, error.status_code), error.status_code, error.headers)
+        return WellFormedJSONResponse(error_body(message, error.status_code), error.status_code, error.headers)
 
     @app.exception_handler(500)
-    async def from_bug(request: Request, error: Exception) -> JSONResponse:
+    async def from_bug(request: Request, error: Exception) -> WellFormedJSONResponse:
         return response_of(as_api_error(error))
 
     @app.exception_handler(RequestValidationError)
-    async def from_validation(request: Request, error: RequestValidationError) -> JSONResponse:
+    async def from_validation(request: Request, error: RequestValidationError) -> WellFormedJSONResponse:
         return response_of(validation_error(error))
 
 

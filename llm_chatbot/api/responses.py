@@ -136,8 +136,8 @@ class Writer(ABC):
         """The chunks that a stream begins with."""
 
     @abstractmethod
-    def chunk(self, index: int, new: Content) -> JSON | None:
-        """The chunk with what is new in a choice; None if nothing is."""
+    def chunks(self, index: int, new: Content) -> list[JSON]:
+        """The chunks with what is new in a choice; its end is one of its own, because clients stop reading there."""
 
     @abstractmethod
     def whole(self) -> JSON:
@@ -163,7 +163,7 @@ class ChatWriter(Writer):
         role = {"role": "assistant", "content": ""}
         return [self._body([_choice(index, {"delta": role}, None)]) for index in range(len(self.choices))]
 
-    def chunk(self, index: int, new: Content) -> JSON | None:
+    def chunks(self, index: int, new: Content) -> list[JSON]:
         choice, delta = self.choices[index], _message(new)
         sent = len(choice.content.calls) - len(new.calls)
         for place, call in enumerate(delta.get("tool_calls", []), sent):
@@ -171,9 +171,10 @@ class ChatWriter(Writer):
         part: JSON = {"delta": delta}
         if self._logprobs and (tokens := choice.new_tokens()):
             part["logprobs"] = chat_logprobs(tokens)
-        if not delta and len(part) == 1 and choice.finish_reason is None:
-            return None
-        return self._body([_choice(index, part, choice.finish_reason)])
+        parts = [_choice(index, part, None)] if delta or len(part) > 1 else []
+        if choice.finish_reason is not None:
+            parts.append(_choice(index, {"delta": {}}, choice.finish_reason))
+        return [self._body([each]) for each in parts]
 
     def whole(self) -> JSON:
         choices = []
@@ -201,12 +202,13 @@ class CompletionWriter(Writer):
     def begin(self) -> list[JSON]:
         return []
 
-    def chunk(self, index: int, new: Content) -> JSON | None:
+    def chunks(self, index: int, new: Content) -> list[JSON]:
         part = self._part(index, new.text)
         reason = self.choices[index].finish_reason
-        if not new.text and not part["logprobs"] and reason is None:
-            return None
-        return self._body([_choice(index, part, reason)])
+        parts = [_choice(index, part, None)] if new.text or part["logprobs"] else []
+        if reason is not None:
+            parts.append(_choice(index, {"text": ""}, reason))
+        return [self._body([each]) for each in parts]
 
     def whole(self) -> JSON:
         parts = [self._part(index, choice.content.text) for index, choice in enumerate(self.choices)]
@@ -259,6 +261,14 @@ def chat_logprobs(tokens: Sequence[TokenChoice]) -> JSON:
     }
 
 
+def by_text(token: TokenChoice) -> dict[str, float]:
+    """The likeliest tokens at a place and the chosen one, by text. Of several with one text, the likeliest counts.
+
+    Pieces of characters have the same text, U+FFFD; the chosen token has its own value in any case.
+    """
+    return {**{text: value for _, text, value in reversed(token.top)}, token.text: token.logprob}
+
+
 def completion_logprobs(tokens: Sequence[TokenChoice], offset: int) -> JSON:
     """The older form of the same: lists side by side.
 
@@ -273,6 +283,6 @@ def completion_logprobs(tokens: Sequence[TokenChoice], offset: int) -> JSON:
     return {
         "tokens": [token.text for token in tokens],
         "token_logprobs": [token.logprob for token in tokens],
-        "top_logprobs": [{text: value for _, text, value in token.top} for token in tokens],
+        "top_logprobs": [by_text(token) for token in tokens],
         "text_offset": offsets,
     }

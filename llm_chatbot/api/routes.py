@@ -1,25 +1,26 @@
 """The routes under /v1: what is asked for → answers, whole or as a stream of server-sent events."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping, Sequence
 from contextlib import aclosing, suppress
 from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 
 from llm_chatbot.answering.served import ServedFacts, ServedModel
 from llm_chatbot.api.calls import chat_choice, chat_questions, completion_questions
 from llm_chatbot.api.checks import checked_answers
 from llm_chatbot.api.errors import APIError, as_api_error, error_body
+from llm_chatbot.api.json_response import WellFormedJSONResponse, json_text
 from llm_chatbot.api.metrics import Metrics
 from llm_chatbot.api.model_info import model_info
 from llm_chatbot.api.requests import ChatRequest, CommonRequest, CompletionRequest
 from llm_chatbot.api.responses import ChatWriter, Choice, CompletionWriter, Content, Writer
 from llm_chatbot.engine.session import Answer
 
+PAUSE_SECONDS = 5.0  # without anything new in a stream, after which there is a sign of life
 CLIENT_CLOSED_REQUEST = 499  # nginx's; nobody reads it but the metrics
 
 
@@ -86,7 +87,7 @@ async def respond(
     async with aclosing(answers):
         if not await unless_disconnected(request, drain(answers)):
             return Response(status_code=CLIENT_CLOSED_REQUEST)
-    return JSONResponse(writer.whole())
+    return WellFormedJSONResponse(writer.whole())
 
 
 async def read(
@@ -113,33 +114,49 @@ async def read(
 async def stream(
     request: Request, body: CommonRequest, answers: AsyncGenerator[tuple[int, Content], None], writer: Writer
 ) -> Response:
-    """Begins the response once the engine has accepted the request, so that what is wrong with it has its status."""
-    first: list[tuple[int, Content]] = []
+    """Begins the response once the engine has accepted the request, so that what is wrong with it has its status.
+
+    A request that waits for its turn is not kept without an answer for longer than `PAUSE_SECONDS`.
+    """
+    first: list[tuple[int, Content] | None] = []
+    updates = with_pauses(answers, PAUSE_SECONDS)
     try:
-        accepted = await unless_disconnected(request, take_one(answers, first))
+        accepted = await unless_disconnected(request, take_one(updates, first))
     except BaseException:
-        await answers.aclose()
+        await updates.aclose()
         raise
     if not accepted:
-        await answers.aclose()
+        await updates.aclose()
         return Response(status_code=CLIENT_CLOSED_REQUEST)
-    return EventStream(events(first, answers, writer, body.wants_usage))
+    return EventStream(events(first, updates, writer, body.wants_usage))
 
 
 async def events(
-    first: list[tuple[int, Content]],
-    answers: AsyncGenerator[tuple[int, Content], None],
+    first: Sequence[tuple[int, Content] | None],
+    updates: AsyncGenerator[tuple[int, Content] | None, None],
     writer: Writer,
     wants_usage: bool,
 ) -> AsyncGenerator[str, None]:
-    """The text of a stream of server-sent events."""
-    async with aclosing(answers):
+    """The text of a stream of server-sent events.
+
+    While a request waits or its prompt is read, there is a comment now and then: proxies and clients end a connection
+    on which nothing comes for a minute.
+    """
+    loop = asyncio.get_running_loop()
+    async with aclosing(updates):
         for chunk in writer.begin():
             yield event(chunk)
+        sent = loop.time()
         try:
-            async for index, new in chained(first, answers):
-                if (update := writer.chunk(index, new)) is not None:
-                    yield event(update)
+            async for update in chained(first, updates):
+                chunks = [] if update is None else writer.chunks(*update)
+                for chunk in chunks:
+                    yield event(chunk)
+                if not chunks and loop.time() - sent >= PAUSE_SECONDS:
+                    yield ": waiting\n\n"
+                elif not chunks:
+                    continue
+                sent = loop.time()
         except Exception as error:  # too late for a status: the stream says it, and the log where it came from
             known = as_api_error(error)
             yield event(error_body(str(known), known.status, known.param, known.code))
@@ -150,7 +167,7 @@ async def events(
 
 
 def event(chunk: dict[str, Any]) -> str:
-    return f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+    return f"data: {json_text(chunk)}\n\n"
 
 
 class EventStream(StreamingResponse):
@@ -193,6 +210,29 @@ async def merged(streams: Sequence[AsyncGenerator[Any, None]]) -> AsyncGenerator
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def with_pauses(values: AsyncGenerator[Any, None], seconds: float) -> AsyncGenerator[Any, None]:
+    """The values as they come, and None after each `seconds` without one."""
+    async with aclosing(values):
+        coming: asyncio.Future[Any] | None = None
+        try:
+            while True:
+                coming = coming or asyncio.ensure_future(anext(values))
+                done, _ = await asyncio.wait({coming}, timeout=seconds)
+                if not done:
+                    yield None
+                    continue
+                try:
+                    value = coming.result()
+                except StopAsyncIteration:
+                    return
+                coming = None
+                yield value
+        finally:
+            if coming is not None:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
 
 
 async def chained(first: Sequence[Any], rest: AsyncIterator[Any]) -> AsyncGenerator[Any, None]:

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 import httpx
 import numpy as np
 
+from llm_chatbot.answering.other_servers import LineSplitter
+
 TOPICS = ("rivers", "bread", "chess", "the moon", "bees", "bridges", "salt", "clocks")
 TURNS = ("Tell me about {topic} number {number}.", "Why is that so?", "Say it in other words.")
 MOST_TRIES = 12
@@ -139,22 +141,26 @@ async def one_answer(client: httpx.AsyncClient, body: dict) -> Turn:
         if response.status_code in (429, 503):
             raise Retryable(f"status {response.status_code}", float(response.headers.get("Retry-After", 1)))
         if response.is_error:
-            text = (await response.aread()).decode(errors="replace")
-            return Turn(error=f"status {response.status_code}: {text}")
-        async for line in response.aiter_lines():
-            if not line.startswith("data: {"):
-                continue
-            event = json.loads(line.removeprefix("data: "))
-            if "error" in event:
-                raise Retryable(event["error"]["message"], 1)
-            add(event, turn, started)
+            body_text = (await response.aread()).decode(errors="replace")
+            return Turn(error=f"status {response.status_code}: {body_text}")
+        splitter = LineSplitter()
+        async for text in response.aiter_text():
+            for line in splitter.feed(text):
+                if line.startswith("data: {"):
+                    add(json.loads(line.removeprefix("data: ")), turn, started)
     if not turn.tokens:
         raise Retryable("the stream ended early", 1)
     return turn
 
 
 def add(event: dict, turn: Turn, started: float) -> None:
-    """Adds an event of a stream to its answer."""
+    """Adds an event of a stream to its answer.
+
+    Raises:
+        Retryable: the server lost the answer.
+    """
+    if "error" in event:
+        raise Retryable(event["error"]["message"], 1)
     for choice in event["choices"]:
         text = choice["delta"].get("content") or ""
         if text and not turn.text:

@@ -3,6 +3,13 @@
 from llm_chatbot.errors import UserError
 
 
+class NonFiniteLogitsError(UserError):
+    """The model computed logits that are no numbers, so no token can be chosen."""
+
+    def __init__(self) -> None:
+        super().__init__("engine.not_finite")
+
+
 class ContextLengthError(UserError):
     """A prompt leaves too little of the context for the answer that was asked for.
 

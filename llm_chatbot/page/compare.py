@@ -8,11 +8,12 @@ import asyncio
 from collections.abc import Callable, Iterator
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.answering.question import ModelKey
+from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.errors import UserError
 from llm_chatbot.evaluation.differences import aligned
@@ -59,6 +60,6 @@ def compare_route(model: Callable[[ModelKey | None], LoadedModel]) -> Route:
             raise UserError("page.compare_length")
         tokenizer = (await asyncio.to_thread(model, key)).tokenizer
         parts = await asyncio.to_thread(mark_differences, left, right, tokenizer)
-        return JSONResponse(dict(zip(("left", "right"), parts, strict=True)))
+        return WellFormedJSONResponse(dict(zip(("left", "right"), parts, strict=True)))
 
     return Route("/page/compare", guarded(compare), methods=["POST"])

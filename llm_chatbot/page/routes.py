@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
 from starlette.staticfiles import StaticFiles
 
@@ -22,6 +22,7 @@ from llm_chatbot.answering.errors import QueueFullError
 from llm_chatbot.answering.options import page_generation, page_template_options
 from llm_chatbot.answering.question import ModelKey, Question
 from llm_chatbot.answering.service import Answering
+from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.errors import UserError
 from llm_chatbot.page.following import Known, described, follow
 from llm_chatbot.page.messages import joined, validate_messages
@@ -46,24 +47,24 @@ def page_routes(
     """
 
     async def texts(request: Request) -> Response:
-        return JSONResponse(page_texts())
+        return WellFormedJSONResponse(page_texts())
 
     async def state(request: Request) -> Response:
         described = await asyncio.to_thread(describe)
-        return JSONResponse({**described, "login": request.app.auth is not None})
+        return WellFormedJSONResponse({**described, "login": request.app.auth is not None})
 
     async def ask(request: Request) -> Response:
         answering.ask(question(await read_json(request)))
-        return JSONResponse({}, 202)
+        return WellFormedJSONResponse({}, 202)
 
     async def stop(request: Request) -> Response:
-        return JSONResponse({"known": answering.stop(text(await read_json(request), "id"))})
+        return WellFormedJSONResponse({"known": answering.stop(text(await read_json(request), "id"))})
 
     async def follow_answers(request: Request) -> Response:
-        return JSONResponse(await follow(answering, known_answers(await read_json(request))))
+        return WellFormedJSONResponse(await follow(answering, known_answers(await read_json(request))))
 
     async def load_model(request: Request) -> Response:
-        return JSONResponse(await asyncio.to_thread(load, model_key((await read_json(request)).get("model"))))
+        return WellFormedJSONResponse(await asyncio.to_thread(load, model_key((await read_json(request)).get("model"))))
 
     return [
         Mount("/page/web", StaticFiles(directory=HERE / "web")),
@@ -82,19 +83,19 @@ def guarded(handler: Handler) -> Handler:
 
     async def handle(request: Request) -> Response:
         if not await logged_in(request):
-            return JSONResponse({"error": Text("log_in").as_json()}, 401)
+            return WellFormedJSONResponse({"error": Text("log_in").as_json()}, 401)
         # A form of another site can't send this type without asking first.
         if request.method == "POST" and not request.headers.get("content-type", "").startswith("application/json"):
-            return JSONResponse({"error": Text("page.not_json").as_json()}, 415)
+            return WellFormedJSONResponse({"error": Text("page.not_json").as_json()}, 415)
         try:
             return await handler(request)
         except QueueFullError:
-            return JSONResponse({"error": Text("queue_full").as_json()}, 503)
+            return WellFormedJSONResponse({"error": Text("queue_full").as_json()}, 503)
         except UserError as error:
-            return JSONResponse({"error": described(error)}, 400)
+            return WellFormedJSONResponse({"error": described(error)}, 400)
         except Exception as error:  # a bug of ours: the page says so, and the log says where
             logger.exception("A request of the page failed.")
-            return JSONResponse({"error": described(error)}, 500)
+            return WellFormedJSONResponse({"error": described(error)}, 500)
 
     return handle
 

@@ -55,6 +55,20 @@ def test_an_answer_that_is_continued_keeps_its_beginning():
     assert answer.text == "Some more"
 
 
+@pytest.mark.parametrize("text", ["a\u2028b", "a\u2029b", "a\x85b"])
+def test_lines_of_a_stream_end_at_line_feeds_alone(text: str):
+    line = f"data: {json.dumps(delta(content=text), ensure_ascii=False)}\r\n\r\n"
+    session = session_with(lambda request: httpx.Response(200, content=line.encode()))
+    *_, answer = session.answer(HELLO)
+    assert answer.text == text
+
+
+def test_halves_of_a_character_in_two_events_are_joined_and_a_lone_one_is_replaced():
+    halves = [delta(content="\ud83d"), delta(content="\ude00 ok"), delta(content="\ud83d")]
+    texts = [answer.text for answer in session_with(lambda request: sse(*halves)).answer(HELLO)]
+    assert texts == ["", "", "😀 ok", "😀 ok", "😀 ok\ufffd"]
+
+
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 def test_reasoning_comes_between_its_marks(field: str):
     session = session_with(lambda request: sse(delta(**{field: "Hm"}), delta(**{field: "."}), delta(content="Hi")))

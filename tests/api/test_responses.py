@@ -13,8 +13,8 @@ def answer(text: str, ended: bool = False, tokens=(), prompt: int = 10) -> Answe
 
 def chunks(writer, *answers: Answer) -> list[dict]:
     """The choices of a stream's chunks."""
-    made = [writer.chunk(0, writer.choices[0].update(state)) for state in answers]
-    return [chunk["choices"][0] for chunk in made if chunk is not None]
+    made = [chunk for state in answers for chunk in writer.chunks(0, writer.choices[0].update(state))]
+    return [chunk["choices"][0] for chunk in made]
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ TOKENS = (TokenChoice(5, "Hi", -0.5, ((5, "Hi", -0.5), (6, "Ho", -1.0))), TokenC
 
 def test_probabilities_are_sent_once_in_the_form_of_each_endpoint():
     chat = ChatWriter("m", [Choice()], 1, True)
-    first, last = chunks(chat, answer("Hi", tokens=TOKENS[:1]), answer("Hi", True, tokens=TOKENS))
+    first, last, _ = chunks(chat, answer("Hi", tokens=TOKENS[:1]), answer("Hi", True, tokens=TOKENS))
     (hi,), (piece,) = first["logprobs"]["content"], last["logprobs"]["content"]
     assert hi == {
         "token": "Hi",
@@ -99,9 +99,22 @@ def test_probabilities_are_sent_once_in_the_form_of_each_endpoint():
     assert piece["bytes"] is None, "half a character has no text"
 
     text = CompletionWriter("m", [Choice(raw=True)], 1, True)
-    first, last = chunks(text, answer("Hi", tokens=TOKENS[:1]), answer("Hi", True, tokens=TOKENS))
+    first, last, _ = chunks(text, answer("Hi", tokens=TOKENS[:1]), answer("Hi", True, tokens=TOKENS))
     assert first["logprobs"]["top_logprobs"] == [{"Hi": -0.5, "Ho": -1.0}]
     assert (first["logprobs"]["text_offset"], last["logprobs"]["text_offset"]) == ([0], [2])
+
+
+def test_the_chosen_token_is_always_in_the_list_with_its_own_value():
+    """Several pieces of characters have the same text; the chosen one may also be none of the likeliest."""
+    pieces = ((5, "\ufffd", -1.8), (6, "\ufffd", -2.9), (7, "a", -3.0))
+    text = CompletionWriter("m", [Choice(raw=True)], 1, True)
+    tokens = [TokenChoice(5, "\ufffd", -1.8, pieces), TokenChoice(9, "z", -9.0, pieces), TokenChoice(9, "z", -9.0, ())]
+    first, _ = chunks(text, answer("x", True, tokens=tokens))
+    assert first["logprobs"]["top_logprobs"] == [
+        {"a": -3.0, "\ufffd": -1.8},
+        {"a": -3.0, "\ufffd": -1.8, "z": -9.0},
+        {"z": -9.0},
+    ]
 
 
 def test_a_raw_text_keeps_its_marks():

@@ -9,6 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from llm_chatbot.answering.served import ServedFacts
+from llm_chatbot.api import routes
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.service import LOCAL_NAMES, create_app
 from llm_chatbot.engine.decode.generation import Generation
@@ -54,6 +55,46 @@ def test_an_answer_comes_whole_or_as_a_stream():
         deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
         assert deltas == [{"role": "assistant", "content": ""}, {"content": "Hi"}, {"content": " there"}, {}]
         assert usage["choices"] == [] and usage["usage"] == whole["usage"] and done == "[DONE]"
+
+
+def test_the_end_of_a_stream_has_a_chunk_of_its_own_after_the_text():
+    """Clients stop reading text at a finish_reason."""
+    with client(FakeModel([said("Hi there")[-1]])) as web:
+        *chunks, done = events(web.post("/v1/chat/completions", json={**HELLO, "stream": True, "max_tokens": 1}))
+        parts = [(chunk["choices"][0]["delta"], chunk["choices"][0]["finish_reason"]) for chunk in chunks[1:]]
+        assert parts == [({"content": "Hi there"}, None), ({}, "stop")] and done == "[DONE]"
+        *chunks, _ = events(web.post("/v1/completions", json={"model": "fake", "prompt": "a", "stream": True}))
+        parts = [(chunk["choices"][0]["text"], chunk["choices"][0]["finish_reason"]) for chunk in chunks]
+        assert parts == [("Hi there", None), ("", "stop")]
+
+
+@pytest.mark.parametrize("text", ["a\u2028b", "a\u2029b", "a\x85b", "\x1c\x0b"])
+def test_a_text_with_other_ends_of_lines_is_one_line_of_the_stream(text: str):
+    with client(FakeModel(said(text))) as web:
+        response = web.post("/v1/chat/completions", json={**HELLO, "stream": True})
+        lines = [line for line in response.text.splitlines() if line]
+        assert all(line.startswith("data: ") for line in lines)
+        deltas = [json.loads(line[6:])["choices"][0]["delta"] for line in lines[:-1]]
+        assert "".join(delta.get("content", "") for delta in deltas) == text
+
+
+@pytest.mark.parametrize(("text", "expected"), [("\ud83d\ude00 ok", "😀 ok"), ("a \ud83d", "a \ufffd")])
+def test_halves_of_a_character_are_joined_or_replaced_whole_and_streamed(text: str, expected: str):
+    with client(FakeModel(said(text))) as web:
+        whole = web.post("/v1/chat/completions", json=HELLO)
+        assert whole.json()["choices"][0]["message"]["content"] == expected
+        *chunks, _ = events(web.post("/v1/chat/completions", json={**HELLO, "stream": True}))
+        assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == expected
+        escaped = json.dumps({**HELLO, "model": text})
+        headers = {"Content-Type": "application/json"}
+        assert refusal(web.post("/v1/chat/completions", content=escaped, headers=headers))[0] == 404
+
+
+def test_a_request_that_waits_gets_headers_and_signs_of_life(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(routes, "PAUSE_SECONDS", 0.05)
+    with client(FakeModel(said("Hi"), pause=0.2)) as web:
+        text = web.post("/v1/chat/completions", json={**HELLO, "stream": True}).text
+    assert text.count(": waiting") >= 2 and text.endswith("data: [DONE]\n\n")
 
 
 def test_several_answers_have_their_indices_and_seeds():

@@ -3,6 +3,7 @@
 Generators that the caller drives and closes; there is no background thread.
 """
 
+import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -12,6 +13,7 @@ import numpy as np
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.decode.constraints import TokenConstraint
 from llm_chatbot.engine.decode.sampling import Sampling, sample
+from llm_chatbot.engine.errors import NonFiniteLogitsError
 
 
 @dataclass(frozen=True)
@@ -101,10 +103,15 @@ def decode(
         stop_ids: tokens that end the answer; they are not yielded.
         seed: makes sampling repeatable; None uses a new random seed.
         constraints: what else limits the choice, in this order. If they leave no token, that ends the answer.
+
+    Raises:
+        NonFiniteLogitsError: the model's logits are NaN or infinite.
     """
     random = np.random.default_rng(seed)
     seen = np.unique(cache.ids)  # duplicates may be appended below; the penalty applies once
     while True:
+        if not math.isfinite(logits.max()):  # also true of a NaN anywhere, which the maximum then is
+            raise NonFiniteLogitsError
         allowed = _allowed(logits, constraints)
         if constraints and np.isneginf(allowed.max()):
             return

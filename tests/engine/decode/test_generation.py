@@ -7,6 +7,7 @@ from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.cache.paged_cache import PagedModel
 from llm_chatbot.engine.decode.generation import Generation, decode, prefill
 from llm_chatbot.engine.decode.sampling import Sampling
+from llm_chatbot.engine.errors import NonFiniteLogitsError
 from tests.engine.decode.test_prompt_lookup import CHEAP, Repeating
 from tests.fake_runner import expected, text
 
@@ -89,3 +90,13 @@ def test_a_prompt_is_read_in_chunks_of_which_the_last_may_be_half_as_long_again(
 def test_options_without_a_meaning_are_refused(bad: dict):
     with pytest.raises(ValueError, match=next(iter(bad))):
         Generation(**bad)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+@pytest.mark.parametrize("sampling", [Sampling(), Sampling(temperature=1, top_k=5), Sampling(temperature=1, min_p=0.1)])
+def test_logits_that_are_no_numbers_end_the_answer_with_an_error(bad: float, sampling: Sampling):
+    cache = PagedModel(Repeating(64), 64).new_cache()
+    logits = cache.feed([7]).copy()
+    logits[3] = bad
+    with pytest.raises(NonFiniteLogitsError, match="no numbers"):
+        next(decode(cache, logits, sampling, set()))

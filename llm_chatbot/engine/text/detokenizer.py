@@ -6,12 +6,16 @@ from itertools import groupby
 from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 
+# Marks in an answer that are read later: the reasoning's, and those of tool calls. They are shown also where a
+# checkpoint has them as special tokens.
+MARKS = ("<think>", "</think>", "<tool_call>", "</tool_call>")
+
 
 class StreamingDetokenizer:
     """Decodes an answer while its tokens arrive, and applies stop strings and replacements.
 
     The text only grows: incomplete characters, and what may be the beginning of a stop string or of a replaced string,
-    are held back. Special tokens are not shown, but for those that the format reads as text.
+    are held back. Special tokens are not shown, but for `MARKS` and those that the format reads as text.
 
     Attributes:
         text: the text that can be shown.
@@ -22,7 +26,7 @@ class StreamingDetokenizer:
     Args:
         chat_format: its stop strings and replacements apply to the whole answer.
         given: the tokens of an answer that is being continued.
-        stop: further strings that end the answer, in what follows those tokens.
+        stop: further strings that end the answer, in what follows those tokens; a special token may be one.
     """
 
     def __init__(
@@ -39,17 +43,24 @@ class StreamingDetokenizer:
         self._format = chat_format
         self._stops = [(string, 0) for string in chat_format.stop_strings]  # and where to search from
         self._replaced = [(written, 0) for written, _ in chat_format.replacements]
-        vocabulary = tokenizer.backend_tokenizer
-        self._shown_tokens = {vocabulary.token_to_id(token): token for token in chat_format.shown_tokens}
+        special = {token.content: id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
+        shown = (*chat_format.shown_tokens, *MARKS)
+        self._shown_tokens = {special[token]: token for token in shown if token in special}
+        self._stop_tokens: set[int] = set()
         self.ids: list[int] = []
         self._decoded = "\n"  # so that a string that begins with a newline also matches at the answer's start
         self._context = self._done = 0  # ids[_context:_done] are the last piece that was decoded
         for token in given:
             self.add_token(token)
         self._stops += [(string, len(self._decoded)) for string in stop]
+        self._stop_tokens = {special[string] for string in stop if string in special}
 
     def add_token(self, token: int) -> None:
         """Appends a token; `text` grows by what can be shown of it."""
+        if token in self._stop_tokens:
+            self.finalize()
+            self.stopped = True
+            return
         self.ids.append(token)
         self._decoded += self._next_piece()
         awaited = [*self._stops, *self._replaced]

@@ -159,3 +159,27 @@ def test_a_callers_stop_string_does_not_match_what_is_being_continued(tokenizer)
     assert (stream.text, stream.stopped, stream.ids) == ("One. Two", False, given)
     stream.add_token(more[0])
     assert (stream.text, stream.stopped) == ("One. Two", True)
+
+
+@pytest.mark.parametrize("special", [True, False])
+def test_marks_of_reasoning_and_calls_are_shown_whatever_the_type_of_their_tokens(special: bool, tokenizer):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.add_tokens(["<think>", "</think>", "<tool_call>", "</tool_call>"], special_tokens=special)
+    text = '<think>Hm</think>\n<tool_call>{"name": "f"}</tool_call>'
+    stream = StreamingDetokenizer(tokenizer)
+    for token in tokenizer(text)["input_ids"]:
+        stream.add_token(token)
+    stream.finalize()
+    assert stream.text == text
+
+
+@pytest.mark.parametrize("special", [True, False])
+def test_a_stop_string_that_is_a_token_ends_the_answer_before_it(special: bool, tokenizer):
+    tokenizer = copy.deepcopy(tokenizer)
+    tokenizer.add_tokens(["<|my_end|>"], special_tokens=special)
+    stream = StreamingDetokenizer(tokenizer, stop=["<|my_end|>"])
+    for token in tokenizer("Hello\n<|my_end|>more")["input_ids"]:
+        stream.add_token(token)
+        if stream.stopped:
+            break
+    assert (stream.stopped, stream.text) == (True, "Hello\n")

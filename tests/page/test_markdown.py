@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request
+from playwright.sync_api import Browser, Page, Request, expect
 
 from tests.browser import permissions
 
@@ -196,6 +196,35 @@ def test_a_formula_with_a_mistake_stays_as_it_was_written(page: Page):
     show(page, "a $\\frac{a$ b")
     page.wait_for_selector(".math.done")
     assert text_of(page) == "a $\\frac{a$ b"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("$f: X \\to Y$ and $x^2$", ["f: X \\to Y", "x^2"]),
+        ("$x:=5$, $a:b = 1:2$, \\(P:Q\\), $x^2$", ["x:=5", "a:b = 1:2", "P:Q", "x^2"]),
+        ("$$f:A\\to B$$", ["f:A\\to B"]),
+        ("- $data:x$\n\n  \\[\n  javascript:x\n  \\]", ["data:x", "javascript:x"]),
+        ("$[a,b]>c$ $x-->y$ $a</b$ $x^2$", ["[a,b]>c", "x-->y", "a</b", "x^2"]),
+    ],
+)
+def test_a_formula_that_looks_like_an_address_or_html_is_typeset(page: Page, text: str, expected: list[str]):
+    assert [tex for tex, _ in formulas(page, text)] == expected
+    expect(page.locator(".math.done .katex")).to_have_count(len(expected))
+
+
+def test_a_formula_on_which_katex_fails_leaves_the_others_typeset(page: Page):
+    fails = """async () => {
+        const katex = (await import("/vendor/katex/katex.js")).default;
+        const { render } = katex;
+        katex.render = (tex, ...others) => (tex === "fails" ? null.x : render(tex, ...others));
+        return () => (katex.render = render);
+    }"""
+    restore = page.evaluate_handle(fails)
+    show(page, "$fails$ and $y_7$")
+    expect(page.locator(".math.done .katex")).to_have_count(1)
+    assert text_of(page, ".math") == "$fails$"
+    restore.evaluate("(restore) => restore()")
 
 
 def test_an_open_formula_is_one_only_while_the_answer_grows(page: Page):

@@ -9,7 +9,7 @@ import markdownit from "../../vendor/markdown-it.js";
 import { tasklist } from "../../vendor/tasklist.js";
 import { make } from "../common/dom.js";
 import { codeBlock } from "./code.js";
-import { mathsPlugin } from "./maths.js";
+import { markFormulas, mathsPlugin } from "./maths.js";
 
 /** @import { Labels } from "./markdown.js" */
 
@@ -50,7 +50,7 @@ const TAGS =
   "p br hr h1 h2 h3 h4 h5 h6 strong em s a ul ol li blockquote pre code div span input table thead tbody tr th td";
 const PURIFIER_OPTIONS = {
   ALLOWED_TAGS: TAGS.split(" "),
-  ALLOWED_ATTR: ["href", "title", "class", "start", "type", "checked", "disabled", "data-tex"],
+  ALLOWED_ATTR: ["href", "title", "class", "start", "type", "checked", "disabled"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
   RETURN_DOM_FRAGMENT: true,
@@ -92,6 +92,7 @@ export function elements(tokens, parent, env, labels) {
   md.core.process(state);
   const html = md.renderer.render(tokens, md.options, env);
   const fragment = purifier.sanitize(html, PURIFIER_OPTIONS);
+  markFormulas(fragment);
   for (const code of fragment.querySelectorAll("pre > code")) {
     const language = /language-(\S+)/.exec(code.className)?.[1] ?? "";
     code.parentElement.replaceWith(codeBlock(code.textContent, language, labels));

@@ -83,7 +83,7 @@ function render(md, { content, markup, type }) {
   const display = markup === "$$" || markup === "\\[" ? " display" : "";
   const tag = type === "math_block" ? "div" : "span";
   const source = escapeHtml(markup + content + OPENINGS[markup]);
-  return `<${tag} class="math${display}" data-tex="${escapeHtml(content)}">${source}</${tag}>`;
+  return `<${tag} class="math${display}">${source}</${tag}>`;
 }
 
 /**
@@ -96,6 +96,22 @@ export function mathsPlugin(md) {
   md.block.ruler.before("fence", "math_block", block, { alt: ["paragraph", "reference", "blockquote", "list"] });
   for (const type of ["math_inline", "math_block"])
     md.renderer.rules[type] = (tokens, index) => render(md, tokens[index]);
+}
+
+/**
+ * Notes the TeX of each formula on its element, from its text. The purifier would take an attribute for an address
+ * (`f:X`) or for HTML (`]>`), and drop it.
+ *
+ * @param {DocumentFragment} fragment that is purified
+ */
+export function markFormulas(fragment) {
+  /** @type {NodeListOf<HTMLElement>} */
+  const nodes = fragment.querySelectorAll(".math");
+  for (const node of nodes) {
+    const source = node.textContent ?? "";
+    const markup = /** @type {string} */ (openingAt(source, 0));
+    node.dataset.tex = source.slice(markup.length, -OPENINGS[markup].length);
+  }
 }
 
 const CACHED = 500;
@@ -112,8 +128,8 @@ function formula(tex, displayMode) {
       katex.render(tex, span, { displayMode, trust: false, strict: "ignore", maxSize: 20, maxExpand: 200 });
       typeset.set(key, span);
     } catch (error) {
-      if (!(error instanceof katex.ParseError || isTooDeep(error))) throw error;
       typeset.set(key, null);
+      if (!(error instanceof katex.ParseError || isTooDeep(error))) reportError(error); // the others are still typeset
     }
     if (typeset.size > CACHED) typeset.delete(typeset.keys().next().value);
   }

@@ -160,7 +160,9 @@ def formulas(page: Page, text: str, **options: Any) -> list[tuple[str, bool]]:
 @pytest.mark.parametrize(
     "text",
     ["It costs $5 and $10.", "$5–$10", "from $20,000 to USD$30,000", "a $ b $ c", "\\$x\\$", "`$x$`", "$x",
-     "US$ 5 or 5 $.", "```\n$x$\n```", "$ x$", "\\\\(x\\\\)", "$$", "\\(\\)", "$PATH and $HOME"],
+     "US$ 5 or 5 $.", "```\n$x$\n```", "$ x$", "\\\\(x\\\\)", "$$", "\\(\\)", "$PATH and $HOME",
+     "$HOME/$USER", "${HOME}/${USER}", "echo $A:$B", "5$–$6", "5$–6$", "price=$p; tax=$t", "$(pwd)/$(date)",
+     "/mnt/$A/$B/c", "cp $SRC/a.txt /srv/$NAME$", "R$5 a 6$", "`$`5 or 6$, $k$NN"],
 )  # fmt: skip
 def test_money_and_code_are_not_formulas(page: Page, text: str):
     assert formulas(page, text) == []
@@ -178,6 +180,8 @@ def test_money_and_code_are_not_formulas(page: Page, text: str):
         ("- item\n\n  $$\n  x\n  $$", [("x", True)]),
         ("> $$x$$", [("x", True)]),
         ("$\\text{\\$5}$", [("\\text{\\$5}", False)]),
+        ("设$x$为实数", [("x", False)]),
+        ("the $n$th of ($a$/$b$), **$c$**-many", [("n", False), ("a", False), ("b", False), ("c", False)]),
         ("| $a$ | b |\n|---|---|\n| $c$ | d |", [("a", False), ("c", False)]),
     ],
 )

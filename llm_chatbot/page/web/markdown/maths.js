@@ -4,15 +4,26 @@ import * as libraries from "../common/libraries.js";
 
 const OPENINGS = { $$: "$$", "\\[": "\\]", "\\(": "\\)", $: "$" }; // each with its end
 
-// Pandoc's rule tells maths from money: no space after the first $, none before the second, and no digit after it. As
-// in Pandoc, the next $ has to be the second.
+// What tells money and variables (`5$`, `/$USER`, `$A:$B`, `${A}/${B}`) from maths, beside a formula's dollars. Letters
+// are Latin ones, as Chinese and Japanese have no spaces around a formula; `$n$th` and `$a$/$b$` are formulas.
+const TEXT_BEFORE = /[A-Za-z0-9]$|(?<!\$)\/$/;
+const TEXT_AFTER = /^(?!(?:st|nd|rd|th)\b)[A-Za-z0-9{]|^\/(?!\$)/;
+const LONGEST = 3; // characters that these look at
+
+// As in Pandoc, no space is inside the dollars, and the next $ has to be the second.
 function endOfDollar(source, start) {
-  if (/\s/.test(source[start] ?? " ")) return -1;
+  const before = source.slice(Math.max(0, start - 1 - LONGEST), start - 1);
+  if (TEXT_BEFORE.test(before) || /\s/.test(source[start] ?? " ")) return -1;
   for (let i = start; i < source.length; i++) {
     if (source[i] === "\\") i++;
-    else if (source[i] === "$") return /\s/.test(source[i - 1]) || /\d/.test(source[i + 1] ?? "") ? -1 : i;
+    else if (source[i] === "$") return isEnd(source, start, i) ? i : -1;
   }
   return -1;
+}
+
+function isEnd(source, start, end) {
+  const isCommand = source[start] === "(" && source[end + 1] === "("; // $(pwd)/$(date)
+  return !isCommand && !/\s/.test(source[end - 1]) && !TEXT_AFTER.test(source.slice(end + 1, end + 1 + LONGEST));
 }
 
 const openingAt = (source, position) => Object.keys(OPENINGS).find((opening) => source.startsWith(opening, position));

@@ -283,6 +283,41 @@ def test_code_has_its_language_colours_and_a_button_that_copies(page: Page, brow
     assert page.evaluate("navigator.clipboard.readText()") == "def f(): return '<b>'\n"
 
 
+def blocks_of_code(page: Page) -> list[str]:
+    return page.locator(".code code").evaluate_all("(all) => all.map((code) => code.textContent)")
+
+
+README = "# Title\n\n```bash\npip install x\n```\n\n## Usage\n\n```python\nimport x\n```\n\nThat is all.\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "inside", "after"),
+    [
+        ("```markdown\n", README, "```"),
+        ("~~~md\n", README.replace("```", "~~~"), "~~~"),
+        ("````markdown\n", README + "```\nno language\n```\n", "````"),
+        ("```markdown\n", "1. One:\n\n     ```sh\n     ls\n     ```\n\n- ```sh\n  ls\n  ```\n", "```"),
+        ("```markdown\n", f"```markdown\n{README}```\n\nend\n", "```"),
+        ("```markdown\n", "Write `x` or ```y``` and\n``` z ```\n", "```"),
+        ("```markdown\n", "````python\n```\n````\n", "```"),
+    ],
+)
+def test_blocks_of_code_nest_in_one_that_is_markdown(page: Page, before: str, inside: str, after: str):
+    whole = f"Here:\n\n{before}{inside}{after}\n\nThat was it."
+    show(page, whole)
+    assert blocks_of_code(page) == [inside]
+    assert text_of(page).endswith("That was it.")
+    show(page, whole[: whole.index(inside) + len(inside)], streaming=True)
+    assert [code.rstrip() for code in blocks_of_code(page)] == [inside.rstrip()]
+
+
+def test_blocks_of_code_in_other_languages_end_at_the_first_closing_fence(page: Page):
+    show(page, '```python\n"""\n```bash\n"""\n```\n\n```markdown\n# Title\n```\n\n```bash\nls\n```\n\nend')
+    assert blocks_of_code(page) == ['"""\n```bash\n"""\n', "# Title\n", "ls\n"]
+    show(page, "- a\n\n  ```md\n  ```sh\n  x\n\nend")
+    assert text_of(page).endswith("end") and len(blocks_of_code(page)) == 1
+
+
 def test_lines_stay_lines_and_numbers_go_on(page: Page):
     html = show(page, "one\ntwo\n\n3. three\n4. four")
     assert "one<br>\ntwo" in html and '<ol start="3"' in html

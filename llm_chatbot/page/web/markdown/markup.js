@@ -9,12 +9,13 @@ import markdownit from "../../vendor/markdown-it.js";
 import { tasklist } from "../../vendor/tasklist.js";
 import { make } from "../common/dom.js";
 import { codeBlock } from "./code.js";
+import { fencesPlugin } from "./fences.js";
 import { markFormulas, mathsPlugin } from "./maths.js";
 
 /** @import { Labels } from "./markdown.js" */
 
 const md = markdownit({ html: false, linkify: true, breaks: true });
-md.use(mathsPlugin).use(tasklist, { label: false });
+md.use(mathsPlugin).use(fencesPlugin).use(tasklist, { label: false });
 md.linkify.set({ fuzzyLink: false, fuzzyEmail: false, fuzzyIP: false }); // readme.md is a file
 md.validateLink = (url) => /^(https?:\/\/|mailto:)/i.test(url.trim());
 md.core.ruler.disable(["normalize", "block"]); // `parse` and `elements` do the two halves of the work

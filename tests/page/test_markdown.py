@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, Request
+from playwright.sync_api import Browser, Page, Request, expect
 
 from tests.browser import permissions
 
@@ -160,7 +160,9 @@ def formulas(page: Page, text: str, **options: Any) -> list[tuple[str, bool]]:
 @pytest.mark.parametrize(
     "text",
     ["It costs $5 and $10.", "$5–$10", "from $20,000 to USD$30,000", "a $ b $ c", "\\$x\\$", "`$x$`", "$x",
-     "US$ 5 or 5 $.", "```\n$x$\n```", "$ x$", "\\\\(x\\\\)", "$$", "\\(\\)", "$PATH and $HOME"],
+     "US$ 5 or 5 $.", "```\n$x$\n```", "$ x$", "\\\\(x\\\\)", "$$", "\\(\\)", "$PATH and $HOME",
+     "$HOME/$USER", "${HOME}/${USER}", "echo $A:$B", "5$–$6", "5$–6$", "price=$p; tax=$t", "$(pwd)/$(date)",
+     "/mnt/$A/$B/c", "cp $SRC/a.txt /srv/$NAME$", "R$5 a 6$", "`$`5 or 6$, $k$NN"],
 )  # fmt: skip
 def test_money_and_code_are_not_formulas(page: Page, text: str):
     assert formulas(page, text) == []
@@ -178,6 +180,8 @@ def test_money_and_code_are_not_formulas(page: Page, text: str):
         ("- item\n\n  $$\n  x\n  $$", [("x", True)]),
         ("> $$x$$", [("x", True)]),
         ("$\\text{\\$5}$", [("\\text{\\$5}", False)]),
+        ("设$x$为实数", [("x", False)]),
+        ("the $n$th of ($a$/$b$), **$c$**-many", [("n", False), ("a", False), ("b", False), ("c", False)]),
         ("| $a$ | b |\n|---|---|\n| $c$ | d |", [("a", False), ("c", False)]),
     ],
 )
@@ -196,6 +200,35 @@ def test_a_formula_with_a_mistake_stays_as_it_was_written(page: Page):
     show(page, "a $\\frac{a$ b")
     page.wait_for_selector(".math.done")
     assert text_of(page) == "a $\\frac{a$ b"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("$f: X \\to Y$ and $x^2$", ["f: X \\to Y", "x^2"]),
+        ("$x:=5$, $a:b = 1:2$, \\(P:Q\\), $x^2$", ["x:=5", "a:b = 1:2", "P:Q", "x^2"]),
+        ("$$f:A\\to B$$", ["f:A\\to B"]),
+        ("- $data:x$\n\n  \\[\n  javascript:x\n  \\]", ["data:x", "javascript:x"]),
+        ("$[a,b]>c$ $x-->y$ $a</b$ $x^2$", ["[a,b]>c", "x-->y", "a</b", "x^2"]),
+    ],
+)
+def test_a_formula_that_looks_like_an_address_or_html_is_typeset(page: Page, text: str, expected: list[str]):
+    assert [tex for tex, _ in formulas(page, text)] == expected
+    expect(page.locator(".math.done .katex")).to_have_count(len(expected))
+
+
+def test_a_formula_on_which_katex_fails_leaves_the_others_typeset(page: Page):
+    fails = """async () => {
+        const katex = (await import("/vendor/katex/katex.js")).default;
+        const { render } = katex;
+        katex.render = (tex, ...others) => (tex === "fails" ? null.x : render(tex, ...others));
+        return () => (katex.render = render);
+    }"""
+    restore = page.evaluate_handle(fails)
+    show(page, "$fails$ and $y_7$")
+    expect(page.locator(".math.done .katex")).to_have_count(1)
+    assert text_of(page, ".math") == "$fails$"
+    restore.evaluate("(restore) => restore()")
 
 
 def test_an_open_formula_is_one_only_while_the_answer_grows(page: Page):
@@ -248,6 +281,41 @@ def test_code_has_its_language_colours_and_a_button_that_copies(page: Page, brow
     page.get_by_role("button", name="コードをコピー").first.click()
     page.wait_for_function("() => window.said === 'コピーしました'")
     assert page.evaluate("navigator.clipboard.readText()") == "def f(): return '<b>'\n"
+
+
+def blocks_of_code(page: Page) -> list[str]:
+    return page.locator(".code code").evaluate_all("(all) => all.map((code) => code.textContent)")
+
+
+README = "# Title\n\n```bash\npip install x\n```\n\n## Usage\n\n```python\nimport x\n```\n\nThat is all.\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "inside", "after"),
+    [
+        ("```markdown\n", README, "```"),
+        ("~~~md\n", README.replace("```", "~~~"), "~~~"),
+        ("````markdown\n", README + "```\nno language\n```\n", "````"),
+        ("```markdown\n", "1. One:\n\n     ```sh\n     ls\n     ```\n\n- ```sh\n  ls\n  ```\n", "```"),
+        ("```markdown\n", f"```markdown\n{README}```\n\nend\n", "```"),
+        ("```markdown\n", "Write `x` or ```y``` and\n``` z ```\n", "```"),
+        ("```markdown\n", "````python\n```\n````\n", "```"),
+    ],
+)
+def test_blocks_of_code_nest_in_one_that_is_markdown(page: Page, before: str, inside: str, after: str):
+    whole = f"Here:\n\n{before}{inside}{after}\n\nThat was it."
+    show(page, whole)
+    assert blocks_of_code(page) == [inside]
+    assert text_of(page).endswith("That was it.")
+    show(page, whole[: whole.index(inside) + len(inside)], streaming=True)
+    assert [code.rstrip() for code in blocks_of_code(page)] == [inside.rstrip()]
+
+
+def test_blocks_of_code_in_other_languages_end_at_the_first_closing_fence(page: Page):
+    show(page, '```python\n"""\n```bash\n"""\n```\n\n```markdown\n# Title\n```\n\n```bash\nls\n```\n\nend')
+    assert blocks_of_code(page) == ['"""\n```bash\n"""\n', "# Title\n", "ls\n"]
+    show(page, "- a\n\n  ```md\n  ```sh\n  x\n\nend")
+    assert text_of(page).endswith("end") and len(blocks_of_code(page)) == 1
 
 
 def test_lines_stay_lines_and_numbers_go_on(page: Page):

@@ -1,6 +1,7 @@
 // Where a message is written. What is written is kept as a draft of its conversation.
 
 import { make, text } from "../common/dom.js";
+import { onKey } from "../common/keys.js";
 import { attachView } from "./attach.js";
 import { estimateTokens } from "./attachments.js";
 
@@ -74,10 +75,8 @@ export function composerView({ store, chat, context, sent, say }) {
     fit();
   });
   box.addEventListener("paste", attach.paste);
-  box.addEventListener("keydown", (event) => {
-    // While an input method composes, Enter chooses a word.
-    if (event.key !== "Enter" || event.shiftKey || event.isComposing || event.keyCode === 229) return;
-    submit(event);
+  onKey(box, (event) => {
+    if (event.key === "Enter" && !event.shiftKey) submit(event);
   });
 
   function draw() {

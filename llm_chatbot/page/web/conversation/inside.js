@@ -1,6 +1,7 @@
 // "Look inside": an answer as its tokens, shaded by how likely the model found each, with the likeliest alternatives.
 
 import { make, number, text } from "../common/dom.js";
+import { onKey } from "../common/keys.js";
 
 /** @import { Message, Token } from "../types" */
 
@@ -80,7 +81,7 @@ export function insideView(goOn) {
     span.style.setProperty("--doubt", `${Math.round(60 * (1 - probability))}%`);
     const show = () => canBranch && showAlternatives(span, token, before);
     span.addEventListener("click", show);
-    span.addEventListener("keydown", (event) => {
+    onKey(span, (event) => {
       const next = { ArrowRight: span.nextElementSibling, ArrowLeft: span.previousElementSibling }[event.key];
       if (next?.classList.contains("token")) next.focus();
       else if (event.key === "Enter" || event.key === " ") show();
@@ -110,7 +111,7 @@ export function insideView(goOn) {
       top.map(choice),
     );
     open = menu;
-    menu.addEventListener("keydown", (event) => {
+    onKey(menu, (event) => {
       if (event.key !== "Escape") return;
       event.stopPropagation();
       close();

@@ -2,6 +2,7 @@
 
 import { below, currentLanguage, errorText, focused, iconButton, make, number, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
+import { onKey } from "../common/keys.js";
 import { copy as copyText } from "../markdown/code.js";
 import { renderInto } from "../markdown/markdown.js";
 import { insideView } from "./inside.js";
@@ -295,7 +296,7 @@ export function messageView(actions) {
         make("button", { class: "primary" }, text(name)),
       ),
     );
-    box.addEventListener("keydown", (event) => {
+    onKey(box, (event) => {
       if (event.key === "Escape") cancel();
       else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save(event);
       else return;

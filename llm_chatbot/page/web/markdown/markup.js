@@ -9,12 +9,13 @@ import markdownit from "../../vendor/markdown-it.js";
 import { tasklist } from "../../vendor/tasklist.js";
 import { make } from "../common/dom.js";
 import { codeBlock } from "./code.js";
-import { mathsPlugin } from "./maths.js";
+import { fencesPlugin } from "./fences.js";
+import { markFormulas, mathsPlugin } from "./maths.js";
 
 /** @import { Labels } from "./markdown.js" */
 
 const md = markdownit({ html: false, linkify: true, breaks: true });
-md.use(mathsPlugin).use(tasklist, { label: false });
+md.use(mathsPlugin).use(fencesPlugin).use(tasklist, { label: false });
 md.linkify.set({ fuzzyLink: false, fuzzyEmail: false, fuzzyIP: false }); // readme.md is a file
 md.validateLink = (url) => /^(https?:\/\/|mailto:)/i.test(url.trim());
 md.core.ruler.disable(["normalize", "block"]); // `parse` and `elements` do the two halves of the work
@@ -50,7 +51,7 @@ const TAGS =
   "p br hr h1 h2 h3 h4 h5 h6 strong em s a ul ol li blockquote pre code div span input table thead tbody tr th td";
 const PURIFIER_OPTIONS = {
   ALLOWED_TAGS: TAGS.split(" "),
-  ALLOWED_ATTR: ["href", "title", "class", "start", "type", "checked", "disabled", "data-tex"],
+  ALLOWED_ATTR: ["href", "title", "class", "start", "type", "checked", "disabled"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
   RETURN_DOM_FRAGMENT: true,
@@ -92,6 +93,7 @@ export function elements(tokens, parent, env, labels) {
   md.core.process(state);
   const html = md.renderer.render(tokens, md.options, env);
   const fragment = purifier.sanitize(html, PURIFIER_OPTIONS);
+  markFormulas(fragment);
   for (const code of fragment.querySelectorAll("pre > code")) {
     const language = /language-(\S+)/.exec(code.className)?.[1] ?? "";
     code.parentElement.replaceWith(codeBlock(code.textContent, language, labels));

@@ -4,15 +4,26 @@ import * as libraries from "../common/libraries.js";
 
 const OPENINGS = { $$: "$$", "\\[": "\\]", "\\(": "\\)", $: "$" }; // each with its end
 
-// Pandoc's rule tells maths from money: no space after the first $, none before the second, and no digit after it. As
-// in Pandoc, the next $ has to be the second.
+// What tells money and variables (`5$`, `/$USER`, `$A:$B`, `${A}/${B}`) from maths, beside a formula's dollars. Letters
+// are Latin ones, as Chinese and Japanese have no spaces around a formula; `$n$th` and `$a$/$b$` are formulas.
+const TEXT_BEFORE = /[A-Za-z0-9]$|(?<!\$)\/$/;
+const TEXT_AFTER = /^(?!(?:st|nd|rd|th)\b)[A-Za-z0-9{]|^\/(?!\$)/;
+const LONGEST = 3; // characters that these look at
+
+// As in Pandoc, no space is inside the dollars, and the next $ has to be the second.
 function endOfDollar(source, start) {
-  if (/\s/.test(source[start] ?? " ")) return -1;
+  const before = source.slice(Math.max(0, start - 1 - LONGEST), start - 1);
+  if (TEXT_BEFORE.test(before) || /\s/.test(source[start] ?? " ")) return -1;
   for (let i = start; i < source.length; i++) {
     if (source[i] === "\\") i++;
-    else if (source[i] === "$") return /\s/.test(source[i - 1]) || /\d/.test(source[i + 1] ?? "") ? -1 : i;
+    else if (source[i] === "$") return isEnd(source, start, i) ? i : -1;
   }
   return -1;
+}
+
+function isEnd(source, start, end) {
+  const isCommand = source[start] === "(" && source[end + 1] === "("; // $(pwd)/$(date)
+  return !isCommand && !/\s/.test(source[end - 1]) && !TEXT_AFTER.test(source.slice(end + 1, end + 1 + LONGEST));
 }
 
 const openingAt = (source, position) => Object.keys(OPENINGS).find((opening) => source.startsWith(opening, position));
@@ -83,7 +94,7 @@ function render(md, { content, markup, type }) {
   const display = markup === "$$" || markup === "\\[" ? " display" : "";
   const tag = type === "math_block" ? "div" : "span";
   const source = escapeHtml(markup + content + OPENINGS[markup]);
-  return `<${tag} class="math${display}" data-tex="${escapeHtml(content)}">${source}</${tag}>`;
+  return `<${tag} class="math${display}">${source}</${tag}>`;
 }
 
 /**
@@ -96,6 +107,22 @@ export function mathsPlugin(md) {
   md.block.ruler.before("fence", "math_block", block, { alt: ["paragraph", "reference", "blockquote", "list"] });
   for (const type of ["math_inline", "math_block"])
     md.renderer.rules[type] = (tokens, index) => render(md, tokens[index]);
+}
+
+/**
+ * Notes the TeX of each formula on its element, from its text. The purifier would take an attribute for an address
+ * (`f:X`) or for HTML (`]>`), and drop it.
+ *
+ * @param {DocumentFragment} fragment that is purified
+ */
+export function markFormulas(fragment) {
+  /** @type {NodeListOf<HTMLElement>} */
+  const nodes = fragment.querySelectorAll(".math");
+  for (const node of nodes) {
+    const source = node.textContent ?? "";
+    const markup = /** @type {string} */ (openingAt(source, 0));
+    node.dataset.tex = source.slice(markup.length, -OPENINGS[markup].length);
+  }
 }
 
 const CACHED = 500;
@@ -112,8 +139,8 @@ function formula(tex, displayMode) {
       katex.render(tex, span, { displayMode, trust: false, strict: "ignore", maxSize: 20, maxExpand: 200 });
       typeset.set(key, span);
     } catch (error) {
-      if (!(error instanceof katex.ParseError || isTooDeep(error))) throw error;
       typeset.set(key, null);
+      if (!(error instanceof katex.ParseError || isTooDeep(error))) reportError(error); // the others are still typeset
     }
     if (typeset.size > CACHED) typeset.delete(typeset.keys().next().value);
   }

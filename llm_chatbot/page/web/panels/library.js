@@ -2,6 +2,7 @@
 
 import { below, currentLanguage, focused, iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
+import { onKey } from "../common/keys.js";
 import { filesView } from "../exchange/files.js";
 import { groupByDate, search as searched } from "./search.js";
 
@@ -154,7 +155,7 @@ export function libraryView({ server, store, chat, opened, removed }) {
       if (keep) await store.putConversation({ id, name: input.value.trim() });
       draw();
     };
-    input.addEventListener("keydown", (pressed) => {
+    onKey(input, (pressed) => {
       if (pressed.key === "Enter" || pressed.key === "Escape") finish(pressed.key === "Enter");
     });
     input.addEventListener("blur", () => finish(true));

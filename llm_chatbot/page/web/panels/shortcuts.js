@@ -1,6 +1,7 @@
 // Keyboard shortcuts, and the list of them under "?".
 
 import { make, text } from "../common/dom.js";
+import { onKey } from "../common/keys.js";
 
 const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
 const MODIFIER = isMac ? "⌘" : "Ctrl";
@@ -34,8 +35,8 @@ export function addShortcuts(actions) {
     );
   };
 
-  document.addEventListener("keydown", (event) => {
-    if (event.isComposing || document.querySelector("dialog[open]")) return;
+  onKey(document, (event) => {
+    if (document.querySelector("dialog[open]")) return;
     const target = event.target instanceof HTMLElement ? event.target : null;
     const isText = target?.closest(
       "input:not([type=range], [type=radio], [type=checkbox]), textarea, select, [contenteditable]",

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from playwright.sync_api import Browser, Locator, Page, expect
+from playwright.sync_api import Browser, FilePayload, Locator, Page, expect
 
 from tests.page_visit import Visit
 
@@ -25,7 +25,7 @@ def import_conversation(visit: Visit) -> None:
     messages = [{"role": "user", "content": "Hello"}, {"role": "assistant", "content": "Good day."}]
     content = json.dumps({"conversations": [{"id": "1", "name": "A name", "updated": 1, "messages": messages}]})
     visit.open_panel("Conversations")
-    file = {"name": "one.json", "mimeType": "text/plain", "buffer": content.encode()}
+    file: FilePayload = {"name": "one.json", "mimeType": "text/plain", "buffer": content.encode()}
     visit.page.locator("#library-panel input[type=file]").set_input_files(file)
     visit.names.first.click()
     expect(visit.answers).to_have_count(1)

@@ -2,8 +2,9 @@
 
     python -m benchmarks.start [--rounds N]
 
-Does what `make chat` does: runs `converter.py` on an up-to-date folder, then `chat_ui.py` until the page has answered
-a short question through its API. Each figure is the median of the rounds, after one warm-up round. Prints a table.
+Runs `converter.py` on an up-to-date folder, then `chat_ui.py` until the page has answered a short question through its
+API. `benchmarks/gguf_start.py` measures a GGUF file that is opened as it is. Each figure is the median of the rounds,
+after one warm-up round. Prints a table.
 """
 
 import argparse

@@ -1,6 +1,7 @@
 """Disk space and memory: what a conversion needs, and whether it is available."""
 
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,19 @@ def weights_size(variant: Variant, parameters: int) -> float:
     return parameters * variant.config.bits_per_weight(variant.precision) / 8
 
 
+@cache
+def computes_in_16_bits() -> bool:
+    """Whether this machine's processor has arithmetic of 16 bits, in which the runtime keeps 16-bit weights."""
+    import openvino as ov  # here, because a conversion that is refused before needs no runtime
+
+    return bool({"BF16", "FP16"} & set(ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")))
+
+
+def weights_in_memory(weights: float, precision: str) -> float:
+    """Bytes that a variant's weights take in the runtime's own layout. Without 16-bit arithmetic, FP16 becomes FP32."""
+    return 2 * weights if precision == "FP16" and not computes_in_16_bits() else weights
+
+
 def chat_memory(weights: float, kv_values: int, context: int) -> int:
     """Bytes of memory for a chat that fills a context, beside the page cache.
 
@@ -73,7 +87,7 @@ def chat_memory(weights: float, kv_values: int, context: int) -> int:
     cache's, which gives them up where memory is short.
 
     Args:
-        weights: bytes of the model's weights.
+        weights: bytes of the model's weights, see `weights_in_memory`.
         kv_values: keys and values of each token, see `kv_values_per_token`.
         context: tokens, prompt and answer together.
     """

@@ -13,6 +13,7 @@ import pytest
 import torch
 from optimum.intel import OVModelForCausalLM
 
+import converter as door
 from benchmarks.conversion import byte_tokenizer
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.row import Int4Settings, ModelConfig
@@ -294,10 +295,10 @@ sys.exit(status)
 
 
 def test_the_registry_of_architectures_is_part_of_the_converter():
-    assert converter.converters is architectures.converters
-    assert {"qwen", "chatglm", "mpt"} <= converter.converters.keys()
+    assert door.converters is architectures.converters
+    assert {"qwen", "chatglm", "mpt"} <= door.converters.keys()
     with pytest.raises(AttributeError, match="convertors"):
-        converter.convertors  # noqa: B018
+        door.convertors  # noqa: B018
 
 
 def test_a_list_and_what_is_known_of_a_model_are_json_for_a_program(tmp_path: Path):

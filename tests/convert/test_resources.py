@@ -8,7 +8,14 @@ import pytest
 from llm_chatbot.catalogue.row import Int4Settings, ModelConfig
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL, SUPPORTED_LLM_MODELS
 from llm_chatbot.convert import resources
-from llm_chatbot.convert.resources import chat_memory, check_resources, disk_needed, kv_values_per_token, memory_needed
+from llm_chatbot.convert.resources import (
+    chat_memory,
+    check_resources,
+    disk_needed,
+    kv_values_per_token,
+    memory_needed,
+    weights_in_memory,
+)
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import MODEL_BIN
 from llm_chatbot.folder.place import model_folder
@@ -92,6 +99,6 @@ def test_the_memory_of_a_chat_is_foretold(precision: str, models_root: Path):
     folder = model_folder(DEFAULT_MODEL, precision, models_root)
     done = subprocess.run([sys.executable, "-c", MEASURE, str(folder)], cwd=ROOT, capture_output=True, text=True)
     tokens, measured = map(int, done.stdout.split())
-    weights = (folder / MODEL_BIN).stat().st_size
+    weights = weights_in_memory((folder / MODEL_BIN).stat().st_size, precision)
     foretold = chat_memory(weights, SUPPORTED_LLM_MODELS[DEFAULT_MODEL].kv_values or 0, tokens)
     assert tokens > 3500 and 0.6 * foretold < measured < foretold

@@ -58,7 +58,9 @@ def shell(models_root: Path, monkeypatch: pytest.MonkeyPatch):
     """The shell that a notebook's cells run in, in a folder with the models and without the installation."""
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.chdir(models_root)
-    (models_root / "llm_chatbot/machine/install.py").write_text("", encoding="utf-8")
+    installer = models_root / "llm_chatbot" / "machine" / "install.py"
+    installer.parent.mkdir(parents=True, exist_ok=True)
+    installer.write_text("", encoding="utf-8")
     (models_root / "requirements.txt").write_text((ROOT / "requirements.txt").read_text("utf-8"), encoding="utf-8")
     for name in [name for name in os.environ if name.startswith("LLM_CHATBOT_") and name != "LLM_CHATBOT_CACHE"]:
         monkeypatch.delenv(name)

@@ -21,6 +21,7 @@ from llm_chatbot.convert.resources import (
     disk_needed,
     kv_values_per_token,
     memory_needed,
+    weights_in_memory,
     weights_size,
 )
 from llm_chatbot.errors import UserError
@@ -169,13 +170,14 @@ def _variant(variant: Variant, kept: int | None = None) -> VariantFacts | None:
         return None
     estimate = kept or int(weights_size(variant, parameters or 0))
     weights = manifest.get("files", {}).get(MODEL_BIN) or estimate
+    in_memory = weights_in_memory(weights, variant.precision)
     kv_values = variant.config.kv_values or (_kv_values_of(variant.folder) if manifest else None)
     return VariantFacts(
         converted=bool(manifest),
         weights=weights,
         disk=2 * kept + BYTES_BESIDE_WEIGHTS if kept else disk_needed(variant, parameters or 0),
         memory=memory_needed(variant, parameters or 0, unpacks_gguf=variant.config.is_gguf and not kept),
-        chat={context: chat_memory(weights, kv_values, context) for context in CONTEXTS} if kv_values else {},
+        chat={context: chat_memory(in_memory, kv_values, context) for context in CONTEXTS} if kv_values else {},
         checks=manifest.get("checks") or {},
     )
 

@@ -6,7 +6,7 @@ import math
 # is to take at most this many seconds, and the last one half as much again. Its tokens are a power of two, as many as
 # whole blocks of a paged cache.
 CHUNK_SECONDS = 0.2
-MIN_CHUNK, MAX_CHUNK = 32, 2048
+MIN_CHUNK, MAX_CHUNK = 32, 256  # more tokens at once are read no faster, and take more memory
 
 
 class Pace:

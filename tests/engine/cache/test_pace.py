@@ -1,4 +1,4 @@
-from llm_chatbot.engine.cache.pace import Pace
+from llm_chatbot.engine.cache.pace import MAX_CHUNK, Pace
 
 
 def test_a_chunk_of_a_prompt_takes_at_most_as_long_as_it_should():
@@ -9,8 +9,8 @@ def test_a_chunk_of_a_prompt_takes_at_most_as_long_as_it_should():
         (256, 0.101, 256),
         (256, 0.256, 128),
         (31, 9.0, 128),  # too few to say something
-        (256, 0.0001, 2048),
-        (2048, 100.0, 32),
+        (256, 0.0001, MAX_CHUNK),
+        (256, 100.0, 32),
     ):
         pace.note(tokens, seconds)
         assert pace.tokens == expected_tokens

@@ -8,14 +8,21 @@ from typing import TYPE_CHECKING
 
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
-from llm_chatbot.commands.options import Caller, Parser, add_model_options, memory_options, prepare, set_log_level
+from llm_chatbot.commands.options import (
+    STOPPED,
+    Caller,
+    Parser,
+    add_model_options,
+    memory_options,
+    prepare,
+    set_log_level,
+)
 from llm_chatbot.errors import UserError
 
 if TYPE_CHECKING:
     from llm_chatbot.engine.session import ChatSession
 
 CALLER = Caller("llm-chatbot ask", converts=True)
-STOPPED = 130  # the exit status of what Ctrl+C ended, as shells count
 
 
 def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 from llm_chatbot import __version__
-from llm_chatbot.commands.options import Caller, models_folder
+from llm_chatbot.commands.options import STOPPED, Caller, models_folder
 from llm_chatbot.errors import UserError
 
 # Name: (module, arguments put before the user's, help).
@@ -40,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        return 130  # as shells count a program that Ctrl+C ended
+        return STOPPED
 
 
 def usage_text() -> str:

@@ -22,6 +22,8 @@ from llm_chatbot.folder.found import converted_folder
 from llm_chatbot.folder.manifest import is_complete
 from llm_chatbot.folder.place import AS_IN_FILE, SUBFOLDERS, model_folder
 
+STOPPED = 130  # the exit status of what Ctrl+C ended, as shells count
+
 LOG_LEVELS = ("debug", "info", "warning", "error")
 
 

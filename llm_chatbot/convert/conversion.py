@@ -27,8 +27,6 @@ from llm_chatbot.texts import Text
 # Names of INT4 settings, see `int4_settings`.
 SETTINGS = ("best", "fast", "tutorial", "npu")
 
-TERMINATED = 143  # the exit status of what ended by SIGTERM, as shells count
-
 # NPUs take symmetric weights only, and one scale for each row of a model with more weights than this.
 NPU_GROUPS_UP_TO = 4_000_000_000
 

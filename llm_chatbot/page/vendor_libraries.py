@@ -220,7 +220,8 @@ def readme() -> str:
         [
             "# Libraries of the page",
             "",
-            "`make vendor` writes this folder by `page/vendor_libraries.py`: change versions there, and nothing here.",
+            "`make vendor` writes this folder by `llm_chatbot/page/vendor_libraries.py`: "
+            "change versions there, and nothing here.",
             "`SHA256SUMS` lists every file; `sha256sum -c SHA256SUMS` checks them.",
             "",
             "| npm package | version | used for | licence | SHA-256 of the package |",

@@ -35,7 +35,7 @@ from llm_chatbot.engine.text.tokenizer import FolderTokenizer
 from llm_chatbot.errors import UserError
 from llm_chatbot.evaluation.comparison import EXACT, measure_speed, score_texts, versions
 from llm_chatbot.evaluation.metrics import concatenate
-from llm_chatbot.evaluation.results import save
+from llm_chatbot.evaluation.results import save_results
 from llm_chatbot.evaluation.texts import passages
 from llm_chatbot.evaluation.weight_storage import weight_storage
 from llm_chatbot.folder.manifest import MODEL_BIN, MODEL_XML
@@ -209,7 +209,7 @@ def main() -> int:
         print_table(rows)
         machine = ov.Core().get_property("CPU", "FULL_DEVICE_NAME")
         content = {"model": arguments.name, "machine": machine, "versions": versions(), "rows": rows}
-        save(arguments.output, "int4_settings", content, lambda: draw(rows))
+        save_results(arguments.output, "int4_settings", content, lambda: draw(rows))
     except UserError as error:
         print(error, file=sys.stderr)
         return 2

@@ -20,7 +20,7 @@ from typing import Any
 from playwright.sync_api import Browser, Error, Locator
 
 from llm_chatbot.answering import options as settings
-from llm_chatbot.answering.models import open_model
+from llm_chatbot.answering.models import open_loaded_model
 from llm_chatbot.answering.pending import PendingAnswer
 from llm_chatbot.answering.service import Answering
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
@@ -193,7 +193,7 @@ def main() -> int:
     root = arguments.models or Path(tempfile.mkdtemp())
     convert_model(DEFAULT_MODEL, "INT4", root)
     settings.MAX_NEW_TOKENS = NEW_TOKENS
-    server = Server(open_model(DEFAULT_MODEL, "INT4", "CPU", root), root, concurrent=4)
+    server = Server(open_loaded_model(DEFAULT_MODEL, "INT4", "CPU", root), root, concurrent=4)
     with open_browser() as browser:
         soak = Soak(browser, server, arguments.tabs, arguments.seed)
         soak.run(60 * arguments.minutes)

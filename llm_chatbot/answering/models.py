@@ -68,7 +68,7 @@ class LoadedModel:
 
     @property
     def model(self) -> Model:
-        """The model, loaded again if its memory was freed; raises like `open_model` then."""
+        """The model, loaded again if its memory was freed; raises like `open_loaded_model` then."""
         with self._lock:
             self._used = time.monotonic()
             if self._model is None:
@@ -140,7 +140,7 @@ def title_of(name: str, *details: str) -> str:
     return " · ".join(filter(None, (name, *details)))
 
 
-def open_model(name: str, precision: str, device: str, root: Path, **memory: Any) -> LoadedModel:
+def open_loaded_model(name: str, precision: str, device: str, root: Path, **memory: Any) -> LoadedModel:
     """Loads a model with its tokenizer.
 
     Args:
@@ -166,7 +166,7 @@ class ModelPool:
         root: the folder of the converted models; None: the loaded model is the only one.
         loaded: a model that is loaded already.
         idle: seconds after which the memory of a model that nobody uses is freed; None: never.
-        memory: for each model, see `open_model`.
+        memory: for each model, see `open_loaded_model`.
     """
 
     def __init__(self, root: Path | None, loaded: LoadedModel, idle: float | None = None, **memory: Any) -> None:
@@ -186,7 +186,7 @@ class ModelPool:
             key: None: the page's own.
 
         Raises:
-            UserError: there is no such model, see `open_model`.
+            UserError: there is no such model, see `open_loaded_model`.
         """
         loaded = self._find(key)
         loaded.model  # noqa: B018, loads it again where its memory was freed
@@ -201,7 +201,7 @@ class ModelPool:
         if precision == AS_IN_FILE and name != self.own.name:
             raise UserError("page.no_such_file", name=name)
         with self._loading:
-            loaded = self._models.get(key) or open_model(*key, self.root, **self._memory)
+            loaded = self._models.get(key) or open_loaded_model(*key, self.root, **self._memory)
             self._models[key] = self._latest = loaded
             return loaded
 

@@ -16,7 +16,7 @@ READERS = "llm_chatbot.convert.checkpoint.architectures"
 TOKENIZERS = "llm_chatbot.convert.tokenizer.original_tokenizers"
 EXPORTERS = "optimum.exporters.openvino.model_configs"
 ENGINE = "llm_chatbot.engine"
-OPTIMUM = "llm_chatbot.optimum_models"
+OPTIMUM_MODELS = "llm_chatbot.optimum_models"
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ ARCHITECTURES = {
         read_tokenizer=f"{TOKENIZERS}:read_chatglm3_tokenizer",
         chat_format=CHATGLM3,
         engine_model=f"{ENGINE}.loading:ChatGLMModel",
-        optimum_model=f"{OPTIMUM}:OVCHATGLM2Model",
+        optimum_model=f"{OPTIMUM_MODELS}:OVCHATGLM2Model",
     ),
     "gemma": Architecture(exporter=f"{EXPORTERS}:GemmaOpenVINOConfig"),
     "gemma2": Architecture(exporter=f"{EXPORTERS}:Gemma2OpenVINOConfig"),
@@ -61,16 +61,16 @@ ARCHITECTURES = {
     "mpt": Architecture(
         read_checkpoint=f"{READERS}:from_mpt",
         engine_model=f"{ENGINE}.loading:MPTModel",
-        optimum_model=f"{OPTIMUM}:OVMPTModel",
+        optimum_model=f"{OPTIMUM_MODELS}:OVMPTModel",
     ),
-    "phi3": Architecture(engine_model=f"{ENGINE}.loading:Phi3Model", optimum_model=f"{OPTIMUM}:OVPhi3Model"),
+    "phi3": Architecture(engine_model=f"{ENGINE}.loading:Phi3Model", optimum_model=f"{OPTIMUM_MODELS}:OVPhi3Model"),
     "qwen": Architecture(
         read_checkpoint=f"{READERS}:from_qwen",
         tokenizer_file="qwen.tiktoken",
         read_tokenizer=f"{TOKENIZERS}:read_qwen_tokenizer",
         chat_format=QWEN,
         engine_model=f"{ENGINE}.qwen:QwenModel",
-        optimum_model=f"{OPTIMUM}:OVQWENModel",
+        optimum_model=f"{OPTIMUM_MODELS}:OVQWENModel",
     ),
 }
 

@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
         check_page(arguments, caller)
         if not arguments.base_url:
             prepare(arguments, caller)
-        loaded = open_model(arguments)
+        loaded = first_model(arguments)
         from llm_chatbot.page.app import ChatPage
 
         page = ChatPage(
@@ -73,17 +73,17 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
     return 0
 
 
-def open_model(arguments: argparse.Namespace) -> "LoadedModel":
+def first_model(arguments: argparse.Namespace) -> "LoadedModel":
     """The model that the page begins with: one that was converted here, or one of another server."""
     if arguments.base_url:
         from llm_chatbot.answering.other_servers import open_remote
 
         return open_remote(arguments.base_url, arguments.model)
-    from llm_chatbot.answering.models import open_model
+    from llm_chatbot.answering.models import open_loaded_model
 
     model = (arguments.model, arguments.precision, arguments.device, arguments.output)
     with ThreadPoolExecutor(max_workers=1) as thread:
-        opening = thread.submit(open_model, *model, **memory_options(arguments))
+        opening = thread.submit(open_loaded_model, *model, **memory_options(arguments))
         import llm_chatbot.page.app  # noqa: F401, meanwhile: Gradio's import takes as long as compiling a small model
 
         return opening.result()

@@ -18,7 +18,7 @@ from llm_chatbot.commands.options import Caller, Parser
 from llm_chatbot.errors import UserError
 from llm_chatbot.evaluation.charts import plot_quality
 from llm_chatbot.evaluation.comparison import VariantFigures, compare, versions
-from llm_chatbot.evaluation.results import save as write_results
+from llm_chatbot.evaluation.results import save_results
 from llm_chatbot.folder.found import MEASURED
 from llm_chatbot.machine.json_progress import JSONBar, write_error, write_step
 from llm_chatbot.machine.output import check_writable
@@ -72,14 +72,14 @@ def print_table(results: Sequence[VariantFigures]) -> None:
         print(f"| {' | '.join(form.format(getattr(result, name)) for name, form in COLUMNS.items())} |")
 
 
-def save(results: Sequence[VariantFigures], folder: Path) -> None:
+def write_figures(results: Sequence[VariantFigures], folder: Path) -> None:
     """Writes the figures and their plot.
 
     Raises:
         UserError: the folder can't be written.
     """
     content = {"versions": versions(), "variants": [asdict(result) for result in results]}
-    write_results(folder, Path(MEASURED).stem, content, lambda: plot_quality(results))
+    save_results(folder, Path(MEASURED).stem, content, lambda: plot_quality(results))
 
 
 def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
@@ -98,7 +98,7 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
         texts = wikitext() if arguments.wikitext else None
         results = compare(arguments.folders, texts, EXAMPLE_QUESTIONS[arguments.language], progress=write_step)
         print_table(results)
-        save(results, output)
+        write_figures(results, output)
     except UserError as error:
         if arguments.progress == "json":
             write_error(error, sys.stdout)

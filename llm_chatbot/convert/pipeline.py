@@ -34,7 +34,7 @@ from llm_chatbot.gguf.tokenizer import read_gguf_tokenizer
 from llm_chatbot.machine.json_progress import write_step
 from llm_chatbot.sources.gguf_files import found_files
 from llm_chatbot.sources.hub import download_converted
-from llm_chatbot.sources.json_files import read_json
+from llm_chatbot.sources.json_files import read_checkpoint_json
 
 # If the group size does not divide a row, NNCF uses smaller groups for it, or 8 bits. No row of the catalogue needs
 # that; other models may.
@@ -81,7 +81,7 @@ def _take_prebuilt(variant: Variant, folder: Path) -> dict[str, Any]:
     source = download_converted(config.openvino_id)
     shutil.copytree(source, folder, dirs_exist_ok=True)
     for name in ("config.json", "tokenizer_config.json"):  # names of Python files, which nobody is to run
-        content = read_json(folder / name)
+        content = read_checkpoint_json(folder / name)
         content.pop("auto_map", None)
         (folder / name).write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if config.chat_format.template:
@@ -95,7 +95,7 @@ def _take_prebuilt(variant: Variant, folder: Path) -> dict[str, Any]:
 def _add_end_tokens(folder: Path, ids: set[int]) -> None:
     """Adds tokens that end an answer to a folder's generation settings."""
     path = folder / "generation_config.json"
-    settings = read_json(path)
+    settings = read_checkpoint_json(path)
     said = settings.get("eos_token_id")
     settings["eos_token_id"] = sorted({*(said if isinstance(said, list) else [said]), *ids} - {None})
     path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")

@@ -84,7 +84,7 @@ def _range(start: ov.Node, end: ov.Node, shape: list[int]) -> ov.Node:
     return ops.reshape(values, constant(shape), False)
 
 
-class Cache:
+class LayerCache:
     """Keys or values of a layer in the graph's state, which grows with each call."""
 
     def __init__(self, inputs: Inputs) -> None:

@@ -13,7 +13,7 @@ from llm_chatbot.decoder.experts import Routing, mixture
 from llm_chatbot.decoder.keys import Keys
 from llm_chatbot.decoder.latent_attention import LatentAttention
 from llm_chatbot.decoder.rotary import original_context
-from llm_chatbot.decoder.rows import Architecture
+from llm_chatbot.decoder.rows import DecoderRow
 from llm_chatbot.decoder.self_attention import SelfAttention
 from llm_chatbot.decoder.tensors import Tensors
 
@@ -30,7 +30,7 @@ class DecoderGraph:
         context: see `build_decoder`.
     """
 
-    def __init__(self, keys: Keys, tensors: Tensors, row: Architecture, context: int | None) -> None:
+    def __init__(self, keys: Keys, tensors: Tensors, row: DecoderRow, context: int | None) -> None:
         self._keys, self._tensors, self._row = keys, tensors, row
         self._hidden = keys.size("embedding_length")
         self._outer = Layer(tensors, "", self._read_epsilon(), row.norm)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class Architecture:
+class DecoderRow:
     """The parts that a file's tensors don't tell.
 
     Attributes:
@@ -74,13 +74,13 @@ class Architecture:
     of_images: tuple[str, ...] = ()
 
 
-LLAMA = Architecture(rotary="pairs")
-QWEN = Architecture()
+LLAMA = DecoderRow(rotary="pairs")
+QWEN_ROW = DecoderRow()
 # Images have positions on several axes; for text they are all the same.
-QWEN_WITH_IMAGES = Architecture(of_images=("rope.dimension_sections", "n_deepstack_layers"))
-GPT = Architecture(norm="layer", rotary=None, activation="gelu")
-NEOX = Architecture(norm="layer", activation="gelu")
-COMMAND_R = Architecture(norm="layer", rotary="pairs")
+QWEN_WITH_IMAGES = DecoderRow(of_images=("rope.dimension_sections", "n_deepstack_layers"))
+GPT = DecoderRow(norm="layer", rotary=None, activation="gelu")
+NEOX = DecoderRow(norm="layer", activation="gelu")
+COMMAND_R = DecoderRow(norm="layer", rotary="pairs")
 
 ROWS = {
     "llama": LLAMA,
@@ -89,9 +89,9 @@ ROWS = {
     "chatglm": LLAMA,
     "glm4": LLAMA,
     "ernie4_5": LLAMA,
-    "granite": Architecture(rotary="pairs", logits_divided=True, unrotated="untuned"),
-    "granitemoe": Architecture(rotary="pairs", logits_divided=True),
-    "minicpm": Architecture(
+    "granite": DecoderRow(rotary="pairs", logits_divided=True, unrotated="untuned"),
+    "granitemoe": DecoderRow(rotary="pairs", logits_divided=True),
+    "minicpm": DecoderRow(
         rotary="pairs",
         embedding_scale=12.0,
         residual_scale=1.4,
@@ -99,33 +99,33 @@ ROWS = {
         logits_divided=True,
         logit_scale_of_width=1 / 256,
     ),
-    "smollm3": Architecture(rotary="pairs", unrotated="fourth"),
-    "deepseek2": Architecture(rotary="pairs", latent=True, normalised_routing=False),
-    "deepseek": Architecture(rotary="pairs", normalised_routing=False),
+    "smollm3": DecoderRow(rotary="pairs", unrotated="fourth"),
+    "deepseek2": DecoderRow(rotary="pairs", latent=True, normalised_routing=False),
+    "deepseek": DecoderRow(rotary="pairs", normalised_routing=False),
     "ernie4_5-moe": LLAMA,
-    "arcee": Architecture(rotary="pairs", activation="squared relu"),
-    "qwen": QWEN,
-    "qwen2": QWEN,
-    "qwen2moe": Architecture(normalised_routing=False),
-    "qwen3": QWEN,
-    "qwen3moe": QWEN,
+    "arcee": DecoderRow(rotary="pairs", activation="squared relu"),
+    "qwen": QWEN_ROW,
+    "qwen2": QWEN_ROW,
+    "qwen2moe": DecoderRow(normalised_routing=False),
+    "qwen3": QWEN_ROW,
+    "qwen3moe": QWEN_ROW,
     "qwen2vl": QWEN_WITH_IMAGES,
     "qwen3vl": QWEN_WITH_IMAGES,
     "qwen3vlmoe": QWEN_WITH_IMAGES,
-    "exaone": QWEN,
-    "dots1": QWEN,
-    "seed_oss": Architecture(mlp_norm="post_attention_norm"),
-    "hunyuan-moe": Architecture(norm_after_rotary=True),
-    "olmo2": Architecture(pattern=4, scaled_windows=False),
-    "olmoe": Architecture(normalised_routing=False),
-    "exaone4": Architecture(pattern=4, window=4096, window_layers=64, unrotated="global"),
-    "hunyuan-dense": Architecture(norm_after_rotary=True),
-    "glm4moe": Architecture(mlp_norm="post_attention_norm", routing="sigmoid", normalised_routing=False),
-    "gpt-oss": Architecture(pattern=2, activation="gpt-oss", mlp_norm="post_attention_norm", routing="chosen"),
-    "phi3": Architecture(),
-    "phimoe": Architecture(),
-    "gemma": Architecture(activation="gelu", embeddings_by_root=True),
-    "gemma2": Architecture(
+    "exaone": QWEN_ROW,
+    "dots1": QWEN_ROW,
+    "seed_oss": DecoderRow(mlp_norm="post_attention_norm"),
+    "hunyuan-moe": DecoderRow(norm_after_rotary=True),
+    "olmo2": DecoderRow(pattern=4, scaled_windows=False),
+    "olmoe": DecoderRow(normalised_routing=False),
+    "exaone4": DecoderRow(pattern=4, window=4096, window_layers=64, unrotated="global"),
+    "hunyuan-dense": DecoderRow(norm_after_rotary=True),
+    "glm4moe": DecoderRow(mlp_norm="post_attention_norm", routing="sigmoid", normalised_routing=False),
+    "gpt-oss": DecoderRow(pattern=2, activation="gpt-oss", mlp_norm="post_attention_norm", routing="chosen"),
+    "phi3": DecoderRow(),
+    "phimoe": DecoderRow(),
+    "gemma": DecoderRow(activation="gelu", embeddings_by_root=True),
+    "gemma2": DecoderRow(
         activation="gelu",
         embeddings_by_root=True,
         pattern=2,
@@ -134,7 +134,7 @@ ROWS = {
         logits_cap=30.0,
         scaled_by_width_at=46,
     ),
-    "gemma3": Architecture(
+    "gemma3": DecoderRow(
         activation="gelu",
         embeddings_by_root=True,
         pattern=6,
@@ -142,7 +142,7 @@ ROWS = {
         scaled_windows=False,
         scaled_by_width_at=62,
     ),
-    "gemma4": Architecture(
+    "gemma4": DecoderRow(
         activation="gelu",
         embeddings_by_root=True,
         pattern=6,
@@ -153,15 +153,15 @@ ROWS = {
         values_normalised=True,
     ),
     "command-r": COMMAND_R,
-    "cohere2": Architecture(norm="layer", rotary="pairs", pattern=4, unrotated="global"),
-    "stablelm": Architecture(norm="layer"),
+    "cohere2": DecoderRow(norm="layer", rotary="pairs", pattern=4, unrotated="global"),
+    "stablelm": DecoderRow(norm="layer"),
     "starcoder2": NEOX,
-    "orion": Architecture(norm="layer"),
-    "nemotron": Architecture(norm="layer", activation="squared relu"),
+    "orion": DecoderRow(norm="layer"),
+    "nemotron": DecoderRow(norm="layer", activation="squared relu"),
     "falcon": NEOX,
     "gptneox": NEOX,
     "phi2": NEOX,
     "gpt2": GPT,
     "mpt": GPT,
-    "bloom": Architecture(norm="layer", rotary=None, activation="gelu", alibi=8.0),
+    "bloom": DecoderRow(norm="layer", rotary=None, activation="gelu", alibi=8.0),
 }

@@ -6,12 +6,12 @@ import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
 
-from llm_chatbot.decoder.attention import Cache, Inputs, attend, split_heads
+from llm_chatbot.decoder.attention import Inputs, LayerCache, attend, split_heads
 from llm_chatbot.decoder.blocks import Layer, linear, norm, rms_norm
 from llm_chatbot.decoder.constants import constant, number
 from llm_chatbot.decoder.keys import Keys
 from llm_chatbot.decoder.rotary import angles, halves_from_pairs, original_context, read_rotation, rotate
-from llm_chatbot.decoder.rows import Architecture
+from llm_chatbot.decoder.rows import DecoderRow
 from llm_chatbot.decoder.sizes import Heads, read_heads, read_slopes, read_windows, rotates
 from llm_chatbot.decoder.tensors import ALL, Rows, Tensors
 
@@ -52,14 +52,14 @@ class SelfAttention:
         cache: the keys and values in the graph's state.
     """
 
-    def __init__(self, keys: Keys, tensors: Tensors, row: Architecture, inputs: Inputs, context: int) -> None:
+    def __init__(self, keys: Keys, tensors: Tensors, row: DecoderRow, inputs: Inputs, context: int) -> None:
         self._keys, self._tensors, self._row, self._inputs = keys, tensors, row, inputs
         self._context = context
         self._slides = read_windows(keys, row)
         self._angles: dict[tuple[int, float, bool], tuple[ov.Node, ov.Node]] = {}
         self._shared: dict[int, tuple[ov.Node, ov.Node]] = {}
         self._with_own = keys.layers - int(keys.number("attention.shared_kv_layers", 0))
-        self.cache = Cache(inputs)
+        self.cache = LayerCache(inputs)
 
     def attend(self, index: int, layer: Layer, x: ov.Node) -> ov.Node:
         """The attention's output, [batch, tokens, hidden size]."""

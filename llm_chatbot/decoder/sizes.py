@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from llm_chatbot.decoder.keys import Keys
-from llm_chatbot.decoder.rows import Architecture
+from llm_chatbot.decoder.rows import DecoderRow
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Heads:
     cap: float | None = None
 
 
-def read_heads(keys: Keys, row: Architecture, index: int, slides: bool) -> Heads:
+def read_heads(keys: Keys, row: DecoderRow, index: int, slides: bool) -> Heads:
     """The sizes of a layer's attention.
 
     Args:
@@ -59,7 +59,7 @@ def read_heads(keys: Keys, row: Architecture, index: int, slides: bool) -> Heads
     return heads
 
 
-def read_windows(keys: Keys, row: Architecture) -> list[bool]:
+def read_windows(keys: Keys, row: DecoderRow) -> list[bool]:
     """Which layers see a sliding window only."""
     window = keys.get("attention.sliding_window", row.window)
     pattern = keys.get("attention.sliding_window_pattern", row.pattern)
@@ -72,12 +72,12 @@ def read_windows(keys: Keys, row: Architecture) -> list[bool]:
     return [pattern == 0 or index % pattern < pattern - 1 for index in range(keys.layers)]
 
 
-def rotates(keys: Keys, row: Architecture) -> bool:
+def rotates(keys: Keys, row: DecoderRow) -> bool:
     """Whether any layer rotates queries and keys."""
     return row.rotary is not None and (row.unrotated != "untuned" or bool(keys.get("rope.scaling.finetuned", True)))
 
 
-def read_slopes(keys: Keys, row: Architecture, heads: int) -> np.ndarray | None:
+def read_slopes(keys: Keys, row: DecoderRow, heads: int) -> np.ndarray | None:
     """ALiBi's slope for each head (Press et al. 2022, arXiv:2108.12409), float32 [heads]; None without ALiBi."""
     largest = keys.number("attention.max_alibi_bias", row.alibi)
     if not largest:

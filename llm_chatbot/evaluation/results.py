@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 from llm_chatbot.machine.output import writing_to
 
 
-def save(folder: Path, name: str, content: dict[str, Any], draw: Callable[[], Figure]) -> None:
+def save_results(folder: Path, name: str, content: dict[str, Any], draw: Callable[[], Figure]) -> None:
     """Writes `name`.json with the content, and `name`.png with the plot.
 
     Raises:

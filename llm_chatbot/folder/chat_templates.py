@@ -112,7 +112,7 @@ def template_for(templates: Templates, tools: bool) -> str | None:
 
 def form_of(render: Render) -> TemplateForm:
     """The form of messages that a template expects."""
-    rendered = [render([_message("user", SAID, in_parts)], {}) for in_parts in (False, True)]
+    rendered = [render([_probe_message("user", SAID, in_parts)], {}) for in_parts in (False, True)]
     text, parts = (SAID in (each or "") for each in rendered)
     probes = [
         _Probe(render, parts and not text, short_ids, text_arguments)
@@ -137,7 +137,7 @@ def content_of(text: str, in_parts: bool) -> str | list[dict[str, str]]:
     return text_parts(text) if in_parts else text
 
 
-def _message(role: str, text: str, in_parts: bool) -> dict[str, Any]:
+def _probe_message(role: str, text: str, in_parts: bool) -> dict[str, Any]:
     return {"role": role, "content": content_of(text, in_parts)}
 
 
@@ -161,8 +161,8 @@ class _Probe:
         function = {"name": CALLED, "arguments": json.dumps(arguments) if self.text_arguments else arguments}
         call = {"id": id, "type": "function", "function": function}
         messages = [
-            _message("user", SAID, self.content_parts),
-            {**_message("assistant", "", self.content_parts), "tool_calls": [call]},
-            {**_message("tool", RESULT, self.content_parts), "tool_call_id": id, "name": CALLED},
+            _probe_message("user", SAID, self.content_parts),
+            {**_probe_message("assistant", "", self.content_parts), "tool_calls": [call]},
+            {**_probe_message("tool", RESULT, self.content_parts), "tool_call_id": id, "name": CALLED},
         ]
         return self.render(messages, {"tools": [PROBE_TOOL]}) or ""

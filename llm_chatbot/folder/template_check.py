@@ -20,7 +20,7 @@ from llm_chatbot.folder.chat_templates import Templates, content_of, form_of
 from llm_chatbot.folder.template_sandbox import compiled
 from llm_chatbot.texts import Text
 
-SECONDS = 30
+TEMPLATE_TIMEOUT = 30
 MAX_MEMORY = 4_000_000_000  # bytes of address space, most of which the libraries only reserve
 CHARACTERS = 100_000  # the maximum length of a rendered conversation
 
@@ -82,12 +82,12 @@ def check_chat_template(templates: Templates, special_tokens: Mapping[str, Any],
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=SECONDS,
+            timeout=TEMPLATE_TIMEOUT,
         )
     except subprocess.TimeoutExpired as error:
-        raise _refused(name, Text("template.endless", seconds=SECONDS)) from error
+        raise _refused_template(name, Text("template.endless", seconds=TEMPLATE_TIMEOUT)) from error
     if done.returncode or not done.stdout.startswith("["):
-        raise _refused(name, Text(done.stdout.strip() or "template.too_much_memory"))
+        raise _refused_template(name, Text(done.stdout.strip() or "template.too_much_memory"))
     shows, after = json.loads(done.stdout)
     return CheckedTemplates(shows, tuple(after))
 
@@ -143,5 +143,5 @@ def _tried(template: str, special_tokens: dict[str, str]) -> tuple[bool, str]:
     return form.shows_messages, after[:AFTER]
 
 
-def _refused(name: str, fault: Text) -> UserError:
+def _refused_template(name: str, fault: Text) -> UserError:
     return UserError("template.refused", name=name, fault=fault)

@@ -10,8 +10,8 @@ from llm_chatbot.gguf.bpe import QWEN_SPLIT
 CONTRACTIONS = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])"
 
 GPT2 = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
-QWEN = QWEN_SPLIT.replace("(?i:'s|'t|'re|'ve|'m|'ll|'d)", CONTRACTIONS)
-LLAMA3 = QWEN.replace(r"\p{N}|", r"\p{N}{1,3}|")
+QWEN_WORDS = QWEN_SPLIT.replace("(?i:'s|'t|'re|'ve|'m|'ll|'d)", CONTRACTIONS)
+LLAMA3 = QWEN_WORDS.replace(r"\p{N}|", r"\p{N}{1,3}|")
 QWEN35 = (
     CONTRACTIONS + r"|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
@@ -71,7 +71,7 @@ class Splitting:
 
 _DIGITS_ALONE = Splitting((r"\p{N}", GPT2))
 _GPT2 = Splitting((GPT2,))
-_QWEN = Splitting((QWEN,))
+_QWEN = Splitting((QWEN_WORDS,))
 _LLAMA3 = Splitting((LLAMA3,), whole_first=True, add_bos=True)
 
 # Only those verified to match llama.cpp, by tests/data/make_gguf_tokens.py.
@@ -79,7 +79,7 @@ SPLITTINGS = {
     "default": Splitting((r"[\p{P}$+<=>^~|]+", GPT2, r"\p{N}+", "[0-9]{3}")),
     **dict.fromkeys(("smollm", "starcoder", "refact", "command-r", "codeshell", "exaone", "minerva-7b"), _DIGITS_ALONE),
     **dict.fromkeys(("gpt-2", "phi-2", "mpt", "olmo", "jais", "exaone4", "trillion", "gigachat", "a.x-4.0"), _GPT2),
-    "qwen2": Splitting((QWEN,), compose=True),
+    "qwen2": Splitting((QWEN_WORDS,), compose=True),
     **dict.fromkeys(("deepseek-r1-qwen", "stablelm2", "hunyuan", "megrez", "grok-2"), _QWEN),
     "qwen35": Splitting((QWEN35,), compose=True),
     **dict.fromkeys(

@@ -15,7 +15,7 @@ def first_matrix(folder: Path, bits: int) -> str:
     Raises:
         UserError: there is none.
     """
-    for name, product in _products(folder).items():
+    for name, product in _products_by_name(folder).items():
         constant = _constant(product.input_value(1).node)
         if constant is not None and constant.get_element_type().bitwidth == bits:
             return name
@@ -55,13 +55,13 @@ def _weights(folder: Path, name: str) -> ov.Output:
     Raises:
         UserError: there is no such product.
     """
-    products = _products(folder)
+    products = _products_by_name(folder)
     if name not in products:
         raise UserError("matrix.no_product", folder=folder, name=repr(name))
     return products[name].input_value(1)
 
 
-def _products(folder: Path) -> dict[str, ov.Node]:
+def _products_by_name(folder: Path) -> dict[str, ov.Node]:
     """The matrix products of a folder's graph, by name, in their order."""
     nodes = ov.Core().read_model(folder / MODEL_XML).get_ordered_ops()
     return {node.get_friendly_name(): node for node in nodes if node.get_type_name() == "MatMul"}

@@ -42,12 +42,12 @@ def measure_token_seconds(cache: Feeding, ids: Sequence[int], lengths: Sequence[
         lengths: of the text before the new token.
     """
     for length in lengths:
-        without = min(_seconds(lambda: _read(cache, ids[: length + 1])) for _ in range(2))  # noqa: B023
+        without = min(_seconds(lambda: _feed(cache, ids[: length + 1])) for _ in range(2))  # noqa: B023
         cached = min(_seconds(lambda: cache.feed(ids[:1])) for _ in range(3))
         yield TokenSeconds(length, cached, without)
 
 
-def _read(cache: Feeding, ids: Sequence[int]) -> None:
+def _feed(cache: Feeding, ids: Sequence[int]) -> None:
     cache.reset()
     cache.feed(ids)
 

@@ -27,7 +27,7 @@ from llm_chatbot.catalogue.example_questions import EXAMPLE_QUESTIONS
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.engine.devices import available_devices
 from llm_chatbot.engine.session import Model
-from llm_chatbot.engine.text.prompt import template_variables
+from llm_chatbot.engine.text.prompt import Message, template_variables
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import converted_models, precision_label
@@ -35,7 +35,7 @@ from llm_chatbot.folder.place import AS_IN_FILE, model_folder
 from llm_chatbot.page.compare import compare_route
 from llm_chatbot.page.get_model import ModelGetter
 from llm_chatbot.page.layout import make_frame
-from llm_chatbot.page.messages import Message, joined, user_message, validate_messages
+from llm_chatbot.page.messages import joined, user_message, validate_messages
 from llm_chatbot.page.model_routes import model_routes
 from llm_chatbot.page.routes import page_routes
 from llm_chatbot.texts import LANGUAGES, translate

@@ -17,7 +17,7 @@ from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.errors import UserError
 from llm_chatbot.evaluation.differences import aligned
-from llm_chatbot.page.routes import guarded, model_key, read_json
+from llm_chatbot.page.routes import guarded, model_key, request_json
 
 MAX_COMPARED = 50_000  # characters of an answer: the time to align two grows with the square
 
@@ -54,7 +54,7 @@ def compare_route(model: Callable[[ModelKey | None], LoadedModel]) -> Route:
     """`/page/compare`: {"left": text, "right": text, "model": key of the left one's} → both in parts."""
 
     async def compare(request: Request) -> Response:
-        asked = await read_json(request)
+        asked = await request_json(request)
         left, right, key = asked.get("left"), asked.get("right"), model_key(asked.get("model"))
         if not isinstance(left, str) or not isinstance(right, str) or len(left) + len(right) > 2 * MAX_COMPARED:
             raise UserError("page.compare_length")

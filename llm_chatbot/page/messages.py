@@ -6,9 +6,8 @@ A message is `{"role": …, "content": …}`.
 from typing import Any
 
 from llm_chatbot.engine.session import Answer
+from llm_chatbot.engine.text.prompt import Message
 from llm_chatbot.errors import UserError
-
-Message = dict[str, Any]
 
 FIGURES = ("completion_tokens", "tokens_per_second", "time_to_first_token", "cached_tokens", "prompt_tokens")
 

@@ -8,7 +8,7 @@ from starlette.routing import BaseRoute, Route
 
 from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.page.get_model import ModelGetter
-from llm_chatbot.page.routes import guarded, read_json, text
+from llm_chatbot.page.routes import guarded, request_json, text
 
 
 def model_routes(getter: ModelGetter) -> list[BaseRoute]:
@@ -19,17 +19,17 @@ def model_routes(getter: ModelGetter) -> list[BaseRoute]:
 
     async def info(request: Request) -> Response:
         return WellFormedJSONResponse(
-            await asyncio.to_thread(getter.model, text(await read_json(request), "name").strip())
+            await asyncio.to_thread(getter.model, text(await request_json(request), "name").strip())
         )
 
     async def convert(request: Request) -> Response:
-        asked = await read_json(request)
+        asked = await request_json(request)
         prebuilt = asked.get("prebuilt") is True
         await asyncio.to_thread(getter.convert, text(asked, "name").strip(), text(asked, "precision"), prebuilt)
         return WellFormedJSONResponse({"conversion": getter.state()}, 202)
 
     async def measure(request: Request) -> Response:
-        await asyncio.to_thread(getter.measure, text(await read_json(request), "name").strip())
+        await asyncio.to_thread(getter.measure, text(await request_json(request), "name").strip())
         return WellFormedJSONResponse({"conversion": getter.state()}, 202)
 
     async def cancel(request: Request) -> Response:

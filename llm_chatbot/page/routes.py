@@ -54,17 +54,19 @@ def page_routes(
         return WellFormedJSONResponse({**described, "login": request.app.auth is not None})
 
     async def ask(request: Request) -> Response:
-        answering.ask(question(await read_json(request)))
+        answering.ask(question(await request_json(request)))
         return WellFormedJSONResponse({}, 202)
 
     async def stop(request: Request) -> Response:
-        return WellFormedJSONResponse({"known": answering.stop(text(await read_json(request), "id"))})
+        return WellFormedJSONResponse({"known": answering.stop(text(await request_json(request), "id"))})
 
     async def follow_answers(request: Request) -> Response:
-        return WellFormedJSONResponse(await follow(answering, known_answers(await read_json(request))))
+        return WellFormedJSONResponse(await follow(answering, known_answers(await request_json(request))))
 
     async def load_model(request: Request) -> Response:
-        return WellFormedJSONResponse(await asyncio.to_thread(load, model_key((await read_json(request)).get("model"))))
+        return WellFormedJSONResponse(
+            await asyncio.to_thread(load, model_key((await request_json(request)).get("model")))
+        )
 
     return [
         Mount("/page/web", StaticFiles(directory=HERE / "web")),
@@ -100,7 +102,7 @@ def guarded(handler: Handler) -> Handler:
     return handle
 
 
-async def read_json(request: Request) -> dict[str, Any]:
+async def request_json(request: Request) -> dict[str, Any]:
     """The JSON object that a request of the page has.
 
     Raises:

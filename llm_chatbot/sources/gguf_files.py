@@ -96,7 +96,7 @@ def found_files(config: ModelConfig) -> dict[str, Any] | None:
     if config.checkpoint is None or isinstance(config.checkpoint, GGUFWheel):
         return None
     try:
-        return {path.name: _identity(path.resolve()) for path in _files_of(_local_path(config))}
+        return {path.name: _file_identity(path.resolve()) for path in _files_of(_local_path(config))}
     except (UserError, OSError):
         return None
 
@@ -117,7 +117,7 @@ def _files_of(path: Path) -> list[Path]:
     return [path] if name == path.stem else sorted(path.parent.glob(f"{escape(name)}-*-of-*.gguf"))
 
 
-def _identity(path: Path) -> dict[str, Any]:
+def _file_identity(path: Path) -> dict[str, Any]:
     status = path.stat()
     if match := SHA256_NAME.fullmatch(path.name):
         return {"sha256": match[1]}

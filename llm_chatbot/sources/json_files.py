@@ -7,7 +7,7 @@ from llm_chatbot.errors import UserError
 from llm_chatbot.machine.json_object import json_object
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def read_checkpoint_json(path: Path) -> dict[str, Any]:
     """The object in a checkpoint's JSON file.
 
     Raises:
@@ -18,8 +18,8 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise UserError("checkpoint.file_missing", path=path) from error
     except ValueError as error:
-        raise damaged(path) from error
+        raise damaged_checkpoint(path) from error
 
 
-def damaged(path: Path) -> UserError:
+def damaged_checkpoint(path: Path) -> UserError:
     return UserError("checkpoint.file_damaged", path=path)

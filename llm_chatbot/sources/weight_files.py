@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from llm_chatbot.sources.json_files import damaged, read_json
+from llm_chatbot.sources.json_files import damaged_checkpoint, read_checkpoint_json
 
 # In order of preference: a safetensors file cannot hold code, and can be mapped into memory.
 SAFETENSORS, PICKLE = "model.safetensors", "pytorch_model.bin"
@@ -54,9 +54,9 @@ def weight_files(there: Collection[str], read_index: Callable[[str], Path]) -> W
 
 def _shards(index: Path) -> list[str]:
     """The files that an index lists; none outside of the checkpoint."""
-    shards = read_json(index).get("weight_map")
+    shards = read_checkpoint_json(index).get("weight_map")
     if not isinstance(shards, dict) or not shards or not all(_is_inside(name) for name in shards.values()):
-        raise damaged(index)
+        raise damaged_checkpoint(index)
     return sorted(set(shards.values()))
 
 

@@ -9,7 +9,7 @@ import pytest
 
 from llm_chatbot.answering import models
 from llm_chatbot.answering.model_files import model_files
-from llm_chatbot.answering.models import LoadedModel, ModelPool, open_model
+from llm_chatbot.answering.models import LoadedModel, ModelPool, open_loaded_model
 from llm_chatbot.answering.question import Question
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
@@ -64,7 +64,7 @@ def test_a_name_that_looks_like_a_title_is_another_model():
 
 def test_a_model_that_was_not_converted_is_refused_with_the_remedy(tmp_path: Path):
     with pytest.raises(UserError, match=r"python converter.py .* --precision INT8"):
-        open_model(DEFAULT_MODEL, "INT8", "CPU", tmp_path)
+        open_loaded_model(DEFAULT_MODEL, "INT8", "CPU", tmp_path)
 
 
 def test_importing_the_page_imports_nothing_that_only_a_model_needs():
@@ -79,7 +79,7 @@ IDLE = """
 import sys, threading, time
 from pathlib import Path
 import psutil
-from llm_chatbot.answering.models import ModelPool, open_model
+from llm_chatbot.answering.models import ModelPool, open_loaded_model
 from llm_chatbot.answering.question import Question
 
 def megabytes():
@@ -96,7 +96,7 @@ def wait_until_below(size):
     while megabytes() >= size and time.monotonic() < end:
         time.sleep(0.05)
 
-own = open_model(sys.argv[2], "FP16", "CPU", Path(sys.argv[1]), kv_cache_gb=0.1)
+own = open_loaded_model(sys.argv[2], "FP16", "CPU", Path(sys.argv[1]), kv_cache_gb=0.1)
 first, full = answer(own), megabytes()
 pool = ModelPool(Path(sys.argv[1]), own, idle=0.2)
 wait_until_below(full - 200)

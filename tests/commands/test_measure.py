@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 from llm_chatbot.commands import measure as quality
-from llm_chatbot.commands.measure import WIKITEXT_CHARACTERS, beside, save, wikitext
+from llm_chatbot.commands.measure import WIKITEXT_CHARACTERS, beside, wikitext, write_figures
 from llm_chatbot.errors import UserError
 from llm_chatbot.evaluation.comparison import VariantFigures
 from llm_chatbot.folder.found import MEASURED
@@ -79,7 +79,7 @@ def test_the_table_is_there_even_if_the_figures_cannot_be_kept(
 
 def test_the_figures_and_their_plot_are_written_without_a_display(tmp_path: Path):
     plt.switch_backend("pdf")
-    save([FIGURES], tmp_path)
+    write_figures([FIGURES], tmp_path)
     assert matplotlib.get_backend().lower() == "agg"
     assert (tmp_path / "quality.png").read_bytes().startswith(b"\x89PNG")
     assert json.loads((tmp_path / MEASURED).read_text("utf-8"))["variants"][0]["kl"] == 0.1

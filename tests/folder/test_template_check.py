@@ -41,7 +41,7 @@ def test_a_template_that_does_harm_is_refused(template: str, what: str):
 
 
 def test_a_template_without_end_is_refused(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(template_check, "SECONDS", 8)
+    monkeypatch.setattr(template_check, "TEMPLATE_TIMEOUT", 8)
     loops = "{% for i in range(99999) %}{% for j in range(99999) %}{% endfor %}{% endfor %}"
     started = time.monotonic()
     with pytest.raises(UserError, match="does not finish within 8 seconds"):

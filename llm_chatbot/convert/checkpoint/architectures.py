@@ -34,7 +34,7 @@ from llm_chatbot.convert.checkpoint.weights import (
 from llm_chatbot.convert.export.exporter_configs import check_exportable, nearest_types
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import ORIGINAL_MODEL_TYPE, SCALED_CONTEXT
-from llm_chatbot.sources.json_files import read_json
+from llm_chatbot.sources.json_files import read_checkpoint_json
 
 # ChatGLM3's `<|user|>` and `<|observation|>`: it ends its turn by naming who speaks next.
 CHATGLM3_TURNS = (64795, 64797)
@@ -89,7 +89,7 @@ def read_checkpoint(folder: Path) -> PreTrainedModel:
         UserError: a file is missing or damaged, the weights are not those that `config.json` describes, or the
             architecture is not supported.
     """
-    config = read_config(folder)
+    config = read_checkpoint_config(folder)
     model_type = config["model_type"]
     check_architecture(folder, config)
     model = converters.get(model_type, from_transformers)(folder, config)
@@ -117,13 +117,13 @@ def check_architecture(folder: Path, config: dict[str, Any]) -> None:
         check_exportable(model_type)
 
 
-def read_config(folder: Path) -> dict[str, Any]:
+def read_checkpoint_config(folder: Path) -> dict[str, Any]:
     """The content of `config.json` without `auto_map`, which names Python files to run.
 
     Raises:
         UserError: the file is missing or damaged, or has no `model_type`.
     """
-    config = read_json(folder / "config.json")
+    config = read_checkpoint_json(folder / "config.json")
     config.pop("auto_map", None)
     if not isinstance(config.get("model_type"), str):
         raise UserError("checkpoint.no_model_type", path=folder / "config.json")
@@ -137,7 +137,7 @@ def from_transformers(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     heads = {"num_attention_heads", config_class.attribute_map.get("num_attention_heads"), "n_head"}
     if not heads & config.keys():
         raise _missing_keys(folder, ["num_attention_heads"])
-    parsed = _parsed(folder, config_class, config)
+    parsed = _parsed_config(folder, config_class, config)
     check_exportable(parsed.model_type)
     if type(parsed) not in MODEL_FOR_CAUSAL_LM_MAPPING or parsed.is_encoder_decoder:
         raise UserError("checkpoint.no_language_model", folder=folder, type=repr(parsed.model_type))
@@ -256,7 +256,7 @@ def from_gemma3(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     text_config = config.get("text_config")
     if not isinstance(text_config, dict):
         raise _missing_keys(folder, ["text_config"])
-    parsed = _parsed(folder, Gemma3TextConfig, text_config)
+    parsed = _parsed_config(folder, Gemma3TextConfig, text_config)
     tensors = {name: tensor for name, tensor in read_tensors(folder).items() if not name.startswith(GEMMA_3_VISION)}
     return build_model(folder, parsed, rename_tensors(tensors, GEMMA_3_NAMES))
 
@@ -277,7 +277,7 @@ def from_granite_hybrid(folder: Path, config: dict[str, Any]) -> PreTrainedModel
         raise UserError("checkpoint.mamba", folder=folder)
     _refuse_options(folder, {"position_embedding_type": config.get("position_embedding_type") != "rope"})
     known = GraniteConfig().to_dict().keys() - {"model_type", "architectures", "intermediate_size"}
-    parsed = _parsed(
+    parsed = _parsed_config(
         folder,
         GraniteConfig,
         {
@@ -299,14 +299,14 @@ def from_gpt_oss(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     """gpt-oss, whose experts are published in 4 bits; they are unpacked in memory."""
     check_exportable("gpt_oss")
     kept = {name: value for name, value in config.items() if name != "quantization_config"}
-    return build_model(folder, _parsed(folder, GptOssConfig, kept), unpack_mxfp4(read_tensors(folder)))
+    return build_model(folder, _parsed_config(folder, GptOssConfig, kept), unpack_mxfp4(read_tensors(folder)))
 
 
 # By `model_type`: the architectures whose published checkpoints Transformers cannot read correctly.
 converters: dict[str, Callable[[Path, dict[str, Any]], PreTrainedModel]] = by_model_type("read_checkpoint")
 
 
-def _parsed(folder: Path, config_class: type[PreTrainedConfig], config: dict[str, Any]) -> PreTrainedConfig:
+def _parsed_config(folder: Path, config_class: type[PreTrainedConfig], config: dict[str, Any]) -> PreTrainedConfig:
     """Transformers' config of an architecture.
 
     Raises:

@@ -12,7 +12,7 @@ from transformers import AutoModelForCausalLM, PreTrainedModel, PreTrainedTokeni
 from llm_chatbot.catalogue.architectures import architecture
 from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
 from llm_chatbot.catalogue.row import ModelConfig
-from llm_chatbot.convert.checkpoint.architectures import check_architecture, read_checkpoint, read_config
+from llm_chatbot.convert.checkpoint.architectures import check_architecture, read_checkpoint, read_checkpoint_config
 from llm_chatbot.convert.gguf.file import open_gguf
 from llm_chatbot.convert.gguf.tensors import quick_transformers
 from llm_chatbot.convert.tokenizer.gguf_tokenizer import fast_tokenizer
@@ -61,7 +61,7 @@ def complete(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, config:
     model.config.name_or_path = config.model_id
     chat_format = config.chat_format
     if chat_format == CHECKPOINTS_OWN and not tokenizer.chat_template and path.is_dir():
-        chat_format = architecture(read_config(path)["model_type"]).chat_format or chat_format
+        chat_format = architecture(read_checkpoint_config(path)["model_type"]).chat_format or chat_format
     apply_chat_format(chat_format, model, tokenizer)
     checked = CheckedTemplates()
     if chat_format.template is None:
@@ -83,7 +83,9 @@ def fetch_checkpoint(config: ModelConfig) -> Path:
     if config.is_gguf:
         return gguf_path(config)
     return download_checkpoint(
-        config.model_id, config.revision, check=lambda folder: check_architecture(folder, read_config(folder))
+        config.model_id,
+        config.revision,
+        check=lambda folder: check_architecture(folder, read_checkpoint_config(folder)),
     )
 
 

@@ -7,7 +7,7 @@ from transformers import PreTrainedModel
 
 from llm_chatbot.errors import UserError
 
-BLOCK = 1 << 22  # weights that are looked at at a time, which stay in the processor's cache
+WEIGHTS_AT_A_TIME = 1 << 22  # weights that are looked at at a time, which stay in the processor's cache
 
 
 def check_finite(model: PreTrainedModel, name: str) -> None:
@@ -29,5 +29,5 @@ def is_finite(weights: torch.Tensor) -> bool:
     """Whether all weights are. A minimum or maximum is NaN where a weight is."""
     if not weights.numel():
         return True
-    blocks = weights.reshape(-1).split(BLOCK)
+    blocks = weights.reshape(-1).split(WEIGHTS_AT_A_TIME)
     return all(math.isfinite(limit) for block in blocks for limit in block.aminmax())

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig, PreTrainedModel
 
 from llm_chatbot.errors import UserError
-from llm_chatbot.sources.json_files import damaged, read_json
+from llm_chatbot.sources.json_files import damaged_checkpoint, read_checkpoint_json
 from llm_chatbot.sources.weight_files import PICKLE, SAFETENSORS, weight_files
 from llm_chatbot.texts import Text
 
@@ -231,11 +231,11 @@ def _read_generation_config(folder: Path, model: PreTrainedModel) -> None:
     """
     path = folder / "generation_config.json"
     if path.is_file():
-        settings = read_json(path)
+        settings = read_checkpoint_json(path)
         for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
             if settings.get(name) is not None:
                 if not _are_ids(settings[name]):
-                    raise damaged(path)
+                    raise damaged_checkpoint(path)
                 setattr(model.generation_config, name, settings[name])
 
 

@@ -27,10 +27,10 @@ def calibration_dataset(model: ov.Model, tokenizer: PreTrainedTokenizerBase) -> 
         }
         return {name: value for name, value in available.items() if name in names}
 
-    return nncf.Dataset(sample_texts(), inputs)
+    return nncf.Dataset(calibration_texts(), inputs)
 
 
-def sample_texts() -> list[str]:
+def calibration_texts() -> list[str]:
     """Long English paragraphs from WikiText-2 or, if the Hub cannot be reached, from Python's help texts."""
     try:
         rows: Any = load_dataset("Salesforce/wikitext", "wikitext-2-raw-v1", split="train")["text"]

@@ -40,7 +40,7 @@ PIECES = (
 )
 BETWEEN = ("", " ", "  ", "\n", "\n\n", "\t", "\u00a0")
 
-SECONDS = 60  # for the comparison with OpenVINO GenAI, which runs in a process of its own: its engine is not ours
+GENAI_TIMEOUT = 60  # for the comparison with OpenVINO GenAI, which runs in a process of its own: its engine is not ours
 
 
 def check_folder(folder: Path, name: str) -> dict[str, Any]:
@@ -115,10 +115,10 @@ def _compare_with_genai(folder: Path) -> dict[str, Any] | None:
             capture_output=True,
             text=True,
             encoding="utf-8",
-            timeout=SECONDS,
+            timeout=GENAI_TIMEOUT,
         )
     except subprocess.TimeoutExpired:
-        return {"error": f"no end within {SECONDS} seconds"}
+        return {"error": f"no end within {GENAI_TIMEOUT} seconds"}
     if done.returncode:
         return {"error": (done.stderr.strip().splitlines() or [f"exit status {done.returncode}"])[-1]}
     return json.loads(done.stdout)

@@ -19,7 +19,7 @@ CALL: dict[str, Any] = {
     "function": {"name": CALLED, "arguments": {"city": "Paris", "days": 2, "exact": 0.5}},
 }
 # Named by what is in them.
-CONVERSATIONS: dict[str, list[dict[str, Any]]] = {
+PROBES: dict[str, list[dict[str, Any]]] = {
     "a question": [USER],
     "a system prompt": [{"role": "system", "content": "Be brief."}, USER],
     "an answer": [USER, {"role": "assistant", "content": "Warm, 21 °C."}, USER],
@@ -59,9 +59,9 @@ def compare(folder: Path) -> dict[str, Any] | None:
     tokenizer = openvino_genai.Tokenizer(folder)
     found: dict[str, Any] = {"version": openvino_genai.__version__, "otherwise": [], "refused": []}
     takes_tools = "tools" in variables_of(template_for(templates, tools=True) or "")
-    for conversations, tools in ((CONVERSATIONS, []), (WITH_TOOLS if takes_tools else {}, [PROBE_TOOL])):
+    for conversations, tools in ((PROBES, []), (WITH_TOOLS if takes_tools else {}, [PROBE_TOOL])):
         for name, messages in conversations.items():
-            expected = _rendered(templates, tokens, messages, tools)
+            expected = _rendered_here(templates, tokens, messages, tools)
             if expected is None:
                 continue
             try:
@@ -74,7 +74,7 @@ def compare(folder: Path) -> dict[str, Any] | None:
     return found
 
 
-def _rendered(
+def _rendered_here(
     templates: Templates, tokens: Mapping[str, str], messages: list[dict[str, Any]], tools: list[dict[str, Any]]
 ) -> str | None:
     template = template_for(templates, tools=bool(tools)) or ""

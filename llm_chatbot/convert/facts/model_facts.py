@@ -33,7 +33,7 @@ from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
 from llm_chatbot.machine.memory import available_memory
 from llm_chatbot.sources.gguf_files import find_ggufs, gguf_path
 from llm_chatbot.sources.hub import cached_bytes, describe_repository
-from llm_chatbot.sources.json_files import read_json
+from llm_chatbot.sources.json_files import read_checkpoint_json
 from llm_chatbot.sources.weight_files import weight_files
 
 # Tokens, for which the memory of a chat is given.
@@ -184,7 +184,7 @@ def _variant(variant: Variant, kept: int | None = None) -> VariantFacts | None:
 
 def _kv_values_of(folder: Path) -> int | None:
     try:
-        return kv_values_per_token(read_json(folder / "config.json"))
+        return kv_values_per_token(read_checkpoint_json(folder / "config.json"))
     except UserError:  # damaged: the model is listed all the same, and loading it will say so
         return None
 
@@ -230,7 +230,7 @@ def _kv_values_in(header: GGUFHeader) -> int | None:
 def _folder(name: str, config: ModelConfig, folder: Path, root: Path) -> ModelFacts:
     sizes = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
     weights = weight_files(sizes, lambda index: folder / index).names
-    described = read_json(folder / "config.json")
+    described = read_checkpoint_json(folder / "config.json")
     return _described(name, "folder", config, described, sum(sizes.get(name, 0) for name in weights), root)
 
 
@@ -244,7 +244,7 @@ def _on_the_hub(name: str, config: ModelConfig, root: Path) -> ModelFacts:
     if repository.config is None:
         raise UserError("hub.no_config", repository=config.model_id)
     config = replace(config, license=repository.license, gated=repository.gated, parameters=repository.parameters)
-    facts = _described(name, "hub", config, read_json(repository.config), repository.weights, root)
+    facts = _described(name, "hub", config, read_checkpoint_json(repository.config), repository.weights, root)
     return replace(facts, download=max(0, repository.weights - cached))
 
 

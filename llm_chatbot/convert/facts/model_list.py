@@ -26,10 +26,10 @@ def model_list(root: Path) -> Iterator[str]:
     converted = converted_models(root)
     yield from [f"  {name:<32} {', '.join(precisions)}" for name, precisions in converted.items()] or ["  none"]
     yield "GGUF files on this machine:"
-    yield from [f"  {_described(found, root)}" for found in find_ggufs()] or ["  none"]
+    yield from [f"  {_file_line(found, root)}" for found in find_ggufs()] or ["  none"]
 
 
-def _described(found: FoundGGUF, root: Path) -> str:
+def _file_line(found: FoundGGUF, root: Path) -> str:
     try:
         header = read_gguf_header(found.path)
         size, architecture = header.size, header.fields.text("general.architecture")

@@ -19,7 +19,7 @@ from llm_chatbot.catalogue.architectures import architecture, imported
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.chat_templates import TEMPLATE_FILE, read_templates
 from llm_chatbot.gguf.bpe import QWEN_SPLIT, byte_level_bpe, scored_bpe
-from llm_chatbot.sources.json_files import damaged, read_json
+from llm_chatbot.sources.json_files import damaged_checkpoint, read_checkpoint_json
 
 # The files that can hold a tokenizer's settings, beside its vocabulary.
 SETTINGS_FILES = (
@@ -59,14 +59,14 @@ def read_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     Raises:
         UserError: the files are missing, damaged or in an unknown format.
     """
-    model_type = read_json(folder / "config.json").get("model_type")
+    model_type = read_checkpoint_json(folder / "config.json").get("model_type")
     _check_settings(folder)
     try:
         return _read(folder, model_type)
     except UserError:
         raise
     except (ImportError, LookupError, TypeError, ValueError, AttributeError, OSError) as error:  # Transformers' own
-        raise damaged(folder / "tokenizer_config.json") from error
+        raise damaged_checkpoint(folder / "tokenizer_config.json") from error
 
 
 def _read(folder: Path, model_type: Any) -> PreTrainedTokenizerFast:
@@ -92,15 +92,15 @@ def _check_settings(folder: Path) -> None:
     """Raises a `UserError` if one of a tokenizer's small files is damaged, before a library reads it."""
     for name in SETTINGS_FILES:
         if name.endswith(".json") and (folder / name).is_file():
-            read_json(folder / name)
+            read_checkpoint_json(folder / name)
     try:
         templates = read_templates(folder, _read_settings(folder))
     except ValueError as error:
-        raise damaged(folder / TEMPLATE_FILE) from error
+        raise damaged_checkpoint(folder / TEMPLATE_FILE) from error
     except (LookupError, TypeError) as error:
-        raise damaged(folder / "tokenizer_config.json") from error
+        raise damaged_checkpoint(folder / "tokenizer_config.json") from error
     if isinstance(templates, str) and not templates.strip() and (folder / TEMPLATE_FILE).is_file():
-        raise damaged(folder / TEMPLATE_FILE)
+        raise damaged_checkpoint(folder / TEMPLATE_FILE)
 
 
 def _check_tokenizer(path: Path) -> None:
@@ -109,9 +109,9 @@ def _check_tokenizer(path: Path) -> None:
     try:
         tokenizer = Tokenizer.from_buffer(content)
     except Exception as error:  # tokenizers has no class for it: what it can't read is a bare `Exception`
-        raise damaged(path) from error
+        raise damaged_checkpoint(path) from error
     if not tokenizer.get_vocab_size(with_added_tokens=False):
-        raise damaged(path)
+        raise damaged_checkpoint(path)
 
 
 def read_qwen_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
@@ -128,7 +128,7 @@ def read_qwen_tokenizer(folder: Path) -> PreTrainedTokenizerFast:
     try:
         merges = _merges_of(ranks)
     except ValueError as error:
-        raise damaged(path) from error
+        raise damaged_checkpoint(path) from error
     spelling = bytes_to_unicode()
     spelled = {token: "".join(spelling[byte] for byte in token) for token in ranks}
     tokenizer = byte_level_bpe(
@@ -184,9 +184,9 @@ def _read_ranks(path: Path) -> dict[bytes, int]:
     except FileNotFoundError as error:
         raise _missing(path) from error
     except ValueError as error:
-        raise damaged(path) from error
+        raise damaged_checkpoint(path) from error
     if len(ranks) < 256 or sorted(ranks.values()) != list(range(len(ranks))):
-        raise damaged(path)
+        raise damaged_checkpoint(path)
     return ranks
 
 
@@ -222,7 +222,7 @@ def _sentencepiece_tokenizer(path: Path) -> Tokenizer:
     try:
         model = SentencePieceProcessor(model_file=str(path))
     except (RuntimeError, OSError) as error:
-        raise damaged(path) from error
+        raise damaged_checkpoint(path) from error
     ids = range(model.get_piece_size())
     pieces = [model.id_to_piece(id) for id in ids]
     controls = [pieces[id] for id in ids if model.is_control(id) or model.is_unknown(id)]
@@ -274,15 +274,15 @@ def _read_vocabulary_and_merges(folder: Path) -> PreTrainedTokenizerFast:
 
 def _check_vocabulary_and_merges(vocabulary: Path, merges: Path) -> None:
     """Raises a `UserError` if one of them is damaged: Transformers' own errors don't name the file."""
-    ids = read_json(vocabulary)
+    ids = read_checkpoint_json(vocabulary)
     try:
         models.BPE(vocab=ids, merges=[])
     except (TypeError, OverflowError) as error:
-        raise damaged(vocabulary) from error
+        raise damaged_checkpoint(vocabulary) from error
     try:
         models.BPE.from_file(str(vocabulary), str(merges))
     except Exception as error:  # as for tokenizer.json
-        raise damaged(merges) from error
+        raise damaged_checkpoint(merges) from error
 
 
 def _own_settings(folder: Path) -> dict[str, Any]:
@@ -296,7 +296,7 @@ def _own_settings(folder: Path) -> dict[str, Any]:
 def _read_settings(folder: Path) -> dict[str, Any]:
     """A checkpoint's tokenizer settings; empty if it has no such files."""
     paths = [folder / "special_tokens_map.json", folder / "tokenizer_config.json"]
-    return {name: value for path in paths if path.is_file() for name, value in read_json(path).items()}
+    return {name: value for path in paths if path.is_file() for name, value in read_checkpoint_json(path).items()}
 
 
 def _missing(path: Path) -> UserError:

@@ -58,7 +58,7 @@ def split_groups(model: ov.Model, folder: Path) -> int:
         size = smaller_group(weights.size)
         if size is None:
             raise UserError("engine.groups", folder=folder, size=weights.size)
-        _split(weights, size)
+        _split_groups(weights, size)
     if wrong:
         model.validate_nodes_and_infer_types()
     return len(wrong)
@@ -90,7 +90,7 @@ def _before(node: ov.Node) -> ov.Node:
     return node.input_value(0).node if node.get_type_name() == "Convert" else node
 
 
-def _split(weights: Grouped, size: int) -> None:
+def _split_groups(weights: Grouped, size: int) -> None:
     """Replaces weights by the same ones in groups of another size, with the scale of their group."""
     times = weights.size // size
     *leading, groups, _ = weights.integers.get_output_shape(0)
@@ -101,14 +101,14 @@ def _split(weights: Grouped, size: int) -> None:
     float_type = weights.scaled.get_output_element_type(0)
     weight = ops.convert(ops.constant(integers), float_type)
     if weights.zero_point is not None:
-        zero_point = _repeated(weights.zero_point, times)
+        zero_point = _repeated_groups(weights.zero_point, times)
         weight = ops.subtract(weight, ops.convert(zero_point, float_type))
-    scaled = ops.multiply(weight, ops.convert(_repeated(weights.scale, times), float_type))
+    scaled = ops.multiply(weight, ops.convert(_repeated_groups(weights.scale, times), float_type))
     for reader in weights.scaled.output(0).get_target_inputs():
         reader.replace_source_output(scaled.output(0))
 
 
-def _repeated(constant: ov.Node, times: int) -> ov.Node:
+def _repeated_groups(constant: ov.Node, times: int) -> ov.Node:
     """A constant [..., groups, 1] with each value repeated; one for all groups as it is."""
     shape = list(constant.get_output_shape(0))
     if len(shape) < 2 or shape[-2] == 1:

@@ -19,15 +19,15 @@ import openvino.opset13 as ops
 # Stacked weights are a copy in memory; with more of them than this, the overhead doesn't matter.
 MOST_WEIGHTS = 1 << 22
 
-Form = tuple[str | int, ...]  # see `_form`
+ProductForm = tuple[str | int, ...]  # see `_product_form`
 
 
 def merge_products(model: ov.Model) -> int:
     """Merges small products with compressed weights in place, and returns how many merged products there are."""
-    alike: dict[tuple[str, int, Form | None], list[ov.Node]] = defaultdict(list)
+    alike: dict[tuple[str, int, ProductForm | None], list[ov.Node]] = defaultdict(list)
     for node in model.get_ordered_ops():
         if node.get_type_name() == "MatMul" and node.get_attributes()["transpose_b"]:
-            activations, form = node.input_value(0), _form(node.input_value(1))
+            activations, form = node.input_value(0), _product_form(node.input_value(1))
             alike[activations.node.get_name(), activations.get_index(), form].append(node)
     merged = [products for (_, _, form), products in alike.items() if form and _is_worth_it(form, products)]
     for products in merged:
@@ -36,26 +36,26 @@ def merge_products(model: ov.Model) -> int:
     return len(merged)
 
 
-def _is_worth_it(form: Form, products: Sequence[ov.Node]) -> bool:
+def _is_worth_it(form: ProductForm, products: Sequence[ov.Node]) -> bool:
     shapes = [product.input_value(1).get_shape() for product in products]
     is_compressed = "Multiply" in form  # 16-bit weights have no scale
     are_matrices = all(len(shape) == 2 for shape in shapes)  # the weights of experts have an axis more
     return is_compressed and are_matrices and len(products) == 3 and sum(map(math.prod, shapes)) <= MOST_WEIGHTS
 
 
-def _form(weights: ov.Output) -> Form | None:
+def _product_form(weights: ov.Output) -> ProductForm | None:
     """The form that stackable weights share: operations, types, and shapes but for the rows. None: not stackable."""
     if not weights.get_partial_shape().is_static or not list(weights.get_shape()):
         return None
     node, kind, (rows, *shape) = weights.node, weights.node.get_type_name(), weights.get_shape()
-    form: Form = (kind, weights.get_element_type().get_type_name(), *shape)
+    form: ProductForm = (kind, weights.get_element_type().get_type_name(), *shape)
     if kind == "Constant":
         bits = math.prod([rows, *shape]) * weights.get_element_type().bitwidth
         return form if bits % 8 == 0 else None
     if kind not in ("Convert", "Reshape", "Subtract", "Multiply"):
         return None
     for value in _weights_of(node):
-        inner = _form(value)
+        inner = _product_form(value)
         if inner is None or value.get_shape()[0] != rows:
             return None
         form += inner

@@ -77,7 +77,7 @@ def split_zero_points(model: ov.Model) -> int:
         key = (activations.node.get_name(), activations.get_index())
         if key not in sums:
             sums[key] = _group_sums(activations, product.zero_point.shape[1])
-        _split(product, sums[key])
+        _split_product(product, sums[key])
     model.validate_nodes_and_infer_types()
     return len(products)
 
@@ -108,7 +108,7 @@ def _group_sums(activations: ov.Output, groups: int) -> ov.Output:
     return ops.reduce_sum(grouped, np.array([-1]), keep_dims=False).output(0)
 
 
-def _split(product: Product, sums: ov.Output) -> None:
+def _split_product(product: Product, sums: ov.Output) -> None:
     """Replaces a product by the sum of two."""
     zero_point = product.zero_point.astype(np.float32)
     centre = float(np.clip(np.rint(np.median(zero_point)), 0, product.largest))

@@ -31,13 +31,13 @@ def _with_object(call: Mapping[str, Any], place: str) -> dict[str, Any]:
     function = call["function"]
     arguments = function.get("arguments")
     if isinstance(arguments, str):
-        arguments = _json(arguments) if arguments.strip() else {}
+        arguments = _parsed_arguments(arguments) if arguments.strip() else {}
     if not isinstance(arguments, Mapping):
         raise UserError("prompt.arguments", place=f"{place}.function.arguments")
     return {**call, "function": {**function, "arguments": arguments}}
 
 
-def _json(text: str) -> Any:
+def _parsed_arguments(text: str) -> Any:
     """The value in a JSON text; None for a text that is no JSON."""
     try:
         return json.loads(text, parse_constant=_refused)

@@ -328,7 +328,7 @@ class _ControlTokens:
 
     @cached_property
     def _respelled(self) -> Tokenizer:  # needed only if there are marks, and takes seconds with a large vocabulary
-        return _respelled(json.loads(self._tokenizer.backend_tokenizer.to_str()), self._spelling)
+        return _respelled_tokenizer(json.loads(self._tokenizer.backend_tokenizer.to_str()), self._spelling)
 
     def mark(self, value: Any) -> Any:
         """Marks the control tokens in a text, or in all texts of dictionaries and lists."""
@@ -363,7 +363,7 @@ def _made_by_merges(model: Model, token: str) -> bool:
     return [piece.value for piece in model.tokenize(token)] == [token]
 
 
-def _respelled(description: dict[str, Any], spelling: dict[str, str]) -> Tokenizer:
+def _respelled_tokenizer(description: dict[str, Any], spelling: dict[str, str]) -> Tokenizer:
     """A tokenizer in which some added tokens have other texts and the same ids, and no merges lead to them.
 
     Args:

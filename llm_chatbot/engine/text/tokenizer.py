@@ -112,8 +112,8 @@ class FolderTokenizer(PlainTokenizer):
         backend = _read_tokenizer(path)
         settings = {**read_json(folder / "special_tokens_map.json"), **read_json(folder / "tokenizer_config.json")}
         try:
-            template = _chat_templates(folder, settings)
-            special_tokens = {name: _content(settings[name]) for name in SPECIAL_TOKENS if settings.get(name)}
+            template = _folder_templates(folder, settings)
+            special_tokens = {name: _token_text(settings[name]) for name in SPECIAL_TOKENS if settings.get(name)}
         except (LookupError, TypeError) as error:
             raise damaged(folder / "tokenizer_config.json") from error
         super().__init__(backend, template, special_tokens)
@@ -127,12 +127,12 @@ def _read_tokenizer(path: Path) -> Tokenizer:
         raise damaged(path) from error
 
 
-def _chat_templates(folder: Path, settings: dict[str, Any]) -> Templates:
+def _folder_templates(folder: Path, settings: dict[str, Any]) -> Templates:
     try:
         return read_templates(folder, settings)
     except ValueError as error:
         raise damaged(folder / TEMPLATE_FILE) from error
 
 
-def _content(token: str | dict[str, Any]) -> str:
+def _token_text(token: str | dict[str, Any]) -> str:
     return token["content"] if isinstance(token, dict) else token

@@ -17,7 +17,7 @@ from transformers import (
 
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
-from llm_chatbot.convert.checkpoint.architectures import read_checkpoint, read_config
+from llm_chatbot.convert.checkpoint.architectures import read_checkpoint, read_checkpoint_config
 from llm_chatbot.convert.checkpoint.checkpoints import load_checkpoint
 from llm_chatbot.engine.decode.generation import stream_ids
 from llm_chatbot.engine.decode.sampling import Sampling
@@ -264,7 +264,7 @@ def test_a_model_that_cannot_be_converted_is_refused_before_the_weights_are_read
 
 def test_a_folder_without_a_config_is_refused(tmp_path: Path):
     with pytest.raises(UserError, match=r"config\.json is missing; name a complete checkpoint"):
-        read_config(tmp_path)
+        read_checkpoint_config(tmp_path)
 
 
 @pytest.mark.parametrize(

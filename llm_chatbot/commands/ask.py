@@ -29,9 +29,7 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
     arguments = parser(caller).parse_args(argv)
     set_log_level(arguments.log_level)
     if arguments.question is None and not sys.stdin.isatty():
-        arguments.question = sys.stdin.read()
-        if not arguments.question.strip():
-            raise UserError("command.no_question")
+        arguments.question = read_question()
     session = open_session(arguments, caller)
     if arguments.question is not None:
         return show_answer(session, arguments.question, arguments.max_new_tokens)
@@ -65,6 +63,23 @@ def open_session(arguments: argparse.Namespace, caller: Caller) -> "ChatSession"
     files = model_files(arguments.model, arguments.precision, arguments.output)
     model = open_model(files, arguments.device, **memory_options(arguments))
     return ChatSession(model, files.tokenizer, config.system_prompt, config.chat_format)
+
+
+def read_question() -> str:
+    """The text in the standard input, without the line breaks at its end.
+
+    `echo` and editors put one there. It is not part of the question, and a small model answers another one if it is.
+
+    Raises:
+        UserError: there is none, or it is not UTF-8.
+    """
+    try:
+        question = sys.stdin.buffer.read().decode("utf-8-sig").rstrip("\r\n")
+    except UnicodeDecodeError as error:
+        raise UserError("command.question_not_utf8") from error
+    if not question.strip():
+        raise UserError("command.no_question")
+    return question
 
 
 def questions() -> Iterator[str]:

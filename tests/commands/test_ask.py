@@ -1,0 +1,65 @@
+"""`llm-chatbot ask`, as a process of its own with the embedded model."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from llm_chatbot.commands.options import STOPPED
+
+QUESTION = "What is the capital of France?"
+TIMEOUT = 120  # seconds, for a busy machine
+
+
+def command(models_root: Path, *arguments: str) -> list[str]:
+    return [sys.executable, "-m", "llm_chatbot", "ask", "--output", str(models_root), *arguments]
+
+
+def ask(models_root: Path, *arguments: str, typed: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(command(models_root, *arguments), input=typed, capture_output=True, timeout=TIMEOUT)
+
+
+def test_a_question_is_an_argument(models_root: Path):
+    done = ask(models_root, "smollm2-135m-instruct", QUESTION)
+    assert (done.returncode, done.stderr) == (0, b"") and b"Paris" in done.stdout
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_a_question_in_the_standard_input_has_no_line_break_at_its_end(models_root: Path, end: str):
+    done = ask(models_root, "--max-new-tokens", "20", typed=(QUESTION + end).encode())
+    assert done.returncode == 0 and b"Paris" in done.stdout
+
+
+@pytest.mark.parametrize(("typed", "expected"), [(b" \n", b"There is no question"), (b"\xff\xfe?", b"is not UTF-8")])
+def test_a_question_that_cannot_be_read_is_one_sentence(models_root: Path, typed: bytes, expected: bytes):
+    done = ask(models_root, typed=typed)
+    assert (done.returncode, done.stdout) == (2, b"") and expected in done.stderr and done.stderr.count(b"\n") == 1
+
+
+def test_ctrl_c_stops_an_answer_and_keeps_what_was_written(models_root: Path):
+    arguments = command(models_root, "smollm2-135m-instruct", "Count from 1 to 1000 in words.")
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    first = process.stdout.read(5)
+    process.send_signal(signal.SIGINT)
+    rest, errors = process.communicate(timeout=TIMEOUT)
+    assert (process.returncode, errors) == (STOPPED, b"")
+    assert len(first) == 5 and rest.endswith(b"\n") and len(rest) < 4000
+
+
+def test_a_conversation_in_a_terminal_remembers_what_was_said(models_root: Path):
+    pty = pytest.importorskip("pty", reason="Windows has no pseudo-terminals")
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, "TERM": "dumb"}
+    process = subprocess.Popen(
+        command(models_root), stdin=theirs, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    )
+    os.write(ours, f"{QUESTION}\nWhich city did you name?\n\x04".encode())
+    answers, errors = process.communicate(timeout=TIMEOUT)
+    os.close(ours)
+    os.close(theirs)
+    assert process.returncode == 0 and errors.startswith(b"Ctrl+C stops an answer")
+    assert answers.count(b"Paris") >= 2

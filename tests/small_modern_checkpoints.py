@@ -31,8 +31,8 @@ from transformers import (
     SmolLM3ForCausalLM,
 )
 
-from llm_chatbot.catalogue.chat_formats import HARMONY
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
+from llm_chatbot.engine.text.channels import CHANNEL_MARKS
 from tests.small_checkpoints import FFN, HEADS, HIDDEN, KV_HEADS, LAYERS, VOCABULARY, of_transformers, write_llama_like
 from tests.small_checkpoints import llama_tokenizer as write_tokenizer
 
@@ -69,10 +69,10 @@ def write(name: str, hub: Path) -> Path:
     with torch.random.fork_rng():
         torch.manual_seed(0)
         WRITERS[name](folder)
-    if config.chat_format is HARMONY:
+    if name == "gpt-oss-20b":
         write_tokenizer(folder, HARMONY_TEMPLATE)
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-        tokenizer.add_special_tokens([*HARMONY.shown_tokens, *HARMONY.stop_tokens])
+        tokenizer.add_special_tokens(list(CHANNEL_MARKS))
         tokenizer.save(str(folder / "tokenizer.json"))
     else:
         write_tokenizer(folder, TEMPLATE + NO_REASONING * (config.reasoning == "switch"))

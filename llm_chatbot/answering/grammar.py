@@ -38,7 +38,7 @@ _START, _START_AFTER_SPACE = "start: answer\n", 'start: " "? answer\n'
 
 @dataclass(frozen=True)
 class Form:
-    """One form that an answer can have: a JSON value that matches a schema, with fixed texts around it."""
+    """One form that an answer can have: a JSON value that matches a schema, and what is around it in Lark."""
 
     schema: Schema
     before: str = ""
@@ -61,15 +61,10 @@ def answer_grammar(forms: Sequence[Form]) -> Grammar:
     """The grammar of the answers in one of the forms; their schemas are valid ones of 2020-12."""
     rules = [Rules(form.schema, f"form{place}_") for place, form in enumerate(forms)]
     written = [
-        " ".join([*_literal(form.before), own.root, *_literal(form.after)])
-        for form, own in zip(forms, rules, strict=True)
+        " ".join(filter(None, (form.before, own.root, form.after))) for form, own in zip(forms, rules, strict=True)
     ]
     lines = [_START, f"answer: {' | '.join(written)}", *(line for own in rules for line in own.lines), ""]
     return Grammar("\n".join(lines), frozenset().union(*(own.unmasked for own in rules)))
-
-
-def _literal(text: str) -> list[str]:
-    return [json.dumps(text)] if text else []
 
 
 class GrammarCompiler:

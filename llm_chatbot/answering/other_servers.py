@@ -16,7 +16,8 @@ from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.engine.decode.logprobs import TokenChoice
 from llm_chatbot.engine.session import Answer
-from llm_chatbot.engine.text.prompt import NO_OPTIONS, REASONING_END, REASONING_START, TemplateOptions, well_formed
+from llm_chatbot.engine.text.prompt import NO_OPTIONS, TemplateOptions, well_formed
+from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START
 from llm_chatbot.errors import UserError
 
 KEY_VARIABLE = "LLM_CHATBOT_API_KEY"

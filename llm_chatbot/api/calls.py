@@ -16,7 +16,7 @@ from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.model_info import ModelInfo
 from llm_chatbot.api.requests import ChatRequest, CommonRequest, CompletionRequest, Tool
 from llm_chatbot.api.responses import Choice
-from llm_chatbot.api.tools import ToolParser, as_arguments, forced_call
+from llm_chatbot.api.tools import FINAL_HEADER, ToolParser, as_arguments, forced_calls
 from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.texts import Text
 
@@ -140,13 +140,13 @@ def constraints(request: ChatRequest, info: ModelInfo) -> tuple[Grammar | None, 
     if wanted is not None:
         schema, tools = standalone(wanted), request.offered_tools
         validator = schema_validator(schema, "response_format")
-        forms.append(Form(schema))
+        is_begun = request.messages[-1].role == "assistant" and request.messages[-1].content
+        forms.append(Form(schema, FINAL_HEADER if info.has_channels and not is_begun else ""))
     if tools:
         assert info.tool_format is not None
         functions = [(tool.function.name, tool.function.parameters) for tool in tools]
         arguments = {name: schema_validator(as_arguments(parameters), "tools") for name, parameters in functions}
-        before, schema, after = forced_call(info.tool_format, functions)
-        forms.append(Form(schema, before, after))
+        forms += forced_calls(info.tool_format, functions)
     grammar = answer_grammar(forms)
     return grammar, AnswerCheck(validator, arguments, grammar.unmasked)
 

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from llm_chatbot.answering.served import ServedFacts
 from llm_chatbot.api.tools import ToolFormat, tool_format
+from llm_chatbot.engine.text.channels import writes_channels
 from llm_chatbot.folder.chat_templates import only_one, template_for
 
 
@@ -14,6 +15,7 @@ class ModelInfo:
     Attributes:
         name, max_tokens, context_length, variables: as in `ServedFacts`.
         tool_format: how the model writes tool calls; None: it does not take tools.
+        has_channels: whether the model answers on channels, see `llm_chatbot.engine.text.channels`.
     """
 
     name: str
@@ -21,8 +23,10 @@ class ModelInfo:
     context_length: int | None = None
     tool_format: ToolFormat | None = None
     variables: frozenset[str] = frozenset()
+    has_channels: bool = False
 
 
 def model_info(facts: ServedFacts) -> ModelInfo:
     format = tool_format(template_for(only_one(facts.chat_template), tools=True))
-    return ModelInfo(facts.name, facts.max_tokens, facts.context_length, format, facts.variables)
+    has_channels = writes_channels(facts.chat_template)
+    return ModelInfo(facts.name, facts.max_tokens, facts.context_length, format, facts.variables, has_channels)

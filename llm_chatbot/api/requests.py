@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
 
-from llm_chatbot.engine.text.prompt import REASONING_END, REASONING_START
+from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START
 
 # Limits on what one request can cost before the model sees it.
 MAX_BODY_BYTES = 4 * 1024 * 1024

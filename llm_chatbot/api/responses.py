@@ -11,7 +11,7 @@ from llm_chatbot.api.tools import ToolCall, ToolParser
 from llm_chatbot.engine.decode.logprobs import TokenChoice
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.engine.text.detokenizer import overlap
-from llm_chatbot.engine.text.prompt import REASONING_END, REASONING_START
+from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START
 
 JSON = dict[str, Any]
 
@@ -58,6 +58,8 @@ class Choice:
         before, ended = self.content, answer.finish_reason is not None
         self.answer = answer
         reasoning, text = ("", answer.text) if self._raw else split_reasoning(answer.text, ended)
+        if answer.later_reasoning:
+            reasoning = f"{reasoning}\n\n{answer.later_reasoning}".lstrip()
         calls: tuple[ToolCall, ...] = ()
         if self._parser is not None:
             parsed = self._parser.parse(text, ended)

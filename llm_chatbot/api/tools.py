@@ -5,6 +5,7 @@ A chat template tells the model how to write a call; each format here is recogni
 - Hermes, Qwen2.5, Qwen3: https://github.com/NousResearch/Hermes-Function-Calling#prompt-format
 - Llama 3: https://github.com/meta-llama/llama-models/blob/main/models/llama3_1/prompt_format.md
 - Mistral: https://docs.mistral.ai/cookbooks/concept-deep-dive-tokenization-tool_calling (up to its tokenizer v3)
+- gpt-oss: https://developers.openai.com/cookbook/articles/openai-harmony; the engine has read its calls as Hermes'
 """
 
 import json
@@ -16,17 +17,28 @@ from typing import Any, Literal
 
 from pydantic_core import from_json
 
+from llm_chatbot.answering.grammar import Form
 from llm_chatbot.answering.schemas import Schema, standalone
+from llm_chatbot.engine.text.channels import writes_channels
 from llm_chatbot.engine.text.detokenizer import overlap
 
-ToolFormat = Literal["hermes", "llama", "mistral"]
+ToolFormat = Literal["hermes", "llama", "mistral", "harmony"]
 
 HERMES_START, HERMES_END = "<tool_call>", "</tool_call>"
 PYTHON_TAG = "<|python_tag|>"
 MISTRAL_MARK = "[TOOL_CALLS]"
 
 # The name of a call's arguments in its JSON.
-ARGUMENTS: dict[ToolFormat, str] = {"hermes": "arguments", "llama": "parameters", "mistral": "arguments"}
+ARGUMENTS: dict[ToolFormat, str] = {
+    "hermes": "arguments",
+    "llama": "parameters",
+    "mistral": "arguments",
+    "harmony": "arguments",
+}
+
+# In Lark, what a masked answer on channels may begin with: its reasoning, which is not masked, and the next message.
+REASONED = '(<|channel|> "analysis" <|message|> (<|start|> "assistant")?)?'
+FINAL_HEADER = f'{REASONED} <|channel|> "final" (" "? <|constrain|> "json")? <|message|>'
 
 _WHITE_SPACE, _SEPARATORS, _CLOSED = re.compile(r"\s*"), re.compile(r"[\s,;\[\]]*"), re.compile(r"[\s}\]]*")
 _NO_CALL = re.compile(f"{HERMES_END}|(?={HERMES_START})")
@@ -71,6 +83,8 @@ def tool_format(template: Any) -> ToolFormat | None:
     """The format that a chat template asks for; None if it takes no tools or its format is not known here."""
     if not isinstance(template, str) or "tools" not in template:
         return None
+    if writes_channels(template):
+        return "harmony"
     if HERMES_START in template and "<function=" not in template:  # the latter is Qwen3-Coder's, in XML
         return "hermes"
     if MISTRAL_MARK in template and "[ARGS]" not in template:  # the latter is that of newer tokenizers
@@ -98,7 +112,7 @@ class ToolParser:
         What may be the beginning of a call is held back. Once the answer has ended, a call that was cut off is left
         out, and what turned out to be no call is text.
         """
-        if self._format == "hermes":
+        if self._format in ("hermes", "harmony"):
             return self._hermes(text, ended)
         return self._whole_answer(text, ended)
 
@@ -164,23 +178,30 @@ class ToolParser:
         return ToolCall(self._ids[place], value["name"], json.dumps(arguments, ensure_ascii=False))
 
 
-def forced_call(format: ToolFormat, tools: Sequence[tuple[str, Schema]]) -> tuple[str, dict[str, Any], str]:
-    """The form of an answer that has to call one of the tools: the text before a JSON value, its schema, and after.
+def forced_calls(format: ToolFormat, tools: Sequence[tuple[str, Schema]]) -> list[Form]:
+    """The forms of an answer that has to call one of the tools.
 
     Args:
         format: of the model.
         tools: the names of the functions, and the JSON schemas of their parameters. Each keeps its own definitions.
     """
+    if format == "harmony":
+        return [Form(as_arguments(parameters), _call_header(name)) for name, parameters in tools]
     names = [name for name, _ in tools]
     schemas = [_call_schema(ARGUMENTS[format], name, f"#/$defs/{place}") for place, name in enumerate(names)]
     schema: dict[str, Any] = {"anyOf": schemas} if len(schemas) > 1 else schemas[0]
     places = enumerate(parameters for _, parameters in tools)
     schema = {**schema, "$defs": {str(place): as_arguments(own, f"#/$defs/{place}") for place, own in places}}
     if format == "hermes":
-        return f"{HERMES_START}\n", schema, f"\n{HERMES_END}"
+        return [Form(schema, json.dumps(f"{HERMES_START}\n"), json.dumps(f"\n{HERMES_END}"))]
     if format == "mistral":
-        return "[", schema, "]"
-    return "", schema, ""
+        return [Form(schema, '"["', '"]"')]
+    return [Form(schema)]
+
+
+def _call_header(name: str) -> str:
+    """What stands before the arguments of a call on a channel, in Lark."""
+    return f'{REASONED} <|channel|> "commentary to=functions.{name} " <|constrain|> "json" <|message|>'
 
 
 def as_arguments(parameters: Schema, where: str = "#") -> Schema:

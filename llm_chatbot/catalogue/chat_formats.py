@@ -22,9 +22,6 @@ class ChatFormat:
         stop_strings: texts that end an answer and are not shown. A leading newline also matches the answer's start.
         replacements: pairs of a text in the answer and what is shown instead; newlines match as above.
         strip_start: characters to remove from the answer's start, after the replacements.
-        shown_tokens: special tokens that are text for the stop strings and replacements; others are left out.
-        reasoning_start: what the model writes before its reasoning.
-        reasoning_end: what the model writes between its reasoning and the answer.
     """
 
     template: str | None = None
@@ -32,9 +29,6 @@ class ChatFormat:
     stop_strings: tuple[str, ...] = ()
     replacements: tuple[tuple[str, str], ...] = ()
     strip_start: str = ""
-    shown_tokens: tuple[str, ...] = ()
-    reasoning_start: str = "<think>"
-    reasoning_end: str = "\n</think>\n\n"
 
 
 CHECKPOINTS_OWN = ChatFormat()
@@ -190,19 +184,4 @@ YOURI = ChatFormat(
     stop_strings=("\nユーザー:", "\n設定:"),
     replacements=(("\nシステム: ", "\n"), ("\nシステム:", "\n")),
     strip_start="\n ",
-)
-
-# https://developers.openai.com/cookbook/articles/openai-harmony: a message names its channel, of which "analysis" is
-# the reasoning. The checkpoint's template writes earlier answers as the "final" channel. Tools' calls are not read from
-# the "commentary" channel.
-HARMONY = ChatFormat(
-    stop_tokens=("<|return|>", "<|call|>"),
-    shown_tokens=("<|start|>", "<|channel|>", "<|message|>", "<|end|>"),
-    replacements=(
-        ("<|channel|>analysis<|message|>", "<think>\n"),
-        ("<|end|><|start|>assistant<|channel|>final<|message|>", "\n</think>\n\n"),
-        ("<|channel|>final<|message|>", ""),
-    ),
-    reasoning_start="<|channel|>analysis<|message|>",
-    reasoning_end="<|end|><|start|>assistant<|channel|>final<|message|>",
 )

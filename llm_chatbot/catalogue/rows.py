@@ -5,7 +5,6 @@ Data only, and cheap to import.
 
 from llm_chatbot.catalogue.chat_formats import (
     CHATGLM3,
-    HARMONY,
     LLAMA_2,
     MISTRAL,
     MPT,
@@ -329,7 +328,6 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
         int4_source=OPTIMUM,
         openvino_id="OpenVINO/gpt-oss-20b-int4-ov",
         reasoning="always",
-        chat_format=HARMONY,
     ),
     "qwen3-30b-a3b": ModelConfig(
         model_id="Qwen/Qwen3-30B-A3B",

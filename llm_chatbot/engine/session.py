@@ -17,19 +17,19 @@ from llm_chatbot.engine.decode.constraints import AfterReasoning, ThinkingBudget
 from llm_chatbot.engine.decode.generation import Generation, decode, prefill
 from llm_chatbot.engine.decode.logprobs import TokenChoice, token_choice
 from llm_chatbot.engine.errors import ContextLengthError
+from llm_chatbot.engine.text.channels import END, FINAL_BEGUN
 from llm_chatbot.engine.text.detokenizer import StreamingDetokenizer
 from llm_chatbot.engine.text.prompt import (
     NO_OPTIONS,
     Message,
     TemplateOptions,
     answer_ids,
-    begun_answer,
     completion_ids,
     fitting_prompt,
     prompt_ids,
-    reasoning_opening,
     too_long,
 )
+from llm_chatbot.engine.text.reasoning import REASONING_CLOSED, begun_answer, reasoning_opening
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.errors import UserError
 
@@ -71,6 +71,7 @@ class Answer:
         finish_reason: "stop" if the model ended the answer, "length" if it reached the maximum length, "cancelled" if
             the stream was closed; None while it is running.
         read_tokens: how many tokens of the prompt are in the KV cache so far.
+        later_reasoning: the reasoning that came after the first words for the reader, which `text` is without.
         tokens: with `top_logprobs`, what was generated; of an answer that was continued, only the continuation. All
             snapshots share one growing list, which may be ahead of the text: that is held back where a stop string
             may begin.
@@ -85,6 +86,7 @@ class Answer:
     tokens_per_second: float = 0.0
     finish_reason: FinishReason | None = None
     read_tokens: int = 0
+    later_reasoning: str = ""
     tokens: Sequence[TokenChoice] = ()
 
 
@@ -185,6 +187,8 @@ class ChatSession:
         detokenizer = StreamingDetokenizer(
             self._tokenizer, self.chat_format, answer_prefix, continued_ids, generation.stop
         )
+        if detokenizer.has_channels and continued_ids:
+            text = detokenizer.text
         answer = Answer(text, len(prompt), 0, dropped, len(continued_ids))
         yield from self._generate([*prompt, *continued_ids], answer, detokenizer, generation, started, room)
 
@@ -211,7 +215,7 @@ class ChatSession:
         limit = self._prompt_limit(0, generation.max_new_tokens) if room is None else None
         if limit is not None and len(ids) > limit:
             raise too_long(len(ids), limit)
-        detokenizer = StreamingDetokenizer(self._tokenizer, stop=generation.stop)
+        detokenizer = StreamingDetokenizer(self._tokenizer, None, stop=generation.stop)
         yield from self._generate(ids, Answer("", len(ids), 0), detokenizer, generation, started, room)
 
     def _generate(
@@ -253,6 +257,7 @@ class ChatSession:
                     answer = replace(
                         answer,
                         text=detokenizer.text,
+                        later_reasoning=detokenizer.later_reasoning,
                         completion_tokens=num_continued + count,
                         tokens_per_second=(count - 1) / (time.perf_counter() - first),
                     )
@@ -262,9 +267,12 @@ class ChatSession:
         # 3. The end: show the text that was held back.
         detokenizer.finalize()
         reason: FinishReason = "length" if count == token_limit and not detokenizer.stopped else "stop"
-        completion_tokens = num_continued + count
         self.last_answer = replace(
-            answer, text=detokenizer.text, completion_tokens=completion_tokens, finish_reason=reason
+            answer,
+            text=detokenizer.text,
+            later_reasoning=detokenizer.later_reasoning,
+            completion_tokens=num_continued + count,
+            finish_reason=reason,
         )
         yield self.last_answer
 
@@ -286,16 +294,26 @@ class ChatSession:
         self, generation: Generation, detokenizer: StreamingDetokenizer, ids: Sequence[int]
     ) -> list[TokenConstraint]:
         """The limits on the answer's tokens; the end of its reasoning has the last word."""
-        constraints: list[TokenConstraint] = []
+        budget = self._thinking_budget(generation, detokenizer)
+        constraints: list[TokenConstraint] = [] if budget is None else [budget]
         if generation.constraint is not None:
-            mark = self.chat_format.reasoning_start
-            opening = [] if detokenizer.ids else reasoning_opening(self._tokenizer, ids, mark)
-            constraints.append(AfterReasoning(generation.constraint, lambda: detokenizer.text, opening))
-        if generation.thinking_budget is not None:
-            closing = self._tokenizer(self.chat_format.reasoning_end, add_special_tokens=False)["input_ids"]
-            spent = len(detokenizer.ids)
-            constraints.append(ThinkingBudget(generation.thinking_budget, spent, closing, lambda: detokenizer.text))
+            begins_freely = detokenizer.ids or detokenizer.has_channels  # the grammar says how channels begin
+            opening = [] if begins_freely else reasoning_opening(self._tokenizer, ids)
+
+            def is_reasoning() -> bool:
+                return detokenizer.is_reasoning or (budget is not None and budget.is_closing)
+
+            constraints.insert(0, AfterReasoning(generation.constraint, is_reasoning, opening))
         return constraints
+
+    def _thinking_budget(self, generation: Generation, detokenizer: StreamingDetokenizer) -> ThinkingBudget | None:
+        if generation.thinking_budget is None:
+            return None
+        closing = REASONING_CLOSED
+        if detokenizer.has_channels:
+            closing = END if generation.constraint else "".join(map("".join, FINAL_BEGUN))
+        ids = self._tokenizer(closing, add_special_tokens=False)["input_ids"]
+        return ThinkingBudget(generation.thinking_budget, len(detokenizer.ids), ids, lambda: detokenizer.is_reasoning)
 
     def _continued_ids(self, text: str, answer_prefix: str) -> list[int]:
         """The tokens of an answer that is to be continued, after the `answer_prefix` that the prompt contains.

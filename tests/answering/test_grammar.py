@@ -16,7 +16,7 @@ from llm_chatbot.answering.grammar import (
 )
 from llm_chatbot.answering.schemas import Schema, standalone
 from llm_chatbot.api.checks import finite
-from llm_chatbot.api.tools import forced_call
+from llm_chatbot.api.tools import forced_calls
 
 PERSON = {
     "type": "object",
@@ -197,7 +197,7 @@ def test_a_lone_surrogate_can_not_be_written():
 
 def test_texts_around_a_value_are_fixed():
     schema = closed({"a": {"type": "boolean"}}, ["a"])
-    grammar = answer_grammar([Form(schema, "<call>\n", "\n</call>")])
+    grammar = answer_grammar([Form(schema, r'"<call>\n"', r'"\n</call>"')])
     assert {written(grammar, seed) for seed in range(8)} == {
         '<call>\n{"a": true}\n</call>',
         '<call>\n{"a": false}\n</call>',
@@ -205,7 +205,7 @@ def test_texts_around_a_value_are_fixed():
 
 
 def test_an_answer_has_one_of_the_forms():
-    grammar = answer_grammar([Form({"const": 1}), Form({"const": LARGE}, "<call>", "</call>")])
+    grammar = answer_grammar([Form({"const": 1}), Form({"const": LARGE}, '"<call>"', '"</call>"')])
     assert {written(grammar, seed) for seed in range(20)} == {"1", f"<call>{LARGE}</call>"}
 
 
@@ -217,9 +217,9 @@ def test_each_of_several_tools_gets_arguments_of_its_own_schema():
             "definitions": {"Item": {"enum": [type]}},
         }
 
-    before, schema, after = forced_call("hermes", [("a", parameters("of a")), ("b", parameters("of b"))])
-    grammar = answer_grammar([Form(schema, before, after)])
-    calls = [json.loads(written(grammar, seed)[len(before) : -len(after)]) for seed in range(20)]
+    grammar = answer_grammar(forced_calls("hermes", [("a", parameters("of a")), ("b", parameters("of b"))]))
+    texts = [written(grammar, seed) for seed in range(20)]
+    calls = [json.loads(text.removeprefix("<tool_call>\n").removesuffix("\n</tool_call>")) for text in texts]
     assert {call["name"] for call in calls} == {"a", "b"}
     assert all(call["arguments"] == {"x": f"of {call['name']}", "y": f"of {call['name']}"} for call in calls)
 

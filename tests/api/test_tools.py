@@ -4,10 +4,11 @@ from itertools import pairwise
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from llm_chatbot.api.tools import ToolParser, forced_call, tool_format
+from llm_chatbot.api.tools import ToolParser, forced_calls, tool_format
 
 HERMES = "{% for tool in tools %}{{ tool | tojson }}{% endfor %} Answer with <tool_call>{...}</tool_call>"
 LLAMA = '{% if tools %}<|start_header_id|> {"name": function, "parameters": arguments}{% endif %}'
+HARMONY = "{% if tools %}<|start|>developer<|message|>{% endif %}<|start|>assistant<|channel|>final<|message|>"
 MISTRAL = "{% if tools %}[AVAILABLE_TOOLS]{% endif %}[TOOL_CALLS]"
 
 WEATHER = {"name": "weather", "arguments": {"city": "Köln"}}
@@ -26,6 +27,8 @@ def parsed(format, text: str, ended: bool = True):
         (HERMES, "hermes"),
         (LLAMA, "llama"),
         (MISTRAL, "mistral"),
+        (HARMONY, "harmony"),
+        (HARMONY.replace("tools", "users"), None),
         ("{{ messages }}", None),
         (HERMES + "<function=name>", None),
         (MISTRAL + "[ARGS]", None),
@@ -142,8 +145,9 @@ def test_ids_are_what_mistrals_template_asks_for():
 
 @pytest.mark.parametrize("format", ["hermes", "llama", "mistral"])
 def test_a_forced_call_is_one_that_is_read(format):
-    before, schema, after = forced_call(format, [("weather", {"type": "object"}), ("time", {})])
-    key = schema["anyOf"][0]["required"][1]
+    (form,) = forced_calls(format, [("weather", {"type": "object"}), ("time", {})])
+    key = form.schema["anyOf"][0]["required"][1]
+    before, after = (json.loads(text or '""') for text in (form.before, form.after))
     written = f'{before}{{"name": "weather", "{key}": {{"city": "Köln"}}}}{after}'
     assert parsed(format, written) == ("", [("weather", {"city": "Köln"})])
 
@@ -153,7 +157,8 @@ def test_each_tool_keeps_its_own_definitions():
         item = {"$ref": "#/$defs/Item"}
         return {"type": "object", "properties": {"x": item}, "$defs": {"Item": {"type": type}}}
 
-    _, schema, _ = forced_call("hermes", [("a", parameters("integer")), ("b", parameters("string"))])
+    (form,) = forced_calls("hermes", [("a", parameters("integer")), ("b", parameters("string"))])
+    schema = form.schema
     for call, good, bad in zip(schema["anyOf"], (1, "s"), ("s", 1), strict=True):
         validator = Draft202012Validator({**call, "$defs": schema["$defs"]})
         name = call["properties"]["name"]["const"]

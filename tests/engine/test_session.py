@@ -16,6 +16,7 @@ from llm_chatbot.engine.decode.sampling import Sampling
 from llm_chatbot.engine.loading import open_model
 from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.session import Answer, ChatSession
+from llm_chatbot.engine.text.channels import CHANNEL_MARKS
 from llm_chatbot.errors import UserError
 from llm_chatbot.evaluation.comparison import EXACT
 
@@ -481,6 +482,43 @@ def test_a_constraint_holds_for_the_answer_and_not_for_its_reasoning(digits):
     answer = ask(session, constraint=OnlyOdd(), template_options=THINK, thinking_budget=3, max_new_tokens=9)
     assert answer.text.startswith("<think>\n012\n</think>\n\n")
     assert answer.text[-2:].strip("13579") == ""
+
+
+class OnlyDigits:
+    def mask(self, logits: np.ndarray) -> None:
+        logits[10:] = -np.inf
+
+    def accept(self, token: int) -> None:
+        assert token < 10
+
+
+def test_a_constraint_begins_after_all_that_a_budget_writes(digits):
+    session = ChatSession(CountingModel(), digits)
+    options = {"constraint": OnlyDigits(), "template_options": THINK, "thinking_budget": 3}
+    assert ask(session, max_new_tokens=9, **options).text == "<think>\n012\n</think>\n\n01"
+
+
+class WideCache(CountingCache):
+    def feed(self, ids: Sequence[int]) -> np.ndarray:
+        return np.pad(super().feed(ids), (0, 16))
+
+
+class WideModel(CountingModel):
+    def new_cache(self) -> CountingCache:
+        return WideCache(self.fed)
+
+
+def test_reasoning_on_a_channel_ends_where_its_budget_does():
+    others = ["<end>", *CHANNEL_MARKS, "assistant", "analysis", "final"]
+    vocabulary = [*map(str, range(10)), *others]
+    backend = Tokenizer(models.BPE({token: id for id, token in enumerate(vocabulary)}, []))
+    backend.add_tokens(others)
+    backend.decoder = decoders.Fuse()
+    template = "{% for m in messages %}{{ m.content }}{% endfor %}<|start|>assistant{# <|channel|> <|message|> #}"
+    session = ChatSession(WideModel(), PreTrainedTokenizerFast(tokenizer_object=backend, chat_template=template))
+    thought = [{"role": "user", "content": "3"}, {"role": "assistant", "content": "<think>\n0"}]
+    *_, answer = session.answer(thought, thinking_budget=6)  # of which 3 are the header's
+    assert answer.text == "<think>\n012\n</think>\n\n0123456789"
 
 
 def test_a_text_is_completed_without_a_template(digits):

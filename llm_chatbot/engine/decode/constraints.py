@@ -5,8 +5,6 @@ from typing import Protocol
 
 import numpy as np
 
-from llm_chatbot.engine.text.prompt import REASONING_END, REASONING_START
-
 
 class TokenConstraint(Protocol):
     """Limits an answer's tokens, for example to those of a grammar."""
@@ -21,24 +19,21 @@ class TokenConstraint(Protocol):
         """Records the token that was chosen, even if it is a stop token."""
 
 
-def is_reasoning(text: str) -> bool:
-    """Whether an answer has begun its reasoning, and not ended it."""
-    return text.lstrip().startswith(REASONING_START) and REASONING_END not in text
-
-
 class AfterReasoning:
     """A constraint that holds for the answer, but not for the reasoning that it may begin with.
 
     Args:
-        constraint: holds while `text` is not reasoning.
-        text: returns the answer so far.
+        constraint: holds outside of the reasoning.
+        is_reasoning: returns whether the answer has begun its reasoning, and not ended it.
         opening: the ids that the model begins its reasoning with, where the prompt does not contain them. The answer
             may begin with the first of them, and the others follow. Empty: it may not.
     """
 
-    def __init__(self, constraint: TokenConstraint, text: Callable[[], str], opening: Sequence[int] = ()) -> None:
+    def __init__(
+        self, constraint: TokenConstraint, is_reasoning: Callable[[], bool], opening: Sequence[int] = ()
+    ) -> None:
         self._constraint = constraint
-        self._text = text
+        self._is_reasoning = is_reasoning
         self._opening = list(opening)  # what may be written, or has to be once it is begun
         self._opened = False
 
@@ -51,7 +46,7 @@ class AfterReasoning:
             else:
                 self._constraint.mask(logits)
             logits[first] = wanted
-        elif not is_reasoning(self._text()):
+        elif not self._is_reasoning():
             self._constraint.mask(logits)
 
     def accept(self, token: int) -> None:
@@ -60,7 +55,7 @@ class AfterReasoning:
             self._opened = True
             return
         self._opening = []
-        if not is_reasoning(self._text()):
+        if not self._is_reasoning():
             self._constraint.accept(token)
 
 
@@ -71,17 +66,22 @@ class ThinkingBudget:
         budget: the maximum number of tokens of the reasoning.
         spent: how many of them the answer already has.
         closing: the ids of what ends it, such as `</think>` and the newlines around it.
-        text: returns the answer so far.
+        is_reasoning: returns whether the answer has begun its reasoning, and not ended it.
     """
 
-    def __init__(self, budget: int, spent: int, closing: Sequence[int], text: Callable[[], str]) -> None:
+    def __init__(self, budget: int, spent: int, closing: Sequence[int], is_reasoning: Callable[[], bool]) -> None:
         self._left = budget - spent
         self._closing = list(closing)  # what is still to be forced
         self._forcing = False
-        self._text = text
+        self._is_reasoning = is_reasoning
+
+    @property
+    def is_closing(self) -> bool:
+        """Whether the end of the reasoning has begun, and is not complete."""
+        return self._forcing and bool(self._closing)
 
     def mask(self, logits: np.ndarray) -> None:
-        self._forcing = bool(self._closing) and (self._forcing or (self._left <= 0 and is_reasoning(self._text())))
+        self._forcing = bool(self._closing) and (self._forcing or (self._left <= 0 and self._is_reasoning()))
         if self._forcing:
             logits[:] = -np.inf
             logits[self._closing[0]] = 0
@@ -89,5 +89,5 @@ class ThinkingBudget:
     def accept(self, token: int) -> None:
         if self._forcing:
             del self._closing[0]
-        elif is_reasoning(self._text()):
+        elif self._is_reasoning():
             self._left -= 1

@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
+from llm_chatbot.engine.text.channels import ChannelReader, channel_marks
+from llm_chatbot.engine.text.reasoning import is_reasoning
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 
 # Marks in an answer that are read later: the reasoning's, and those of tool calls. They are shown also where a
@@ -15,7 +17,8 @@ class StreamingDetokenizer:
     """Decodes an answer while its tokens arrive, and applies stop strings and replacements.
 
     The text only grows: incomplete characters, and what may be the beginning of a stop string or of a replaced string,
-    are held back. Special tokens are not shown, but for `MARKS` and those that the format reads as text.
+    are held back. Special tokens are not shown, but for `MARKS`. An answer on channels is read into the form of others,
+    see `llm_chatbot.engine.text.channels`.
 
     Attributes:
         text: the text that can be shown.
@@ -24,7 +27,8 @@ class StreamingDetokenizer:
         start: the part of the answer that the prompt already contains.
 
     Args:
-        chat_format: its stop strings and replacements apply to the whole answer.
+        chat_format: its stop strings and replacements apply to the whole answer; None: what is written is no answer,
+            and has no channels.
         given: the tokens of an answer that is being continued.
         stop: further strings that end the answer, in what follows those tokens; a special token may be one.
     """
@@ -32,7 +36,7 @@ class StreamingDetokenizer:
     def __init__(
         self,
         tokenizer: ChatTokenizer,
-        chat_format: ChatFormat = CHECKPOINTS_OWN,
+        chat_format: ChatFormat | None = CHECKPOINTS_OWN,
         start: str = "",
         given: Sequence[int] = (),
         stop: Sequence[str] = (),
@@ -40,12 +44,13 @@ class StreamingDetokenizer:
         self.text = self.start = start
         self.stopped = False
         self._tokenizer = tokenizer
-        self._format = chat_format
-        self._stops = [(string, 0) for string in chat_format.stop_strings]  # and where to search from
-        self._replaced = [(written, 0) for written, _ in chat_format.replacements]
+        self._format = chat_format or CHECKPOINTS_OWN
+        self._stops = [(string, 0) for string in self._format.stop_strings]  # and where to search from
+        self._replaced = [(written, 0) for written, _ in self._format.replacements]
         special = {token.content: id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
-        shown = (*chat_format.shown_tokens, *MARKS)
-        self._shown_tokens = {special[token]: token for token in shown if token in special}
+        self._shown_tokens = {special[token]: token for token in MARKS if token in special}
+        self._channel_marks = channel_marks(tokenizer) if chat_format else {}
+        self._channels = ChannelReader() if self._channel_marks else None
         self._stop_tokens: set[int] = set()
         self.ids: list[int] = []
         self._decoded = "\n"  # so that a string that begins with a newline also matches at the answer's start
@@ -61,15 +66,45 @@ class StreamingDetokenizer:
             self.finalize()
             self.stopped = True
             return
-        self.ids.append(token)
-        self._decoded += self._next_piece()
+        self._read(token)
         awaited = [*self._stops, *self._replaced]
         self._show(self._decoded, max((overlap(self._decoded[begin:], string) for string, begin in awaited), default=0))
 
     def finalize(self) -> None:
         """Shows the text that was held back; no more tokens follow."""
-        self._decoded += self._next_piece(is_last=True)
+        self._append(self._next_piece(is_last=True))
+        if self._channels:
+            self._decoded += self._channels.finish()
         self._show(self._decoded, 0)
+
+    @property
+    def has_channels(self) -> bool:
+        """Whether the answer is one on channels."""
+        return self._channels is not None
+
+    @property
+    def is_reasoning(self) -> bool:
+        """Whether the answer has begun its reasoning, and not ended it."""
+        return self._channels.is_reasoning if self._channels else is_reasoning(self.text)
+
+    @property
+    def later_reasoning(self) -> str:
+        """What was reasoned after the first words of `text` outside of its reasoning."""
+        return self._channels.later_reasoning if self._channels else ""
+
+    def _read(self, token: int) -> None:
+        mark = self._channel_marks.get(token)
+        if mark is None or self._channels is None:
+            self.ids.append(token)
+            self._append(self._next_piece())
+            return
+        self._append(self._next_piece(is_last=True))
+        self.ids.append(token)
+        self._context = self._done = len(self.ids)
+        self._decoded += self._channels.mark(mark)
+
+    def _append(self, piece: str) -> None:
+        self._decoded += self._channels.text(piece) if self._channels and piece else piece
 
     def _next_piece(self, is_last: bool = False) -> str:
         """The text of the tokens since the last piece; empty while it ends in an incomplete character.
@@ -98,7 +133,7 @@ class StreamingDetokenizer:
     def _show(self, decoded: str, held_back: int) -> None:
         """Shows the text up to the first stop string, or without the last `held_back` characters."""
         ends = [end for string, begin in self._stops if (end := decoded.find(string, begin)) >= 0]
-        self.stopped = bool(ends)
+        self.stopped = bool(ends) or (self._channels is not None and self._channels.is_over)
         text = decoded[: min(ends, default=len(decoded) - held_back)]
         for written, shown in self._format.replacements:
             text = text.replace(written, shown)

@@ -9,6 +9,9 @@ from typing import Any
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.chat_templates import TemplateForm, text_parts
 
+# As in Transformers: a "role" and a "content", which may be None beside "tool_calls".
+Message = dict[str, Any]
+
 SHORT_ID_LENGTH = 9
 SHORT_ID_LETTERS = string.ascii_letters + string.digits
 

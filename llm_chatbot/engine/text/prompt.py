@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property, lru_cache
-from itertools import dropwhile, takewhile
+from itertools import takewhile
 from types import MappingProxyType
 from typing import Any
 
@@ -15,15 +15,14 @@ from jinja2 import TemplateError
 from tokenizers import Tokenizer
 from tokenizers.models import BPE, Model
 
-from llm_chatbot.engine.text.history import shaped, with_objects
+from llm_chatbot.engine.text.channels import MESSAGE, channel_marks, on_channels
+from llm_chatbot.engine.text.history import Message, shaped, with_objects
+from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START, without_reasoning
 from llm_chatbot.engine.text.tokenizer import SPECIAL_TOKENS, ChatTokenizer
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.chat_templates import PROBE_TOOL, TemplateForm, form_of
 from llm_chatbot.folder.template_sandbox import JSONText, variables_of
 from llm_chatbot.texts import Text
-
-# As in Transformers: a "role" and a "content", which may be None beside "tool_calls".
-Message = dict[str, Any]
 
 # The roles that chat templates know. Others reach the template too, but may not contain a control token.
 ROLES = ("system", "user", "assistant", "tool")
@@ -31,9 +30,6 @@ ROLES = ("system", "user", "assistant", "tool")
 # Variables of a chat template that a caller may set, such as `enable_thinking` and `tools`.
 TemplateOptions = Mapping[str, Any]
 NO_OPTIONS: TemplateOptions = MappingProxyType({})
-
-# Delimiters of a model's reasoning: https://qwen.readthedocs.io/en/latest/getting_started/concepts.html
-REASONING_START, REASONING_END = "<think>", "</think>"
 
 # What a template can raise beside Jinja's own errors: it is a program, of whoever made the checkpoint.
 TEMPLATE_FAILURES = (
@@ -110,7 +106,7 @@ def prompt_ids(
     """
     messages = with_objects(messages)
     asked = max((index for index, message in enumerate(messages) if message["role"] == "user"), default=0)
-    messages = [_without_reasoning(message, keep=index > asked) for index, message in enumerate(messages)]
+    messages = [without_reasoning(message, keep=index > asked) for index, message in enumerate(messages)]
     messages = [_with_json_result(message) for message in messages]
     options = {name: options[name] for name in template_variables(tokenizer) & options.keys()}
     messages = shaped(messages, _form(tokenizer, bool(options.get("tools"))))
@@ -138,8 +134,11 @@ def completion_ids(tokenizer: ChatTokenizer, text: str) -> list[int]:
 
 
 def answer_ids(tokenizer: ChatTokenizer, text: str) -> list[int]:
-    """Ids of an answer that is to be continued. Of all control tokens it can only contain the reasoning's."""
+    """Ids of an answer that is to be continued. Of all control tokens it can only contain those of its reasoning."""
     codec = _control_tokens(tokenizer)
+    if channel_marks(tokenizer):
+        written = [(mark, codec.mark(said) if mark == MESSAGE else said) for mark, said in on_channels(text)]
+        return codec.encode("".join(map("".join, written)))
     parts = re.split(f"({REASONING_START}|{REASONING_END})", text)
     return codec.encode("".join(part if index % 2 else codec.mark(part) for index, part in enumerate(parts)))
 
@@ -249,18 +248,6 @@ def _reason(error: BaseException) -> str:
     return " ".join(str(error).split()) or type(error).__name__
 
 
-def _without_reasoning(message: Message, keep: bool) -> Message:
-    """A message whose content is without the reasoning that an answer may begin with; `keep` puts it beside that."""
-    content = message.get("content")
-    if message["role"] != "assistant" or not isinstance(content, str):
-        return {**message, "content": content}
-    if not content.lstrip().startswith(REASONING_START):
-        return message
-    reasoning, _, answer = content.lstrip().removeprefix(REASONING_START).partition(REASONING_END)
-    kept = {"reasoning_content": reasoning.strip()} if keep else {}
-    return {**message, **kept, "content": answer.lstrip()}
-
-
 def _with_json_result(message: Message) -> Message:
     """A message of a tool whose text is known to be JSON: gpt-oss's template would encode it a second time."""
     content = message.get("content")
@@ -276,28 +263,6 @@ def _with_json_result(message: Message) -> Message:
 def well_formed(text: str) -> str:
     """The text with U+FFFD for lone surrogates, which JSON allows and UTF-8 does not."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-
-
-def begun_answer(tokenizer: ChatTokenizer, ids: Sequence[int]) -> str:
-    """The part of the answer that the prompt already contains: the start of its reasoning, or nothing."""
-    end = tokenizer.decode(ids[-8:])
-    start = end.rfind(REASONING_START)
-    return end[start:] if start >= 0 and not end[start + len(REASONING_START) :].strip() else ""
-
-
-def reasoning_opening(tokenizer: ChatTokenizer, ids: Sequence[int], mark: str = REASONING_START) -> list[int]:
-    """What a model that thinks writes after a prompt that doesn't begin its reasoning; empty where it doesn't think.
-
-    Args:
-        tokenizer: the model's.
-        ids: the prompt. One that contains the end of the reasoning wants none.
-        mark: how the model begins its reasoning; one that thinks has a token for its first word.
-    """
-    if tokenizer.decode(ids[-8:]).rstrip().endswith(REASONING_END) or begun_answer(tokenizer, ids):
-        return []
-    added = tokenizer.added_tokens_decoder
-    opening = tokenizer(mark, add_special_tokens=False)["input_ids"]
-    return list(dropwhile(lambda token: token not in added, opening))
 
 
 class _ControlTokens:

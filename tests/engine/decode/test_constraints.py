@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from llm_chatbot.engine.decode.constraints import AfterReasoning, ThinkingBudget, TokenConstraint, is_reasoning
+from llm_chatbot.engine.decode.constraints import AfterReasoning, ThinkingBudget, TokenConstraint
+from llm_chatbot.engine.text.reasoning import is_reasoning
 
 TOKENS = ["<think>", "</think>", "\n", "a", "b"]
 
@@ -33,14 +34,14 @@ def forced(constraint: TokenConstraint, answer: list[str], wanted: list[int]) ->
 
 def test_reasoning_that_the_model_began_itself_ends_with_its_budget_once():
     answer: list[str] = []
-    budget = ThinkingBudget(2, 0, [2, 1, 2], lambda: "".join(answer))
+    budget = ThinkingBudget(2, 0, [2, 1, 2], lambda: is_reasoning("".join(answer)))
     forced(budget, answer, [0, 3, 3, 4, 4, 4, 3, 0, 3, 3, 3])
     assert "".join(answer) == "<think>aa\n</think>\na<think>aaa"
 
 
 def test_reasoning_that_ends_in_time_is_left_alone():
     answer: list[str] = []
-    budget = ThinkingBudget(3, 0, [2, 1, 2], lambda: "".join(answer))
+    budget = ThinkingBudget(3, 0, [2, 1, 2], lambda: is_reasoning("".join(answer)))
     forced(budget, answer, [0, 3, 1, 4, 4, 4, 4])
     assert "".join(answer) == "<think>a</think>bbbb"
 
@@ -58,7 +59,7 @@ class OnlyB:
 
 def test_a_grammar_neither_limits_nor_sees_the_reasoning():
     answer, grammar = ["<think>"], OnlyB()
-    forced(AfterReasoning(grammar, lambda: "".join(answer)), answer, [3, 1, 3, 2])
+    forced(AfterReasoning(grammar, lambda: is_reasoning("".join(answer))), answer, [3, 1, 3, 2])
     assert "".join(answer) == "<think>a</think>bb" and grammar.accepted == [4, 4]
 
 
@@ -73,13 +74,13 @@ def test_a_grammar_neither_limits_nor_sees_the_reasoning():
 def test_an_answer_may_begin_with_reasoning_that_the_prompt_did_not_begin(wanted, written: str, masked: list[int]):
     answer: list[str] = []
     grammar = OnlyB()
-    forced(AfterReasoning(grammar, lambda: "".join(answer), [0]), answer, wanted)
+    forced(AfterReasoning(grammar, lambda: is_reasoning("".join(answer)), [0]), answer, wanted)
     assert "".join(answer) == written and grammar.accepted == masked
 
 
 def test_what_opens_the_reasoning_is_written_to_its_end():
     answer: list[str] = []
     grammar = OnlyB()
-    constraint = AfterReasoning(grammar, lambda: "".join(answer).removeprefix("\n"), [2, 0])
+    constraint = AfterReasoning(grammar, lambda: is_reasoning("".join(answer).removeprefix("\n")), [2, 0])
     forced(constraint, answer, [2, 3, 3, 1, 3])
     assert "".join(answer) == "\n<think>a</think>b" and grammar.accepted == [4]

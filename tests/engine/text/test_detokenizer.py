@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from transformers import PreTrainedTokenizerFast
 
-from llm_chatbot.catalogue.chat_formats import HARMONY, ChatFormat
+from llm_chatbot.catalogue.chat_formats import ChatFormat
 from llm_chatbot.engine.text.detokenizer import StreamingDetokenizer
 from tests import small_checkpoints
 
@@ -35,30 +35,6 @@ def test_the_pieces_make_the_text_and_no_character_is_ever_cut(tokenizer, text: 
     assert all(text.startswith(part) for part in shown)
     stream.finalize()
     assert stream.text == text
-
-
-@pytest.mark.parametrize(
-    ("written", "shown"),
-    [
-        (
-            "<|channel|>analysis<|message|>2+2<|end|><|start|>assistant<|channel|>final<|message|>4",
-            "<think>\n2+2\n</think>\n\n4",
-        ),
-        ("<|channel|>analysis<|message|>2+2", "<think>\n2+2"),
-        ("<|channel|>final<|message|>4<|return|>", "4"),
-        ("an analysis, the final one", "an analysis, the final one"),
-    ],
-)
-def test_the_channels_of_harmony_are_reasoning_and_answer(written: str, shown: str, tokenizer):
-    tokenizer = copy.deepcopy(tokenizer)
-    tokenizer.add_tokens([*HARMONY.shown_tokens, *HARMONY.stop_tokens], special_tokens=True)
-    stream = StreamingDetokenizer(tokenizer, HARMONY)
-    for token in tokenizer(written)["input_ids"]:
-        before = stream.text
-        stream.add_token(token)
-        assert stream.text.startswith(before) and "<|" not in stream.text
-    stream.finalize()
-    assert stream.text == shown
 
 
 def test_characters_in_single_bytes_show_as_soon_as_they_are_whole(llama_tokenizer):

@@ -7,15 +7,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers,
 from transformers import PreTrainedTokenizerFast
 
 from llm_chatbot.engine.text import prompt
-from llm_chatbot.engine.text.prompt import (
-    answer_ids,
-    begun_answer,
-    fitting_prompt,
-    plain_ids,
-    prompt_ids,
-    reasoning_opening,
-    template_variables,
-)
+from llm_chatbot.engine.text.prompt import answer_ids, fitting_prompt, plain_ids, prompt_ids, template_variables
+from llm_chatbot.engine.text.reasoning import begun_answer, reasoning_opening
 from llm_chatbot.engine.text.tokenizer import FolderTokenizer
 from llm_chatbot.errors import UserError
 

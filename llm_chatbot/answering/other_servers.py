@@ -14,7 +14,7 @@ import httpx
 from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.engine.decode.generation import Generation
-from llm_chatbot.engine.decode.logprobs import TokenChoice
+from llm_chatbot.engine.decode.logprobs import TokenChoice, TopToken
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.engine.text.prompt import NO_OPTIONS, TemplateOptions, well_formed
 from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START
@@ -287,14 +287,13 @@ def received_events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
 def token_choices(logprobs: dict[str, Any] | None) -> list[TokenChoice]:
     """The probabilities of an event's tokens. Their ids are not known here: -1."""
     return [
-        TokenChoice(
-            -1,
-            entry["token"],
-            entry["logprob"],
-            tuple((-1, top["token"], top["logprob"]) for top in entry.get("top_logprobs", [])),
-        )
+        TokenChoice(*_token(entry), tuple(map(_token, entry.get("top_logprobs", []))))
         for entry in (logprobs or {}).get("content") or []
     ]
+
+
+def _token(entry: dict[str, Any]) -> TopToken:
+    return TopToken(-1, entry["token"], entry["logprob"], bytes(entry.get("bytes") or []))
 
 
 def check_options(response: httpx.Response, body: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from llm_chatbot.api.tools import ToolCall, ToolParser
-from llm_chatbot.engine.decode.logprobs import TokenChoice
+from llm_chatbot.engine.decode.logprobs import TokenChoice, TopToken
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.engine.text.detokenizer import overlap
 from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START
@@ -197,10 +197,6 @@ class CompletionWriter(Writer):
 
     prefix = "cmpl-"
 
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self._offsets = [0] * len(self.choices)  # of the next token in each text
-
     def begin(self) -> list[JSON]:
         return []
 
@@ -219,9 +215,7 @@ class CompletionWriter(Writer):
 
     def _part(self, index: int, text: str) -> JSON:
         tokens = self.choices[index].new_tokens() if self._logprobs else []
-        logprobs = completion_logprobs(tokens, self._offsets[index]) if tokens else None
-        self._offsets[index] += sum(len(token.text) for token in tokens)
-        return {"text": text, "logprobs": logprobs}
+        return {"text": text, "logprobs": completion_logprobs(tokens) if tokens else None}
 
     def _body(self, choices: list[JSON]) -> JSON:
         return {**self._head, "object": "text_completion", "choices": choices}
@@ -249,42 +243,36 @@ def _message(content: Content) -> JSON:
 def chat_logprobs(tokens: Sequence[TokenChoice]) -> JSON:
     """The `logprobs` of a chat's choice: each token with its text, its bytes and the likeliest ones at its place.
 
-    The bytes are null for a token that is only a piece of a character.
+    Only the bytes tell pieces of characters apart.
     """
 
-    def entry(text: str, logprob: float) -> JSON:
-        return {"token": text, "logprob": logprob, "bytes": None if "\ufffd" in text else list(text.encode())}
+    def entry(token: TokenChoice | TopToken) -> JSON:
+        return {"token": token.text, "logprob": token.logprob, "bytes": list(token.bytes)}
 
+    return {"content": [{**entry(token), "top_logprobs": [entry(top) for top in token.top]} for token in tokens]}
+
+
+def name_of(token: TokenChoice | TopToken) -> str:
+    r"""A token's text, or where that is not whole its bytes, as in OpenAI's older models: "bytes:\xf0\x9f"."""
+    try:
+        return token.bytes.decode()
+    except UnicodeDecodeError:
+        return "bytes:" + "".join(f"\\x{byte:02x}" for byte in token.bytes)
+
+
+def by_name(token: TokenChoice) -> dict[str, float]:
+    """The likeliest tokens at a place and the chosen one. Of several with one name, the likeliest counts.
+
+    The chosen token has its own value in any case.
+    """
+    return {**{name_of(top): top.logprob for top in reversed(token.top)}, name_of(token): token.logprob}
+
+
+def completion_logprobs(tokens: Sequence[TokenChoice]) -> JSON:
+    """The older form of the same: lists side by side."""
     return {
-        "content": [
-            {**entry(token.text, token.logprob), "top_logprobs": [entry(text, value) for _, text, value in token.top]}
-            for token in tokens
-        ]
-    }
-
-
-def by_text(token: TokenChoice) -> dict[str, float]:
-    """The likeliest tokens at a place and the chosen one, by text. Of several with one text, the likeliest counts.
-
-    Pieces of characters have the same text, U+FFFD; the chosen token has its own value in any case.
-    """
-    return {**{text: value for _, text, value in reversed(token.top)}, token.text: token.logprob}
-
-
-def completion_logprobs(tokens: Sequence[TokenChoice], offset: int) -> JSON:
-    """The older form of the same: lists side by side.
-
-    Args:
-        tokens: the next of a text.
-        offset: where they begin in it.
-    """
-    offsets = []
-    for token in tokens:
-        offsets.append(offset)
-        offset += len(token.text)
-    return {
-        "tokens": [token.text for token in tokens],
+        "tokens": [name_of(token) for token in tokens],
         "token_logprobs": [token.logprob for token in tokens],
-        "top_logprobs": [by_text(token) for token in tokens],
-        "text_offset": offsets,
+        "top_logprobs": [by_name(token) for token in tokens],
+        "text_offset": [token.offset for token in tokens],
     }

@@ -248,10 +248,10 @@ class ChatSession:
                     if count == 1:
                         first = time.perf_counter()
                         answer = replace(answer, read_tokens=answer.prompt_tokens, time_to_first_token=first - started)
-                    detokenizer.add_token(token)
-                    if generation.top_logprobs is not None:
+                    if (top := generation.top_logprobs) is not None:
                         backend = self._tokenizer.backend_tokenizer
-                        choices.append(token_choice(backend, token, logits, generation.top_logprobs))
+                        choices.append(token_choice(backend, token, logits, top, detokenizer.num_characters))
+                    detokenizer.add_token(token)
                     if detokenizer.stopped:
                         break
                     answer = replace(

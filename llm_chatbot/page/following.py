@@ -100,7 +100,7 @@ def reading(pending: PendingAnswer, answer: Answer) -> dict[str, float | None]:
 
 def chosen(token: TokenChoice) -> list[Any]:
     """A token for the browser: its text, its probability, and the likeliest ones with theirs."""
-    top = [[text, round(math.exp(logprob), 4)] for _, text, logprob in token.top]
+    top = [[text, round(math.exp(logprob), 4)] for _, text, logprob, _ in token.top]
     return [token.text, round(math.exp(token.logprob), 4), top]
 
 

@@ -82,7 +82,7 @@ def test_probabilities_reach_the_page():
     *_, answer = session_with(lambda request: sse(event)).answer(HELLO, top_logprobs=1)
     assert answer.finish_reason == "length"
     (token,) = answer.tokens
-    assert (token.text, token.logprob, token.top) == ("Hi", -0.5, ((-1, "Ho", -1.0),))
+    assert (token.text, token.logprob, token.top) == ("Hi", -0.5, ((-1, "Ho", -1.0, b""),))
 
 
 def test_a_server_that_knows_only_openais_options_is_asked_again_without_the_others():

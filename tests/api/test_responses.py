@@ -1,8 +1,10 @@
+from dataclasses import replace
+
 import pytest
 
 from llm_chatbot.api.responses import ChatWriter, Choice, CompletionWriter, split_reasoning, usage
 from llm_chatbot.api.tools import ToolParser
-from llm_chatbot.engine.decode.logprobs import TokenChoice
+from llm_chatbot.engine.decode.logprobs import TokenChoice, TopToken
 from llm_chatbot.engine.session import Answer
 
 
@@ -80,7 +82,8 @@ def test_a_prompt_counts_once_however_many_answers_it_gets():
     }
 
 
-TOKENS = (TokenChoice(5, "Hi", -0.5, ((5, "Hi", -0.5), (6, "Ho", -1.0))), TokenChoice(7, "\ufffd", -2.0, ()))
+TOP = (TopToken(5, "Hi", -0.5, b"Hi"), TopToken(6, "Ho", -1.0, b"Ho"))
+TOKENS = (TokenChoice(5, "Hi", -0.5, b"Hi", TOP), TokenChoice(7, " \ufffd", -2.0, b" \xf0\x9f", (), 2))
 
 
 def test_probabilities_are_sent_once_in_the_form_of_each_endpoint():
@@ -96,25 +99,29 @@ def test_probabilities_are_sent_once_in_the_form_of_each_endpoint():
             {"token": "Ho", "logprob": -1.0, "bytes": [72, 111]},
         ],
     }
-    assert piece["bytes"] is None, "half a character has no text"
+    assert (piece["token"], piece["bytes"]) == (" \ufffd", [32, 240, 159])
 
     text = CompletionWriter("m", [Choice(raw=True)], 1, True)
     first, last, _ = chunks(text, answer("Hi", tokens=TOKENS[:1]), answer("Hi", True, tokens=TOKENS))
     assert first["logprobs"]["top_logprobs"] == [{"Hi": -0.5, "Ho": -1.0}]
     assert (first["logprobs"]["text_offset"], last["logprobs"]["text_offset"]) == ([0], [2])
+    assert last["logprobs"]["tokens"] == [r"bytes:\x20\xf0\x9f"]
 
 
-def test_the_chosen_token_is_always_in_the_list_with_its_own_value():
-    """Several pieces of characters have the same text; the chosen one may also be none of the likeliest."""
-    pieces = ((5, "\ufffd", -1.8), (6, "\ufffd", -2.9), (7, "a", -3.0))
+def test_the_chosen_token_is_always_in_the_list_with_its_own_value_and_pieces_are_told_apart():
+    """Several tokens may have the same text, and the chosen one may be none of the likeliest."""
+    pieces = (
+        TopToken(5, "\ufffd", -1.8, b"\xe3"),
+        TopToken(6, "\ufffd", -2.9, b"\xe2"),
+        TopToken(7, "a", -3.0, b"a"),
+        TopToken(8, "a", -3.5, b"a"),
+    )
     text = CompletionWriter("m", [Choice(raw=True)], 1, True)
-    tokens = [TokenChoice(5, "\ufffd", -1.8, pieces), TokenChoice(9, "z", -9.0, pieces), TokenChoice(9, "z", -9.0, ())]
+    z = TokenChoice(9, "z", -9.0, b"z", ())
+    tokens = [TokenChoice(*pieces[0], pieces), TokenChoice(*pieces[3], pieces), replace(z, top=pieces), z]
     first, _ = chunks(text, answer("x", True, tokens=tokens))
-    assert first["logprobs"]["top_logprobs"] == [
-        {"a": -3.0, "\ufffd": -1.8},
-        {"a": -3.0, "\ufffd": -1.8, "z": -9.0},
-        {"z": -9.0},
-    ]
+    likely = {"a": -3.0, r"bytes:\xe3": -1.8, r"bytes:\xe2": -2.9}
+    assert first["logprobs"]["top_logprobs"] == [likely, {**likely, "a": -3.5}, {**likely, "z": -9.0}, {"z": -9.0}]
 
 
 def test_a_raw_text_keeps_its_marks():

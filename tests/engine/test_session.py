@@ -435,7 +435,7 @@ def test_log_probabilities_come_with_each_token_if_asked_for(digits):
     assert all(answer.tokens is tokens for answer in answers)
     assert [(token.id, token.text) for token in tokens] == [(8, "8"), (9, "9")]
     chance = np.log(np.e / (np.e + 15))
-    assert tokens[0].logprob == pytest.approx(chance) and tokens[0].top[0] == (8, "8", tokens[0].logprob)
+    assert tokens[0].logprob == pytest.approx(chance) and tokens[0].top[0] == (8, "8", tokens[0].logprob, b"8")
     assert [len(token.top) for token in tokens] == [2, 2]
 
 

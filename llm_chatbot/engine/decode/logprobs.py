@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -9,10 +10,17 @@ from tokenizers import Tokenizer
 from llm_chatbot.engine.decode.sampling import log_softmax
 from llm_chatbot.gguf.tokenizer import REPEATED
 
-TopToken = tuple[int, str, float]  # id, text, log-probability
-
 # A byte that the vocabulary has as a token of its own, in tokenizers that fall back to bytes.
 _BYTE = re.compile("<0x([0-9A-F]{2})>")
+
+
+class TopToken(NamedTuple):
+    """A token that was likely at a place; the attributes are those of `TokenChoice`."""
+
+    id: int
+    text: str
+    logprob: float
+    bytes: bytes
 
 
 @dataclass(frozen=True)
@@ -23,27 +31,30 @@ class TokenChoice:
         id: the token.
         text: what it adds to the text; U+FFFD stands for a piece of a character.
         logprob: its log-probability in the model's own distribution, at temperature 1 without penalty or constraint.
-        top: the most likely tokens at this place, the most likely first: ids, texts and log-probabilities.
+        bytes: what it adds to the text in UTF-8; those of several tokens may make one character.
+        top: the most likely tokens at this place, the most likely first.
+        offset: where it begins in the text, in characters. One that goes on with a character begins there.
     """
 
     id: int
     text: str
     logprob: float
+    bytes: bytes
     top: tuple[TopToken, ...]
+    offset: int = 0
 
 
-def token_choice(tokenizer: Tokenizer, token: int, logits: np.ndarray, count: int) -> TokenChoice:
+def token_choice(tokenizer: Tokenizer, token: int, logits: np.ndarray, count: int, offset: int = 0) -> TokenChoice:
     """A token and the `count` most likely ones at its place, for the model's own logits float32 [vocabulary]."""
     logprobs = log_softmax(logits)
     likely = np.argpartition(-logprobs, min(count, logprobs.size - 1))[:count]
     likely = likely[np.argsort(-logprobs[likely], kind="stable")]
-    top = tuple((int(id), token_text(tokenizer, int(id)), float(logprobs[id])) for id in likely)
-    return TokenChoice(token, token_text(tokenizer, token), float(logprobs[token]), top)
 
+    def described(id: int) -> TopToken:
+        written = token_bytes(tokenizer, id)
+        return TopToken(id, written.decode("utf-8", "replace"), float(logprobs[id]), written)
 
-def token_text(tokenizer: Tokenizer, id: int) -> str:
-    """The text that a token adds to others; U+FFFD stands for a piece of a character."""
-    return token_bytes(tokenizer, id).decode("utf-8", "replace")
+    return TokenChoice(*described(token), tuple(described(int(id)) for id in likely), offset)
 
 
 def token_bytes(tokenizer: Tokenizer, id: int) -> bytes:

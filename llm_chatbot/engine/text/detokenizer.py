@@ -78,6 +78,12 @@ class StreamingDetokenizer:
         self._show(self._decoded, 0)
 
     @property
+    def num_characters(self) -> int:
+        """How many characters the tokens so far have made, without one that is not complete."""
+        before, now = self._decode(self.ids[self._context : self._done]), self._decode(self.ids[self._context :])
+        return len(self._decoded) - 1 + len(now[len(before) :].rstrip("\ufffd"))
+
+    @property
     def has_channels(self) -> bool:
         """Whether the answer is one on channels."""
         return self._channels is not None

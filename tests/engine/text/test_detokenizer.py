@@ -6,6 +6,7 @@ import pytest
 from transformers import PreTrainedTokenizerFast
 
 from llm_chatbot.catalogue.chat_formats import ChatFormat
+from llm_chatbot.engine.decode.logprobs import token_bytes
 from llm_chatbot.engine.text.detokenizer import StreamingDetokenizer
 from tests import small_checkpoints
 
@@ -159,3 +160,24 @@ def test_a_stop_string_that_is_a_token_ends_the_answer_before_it(special: bool, 
         if stream.stopped:
             break
     assert (stream.stopped, stream.text) == (True, "Hello\n")
+
+
+@pytest.mark.parametrize("text", ["a “hi” 😀 b", "日本語 🎉🎉", "é👩‍👩‍👧"])
+def test_characters_are_counted_before_they_are_whole(text: str, tokenizer, llama_tokenizer):
+    for any_tokenizer in (tokenizer, llama_tokenizer):
+        ids = any_tokenizer(text, add_special_tokens=False)["input_ids"]
+        stream, written = StreamingDetokenizer(any_tokenizer), b""
+        for token in ids:
+            assert stream.num_characters == len(written.decode("utf-8", "ignore"))
+            stream.add_token(token)
+            written = (written + token_bytes(any_tokenizer.backend_tokenizer, token)).removeprefix(b" ")
+        assert stream.num_characters == len(text)
+
+
+def test_special_tokens_are_no_characters(tokenizer):
+    stream = StreamingDetokenizer(tokenizer)
+    counted = []
+    for token in tokenizer("a<|im_start|><|im_end|>b")["input_ids"]:
+        counted.append(stream.num_characters)
+        stream.add_token(token)
+    assert counted == [0, 1, 1, 1] and stream.num_characters == len(stream.text) == 2

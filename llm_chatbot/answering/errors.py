@@ -16,5 +16,12 @@ class QueueFullError(UserError):
         self.unfinished, self.seconds = unfinished, seconds
 
 
+class ClosedError(UserError):
+    """The service ends, and its answers with it."""
+
+    def __init__(self) -> None:
+        super().__init__("answering.closed")
+
+
 class GrammarError(UserError):
     """A grammar that can't be compiled."""

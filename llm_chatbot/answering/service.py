@@ -15,7 +15,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-from llm_chatbot.answering.errors import QueueFullError
+from llm_chatbot.answering.errors import ClosedError, QueueFullError
 from llm_chatbot.answering.limits import MAX_CONCURRENT, MAX_WAITING
 from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.answering.pending import PendingAnswer
@@ -116,10 +116,12 @@ class Answering:
             self._answers.pop(id, None)
 
     def close(self) -> None:
-        """Stops everything, and returns when nothing runs any more."""
+        """Ends all answers with a `ClosedError`, and returns when nothing runs any more."""
         with self._changed:
             self._closed = True
-            for id in list(self._answers):
+            for id, pending in list(self._answers.items()):
+                if pending.ended is None:
+                    pending.error = ClosedError()
                 self.stop(id)
             self._changed.wait_for(lambda: self._running == 0, timeout=CLOSE_SECONDS)
         self._threads.shutdown(wait=False)
@@ -175,7 +177,8 @@ class Answering:
                 if pending.first_read is None and answer.read_tokens:
                     pending.first_read = (time.monotonic(), answer.read_tokens)
                 stopped = pending.stopping and answer.finish_reason is None
-                self._update(pending, answer=replace(answer, finish_reason="cancelled") if stopped else answer)
+                cancelled = stopped and pending.error is None
+                self._update(pending, answer=replace(answer, finish_reason="cancelled") if cancelled else answer)
                 if stopped:
                     return
 

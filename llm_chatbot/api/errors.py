@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from llm_chatbot.answering.errors import GrammarError, QueueFullError
+from llm_chatbot.answering.errors import ClosedError, GrammarError, QueueFullError
 from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.engine.errors import ContextLengthError, NonFiniteLogitsError
 from llm_chatbot.errors import UserError
@@ -52,6 +52,8 @@ def as_api_error(error: Exception) -> APIError:
         return error
     if isinstance(error, QueueFullError):
         return APIError("verbatim", 429, code="server_busy", retry_after=error.seconds, text=error)
+    if isinstance(error, ClosedError):
+        return APIError("verbatim", 503, code="server_closed", text=error)
     if isinstance(error, NonFiniteLogitsError):
         return APIError("verbatim", 500, code="runtime_error", text=error)
     if isinstance(error, ContextLengthError):

@@ -17,6 +17,7 @@ from llm_chatbot.commands.options import (
     add_model_options,
     add_queue_options,
     check_at_least,
+    interrupt_on_sigterm,
     memory_options,
     prepare,
     set_log_level,
@@ -61,6 +62,7 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
             **memory_options(arguments),
         )
         page.demo.middleware = api_middleware(page, arguments)
+        interrupt_on_sigterm()
         page.demo.launch(
             server_name=arguments.host,
             server_port=arguments.port,

@@ -4,6 +4,7 @@ import argparse
 import logging
 import math
 import os
+import signal
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -40,6 +41,15 @@ class Caller:
     command: str
     models: Path = Path(".")
     converts: bool = False
+
+
+def interrupt_on_sigterm() -> None:
+    """Lets SIGTERM, with which service managers end a process, do what Ctrl+C does."""
+
+    def interrupt(*_: Any) -> NoReturn:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
 
 
 def models_folder() -> Path:

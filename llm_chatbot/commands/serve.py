@@ -1,6 +1,7 @@
 """A converted model as a service with OpenAI's API: `llm-chatbot serve --help`."""
 
 import argparse
+import asyncio
 import sys
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,6 +19,7 @@ from llm_chatbot.commands.options import (
     add_model_options,
     add_queue_options,
     check_at_least,
+    interrupt_on_sigterm,
     memory_options,
     prepare,
     set_log_level,
@@ -70,7 +72,7 @@ def check_service(arguments: argparse.Namespace, caller: Caller = CALLER) -> Non
 
 
 def serve(arguments: argparse.Namespace) -> None:
-    """Serves until Ctrl+C."""
+    """Serves until Ctrl+C or SIGTERM, which end what is being generated with an error."""
     import uvicorn
 
     from llm_chatbot.answering.model_files import model_files
@@ -85,6 +87,10 @@ def serve(arguments: argparse.Namespace) -> None:
             await super().startup(sockets)
             print(f"API: http://{arguments.host}:{arguments.port}/v1", flush=True)
 
+        async def shutdown(self, sockets: Any = None) -> None:
+            # Before the connections are closed: uvicorn waits for their responses.
+            await asyncio.gather(asyncio.to_thread(answering.close), super().shutdown(sockets))
+
     name = arguments.model
     files = model_files(name, arguments.precision, arguments.output)
     model = open_model(files, arguments.device, **memory_options(arguments))
@@ -96,7 +102,8 @@ def serve(arguments: argparse.Namespace) -> None:
     config = uvicorn.Config(
         app, arguments.host, arguments.port, log_level="warning", access_log=False, timeout_graceful_shutdown=5
     )
-    with suppress(KeyboardInterrupt):  # which uvicorn raises again after an orderly end
+    interrupt_on_sigterm()
+    with suppress(KeyboardInterrupt):  # uvicorn raises the signal again after an orderly end
         Server(config).run()
 
 

@@ -2,7 +2,9 @@
 
 import re
 import sys
+import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import Any
 
 import gradio as gr
@@ -106,8 +108,14 @@ class ServedBlocks(gr.Blocks):
         interactive = hasattr(sys, "ps1") or bool(sys.flags.interactive)
         if not (interactive if prevent_thread_lock is None else prevent_thread_lock):
             self.block_thread()
-            self._on_close()
         return launched
+
+    def block_thread(self) -> None:
+        """Serves until Ctrl+C. Gradio's own would close the connections before the answers end."""
+        with suppress(KeyboardInterrupt):
+            while self.is_running:
+                time.sleep(0.1)
+        self.close(verbose=False)
 
     def close(self, verbose: bool = True) -> None:
         """Stops what is being generated, and the server."""

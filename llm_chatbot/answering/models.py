@@ -82,6 +82,11 @@ class LoadedModel:
         return self.name, self.precision, self.device
 
     @property
+    def served_name(self) -> str:
+        """What requests of the API call it: a local file or folder goes without the path to it."""
+        return Path(self.name).name if isinstance(self.config.checkpoint, Path) else self.name
+
+    @property
     def title(self) -> str:
         """The model's name on the page."""
         return title_of(self.name, self.label, self.device)

@@ -73,7 +73,7 @@ class LocalModel:
         self.answering = answering
         self._key, self._interval = key, interval
         template, variables = loaded.tokenizer.chat_template, frozenset(template_variables(loaded.tokenizer))
-        self._facts = ServedFacts(loaded.name, max_tokens, loaded.context_length, template, variables)
+        self._facts = ServedFacts(loaded.served_name, max_tokens, loaded.context_length, template, variables)
 
     async def facts(self) -> ServedFacts:
         return self._facts

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 from uuid import uuid4
 
+from llm_chatbot.answering.errors import GrammarError
 from llm_chatbot.answering.question import Question
 from llm_chatbot.answering.schemas import Schema
 from llm_chatbot.api.errors import APIError
@@ -41,6 +42,13 @@ class AnswerCheck:
     text: "Validator | None" = None
     arguments: "Mapping[str, Validator]" = field(default_factory=dict)
     unmasked: frozenset[str] = frozenset()
+
+    @property
+    def param(self) -> str | None:
+        """The field of the request that the schemas come from; None: there are several."""
+        if self.text is None:
+            return "tools"
+        return None if self.arguments else "response_format"
 
     def fault(self, content: Content) -> Text | None:
         """Why the answer doesn't match; None if it does."""
@@ -90,7 +98,7 @@ async def checked_answers(
     fault = None
     for asked in [question] if check is None or not check.unmasked else [question, _again(question)]:
         choice, fault = new_choice(), None
-        async with aclosing(generate(asked)) as answers:
+        async with aclosing(naming_errors(generate(asked), check)) as answers:
             async for answer in answers:
                 choice.update(answer)
                 ended = choice.finish_reason is not None
@@ -99,10 +107,22 @@ async def checked_answers(
                 if fault is not None:
                     break
                 held_back = check is not None and check.unmasked and not ended
-                yield replace(answer, text="", tokens=()) if held_back else answer
+                yield replace(answer, text="", later_reasoning="", tokens=()) if held_back else answer
         if fault is None:
             return
     raise APIError("api.schema_not_matched", 500, code="schema_not_matched", fault=fault)
+
+
+async def naming_errors(
+    answers: AsyncGenerator[Answer, None], check: AnswerCheck | None
+) -> AsyncGenerator[Answer, None]:
+    """The answers; an error of their grammar names the field of the request that it comes from."""
+    async with aclosing(answers):
+        try:
+            async for answer in answers:
+                yield answer
+        except GrammarError as error:
+            raise APIError("verbatim", param=check and check.param, text=error) from error
 
 
 def _again(question: Question) -> Question:

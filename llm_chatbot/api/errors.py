@@ -10,7 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from llm_chatbot.answering.errors import ClosedError, GrammarError, QueueFullError
+from llm_chatbot.answering.errors import ClosedError, QueueFullError
 from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.engine.errors import ContextLengthError, NonFiniteLogitsError
 from llm_chatbot.errors import UserError
@@ -58,8 +58,6 @@ def as_api_error(error: Exception) -> APIError:
         return APIError("verbatim", 500, code="runtime_error", text=error)
     if isinstance(error, ContextLengthError):
         return APIError("verbatim", param="messages", code="context_length_exceeded", text=error)
-    if isinstance(error, GrammarError):
-        return APIError("verbatim", param="response_format", text=error)
     if isinstance(error, UserError):
         return APIError("verbatim", text=error)
     if isinstance(error, RuntimeError):

@@ -102,7 +102,7 @@ def api_middleware(page: "ChatPage", arguments: argparse.Namespace) -> "list[Mid
     from llm_chatbot.api.service import APIPaths, allowed_names, create_app
 
     model = LocalModel(page.answering, page.loaded)
-    api = create_app({page.loaded.name: model}, keys, allowed_names(arguments.host, keys))
+    api = create_app({page.loaded.served_name: model}, keys, allowed_names(arguments.host, keys))
     return [Middleware(APIPaths, api=api)]
 
 

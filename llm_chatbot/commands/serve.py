@@ -98,7 +98,7 @@ def serve(arguments: argparse.Namespace) -> None:
     answering = Answering(lambda key: loaded, arguments.max_concurrent, arguments.max_waiting)
     keys = read_keys(arguments.api_keys)
     served = LocalModel(answering, loaded, max_tokens=arguments.max_tokens)
-    app = create_app({name: served}, keys, allowed_names(arguments.host, keys))
+    app = create_app({loaded.served_name: served}, keys, allowed_names(arguments.host, keys))
     config = uvicorn.Config(
         app, arguments.host, arguments.port, log_level="warning", access_log=False, timeout_graceful_shutdown=5
     )

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Generator, Sequence
 from contextlib import aclosing
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -117,6 +118,20 @@ def test_the_last_state_always_arrives_and_nothing_is_left_behind(model: FakeMod
         used = local(model, interval=interval)
         assert coroutines.run(answered(used, question()))[-1].text == "xxxxx"
     assert model.sessions == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "checkpoint", "served_name"),
+    [
+        ("tiny", None, "tiny"),
+        ("org/tiny", None, "org/tiny"),
+        ("some/where/x.gguf", Path("some/where/x.gguf"), "x.gguf"),
+    ],
+)
+def test_a_local_file_is_served_by_its_own_name(model: FakeModel, name: str, checkpoint: Path | None, served_name: str):
+    config = ModelConfig(model_id="x", description="", license="", checkpoint=checkpoint)
+    loaded = LoadedModel(model, FakeTokenizer(), config, name)  # type: ignore[arg-type]
+    assert coroutines.run(LocalModel(Answering(lambda key: loaded), loaded).facts()).name == served_name
 
 
 def test_the_part_that_was_begun_counts_as_prompt_and_is_not_repeated(model: FakeModel):

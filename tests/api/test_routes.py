@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from llm_chatbot.answering.errors import GrammarError
 from llm_chatbot.answering.served import ServedFacts
 from llm_chatbot.api import routes
 from llm_chatbot.api.errors import APIError
@@ -357,3 +358,19 @@ def test_when_the_client_goes_away_the_answer_ends(stream: bool):
 
     coroutines.run(leave())
     assert model.closed == 2
+
+
+@pytest.mark.parametrize(
+    ("asked", "param"),
+    [
+        ({"response_format": {"type": "json_object"}}, "response_format"),
+        ({"tools": TOOLS, "tool_choice": "required"}, "tools"),
+        ({"tools": TOOLS, "response_format": {"type": "json_object"}}, None),
+    ],
+)
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_grammar_that_fails_names_the_field_that_it_comes_from(asked: dict, param: str | None, stream: bool):
+    about = ServedFacts("fake", 100, chat_template=HERMES_TEMPLATE, variables=frozenset({"tools"}))
+    with client(FakeModel([GrammarError("api.schema", reason="too large")], about=about)) as web:
+        response = web.post("/v1/chat/completions", json={**HELLO, **asked, "stream": stream})
+        assert refusal(response)[0::2] == (400, param)

@@ -79,8 +79,11 @@ def sample_texts(partners: int = 2) -> list[str]:
     ]
 
 
-def compare_tokenizers(folder: Path, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
+def compare_tokenizers(folder: Path, tokenizer: PreTrainedTokenizerFast, partners: int = 2) -> dict[str, Any]:
     """Compares a folder's OpenVINO tokenizer and detokenizer with its `tokenizer.json`.
+
+    Args:
+        partners: see `sample_texts`.
 
     Returns:
         The number of "texts", of those with "other_ids" and of those with "other_text" after decoding, and "examples";
@@ -89,7 +92,7 @@ def compare_tokenizers(folder: Path, tokenizer: PreTrainedTokenizerFast) -> dict
     backend = tokenizer.backend_tokenizer
     try:
         encode, decode = (ov.Core().compile_model(folder / name, "CPU") for name in (TOKENIZER_XML, DETOKENIZER_XML))
-        texts = sample_texts()
+        texts = sample_texts(partners)
         expected = [encoding.ids for encoding in backend.encode_batch(texts)]
         encoded = encode(texts)
         kept = encoded["attention_mask"].astype(bool)

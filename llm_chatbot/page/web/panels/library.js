@@ -17,7 +17,7 @@ import { groupByDate, search as searched } from "./search.js";
  * @param {Store} options.store
  * @param {Chat} options.chat
  * @param {(message: string | null) => void} options.opened called after a conversation was opened, at a message or not
- * @param {(undo: () => Promise<void>) => void} options.removed called after Delete
+ * @param {(undo: () => Promise<unknown>) => void} options.removed called after Delete
  */
 export function libraryView({ server, store, chat, opened, removed }) {
   const search = make("input", { type: "search", oninput: draw });

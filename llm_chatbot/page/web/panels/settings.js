@@ -3,7 +3,7 @@
 import { below, chooseLanguage, currentLanguage, focused, make, text } from "../common/dom.js";
 import { openCompare } from "../models/compare.js";
 import { openGetModel } from "../models/get_model.js";
-import { modelText } from "../server/following.js";
+import { modelMessages } from "../server/question.js";
 import { get, post, whyFailed } from "../server/requests.js";
 import { knownSettings, PRESETS } from "../store/presets.js";
 import { logOutLink } from "./log_out.js";
@@ -205,7 +205,7 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
     openCompare({
       choices: server.models.map(({ title, name, precision }) => ({ title, key: [name, precision, device] })),
       chosen: chat.conversation.model ?? server.model.key,
-      messages: path.map((message) => ({ role: message.role, content: modelText(message) })),
+      messages: modelMessages(path),
       settings: chat.conversation.settings,
       keep: async ({ question, key, answer }) => {
         await chat.keep(path.at(-1)?.id ?? null, question, answer);

@@ -2,6 +2,7 @@
 
 import { below, currentLanguage, make, setTexts } from "./common/dom.js";
 import { acceptDrops, composerView } from "./composer/composer.js";
+import { roomView } from "./composer/room.js";
 import * as address from "./conversation/address.js";
 import { openChat } from "./conversation/chat.js";
 import { conversationView } from "./conversation/conversation.js";
@@ -67,11 +68,18 @@ export async function start(root) {
       settings.focus();
     },
   });
-  const conversation = conversationView({ chat, live: following.live, examples, asked: () => composer.ready() });
+  const room = roomView({ chat, context: header.context });
+  const conversation = conversationView({
+    chat,
+    live: following.live,
+    examples,
+    asked: () => composer.ready(),
+    refusal: room.refusal,
+  });
   const composer = composerView({
     store,
     chat,
-    context: header.context,
+    room,
     sent: () => conversation.showEnd(),
     say: notice.say,
   });

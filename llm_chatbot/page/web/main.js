@@ -93,9 +93,11 @@ export async function start(root) {
       if (message) requestAnimationFrame(() => conversation.show(message));
       else composer.ready();
     },
-    removed: (undo) => {
-      const bringBack = () => {
-        undo();
+    removed: (undo, shown) => {
+      const bringBack = async () => {
+        await undo();
+        // Unless something else was begun meanwhile.
+        if (shown && chat.conversation.isNew && composer.isEmpty()) await chat.open(shown, null, true);
         composer.ready();
       };
       notice.say("deleted", {}, ["undo", bringBack]);

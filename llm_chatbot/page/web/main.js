@@ -14,6 +14,7 @@ import { addPanels } from "./panels/panels.js";
 import { settingsView } from "./panels/settings.js";
 import { addShortcuts } from "./panels/shortcuts.js";
 import { startFollowing } from "./server/following.js";
+import { leaveLocalhost } from "./server/place.js";
 import { get } from "./server/requests.js";
 import { openStore } from "./store/store.js";
 
@@ -29,6 +30,7 @@ export async function start(root) {
   const [texts, server, store] = await Promise.all([get("texts"), get("state"), openStore()]);
   setTexts(texts);
   await migrate(store);
+  if (await leaveLocalhost(store, server.arrived)) return;
   const models = new Map([[String(server.model.key), server.model]]);
   const notice = noticeView();
   /** @type {Set<{ draw: () => unknown }>} */

@@ -1,6 +1,7 @@
 """An answer as the browser follows it."""
 
 import asyncio
+import logging
 import math
 import time
 from contextlib import suppress
@@ -8,11 +9,14 @@ from typing import Any
 
 from llm_chatbot.answering.pending import PendingAnswer
 from llm_chatbot.answering.service import Answering
+from llm_chatbot.api.json_response import json_text
 from llm_chatbot.engine.decode.logprobs import TokenChoice
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.errors import UserError
 from llm_chatbot.page.messages import figures_of
 from llm_chatbot.texts import Text
+
+logger = logging.getLogger(__name__)
 
 # Seconds that `follow` waits for news, and for more of them once there are some.
 FOLLOW_SECONDS, UPDATE_INTERVAL = 1.0, 0.05
@@ -46,7 +50,7 @@ async def follow(answering: Answering, known: Known) -> dict[str, Any]:
     finally:
         for pending in pendings:
             pending.listeners.remove(wake)
-    return {id: state(answering, id, has.get("text", 0), has.get("tokens", 0)) for id, has in known.items()}
+    return {id: sendable_state(answering, id, has.get("text", 0), has.get("tokens", 0)) for id, has in known.items()}
 
 
 def has_news(answering: Answering, known: Known) -> bool:
@@ -55,6 +59,17 @@ def has_news(answering: Answering, known: Known) -> bool:
         if pending is None or pending.version != has.get("version"):
             return True
     return False
+
+
+def sendable_state(answering: Answering, id: str, known_text: int, known_tokens: int) -> dict[str, Any] | None:
+    """`state`, or its error: a browser follows all its answers with one request, which no answer may spoil."""
+    try:
+        sent = state(answering, id, known_text, known_tokens)
+        json_text(sent)
+        return sent
+    except Exception as error:  # a bug of ours: this answer ends with a sentence, and the log says where
+        logger.exception("The state of an answer can't be sent.")
+        return {"version": 0, "phase": "ended", "finish_reason": "error", "error": described(error)}
 
 
 def state(answering: Answering, id: str, known_text: int = 0, known_tokens: int = 0) -> dict[str, Any] | None:

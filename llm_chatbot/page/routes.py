@@ -51,7 +51,10 @@ def page_routes(
 
     async def state(request: Request) -> Response:
         described = await asyncio.to_thread(describe)
-        return WellFormedJSONResponse({**described, "login": request.app.auth is not None})
+        arrived, _ = request.scope.get("server") or ("", None)
+        if "x-forwarded-for" in request.headers:  # the browser's requests arrive at a proxy
+            arrived = ""
+        return WellFormedJSONResponse({**described, "login": request.app.auth is not None, "arrived": arrived})
 
     async def ask(request: Request) -> Response:
         answering.ask(question(await request_json(request)))

@@ -135,16 +135,25 @@ class RequestFilter:
         elif (response := refusal(scope)) is not None:
             await response(scope, receive, send)
         else:
-            await self.app(scope, receive, self._with_policy(send))
+            await self.app(scope, receive, self._with_policy(send, content_security_policy(scope)))
 
     @staticmethod
-    def _with_policy(send: Send) -> Send:
+    def _with_policy(send: Send, policy: str) -> Send:
         async def send_with_policy(message: Message) -> None:
             if message["type"] == "http.response.start":
-                MutableHeaders(scope=message)["Content-Security-Policy"] = CONTENT_SECURITY_POLICY
+                MutableHeaders(scope=message)["Content-Security-Policy"] = policy
             await send(message)
 
         return send_with_policy
+
+
+def content_security_policy(scope: Scope) -> str:
+    """The policy for a request. A page on http://localhost may also ask this server by its number: see place.js."""
+    name, _, port = Headers(scope=scope).get("host", "").partition(":")
+    if name != "localhost" or (port and not port.isdigit()):
+        return CONTENT_SECURITY_POLICY
+    number = f"http://127.0.0.1:{port}" if port else "http://127.0.0.1"
+    return f"{CONTENT_SECURITY_POLICY}; connect-src 'self' data: blob: {number}"
 
 
 def refusal(scope: Scope) -> PlainTextResponse | None:

@@ -209,6 +209,14 @@ def test_tokens_are_estimated_near_what_tokenizers_count(modules: Page, tokenize
     assert estimate("日本語") == 3 and estimate("") == 0
 
 
+def test_a_text_never_has_fewer_tokens_than_are_counted_on(modules: Page, tokenizer):
+    rules = "=" * 640 + "\n" + "- " * 50 + "\n" + " " * 500
+    for text in (*passages().values(), "日本語の文書です。" * 20, rules, "x" * 500, "😀" * 50):
+        fewest = modules.evaluate("(text) => attachments.fewestTokens(text)", text)
+        assert 0 < fewest <= len(tokenizer(text)["input_ids"])
+    assert modules.evaluate("attachments.fewestTokens('word '.repeat(9000))") == 9000
+
+
 PARTS = "([text, limit]) => parts.parts(text, limit).map(({ key, values, text }) => [key, values, text])"
 
 

@@ -170,6 +170,34 @@ def test_an_attached_text_is_read_with_the_question_and_kept_over_a_reload(visit
     expect(chip).to_have_count(0)
 
 
+def test_files_of_a_question_are_taken_away_in_its_edit_box(visit: Visit):
+    visit.set(max_new_tokens="4")
+    attach(visit, "notes.md", "The secret word is banana.")
+    attach(visit, "more.md", "The other word is apple.")
+    expect(visit.page.locator("#composer .files li")).to_have_count(2)
+    visit.ask("What is the secret word?")
+    visit.questions.last.hover()
+    visit.button("Edit").click()
+    visit.button("Remove notes.md").click()
+    visit.screenshot("edit-files")
+    visit.page.evaluate(NOTE_QUESTIONS)
+    visit.page.keyboard.press("Control+Enter")
+    expect(visit.page.locator(".message.user .files li")).to_have_count(1)
+    visit.wait_for_end()
+    (sent,) = visit.page.evaluate("question")["messages"]
+    assert "apple" in sent["content"] and "banana" not in sent["content"]
+    visit.button("Previous version").click()
+    expect(visit.page.locator(".message.user .files li")).to_have_count(2)
+
+
+def test_what_was_said_of_a_file_goes_with_the_next_action(visit: Visit):
+    file: FilePayload = {"name": "a.png", "mimeType": "image/png", "buffer": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"}
+    visit.page.set_input_files("#composer input[type=file]", files=[file])
+    expect(visit.notice).to_contain_text("a.png is not text")
+    visit.set(max_new_tokens="4")
+    expect(visit.notice).to_have_text("")
+
+
 def test_of_a_text_that_is_too_long_the_reader_chooses_what_goes_in(visit: Visit):
     attach(visit, "book.md", "# One\n" + "word " * 9000 + "\n# Two\nThe end.")
     dialog = visit.page.get_by_role("dialog")

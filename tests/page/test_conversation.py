@@ -8,6 +8,9 @@ from playwright.sync_api import BrowserContext, Route, expect
 from llm_chatbot.catalogue.example_questions import EXAMPLE_QUESTIONS
 from tests.page_visit import FRANCE, ITALY, STORY, Server, Visit, eventually
 
+# Too long for the model by its tokens, though it has few words.
+LONG = "a-b-c-d-e-f-g-h-i-j " * 700
+
 # Counts the answers that had ended and are drawn as if they were expected again.
 REOPENED = """() => {
   window.reopened = 0;
@@ -127,8 +130,41 @@ def test_an_answer_that_ended_by_length_is_continued(visit: Visit):
     assert second.startswith(first) and len(second) > len(first)
 
 
+def test_a_message_that_surely_does_not_fit_is_not_sent_and_stays_in_the_box(visit: Visit):
+    text = "word " * 9000
+    visit.send(text)
+    expect(visit.page.locator("#composer")).to_contain_text(
+        "Not sent: the message has at least 9,000 tokens with its files, and the model can read 7,936"
+    )
+    expect(visit.box).to_have_value(text)
+    expect(visit.questions).to_have_count(0)
+    visit.reload()
+    expect(visit.box).to_have_value(text)
+    visit.box.fill(FRANCE)
+    expect(visit.page.get_by_text("Not sent")).to_have_count(0)
+    visit.box.press("Enter")
+    expect(visit.texts.last).to_contain_text("Paris")
+    visit.questions.last.hover()
+    visit.button("Edit").click()
+    visit.page.get_by_role("textbox", name="Edit").fill(text)
+    visit.page.keyboard.press("Control+Enter")
+    expect(visit.page.get_by_role("alert").filter(has_text="Not sent")).to_be_visible()
+    expect(visit.page.get_by_role("textbox", name="Edit")).to_have_value(text)
+
+
+def test_a_message_that_was_too_long_is_left_out_of_the_questions_after_it(visit: Visit):
+    visit.ask(FRANCE)
+    for number in range(2):
+        visit.send(f"{number} {LONG}")
+        expect(visit.answers.last).to_contain_text("The message is too long")
+        expect(visit.answers.last).to_contain_text("your next message is sent without it")
+    assert "Rome" in visit.ask(ITALY)
+    visit.reload()
+    assert "Madrid" in visit.ask("And of Spain?")
+
+
 def test_a_message_that_is_too_long_is_refused_with_a_sentence_and_can_be_shortened(visit: Visit):
-    visit.send("word " * 9000)
+    visit.send(LONG)
     expect(visit.answers.last).to_contain_text("The message is too long")
     expect(visit.button("Try again")).to_have_count(0)
     visit.questions.last.hover()
@@ -235,6 +271,18 @@ def test_reasoning_is_folded_away(visit: Visit):
     expect(visit.page.get_by_text("Reasoning")).to_be_visible()
     expect(visit.texts.last).to_have_text("Yes.")
     expect(visit.page.get_by_text("Hm, hm.")).to_be_hidden()
+    visit.answers.last.get_by_role("button", name="Copy message").click()
+    assert eventually(lambda: visit.page.evaluate("navigator.clipboard.readText()") == "Yes.")
+
+
+def test_a_question_is_shown_as_it_was_typed(visit: Visit):
+    visit.set(max_new_tokens="4")
+    text = "# comment\n    def __init__(self):\n\n1. *one* $x$"
+    visit.ask(f"{text}\n```python\nx = 1\n```\nand `code`")
+    assert visit.questions.last.locator(".typed").first.inner_text() == text
+    expect(visit.questions.last.locator(".code code")).to_have_text("x = 1\n")
+    expect(visit.questions.last.locator(".typed code")).to_have_text("code")
+    visit.screenshot("typed")
 
 
 def test_markdown_is_rendered_with_code_tables_and_formulas(visit: Visit):

@@ -48,3 +48,37 @@ def test_a_question_that_cannot_be_read_is_tried_again_after_pauses_and_then_its
     else:
         ended = {"id": "a", "content": "", "finish_reason": "error", "error": {"key": "storage_unreadable"}}
         assert (reads, asked, saved) == ([0, 1000, 2000, 3000, 4000], [], [ended])
+
+
+# Two answers are expected; what is stored of the conversation of the first can't be read as one.
+FOLLOW_TWO = """async () => {
+    const asked = [];
+    window.fetch = async (address, { body }) => {
+        const sent = JSON.parse(body);
+        if (String(address).endsWith("ask")) asked.push(sent.id);
+        return Response.json(Object.fromEntries(Object.keys(sent).map((id) => [id, { version: 1 }])));
+    };
+    const answer = (id) => ({ id, conversation: id, parent: "q", role: "assistant", content: "" });
+    const saved = [];
+    const store = {
+        read: async (id) => ({ messages: id === "bad" ? [null] : [{ id: "q", role: "user", content: "Hello" }] }),
+        unfinished: async () => [],
+        updateAnswer: async (update) => saved.push(update),
+        subscribe: () => {},
+    };
+    window.reported = [];
+    window.addEventListener("error", (event) => (reported.push(event.message), event.preventDefault()));
+    let wasDown = false;
+    const reached = (isUp) => (wasDown ||= !isUp);
+    const { expect } = following.startFollowing({ store, changed: () => {}, reached, shown: () => "good" });
+    expect(answer("bad"));
+    expect(answer("good"));
+    while (!asked.length) await new Promise((resolve) => setTimeout(resolve));
+    const ends = saved.map(({ id, finish_reason, error }) => [id, finish_reason, error.key]);
+    return [asked, ends, wasDown, reported.length];
+}"""
+
+
+def test_a_fault_with_one_answer_ends_it_and_the_others_are_asked_for(browser: Browser):
+    with open_modules(browser, "server/following") as page:
+        assert page.evaluate(FOLLOW_TWO) == [["good"], [["bad", "error", "answer_lost"]], False, 1]

@@ -3,13 +3,13 @@
 import json
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import FilePayload, expect
 
-from tests.page_visit import FRANCE, ITALY, Visit
+from tests.page_visit import FRANCE, ITALY, Server, Visit
 
 
-def as_json(*messages: dict, name: str = "A name") -> bytes:
-    return json.dumps({"conversations": [{"id": "1", "name": name, "updated": 1, "messages": messages}]}).encode()
+def as_json(*messages: dict, name: str = "A name", id: str = "1") -> bytes:
+    return json.dumps({"conversations": [{"id": id, "name": name, "updated": 1, "messages": messages}]}).encode()
 
 
 def choose_file(visit: Visit, name: str, content: bytes) -> None:
@@ -190,7 +190,47 @@ def test_a_file_that_holds_no_conversation_is_refused(visit: Visit):
     for content in (b"{}", b"{", b"# Title", b'{"conversations": [{"id": "1", "messages": [{"role": "x"}]}]}'):
         status.evaluate("(it) => it.replaceChildren()")  # what was said of the file before
         choose_file(visit, "x.json", content)
-        expect(status).to_contain_text("No conversations found in this file")
+        expect(status).to_contain_text("x.json has no conversations that can be read")
+
+
+def test_a_bad_file_is_named_and_the_others_are_imported(visit: Visit):
+    visit.open_panel("Conversations")
+    message = {"id": "m", "parent": None, "role": "user", "content": "Hello"}
+    files: list[FilePayload] = [
+        {"name": name, "mimeType": "text/plain", "buffer": content}
+        for name, content in {
+            "one.json": as_json({**message, "id": "1"}, name="One", id="1"),
+            "bad.json": b"{",
+            "worse.json": json.dumps({"mapping": {"a": {"message": {"content": {"parts": [None, 1]}}}}}).encode(),
+            "two.json": as_json({**message, "id": "2"}, name="Two", id="2"),
+        }.items()
+    ]
+    visit.page.locator("#library-panel input[type=file]").set_input_files(files)
+    status = visit.page.locator("#library-panel").get_by_role("status")
+    expect(status).to_contain_text("Imported 2 conversations.")
+    for name in ("bad.json", "worse.json"):
+        expect(status).to_contain_text(f"{name} has no conversations that can be read")
+    expect(visit.names).to_have_count(2)
+    visit.names.first.click()
+    expect(status).to_have_text("")  # it goes with the next action
+
+
+def test_the_place_of_the_conversations_is_said(visit: Visit, server: Server):
+    visit.open_panel("Conversations")
+    expect(visit.page.locator("#library-panel")).to_contain_text(f"kept only in this browser, for {server.address}")
+
+
+def test_an_answer_whose_error_an_earlier_version_saved_still_shows_a_sentence(visit: Visit):
+    question = {"id": "q", "parent": None, "role": "user", "content": "Hello"}
+    answers = [
+        {"id": str(index), "parent": "q", "role": "assistant", "content": "", "finish_reason": "error", "error": error}
+        for index, error in enumerate([{"key": "error_no_cache"}, None])
+    ]
+    import_file(visit, "old.json", as_json(question, *answers))
+    expect(visit.answers.last).to_contain_text("This answer failed")
+    visit.button("Previous version").click()
+    expect(visit.answers.last).to_contain_text("This answer failed")
+    assert json.dumps(visit.stored()).count("error_no_cache") == 1
 
 
 def test_on_a_phone_choosing_a_conversation_closes_the_list(visit: Visit):
@@ -203,3 +243,13 @@ def test_on_a_phone_choosing_a_conversation_closes_the_list(visit: Visit):
     expect(visit.page.locator("#library-panel")).to_be_hidden()
     expect(visit.questions).to_have_text([FRANCE])
     assert "Rome" in visit.ask(ITALY)
+
+
+def test_on_a_phone_what_was_deleted_in_the_list_is_brought_back_there(visit: Visit):
+    visit.page.set_viewport_size({"width": 390, "height": 800})
+    visit.reload()
+    import_file(visit, "one.json", as_json(*TURNS))
+    visit.open_panel("Conversations")
+    visit.button("Delete: A name").click()
+    visit.button("Undo").click()
+    expect(visit.names).to_have_text(["A name"])

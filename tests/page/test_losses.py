@@ -240,9 +240,20 @@ def test_delete_can_be_undone(visit: Visit):
     expect(visit.questions).to_have_count(0)
     visit.button("Undo").click()
     expect(visit.names).to_have_text([FRANCE])
+    expect(visit.questions).to_have_text([FRANCE])  # it was shown, and is again
     expect(visit.box).to_be_focused()
-    visit.names.first.click()
-    expect(visit.questions).to_have_text([FRANCE])
+
+
+def test_undo_does_not_take_away_what_was_begun_meanwhile(visit: Visit):
+    visit.ask(FRANCE)
+    visit.open_panel("Conversations")
+    visit.button(f"Delete: {FRANCE}").click()
+    expect(visit.questions).to_have_count(0)
+    visit.box.fill("Another")
+    visit.button("Undo").click()
+    expect(visit.names).to_have_text([FRANCE])
+    expect(visit.questions).to_have_count(0)
+    expect(visit.box).to_have_value("Another")
 
 
 def test_what_is_asked_in_a_tab_that_comes_back_to_a_deleted_conversation_is_kept(
@@ -268,26 +279,43 @@ FULL = """() => {
 }"""
 
 
-def test_a_message_for_which_storage_is_full_says_so_and_is_answered_once_there_is_room(visit: Visit):
+def test_a_message_for_which_storage_is_full_is_answered_says_so_and_is_saved_once_there_is_room(visit: Visit):
     visit.ask("Say hello.")
     visit.page.evaluate(FULL)
-    visit.send(FRANCE)
+    assert "Paris" in visit.ask(FRANCE)
     expect(visit.notice).to_contain_text("Browser storage is full")
-    expect(visit.answers.last).to_contain_text("Browser storage is full")
-    expect(visit.questions).to_have_text(["Say hello.", FRANCE])
-    assert len(visit.stored()) == 2
+    expect(visit.answers.last).to_contain_text("this conversation is not saved")
+    assert "Rome" in visit.ask(ITALY)  # the model reads what is not saved
+    visit.open_panel("Conversations")
+    _, exported = visit.download(visit.button("Export all (JSON)").click)
+    assert len(json.loads(exported)["conversations"][0]["messages"]) == 6
+    visit.begin()
+    visit.names.first.click()
+    expect(visit.questions).to_have_text(["Say hello.", FRANCE, ITALY])
     visit.page.evaluate("makeRoom()")
-    visit.send(ITALY)
-    for index in (1, 2):
-        visit.wait_for_end(index)
-    assert "Paris" in visit.texts.nth(1).inner_text() and "Rome" in visit.texts.nth(2).inner_text()
+    visit.ask("And of Spain?")
+    expect(visit.page.get_by_text("this conversation is not saved")).to_have_count(0)
     visit.page.evaluate(FULL)
-    visit.send("And of Spain?")
-    expect(visit.answers.last).to_contain_text("Browser storage is full")
+    visit.ask("And of Japan?")
     visit.reload()  # with room again
-    expect(visit.questions).to_have_text(["Say hello.", FRANCE, ITALY, "And of Spain?"])
-    visit.wait_for_end(3)
-    assert len(visit.stored()) == 8
+    expect(visit.questions).to_have_text(["Say hello.", FRANCE, ITALY, "And of Spain?", "And of Japan?"])
+    stored = visit.stored()
+    assert len(stored) == 10 and all(it["finish_reason"] for it in stored if it["role"] == "assistant")
+
+
+def test_where_storage_is_full_a_new_conversation_is_answered_and_another_can_be_deleted(visit: Visit):
+    visit.ask(FRANCE)
+    visit.begin()
+    visit.page.evaluate(FULL)
+    assert "Rome" in visit.ask("Name the capital of Italy.")
+    visit.open_panel("Conversations")
+    expect(visit.names).to_have_text(["Name the capital of Italy.", FRANCE])
+    visit.button(f"Delete: {FRANCE}").click()
+    expect(visit.names).to_have_text(["Name the capital of Italy."])
+    visit.page.evaluate("makeRoom()")
+    visit.button("Undo").click()
+    expect(visit.names).to_have_count(2)
+    expect(visit.questions).to_have_text(["Name the capital of Italy."])
 
 
 # Notes whether the server is said to be down.

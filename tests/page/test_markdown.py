@@ -162,7 +162,12 @@ def formulas(page: Page, text: str, **options: Any) -> list[tuple[str, bool]]:
     ["It costs $5 and $10.", "$5–$10", "from $20,000 to USD$30,000", "a $ b $ c", "\\$x\\$", "`$x$`", "$x",
      "US$ 5 or 5 $.", "```\n$x$\n```", "$ x$", "\\\\(x\\\\)", "$$", "\\(\\)", "$PATH and $HOME",
      "$HOME/$USER", "${HOME}/${USER}", "echo $A:$B", "5$–$6", "5$–6$", "price=$p; tax=$t", "$(pwd)/$(date)",
-     "/mnt/$A/$B/c", "cp $SRC/a.txt /srv/$NAME$", "R$5 a 6$", "`$`5 or 6$, $k$NN"],
+     "/mnt/$A/$B/c", "cp $SRC/a.txt /srv/$NAME$", "R$5 a 6$", "`$`5 or 6$, $k$NN",
+     "$#/$@ and $?:$!", "#{$a}#{$b}", "$user->name = $id", "$x=5;$y=6",
+     "echo $$ and kill $$", "echo $$ > /tmp/my_pid; kill $$", "PID=$$; PPID=$$", "/tmp/$$.log and /tmp/$$.pid",
+     "The PID is $$ and $! is that of the last job; $$ stays", "$$ or $$", "$$ is the PID.\nUse kill $$",
+     "$$ 是进程号，用 kill $$", "a $$ b $HOME $$ c",
+     "`$$` or `x$$`, and my_$$ or your_$$", "- $$ is the PID of the shell: kill -9 $$"],
 )  # fmt: skip
 def test_money_and_code_are_not_formulas(page: Page, text: str):
     assert formulas(page, text) == []
@@ -183,6 +188,11 @@ def test_money_and_code_are_not_formulas(page: Page, text: str):
         ("设$x$为实数", [("x", False)]),
         ("the $n$th of ($a$/$b$), **$c$**-many", [("n", False), ("a", False), ("b", False), ("c", False)]),
         ("| $a$ | b |\n|---|---|\n| $c$ | d |", [("a", False), ("c", False)]),
+        ("so $$ x = 1 $$ and $$xy > 0$$, $$a+b$$", [(" x = 1 ", True), ("xy > 0", True), ("a+b", True)]),
+        ("$$\nwords only\n$$", [("words only", True)]),
+        ("$$\\text{speed} = d/t$$", [("\\text{speed} = d/t", True)]),
+        ("$$ \\text{the price is $x$} $$", [("\\text{the price is $x$}", True)]),
+        ("$$.5x$$ $${}^{14}C$$ $$|x|$$ $$-1$$", [(".5x", True), ("{}^{14}C", True), ("|x|", True), ("-1", True)]),
     ],
 )
 def test_formulas_are_found(page: Page, text: str, expected: list[tuple[str, bool]]):
@@ -234,6 +244,32 @@ def test_a_formula_on_which_katex_fails_leaves_the_others_typeset(page: Page):
 def test_an_open_formula_is_one_only_while_the_answer_grows(page: Page):
     assert formulas(page, "Then\n\n\\[\n\\frac{a}", streaming=True) == [("\\frac{a}", True)]
     assert formulas(page, "Then\n\n\\[\n\\frac{a}") == []
+
+
+COPY = """([from, to]) => {
+    const [start, end] = [from, to].map((selector) => document.querySelector(selector));
+    const range = document.createRange();
+    range.setStart(start.firstChild ?? start, 0);
+    range.setEnd(end, end.childNodes.length);
+    getSelection().removeAllRanges();
+    getSelection().addRange(range);
+    const event = new ClipboardEvent("copy", { clipboardData: new DataTransfer(), bubbles: true, cancelable: true });
+    document.body.dispatchEvent(event);
+    return event.defaultPrevented ? event.clipboardData.getData("text/plain") : null;
+}"""
+
+
+def test_a_selection_is_copied_with_the_source_of_its_formulas(page: Page):
+    text = "Here $x^2$ and \\(y\\):\n\n$$\n\\sum_i x_i\n$$\n\nend"
+    show(page, text)
+    expect(page.locator(".math.done .katex-html")).to_have_count(3)
+    assert page.evaluate(COPY, [".markdown p", ".markdown p:last-child"]) == (
+        "Here $x^2$ and \\(y\\):\n\n$$\\sum_i x_i$$\n\nend"
+    )
+    inside = page.evaluate(COPY, [".math .katex-html", ".math .katex-html"])
+    assert inside == "$x^2$"  # a formula is copied whole
+    show(page, "Without *any*")
+    assert page.evaluate(COPY, [".markdown p", ".markdown p"]) is None  # the browser's own way
 
 
 # Tables, lists, code

@@ -8,7 +8,9 @@ import pytest
 from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
+from llm_chatbot.answering.pending import PendingAnswer
 from llm_chatbot.answering.service import Answering
+from llm_chatbot.page import following
 from llm_chatbot.page.routes import page_routes
 from llm_chatbot.texts import Text
 
@@ -57,3 +59,21 @@ def test_a_bug_in_an_answer_is_a_sentence_on_the_page_and_a_traceback_in_the_log
     assert state["finish_reason"] == "error"
     assert state["error"] == Text("failed", reason="list index out of range").as_json()
     assert "IndexError" in caplog.text
+
+
+def test_an_answer_that_cannot_be_sent_ends_and_stops_no_other(
+    web: TestClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    for id in ("bad", "good"):
+        web.post("/page/ask", json={**QUESTION, "id": id})
+    snapshot = following.snapshot
+
+    def with_nan(pending: PendingAnswer, *known: int) -> dict[str, Any]:
+        return {**snapshot(pending, *known), **({"figures": float("nan")} if pending.question.id == "bad" else {})}
+
+    monkeypatch.setattr(following, "snapshot", with_nan)
+    response = web.post("/page/follow", json={"bad": {"version": -1}, "good": {"version": -1}})
+    states = response.json()
+    assert response.status_code == 200 and states["good"]["version"] > 0
+    assert states["bad"]["finish_reason"] == "error" and states["bad"]["error"]["key"] == "failed"
+    assert "Out of range float values" in caplog.text

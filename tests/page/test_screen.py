@@ -74,7 +74,7 @@ def test_the_language_can_be_switched_and_errors_speak_it_too(visit: Visit):
     expect(visit.box).to_have_attribute("placeholder", "メッセージを入力…")
     visit.send(FRANCE)
     expect(visit.answers.last).to_contain_text("トークン/秒")
-    visit.send("word " * 9000)
+    visit.send("a-b-c-d-e-f-g-h-i-j " * 700)
     expect(visit.answers.last).to_contain_text("メッセージが長すぎます")
     visit.reload()
     expect(visit.button("送信")).to_be_visible()

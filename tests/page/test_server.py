@@ -1,6 +1,7 @@
 """Requests of scripts, requests that are refused, and many people at once."""
 
 import json
+import re
 from collections.abc import Iterator
 
 import httpx
@@ -53,6 +54,18 @@ def test_files_and_requests_too_large_for_a_chat_are_refused(server: Server):
         assert httpx.post(join, content=chunks()).status_code == 411
     assert "default-src 'self'" in httpx.get(server.address).headers["content-security-policy"]
     assert httpx.get(f"{server.address}/page/web/..%2f..%2fconfig.py").status_code == 404
+
+
+def test_a_page_on_localhost_may_ask_its_server_by_number_and_no_other(server: Server):
+    policies = {
+        host: httpx.get(server.address, headers={"host": host}).headers["content-security-policy"]
+        for host in ("127.0.0.1:7860", "localhost:7860", "localhost", "localhost:x; script-src *", "localhost.a.b:7860")
+    }
+    allowed = {host: re.findall(r"http://\S+", policy) for host, policy in policies.items()}
+    assert allowed == {host: [] for host in policies} | {
+        "localhost:7860": ["http://127.0.0.1:7860"],
+        "localhost": ["http://127.0.0.1"],
+    }
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ def test_entries_that_another_tab_stored_meanwhile_are_no_error(page: Page) -> N
 
 def test_a_page_with_full_storage_opens_and_keeps_the_journal(page: Page) -> None:
     stored, left = page.evaluate(OPEN_WITH, [["a", "b"], False, True])
-    assert not stored and len(left) == 2
+    assert sorted(stored) == ["a", "b"] and len(left) == 2  # seen, though they are not saved
     assert page.evaluate(OPEN_WITH, [[], False, False]) == [["a", "b"], []]
 
 
@@ -80,3 +80,37 @@ def test_a_tab_whose_answer_another_one_has_stored_takes_over_that_one(page: Pag
         return changes;
     }"""
     assert page.evaluate(told) == [{"conversation": "one", "message": "a", "grows": False}]
+
+
+# What can be read where the store has no room; then it has, and something is added.
+WITHOUT_ROOM = """async () => {
+    const { put } = IDBObjectStore.prototype;
+    const message = (id, role) => ({ id, conversation: "one", parent: null, role, content: "", created: 1 });
+    const first = await store.openStore();
+    const reads = async (opened) => {
+        const { conversation, messages } = await opened.read("one");
+        const exported = (await opened.exportAll()).conversations.map(({ id, messages }) => [id, messages.length]);
+        return [conversation?.name, messages.map(({ id, content, unsaved }) => [id, content, unsaved]), exported];
+    };
+    const seen = [];
+    IDBObjectStore.prototype.put = () => { throw new DOMException("", "QuotaExceededError"); };
+    await first.add({ id: "one", name: "One" }, [message("q", "user"), message("a", "assistant")]);
+    seen.push(await reads(first));
+    await first.updateAnswer({ id: "a", content: "Yes.", finish_reason: "stop" });
+    await first.putConversation({ id: "one", name: "Other" }).catch(() => {});
+    seen.push(await reads(first), (await first.unfinished()).length);
+    const undo = await first.removeConversation("one").catch(() => {});
+    IDBObjectStore.prototype.put = put;
+    await first.putConversation({ id: "one", removed: undefined });
+    await first.add({ id: "one" }, [message("q2", "user")]);
+    seen.push(await reads(first), await reads(await store.openStore()), Object.keys(localStorage).length);
+    return seen;
+}"""
+
+
+def test_what_the_store_has_no_room_for_is_read_like_all_else_and_saved_when_it_has(page: Page) -> None:
+    waiting, ended, unfinished, saved, opened, left = page.evaluate(WITHOUT_ROOM)
+    assert waiting == ["One", [["q", "", "storage_full"], ["a", "", "storage_full"]], [["one", 2]]]
+    assert ended == ["Other", [["q", "", "storage_full"], ["a", "Yes.", "storage_full"]], [["one", 2]]]
+    assert unfinished == 0 and left == 0
+    assert saved == opened == ["Other", [["a", "Yes.", None], ["q", "", None], ["q2", "", None]], [["one", 3]]]

@@ -13,7 +13,7 @@ from playwright.sync_api import BrowserContext, Page, expect
 from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.page.app import ChatPage
-from tests.page_visit import Visit
+from tests.page_visit import FRANCE, Visit
 
 
 def module(page: Page, name: str, expression: str, *arguments: object) -> Any:
@@ -68,6 +68,7 @@ def test_a_preset_is_saved_applied_exported_and_imported(visit: Visit, context: 
     visit.set(temperature="0")
     visit.open_panel("Settings")
     presets.get_by_label("Presets").select_option("No preset")
+    expect(presets.get_by_role("status")).to_have_text("")  # what was said of saving is over
     presets.get_by_label("Presets").select_option("Stories")
     expect(visit.page.locator("#set-temperature")).to_have_value("0.7")
     visit.screenshot("presets")
@@ -75,7 +76,7 @@ def test_a_preset_is_saved_applied_exported_and_imported(visit: Visit, context: 
     file = tmp_path / name
     assert json.loads(exported)["presets"][0]["settings"]["temperature"] == 0.7
     visit.reload()
-    presets.get_by_label("Presets").select_option("Stories")
+    expect(presets.get_by_label("Presets").locator("option:checked")).to_have_text("Stories")
     presets.get_by_role("button", name="Delete preset").click()
     expect(presets.get_by_role("option")).to_have_text(["No preset"])
     for content, said in ((exported, "Imported 1 preset."), (b"{}", "no presets in this file")):
@@ -83,6 +84,33 @@ def test_a_preset_is_saved_applied_exported_and_imported(visit: Visit, context: 
         presets.locator("input[type=file]").set_input_files(file)
         expect(presets.get_by_role("status")).to_contain_text(said)
     expect(presets.get_by_role("option")).to_have_text(["No preset", "Stories"])
+
+
+def test_no_preset_takes_away_what_the_preset_gave_in_each_conversation(visit: Visit):
+    visit.set(temperature="0.7", top_k="7")
+    visit.open_panel("Settings")
+    prompt = visit.page.get_by_label("System prompt")
+    prompt.fill("Answer in one word.")
+    presets = visit.page.get_by_role("group", name="Presets")
+    chosen = presets.get_by_label("Presets").locator("option:checked")
+    presets.get_by_label("Name of the preset").fill("Short")
+    presets.get_by_role("button", name="Save as preset").click()
+    visit.set_number("max_new_tokens", "4")
+    visit.ask(FRANCE)
+    visit.begin()
+    expect(chosen).to_have_text("Short")  # with the last settings
+    visit.set_number("top_k", "9")
+    presets.get_by_label("Presets").select_option("No preset")
+    expect(prompt).to_have_value("")
+    for name, value in {"temperature": "0", "top_k": "9", "max_new_tokens": "4"}.items():
+        expect(visit.page.locator(f"#set-{name}")).to_have_value(value)
+    visit.open_panel("Conversations")
+    visit.names.first.click()
+    expect(chosen).to_have_text("Short")
+    expect(prompt).to_have_value("Answer in one word.")
+    presets.get_by_role("button", name="Delete preset").click()
+    expect(chosen).to_have_text("No preset")
+    expect(prompt).to_have_value("Answer in one word.")  # what the conversation has stays
 
 
 def test_of_a_file_of_presets_only_what_is_well_formed_and_known_is_taken(modules: Page):

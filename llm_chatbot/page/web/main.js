@@ -2,6 +2,7 @@
 
 import { below, currentLanguage, make, setTexts } from "./common/dom.js";
 import { acceptDrops, composerView } from "./composer/composer.js";
+import { roomView } from "./composer/room.js";
 import * as address from "./conversation/address.js";
 import { openChat } from "./conversation/chat.js";
 import { conversationView } from "./conversation/conversation.js";
@@ -13,6 +14,7 @@ import { addPanels } from "./panels/panels.js";
 import { settingsView } from "./panels/settings.js";
 import { addShortcuts } from "./panels/shortcuts.js";
 import { startFollowing } from "./server/following.js";
+import { leaveLocalhost } from "./server/place.js";
 import { get } from "./server/requests.js";
 import { openStore } from "./store/store.js";
 
@@ -28,6 +30,7 @@ export async function start(root) {
   const [texts, server, store] = await Promise.all([get("texts"), get("state"), openStore()]);
   setTexts(texts);
   await migrate(store);
+  if (await leaveLocalhost(store, server.arrived)) return;
   const models = new Map([[String(server.model.key), server.model]]);
   const notice = noticeView();
   /** @type {Set<{ draw: () => unknown }>} */
@@ -67,11 +70,18 @@ export async function start(root) {
       settings.focus();
     },
   });
-  const conversation = conversationView({ chat, live: following.live, examples, asked: () => composer.ready() });
+  const room = roomView({ chat, context: header.context });
+  const conversation = conversationView({
+    chat,
+    live: following.live,
+    examples,
+    asked: () => composer.ready(),
+    refusal: room.refusal,
+  });
   const composer = composerView({
     store,
     chat,
-    context: header.context,
+    room,
     sent: () => conversation.showEnd(),
     say: notice.say,
   });
@@ -85,9 +95,11 @@ export async function start(root) {
       if (message) requestAnimationFrame(() => conversation.show(message));
       else composer.ready();
     },
-    removed: (undo) => {
-      const bringBack = () => {
-        undo();
+    removed: (undo, shown) => {
+      const bringBack = async () => {
+        await undo();
+        // Unless something else was begun meanwhile.
+        if (shown && chat.conversation.isNew && composer.isEmpty()) await chat.open(shown, null, true);
         composer.ready();
       };
       notice.say("deleted", {}, ["undo", bringBack]);

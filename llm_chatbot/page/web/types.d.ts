@@ -36,6 +36,8 @@ export interface Settings {
   /** "Look inside": the answer comes with `tokens`. */
   probabilities?: boolean;
   max_new_tokens?: number;
+  /** The id of the preset that the others came from. */
+  preset?: string;
   /** temperature and the other numbers that the server describes, see `NumberSetting`. */
   [name: string]: string | number | boolean | undefined;
 }
@@ -97,7 +99,12 @@ export interface Message {
   left_out?: number;
   /** 1 while the answer is expected: an index of the store finds it by this. */
   open?: 1;
+  /** It is not in the store, for this reason. Never stored itself. */
+  unsaved?: StorageFailure;
 }
+
+/** Why something could not be saved: the key of a text. */
+export type StorageFailure = "storage_full" | "storage_failed";
 
 /** A file whose text goes in with a question. */
 export interface Attachment {
@@ -142,7 +149,10 @@ export interface AnswerState {
 }
 
 /** How an answer ended. */
-export type AnswerEnd = Pick<Message, "finish_reason" | "figures" | "model" | "left_out" | "error" | "tokens">;
+export type AnswerEnd = Pick<
+  Message,
+  "finish_reason" | "figures" | "model" | "left_out" | "error" | "tokens" | "unsaved"
+>;
 
 /** An answer from the moment that it is expected until it has ended and been saved. */
 export interface LiveAnswer {
@@ -181,7 +191,7 @@ export interface Change {
   grows?: boolean;
   value?: string;
   /** Something could not be saved. */
-  error?: "storage_full" | "storage_failed";
+  error?: StorageFailure;
 }
 
 /** A setting of the conversation as the server describes it; `maximum` null: none. */
@@ -221,6 +231,8 @@ export interface ServerState {
   /** "Get a model" is there. */
   get_models: boolean;
   login: boolean;
+  /** The server's address that the request arrived at. */
+  arrived: string;
 }
 
 /** A model that can be converted: see convert/facts/model_facts.py. Sizes are bytes. */

@@ -103,22 +103,34 @@ export const currentLanguage = () => language;
  * @returns {string}
  */
 export function text(key, values = {}) {
+  return lineOf(key, values).replace(VALUE, (whole, name) => (name in values ? said(values[name]) : whole));
+}
+
+const VALUE = /\{(\w+)\}/g;
+
+function lineOf(key, values) {
   const forms = texts[language][key];
-  const line = forms?.[new Intl.PluralRules(language).select(Number(values.count))] ?? forms?.other ?? key;
-  return line.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? said(values[name]) : whole));
+  return forms?.[new Intl.PluralRules(language).select(Number(values.count))] ?? forms?.other ?? key;
 }
 
 /** @param {any} value */
 const said = (value) => (typeof value === "object" ? errorText(value) : String(value));
 
 /**
- * What an error says. An older server may have given a key that is gone.
+ * What an error says. One that was saved by another version may have a key that is gone, or other values.
  *
  * @param {PageError | null} [error]
  * @returns {string} the sentence, or "" where there is no error
  */
-export const errorText = (error) =>
-  error?.key && error.key in texts[language] ? text(error.key, error.values) : (error?.text ?? "");
+export function errorText(error) {
+  if (!error) return "";
+  const { key = "" } = error;
+  const values = error.values ?? {};
+  const known = key === "too_long" ? "prompt.too_long" : key; // the page's first versions saved the former
+  const names = [...lineOf(known, values).matchAll(VALUE)].map(([, name]) => name);
+  if (Object.hasOwn(texts[language], known) && names.every((name) => name in values)) return text(known, values);
+  return error.text || text("error_of_another_version");
+}
 
 /**
  * A number in the language of the page.

@@ -199,5 +199,5 @@ export function attachView({ store, room, say, changed }) {
     return taken;
   }
 
-  return { button, input, chips, warning, chooser, open, add, paste, draw, take, any: () => files.length > 0 };
+  return { button, input, chips, warning, chooser, open, add, paste, draw, take, files: () => files };
 }

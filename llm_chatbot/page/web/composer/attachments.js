@@ -163,3 +163,16 @@ export function estimateTokens(text) {
   const wide = text.match(/[\u2e80-\uffef]|[\ud800-\udbff]/g)?.length ?? 0;
   return Math.ceil((text.length - wide) / 3.8 + wide);
 }
+
+/**
+ * A number of tokens that a text has at the least: vocabularies join neither words nor more than a few East Asian
+ * characters, and their longest tokens, of spaces or dashes, have some 64 characters.
+ *
+ * @param {string} text
+ * @returns {number}
+ */
+export function fewestTokens(text) {
+  const wide = text.match(/[\u2e80-\uffef]/g)?.length ?? 0;
+  const words = text.match(/[^\s\u2e80-\uffef]{1,64}/g)?.length ?? 0;
+  return words + Math.floor(wide / 8);
+}

@@ -1,41 +1,52 @@
 // Where a message is written. What is written is kept as a draft of its conversation.
 
+import { acted } from "../common/actions.js";
 import { make, text } from "../common/dom.js";
 import { onKey } from "../common/keys.js";
 import { attachView } from "./attach.js";
-import { estimateTokens } from "./attachments.js";
 
 /** @import { Chat } from "../conversation/chat.js" */
 /** @import { Store } from "../store/store.js" */
 /** @import { TextValues } from "../types" */
+/** @import { Room } from "./room.js" */
 
 const DRAFT = "llm-chatbot.draft."; // in localStorage, which is written before the page is gone
 const TOUCH = window.matchMedia("(pointer: coarse)"); // there, the focus opens a keyboard over the page
-const SHARE_FOR_ANSWER = 1 / 4; // of the context, at most: the engine keeps it free for the answer
 
 /**
  * @param {object} options
  * @param {Store} options.store
  * @param {Chat} options.chat
- * @param {() => { length?: number | null; used: number }} options.context of the conversation, in tokens
+ * @param {Room} options.room
  * @param {() => void} options.sent called after a message was sent
  * @param {(key: string, values?: TextValues) => void} options.say shows a sentence
  */
-export function composerView({ store, chat, context, sent, say }) {
+export function composerView({ store, chat, room, sent, say }) {
   const box = make("textarea", { dir: "auto", rows: 1, autofocus: true, name: "message" });
   const send = make("button", { type: "submit", id: "send", class: "primary" });
   const stop = make("button", { type: "button", id: "stop", onclick: stopAnswer });
-  const attach = attachView({ store, room, say, changed: () => box.focus() });
+  const refused = make("p", { class: "hint warning error", role: "alert", hidden: true });
+  const attach = attachView({ store, room: () => room.left(box.value), say, changed: filesChanged });
   const line = make("div", { class: "line" }, attach.button, make("div", { id: "message" }, box), stop, send);
-  const element = make("form", { id: "composer", onsubmit: submit }, attach.chips, attach.warning, line, attach.input);
+  const element = make(
+    "form",
+    { id: "composer", onsubmit: submit },
+    attach.chips,
+    attach.warning,
+    refused,
+    line,
+    attach.input,
+  );
   let conversation = "";
 
-  // Tokens that the next message may have.
-  function room() {
-    const { length, used } = context();
-    if (!length) return null;
-    const answer = Math.min(chat.conversation.settings.max_new_tokens ?? 256, length * SHARE_FOR_ANSWER);
-    return Math.round(length - used - answer - estimateTokens(box.value));
+  function filesChanged() {
+    refuse("");
+    box.focus();
+  }
+
+  function refuse(why) {
+    refused.textContent = why;
+    refused.hidden = !why;
   }
 
   function keepDraft() {
@@ -56,11 +67,14 @@ export function composerView({ store, chat, context, sent, say }) {
 
   function submit(event) {
     event?.preventDefault();
-    if (!box.value.trim() && !attach.any()) return box.focus();
+    if (!box.value.trim() && !attach.files().length) return box.focus();
     const written = box.value;
+    refuse(room.refusal(written, attach.files()));
+    if (!refused.hidden) return box.focus();
     box.value = "";
     keepDraft();
     fit();
+    acted();
     chat.send(written, attach.take());
     sent();
   }
@@ -71,6 +85,7 @@ export function composerView({ store, chat, context, sent, say }) {
   }
 
   box.addEventListener("input", () => {
+    refuse("");
     keepDraft();
     fit();
   });
@@ -83,6 +98,7 @@ export function composerView({ store, chat, context, sent, say }) {
     if (conversation !== chat.conversation.id) {
       conversation = chat.conversation.id;
       box.value = localStorage.getItem(DRAFT + conversation) ?? "";
+      refuse("");
       fit();
       attach.open(conversation);
     }
@@ -98,6 +114,7 @@ export function composerView({ store, chat, context, sent, say }) {
     element,
     draw,
     focus: () => box.focus(),
+    isEmpty: () => !box.value && !attach.files().length,
     ready: () => TOUCH.matches || box.focus(),
     stop: stopAnswer,
     drop: attach.add,

@@ -1,7 +1,8 @@
 // The conversation that this tab shows, and what can be done in it. It draws nothing: `changed()` is called after each
 // change, and `path()` is what to draw.
 
-import { failure, newestLeaf, newId, pathTo, siblings } from "../store/store.js";
+import { newestLeaf, pathTo, siblings } from "../store/branches.js";
+import { newId } from "../store/store.js";
 
 /** @import { Following } from "../server/following.js" */
 /** @import { Store } from "../store/store.js" */
@@ -80,8 +81,8 @@ export async function openChat({ store, changed }) {
     }
     if (id !== conversation?.id || conversation.isNew) return;
     const { conversation: stored, messages: storedMessages } = await store.read(id);
-    if (id !== conversation.id || !stored) return;
-    if (stored.removed) return open(null, null, true);
+    if (id !== conversation.id) return;
+    if (!stored || stored.removed) return open(null, null, true);
     const storedIds = new Set(storedMessages.map((message) => message.id));
     const beingSaved = messages.filter((message) => !storedIds.has(message.id));
     messages = [...storedMessages, ...beingSaved];
@@ -103,21 +104,8 @@ export async function openChat({ store, changed }) {
     messages = [...messages, ...added];
     changed("added");
     const update = isNew ? conversation : { id: head.id, leaf, updated: conversation.updated };
-    try {
-      await store.add(update, added);
-    } catch (error) {
-      return notSaved(added, error);
-    }
+    await store.add(update, added);
     for (const message of added) if (message.role === "assistant") following.expect(message);
-  }
-
-  // They are seen as long as the page is open; the answer, which is not asked for, says why.
-  function notSaved(added, error) {
-    const failed = { finish_reason: "error", error: { key: failure(error) } };
-    messages = messages.map((message) =>
-      added.includes(message) && message.role === "assistant" ? { ...message, ...failed } : message,
-    );
-    changed();
   }
 
   /**
@@ -170,9 +158,10 @@ export async function openChat({ store, changed }) {
   /**
    * @param {string} id of a question, which is asked anew, or of an answer, which gets a version
    * @param {string} content
+   * @param {Attachment[]} [attachments] of a question; without them, it keeps its own
    */
-  function edit(id, content) {
-    const { parent, role, attachments } = find(id);
+  function edit(id, content, attachments = find(id).attachments) {
+    const { parent, role } = find(id);
     if (role === "user") return ask(content, parent, attachments);
     return add(message("assistant", parent, content, { finish_reason: "stop", edited: true }));
   }
@@ -220,7 +209,14 @@ export async function openChat({ store, changed }) {
     const copies = pathTo(messages, id).map((original, index) => {
       ids.set(original.id, newId());
       const parent = ids.get(original.parent) ?? null;
-      return { ...original, id: ids.get(original.id), parent, created: now + index, continues: undefined };
+      return {
+        ...original,
+        id: ids.get(original.id),
+        parent,
+        created: now + index,
+        continues: undefined,
+        unsaved: undefined,
+      };
     });
     const { isNew, ...head } = { ...fresh(newId()), settings: conversation.settings, model: conversation.model };
     const stored = { ...head, name: conversation.name, updated: now, leaf: copies[copies.length - 1].id };

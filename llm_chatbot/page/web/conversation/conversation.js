@@ -4,7 +4,7 @@ import { currentLanguage, focused, iconButton, make, text } from "../common/dom.
 import { ICONS } from "../common/icons.js";
 import { messageView } from "./message.js";
 
-/** @import { LiveAnswer } from "../types" */
+/** @import { Attachment, LiveAnswer } from "../types" */
 /** @import { Chat } from "./chat.js" */
 
 const NEAR = 40; // pixels from the end
@@ -15,8 +15,9 @@ const NEAR = 40; // pixels from the end
  * @param {Map<string, LiveAnswer>} options.live the answers that are expected, by the ids of their messages
  * @param {() => string[]} options.examples questions to begin with
  * @param {() => void} options.asked called after one of them was sent
+ * @param {(content: string, attachments: Attachment[]) => string} options.refusal why a question can't be sent, or ""
  */
-export function conversationView({ chat, live, examples, asked }) {
+export function conversationView({ chat, live, examples, asked, refusal }) {
   const list = make("div", { class: "messages" });
   const welcome = make("div", { class: "welcome" });
   const element = make(
@@ -64,7 +65,7 @@ export function conversationView({ chat, live, examples, asked }) {
     const pressed = list.contains(document.activeElement) ? focused() : null;
     const place = [...list.children].findIndex((child) => child.contains(pressed));
     const elements = path.map((message) => {
-      const view = views.get(message.id) ?? messageView(chat);
+      const view = views.get(message.id) ?? messageView(chat, refusal);
       views.set(message.id, view);
       const owed = message.role === "assistant" && !message.finish_reason;
       const entry = owed ? live.get(message.id) : undefined; // if another tab saw the end, what it stored is newer

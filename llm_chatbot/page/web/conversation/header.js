@@ -27,12 +27,14 @@ export function headerView({ chat, server, models, live, chooseModel }) {
     return models.get(String(key)) ?? { title: key.filter(Boolean).join(" · ") };
   };
 
-  // {length, used}: of the context, in tokens; `length` is null or undefined where it isn't known.
+  // {length, used, limit}: of the context, in tokens. `length` is that of the model or else of the latest answer, `limit`
+  // surely that of the model; null or undefined where it isn't known.
   function contextOf() {
     const figures = chat.path().map((message) => message.figures ?? live.get(message.id)?.state.figures);
     const latest = figures.findLast((answer) => answer?.prompt_tokens);
     const used = (latest?.prompt_tokens ?? 0) + (latest?.completion_tokens ?? 0);
-    return { used, length: model().context_length ?? latest?.context_length };
+    const limit = model().context_length ?? null;
+    return { used, length: limit ?? latest?.context_length, limit };
   }
 
   function draw() {

@@ -2,13 +2,15 @@
 
 import { below, currentLanguage, errorText, focused, iconButton, make, number, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
-import { onKey } from "../common/keys.js";
 import { copy as copyText } from "../markdown/code.js";
 import { renderInto } from "../markdown/markdown.js";
+import { renderTyped } from "../markdown/typed.js";
+import { isTooLong } from "../server/question.js";
+import { editBox, fileItem } from "./edit_box.js";
 import { insideView } from "./inside.js";
 import { drawProgress } from "./progress.js";
 
-/** @import { AnswerState, Message } from "../types" */
+/** @import { AnswerState, Attachment, Message } from "../types" */
 /** @import { Chat } from "./chat.js" */
 
 const LONG = { characters: 1500, lines: 15 }; // of a question; of a longer one, only the beginning is shown at first
@@ -60,6 +62,21 @@ function figuresLine({ figures = {}, finish_reason = "", model }) {
   return parts.join(" · ");
 }
 
+/**
+ * What is said below a message.
+ *
+ * @param {Message} message
+ * @param {boolean} expected
+ */
+function noteLines({ role, error, finish_reason, left_out = 0, unsaved }, expected) {
+  return [
+    !expected && errorText(error ?? (finish_reason === "error" ? {} : null)),
+    !expected && isTooLong(error) && text("too_long_way_out"),
+    left_out > 0 && text("left_out", { count: left_out }),
+    unsaved && role === "assistant" && text(unsaved),
+  ];
+}
+
 const isLong = (content) => content.length > LONG.characters || content.split("\n").length > LONG.lines;
 
 /**
@@ -75,8 +92,9 @@ const isLong = (content) => content.length > LONG.characters || content.split("\
  * @property {AnswerState} [state]
  *
  * @param {Pick<Chat, "continueAnswer" | "edit" | "fork" | "goOn" | "regenerate" | "showVersion">} actions
+ * @param {(content: string, attachments: Attachment[]) => string} refusal why a question can't be sent, or ""
  */
-export function messageView(actions) {
+export function messageView(actions, refusal) {
   const reasoning = make("div", { class: "markdown" });
   const summary = make("summary");
   const fold = make("details", { class: "reasoning" }, summary, reasoning);
@@ -123,6 +141,7 @@ export function messageView(actions) {
     const signature = JSON.stringify([
       message.content.length,
       message.finish_reason,
+      message.unsaved,
       state,
       versions.map((version) => version.id),
       isLast,
@@ -148,7 +167,8 @@ export function messageView(actions) {
       summary.textContent = text(parts.thinking && expected ? "thinking_now" : "reasoning");
       renderInto(reasoning, parts.reasoning, { streaming: parts.thinking && expected, labels: labels() });
     }
-    renderInto(body, parts.answer, { streaming: expected && !parts.thinking, labels: labels() });
+    if (message.role === "user") renderTyped(body, message.content, labels());
+    else renderInto(body, parts.answer, { streaming: expected && !parts.thinking, labels: labels() });
     const looks = looksInside && Boolean(message.tokens?.length);
     inside.element.hidden = !looks;
     if (looks) inside.draw(message, !expected);
@@ -156,7 +176,7 @@ export function messageView(actions) {
     unfold.hidden = message.role !== "user" || !isLong(message.content);
     showAll(showsAll);
     if (looks) fold.hidden = true;
-    files.replaceChildren(...(message.attachments ?? []).map(({ name, tokens }) => file(name, tokens)));
+    files.replaceChildren(...(message.attachments ?? []).map((file) => fileItem(file)));
     files.hidden = !message.attachments?.length;
     drawProgress(progress, state ?? null, message.content);
     drawEnd();
@@ -169,21 +189,11 @@ export function messageView(actions) {
     unfold.setAttribute("aria-expanded", String(all));
   }
 
-  const file = (name, tokens) =>
-    make(
-      "li",
-      {},
-      make("span", { title: name }, name),
-      make("small", {}, text("about_tokens", { count: number(tokens) })),
-    );
-
   function drawEnd() {
     const { message, expected, versions, isLast } = shown;
-    const { finish_reason, left_out, error } = message;
-    const left = left_out ? text("left_out", { count: left_out }) : "";
-    note.textContent = expected ? left : [errorText(error), left].filter(Boolean).join(" ");
+    note.textContent = noteLines(message, expected).filter(Boolean).join(" ");
     note.hidden = !note.textContent;
-    note.classList.toggle("error", finish_reason === "error");
+    note.classList.toggle("error", message.finish_reason === "error" || Boolean(message.unsaved));
     const line = expected || message.role === "user" ? "" : figuresLine(message);
     figures.textContent = line;
     figures.hidden = !line || !(opened ?? isLast);
@@ -217,8 +227,8 @@ export function messageView(actions) {
   function allButtons(message, versions, line) {
     const { id, role, finish_reason = "", content, error } = message;
     const isAnswer = role === "assistant";
-    const isTooLong = error?.key === "prompt.too_long"; // the same again wouldn't help
-    const again = isAnswer && (finish_reason === "error" || !content) && !isTooLong;
+    const { answer } = withoutReasoning(content, isAnswer);
+    const again = isAnswer && (finish_reason === "error" || !content) && !isTooLong(error);
     const canContinue =
       isAnswer && content && ["length", "cancelled", "stopped", "interrupted"].includes(finish_reason);
     return [
@@ -235,7 +245,7 @@ export function messageView(actions) {
           { type: "button", class: "text-button", onclick: () => actions.regenerate(id) },
           text("try_again"),
         ),
-      content && iconButton(ICONS.copy, text("copy_message"), (event) => copy(event.currentTarget, content)),
+      content && iconButton(ICONS.copy, text("copy_message"), (event) => copy(event.currentTarget, answer || content)),
       iconButton(ICONS.pen, text(isAnswer ? "edit_answer" : "edit"), edit),
       isAnswer && !again && iconButton(ICONS.repeat, text("regenerate"), () => actions.regenerate(id)),
       iconButton(ICONS.fork, text("fork"), () => actions.fork(id)),
@@ -260,54 +270,35 @@ export function messageView(actions) {
     setTimeout(() => !button.isConnected || drawEnd(), 1500);
   }
 
-  // A box as wide as the column; an answer is saved as a version of its own, a question is asked anew.
+  // An answer is saved as a version of its own, a question is asked anew.
   function edit() {
     const { message } = shown;
+    const isQuestion = message.role === "user";
     const opener = focused();
-    const box = make("textarea", { dir: "auto", "aria-label": text("edit"), rows: 1 });
-    box.value = message.content;
     const close = () => {
       editing?.remove();
       editing = null;
       element.classList.remove("editing");
       draw();
     };
-    const cancel = () => {
-      close();
-      const button = below(buttons, `[title="${text(message.role === "user" ? "edit" : "edit_answer")}"]`);
-      (opener?.isConnected ? opener : button)?.focus({ preventScroll: true });
-    };
-    const save = (event) => {
-      event.preventDefault();
-      const changed = box.value.trim() && box.value !== message.content;
-      if (!changed) return cancel();
-      close();
-      actions.edit(message.id, box.value);
-    };
-    const name = message.role === "user" ? "send" : "save";
-    const form = make(
-      "form",
-      { class: "edit", onsubmit: save },
-      box,
-      make(
-        "div",
-        {},
-        make("button", { type: "button", onclick: cancel }, text("cancel")),
-        make("button", { class: "primary" }, text(name)),
-      ),
-    );
-    onKey(box, (event) => {
-      if (event.key === "Escape") cancel();
-      else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) save(event);
-      else return;
-      event.preventDefault();
-      event.stopPropagation();
+    const box = editBox({
+      message,
+      refusal: isQuestion ? refusal : () => "",
+      cancel: () => {
+        close();
+        const button = below(buttons, `[title="${text(isQuestion ? "edit" : "edit_answer")}"]`);
+        (opener?.isConnected ? opener : button)?.focus({ preventScroll: true });
+      },
+      save: (content, attachments) => {
+        close();
+        actions.edit(message.id, content, attachments);
+      },
     });
-    editing = form;
+    editing = box.element;
     element.classList.add("editing");
-    body.after(form);
+    body.after(editing);
     box.focus();
-    form.scrollIntoView({ block: "nearest" });
+    editing.scrollIntoView({ block: "nearest" });
   }
 
   return { element, update, showAll, edit: () => !shown.expected && edit() };

@@ -1,5 +1,6 @@
 // Export of everything or of the shown conversation, and import.
 
+import { onNextAction } from "../common/actions.js";
 import { make, text } from "../common/dom.js";
 import { knownSettings, merged, PRESETS } from "../store/presets.js";
 import { BadFile, fromFile, toJSON, toMarkdown } from "./transfer.js";
@@ -31,9 +32,13 @@ export function filesView({ server, store, chat, nameOf }) {
     onchange: load,
   });
   const buttons = make("div", { class: "transfer" });
-  const element = make("div", {}, buttons, input, status);
+  const place = make("p", { class: "hint" });
+  const element = make("div", {}, buttons, input, status, place);
 
-  const say = (key, values) => (status.textContent = text(key, values));
+  function say(...sentences) {
+    status.textContent = sentences.filter(Boolean).join(" ");
+    onNextAction(() => (status.textContent = ""));
+  }
 
   async function exportAll() {
     const { conversations } = await store.exportAll();
@@ -43,36 +48,52 @@ export function filesView({ server, store, chat, nameOf }) {
 
   function exportShown() {
     const messages = chat.path();
-    if (messages.length === 0) return say("no_conversations");
+    if (messages.length === 0) return say(text("nothing_to_export"));
     download("conversation.md", "text/markdown", toMarkdown(nameOf({ ...chat.conversation, messages }), messages));
   }
 
   async function load() {
+    const files = [...(input.files ?? [])];
+    input.value = "";
     let added = 0;
     let known = 0;
-    try {
-      for (const file of input.files ?? []) {
-        const { conversations, presets } = fromFile(await file.text(), knownSettings(server.settings));
-        const counts = await store.importAll({ conversations });
+    const failures = [];
+    for (const file of files) {
+      try {
+        const counts = await loadOne(file);
         added += counts.added;
         known += counts.known;
-        if (presets.length) await store.putValue(PRESETS, merged((await store.value(PRESETS)) ?? [], presets).presets);
+      } catch (error) {
+        failures.push(whyNotLoaded(file.name, error)); // the others are still read
       }
-      status.textContent = [text("imported", { count: added }), known ? text("import_known", { count: known }) : ""]
-        .join(" ")
-        .trim();
-    } catch (error) {
-      if (!(error instanceof BadFile)) throw error;
-      say(error.key);
-    } finally {
-      input.value = "";
     }
+    const isAnyGood = failures.length < files.length;
+    say(
+      isAnyGood && text("imported", { count: added }),
+      isAnyGood && known > 0 && text("import_known", { count: known }),
+      ...failures,
+    );
+  }
+
+  async function loadOne(file) {
+    const { conversations, presets } = fromFile(await file.text(), knownSettings(server.settings));
+    const counts = await store.importAll({ conversations });
+    if (presets.length) await store.putValue(PRESETS, merged((await store.value(PRESETS)) ?? [], presets).presets);
+    return counts;
+  }
+
+  function whyNotLoaded(name, error) {
+    if (error instanceof BadFile) return text(error.key, { name });
+    if (error instanceof DOMException) return text("import_failed", { name, reason: error.message });
+    reportError(error); // a bug of ours, of which the page says something all the same
+    return text("bad_import", { name });
   }
 
   function draw() {
     const button = (key, act) => make("button", { type: "button", class: "text-button", onclick: act }, text(key));
     if (buttons.textContent !== "" && buttons.lang === document.documentElement.lang) return;
     buttons.lang = document.documentElement.lang;
+    place.textContent = text("conversations_place", { address: location.origin });
     input.setAttribute("aria-label", text("import"));
     buttons.replaceChildren(
       button("export_json", exportAll),

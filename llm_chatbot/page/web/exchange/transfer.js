@@ -13,7 +13,7 @@ import { READERS } from "./foreign.js";
 const FORMAT = "llm-chatbot";
 const VERSION = 2; // 1 had no format, no ids of messages and no branches
 
-/** A file without a conversation that can be read. `key` is that of the sentence to show. */
+/** A file without a conversation that can be read. `key` is that of the sentence to show, with the file's name. */
 export class BadFile extends Error {
   key = "bad_import";
 }

@@ -4,6 +4,7 @@ import { below, make } from "../common/dom.js";
 import { codeBlock, highlightCode, updateCode } from "./code.js";
 import { elements, parse } from "./markup.js";
 import { typesetMaths } from "./maths.js";
+import "./selection.js";
 
 const LABELS = { copy: "Copy", copied: "Copied", copyCode: "Copy code", table: "Table" };
 

@@ -13,7 +13,7 @@ const LONGEST = 3; // characters that these look at
 // As in Pandoc, no space is inside the dollars, and the next $ has to be the second.
 function endOfDollar(source, start) {
   const before = source.slice(Math.max(0, start - 1 - LONGEST), start - 1);
-  if (TEXT_BEFORE.test(before) || /\s/.test(source[start] ?? " ")) return -1;
+  if (TEXT_BEFORE.test(before) || /[\s#?@!;]/.test(source[start] ?? " ")) return -1; // $#, $? and $@ are a shell's
   for (let i = start; i < source.length; i++) {
     if (source[i] === "\\") i++;
     else if (source[i] === "$") return isEnd(source, start, i) ? i : -1;
@@ -24,6 +24,22 @@ function endOfDollar(source, start) {
 function isEnd(source, start, end) {
   const isCommand = source[start] === "(" && source[end + 1] === "("; // $(pwd)/$(date)
   return !isCommand && !/\s/.test(source[end - 1]) && !TEXT_AFTER.test(source.slice(end + 1, end + 1 + LONGEST));
+}
+
+// `$$` is a shell's process id, too: `echo $$ > pid; kill $$`. Of what stands between two, words are no formula, and
+// neither is what holds a lone dollar.
+const SIGN = /[\\^_={}]/;
+const IDENTIFIER = /[A-Za-z]{2,}(?:_[A-Za-z]{2,})+/g;
+const WORD = /[A-Za-z]{3,}|[\u2e80-\uffef]/;
+const SHORT_WORD = /[A-Za-z]{2,}/; // in `$$ or $$`; `$$xy$$` is a product
+const ONLY_IN_TEXT = /^\s*(?:[;,)&]|\.(?!\d))|[_^]\s*$|`|(?<!\\)\$(?!.*\})/s;
+
+function isProse(content) {
+  if (ONLY_IN_TEXT.test(content)) return true;
+  const words = content.replace(IDENTIFIER, "name");
+  if (SIGN.test(words)) return false;
+  const isLoose = /^\s/.test(content) && /\s$/.test(content);
+  return WORD.test(words) || (isLoose && SHORT_WORD.test(words)) || !/[^\s!-/:-@[-`{-~]/.test(words);
 }
 
 const openingAt = (source, position) => Object.keys(OPENINGS).find((opening) => source.startsWith(opening, position));
@@ -43,8 +59,15 @@ function inline(state, silent) {
   const start = state.pos + markup.length;
   const end = markup === "$" ? endOfDollar(state.src, start) : endOf(state, markup, start);
   if (end < 0 || !state.src.slice(start, end).trim()) return false;
+  if (markup === "$$" && isProse(state.src.slice(start, end))) return pushText(state, markup, silent);
   if (!silent) push(state, "math_inline", markup, state.src.slice(start, end));
   state.pos = end + OPENINGS[markup].length;
+  return true;
+}
+
+function pushText(state, text, silent) {
+  if (!silent) state.pending += text;
+  state.pos += text.length;
   return true;
 }
 
@@ -73,11 +96,14 @@ function block(state, startLine, endLine, silent) {
     )
       return false;
     lines[lines.length - 1] = lines.at(-1).slice(0, end);
-    return pushBlock(state, startLine, line + 1, markup, lines, silent);
+    return !isText(markup, lines) && pushBlock(state, startLine, line + 1, markup, lines, silent);
   }
   const streams = state.env.streaming && startLine + lines.length === state.lineMax;
-  return streams && pushBlock(state, startLine, state.lineMax, markup, lines, silent);
+  return streams && !isText(markup, lines) && pushBlock(state, startLine, state.lineMax, markup, lines, silent);
 }
+
+// Where the dollars don't have the first line for themselves, the lines may be text.
+const isText = (markup, lines) => markup === "$$" && lines[0].trim() !== "" && isProse(lines.join("\n"));
 
 function pushBlock(state, startLine, nextLine, markup, lines, silent) {
   const content = lines.join("\n").trim();
@@ -121,8 +147,19 @@ export function markFormulas(fragment) {
   for (const node of nodes) {
     const source = node.textContent ?? "";
     const markup = /** @type {string} */ (openingAt(source, 0));
+    node.dataset.markup = markup;
     node.dataset.tex = source.slice(markup.length, -OPENINGS[markup].length);
   }
+}
+
+/**
+ * The source of a formula, as it was written.
+ *
+ * @param {HTMLElement} node
+ * @returns {string}
+ */
+export function sourceOf({ dataset: { markup = "$", tex = "" } }) {
+  return markup + tex + OPENINGS[markup];
 }
 
 const CACHED = 500;

@@ -17,7 +17,8 @@ import { groupByDate, search as searched } from "./search.js";
  * @param {Store} options.store
  * @param {Chat} options.chat
  * @param {(message: string | null) => void} options.opened called after a conversation was opened, at a message or not
- * @param {(undo: () => Promise<void>) => void} options.removed called after Delete
+ * @param {(undo: () => Promise<unknown>, shown: string | null) => void} options.removed called after Delete, with the id
+ *   where the conversation was shown
  */
 export function libraryView({ server, store, chat, opened, removed }) {
   const search = make("input", { type: "search", oninput: draw });
@@ -119,7 +120,7 @@ export function libraryView({ server, store, chat, opened, removed }) {
           String(Boolean(pinned)),
         ),
         tool("rename", "pen", (event) => rename(event, conversation, name)),
-        tool("delete", "bin", async () => removed(await store.removeConversation(id))),
+        tool("delete", "bin", () => remove(id)),
       ),
       places.filter(({ message }) => message).map((place) => found(id, place)),
       more ? make("p", { class: "hint" }, text("found_more", { count: more })) : null,
@@ -134,6 +135,11 @@ export function libraryView({ server, store, chat, opened, removed }) {
       make("mark", {}, match),
       after,
     );
+
+  async function remove(id) {
+    const shown = id === chat.conversation.id ? id : null;
+    removed(await store.removeConversation(id), shown);
+  }
 
   async function open(id, message = null) {
     await chat.open(id, message);

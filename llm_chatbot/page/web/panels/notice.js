@@ -1,5 +1,6 @@
 // One quiet line above the box: the server is down, something was deleted, the storage is full.
 
+import { onNextAction } from "../common/actions.js";
 import { make, text } from "../common/dom.js";
 
 /** @import { TextValues } from "../types" */
@@ -36,7 +37,7 @@ export function noticeView() {
   }
 
   /**
-   * Says something for a while.
+   * Says something for a while; without an action of its own, until the user next acts.
    *
    * @param {string} key
    * @param {TextValues} [values]
@@ -45,7 +46,10 @@ export function noticeView() {
   function say(key, values = {}, action = null) {
     clear();
     show(key, values, action);
-    timer = setTimeout(() => (isDown ? show("server_down") : clear()), SHOWN);
+    const end = () => (isDown ? show("server_down") : clear());
+    timer = setTimeout(end, SHOWN);
+    const said = timer;
+    if (!action) onNextAction(() => timer === said && end());
   }
 
   /**

@@ -1,7 +1,17 @@
 // The element to choose, save and exchange presets with.
 
+import { onNextAction } from "../common/actions.js";
 import { make, text } from "../common/dom.js";
-import { exported, imported, merged, PRESETS, withoutPreset, withPreset } from "../store/presets.js";
+import {
+  exported,
+  imported,
+  merged,
+  PRESETS,
+  withoutPreset,
+  withoutSettings,
+  withPreset,
+  withSettings,
+} from "../store/presets.js";
 import { newId } from "../store/store.js";
 
 /** @import { Store } from "../store/store.js" */
@@ -12,12 +22,14 @@ import { newId } from "../store/store.js";
  * @param {Pick<Store, "value" | "putValue">} options.store
  * @param {KnownSettings} options.known
  * @param {() => Settings} options.settings those of the conversation
- * @param {(settings: Settings) => void} options.apply gives it others
+ * @param {(settings: Settings) => Promise<void>} options.apply gives it others
  */
 export function presetsPanel({ store, known, settings, apply }) {
   /** @type {Preset[]} */
   let presets = [];
-  let chosen = "";
+
+  // The one that the conversation has.
+  const chosen = () => presets.find(({ id }) => id === settings().preset);
 
   const select = make("select", { "aria-label": text("presets"), onchange: choose });
   const name = make("input", {
@@ -51,7 +63,10 @@ export function presetsPanel({ store, known, settings, apply }) {
     status,
   );
 
-  const say = (key, values) => (status.textContent = key ? text(key, values) : "");
+  function say(key, values) {
+    status.textContent = text(key, values);
+    onNextAction(() => (status.textContent = ""));
+  }
 
   async function keep(changed) {
     presets = changed;
@@ -60,21 +75,18 @@ export function presetsPanel({ store, known, settings, apply }) {
   }
 
   function draw() {
-    if (!presets.some(({ id }) => id === chosen)) chosen = "";
+    const shown = chosen();
     select.replaceChildren(
       make("option", { value: "" }, text("presets_none")),
-      ...presets.map((preset) => make("option", { value: preset.id, selected: preset.id === chosen }, preset.name)),
+      ...presets.map((preset) => make("option", { value: preset.id, selected: preset === shown }, preset.name)),
     );
-    remove.disabled = !chosen;
+    remove.disabled = !shown;
   }
 
-  function choose() {
-    chosen = select.value;
-    const preset = presets.find(({ id }) => id === chosen);
+  async function choose() {
+    const preset = presets.find(({ id }) => id === select.value);
     name.value = preset?.name ?? "";
-    say();
-    draw();
-    if (preset) apply({ ...preset.settings });
+    await apply(preset ? withSettings(preset) : withoutSettings(settings(), chosen()));
   }
 
   async function save(event) {
@@ -82,13 +94,14 @@ export function presetsPanel({ store, known, settings, apply }) {
     const wanted = name.value.trim();
     if (!wanted) return name.focus();
     const changed = withPreset((await store.value(PRESETS)) ?? [], { id: newId(), name: wanted, settings: settings() });
-    chosen = changed.find((preset) => preset.name === wanted)?.id ?? "";
+    const saved = changed.find((preset) => preset.name === wanted);
     await keep(changed);
+    if (saved) await apply(withSettings(saved));
     say("presets_saved");
   }
 
   async function removeChosen() {
-    await keep(withoutPreset((await store.value(PRESETS)) ?? [], chosen));
+    await keep(withoutPreset((await store.value(PRESETS)) ?? [], settings().preset ?? ""));
     name.value = "";
     select.focus();
   }
@@ -115,5 +128,5 @@ export function presetsPanel({ store, known, settings, apply }) {
   }
 
   refresh();
-  return { element, refresh };
+  return { element, refresh, draw };
 }

@@ -1,12 +1,15 @@
 // The settings of the conversation, and the language.
 
+import { onNextAction } from "../common/actions.js";
 import { below, chooseLanguage, currentLanguage, focused, make, text } from "../common/dom.js";
+import { onKey } from "../common/keys.js";
 import { openCompare } from "../models/compare.js";
 import { openGetModel } from "../models/get_model.js";
-import { modelText } from "../server/following.js";
+import { modelMessages } from "../server/question.js";
 import { get, post, whyFailed } from "../server/requests.js";
 import { knownSettings, PRESETS } from "../store/presets.js";
 import { logOutLink } from "./log_out.js";
+import { parsedNumber, stepped } from "./numbers.js";
 import { presetsPanel } from "./presets.js";
 
 /** @import { Chat } from "../conversation/chat.js" */
@@ -88,10 +91,12 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
   function numberField({ name, default: usual, minimum, maximum, step }) {
     const limits = { min: minimum, max: maximum, step };
     const value = setting(name) ?? usual;
+    // Not of the type "number": with a comma, browsers drop the sign or the whole number.
     const digits = make("input", {
-      type: "number",
+      type: "text",
+      inputmode: minimum < 0 ? "text" : Number.isInteger(step) ? "numeric" : "decimal",
+      autocomplete: "off",
       id: `set-${name}`,
-      ...limits,
       value,
       placeholder: usual,
       "aria-describedby": `help-${name}`,
@@ -101,16 +106,21 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
         ? null
         : make("input", { type: "range", ...limits, value, "aria-label": text("slider", { name: text(name) }) });
     const use = (typed) => {
-      const given = typed === "" ? NaN : Number(typed);
-      const valid =
-        typed !== "" && Number.isFinite(given) ? Math.min(Math.max(given, minimum), maximum ?? Infinity) : null;
+      const valid = parsedNumber(typed, { minimum, maximum, step });
       if (slider) slider.value = valid ?? usual;
       set(name, valid === usual ? null : valid);
       return valid ?? usual;
     };
     digits.addEventListener("input", () => use(digits.value));
-    digits.addEventListener("change", () => (digits.value = use(digits.value)));
-    slider?.addEventListener("input", () => (digits.value = use(slider.value)));
+    digits.addEventListener("change", () => (digits.value = String(use(digits.value))));
+    onKey(digits, (event) => {
+      const direction = { ArrowUp: 1, ArrowDown: -1 }[event.key];
+      if (!direction) return;
+      event.preventDefault();
+      const before = parsedNumber(digits.value, { minimum, maximum, step }) ?? (Number(usual) || minimum);
+      digits.value = String(use(String(stepped(before, direction, { minimum, maximum, step }))));
+    });
+    slider?.addEventListener("input", () => (digits.value = String(use(slider.value))));
     return field(name, text(name), make("div", { class: "numbers" }, slider, digits));
   }
 
@@ -205,7 +215,7 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
     openCompare({
       choices: server.models.map(({ title, name, precision }) => ({ title, key: [name, precision, device] })),
       chosen: chat.conversation.model ?? server.model.key,
-      messages: path.map((message) => ({ role: message.role, content: modelText(message) })),
+      messages: modelMessages(path),
       settings: chat.conversation.settings,
       keep: async ({ question, key, answer }) => {
         await chat.keep(path.at(-1)?.id ?? null, question, answer);
@@ -219,6 +229,7 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
   let panel;
   store.subscribe(({ value }) => value === PRESETS && panel?.refresh());
   function presets() {
+    panel?.draw();
     if (panel?.language === currentLanguage()) return panel.element;
     const apply = async (settings) => {
       const before = focused();
@@ -253,11 +264,18 @@ export function settingsView({ server, store, chat, models, spoken, showShortcut
       const loaded = await post("load", { model: key });
       models.set(String(loaded.key), loaded);
       if (key !== wanted) return;
-      status.textContent = text("loaded", { title: loaded.title });
+      sayOnce(status, text("loaded", { title: loaded.title }));
       if (id === chat.conversation.id) await chat.change({ model: loaded.key });
     } catch (error) {
-      status.textContent = whyFailed(error, "server_down");
+      sayOnce(status, whyFailed(error, "server_down"));
     }
+  }
+
+  function sayOnce(status, sentence) {
+    status.textContent = sentence;
+    onNextAction(() => {
+      if (status.textContent === sentence) status.textContent = "";
+    });
   }
 
   async function restore() {

@@ -1,9 +1,10 @@
 // Asks the server the questions that wait for an answer, and follows the answers until they end. An answer belongs to
 // its message: whichever tab is open follows it, after a reload too, and asks again what the server doesn't know.
 
-import { asMessageText } from "../composer/attachments.js";
-import { pathTo } from "../store/store.js";
-import { post, Refused } from "./requests.js";
+import { pathTo } from "../store/branches.js";
+import { failure } from "../store/store.js";
+import { modelMessages } from "./question.js";
+import { Down, post, Refused } from "./requests.js";
 
 /** @import { Store } from "../store/store.js" */
 /** @import { AnswerEnd, AnswerState, LiveAnswer, Message } from "../types" */
@@ -14,14 +15,6 @@ const TRIES = 5; // to read a question, before its answer says that this browser
 const SAVE = 1000; // between two savings of a growing answer
 const CLAIM = 1000; // between two messages to other tabs about what this one follows
 const UNCLAIMED = 3000; // after which a tab follows what it doesn't show, too
-
-/**
- * What the model reads of a message: the attached texts first.
- *
- * @param {Pick<Message, "content" | "attachments">} message
- * @returns {string}
- */
-export const modelText = ({ content, attachments = [] }) => asMessageText(attachments, content);
 
 /**
  * Starts it. Answers are `live` from the moment they are expected until they have ended and been saved. Each tab
@@ -93,7 +86,7 @@ export function startFollowing({ store, changed, reached, shown }) {
     const path = pathTo(stored.messages, parent);
     if (path.some((message) => message.role === "assistant" && !message.finish_reason)) return;
     const { settings, model } = stored.conversation ?? {};
-    const messages = path.map((message) => ({ role: message.role, content: modelText(message) }));
+    const messages = modelMessages(path);
     if (begun) messages.push({ role: "assistant", content: begun });
     if (entry.ended) return;
     try {
@@ -128,9 +121,10 @@ export function startFollowing({ store, changed, reached, shown }) {
     entry.ended = { content: entry.content, ...update };
     changed(conversation, id);
     // If it can't be saved, it stays live, so that it is seen at least as long as this tab is open.
-    await store.updateAnswer({ id, ...entry.ended }).then(
+    const ended = entry.ended;
+    await store.updateAnswer({ id, ...ended }).then(
       () => live.delete(id),
-      () => {},
+      (error) => (ended.unsaved = failure(error)),
     );
     changed(conversation, id);
   }
@@ -165,6 +159,22 @@ export function startFollowing({ store, changed, reached, shown }) {
     await store.updateAnswer({ id: entry.message.id, content: entry.content }).catch(() => {}); // the store says why
   }
 
+  /**
+   * Does something for one answer. A fault ends that answer, and no other is kept from being followed.
+   *
+   * @param {LiveAnswer} entry
+   * @param {() => Promise<unknown>} act
+   */
+  async function alone(entry, act) {
+    try {
+      await act();
+    } catch (error) {
+      if (error instanceof Down || error instanceof Refused) throw error;
+      reportError(error);
+      await end(entry, { finish_reason: "error", error: { key: "answer_lost", values: { reason: String(error) } } });
+    }
+  }
+
   const wanted = (entries) =>
     Object.fromEntries(
       entries.map(({ message, version, content, tokens }) => [
@@ -179,7 +189,8 @@ export function startFollowing({ store, changed, reached, shown }) {
       reached(true); // or nothing is asked of it any more, as after Stop
       return pause(null);
     }
-    for (const entry of open.filter(({ isAsked, askAt }) => !isAsked && askAt <= Date.now())) await ask(entry);
+    for (const entry of open.filter(({ isAsked, askAt }) => !isAsked && askAt <= Date.now()))
+      await alone(entry, () => ask(entry));
     const asked = open.filter((entry) => entry.isAsked && !entry.ended);
     if (asked.length === 0) return pause(RETRY);
     running = new AbortController();
@@ -189,7 +200,7 @@ export function startFollowing({ store, changed, reached, shown }) {
     });
     if (!states) return; // something new is expected
     reached(true);
-    for (const entry of asked) await apply(entry, states[entry.message.id] ?? null);
+    for (const entry of asked) await alone(entry, () => apply(entry, states[entry.message.id] ?? null));
     return pause(PACE);
   }
 

@@ -16,7 +16,8 @@ const FORMAT = "llm-chatbot presets";
  */
 export function withPreset(presets, { id, name, settings, updated = Date.now() }) {
   const same = presets.find((preset) => preset.name === name);
-  const preset = { id: same?.id ?? id, name, settings: { ...settings }, updated };
+  const { preset: _, ...own } = settings;
+  const preset = { id: same?.id ?? id, name, settings: own, updated };
   return [...presets.filter((preset) => preset !== same), preset].sort((a, b) => a.name.localeCompare(b.name));
 }
 
@@ -25,6 +26,26 @@ export function withPreset(presets, { id, name, settings, updated = Date.now() }
  * @param {string} id
  */
 export const withoutPreset = (presets, id) => presets.filter((preset) => preset.id !== id);
+
+/**
+ * The settings of a conversation with those of a preset in the place of all others.
+ *
+ * @param {Preset} preset
+ * @returns {Settings}
+ */
+export const withSettings = ({ id, settings }) => ({ ...settings, preset: id });
+
+/**
+ * The settings of a conversation without those that a preset gave it; what was changed since stays.
+ *
+ * @param {Settings} settings
+ * @param {Preset} [preset] undefined: it is gone
+ * @returns {Settings}
+ */
+export function withoutSettings({ preset: id, ...settings }, preset) {
+  const given = preset?.settings ?? {};
+  return Object.fromEntries(Object.entries(settings).filter(([name, value]) => given[name] !== value));
+}
 
 /**
  * The text of a file with all presets.

@@ -2,11 +2,12 @@
 // See `Conversation` and `Message` in types.d.ts.
 
 import { openDB } from "../../vendor/idb.js";
+import { inOrder } from "./branches.js";
+import { openJournal } from "./journal.js";
 
-/** @import { Change, Conversation, Message, WholeConversation } from "../types" */
+/** @import { Change, Conversation, Message, StorageFailure, WholeConversation } from "../types" */
 
 const DATABASE = "llm-chatbot";
-const JOURNAL = "llm-chatbot.journal."; // in localStorage: what IndexedDB has not confirmed yet
 const KEEP_REMOVED = 10 * 60 * 1000; // milliseconds in which Delete can be undone
 
 /**
@@ -15,60 +16,6 @@ const KEEP_REMOVED = 10 * 60 * 1000; // milliseconds in which Delete can be undo
  * @returns {string}
  */
 export const newId = () => Date.now().toString(36) + Math.random().toString(36).slice(2, 12);
-
-/**
- * The messages from the first one to `leaf`. Unknown ids give an empty path.
- *
- * @param {Message[]} messages
- * @param {string | null} leaf
- * @returns {Message[]}
- */
-export function pathTo(messages, leaf) {
-  /** @type {Map<string | null, Message>} */
-  const byId = new Map(messages.map((message) => [message.id, message]));
-  const path = [];
-  for (let message = byId.get(leaf); message; message = byId.get(message.parent)) {
-    path.unshift(message);
-    byId.delete(message.id); // a file from elsewhere could hold a circle
-  }
-  return path;
-}
-
-/** @param {Message} a @param {Message} b */
-const inOrder = (a, b) => a.created - b.created || (a.id < b.id ? -1 : 1);
-
-/**
- * The messages with the same parent and role, oldest first: the versions to choose from. An answer that was continued
- * is left out, because the longer one holds it, unless something was said after it.
- *
- * @param {Message[]} messages
- * @param {string} id
- * @returns {Message[]}
- */
-export function siblings(messages, id) {
-  const message = messages.find((candidate) => candidate.id === id);
-  if (!message) return [];
-  const continued = new Set(messages.map((message) => message.continues));
-  const parents = new Set(messages.map((message) => message.parent));
-  return messages
-    .filter((candidate) => candidate.parent === message.parent && candidate.role === message.role)
-    .filter((candidate) => candidate === message || !continued.has(candidate.id) || parents.has(candidate.id))
-    .sort(inOrder);
-}
-
-/**
- * The end of the newest branch that goes through the message.
- *
- * @param {Message[]} messages
- * @param {string} id
- * @returns {string}
- */
-export function newestLeaf(messages, id) {
-  const children = (parent) => messages.filter((message) => message.parent === parent).sort(inOrder);
-  let leaf = id;
-  for (let next = children(leaf); next.length; next = children(leaf)) leaf = next[next.length - 1].id;
-  return leaf;
-}
 
 /**
  * Whether an update may replace what is stored: what a later state of a message must not lose.
@@ -82,13 +29,16 @@ export function newer(stored, update) {
   return Boolean(update.finish_reason) || (update.content ?? "").length >= stored.content.length;
 }
 
+const hasMore = (stored, message) =>
+  newer(stored, message) && (stored.content !== message.content || stored.finish_reason !== message.finish_reason);
+
 /**
  * A message as it is stored: one that the server still owes is marked, so that the index finds it.
  *
  * @param {Message} message
  * @returns {Message}
  */
-function marked({ open, ...message }) {
+function marked({ open, unsaved, ...message }) {
   return message.role === "assistant" && !message.finish_reason ? { ...message, open: 1 } : message;
 }
 
@@ -96,7 +46,7 @@ function marked({ open, ...message }) {
  * Why something could not be saved.
  *
  * @param {any} error
- * @returns {"storage_full" | "storage_failed"} the key of a text
+ * @returns {StorageFailure}
  */
 export const failure = (error) => (error?.name === "QuotaExceededError" ? "storage_full" : "storage_failed");
 
@@ -118,11 +68,15 @@ const openDatabase = () =>
  */
 export async function openStore() {
   const database = await openDatabase();
+  const journal = openJournal();
   const channel = new BroadcastChannel(DATABASE);
   /** @type {Set<(change: Change) => unknown>} */
   const listeners = new Set();
   const tell = (change) => Promise.all([...listeners].map((listener) => listener(change)));
-  channel.onmessage = ({ data }) => tell(data);
+  channel.onmessage = async ({ data }) => {
+    if (journal.conversations().has(data.conversation)) await addOpen(); // another tab may have had room for it
+    tell(data);
+  };
 
   /**
    * Resolves when this tab's listeners have taken the change over.
@@ -150,12 +104,22 @@ export async function openStore() {
   }
 
   async function conversations() {
-    const all = await database.getAll("conversations");
-    return all.filter((conversation) => !conversation.removed).sort((a, b) => b.updated - a.updated);
+    const byId = new Map(
+      (await database.getAll("conversations")).map((conversation) => [conversation.id, conversation]),
+    );
+    for (const id of journal.conversations()) byId.set(id, { ...byId.get(id), ...journal.head(id) });
+    const kept = [...byId.values()].filter((conversation) => !conversation.removed);
+    return kept.sort((a, b) => b.updated - a.updated);
+  }
+
+  // Messages of the database with those that it has no room for.
+  function withUnsaved(stored, conversation) {
+    const ids = new Set(stored.map(({ id }) => id));
+    return [...stored, ...journal.messages(conversation).filter(({ id }) => !ids.has(id))];
   }
 
   /**
-   * A conversation and its messages as they are at one moment.
+   * A conversation and its messages as they are at one moment, with what could not be saved.
    *
    * @param {string} id
    * @returns {Promise<{ conversation?: Conversation; messages: Message[] }>}
@@ -164,7 +128,11 @@ export async function openStore() {
     const transaction = database.transaction(["conversations", "messages"]);
     const stored = transaction.objectStore("messages").index("conversation").getAll(id);
     const [conversation, messages] = await Promise.all([transaction.objectStore("conversations").get(id), stored]);
-    return { conversation, messages };
+    const unsaved = journal.head(id);
+    return {
+      conversation: unsaved ? { ...conversation, ...unsaved } : conversation,
+      messages: withUnsaved(messages, id),
+    };
   }
 
   /**
@@ -174,42 +142,48 @@ export async function openStore() {
    */
   async function unfinished() {
     const kept = new Set((await conversations()).map(({ id }) => id));
-    return (await database.getAllFromIndex("messages", "open")).filter((message) => kept.has(message.conversation));
+    const stored = await database.getAllFromIndex("messages", "open");
+    const unsaved = [...journal.conversations()].flatMap(journal.messages).filter((message) => marked(message).open);
+    return [...stored, ...unsaved].filter((message) => kept.has(message.conversation));
   }
 
-  const unsaved = []; // what `add` has not written yet, {entry, conversation, messages}
-
   /**
-   * Adds messages to a conversation and changes the conversation, in one transaction. They are written to localStorage
-   * at once, so that a question sent just before a reload is not lost. What could not be saved is tried again with what
-   * is added next, and when the page is opened again.
+   * Adds messages to a conversation and changes the conversation, in one transaction. What could not be saved is told,
+   * read like all others as long as this tab is open, and tried again with what is added next and when the page is
+   * opened again.
    *
    * @param {Partial<Conversation> & { id: string }} conversation
    * @param {Message[]} messages
    */
   async function add(conversation, messages) {
-    const entry = JOURNAL + newId();
-    try {
-      localStorage.setItem(entry, JSON.stringify({ conversation, messages }));
-    } catch {
-      // Full: IndexedDB, which holds far more, has to do alone.
-    }
-    unsaved.push({ entry, conversation, messages });
-    const all = [...unsaved];
-    await addToDatabase(all);
-    unsaved.splice(0, unsaved.length, ...unsaved.filter((addition) => !all.includes(addition)));
-    all.forEach((addition) => localStorage.removeItem(addition.entry));
-    new Set(all.map((addition) => addition.conversation.id)).forEach((id) => changed({ conversation: id }));
+    journal.note(conversation, messages);
+    await addOpen();
   }
 
-  const addToDatabase = (additions) =>
-    write(["conversations", "messages"], async (heads, bodies) => {
-      for (const { conversation, messages } of additions) {
-        const known = await Promise.all(messages.map(({ id }) => bodies.getKey(id)));
-        if (known.every(Boolean)) continue; // another tab found it in the journal, and may have gone on
-        heads.put({ ...(await heads.get(conversation.id)), ...conversation });
-        messages.forEach((message, index) => known[index] || bodies.put(marked(message)));
+  // Each by itself, so that none keeps another from being saved.
+  async function addOpen() {
+    for (const addition of journal.open()) {
+      try {
+        await addToDatabase(addition);
+      } catch (error) {
+        if (!(error instanceof DOMException)) throw error; // not the database's
+        addition.failure = failure(error);
+        await tell({ conversation: addition.conversation.id }); // only this tab has it
+        continue;
       }
+      journal.done(addition);
+      await changed({ conversation: addition.conversation.id });
+    }
+  }
+
+  // Another tab may have found it in the journal, and have gone on.
+  const addToDatabase = ({ conversation, messages }) =>
+    write(["conversations", "messages"], async (heads, bodies) => {
+      const stored = await Promise.all(messages.map(({ id }) => bodies.get(id)));
+      if (!stored.every(Boolean)) heads.put({ ...(await heads.get(conversation.id)), ...conversation });
+      messages.forEach((message, index) => {
+        if (!stored[index] || hasMore(stored[index], message)) bodies.put(marked(message));
+      });
     });
 
   /**
@@ -219,6 +193,9 @@ export async function openStore() {
    * @param {Partial<Message> & { id: string }} update
    */
   async function updateAnswer(update) {
+    const unsaved = journal.update(update, newer);
+    if (unsaved)
+      return tell({ conversation: unsaved.conversation, message: unsaved.id, grows: !unsaved.finish_reason });
     let stored;
     let isNewer;
     await write(["messages"], async (store) => {
@@ -239,15 +216,16 @@ export async function openStore() {
    * @param {Partial<Conversation> & { id: string }} conversation
    */
   async function putConversation(conversation) {
+    journal.change(conversation);
     await write(["conversations"], async (store) =>
-      store.put({ ...(await store.get(conversation.id)), ...conversation }),
+      store.put({ ...((await store.get(conversation.id)) ?? journal.head(conversation.id)), ...conversation }),
     );
     changed({ conversation: conversation.id });
   }
 
   /**
    * @param {string} id
-   * @returns {Promise<() => Promise<void>>} brings the conversation back
+   * @returns {Promise<() => Promise<unknown>>} brings the conversation back
    */
   async function removeConversation(id) {
     const mark = async (removed) => {
@@ -255,10 +233,28 @@ export async function openStore() {
         const stored = await store.get(id);
         if (stored) store.put({ ...stored, removed });
       });
+      journal.change({ id, removed });
       changed({ conversation: id });
     };
-    await mark(Date.now());
+    try {
+      await mark(Date.now());
+    } catch (error) {
+      if (failure(error) !== "storage_full") throw error;
+      return erase(id); // there is room for nothing, not even for the mark
+    }
     return () => mark(undefined);
+  }
+
+  async function erase(id) {
+    const { conversation, messages } = await read(id);
+    await write(["conversations", "messages"], (heads, bodies) => deleteIn(heads, bodies, id));
+    changed({ conversation: id });
+    return () => importAll({ conversations: [/** @type {WholeConversation} */ ({ ...conversation, messages })] });
+  }
+
+  async function deleteIn(heads, bodies, id) {
+    heads.delete(id);
+    (await bodies.index("conversation").getAllKeys(id)).forEach((key) => bodies.delete(key));
   }
 
   /**
@@ -285,7 +281,10 @@ export async function openStore() {
     const [heads, bodies] = await Promise.all([conversations(), database.getAll("messages")]);
     const byConversation = Map.groupBy(bodies, (message) => message.conversation);
     /** @param {string} id @returns {Message[]} */
-    const messagesOf = (id) => (byConversation.get(id) ?? []).map(({ open, ...message }) => message).sort(inOrder);
+    const messagesOf = (id) =>
+      withUnsaved(byConversation.get(id) ?? [], id)
+        .map(({ open, unsaved, ...message }) => message)
+        .sort(inOrder);
     return { conversations: heads.map((head) => ({ ...head, messages: messagesOf(head.id) })) };
   }
 
@@ -316,20 +315,10 @@ export async function openStore() {
 
   // What a reload interrupted, and what was deleted a while ago.
   async function tidy() {
-    const keys = Object.keys(localStorage).filter((key) => key.startsWith(JOURNAL));
-    for (const key of keys) {
-      const entry = localStorage.getItem(key);
-      if (!entry) continue; // The tab that wrote it is done meanwhile.
-      await addToDatabase([JSON.parse(entry)]).then(
-        () => localStorage.removeItem(key),
-        () => {},
-      ); // full: the next time
-    }
+    await addOpen();
     await write(["conversations", "messages"], async (heads, bodies) => {
       for (const { id, removed } of await heads.getAll()) {
-        if (!removed || removed > Date.now() - KEEP_REMOVED) continue;
-        heads.delete(id);
-        (await bodies.index("conversation").getAllKeys(id)).forEach((key) => bodies.delete(key));
+        if (removed && removed <= Date.now() - KEEP_REMOVED) await deleteIn(heads, bodies, id);
       }
     });
   }

@@ -1,0 +1,90 @@
+// The box in which a message is changed, with the files of a question.
+
+import { iconButton, make, number, text } from "../common/dom.js";
+import { ICONS } from "../common/icons.js";
+import { onKey } from "../common/keys.js";
+
+/** @import { Attachment, Message } from "../types" */
+
+/**
+ * A file with its size, and a button to take it away.
+ *
+ * @param {Attachment} file
+ * @param {() => void} [remove]
+ */
+export const fileItem = ({ name, tokens = 0 }, remove) =>
+  make(
+    "li",
+    {},
+    make("span", { title: name }, name),
+    make("small", {}, text("about_tokens", { count: number(tokens) })),
+    remove && iconButton(ICONS.close, text("remove_file", { name }), remove),
+  );
+
+/**
+ * A form as wide as the column.
+ *
+ * @param {object} options
+ * @param {Message} options.message
+ * @param {(content: string, files: Attachment[]) => string} options.refusal why it can't be sent, or ""
+ * @param {() => void} options.cancel
+ * @param {(content: string, files: Attachment[]) => void} options.save called with what has changed
+ */
+export function editBox({ message, refusal, cancel, save }) {
+  const box = make("textarea", { dir: "auto", "aria-label": text("edit"), rows: 1 });
+  const chips = make("ul", { class: "files" });
+  const refused = make("p", { class: "hint error", role: "alert", hidden: true });
+  const element = make(
+    "form",
+    { class: "edit", onsubmit: submit },
+    chips,
+    box,
+    refused,
+    make(
+      "div",
+      {},
+      make("button", { type: "button", onclick: cancel }, text("cancel")),
+      make("button", { class: "primary" }, text(message.role === "user" ? "send" : "save")),
+    ),
+  );
+  const before = message.attachments ?? [];
+  let files = before;
+  box.value = message.content;
+
+  function refuse(why) {
+    refused.textContent = why;
+    refused.hidden = !why;
+  }
+
+  function drawFiles() {
+    chips.replaceChildren(...files.map((file) => fileItem(file, () => remove(file))));
+    chips.hidden = files.length === 0;
+  }
+
+  function remove(file) {
+    files = files.filter((kept) => kept !== file);
+    refuse("");
+    drawFiles();
+    box.focus();
+  }
+
+  function submit(event) {
+    event.preventDefault();
+    const isEmpty = !box.value.trim() && files.length === 0;
+    const isSame = box.value === message.content && files.length === before.length;
+    if (isEmpty || isSame) return cancel();
+    refuse(refusal(box.value, files));
+    if (refused.hidden) save(box.value, files);
+  }
+
+  box.addEventListener("input", () => refuse(""));
+  onKey(box, (event) => {
+    if (event.key === "Escape") cancel();
+    else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit(event);
+    else return;
+    event.preventDefault();
+    event.stopPropagation();
+  });
+  drawFiles();
+  return { element, focus: () => box.focus() };
+}

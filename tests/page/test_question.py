@@ -1,0 +1,56 @@
+"""page/web/server/question.js by itself: what the model reads of a conversation."""
+
+from typing import Any
+
+from playwright.sync_api import Browser
+
+from tests.web_modules import open_modules
+
+TOO_LONG = {"key": "prompt.too_long", "values": {"length": 9, "limit": 5}}
+
+
+def question(content: str) -> dict[str, Any]:
+    return {"role": "user", "content": content}
+
+
+def answer(content: str, key: str | None = None) -> dict[str, Any]:
+    error = {"finish_reason": "error", "error": {"key": key}} if key else {"finish_reason": "stop"}
+    return {"role": "assistant", "content": content, **error}
+
+
+def test_a_question_that_was_too_long_is_not_read_with_the_next_one(browser: Browser):
+    paths = {
+        "fits": [question("one"), answer("1"), question("two")],
+        "too long": [question("one"), answer("1"), question("long"), answer("", "prompt.too_long"), question("two")],
+        "too large": [question("long"), answer("", "too_large"), question("two")],
+        "of the first versions": [question("long"), answer("", "too_long"), question("two")],
+        "joined": [question("stopped"), answer(""), question("b"), answer("", "prompt.too_long"), question("two")],
+        "unanswered": [question("stopped"), answer(""), question("two")],
+        "failed": [question("failed"), answer("", "failed"), question("two")],
+        "asked again": [question("one"), answer("1"), question("long")],
+        "continued": [question("one"), answer("1 and", "prompt.too_long"), question("two")],
+    }
+    with open_modules(browser, "server/question") as page:
+        read = {
+            name: [it["content"] for it in page.evaluate("(path) => question.modelMessages(path)", path)]
+            for name, path in paths.items()
+        }
+    assert read == {
+        "fits": ["one", "1", "two"],
+        "too long": ["one", "1", "two"],
+        "too large": ["two"],
+        "of the first versions": ["two"],
+        "joined": ["two"],
+        "unanswered": ["stopped", "two"],
+        "failed": ["failed", "two"],
+        "asked again": ["one", "1", "long"],
+        "continued": ["one", "1 and", "two"],
+    }
+
+
+def test_files_are_read_before_the_question(browser: Browser):
+    files = [{"name": "a.txt", "text": "Hello"}]
+    with open_modules(browser, "server/question") as page:
+        read = page.evaluate("(path) => question.modelMessages(path)", [{**question("?"), "attachments": files}])
+        none = page.evaluate("(path) => question.modelMessages(path)", [{**question("?"), "attachments": None}])
+    assert read == [{"role": "user", "content": "a.txt:\n\n```\nHello\n```\n\n?"}] and none[0]["content"] == "?"

@@ -122,7 +122,7 @@ async def naming_errors(
             async for answer in answers:
                 yield answer
         except GrammarError as error:
-            raise APIError("verbatim", param=check and check.param, text=error) from error
+            raise APIError("verbatim", param=check.param if check else None, text=error) from error
 
 
 def _again(question: Question) -> Question:

@@ -2,7 +2,6 @@
 
 import logging
 import math
-import statistics
 import sys
 import threading
 import time
@@ -15,6 +14,7 @@ import numpy as np
 import openvino as ov
 
 from llm_chatbot.engine.cache.block_pool import BlockPool, BlockTable, PoolFullError
+from llm_chatbot.engine.cache.call_prices import ASSUMED_PRICES, BusyError, PriceMeter
 from llm_chatbot.engine.cache.kv_cache import check_length
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, PagedRunner, Part, block_bytes, tokens_in_a_block
@@ -35,13 +35,6 @@ DECODE_TOKENS = 32  # requests with at most this many tokens to read count as de
 # How long a call waits for the conversations of the previous one: a share of that call's duration, and at most seconds.
 BATCH_WAIT = 0.2
 MAX_BATCH_WAIT = 0.05
-
-# Pricing of calls: the numbers of tokens that are timed, the attempts, and the time limit. Each further token is taken
-# to cost at least LEAST_SHARE of a call with one token, even if the measurement says less.
-MEASURED_ROWS = (1, 4, 8)
-PRICE_ATTEMPTS = 5
-SECONDS_FOR_PRICES = 4.0
-LEAST_SHARE = 0.04
 
 
 def no_extra_inputs(prompt_length: int) -> dict[str, float]:
@@ -100,6 +93,7 @@ class PagedModel:
         self._led = False  # whether one of the waiting threads is the leader
         self._expected: set[PagedCache] = set()  # in the last call, without a new request yet
         self._batch_wait = 0.0
+        self._meter: PriceMeter | None = None
 
     def new_cache(self) -> "PagedCache":
         """An empty conversation."""
@@ -114,14 +108,47 @@ class PagedModel:
         """Surrounds an answer. When the last one ends, the pool's bookkeeping is checked."""
         with self.lock:
             self._answers += 1
+            if self._meter is not None:
+                self._meter.end_pause()
         try:
             yield
         finally:
             with self.lock:
                 self._answers -= 1
                 problem = None if self._answers else self.pool.inconsistency()
+                if self._meter is not None and not self._answers:
+                    self._meter.begin_pause()
             if problem:
                 logger.error("The block pool is inconsistent: %s.", problem)
+
+    def measure_in_pauses(self) -> None:
+        """Has the prices measured when nobody waits for an answer."""
+        self._meter = PriceMeter(self)
+        self._meter.begin_pause()
+
+    def time_call(self, rows: int) -> float:
+        """The seconds of a call that reads tokens for nobody, in a block of its own.
+
+        Raises:
+            BusyError: somebody waits for an answer, or all blocks are taken.
+        """
+        table = BlockTable(self.pool)
+        with self.lock:
+            if self._answers or self._waiting or self._led or not self.pool.free:
+                raise BusyError
+            table.reserve(rows)
+            self.pool.busy.add(table)
+            self._led = True
+        started = time.perf_counter()
+        try:
+            self.runner.run([Part([0] * rows, 0, table.indices, rows)], self.extra_inputs(1))
+        finally:
+            with self.lock:
+                self.pool.busy.clear()
+                table.release()
+                self._led, self.last_rows = False, rows
+                self.lock.notify_all()
+        return time.perf_counter() - started
 
     def serve(self, request: "Request") -> None:
         """Blocks until the request is done.
@@ -386,33 +413,10 @@ def open_paged_model(
         raise PagedAttentionUnavailableError(f"a block has {size} tokens on this device, not {BLOCK_SIZE}")
     blocks = pool_blocks(block_bytes(compiled), context_length, kv_cache_gb)
     runner = PagedRunner(compiled, blocks, weights)
-    return PagedModel(runner, blocks, max_length, extra_inputs, measure_prices(runner, extra_inputs(1)), pace)
-
-
-def measure_prices(runner: Runner, extra: Mapping[str, float]) -> Prices | None:
-    """Times calls with a few tokens, in the pool's first block; None if that takes too long."""
-
-    def call(rows: int) -> float:
-        started = time.perf_counter()
-        runner.run([Part([0] * rows, 0, [0], rows)], extra)
-        return time.perf_counter() - started
-
-    started = time.perf_counter()
-    measured = dict.fromkeys(MEASURED_ROWS, math.inf)
-    changed = dict.fromkeys(MEASURED_ROWS, math.inf)
-    for attempt in range(PRICE_ATTEMPTS):
-        for rows in MEASURED_ROWS:
-            first = call(rows)
-            if attempt:  # the first attempt warms the runtime up for this number of tokens
-                changed[rows] = min(changed[rows], first)
-            measured[rows] = min(measured[rows], call(rows), call(rows))
-            if attempt < 2 and time.perf_counter() - started > SECONDS_FOR_PRICES:
-                return None
-        if time.perf_counter() - started > SECONDS_FOR_PRICES:
-            break
-    single = measured[1]
-    prices = {rows: max(price, single * (1 + LEAST_SHARE * (rows - 1))) for rows, price in measured.items()}
-    return Prices(prices, max(statistics.median(changed[rows] - measured[rows] for rows in MEASURED_ROWS), 0.0))
+    runner.run([Part([0], 0, [0], 1)], extra_inputs(1))  # the runtime packs the weights in its first call
+    model = PagedModel(runner, blocks, max_length, extra_inputs, ASSUMED_PRICES, pace)
+    model.measure_in_pauses()
+    return model
 
 
 def pool_blocks(size: int, context_length: int | None, kv_cache_gb: float | None) -> int:

@@ -2,13 +2,11 @@
 
 import random
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from llm_chatbot.engine.cache import paged_cache
-from llm_chatbot.engine.cache.paged_cache import PagedModel, measure_prices
+from llm_chatbot.engine.cache.paged_cache import PagedModel
 from llm_chatbot.engine.decode.prompt_lookup import Prices, PromptLookup
 from llm_chatbot.engine.decode.sampling import Sampling, sample
 from tests import fake_runner, paged_models
@@ -110,25 +108,6 @@ def test_tokens_that_were_cut_off_are_not_guessed():
 def test_prices_lie_on_a_straight_line_between_and_beyond_those_measured():
     prices = Prices({4: 4.0, 1: 1.0, 8: 12.0}, change=0.5)
     assert [prices.of(rows) for rows in (1, 2, 4, 6, 8, 10)] == [1, 2, 4, 8, 12, 16]
-
-
-def test_prices_are_measured_by_calls_of_the_model(monkeypatch: pytest.MonkeyPatch):
-    """On a clock of their own: each token takes 10 ms, and a call with another number of tokens 5 ms more."""
-    clock, rows = [0.0], [0]
-
-    class Timed(FakeRunner):
-        def run(self, parts, extra):
-            count = len(parts[0].ids)
-            clock[0] += 0.01 * count + (0.005 if rows[0] != count else 0)
-            rows[0] = count
-            return super().run(parts, extra)
-
-    monkeypatch.setattr(paged_cache, "time", SimpleNamespace(perf_counter=lambda: clock[0]))
-    prices = measure_prices(Timed(1), {})
-    assert prices is not None and prices.measured == pytest.approx({1: 0.01, 4: 0.04, 8: 0.08})
-    assert prices.change == pytest.approx(0.005)
-    monkeypatch.setattr(paged_cache, "SECONDS_FOR_PRICES", 0.1)
-    assert measure_prices(Timed(1), {}) is None
 
 
 class Repeating(FakeRunner):

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
@@ -60,16 +61,18 @@ class ChatModel:
         paged: bool = True,
     ) -> None:
         self.config = files.config
-        self.stop_ids = files.stop_ids
         self.pace = Pace()
         self._files, self._device = files, device
         self._properties = {**device_properties(device, files.gpu_precision), **properties}
         self._compiling = threading.Lock()
         self._idle: dict[int, KVCache] = {}
         self._idle_lock = threading.Lock()
-        self.paged = self._open_paged(kv_cache_gb) if paged else None
-        if self.paged is None:
-            self.compiled  # noqa: B018, fails now if the device can't run the model
+        with ThreadPoolExecutor(1) as beside:
+            stop_ids = beside.submit(lambda: files.stop_ids)  # a GGUF file's tokenizer is built for them
+            self.paged = self._open_paged(kv_cache_gb) if paged else None
+            if self.paged is None:
+                self.compiled  # noqa: B018, fails now if the device can't run the model
+            self.stop_ids = stop_ids.result()
 
     def _open_paged(self, kv_cache_gb: float | None) -> PagedModel | None:
         try:
@@ -79,7 +82,6 @@ class ChatModel:
             with weights.released_meanwhile():
                 compiled = self._compile_paged(graph)
                 limits = (self.trained_context, self.max_length, kv_cache_gb)
-                # The first call, which times calls, packs the weights.
                 return open_paged_model(compiled, *limits, self.extra_inputs, weights, self.pace)
         except PagedAttentionUnavailableError as error:
             logger.warning("Conversations don't share a KV cache, because %s.", error)

@@ -27,7 +27,7 @@ from llm_chatbot.texts import Text
 
 FLOATS = {GGML.F32: ov.Type.f32, GGML.F16: ov.Type.f16, GGML.BF16: ov.Type.bf16}
 
-CHUNK_WEIGHTS = 1_000_000  # weights that are unpacked at a time: few enough for the processor's cache
+CHUNK_WEIGHTS = 1 << 18  # weights that are unpacked at a time: few enough for the processor's cache
 
 Rows = slice | np.ndarray  # which rows of a matrix, in which order
 ALL = slice(None)

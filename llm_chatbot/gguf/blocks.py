@@ -107,11 +107,16 @@ def _nibbles(packed: np.ndarray) -> np.ndarray:
 
 
 def _swap_nibbles(packed: np.ndarray) -> np.ndarray:
-    """Reorders nibbles from ggml's to OpenVINO's packing: uint8 [..., bytes]; the last axis is packed as one unit."""
+    """Reorders nibbles from ggml's to OpenVINO's packing: uint8 [..., 16 or 32]; the last axis is one unit."""
     pairs = packed.view("<u2")  # two consecutive bytes, 0xDCBA: low nibbles A and C, high nibbles B and D
-    low = (pairs & 0x0F) | (pairs >> 4 & 0xF0)
-    high = (pairs >> 4 & 0x0F) | (pairs >> 8 & 0xF0)
-    return np.concatenate([low, high], axis=-1).astype(np.uint8)
+    low, high = pairs & 0x0F0F, pairs >> 4 & 0x0F0F
+    # NumPy is slow along short axes, so the bytes of a half are one number.
+    half = np.dtype("<u8" if packed.shape[-1] == 16 else "<c16")
+    swapped = np.empty((*packed.shape[:-1], 2), half)
+    for place, nibbles in enumerate((low, high)):
+        nibbles |= nibbles >> 4
+        swapped[..., place] = nibbles.astype(np.uint8).view(half)[..., 0]
+    return swapped.view(np.uint8)
 
 
 def _shifted(packed: np.ndarray, *shifts: int) -> np.ndarray:
@@ -127,6 +132,14 @@ def _pack_pairs(values: np.ndarray) -> np.ndarray:
 def _bits(packed: np.ndarray) -> np.ndarray:
     """Unpacks bits, lowest first: uint8 [blocks, bytes] → [blocks, 8 * bytes]."""
     return np.unpackbits(packed, axis=-1, bitorder="little")
+
+
+def _words(field: np.ndarray) -> np.ndarray:
+    """Eight bytes in each number, with the blocks along the last axis: NumPy is slow along short ones.
+
+    uint8 [blocks, bytes] → uint64 [bytes / 8, blocks]
+    """
+    return np.ascontiguousarray(field.view("<u8").T)
 
 
 def _half(field: np.ndarray) -> np.ndarray:
@@ -182,10 +195,11 @@ def _q3_k(blocks: np.ndarray) -> Unpacked:
 
 def _six_bit_scales(packed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Unpacks the eight 6-bit scales and minima of Q4_K and Q5_K: uint8 [blocks, 12] → two arrays [blocks, 8]."""
-    first, second, rest = packed[:, :4], packed[:, 4:8], packed[:, 8:]
-    scales = np.concatenate([first & 0x3F, rest & 0x0F | first >> 2 & 0x30], axis=1)
-    minima = np.concatenate([second & 0x3F, rest >> 4 | second >> 2 & 0x30], axis=1)
-    return scales, minima
+    first, second, rest = packed.view("<u4").T  # four bytes in each number
+    low, high = 0x0F0F0F0F, 0x30303030
+    scales = np.stack([first & (low | high), rest & low | first >> 2 & high], axis=1)
+    minima = np.stack([second & (low | high), rest >> 4 & low | second >> 2 & high], axis=1)
+    return scales.view(np.uint8), minima.view(np.uint8)
 
 
 def _q4_k(blocks: np.ndarray) -> Unpacked:
@@ -205,9 +219,14 @@ def _q5_k(blocks: np.ndarray) -> Unpacked:
 
 def _q6_k(blocks: np.ndarray) -> Unpacked:
     low, high, scales, factor = _split(blocks, 128, 64, 16)
-    values = _nibbles(low.reshape(-1, 2, 64)).reshape(len(blocks), -1)
-    values |= (_shifted(high.reshape(-1, 2, 32), 0, 2, 4, 6).reshape(len(blocks), -1) & 3) << 4
-    return values - np.uint8(32), _product(factor, scales.view(np.int8)), None
+    low, high = _words(low).reshape(2, 8, -1), _words(high).reshape(2, 4, -1)
+    nibbles = np.stack([low & 0x0F0F0F0F0F0F0F0F, low >> 4 & 0x0F0F0F0F0F0F0F0F], axis=1)
+    values = nibbles.reshape(2, 4, 4, -1)
+    for quarter, bits in enumerate((high << 4, high << 2, high, high >> 2)):
+        values[:, quarter] |= bits & 0x3030303030303030
+    integers = np.ascontiguousarray(values.reshape(32, -1).T).view(np.uint8)
+    integers -= 32
+    return integers, _product(factor, scales.view(np.int8)), None
 
 
 def _iq4_nl(blocks: np.ndarray) -> Unpacked:

@@ -130,7 +130,9 @@ def rotate(heads: ov.Node, cosines: ov.Node, sines: ov.Node, size: int) -> ov.No
     whole = heads.get_output_partial_shape(0)[3].get_length()
     if size < whole:
         return ops.concat([rotate(part(heads, 0, size), cosines, sines, size), part(heads, size, whole)], -1)
-    turned = ops.concat([ops.multiply(part(heads, size // 2, size), number(-1)), part(heads, 0, size // 2)], -1)
+    # Axis 3 and not -1, which OpenVINO's plugins don't recognise as a rotation.
+    first, second = ops.variadic_split(heads, constant(3), constant([size // 2, size // 2])).outputs()
+    turned = ops.concat([ops.multiply(second, number(-1)), first], -1)
     return ops.add(ops.multiply(heads, cosines), ops.multiply(turned, sines))
 
 

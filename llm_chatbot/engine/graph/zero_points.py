@@ -32,6 +32,8 @@ MIN_SPEEDUP = 1.1
 # stay those of the weights' exact zero points.
 LEAST_WEIGHTS = 1 << 20
 
+SAMPLED_ROWS = 64  # the whole zero point of a product is the median of so many rows' zero points
+
 LARGEST = {ov.Type.u4: 15, ov.Type.u8: 255}  # by the types of integers that have zero points
 
 
@@ -96,9 +98,9 @@ def _products(model: ov.Model) -> Iterator[Product]:
         constants = integers.get_type_name() == zero_point.get_type_name() == "Constant"
         if not constants or integers.get_element_type() not in LARGEST or not zero_point.get_element_type().is_real():
             continue
-        if len(integers.get_output_shape(0)) == zero_point.get_data().ndim == 3:
+        if len(integers.get_output_shape(0)) == zero_point.data.ndim == 3:
             largest = LARGEST[integers.get_element_type()]
-            yield Product(node, shifting.input_value(0), zero_point.get_data(), scaling.input_value(1), largest)
+            yield Product(node, shifting.input_value(0), zero_point.data, scaling.input_value(1), largest)
 
 
 def _group_sums(activations: ov.Output, groups: int) -> ov.Output:
@@ -111,7 +113,8 @@ def _group_sums(activations: ov.Output, groups: int) -> ov.Output:
 def _split_product(product: Product, sums: ov.Output) -> None:
     """Replaces a product by the sum of two."""
     zero_point = product.zero_point.astype(np.float32)
-    centre = float(np.clip(np.rint(np.median(zero_point)), 0, product.largest))
+    some = zero_point[:: math.ceil(len(zero_point) / SAMPLED_ROWS)]
+    centre = float(np.clip(np.rint(np.median(some)), 0, product.largest))
     float_type = product.integers.get_element_type()
     whole = ops.convert(ops.constant(np.array([[[centre]]], np.uint8)), float_type)
     weight = ops.multiply(ops.subtract(product.integers, whole), product.scale)
@@ -119,7 +122,7 @@ def _split_product(product: Product, sums: ov.Output) -> None:
     shape = np.array(list(target.get_partial_shape().to_shape()))
     weight = ops.convert(ops.reshape(weight, shape, special_zero=False), target.get_element_type())
 
-    scale = product.scale.node.get_data().astype(np.float32)
+    scale = product.scale.node.data.astype(np.float32, copy=False)
     offsets = ((centre - zero_point) * scale)[..., 0].astype(np.float16)
     offsets = ops.convert(ops.constant(offsets), target.get_element_type())
     readers = product.node.output(0).get_target_inputs()

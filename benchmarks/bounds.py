@@ -87,12 +87,12 @@ def large(rounds: int) -> list[Bound]:
     from gguf import GGMLQuantizationType as GGML
 
     from benchmarks.conversion import SHAPES
-    from benchmarks.gguf_conversion import write_file
+    from benchmarks.random_gguf import write_llama
     from llm_chatbot.convert.conversion import convert_model
 
     with tempfile.TemporaryDirectory() as work:
         gguf = Path(work) / "random.gguf"
-        write_file(gguf, SHAPES["1.1B"], GGML.Q4_0)
+        write_llama(gguf, SHAPES["1.1B"], GGML.Q4_0)
         folder = convert_model(str(gguf), "INT4", Path(work))
         names = (OURS, PLAIN, GENAI, LLAMA)
         found = speed.run(folder, gguf, THREADS, rounds, names=names, measured=(GREEDY,))

@@ -22,9 +22,9 @@ from gguf import GGMLQuantizationType
 from transformers import AutoTokenizer
 
 from benchmarks.conversion import SHAPES
-from benchmarks.gguf_conversion import write_file
 from benchmarks.kv_precision import scores
 from benchmarks.paged import open_paged, random_ids
+from benchmarks.random_gguf import write_llama
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.engine.cache.paged_cache import PagedModel
@@ -80,7 +80,7 @@ def divergences(folder: Path, models: list[PagedModel]) -> list[TokenScores]:
 
 
 def random_folder(work: Path, quantization: str) -> Path:
-    write_file(work / "random.gguf", SHAPES["1.1B"], GGMLQuantizationType[quantization])
+    write_llama(work / "random.gguf", SHAPES["1.1B"], GGMLQuantizationType[quantization])
     return convert_model(str(work / "random.gguf"), "INT4", work)
 
 

@@ -7,7 +7,7 @@ llm-chatbot.ipynb. A message of a .po file is a paragraph; blocks of code are no
 has changed is marked there (empty or "fuzzy"); until it is translated, the exit code is 1.
 
 Each notebook keeps the outputs of its own run, where plots and tables have words of its language (`make outputs`). A
-translation whose code has changed since then has the outputs of llm-chatbot.ipynb.
+cell whose code has changed since then has its output of llm-chatbot.ipynb.
 """
 
 import re
@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from babel.messages import Catalog
@@ -24,6 +25,8 @@ from babel.messages.pofile import read_po, write_po
 ROOT = Path(__file__).resolve().parents[1]
 SOURCE = ROOT / "llm-chatbot.ipynb"
 LANGUAGES = ("ja", "zh")
+
+WIDGET_STATES = "application/vnd.jupyter.widget-state+json"
 
 FENCE = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 MARKUP = re.compile(r"(</?details>|\s)*")
@@ -100,13 +103,21 @@ def code_cells(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 
 
 def keep_outputs(translated: nbformat.NotebookNode, former: nbformat.NotebookNode) -> None:
-    """Gives a translation the outputs that it had before, if its code is still what gave them."""
-    cells, run = code_cells(translated), code_cells(former)
-    if [cell.source for cell in cells] != [cell.source for cell in run]:
-        return
-    translated.metadata = former.metadata  # the states of the widgets are in it
-    for cell, former_cell in zip(cells, run, strict=True):
-        cell.outputs, cell.execution_count = former_cell.outputs, former_cell.execution_count
+    """Gives each cell of a translation the outputs that it had before, if its code is still what gave them."""
+    run = {cell.id: cell for cell in code_cells(former)}
+    cells = code_cells(translated)
+    kept = [cell for cell in cells if cell.id in run and cell.source == run[cell.id].source]
+    for cell in kept:
+        cell.outputs, cell.execution_count = run[cell.id].outputs, run[cell.id].execution_count
+    states = {} if len(kept) == len(cells) else widget_states(translated)  # which the other cells' outputs show
+    translated.metadata = deepcopy(former.metadata)
+    widget_states(translated).update({**states, **widget_states(former)})
+
+
+def widget_states(notebook: nbformat.NotebookNode) -> dict[str, Any]:
+    """The states of a notebook's widgets by their ids."""
+    states: dict[str, Any] = notebook.metadata.get("widgets", {}).get(WIDGET_STATES, {}).get("state", {})
+    return states
 
 
 def _translation(part: str, catalog: Catalog) -> str:

@@ -5,12 +5,13 @@ GitHub shows neither colours nor, reliably, an SVG; JupyterLab shows no SVG of a
 
 import math
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Protocol
 
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
+from llm_chatbot.lesson.words import say
 
 COLORS = ("#cfe3f7", "#d9ecd3", "#fbe3bd", "#ead7f0")
 SURE, UNSURE = (255, 255, 255), (240, 145, 60)  # the colours of probability 1 and 0
@@ -64,6 +65,17 @@ def token_pieces(tokenizer: ChatTokenizer, text: str) -> list[Piece]:
         pieces.append(Piece(shown, str(id), COLORS[color % len(COLORS)]))
         before = span
     return pieces
+
+
+def sentence_lines(tokenizer: ChatTokenizer, sentences: Mapping[str, str]) -> list[list[Piece]]:
+    """Two lines for each sentence: its language with how many characters and tokens it has, and its tokens."""
+    lines: list[list[Piece]] = []
+    for language, sentence in sentences.items():
+        pieces = token_pieces(tokenizer, sentence)
+        counts = {"characters": len(sentence), "tokens": len(pieces)}
+        text = say("{language}: {characters} characters, {tokens} tokens", language=language, **counts)
+        lines += [[Piece(text)], pieces]
+    return lines
 
 
 def answer_pieces(tokens: Sequence[ChosenToken]) -> list[Piece]:

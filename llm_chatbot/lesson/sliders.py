@@ -4,10 +4,17 @@ from collections.abc import Callable
 from typing import Any
 
 import ipywidgets as widgets
+import numpy as np
 from IPython.display import display
 from matplotlib.figure import Figure
 
+from llm_chatbot.engine.decode.sampling import Sampling, candidates, log_softmax
+from llm_chatbot.engine.session import Model
+from llm_chatbot.engine.text.tokenizer import ChatTokenizer
+from llm_chatbot.lesson.plots import plot_chances
 from llm_chatbot.lesson.words import say
+
+SHOWN_TOKENS = 12
 
 
 def with_controls(draw: Callable[..., Figure], **controls: widgets.ValueWidget) -> widgets.VBox:
@@ -27,6 +34,36 @@ def with_controls(draw: Callable[..., Figure], **controls: widgets.ValueWidget) 
     for control in controls.values():
         control.observe(lambda change: shown.update(draw(**values())), names="value")
     return widgets.VBox(list(controls.values()))
+
+
+def sampling_sliders(model: Model, tokenizer: ChatTokenizer, text: str) -> widgets.VBox:
+    """The likeliest next tokens after a text, with a control for the text and one for each setting.
+
+    Args:
+        model: gives the logits.
+        tokenizer: of this model.
+        text: to begin with.
+    """
+
+    def draw(text: str, temperature: float, top_k: float, top_p: float, penalty: float) -> Figure:
+        ids = tokenizer(text or " ", add_special_tokens=True)["input_ids"]
+        logits = model.new_cache().feed(ids)
+        sampling = Sampling(temperature=temperature, top_k=int(top_k), top_p=top_p, repetition_penalty=penalty)
+        left, shares = candidates(logits, np.unique(ids), sampling)
+        kept = np.zeros_like(logits)
+        kept[left] = shares
+        first = np.argsort(-logits)[:SHOWN_TOKENS]
+        words = [tokenizer.decode([id]) for id in first]
+        return plot_chances(words, np.exp(log_softmax(logits)[first]), kept[first])
+
+    return with_controls(
+        draw,
+        text=widgets.Text(text, continuous_update=False),
+        temperature=slider("temperature", 0.7, 0.1, 2, 0.1),
+        top_k=slider("top-k (0: all)", 10, 0, 50, 1),
+        top_p=slider("top-p", 0.9, 0.05, 1, 0.05),
+        penalty=slider("repetition penalty", 1, 1, 2, 0.1),
+    )
 
 
 def slider(description: str, value: float, low: float, high: float, step: float) -> widgets.FloatSlider:

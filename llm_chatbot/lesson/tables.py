@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 import pandas as pd
+from pandas.io.formats.style import Styler
 
+from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.evaluation.comparison import VariantFigures
 from llm_chatbot.lesson.device_table import DeviceFigures
 from llm_chatbot.lesson.words import say
@@ -25,6 +27,36 @@ DEVICE = {
     "writing, tokens/s": "tokens_per_second",
     "tokens like the CPU's": "same_tokens",
 }
+
+
+def models_table(rows: Mapping[str, ModelConfig]) -> Styler:
+    """A row for each model of the catalogue: its size, whether its licence must be accepted first, a description."""
+    table = {
+        name: {
+            say("parameters"): f"{row.parameters / 1e9:.1f} B" if row.parameters else "",
+            say("gated"): say("yes") if row.gated else "",
+            "": row.description,
+        }
+        for name, row in rows.items()
+    }
+    return pd.DataFrame(table).T.style.set_properties(**{"text-align": "left"})
+
+
+def bounds_table(variants: Sequence[VariantFigures], bandwidth: float) -> pd.DataFrame:
+    """The tokens/s of each variant beside the most that memory allows it.
+
+    Args:
+        variants: what was measured.
+        bandwidth: of memory, in GB/s.
+    """
+    rows = {
+        each.variant: {
+            say("at most, tokens/s"): 1000 * bandwidth / each.size_mb,
+            say("measured, tokens/s"): each.decode_tps,
+        }
+        for each in variants
+    }
+    return pd.DataFrame(rows).T.round(0)
 
 
 def variants_table(variants: Sequence[VariantFigures]) -> pd.DataFrame:

@@ -10,6 +10,7 @@ from docs.translate_notebook import (
     LANGUAGES,
     ROOT,
     SOURCE,
+    WIDGET_STATES,
     code_cells,
     keep_outputs,
     missing,
@@ -17,6 +18,7 @@ from docs.translate_notebook import (
     paragraphs,
     read_catalog,
     translate,
+    widget_states,
 )
 from llm_chatbot.texts import translate as say
 
@@ -41,13 +43,26 @@ def test_the_written_notebook_is_what_the_command_writes(language: str):
     assert [cell.source for cell in code_cells(written)] == [cell.source for cell in code_cells(NOTEBOOK)]
 
 
-def test_outputs_are_kept_while_the_code_that_gave_them_is_the_same():
-    run, again, changed = (notebook(nbformat.v4.new_code_cell(source)) for source in ("1", "1", "2"))
-    run.cells[0].outputs = [nbformat.v4.new_output("stream", text="1")]
-    run.metadata["widgets"] = "states"
-    for translated, kept in ((again, True), (changed, False)):
-        keep_outputs(translated, run)
-        assert ("widgets" in translated.metadata, bool(translated.cells[0].outputs)) == (kept, kept)
+def run_cell(id: str, source: str, text: str = "") -> nbformat.NotebookNode:
+    cell = nbformat.v4.new_code_cell(source, id=id)
+    cell.outputs = [nbformat.v4.new_output("stream", text=text)] if text else []
+    return cell
+
+
+def test_a_cell_keeps_its_output_while_the_code_that_gave_it_is_the_same():
+    translated = notebook(run_cell("a", "1", "English"), run_cell("b", "2", "changed"), run_cell("c", "3"))
+    former = notebook(run_cell("b", "old", "日本語"), run_cell("a", "1", "日本語"))
+    keep_outputs(translated, former)
+    assert [[output.text for output in cell.outputs] for cell in translated.cells] == [["日本語"], ["changed"], []]
+
+
+@pytest.mark.parametrize(("again", "expected"), [("1", {"japanese": 2}), ("2", {"english": 1, "japanese": 2})])
+def test_the_states_of_widgets_are_there_for_the_outputs_that_show_them(again: str, expected: dict[str, int]):
+    translated, former = notebook(run_cell("a", "1"), run_cell("b", again)), notebook(*map(run_cell, "ab", "11"))
+    for book, states in (translated, {"english": 1}), (former, {"japanese": 2}):
+        book.metadata["widgets"] = {WIDGET_STATES: {"state": states}}
+    keep_outputs(translated, former)
+    assert widget_states(translated) == expected and widget_states(former) == {"japanese": 2}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)
@@ -108,5 +123,5 @@ def test_a_figure_differs_only_in_its_words(language: str):
 def test_the_outputs_are_in_the_notebooks_language(language: str):
     """If it fails: make outputs."""
     outputs = str([cell.outputs for cell in code_cells(nbformat.read(notebook_path(language), as_version=4))])
-    for words in ("writing, tokens/s", "at most, tokens/s", "Device:"):
+    for words in ("writing, tokens/s", "loading, s"):
         assert say(language, f"lesson.{words}") in outputs

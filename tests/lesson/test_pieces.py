@@ -2,7 +2,7 @@ from collections import namedtuple
 from math import log
 from xml.etree import ElementTree
 
-from llm_chatbot.lesson.pieces import ROW_CELLS, Piece, answer_pieces, draw_pieces, shade, token_pieces
+from llm_chatbot.lesson.pieces import ROW_CELLS, Piece, answer_pieces, draw_pieces, sentence_lines, shade, token_pieces
 
 Chosen = namedtuple("Chosen", ["text", "logprob"])
 
@@ -21,6 +21,11 @@ def test_tokens_that_share_a_character_share_a_colour(tokenizer):
     assert [piece.text for piece in shared] == ["猫", *["…"] * (len(shared) - 1)] and len(shared) > 1
     assert len({piece.color for piece in shared}) == 1
     assert (last.text, last.color == shared[0].color) == ("a", False)
+
+
+def test_a_sentence_is_counted_and_then_shown(tokenizer):
+    (count,), pieces = sentence_lines(tokenizer, {"zh": "猫正在睡觉。"})
+    assert count.text == f"zh: 6 characters, {len(pieces)} tokens" and pieces == token_pieces(tokenizer, "猫正在睡觉。")
 
 
 def test_an_answers_pieces_say_how_likely_they_were():

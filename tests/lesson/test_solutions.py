@@ -3,30 +3,29 @@
 import ast
 import os
 import re
+import subprocess
+import sys
 from pathlib import Path
-from typing import Any
 
 import nbformat
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
-from llm_chatbot.folder.manifest import read_manifest
-from llm_chatbot.lesson.words import say
 
 ROOT = Path(__file__).resolve().parents[2]
 CELLS = nbformat.read(ROOT / "llm-chatbot.ipynb", as_version=4).cells
 # What stands for the slow cells, which no solution is about.
 SHORTER = {
-    "bits-variants": "every = {'FP16': convert_model(model_name.value, 'FP16'), 'INT4': folders['INT4']}\n"
-    "rounded = every['INT4']",
+    "25806fd9": "from converter import convert_model\n"
+    "folders = {precision: convert_model(model_name, precision) for precision in ('FP16', 'INT8', 'INT4')}",
     "error-plot": "",
-    "cost-table": "from config import EXAMPLE_QUESTIONS\nfrom llm_chatbot.evaluation.texts import passages",
+    "cost-table": "from config import EXAMPLE_QUESTIONS",
     "cost-plot": "",
     "cost-answers": "",
-    "speed-measured": "from llm_chatbot.lesson.machine import READING_SPEED, bytes_per_token\nbandwidth = 20.0",
+    "speed-measured": "bandwidth = 20.0",
 }
-CHAPTERS = 10
+CHAPTERS = 8
 
 
 def solutions(text: str) -> list[str]:
@@ -64,29 +63,39 @@ def shell(models_root: Path, monkeypatch: pytest.MonkeyPatch):
     (models_root / "requirements.txt").write_text((ROOT / "requirements.txt").read_text("utf-8"), encoding="utf-8")
     for name in [name for name in os.environ if name.startswith("LLM_CHATBOT_") and name != "LLM_CHATBOT_CACHE"]:
         monkeypatch.delenv(name)
-    yield InteractiveShell()
+    shell = InteractiveShell()
+    yield shell
+    if "demo" in shell.user_ns:
+        shell.user_ns["demo"].close()
     InteractiveShell.clear_instance()
 
 
-def test_a_model_that_openvino_publishes_is_taken_where_it_is_ticked(
-    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("ticked", "model", "taken"),
+    [("1", "qwen3-1.7b", True), ("0", "qwen3-1.7b", False), ("1", "smollm2-135m-instruct", False)],
+)
+def test_a_model_that_openvino_publishes_is_taken_where_it_is_asked_for(
+    ticked: str, model: str, taken: bool, monkeypatch: pytest.MonkeyPatch
 ):
-    """The cells from the choice of a model to its folder, as a reader runs them."""
-    monkeypatch.chdir(tmp_path)
-    cells = {cell.id: cell.source for cell in CELLS}
-    ran = [cells[id] for id in ("7f002735", "dee4d477", "de14a550", "25806fd9")]
-    for ticked, model in (("1", "qwen3-1.7b"), ("0", "qwen3-1.7b"), ("1", "smollm2-135m-instruct")):
-        monkeypatch.setenv("LLM_CHATBOT_PREBUILT", ticked)
-        monkeypatch.setenv("LLM_CHATBOT_MODEL", model)
-        names: dict[str, Any] = {"os": os, "say": say, "SUPPORTED_LLM_MODELS": SUPPORTED_LLM_MODELS}
-        for code in ran[:3]:
-            exec(code, names)
-        box = names["prebuilt"]
-        assert (box.disabled, box.value) == (model != "qwen3-1.7b", model == "qwen3-1.7b" and ticked == "1")
-        if box.value:
-            exec(ran[3], names)
-            taken = read_manifest(names["folders"]["INT4"])
-            assert taken["compression"] == {"prebuilt": "OpenVINO/Qwen3-1.7B-int4-ov"}
+    """The cell that converts, without the conversions."""
+    asked: dict[str, bool] = {}
+    monkeypatch.setattr(
+        "converter.convert_model",
+        lambda name, precision, *_, prebuilt=False, **options: asked.setdefault(precision, prebuilt),
+    )
+    monkeypatch.setenv("LLM_CHATBOT_PREBUILT", ticked)
+    cell = next(cell.source for cell in CELLS if cell.id == "25806fd9")
+    exec(cell, {"os": os, "Path": Path, "model_name": model, "config": SUPPORTED_LLM_MODELS[model]})
+    assert asked == {"FP16": False, "INT8": False, "INT4": taken}
+
+
+def test_the_first_cells_answer_without_pytorch():
+    """As a program of its own, because the tests have imported PyTorch."""
+    first = [cell.source for cell in CELLS[:6] if cell.cell_type == "code"]
+    program = "import os, sys\n" + "\n".join(first[1:]) + "\nassert 'torch' not in sys.modules"
+    run = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, encoding="utf-8")
+    assert run.returncode == 0, run.stderr
+    assert "sleep" in run.stdout
 
 
 def test_every_solution_is_right(shell: InteractiveShell):

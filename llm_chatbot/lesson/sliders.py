@@ -1,6 +1,6 @@
 """A figure with controls below it that draw it again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from llm_chatbot.engine.decode.sampling import Sampling, candidates, log_softmax
 from llm_chatbot.engine.session import Model
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
+from llm_chatbot.lesson.inside_plots import plot_attention
 from llm_chatbot.lesson.plots import plot_chances
 from llm_chatbot.lesson.words import say
 
@@ -63,6 +64,22 @@ def sampling_sliders(model: Model, tokenizer: ChatTokenizer, text: str) -> widge
         top_k=slider("top-k (0: all)", 10, 0, 50, 1),
         top_p=slider("top-p", 0.9, 0.05, 1, 0.05),
         penalty=slider("repetition penalty", 1, 1, 2, 0.1),
+    )
+
+
+def attention_sliders(attention: np.ndarray, words: Sequence[str], layer: int, head: int) -> widgets.VBox:
+    """What one head looks at, with a slider for the layer and one for the head, which count from 1.
+
+    Args:
+        attention: float32 [layers, heads, tokens, tokens]; see `llm_chatbot.lesson.inside.Reading`.
+        words: the texts of the tokens.
+        layer, head: to begin with.
+    """
+    layers, heads, *_ = attention.shape
+    return with_controls(
+        lambda layer, head: plot_attention(attention[int(layer) - 1, int(head) - 1], words),
+        layer=slider("layer", layer, 1, layers, 1),
+        head=slider("head", head, 1, heads, 1),
     )
 
 

@@ -55,7 +55,8 @@ load: $(INSTALLED_CLUSTER)  ## prove and measure the service on a cluster of two
 translate: $(INSTALLED_DEV)  ## write the tutorial in Japanese and Chinese from docs/lesson/*.po
 	$(BIN)/python -m docs.translate_notebook
 
-RUN := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False
+RUN := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
+	--ExecutePreprocessor.coalesce_streams=True
 
 outputs: translate  ## run the tutorial in its three languages, for the outputs that its files show
 	$(subst --inplace,--stdout,$(RUN)) llm-chatbot.ipynb > /dev/null  # converts the models: GitHub shows a bar at 0%

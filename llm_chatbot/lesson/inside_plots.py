@@ -14,6 +14,7 @@ from llm_chatbot.lesson.plots import BLUE, GREY, ORANGE, label
 
 SHOWN_LAYERS = 13  # more would be too small to read
 INK = "#222222"
+SURE = 0.6  # from this probability on, the ground is too dark for ink
 COLORS = {"product": "#cfe3f7", "attention": "#fbe3bd", "cache": "#fbe3bd", "add": "#d9ecd3", "input": "#d9ecd3"}
 # The words for what has no matrix.
 NAMES = {
@@ -44,11 +45,11 @@ def plot_lens(words: Sequence[str], said: np.ndarray, decode: Callable[[list[int
     best = said[rows].argmax(-1)
     chances = np.exp(said[rows].max(-1))
     figure, axes = plt.subplots(figsize=(max(4, 0.85 * len(words)), 0.32 * len(rows) + 1), layout="constrained")
-    axes.imshow(chances, cmap="Blues", vmin=0, vmax=1.4, aspect="auto", origin="lower")
+    axes.imshow(chances, cmap="Blues", vmin=0, vmax=1.2, aspect="auto", origin="lower")
     for y, x in np.ndindex(best.shape):
-        axes.text(
-            x, y, shown(decode([int(best[y, x])])), ha="center", va="center", fontsize=8, color=INK, parse_math=False
-        )
+        ink = "white" if chances[y, x] > SURE else INK
+        word = shown(decode([int(best[y, x])]))
+        axes.text(x, y, word, ha="center", va="center", fontsize=9, color=ink, parse_math=False)
     names = [label("embedding") if row == 0 else f"{label('layer')} {row}" for row in rows]
     axes.set_yticks(range(len(rows)), names, fontsize=8)
     axes.set_xticks(range(len(words)), [shown(word) for word in words], fontsize=9, parse_math=False)

@@ -52,15 +52,20 @@ def test_cells_are_short():
         assert cell.cell_type != "code" or len(cell.source.splitlines()) <= 20
 
 
+def prepare_folder(folder: Path) -> None:
+    """Lets a notebook take a folder for the project's, with an installation that does nothing."""
+    installer = folder / "llm_chatbot" / "machine" / "install.py"
+    installer.parent.mkdir(parents=True, exist_ok=True)
+    installer.write_text("", encoding="utf-8")
+    (folder / "requirements.txt").write_text((ROOT / "requirements.txt").read_text("utf-8"), encoding="utf-8")
+
+
 @pytest.fixture
 def shell(models_root: Path, monkeypatch: pytest.MonkeyPatch):
     """The shell that a notebook's cells run in, in a folder with the models and without the installation."""
     monkeypatch.setenv("MPLBACKEND", "agg")
     monkeypatch.chdir(models_root)
-    installer = models_root / "llm_chatbot" / "machine" / "install.py"
-    installer.parent.mkdir(parents=True, exist_ok=True)
-    installer.write_text("", encoding="utf-8")
-    (models_root / "requirements.txt").write_text((ROOT / "requirements.txt").read_text("utf-8"), encoding="utf-8")
+    prepare_folder(models_root)
     for name in [name for name in os.environ if name.startswith("LLM_CHATBOT_") and name != "LLM_CHATBOT_CACHE"]:
         monkeypatch.delenv(name)
     shell = InteractiveShell()

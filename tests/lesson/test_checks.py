@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 
 from llm_chatbot.lesson import checks
@@ -38,7 +40,8 @@ def test_right_answers_count_and_wrong_ones_get_a_hint(number: int, capsys: pyte
 
 @pytest.mark.parametrize("number", ANSWERS)
 def test_an_answer_of_another_kind_is_not_right(number: int, capsys: pytest.CaptureFixture):
-    for answer in ("", "?", 10**6, [], float("nan")):
+    others: list[Any] = ["", "?", 10**6, [], float("nan")]
+    for answer in others:
         check(number, answer)
     assert "Right" not in capsys.readouterr().out
 

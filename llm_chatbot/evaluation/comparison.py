@@ -237,7 +237,7 @@ def score_texts(
 def _predict(cache: KVCache, ids: list[int], count: int) -> np.ndarray:
     """Log probabilities after the last `count` of a text's tokens, float32 [count, vocabulary]."""
     cache.reset()
-    return log_softmax(cache.feed_for_all_logits(ids)[-count:])
+    return log_softmax(cache.feed_all(ids)[-count:])
 
 
 def prefix_token(tokenizer: FolderTokenizer) -> int:

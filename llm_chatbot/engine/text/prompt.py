@@ -4,7 +4,7 @@ import json
 import re
 import secrets
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property, lru_cache
 from itertools import takewhile
@@ -131,6 +131,16 @@ def plain_ids(tokenizer: ChatTokenizer, text: str) -> list[int]:
 def completion_ids(tokenizer: ChatTokenizer, text: str) -> list[int]:
     """`plain_ids` of a text that is to be continued, after the tokens that begin every text, such as BOS."""
     return [*tokenizer("", add_special_tokens=True)["input_ids"], *plain_ids(tokenizer, text)]
+
+
+def check_ids(tokenizer: ChatTokenizer, ids: Iterable[int]) -> None:
+    """
+    Raises:
+        UserError: an id that a caller gave is none of the vocabulary.
+    """
+    for id in ids:
+        if tokenizer.backend_tokenizer.id_to_token(id) is None:
+            raise UserError("prompt.no_token", id=id)
 
 
 def answer_ids(tokenizer: ChatTokenizer, text: str) -> list[int]:

@@ -17,6 +17,26 @@ from llm_chatbot.errors import UserError
 
 TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
+# What pydantic's faults of type ask for, and what may have been sent, in JSON's words.
+JSON_TYPES = {
+    "string_type": "a text",
+    "list_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+}
+SENT_TYPES = (
+    (bool, "true or false"),
+    (int | float, "a number"),
+    (str, "a text"),
+    (list, "a list"),
+    (object, "an object"),
+)
+
 
 class APIError(UserError):
     """A request that can't be served.
@@ -99,6 +119,8 @@ def validation_error(error: RequestValidationError) -> APIError:
         return APIError("api.not_json")
     place = ".".join(str(part) for part in fault["loc"])
     reason = fault["msg"].removeprefix("Value error, ").rstrip(".")
+    if place and fault["type"] in JSON_TYPES:
+        reason = wrong_type(fault, error.errors(), error.body)
     if not place and fault["type"] == "value_error":
         return APIError("api.invalid", code="invalid_value", reason=reason)
     if not place:
@@ -120,6 +142,14 @@ def told_fault(faults: Sequence[Any], body: Any) -> dict[str, Any]:
         (fault for fault in placed if fault["loc"][:1] == first),
         key=lambda fault: (len(fault["loc"]), not fault["type"].endswith("_type")),
     )
+
+
+def wrong_type(fault: Mapping[str, Any], faults: Sequence[Any], body: Any) -> str:
+    """What was sent in place of what: of a field that may be of several types, all of them are named."""
+    here = [other for other in faults if request_place(other, body) == fault["loc"]]
+    wanted = dict.fromkeys(JSON_TYPES[other["type"]] for other in here if other["type"] in JSON_TYPES)
+    sent = next(name for kind, name in SENT_TYPES if isinstance(fault["input"], kind))
+    return f"{sent} was sent, and it takes {' or '.join(wanted)}"
 
 
 def request_place(fault: Mapping[str, Any], body: Any) -> tuple[int | str, ...]:

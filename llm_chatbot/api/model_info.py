@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from llm_chatbot.answering.served import ServedFacts
-from llm_chatbot.api.tools import ToolFormat, tool_format
+from llm_chatbot.catalogue.tool_formats import GENERIC, tool_format
 from llm_chatbot.engine.text.channels import writes_channels
 from llm_chatbot.folder.chat_templates import only_one, template_for
 
@@ -14,14 +14,14 @@ class ModelInfo:
 
     Attributes:
         name, max_tokens, context_length, variables: as in `ServedFacts`.
-        tool_format: how the model writes tool calls; None: it does not take tools.
+        tool_format: how the model writes tool calls, one of `llm_chatbot.catalogue.tool_formats.TOOL_FORMATS`.
         has_channels: whether the model answers on channels, see `llm_chatbot.engine.text.channels`.
     """
 
     name: str
     max_tokens: int
     context_length: int | None = None
-    tool_format: ToolFormat | None = None
+    tool_format: str = GENERIC
     variables: frozenset[str] = frozenset()
     has_channels: bool = False
 

@@ -1,10 +1,11 @@
 """Answers of the engine → bodies of responses, whole or as chunks of a stream."""
 
+import math
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from llm_chatbot.api.tools import ToolCall, ToolParser
@@ -25,12 +26,34 @@ class TokenCounts(NamedTuple):
 
 
 @dataclass(frozen=True)
+class CallPiece:
+    """What is new of a call.
+
+    Attributes:
+        index: of the call in the answer.
+        begun: the call, where this is its first piece.
+        arguments: what follows those that came before.
+    """
+
+    index: int
+    begun: ToolCall | None
+    arguments: str
+
+
+@dataclass(frozen=True)
 class Content:
-    """The content of an answer so far; each part only grows."""
+    """The content of an answer so far; each part only grows.
+
+    Attributes:
+        reasoning, text: what is said.
+        calls: the whole ones.
+        pieces: of what is new, the pieces of calls, with those of one that is being written.
+    """
 
     reasoning: str = ""
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
+    pieces: tuple[CallPiece, ...] = ()
 
 
 class Choice:
@@ -52,6 +75,7 @@ class Choice:
         self.content = Content()
         self.tokens = 0
         self._parser, self._most_calls, self._raw = parser, most_calls, raw
+        self._sent: list[str] = []  # the arguments of each call, as far as they were in pieces
 
     def update(self, answer: Answer) -> Content:
         """Takes the answer's next state; returns what is new."""
@@ -61,11 +85,26 @@ class Choice:
         if answer.later_reasoning:
             reasoning = f"{reasoning}\n\n{answer.later_reasoning}".lstrip()
         calls: tuple[ToolCall, ...] = ()
+        pieces: tuple[CallPiece, ...] = ()
         if self._parser is not None:
             parsed = self._parser.parse(text, ended)
             text, calls = parsed.text, parsed.calls[: self._most_calls]
+            written = (*parsed.calls, *filter(None, [parsed.begun]))
+            pieces = tuple(self._pieces(written[: self._most_calls]))
         self.content = Content(reasoning, text, calls)
-        return Content(reasoning[len(before.reasoning) :], text[len(before.text) :], calls[len(before.calls) :])
+        new_calls = calls[len(before.calls) :]
+        return Content(reasoning[len(before.reasoning) :], text[len(before.text) :], new_calls, pieces)
+
+    def _pieces(self, written: Sequence[ToolCall]) -> Iterator[CallPiece]:
+        """What is new of the calls so far."""
+        for index, call in enumerate(written):
+            is_first = index == len(self._sent)
+            if is_first:
+                self._sent.append("")
+            sent = self._sent[index]
+            if is_first or len(call.arguments) > len(sent):
+                self._sent[index] = call.arguments
+                yield CallPiece(index, call if is_first else None, call.arguments[len(sent) :])
 
     @property
     def is_complete(self) -> bool:
@@ -130,7 +169,8 @@ class Writer(ABC):
     prefix = ""
 
     def __init__(self, model: str, choices: Sequence[Choice], answers_to_a_prompt: int, logprobs: bool) -> None:
-        self.choices, self._answers_to_a_prompt, self._logprobs = choices, answers_to_a_prompt, logprobs
+        self.model, self.choices = model, choices
+        self._answers_to_a_prompt, self._logprobs = answers_to_a_prompt, logprobs
         self._head = {"id": self.prefix + secrets.token_hex(12), "created": int(time.time()), "model": model}
 
     @abstractmethod
@@ -166,10 +206,9 @@ class ChatWriter(Writer):
         return [self._body([_choice(index, {"delta": role}, None)]) for index in range(len(self.choices))]
 
     def chunks(self, index: int, new: Content) -> list[JSON]:
-        choice, delta = self.choices[index], _message(new)
-        sent = len(choice.content.calls) - len(new.calls)
-        for place, call in enumerate(delta.get("tool_calls", []), sent):
-            call["index"] = place
+        choice, delta = self.choices[index], _message(replace(new, calls=()))
+        if new.pieces:
+            delta["tool_calls"] = [_call_delta(piece) for piece in new.pieces]
         part: JSON = {"delta": delta}
         if self._logprobs and (tokens := choice.new_tokens()):
             part["logprobs"] = chat_logprobs(tokens)
@@ -240,6 +279,15 @@ def _message(content: Content) -> JSON:
     return fields
 
 
+def _call_delta(piece: CallPiece) -> JSON:
+    """What is new of a call; its id and name come with the first piece only, or clients would join them."""
+    function = {"arguments": piece.arguments}
+    if piece.begun is None:
+        return {"index": piece.index, "function": function}
+    named = {"id": piece.begun.id, "type": "function", "function": {"name": piece.begun.name, **function}}
+    return {"index": piece.index, **named}
+
+
 def chat_logprobs(tokens: Sequence[TokenChoice]) -> JSON:
     """The `logprobs` of a chat's choice: each token with its text, its bytes and the likeliest ones at its place.
 
@@ -272,7 +320,7 @@ def completion_logprobs(tokens: Sequence[TokenChoice]) -> JSON:
     """The older form of the same: lists side by side."""
     return {
         "tokens": [name_of(token) for token in tokens],
-        "token_logprobs": [token.logprob for token in tokens],
-        "top_logprobs": [by_name(token) for token in tokens],
+        "token_logprobs": [None if math.isnan(token.logprob) else token.logprob for token in tokens],
+        "top_logprobs": [None if math.isnan(token.logprob) else by_name(token) for token in tokens],
         "text_offset": [token.offset for token in tokens],
     }

@@ -34,15 +34,16 @@ def make_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRoute
         info = model_info(await model.facts())
         questions, check = chat_questions(body, info)
         new_choice = partial(chat_choice, body, info)
-        writer = ChatWriter(body.model, [new_choice() for _ in questions], body.n, body.logprobs)
+        writer = ChatWriter(info.name, [new_choice() for _ in questions], body.n, body.logprobs)
         answers = [checked_answers(model.generate, question, check, new_choice) for question in questions]
         return await respond(request, body, answers, writer, metrics)
 
     @router.post("/completions")
     async def completions(body: CompletionRequest, request: Request) -> Response:
         model = find(models, body.model)
-        questions = completion_questions(body, model_info(await model.facts()))
-        writer = CompletionWriter(body.model, [Choice(raw=True) for _ in questions], body.n, body.logprobs is not None)
+        info = model_info(await model.facts())
+        questions = completion_questions(body, info)
+        writer = CompletionWriter(info.name, [Choice(raw=True) for _ in questions], body.n, body.logprobs is not None)
         return await respond(request, body, [model.generate(question) for question in questions], writer, metrics)
 
     @router.get("/models")
@@ -51,20 +52,31 @@ def make_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRoute
 
     @router.get("/models/{name:path}")
     async def one_model(name: str) -> dict[str, Any]:
-        return model_card(await find(models, name).facts())
+        if name not in models:
+            raise no_model(models, name)
+        return model_card(await models[name].facts())
 
     return router
 
 
-def find(models: Mapping[str, ServedModel], name: str) -> ServedModel:
-    """
+def find(models: Mapping[str, ServedModel], name: str | None) -> ServedModel:
+    """The model that a request names. Where there is only one, it answers to any name, and its answers have its own.
+
     Raises:
         APIError: there is no such model.
     """
-    if name not in models:
-        known = ", ".join(models)
-        raise APIError("api.no_model", 404, "model", "model_not_found", name=repr(name), models=known)
+    if name is None or name not in models:
+        if len(models) == 1:
+            return next(iter(models.values()))
+        raise no_model(models, name)
     return models[name]
+
+
+def no_model(models: Mapping[str, ServedModel], name: str | None) -> APIError:
+    known = ", ".join(models)
+    if name is None:
+        return APIError("api.which_model", 404, "model", "model_not_found", models=known)
+    return APIError("api.no_model", 404, "model", "model_not_found", name=repr(name), models=known)
 
 
 def model_card(facts: ServedFacts) -> dict[str, Any]:
@@ -81,7 +93,7 @@ async def respond(
     metrics: Metrics,
 ) -> Response:
     """The response to a request. Its answers end when the client goes away."""
-    answers = read(merged(generated), writer, metrics, body.model)
+    answers = read(merged(generated), writer, metrics)
     if body.stream:
         return await stream(request, body, answers, writer)
     async with aclosing(answers):
@@ -91,10 +103,10 @@ async def respond(
 
 
 async def read(
-    updates: AsyncGenerator[tuple[int, Any], None], writer: Writer, metrics: Metrics, model: str
+    updates: AsyncGenerator[tuple[int, Any], None], writer: Writer, metrics: Metrics
 ) -> AsyncGenerator[tuple[int, Content], None]:
     """Yields what is new in an answer, with its index, until all are complete."""
-    watches = [metrics.stopwatch(model) for _ in writer.choices]
+    watches = [metrics.stopwatch(writer.model) for _ in writer.choices]
     try:
         async with aclosing(updates):
             async for index, answer in updates:
@@ -108,7 +120,7 @@ async def read(
                     return
     finally:
         for choice in writer.choices:
-            metrics.note_answer(model, choice)
+            metrics.note_answer(writer.model, choice)
 
 
 async def stream(

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
+from llm_chatbot.catalogue.tool_formats import CALL_MARKS
 from llm_chatbot.engine.text.channels import ChannelReader, channel_marks
 from llm_chatbot.engine.text.reasoning import is_reasoning
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 
 # Marks in an answer that are read later: the reasoning's, and those of tool calls. They are shown also where a
 # checkpoint has them as special tokens.
-MARKS = ("<think>", "</think>", "<tool_call>", "</tool_call>")
+MARKS = ("<think>", "</think>", *CALL_MARKS)
 
 
 class StreamingDetokenizer:

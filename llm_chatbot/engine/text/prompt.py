@@ -16,6 +16,7 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE, Model
 
 from llm_chatbot.engine.text.channels import MESSAGE, channel_marks, on_channels
+from llm_chatbot.engine.text.generic_tools import told_of_tools
 from llm_chatbot.engine.text.history import Message, shaped, with_objects
 from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START, without_reasoning
 from llm_chatbot.engine.text.tokenizer import SPECIAL_TOKENS, ChatTokenizer
@@ -98,7 +99,8 @@ def prompt_ids(
     Args:
         tokenizer: the model's, with its chat template.
         messages: the conversation.
-        options: variables for the chat template; those that it does not read are ignored.
+        options: variables for the chat template; those that it does not read are ignored, but for `tools`: of those the
+            model is told in the generic format.
 
     Raises:
         UserError: there is no chat template, it does not allow such a conversation, leaves out what is said, or fails;
@@ -108,8 +110,12 @@ def prompt_ids(
     asked = max((index for index, message in enumerate(messages) if message["role"] == "user"), default=0)
     messages = [without_reasoning(message, keep=index > asked) for index, message in enumerate(messages)]
     messages = [_with_json_result(message) for message in messages]
-    options = {name: options[name] for name in template_variables(tokenizer) & options.keys()}
-    messages = shaped(messages, _form(tokenizer, bool(options.get("tools"))))
+    read = template_variables(tokenizer)
+    form = _form(tokenizer, bool("tools" in read and options.get("tools")))
+    if "tools" not in read:
+        messages = told_of_tools(messages, options.get("tools") or (), form.takes_system)
+    options = {name: options[name] for name in read & options.keys()}
+    messages = shaped(messages, form)
     codec = _control_tokens(tokenizer)
     marked = [{**codec.mark(message), "role": _checked_role(message["role"], codec)} for message in messages]
     return _with_one_bos(tokenizer, codec.encode(_rendered(tokenizer, marked, codec.mark(options))))

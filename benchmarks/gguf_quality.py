@@ -24,7 +24,7 @@ from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.convert.gguf.file import kept_blocks
 from llm_chatbot.engine.decode.sampling import log_softmax
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.evaluation.metrics import TokenScores, concatenate, score_tokens
 from llm_chatbot.folder.manifest import MODEL_BIN
 from llm_chatbot.folder.variant import Variant

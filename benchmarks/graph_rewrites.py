@@ -28,7 +28,7 @@ from benchmarks.random_gguf import write_llama
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.engine.cache.paged_cache import PagedModel
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.evaluation.metrics import TokenScores
 from llm_chatbot.evaluation.texts import passages
 

@@ -19,7 +19,7 @@ from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.engine.cache.paged_cache import PagedModel
 from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, PagedRunner, block_bytes
 from llm_chatbot.engine.decode.sampling import log_softmax
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.evaluation.metrics import TokenScores, concatenate, score_tokens
 from llm_chatbot.evaluation.texts import passages
 

@@ -17,7 +17,7 @@ from benchmarks.soak import answer
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.engine.cache.block_pool import common_length
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.evaluation.texts import passages
 
 ROOT = Path(__file__).resolve().parents[1]

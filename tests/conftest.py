@@ -35,7 +35,7 @@ from transformers import AutoTokenizer, Phi3Config, Phi3ForCausalLM
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL, SUPPORTED_LLM_MODELS
 from llm_chatbot.convert.checkpoint.architectures import read_checkpoint
 from llm_chatbot.convert.conversion import convert_model
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.folder.place import SUBFOLDERS
 from llm_chatbot.optimum_models import OVChatModel, load_model
 from tests import small_modern_checkpoints

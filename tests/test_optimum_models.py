@@ -7,8 +7,8 @@ from optimum.intel import OVModelForCausalLM
 from transformers import TextIteratorStreamer
 
 from llm_chatbot.catalogue.architectures import by_model_type
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
-from llm_chatbot.evaluation.comparison import EXACT
 from llm_chatbot.optimum_models import (
     ChatSession,
     OVCHATGLM2Model,

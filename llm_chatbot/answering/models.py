@@ -4,7 +4,7 @@ import gc
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from llm_chatbot.engine.session import ChatSession, Model
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.place import AS_IN_FILE
+from llm_chatbot.folder.served import served_name
 from llm_chatbot.machine.memory import return_freed_memory
 
 # Conversations whose sessions are kept, and with them what they have read, where the cache is not a shared pool.
@@ -35,18 +36,19 @@ class LoadedModel:
     Its memory can be freed while nobody uses it; then it is loaded again when it is next needed.
 
     Args:
-        model: compiled for its device.
+        model: compiled for its device; None: it is loaded when it is first needed.
         tokenizer: from the same folder.
         config: the row of the catalogue, for the chat format, the system prompt and the example questions.
         name: as in the catalogue.
         precision, device: what it was converted to and runs on; empty where `name` says all there is to say.
         reopen: loads the model again; None: its memory is never freed.
         label: the precision for people to read, where it has another name than `precision`.
+        context_length: what it is trained for, for a model that is not loaded yet.
     """
 
     def __init__(
         self,
-        model: Model,
+        model: Model | None,
         tokenizer: ChatTokenizer,
         config: ModelConfig,
         name: str,
@@ -54,11 +56,12 @@ class LoadedModel:
         device: str = "",
         reopen: Callable[[], Model] | None = None,
         label: str = "",
+        context_length: int | None = None,
     ) -> None:
         self.tokenizer, self.config = tokenizer, config
         self.name, self.precision, self.device = name, precision, device
         self.label = label or precision
-        self.context_length = model.context_length
+        self.context_length = model.context_length if model else context_length
         self._model: Model | None = model
         self._reopen = reopen
         self._sessions: OrderedDict[str, ChatSession] = OrderedDict()
@@ -74,7 +77,18 @@ class LoadedModel:
             if self._model is None:
                 assert self._reopen is not None
                 self._model = self._reopen()
+                self.context_length = self._model.context_length
             return self._model
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it is in memory."""
+        return self._model is not None
+
+    @property
+    def last_used(self) -> float:
+        """When it was asked for or answered last, in seconds of `time.monotonic`."""
+        return self._used
 
     @property
     def key(self) -> ModelKey:
@@ -83,8 +97,8 @@ class LoadedModel:
 
     @property
     def served_name(self) -> str:
-        """What requests of the API call it: a local file or folder goes without the path to it."""
-        return Path(self.name).name if isinstance(self.config.checkpoint, Path) else self.name
+        """What requests of the API call it."""
+        return served_name(self.name, self.config)
 
     @property
     def title(self) -> str:
@@ -164,6 +178,33 @@ def open_loaded_model(name: str, precision: str, device: str, root: Path, **memo
     return LoadedModel(model, files.tokenizer, config, name, precision, device, reopen, files.label)
 
 
+class IdleWatch:
+    """Frees the memory of models that nobody has used for a while.
+
+    Args:
+        models: returns those that there are.
+        idle: seconds; None: never.
+    """
+
+    def __init__(self, models: Callable[[], Sequence[LoadedModel]], idle: float | None) -> None:
+        self._models = models
+        self._closed = threading.Event()
+        if idle is not None:
+            threading.Thread(target=self._watch, args=(idle,), daemon=True, name="idle models").start()
+
+    def close(self) -> None:
+        """Ends the watch."""
+        self._closed.set()
+
+    def _watch(self, idle: float) -> None:
+        while not self._closed.wait(min(idle / 4, LONGEST_LOOK)):
+            self._free_now(idle)
+
+    def _free_now(self, idle: float) -> None:
+        for loaded in self._models():  # in a method of its own, so that no reference outlives it
+            loaded.free(idle)
+
+
 class ModelPool:
     """Shares loaded models between conversations; beside the page's own, it keeps the one that was used last.
 
@@ -180,9 +221,7 @@ class ModelPool:
         self._memory = memory
         self._models = WeakValueDictionary({loaded.key: loaded})
         self._loading = threading.Lock()  # one at a time: each may need most of the memory
-        self._closed = threading.Event()
-        if idle is not None:
-            threading.Thread(target=self._free_idle, args=(idle,), daemon=True, name="idle models").start()
+        self._watch = IdleWatch(lambda: list(self._models.values()), idle)
 
     def get(self, key: ModelKey | None = None) -> LoadedModel:
         """Returns the model with this key, and loads it if it isn't there or its memory was freed.
@@ -212,12 +251,4 @@ class ModelPool:
 
     def close(self) -> None:
         """Ends the watch over idle models."""
-        self._closed.set()
-
-    def _free_idle(self, idle: float) -> None:
-        while not self._closed.wait(min(idle / 4, LONGEST_LOOK)):
-            self._free_now(idle)
-
-    def _free_now(self, idle: float) -> None:
-        for loaded in list(self._models.values()):  # in a method of its own, so that no reference outlives it
-            loaded.free(idle)
+        self._watch.close()

@@ -10,10 +10,12 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from llm_chatbot.answering.errors import ClosedError, QueueFullError
+from llm_chatbot.answering.errors import ClosedError, NoRoomError, QueueFullError
 from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.engine.errors import ContextLengthError, NonFiniteLogitsError
 from llm_chatbot.errors import UserError
+
+RETRY_SECONDS = 10  # after which other answers may have ended
 
 TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
 
@@ -74,6 +76,8 @@ def as_api_error(error: Exception) -> APIError:
         return APIError("verbatim", 429, code="server_busy", retry_after=error.seconds, text=error)
     if isinstance(error, ClosedError):
         return APIError("verbatim", 503, code="server_closed", text=error)
+    if isinstance(error, NoRoomError):
+        return APIError("verbatim", 503, code="no_memory", retry_after=RETRY_SECONDS, text=error)
     if isinstance(error, NonFiniteLogitsError):
         return APIError("verbatim", 500, code="runtime_error", text=error)
     if isinstance(error, ContextLengthError):

@@ -74,7 +74,7 @@ def closing(models: Mapping[str, ServedModel]) -> Any:
 
 
 def watch(metrics: Metrics, name: str, model: LocalModel) -> None:
-    metrics.watch(name, lambda: model.answering.unfinished, lambda: model.answering.waiting)
+    metrics.watch(name, lambda: model.unfinished, lambda: model.waiting)
 
 
 class APIPaths:

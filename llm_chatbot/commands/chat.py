@@ -14,9 +14,12 @@ from llm_chatbot.commands.options import (
     Caller,
     Parser,
     add_address_options,
+    add_idle_option,
     add_model_options,
     add_queue_options,
     check_at_least,
+    check_idle,
+    idle_seconds,
     interrupt_on_sigterm,
     memory_options,
     prepare,
@@ -57,7 +60,7 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
             None if arguments.base_url else arguments.output,
             arguments.max_concurrent,
             arguments.max_waiting,
-            idle=None if arguments.idle is None else 60 * arguments.idle,
+            idle=idle_seconds(arguments),
             get_models=may_get_models(arguments),
             **memory_options(arguments),
         )
@@ -121,9 +124,7 @@ def parser(caller: Caller = CALLER) -> Parser:
     )
     parser.add_argument("--root-path", help="path of the page behind a reverse proxy, such as /chat")
     add_queue_options(parser)
-    parser.add_argument(
-        "--idle", type=float, metavar="MINUTES", help="free a model's memory when nobody used it for so long"
-    )
+    add_idle_option(parser)
     return parser
 
 
@@ -149,8 +150,7 @@ def check_page(arguments: argparse.Namespace, caller: Caller = CALLER) -> None:
             prepare(arguments, caller)
     check_port(arguments.host, arguments.port)
     check_at_least(arguments, max_concurrent=1, max_waiting=0)
-    if arguments.idle is not None and not 0 < arguments.idle < float("inf"):
-        raise UserError("command.idle", value=f"{arguments.idle:g}")
+    check_idle(arguments)
     if not arguments.base_url:
         from llm_chatbot.engine.devices import check_device  # after the cheaper checks: it asks the runtime
 

@@ -191,3 +191,19 @@ def add_address_options(parser: argparse.ArgumentParser, port: int) -> None:
     """
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=port, help=f"port to listen on (default: {port})")
+
+
+def add_idle_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--idle", type=float, metavar="MINUTES", help="free a model's memory when nobody used it for so long"
+    )
+
+
+def check_idle(arguments: argparse.Namespace) -> None:
+    """Raises a `UserError` if there is a time, and it is none."""
+    if arguments.idle is not None and not 0 < arguments.idle < math.inf:
+        raise UserError("command.idle", value=f"{arguments.idle:g}")
+
+
+def idle_seconds(arguments: argparse.Namespace) -> float | None:
+    return None if arguments.idle is None else 60 * arguments.idle

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
@@ -145,8 +145,7 @@ class ChatModel:
     @property
     def trained_context(self) -> int | None:
         """The context length in tokens that the model was trained for; None if the configuration has none."""
-        names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
-        return next((self.config[name] for name in names if isinstance(self.config.get(name), int)), None)
+        return trained_context(self.config)
 
     @property
     def max_length(self) -> int | None:
@@ -186,3 +185,9 @@ class ChatModel:
                 self._idle[id(cache)] = cache
                 while len(self._idle) > self.max_idle_caches:
                     self._idle.pop(next(iter(self._idle))).release()
+
+
+def trained_context(config: Mapping[str, Any]) -> int | None:
+    """The context length in tokens that a configuration names; None if it names none."""
+    names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+    return next((config[name] for name in names if isinstance(config.get(name), int)), None)

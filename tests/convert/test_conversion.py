@@ -25,8 +25,8 @@ from llm_chatbot.convert.checkpoint.checkpoints import load_checkpoint
 from llm_chatbot.convert.conversion import convert_model, int4_settings
 from llm_chatbot.convert.export import calibration
 from llm_chatbot.convert.export.exporter import export
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
-from llm_chatbot.evaluation.comparison import EXACT
 from llm_chatbot.folder.found import converted_models
 from llm_chatbot.folder.manifest import MODEL_BIN, MODEL_XML, is_complete, read_manifest, write_manifest
 from llm_chatbot.folder.place import SUBFOLDERS, model_folder

@@ -15,10 +15,10 @@ from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.engine.gguf_file import GGUFFile
 from llm_chatbot.engine.loading import open_model
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.engine.session import ChatSession
 from llm_chatbot.engine.text.tokenizer import FolderTokenizer
 from llm_chatbot.errors import UserError
-from llm_chatbot.evaluation.comparison import EXACT
 from llm_chatbot.sources.gguf_files import gguf_path
 from tests.gguf_files import MERGES, write_model
 from tests.vocabularies import write_gguf

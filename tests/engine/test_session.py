@@ -16,10 +16,10 @@ from llm_chatbot.engine.decode.generation import stream_ids
 from llm_chatbot.engine.decode.sampling import Sampling, log_softmax
 from llm_chatbot.engine.loading import open_model
 from llm_chatbot.engine.model import ChatModel
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.engine.session import Answer, ChatSession
 from llm_chatbot.engine.text.channels import CHANNEL_MARKS
 from llm_chatbot.errors import UserError
-from llm_chatbot.evaluation.comparison import EXACT
 
 # Each token of the answer leads by more than any processor rounds; after "What is …?" the first one does not.
 FRANCE = "Name the capital of France."
@@ -584,6 +584,13 @@ def test_a_prompt_can_be_read_without_an_answer(digits):
     low = np.log(1 / (np.e + 15))
     assert answer.tokens[1].logprob == pytest.approx(low) and answer.tokens[1].top[0][1] == "4"
     assert complete(ChatSession(CountingModel(), digits), "35", max_new_tokens=0).text == ""
+
+
+def test_a_limit_beyond_the_context_is_lowered(digits):
+    model = CountingModel()
+    model.context_length = 8
+    answer = complete(ChatSession(model, digits), "12345", max_new_tokens=32_000, room=1)
+    assert (answer.text, answer.finish_reason) == ("678", "length")
 
 
 def test_a_model_that_must_not_end_its_answer_goes_on(digits):

@@ -21,9 +21,9 @@ from llm_chatbot.convert.checkpoint.architectures import read_checkpoint, read_c
 from llm_chatbot.convert.checkpoint.checkpoints import load_checkpoint
 from llm_chatbot.engine.decode.generation import stream_ids
 from llm_chatbot.engine.decode.sampling import Sampling
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.engine.text.prompt import fitting_prompt
 from llm_chatbot.errors import UserError
-from llm_chatbot.evaluation.comparison import EXACT
 from llm_chatbot.folder.manifest import SCALED_CONTEXT
 from llm_chatbot.optimum_models import OVChatModel, load_model
 from tests import small_modern_checkpoints

@@ -12,8 +12,8 @@ from llm_chatbot.catalogue.row import Int4Settings
 from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.convert.gguf.file import kept_blocks
 from llm_chatbot.convert.gguf.tensors import ARCHITECTURES
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
-from llm_chatbot.evaluation.comparison import EXACT
 from llm_chatbot.folder.manifest import read_manifest
 from llm_chatbot.folder.place import SUBFOLDERS
 from llm_chatbot.folder.variant import Variant

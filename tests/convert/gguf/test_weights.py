@@ -12,8 +12,8 @@ from openvino import opset13 as ops
 from llm_chatbot.convert.export.mapped_constants import MappedConstants
 from llm_chatbot.convert.gguf.tensors import Source
 from llm_chatbot.convert.gguf.weights import FLOATS, make_weight
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
-from llm_chatbot.evaluation.comparison import EXACT
 from llm_chatbot.gguf.blocks import FORMS
 from tests.gguf_files import HALVES, random_rows
 

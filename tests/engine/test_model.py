@@ -21,8 +21,8 @@ def test_the_context_length_is_the_models(model):
 
 
 @pytest.fixture
-def own_folder(int4_folder: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(int4_folder, tmp_path / "model", ignore=shutil.ignore_patterns("model_cache"))
+def own_folder(embedded_folder: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(embedded_folder, tmp_path / "model", ignore=shutil.ignore_patterns("model_cache"))
 
 
 def cache_files(folder: Path) -> list[Path]:

@@ -10,10 +10,9 @@ import pytest
 
 from llm_chatbot.catalogue.gguf_names import StoredGGUF
 from llm_chatbot.catalogue.lookup import get_model_config
-from llm_chatbot.convert.checkpoint.checkpoints import fetch_checkpoint
 from llm_chatbot.errors import UserError
 from llm_chatbot.gguf.header import read_gguf_header
-from llm_chatbot.sources.gguf_files import find_ggufs, found_files, stored_gguf
+from llm_chatbot.sources.gguf_files import find_ggufs, found_files, gguf_path, stored_gguf
 from llm_chatbot.sources.hub import download_gguf
 from tests.gguf.test_header import write_model
 from tests.hub_server import Hub
@@ -67,25 +66,25 @@ def pull(home: Path, model: Path, *name: str, kinds: tuple[str, ...] = ("templat
 )
 def test_ollamas_models_are_found_by_ollamas_names(name: str, manifest: tuple[str, ...], home: Path, model: Path):
     blob = pull(home, model, *manifest)
-    assert fetch_checkpoint(get_model_config(name)) == blob
+    assert gguf_path(get_model_config(name)) == blob
     (found,) = find_ggufs()
-    assert found.path == blob and fetch_checkpoint(get_model_config(found.name)) == blob
+    assert found.path == blob and gguf_path(get_model_config(found.name)) == blob
 
 
 def test_ollamas_folder_can_be_another(home: Path, model: Path, monkeypatch: pytest.MonkeyPatch):
     pull(home, model, "registry.ollama.ai", "library", "a", "latest")
     (home / ".ollama").rename(home / "elsewhere")
     monkeypatch.setenv("OLLAMA_MODELS", str(home / "elsewhere" / "models"))
-    assert fetch_checkpoint(get_model_config("ollama:a")).is_file()
+    assert gguf_path(get_model_config("ollama:a")).is_file()
 
 
 def test_what_ollama_does_not_have_is_refused_with_what_it_has(home: Path, model: Path):
     blob = pull(home, model, "registry.ollama.ai", "library", "llama3.2", "latest")
     with pytest.raises(UserError, match=r"has no llama4:latest .* available: ollama:llama3\.2:latest\."):
-        fetch_checkpoint(get_model_config("ollama:llama4"))
+        gguf_path(get_model_config("ollama:llama4"))
     blob.unlink()
     with pytest.raises(UserError, match=r"ollama pull llama3\.2"):
-        fetch_checkpoint(get_model_config("ollama:llama3.2"))
+        gguf_path(get_model_config("ollama:llama3.2"))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +103,7 @@ def test_a_manifest_that_names_no_gguf_file_is_refused(manifest: str, home: Path
     path.parent.mkdir(parents=True)
     path.write_text(manifest, encoding="utf-8")
     with pytest.raises(UserError, match="has no GGUF file"):
-        fetch_checkpoint(get_model_config("ollama:bad"))
+        gguf_path(get_model_config("ollama:bad"))
     assert find_ggufs() == []
 
 
@@ -181,14 +180,14 @@ def test_a_newer_file_in_the_hubs_cache_is_told_from_the_old_one_without_the_net
     served = put(hub.root / "org" / "repo" / "some-Q8_0.gguf", model)
     config = get_model_config(name)
     assert found_files(config) is None and hub.sent == []
-    cached = fetch_checkpoint(config)
+    cached = gguf_path(config)
     hub.broken = True  # it answers every request with an error
     old = found_files(config)
     assert old is not None
     shutil.rmtree(cached.parents[2])
     hub.broken = False
     served.write_bytes(model.read_bytes() + b"more")
-    fetch_checkpoint(config)
+    gguf_path(config)
     assert found_files(config) not in (old, None)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
-from llm_chatbot.catalogue.gguf_names import HubGGUF, StoredGGUF
+from llm_chatbot.catalogue.gguf_names import HubGGUF, StoredGGUF, is_gguf_name
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ class ModelConfig:
     def is_gguf(self) -> bool:
         """Whether the checkpoint is a GGUF file."""
         if isinstance(self.checkpoint, Path):
-            return self.checkpoint.suffix == ".gguf"
+            return is_gguf_name(self.checkpoint.name)
         return self.checkpoint is not None
 
     def bits_per_weight(self, precision: str) -> float:

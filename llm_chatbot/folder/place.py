@@ -5,7 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from llm_chatbot.catalogue.gguf_names import HUB_ID, gguf_folder_name, gguf_source
+from llm_chatbot.catalogue.gguf_names import HUB_ID, gguf_folder_name, gguf_source, without_suffix
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.errors import UserError
 
@@ -67,7 +67,7 @@ def model_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
     elif re.fullmatch(HUB_ID, name) and not path.exists():
         folder_name = name.replace("/", "--")
     else:
-        folder_name = path.resolve().name.removesuffix(".gguf")
+        folder_name = without_suffix(path.resolve().name)
     return Path(root) / folder_name / SUBFOLDERS[as_precision(precision)]
 
 

@@ -124,6 +124,38 @@ def test_lm_studios_models_are_found_by_path_or_name(folder: str, name: str, hom
     assert [(file.name, file.path) for file in find_ggufs()] == [("lmstudio:pub/Some-GGUF/some-Q8_0.gguf", path)]
 
 
+@pytest.mark.parametrize(
+    ("names", "asked", "found"),
+    [
+        (["X-MTP-Q8_0.gguf", "mtp-X-Q8_0.gguf"], "Q8_0", "X-MTP-Q8_0.gguf"),
+        (["X-F16.gguf", "MMPROJ-X-F16.gguf"], "F16", "X-F16.gguf"),
+        (["X-without-mmproj-Q4_0.gguf", "X-mmproj-Q4_0.gguf"], "Q4_0", "X-without-mmproj-Q4_0.gguf"),
+        (["X-Q8_0.GGUF", "imatrix.gguf"], "Q8_0", "X-Q8_0.GGUF"),
+        (["MMPROJ-X-F16.gguf", "X.imatrix.gguf"], "F16", None),
+    ],
+)
+def test_language_models_alone_are_found_everywhere(
+    names: list[str], asked: str, found: str | None, home: Path, model: Path, hub: Hub
+):
+    for name in names:
+        put(hub.root / "org" / "repo" / name, model)
+        put(home / ".lmstudio/models/pub/repo" / name, model)
+    if found is None:
+        with pytest.raises(UserError, match="has no GGUF files"):
+            download_gguf("org/repo", asked)
+        assert find_ggufs() == []
+        return
+    assert download_gguf("org/repo", asked).name == found
+    assert stored_gguf(StoredGGUF("lmstudio", "repo")).name == found
+    assert [file.name for file in find_ggufs()] == [f"lmstudio:pub/repo/{found}", f"org/repo/{found}"]
+
+
+def test_a_file_with_a_suffix_in_capitals_is_a_model(home: Path, model: Path):
+    path = put(home / "some-Q8_0.GGUF", model)
+    config = get_model_config(str(path))
+    assert config.is_gguf and config.model_id == "some-Q8_0" and gguf_path(config) == path
+
+
 def test_lm_studios_names_must_mean_one_file(home: Path, model: Path):
     for quant in ("Q4_K_M", "Q8_0"):
         put(home / f".lmstudio/models/pub/repo/some-{quant}.gguf", model)

@@ -18,7 +18,7 @@ from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.row import GGUFWheel, Int4Settings, ModelConfig
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
 from llm_chatbot.errors import UserError
-from llm_chatbot.folder.current import Found, find, identity
+from llm_chatbot.folder.current import Found, compare_folder, identity
 from llm_chatbot.folder.group_sizes import is_multiplied_rightly
 from llm_chatbot.folder.manifest import write_manifest
 from llm_chatbot.folder.place import (
@@ -76,11 +76,11 @@ def convert_model(
     """
     variant = _wanted_variant(name, precision, Path(output_root), int4, settings, prebuilt)
     variant = replace(variant, allow_non_finite=allow_non_finite)
-    if find(variant).is_current:
+    if compare_folder(variant).is_current:
         return variant.folder
     try:
         with _lock(variant.folder):
-            found = find(variant)  # once more: another process may have converted meanwhile
+            found = compare_folder(variant)  # once more: another process may have converted meanwhile
             if not found.is_current:
                 _convert(variant, found)
     except (OSError, RuntimeError) as error:

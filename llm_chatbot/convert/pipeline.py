@@ -23,7 +23,7 @@ from llm_chatbot.convert.export.saving import save
 from llm_chatbot.convert.gguf.folder import write_unpacked
 from llm_chatbot.convert.resources import check_resources
 from llm_chatbot.convert.tokenizer.original_tokenizers import read_tokenizer
-from llm_chatbot.folder.current import find
+from llm_chatbot.folder.current import compare_folder
 from llm_chatbot.folder.manifest import MANIFEST, MODEL_BIN, MODEL_CACHE, MODEL_XML
 from llm_chatbot.folder.template_check import check_chat_template
 from llm_chatbot.folder.variant import Variant
@@ -53,7 +53,7 @@ def write_model(variant: Variant, folder: Path) -> dict[str, Any]:
     if variant.prebuilt:
         return _take_prebuilt(variant, folder)
     fp16 = replace(variant, precision="FP16")
-    if variant.precision != "FP16" and (found := find(fp16)).is_current:
+    if variant.precision != "FP16" and (found := compare_folder(fp16)).is_current:
         return _compress_fp16(variant, fp16.folder, found.manifest, folder)
     convert = _convert_gguf if variant.config.is_gguf else _convert_checkpoint
     return convert(variant, folder)

@@ -34,7 +34,7 @@ class Found:
         return "its checkpoint has changed" if self.has_other_files else f"its settings have changed: {changes}"
 
 
-def find(variant: Variant) -> Found:
+def compare_folder(variant: Variant) -> Found:
     """Reads the manifest where a variant belongs, and compares."""
     manifest = complete_manifest(variant.folder)
     wanted = identity(variant)

@@ -13,7 +13,7 @@ from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.row import Int4Settings, ModelConfig
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.errors import UserError
-from llm_chatbot.folder.current import find, identity
+from llm_chatbot.folder.current import compare_folder, identity
 from llm_chatbot.folder.found import MEASURED, converted_folder, converted_models, measured_variants, precision_label
 from llm_chatbot.folder.manifest import (
     MANIFEST,
@@ -167,17 +167,17 @@ def test_compression_settings_are_those_of_the_catalogue():
 @pytest.mark.parametrize("precision", SUBFOLDERS)
 def test_a_variant_is_current_once_its_folder_is_complete(precision, tmp_path: Path):
     variant = Variant("org/name", CONFIG, precision, tmp_path)
-    assert not find(variant).is_current and find(variant).manifest == {}
+    assert not compare_folder(variant).is_current and compare_folder(variant).manifest == {}
     made(variant)
-    assert find(variant).is_current and find(variant).changes == {}
+    assert compare_folder(variant).is_current and compare_folder(variant).changes == {}
     (variant.folder / MODEL_BIN).write_bytes(b"some")
-    assert not find(variant).is_current
+    assert not compare_folder(variant).is_current
 
 
 def test_other_settings_are_changes_by_entry(tmp_path: Path):
     variant = made(Variant("org/name", CONFIG, "INT4", tmp_path))
     other = replace(variant, config=replace(CONFIG, revision="v2", int4=Int4Settings(ratio=1.0)))
-    found = find(other)
+    found = compare_folder(other)
     assert not found.is_current
     assert found.changes.keys() == {"revision", "compression"}
     assert found.changes["revision"] == (None, "v2")
@@ -185,15 +185,15 @@ def test_other_settings_are_changes_by_entry(tmp_path: Path):
     assert found.reason.startswith(
         "its settings have changed: None → v2, mode INT4_ASYM group_size 128 ratio 0.8 awq True → "
     )
-    assert find(replace(other, precision="FP16")).manifest == {}
+    assert compare_folder(replace(other, precision="FP16")).manifest == {}
 
 
 def test_other_files_than_the_recorded_ones_are_noticed_where_both_are_known(tmp_path: Path):
     old, new = {"a.gguf": {"sha256": "0" * 64}}, {"a.gguf": {"sha256": "1" * 64}}
     variant = made(Variant("a", CONFIG, AS_IN_FILE, tmp_path))
-    assert find(replace(variant, files=new)).is_current  # made when the files were not recorded
+    assert compare_folder(replace(variant, files=new)).is_current  # made when the files were not recorded
     write_manifest(variant.folder, **identity(variant), checkpoint_files=old)
-    same, newer, gone = (find(replace(variant, files=found)) for found in (old, new, None))
+    same, newer, gone = (compare_folder(replace(variant, files=found)) for found in (old, new, None))
     assert same.is_current and gone.is_current and not newer.is_current
     assert newer.has_other_files and newer.changes == {} and newer.reason == "its checkpoint has changed"
 
@@ -201,7 +201,7 @@ def test_other_files_than_the_recorded_ones_are_noticed_where_both_are_known(tmp
 def test_a_folder_of_an_older_version_that_called_a_files_blocks_int4_is_made_again(tmp_path: Path):
     variant = made(Variant("a", CONFIG, "INT4", tmp_path))
     write_manifest(variant.folder, **{**identity(variant), "compression": {"gguf": "Q4_K"}})
-    assert find(variant).reason.startswith("its settings have changed: gguf Q4_K → mode INT4_ASYM ")
+    assert compare_folder(variant).reason.startswith("its settings have changed: gguf Q4_K → mode INT4_ASYM ")
 
 
 @pytest.mark.parametrize(

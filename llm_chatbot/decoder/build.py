@@ -11,7 +11,7 @@ from llm_chatbot.decoder.rows import ROWS, DecoderRow
 from llm_chatbot.decoder.sizes import rotates
 from llm_chatbot.decoder.tensors import Tensors, Unpacking
 from llm_chatbot.errors import UserError
-from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
+from llm_chatbot.gguf.header import GGUFHeader, TensorInfo, read_gguf_header
 
 # What Optimum Intel writes into its graphs: the precision of keys and values, and what a GPU divides activations by, as
 # its 16-bit numbers end at 65504.
@@ -69,6 +69,11 @@ def row_of(header: GGUFHeader) -> DecoderRow:
         known = ", ".join(sorted(ROWS))
         raise UserError("gguf.architecture", path=header.path, architecture=f"{name!r:.80}", known=known)
     return ROWS[name]
+
+
+def decoder_tensors(header: GGUFHeader) -> list[TensorInfo]:
+    """The tensors of the language model, without those of other parts."""
+    return [info for name, info in header.tensors.items() if not name.startswith(OTHER_PARTS)]
 
 
 def _check_all_used(header: GGUFHeader, keys: Keys, tensors: Tensors, row: DecoderRow) -> None:

@@ -21,7 +21,7 @@ from openvino import opset13 as ops
 from llm_chatbot.decoder.constants import over_tensor
 from llm_chatbot.decoder.memory import HeapMemory, Memory
 from llm_chatbot.errors import UserError
-from llm_chatbot.gguf.blocks import FORMS, read_groups
+from llm_chatbot.gguf.blocks import FORMS, BlockForm, read_groups
 from llm_chatbot.gguf.header import GGUFHeader, TensorInfo
 from llm_chatbot.texts import Text
 
@@ -159,14 +159,11 @@ class Tensors:
         return data.reshape(math.prod(info.shape[:-1]), -1)
 
     def _allocate(self, type: GGML, shape: Sequence[int]) -> "Packed":
-        if type not in (*FLOATS, *FORMS):
-            known = ", ".join(type.name for type in (*FLOATS, *FORMS))
-            raise UserError("gguf.block_type", path=self._path, type=type.name, known=known)
         if self._unpacking:
             return Packed(self._memory.allocate(FLOATS[self._unpacking.type_of(type)], shape))
         if type in FLOATS:
             return Packed(self._memory.allocate(FLOATS[type], shape))
-        form = FORMS[type]
+        form = _form_of(type, self._path)
         groups = [*shape[:-1], shape[-1] // form.group]
         return Packed(
             self._memory.allocate(getattr(ov.Type, form.integer_type), [*groups, form.group]),
@@ -194,7 +191,7 @@ class Tensors:
             is_run = (np.diff(wanted) == 1).all()
             chunk = data[wanted[0] : wanted[-1] + 1] if is_run else data[wanted]
             if self._unpacking:
-                parts[0][first : first + step] = self._unpacking.unpack(name, chunk, info.type)
+                parts[0][first : first + step] = self._unpacking.unpack(name, chunk, info)
                 continue
             if info.type in FLOATS:
                 parts[0][first : first + step] = chunk
@@ -221,16 +218,19 @@ class Unpacking:
     def type_of(type: GGML) -> GGML:
         return GGML.BF16 if type == GGML.BF16 else GGML.F16
 
-    def unpack(self, name: str, rows: np.ndarray, type: GGML) -> np.ndarray:
-        """Rows of blocks, uint8 [rows, bytes] → rows of 16-bit numbers, the same.
+    def unpack(self, name: str, rows: np.ndarray, info: TensorInfo) -> np.ndarray:
+        """Rows of blocks of a tensor, uint8 [rows, bytes] → rows of 16-bit numbers, the same.
 
         Raises:
-            UserError: what `check` raises.
+            UserError: their type is not known, or what `check` raises.
         """
         with np.errstate(invalid="ignore", over="ignore"):
-            values = dequantize(rows, type)
+            try:
+                values = dequantize(rows, info.type)
+            except NotImplementedError as error:
+                raise _unsupported(info.type, info.path) from error
             self.check(name, values)
-            return rows if type == GGML.BF16 else values.astype(np.float16).view(np.uint8)
+            return rows if info.type == GGML.BF16 else values.astype(np.float16).view(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -277,14 +277,37 @@ def _scale_type(type: GGML) -> ov.Type:
     return ov.Type(scale.dtype)
 
 
-def bytes_in_openvino(infos: Iterable[TensorInfo]) -> int:
-    """The size of the constants for these tensors, with scales and zero points, in bytes."""
+def _form_of(type: GGML, path: Path) -> BlockForm:
+    """How blocks of this type are represented.
 
-    def bits(type: GGML) -> float:
-        if type in FLOATS:
-            return FLOATS[type].bitwidth
-        form = FORMS[type]
-        per_group = _scale_type(type).bitwidth + (16 if form.has_minimum else 0)
+    Args:
+        path: the file that has them, for the message.
+
+    Raises:
+        UserError: the type is not supported.
+    """
+    if type not in FORMS:
+        raise _unsupported(type, path)
+    return FORMS[type]
+
+
+def _unsupported(type: GGML, path: Path) -> UserError:
+    known = ", ".join(type.name for type in (*FLOATS, *FORMS))
+    return UserError("gguf.block_type", path=path, type=type.name, known=known)
+
+
+def bytes_in_openvino(infos: Iterable[TensorInfo]) -> int:
+    """The size of the constants for these tensors, with scales and zero points, in bytes.
+
+    Raises:
+        UserError: one has blocks of a type that is not supported.
+    """
+
+    def bits(info: TensorInfo) -> float:
+        if info.type in FLOATS:
+            return FLOATS[info.type].bitwidth
+        form = _form_of(info.type, info.path)
+        per_group = _scale_type(info.type).bitwidth + (16 if form.has_minimum else 0)
         return getattr(ov.Type, form.integer_type).bitwidth + per_group / form.group
 
-    return int(sum(bits(info.type) / 8 * math.prod(info.shape) for info in infos))
+    return int(sum(bits(info) / 8 * math.prod(info.shape) for info in infos))

@@ -94,11 +94,6 @@ class GGUFHeader:
         return sum(path.stat().st_size for path in {self.path, *(tensor.path for tensor in self.tensors.values())})
 
     @property
-    def parameters(self) -> int:
-        """The number of weights."""
-        return sum(math.prod(tensor.shape) for tensor in self.tensors.values())
-
-    @property
     def main_type(self) -> str:
         """ggml's name for the type of most of the weights, such as "Q4_K"."""
         weights: Counter[str] = Counter()

@@ -3,6 +3,7 @@
 `python converter.py --list --json` and `--info NAME --json` print it for the page, which compares it with what is free.
 """
 
+import math
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -215,11 +216,12 @@ def _stored_gguf(name: str, path: Path, root: Path) -> ModelFacts:
 
 def _gguf(name: str, path: Path, config: ModelConfig, root: Path) -> ModelFacts:
     header = read_gguf_header(path)
+    parameters = sum(math.prod(tensor.shape) for tensor in header.tensors.values())
     license = header.fields.text("general.license") or UNKNOWN_LICENSE
     architecture = header.fields.text("general.architecture") or "unknown"
     description = f"{architecture:.40}, {header.quantization}"
     config = replace(
-        config, description=description, license=license, parameters=header.parameters, kv_values=_kv_values_in(header)
+        config, description=description, license=license, parameters=parameters, kv_values=_kv_values_in(header)
     )
     context = header.fields.integer(f"{architecture}.context_length")
     return _facts(name, "gguf", config, root, (header.quantization, header.size), context=context)

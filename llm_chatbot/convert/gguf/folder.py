@@ -5,6 +5,7 @@ The file's own weights need neither PyTorch nor Optimum Intel nor NNCF. Transfor
 
 import gc
 import json
+import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from llm_chatbot.convert.resources import check_resources
 from llm_chatbot.convert.tokenizer.chat_format import apply_chat_format
 from llm_chatbot.convert.tokenizer.gguf_tokenizer import fast_tokenizer
 from llm_chatbot.convert.tokenizer.openvino_tokenizers import save_as_openvino
-from llm_chatbot.decoder.build import build_decoder, row_of
+from llm_chatbot.decoder.build import build_decoder, decoder_tensors, row_of
 from llm_chatbot.decoder.memory import FileMemory
 from llm_chatbot.decoder.tensors import Unpacking, bytes_in_openvino
 from llm_chatbot.errors import UserError
@@ -48,7 +49,7 @@ def write_own_blocks(variant: Variant, folder: Path) -> dict[str, Any]:
         UserError: there is no such file, it is damaged or not supported, or disk or memory is too small.
     """
     header, files = _read(variant.config)
-    check_resources(variant, header.parameters, folder, weights=bytes_in_openvino(header.tensors.values()))
+    check_resources(variant, _parameters(header), folder, weights=bytes_in_openvino(decoder_tensors(header)))
     facts = _write(header, variant.config, folder, save)
     return {**facts, "checkpoint_files": files}
 
@@ -60,7 +61,7 @@ def write_unpacked(variant: Variant, folder: Path, write: Write) -> dict[str, An
         variant allows them.
     """
     header, files = _read(variant.config)
-    check_resources(variant, header.parameters, folder)
+    check_resources(variant, _parameters(header), folder)
     check = _any_number if variant.allow_non_finite else _finite(variant.config.model_id)
     facts = _write(header, variant.config, folder, write, Unpacking(check))
     return {**facts, "checkpoint_files": files}
@@ -76,6 +77,10 @@ def _read(config: ModelConfig) -> tuple[GGUFHeader, dict[str, Any] | None]:
     return header, files
 
 
+def _parameters(header: GGUFHeader) -> int:
+    return sum(math.prod(info.shape) for info in decoder_tensors(header))
+
+
 def _write(
     header: GGUFHeader, config: ModelConfig, folder: Path, write: Write, unpacking: Unpacking | None = None
 ) -> dict[str, Any]:
@@ -87,7 +92,7 @@ def _write(
         del graph, memory  # before the file that holds the constants is closed
         gc.collect()
     return {
-        "parameters": header.parameters,
+        "parameters": _parameters(header),
         "gguf_type": header.main_type,
         "quantization": header.quantization,
     }

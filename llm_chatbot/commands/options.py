@@ -21,7 +21,7 @@ from llm_chatbot.engine.precisions import KV_CACHE_PRECISIONS
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import converted_folder
 from llm_chatbot.folder.manifest import is_complete
-from llm_chatbot.folder.place import AS_IN_FILE, SUBFOLDERS, default_precision, model_folder
+from llm_chatbot.folder.place import AS_IN_FILE, SUBFOLDERS, check_root, default_precision, model_folder
 
 STOPPED = 130  # the exit status of what Ctrl+C ended, as shells count
 
@@ -85,6 +85,8 @@ def prepare(arguments: argparse.Namespace, caller: Caller) -> None:
         UserError: there is no such model or precision, it is not converted, or its conversion failed.
     """
     settle_precision(arguments)
+    if not caller.converts:
+        check_root(arguments.output)
     if arguments.precision == AS_IN_FILE:
         return
     folder = model_folder(arguments.model, arguments.precision, arguments.output)

@@ -225,7 +225,7 @@ def test_blocks_that_have_no_form_can_be_unpacked(tmp_path: Path):
 
 
 def test_parts_for_images_are_left_out_whatever_their_blocks_are(tmp_path: Path):
-    outer = {"v.patch_embd.weight": (8, 256), "mm.0.weight": (8, 256)}
+    outer: dict[str, tuple[int, ...]] = {"v.patch_embd.weight": (8, 256), "mm.0.weight": (8, 256)}
     write(tmp_path / "all.gguf", replace(SMALL["llama"], outer=outer))
     read = read_gguf_header(tmp_path / "all.gguf")
     infos = {name: replace(info, type=GGML.IQ2_XS) if name in outer else info for name, info in read.tensors.items()}

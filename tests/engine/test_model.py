@@ -8,8 +8,8 @@ from llm_chatbot.engine.cache.paged_runner import PagedRunner
 from llm_chatbot.engine.compile_cache import compile_cache
 from llm_chatbot.engine.graph.arithmetic import GROUP_SIZE
 from llm_chatbot.engine.loading import open_model
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.engine.session import ChatSession
-from llm_chatbot.evaluation.comparison import EXACT
 
 FRANCE = "Name the capital of France."
 
@@ -24,8 +24,8 @@ def test_the_context_length_is_the_models(model):
 
 
 @pytest.fixture
-def own_folder(int4_folder: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(int4_folder, tmp_path / "model", ignore=shutil.ignore_patterns("model_cache"))
+def own_folder(embedded_folder: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(embedded_folder, tmp_path / "model", ignore=shutil.ignore_patterns("model_cache"))
 
 
 def cache_files(folder: Path) -> list[Path]:

@@ -36,9 +36,9 @@ def exact_session(exact_model, tokenizer) -> ChatSession:
 
 
 @pytest.fixture(scope="module")
-def stateful_model(int4_folder) -> ChatModel:
+def stateful_model(embedded_folder) -> ChatModel:
     """Without a pool: each conversation is an infer request."""
-    return open_model(int4_folder, ov_config=EXACT, paged=False)
+    return open_model(embedded_folder, ov_config=EXACT, paged=False)
 
 
 @pytest.fixture

@@ -18,7 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 CELLS = nbformat.read(ROOT / "llm-chatbot.ipynb", as_version=4).cells
 # What stands for the slow cells, which no solution is about.
 SHORTER = {
-    "bits-variants": "every = {'FP16': convert_model(model_name.value, 'FP16'), 'INT4': folders['INT4']}\n"
+    "bits-variants": "every = {name: convert_model(model_name.value, name) for name in ('FP16', 'INT4')}\n"
     "rounded = every['INT4']",
     "error-plot": "",
     "cost-table": "from config import EXAMPLE_QUESTIONS\nfrom llm_chatbot.evaluation.texts import passages",

@@ -20,7 +20,7 @@ from llm_chatbot.engine.graph.arithmetic import (
     compressed_products,
     faster_arithmetic,
 )
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.engine.precisions import EXACT
 
 ROWS, COLUMNS = 8, 768
 SYMMETRIC = WeightForm(ov.Type.i8, 128, False)

@@ -274,8 +274,8 @@ TOOLS_TEMPLATE = """
 
 
 @pytest.fixture(params=["Transformers'", "ours"])
-def tool_tokenizer(request, tokenizer, int4_folder: Path):
-    either = copy.deepcopy(tokenizer) if request.param == "Transformers'" else FolderTokenizer(int4_folder)
+def tool_tokenizer(request, tokenizer, embedded_folder: Path):
+    either = copy.deepcopy(tokenizer) if request.param == "Transformers'" else FolderTokenizer(embedded_folder)
     either.chat_template = TOOLS_TEMPLATE
     return either
 

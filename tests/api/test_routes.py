@@ -10,7 +10,7 @@ from starlette.testclient import TestClient
 
 from llm_chatbot.answering.errors import GrammarError
 from llm_chatbot.answering.served import ServedFacts
-from llm_chatbot.api import routes
+from llm_chatbot.api import respond
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.service import LOCAL_NAMES, create_app
 from llm_chatbot.engine.decode.generation import Generation
@@ -92,7 +92,7 @@ def test_halves_of_a_character_are_joined_or_replaced_whole_and_streamed(text: s
 
 
 def test_a_request_that_waits_gets_headers_and_signs_of_life(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(routes, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(respond, "PAUSE_SECONDS", 0.05)
     with client(FakeModel(said("Hi"), pause=0.2)) as web:
         text = web.post("/v1/chat/completions", json={**HELLO, "stream": True}).text
     assert text.count(": waiting") >= 2 and text.endswith("data: [DONE]\n\n")

@@ -1,0 +1,24 @@
+"""What is wrong with a request, in the form that each protocol's clients read.
+
+- OpenAI: https://platform.openai.com/docs/guides/error-codes
+"""
+
+from typing import Any
+
+OPENAI_TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+
+
+def error_body(
+    message: str, status: int, param: str | None = None, code: str | None = None, path: str = ""
+) -> dict[str, Any]:
+    """The body of a response that says what is wrong.
+
+    Args:
+        message: a sentence.
+        status: of the HTTP response.
+        param: the field of the request that is to blame.
+        code: the reason, for programs.
+        path: of the request, which tells the protocol; OpenAI's if no other has it.
+    """
+    kind = OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
+    return {"error": {"message": message, "type": kind, "param": param, "code": code}}

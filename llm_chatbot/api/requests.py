@@ -1,7 +1,7 @@
 """The bodies of requests, after https://platform.openai.com/docs/api-reference.
 
-Everything else is refused by its name. `top_k`, `min_p` and `repetition_penalty` are not OpenAI's; most servers of open
-models know them.
+Everything else is refused by its name. `top_k`, `min_p`, `repetition_penalty` and `thinking_budget` are not OpenAI's;
+most servers of open models know them.
 """
 
 import json
@@ -40,6 +40,12 @@ WRITTEN_BY_SERVERS = {"annotations", "audio", "id", "index", "provider_specific_
 LABELS = {"metadata", "safety_identifier", "user"}
 
 
+def unsupported_part(kind: str) -> ValueError:
+    """The fault of a message's part that is no text."""
+    what = next((name for mark, name in PARTS.items() if mark in kind), f"parts of the type {kind!r}")
+    return ValueError(f"{what} are not supported; send text")
+
+
 class Body(BaseModel):
     """A part of a request. Null is the same as leaving a field out."""
 
@@ -53,6 +59,12 @@ class Body(BaseModel):
         return {name: value for name, value in values.items() if value is not None}
 
 
+class LenientBody(Body):
+    """A part that may have fields of which the model learns nothing, such as ids, states and marks of caches."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+
 class TextPart(Body):
     type: Literal["text"]
     text: str
@@ -62,8 +74,7 @@ class TextPart(Body):
     def _check_type(cls, part: Any) -> Any:
         kind = part.get("type") if isinstance(part, dict) else None
         if isinstance(kind, str) and kind != "text":
-            what = next((name for mark, name in PARTS.items() if mark in kind), f"parts of the type {kind!r}")
-            raise ValueError(f"{what} are not supported; send text")
+            raise unsupported_part(kind)
         return part
 
 
@@ -256,6 +267,7 @@ class ChatRequest(CommonRequest):
     parallel_tool_calls: bool = True
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = None
     chat_template_kwargs: ChatTemplateKwargs = ChatTemplateKwargs()
+    thinking_budget: int | None = Field(None, ge=0)
 
     @model_validator(mode="after")
     def _check(self) -> "ChatRequest":

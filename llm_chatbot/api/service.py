@@ -14,6 +14,7 @@ from llm_chatbot.api.address import LOCAL_HOSTS
 from llm_chatbot.api.errors import add_error_handlers
 from llm_chatbot.api.keys import KeyCheck
 from llm_chatbot.api.metrics import Metrics
+from llm_chatbot.api.openai_responses.routes import responses_router
 from llm_chatbot.api.requests import MAX_BODY_BYTES
 from llm_chatbot.api.routes import openai_router
 
@@ -45,7 +46,8 @@ def create_app(
     app = FastAPI(title="llm-chatbot", lifespan=closing(models), max_body_size=MAX_BODY_BYTES)
     add_error_handlers(app)
     checked = [Depends(KeyCheck(keys))]
-    app.include_router(openai_router(models, metrics), dependencies=checked)
+    for new_router in (responses_router, openai_router):
+        app.include_router(new_router(models, metrics), dependencies=checked)
     app.add_middleware(ResponseCounter, metrics=metrics)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts))
 

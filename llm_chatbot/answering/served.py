@@ -1,7 +1,7 @@
 """A model as servers offer it: what they have to know of it, and its answers for an event loop."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -12,7 +12,14 @@ from llm_chatbot.answering.pending import PendingAnswer
 from llm_chatbot.answering.question import ModelKey, Question
 from llm_chatbot.answering.service import Answering
 from llm_chatbot.engine.session import Answer
-from llm_chatbot.engine.text.prompt import template_variables
+from llm_chatbot.engine.text.prompt import (
+    completion_ids,
+    conversation_ids,
+    plain_ids,
+    template_variables,
+    well_formed,
+)
+from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,27 @@ class ServedModel(Protocol):
         """
         ...
 
+    async def prompt_ids(self, question: Question) -> Sequence[int]:
+        """The ids of all that the model reads before its answer.
+
+        Raises:
+            UserError: the chat template doesn't take the messages.
+        """
+        ...
+
+    async def encode(self, text: str, control_tokens: bool) -> Sequence[int]:
+        """The ids of a text by itself.
+
+        Args:
+            text: any.
+            control_tokens: whether a control token that is written in it is one.
+        """
+        ...
+
+    async def decode(self, ids: Sequence[int]) -> str:
+        """The text of all ids, control tokens included; ids that no token has are left out."""
+        ...
+
 
 class LocalModel:
     """A model in this process.
@@ -71,7 +99,7 @@ class LocalModel:
         interval: float = 0.0,
     ) -> None:
         self.answering = answering
-        self._key, self._interval = key, interval
+        self._key, self._interval, self._tokenizer = key, interval, loaded.tokenizer
         template, variables = loaded.tokenizer.chat_template, frozenset(template_variables(loaded.tokenizer))
         self._facts = ServedFacts(loaded.served_name, max_tokens, loaded.context_length, template, variables)
 
@@ -91,6 +119,24 @@ class LocalModel:
                 )
         finally:
             self.answering.forget(question.id)
+
+    async def prompt_ids(self, question: Question) -> Sequence[int]:
+        return await asyncio.to_thread(question_ids, self._tokenizer, question)
+
+    async def encode(self, text: str, control_tokens: bool) -> Sequence[int]:
+        if control_tokens:
+            return self._tokenizer(well_formed(text), add_special_tokens=False)["input_ids"]
+        return await asyncio.to_thread(plain_ids, self._tokenizer, text)
+
+    async def decode(self, ids: Sequence[int]) -> str:
+        return self._tokenizer.decode(ids)
+
+
+def question_ids(tokenizer: ChatTokenizer, question: Question) -> list[int]:
+    """The ids of all that a model reads before its answer to a question."""
+    if question.messages:
+        return conversation_ids(tokenizer, question.messages, question.template_options)
+    return completion_ids(tokenizer, question.prompt)
 
 
 async def states(pending: PendingAnswer, interval: float = 0.0) -> AsyncGenerator[Answer, None]:

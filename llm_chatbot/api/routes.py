@@ -37,7 +37,9 @@ def openai_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRou
 
     @router.get("/models")
     async def list_models() -> dict[str, Any]:
-        return {"object": "list", "data": [model_card(await model.facts()) for model in models.values()]}
+        cards = [model_card(await model.facts()) for model in models.values()]
+        ends = {"first_id": cards[0]["id"], "last_id": cards[-1]["id"], "has_more": False}
+        return {"object": "list", "data": cards, **ends}
 
     @router.get("/models/{name:path}")
     async def one_model(name: str) -> dict[str, Any]:
@@ -58,6 +60,11 @@ def find(models: Mapping[str, ServedModel], name: str) -> ServedModel:
 
 
 def model_card(facts: ServedFacts) -> dict[str, Any]:
-    """A model as it is listed; `max_model_len` is vLLM's name for the length of the context."""
-    card = {"id": facts.name, "object": "model", "created": 0, "owned_by": "llm-chatbot"}
-    return {**card, "max_model_len": facts.context_length}
+    """A model as it is listed, for OpenAI's clients and Anthropic's, whose lists have the same path.
+
+    `max_model_len` is vLLM's name for the length of the context.
+    """
+    openai = {"id": facts.name, "object": "model", "created": 0, "owned_by": "llm-chatbot"}
+    anthropic = {"type": "model", "display_name": facts.name, "created_at": "1970-01-01T00:00:00Z"}
+    limits = {"max_input_tokens": facts.context_length, "max_tokens": facts.max_tokens}
+    return {**openai, **anthropic, **limits, "max_model_len": facts.context_length}

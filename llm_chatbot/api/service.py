@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_chatbot.answering.served import LocalModel, ServedModel
 from llm_chatbot.api.address import LOCAL_HOSTS
+from llm_chatbot.api.anthropic.routes import messages_router
 from llm_chatbot.api.errors import add_error_handlers
 from llm_chatbot.api.keys import KeyCheck
 from llm_chatbot.api.metrics import Metrics
@@ -46,7 +47,7 @@ def create_app(
     app = FastAPI(title="llm-chatbot", lifespan=closing(models), max_body_size=MAX_BODY_BYTES)
     add_error_handlers(app)
     checked = [Depends(KeyCheck(keys))]
-    for new_router in (responses_router, openai_router):
+    for new_router in (responses_router, messages_router, openai_router):
         app.include_router(new_router(models, metrics), dependencies=checked)
     app.add_middleware(ResponseCounter, metrics=metrics)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts))

@@ -8,7 +8,7 @@ beginning of the conversation, so the replica has the rest of it in its blocks.
 
 import logging
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -116,6 +116,15 @@ class Engine:
         async with aclosing(self._model.generate(question)) as answers:
             async for answer in answers:
                 yield answer
+
+    async def prompt_ids(self, question: Question) -> Sequence[int]:
+        return await self._model.prompt_ids(question)
+
+    async def encode(self, text: str, control_tokens: bool) -> Sequence[int]:
+        return await self._model.encode(text, control_tokens)
+
+    async def decode(self, ids: Sequence[int]) -> str:
+        return await self._model.decode(ids)
 
 
 def deployment_name(model: str) -> str:

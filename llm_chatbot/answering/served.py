@@ -11,6 +11,7 @@ from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.answering.pending import PendingAnswer
 from llm_chatbot.answering.question import ModelKey, Question
 from llm_chatbot.answering.service import Answering
+from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.engine.text.prompt import (
     completion_ids,
@@ -23,6 +24,27 @@ from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 
 
 @dataclass(frozen=True)
+class WeightsFacts:
+    """What is known of a model's weights.
+
+    Attributes:
+        architecture: as in its configuration's `model_type`.
+        format: "gguf" for a file of blocks, "openvino" for a converted folder.
+        precision: for people to read, such as INT4 or Q4_1.
+        parameters: how many weights there are; None: unknown.
+        size: of their file, in bytes.
+        modified: when that file was written, in seconds since 1970.
+    """
+
+    architecture: str = ""
+    format: str = ""
+    precision: str = ""
+    parameters: int | None = None
+    size: int = 0
+    modified: float = 0.0
+
+
+@dataclass(frozen=True)
 class ServedFacts:
     """The facts that a server needs of a model. They can be pickled.
 
@@ -32,6 +54,7 @@ class ServedFacts:
         context_length: of prompt and answer together, in tokens; None: no limit is known.
         chat_template: a text, or several by name; None: the model has none.
         variables: what its chat template reads besides the messages.
+        weights: where its answers come from.
     """
 
     name: str
@@ -39,6 +62,7 @@ class ServedFacts:
     context_length: int | None = None
     chat_template: Any = None
     variables: frozenset[str] = frozenset()
+    weights: WeightsFacts = WeightsFacts()
 
 
 class ServedModel(Protocol):
@@ -101,7 +125,8 @@ class LocalModel:
         self.answering = answering
         self._key, self._interval, self._tokenizer = key, interval, loaded.tokenizer
         template, variables = loaded.tokenizer.chat_template, frozenset(template_variables(loaded.tokenizer))
-        self._facts = ServedFacts(loaded.served_name, max_tokens, loaded.context_length, template, variables)
+        name, length, weights = loaded.served_name, loaded.context_length, weights_facts(loaded)
+        self._facts = ServedFacts(name, max_tokens, length, template, variables, weights)
 
     async def facts(self) -> ServedFacts:
         return self._facts
@@ -130,6 +155,18 @@ class LocalModel:
 
     async def decode(self, ids: Sequence[int]) -> str:
         return self._tokenizer.decode(ids)
+
+
+def weights_facts(loaded: LoadedModel) -> WeightsFacts:
+    """What is known of the weights of a model in this process; of another server's nothing is."""
+    model = loaded.model
+    if not isinstance(model, ChatModel):
+        return WeightsFacts()
+    file = model.weights_file
+    format = "gguf" if file.suffix == ".gguf" else "openvino"
+    stat = file.stat()
+    parameters = loaded.config.parameters
+    return WeightsFacts(model.config["model_type"], format, loaded.label, parameters, stat.st_size, stat.st_mtime)
 
 
 def question_ids(tokenizer: ChatTokenizer, question: Question) -> list[int]:

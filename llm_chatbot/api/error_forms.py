@@ -2,6 +2,7 @@
 
 - OpenAI: https://platform.openai.com/docs/guides/error-codes
 - Anthropic: https://docs.anthropic.com/en/api/errors
+- Ollama: https://docs.ollama.com/api/errors
 """
 
 from typing import Any
@@ -32,5 +33,7 @@ def error_body(
     if path.startswith("/v1/messages"):
         kind = ANTHROPIC_TYPES.get(status, "api_error" if status >= 500 else "invalid_request_error")
         return {"type": "error", "error": {"type": kind, "message": message}}
+    if path.startswith("/api/"):
+        return {"error": message}
     kind = OPENAI_TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
     return {"error": {"message": message, "type": kind, "param": param, "code": code}}

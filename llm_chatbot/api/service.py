@@ -15,6 +15,7 @@ from llm_chatbot.api.anthropic.routes import messages_router
 from llm_chatbot.api.errors import add_error_handlers
 from llm_chatbot.api.keys import KeyCheck
 from llm_chatbot.api.metrics import Metrics
+from llm_chatbot.api.ollama.routes import ollama_router
 from llm_chatbot.api.openai_responses.routes import responses_router
 from llm_chatbot.api.requests import MAX_BODY_BYTES
 from llm_chatbot.api.routes import openai_router
@@ -47,7 +48,7 @@ def create_app(
     app = FastAPI(title="llm-chatbot", lifespan=closing(models), max_body_size=MAX_BODY_BYTES)
     add_error_handlers(app)
     checked = [Depends(KeyCheck(keys))]
-    for new_router in (responses_router, messages_router, openai_router):
+    for new_router in (responses_router, messages_router, ollama_router, openai_router):
         app.include_router(new_router(models, metrics), dependencies=checked)
     app.add_middleware(ResponseCounter, metrics=metrics)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts))
@@ -92,7 +93,7 @@ class APIPaths:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         is_api = scope["type"] == "http" and (
-            scope["path"].startswith("/v1/") or scope["path"] in ("/health", "/metrics")
+            scope["path"].startswith(("/v1/", "/api/")) or scope["path"] in ("/health", "/metrics")
         )
         await (self.api if is_api else self.app)(scope, receive, send)
 

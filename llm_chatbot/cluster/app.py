@@ -104,7 +104,8 @@ class Engine:
         folder = converted_folder(served.name, served.precision, Path(output))
         properties = {"INFERENCE_NUM_THREADS": str(served.cores), **served.properties}
         compiled = open_model(folder, served.device, properties, served.kv_cache_gb)
-        loaded = LoadedModel(compiled, FolderTokenizer(folder), get_model_config(served.name), served.name)
+        config, where = get_model_config(served.name), (served.precision, served.device)
+        loaded = LoadedModel(compiled, FolderTokenizer(folder), config, served.name, *where)
         # Ray sends no more than `max_concurrent`, but may send one before it has seen another end.
         answering = Answering(lambda key: loaded, served.max_concurrent, served.max_concurrent)
         self._model = LocalModel(answering, loaded, interval=STATE_SECONDS)

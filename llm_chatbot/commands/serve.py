@@ -94,7 +94,9 @@ def serve(arguments: argparse.Namespace) -> None:
     name = arguments.model
     files = model_files(name, arguments.precision, arguments.output)
     model = open_model(files, arguments.device, **memory_options(arguments))
-    loaded = LoadedModel(model, files.tokenizer, get_model_config(name), name)
+    loaded = LoadedModel(
+        model, files.tokenizer, get_model_config(name), name, arguments.precision, arguments.device, label=files.label
+    )
     answering = Answering(lambda key: loaded, arguments.max_concurrent, arguments.max_waiting)
     keys = read_keys(arguments.api_keys)
     served = LocalModel(answering, loaded, max_tokens=arguments.max_tokens)

@@ -6,6 +6,7 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
 from llm_chatbot.answering.errors import ClosedError, QueueFullError
 from llm_chatbot.api.error_forms import error_body
@@ -72,7 +73,9 @@ def add_error_handlers(app: FastAPI) -> None:
         return response_of(as_api_error(error), request.url.path)
 
     @app.exception_handler(HTTPException)
-    async def from_starlette(request: Request, error: HTTPException) -> WellFormedJSONResponse:
+    async def from_starlette(request: Request, error: HTTPException) -> Response:
+        if request.method == "OPTIONS" and error.status_code == 405:  # not a fault: it asks what there is
+            return Response(status_code=204, headers=error.headers)
         message, status = f"{str(error.detail).rstrip('.')}.", error.status_code
         return WellFormedJSONResponse(error_body(message, status, path=request.url.path), status, error.headers)
 

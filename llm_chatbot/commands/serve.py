@@ -15,6 +15,7 @@ from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.commands.options import (
     Caller,
     Parser,
+    add_access_options,
     add_address_options,
     add_model_options,
     add_queue_options,
@@ -47,6 +48,7 @@ def parser(caller: Caller = CALLER) -> Parser:
     add_model_options(parser, caller)
     add_address_options(parser, 8000)
     parser.add_argument("--api-keys", type=Path, help=f"file with one API key a line (default: {KEYS_VARIABLE})")
+    add_access_options(parser)
     add_queue_options(parser)
     parser.add_argument(
         "--max-tokens", type=int, default=MAX_TOKENS, help=f"most tokens of one answer (default: {MAX_TOKENS})"
@@ -100,7 +102,8 @@ def serve(arguments: argparse.Namespace) -> None:
     answering = Answering(lambda key: loaded, arguments.max_concurrent, arguments.max_waiting)
     keys = read_keys(arguments.api_keys)
     served = LocalModel(answering, loaded, max_tokens=arguments.max_tokens)
-    app = create_app({loaded.served_name: served}, keys, allowed_names(arguments.host, keys))
+    names = allowed_names(arguments.host, keys, arguments.allowed_host)
+    app = create_app({loaded.served_name: served}, keys, names, arguments.cors_origin)
     config = uvicorn.Config(
         app, arguments.host, arguments.port, log_level="warning", access_log=False, timeout_graceful_shutdown=5
     )

@@ -202,3 +202,12 @@ def test_the_oldest_turns_are_left_out_where_that_is_asked_for():
     for truncate in (False, True):
         post("chat", {**HELLO, "truncate": truncate}, model)
     assert [question.room for question in model.questions] == [1, None]
+
+
+def test_curl_needs_no_header_and_a_page_of_another_origin_gets_nowhere():
+    form = {"Content-Type": "application/x-www-form-urlencoded"}
+    with TestClient(create_app({"fake": FakeModel(said("Hi"))})) as web:
+        assert web.post("/api/chat", content=json.dumps(HELLO), headers=form).status_code == 200
+        for origin in ("http://evil.example", "null"):
+            response = web.post("/api/chat", content=json.dumps(HELLO), headers={**form, "Origin": origin})
+            assert response.status_code == 400 and "Content-Type" in response.json()["error"]

@@ -17,6 +17,7 @@ from llm_chatbot.answering.question import ModelKey, Question
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.engine import loading
+from llm_chatbot.engine.files import ModelFiles
 from llm_chatbot.engine.session import ChatSession, Model
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.errors import UserError
@@ -44,6 +45,7 @@ class LoadedModel:
         reopen: loads the model again; None: its memory is never freed.
         label: the precision for people to read, where it has another name than `precision`.
         context_length: what it is trained for, for a model that is not loaded yet.
+        files: what it is loaded from, for a model that is not loaded yet.
     """
 
     def __init__(
@@ -57,8 +59,9 @@ class LoadedModel:
         reopen: Callable[[], Model] | None = None,
         label: str = "",
         context_length: int | None = None,
+        files: ModelFiles | None = None,
     ) -> None:
-        self.tokenizer, self.config = tokenizer, config
+        self.tokenizer, self.config, self.files = tokenizer, config, files
         self.name, self.precision, self.device = name, precision, device
         self.label = label or precision
         self.context_length = model.context_length if model else context_length

@@ -65,7 +65,7 @@ class NamedModels:
             return loading.open_model(model_files(*place), self._device, **self._options)
 
         details = (get_model_config(source.model), name, source.precision, self._device, load, files.label)
-        return LoadedModel(None, files.tokenizer, *details, context_length=trained_context(files.config))
+        return LoadedModel(None, files.tokenizer, *details, trained_context(files.config), files)
 
     def get(self, key: ModelKey | None) -> LoadedModel:
         """The model with this key, in memory.

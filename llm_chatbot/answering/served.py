@@ -1,7 +1,7 @@
 """A model as servers offer it: what they have to know of it, and its answers for an event loop."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
@@ -11,8 +11,38 @@ from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.answering.pending import PendingAnswer
 from llm_chatbot.answering.question import ModelKey, Question
 from llm_chatbot.answering.service import Answering
+from llm_chatbot.engine.files import ModelFiles
+from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.session import Answer
-from llm_chatbot.engine.text.prompt import template_variables
+from llm_chatbot.engine.text.prompt import (
+    completion_ids,
+    conversation_ids,
+    plain_ids,
+    template_variables,
+    well_formed,
+)
+from llm_chatbot.engine.text.tokenizer import ChatTokenizer
+
+
+@dataclass(frozen=True)
+class WeightsFacts:
+    """What is known of a model's weights.
+
+    Attributes:
+        architecture: as in its configuration's `model_type`.
+        format: "gguf" for a file of blocks, "openvino" for a converted folder.
+        precision: for people to read, such as INT4 or Q4_1.
+        parameters: how many weights there are; None: unknown.
+        size: of their file, in bytes.
+        modified: when that file was written, in seconds since 1970.
+    """
+
+    architecture: str = ""
+    format: str = ""
+    precision: str = ""
+    parameters: int | None = None
+    size: int = 0
+    modified: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -25,6 +55,7 @@ class ServedFacts:
         context_length: of prompt and answer together, in tokens; None: no limit is known.
         chat_template: a text, or several by name; None: the model has none.
         variables: what its chat template reads besides the messages.
+        weights: where its answers come from.
     """
 
     name: str
@@ -32,6 +63,7 @@ class ServedFacts:
     context_length: int | None = None
     chat_template: Any = None
     variables: frozenset[str] = frozenset()
+    weights: WeightsFacts = WeightsFacts()
 
 
 class ServedModel(Protocol):
@@ -48,6 +80,27 @@ class ServedModel(Protocol):
             UserError: the question can't be answered.
             QueueFullError: it can't be answered now.
         """
+        ...
+
+    async def prompt_ids(self, question: Question) -> Sequence[int]:
+        """The ids of all that the model reads before its answer.
+
+        Raises:
+            UserError: the chat template doesn't take the messages.
+        """
+        ...
+
+    async def encode(self, text: str, control_tokens: bool) -> Sequence[int]:
+        """The ids of a text by itself.
+
+        Args:
+            text: any.
+            control_tokens: whether a control token that is written in it is one.
+        """
+        ...
+
+    async def decode(self, ids: Sequence[int]) -> str:
+        """The text of all ids, control tokens included; ids that no token has are left out."""
         ...
 
 
@@ -71,9 +124,10 @@ class LocalModel:
         interval: float = 0.0,
     ) -> None:
         self.answering = answering
-        self._loaded, self._key, self._interval = loaded, key, interval
+        self._loaded, self._key, self._interval, self._tokenizer = loaded, key, interval, loaded.tokenizer
         template, variables = loaded.tokenizer.chat_template, frozenset(template_variables(loaded.tokenizer))
-        self._facts = ServedFacts(loaded.served_name, max_tokens, loaded.context_length, template, variables)
+        name, length, weights = loaded.served_name, loaded.context_length, weights_facts(loaded)
+        self._facts = ServedFacts(name, max_tokens, length, template, variables, weights)
 
     async def facts(self) -> ServedFacts:
         return replace(self._facts, context_length=self._loaded.context_length)
@@ -101,6 +155,43 @@ class LocalModel:
                 )
         finally:
             self.answering.forget(question.id)
+
+    async def prompt_ids(self, question: Question) -> Sequence[int]:
+        return await asyncio.to_thread(question_ids, self._tokenizer, question)
+
+    async def encode(self, text: str, control_tokens: bool) -> Sequence[int]:
+        if control_tokens:
+            return self._tokenizer(well_formed(text), add_special_tokens=False)["input_ids"]
+        return await asyncio.to_thread(plain_ids, self._tokenizer, text)
+
+    async def decode(self, ids: Sequence[int]) -> str:
+        return self._tokenizer.decode(ids)
+
+
+def weights_facts(loaded: LoadedModel) -> WeightsFacts:
+    """What is known of the weights of a model on this machine; of another server's nothing is.
+
+    It is not loaded for that.
+    """
+    source: ModelFiles | ChatModel | None = loaded.files
+    if source is None and loaded.is_loaded and isinstance(loaded.model, ChatModel):
+        source = loaded.model
+    if source is None:
+        return WeightsFacts()
+    file = source.weights_file
+    format = "gguf" if file.suffix == ".gguf" else "openvino"
+    stat = file.stat()
+    parameters = loaded.config.parameters
+    return WeightsFacts(source.config["model_type"], format, loaded.label, parameters, stat.st_size, stat.st_mtime)
+
+
+def question_ids(tokenizer: ChatTokenizer, question: Question) -> list[int]:
+    """The ids of all that a model reads before its answer to a question."""
+    if question.messages:
+        return conversation_ids(tokenizer, question.messages, question.template_options)
+    if isinstance(question.prompt, str):
+        return completion_ids(tokenizer, question.prompt)
+    return list(question.prompt)
 
 
 async def states(pending: PendingAnswer, interval: float = 0.0) -> AsyncGenerator[Answer, None]:

@@ -32,9 +32,10 @@ def chat_questions(request: ChatRequest, info: ModelInfo) -> tuple[list[Question
     """
     messages = tuple(message.for_template() for message in request.messages)
     grammar, check = constraints(request, info)
+    options = generation(request, info, request.top_logprobs if request.logprobs else None)
     question = Question(
         messages,
-        generation=generation(request, info, request.top_logprobs if request.logprobs else None),
+        generation=replace(options, thinking_budget=request.thinking_budget),
         template_options=template_options(request, info),
         room=1,
         grammar=None if grammar is None else grammar.text,

@@ -17,6 +17,12 @@ WRITTEN_BY_SERVERS = {"annotations", "audio", "id", "index", "parsed", "parsed_a
 WRITTEN_BY_SERVERS |= {"cache_control", "reasoning_details"}
 
 
+def unsupported_part(kind: str) -> ValueError:
+    """The fault of a message's part that is no text."""
+    what = next((name for mark, name in PARTS.items() if mark in kind), f"parts of the type {kind!r}")
+    return ValueError(f"{what} are not supported by this model; send text")
+
+
 class Body(BaseModel):
     """A part of a request. Null is the same as leaving a field out."""
 
@@ -28,6 +34,12 @@ class Body(BaseModel):
         if not isinstance(values, dict):
             return values
         return {name: value for name, value in values.items() if value is not None}
+
+
+class LenientBody(Body):
+    """A part that may have fields of which the model learns nothing, such as ids, states and marks of caches."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
 
 
 class SentBack(Body):
@@ -53,8 +65,7 @@ class TextPart(SentBack):
         if kind == "refusal":  # what an answer said in place of a text
             return {"type": "text", "text": part.get("refusal")}
         if isinstance(kind, str) and kind != "text":
-            what = next((name for mark, name in PARTS.items() if mark in kind), f"parts of the type {kind!r}")
-            raise ValueError(f"{what} are not supported by this model; send text")
+            raise unsupported_part(kind)
         return part
 
 

@@ -1,7 +1,8 @@
 """The bodies of requests, after https://platform.openai.com/docs/api-reference.
 
 What changes an answer is honoured, or refused by its name. What can't change it is accepted. A limit above what is
-possible is lowered: such an answer ends with "length".
+possible is lowered: such an answer ends with "length". `top_k`, `min_p`, `repetition_penalty` and `thinking_budget` are
+not OpenAI's; most servers of open models know them.
 """
 
 import json
@@ -122,6 +123,7 @@ class ChatRequest(CommonRequest):
     parallel_tool_calls: bool = True
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     chat_template_kwargs: dict[str, Any] = Field({})
+    thinking_budget: int | None = Field(None, ge=0)
 
     @model_validator(mode="after")
     def _check(self) -> "ChatRequest":

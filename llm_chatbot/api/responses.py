@@ -8,6 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from llm_chatbot.api.error_forms import error_body
+from llm_chatbot.api.errors import APIError
+from llm_chatbot.api.json_response import json_text
 from llm_chatbot.api.tools import ToolCall, ToolParser
 from llm_chatbot.engine.decode.logprobs import TokenChoice, TopToken
 from llm_chatbot.engine.session import Answer
@@ -18,11 +21,12 @@ JSON = dict[str, Any]
 
 
 class TokenCounts(NamedTuple):
-    """The numbers of tokens of a prompt, of its part that was in the KV cache, and of the answer."""
+    """The numbers of tokens of a prompt, of its part that was in the KV cache, of the answer, and of its reasoning."""
 
     prompt: int = 0
     cached: int = 0
     completion: int = 0
+    reasoning: int = 0
 
 
 @dataclass(frozen=True)
@@ -129,7 +133,9 @@ class Choice:
     def counts(self) -> TokenCounts:
         if self.answer is None:
             return TokenCounts()
-        return TokenCounts(self.answer.prompt_tokens, self.answer.cached_tokens, self.answer.completion_tokens)
+        answer = self.answer
+        prompt, cached, completion = answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens
+        return TokenCounts(prompt, cached, completion, answer.reasoning_tokens)
 
 
 def split_reasoning(text: str, ended: bool) -> tuple[str, str]:
@@ -153,50 +159,96 @@ def usage(choices: Sequence[Choice], answers_to_a_prompt: int) -> JSON:
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
         "prompt_tokens_details": {"cached_tokens": cached},
+        "completion_tokens_details": {"reasoning_tokens": sum(choice.counts.reasoning for choice in choices)},
     }
 
 
 class Writer(ABC):
-    """Writes the responses to one request.
+    """Writes the response to one request in the words of a protocol.
+
+    Attributes:
+        model: its name.
+        choices: the answers, which grow.
+        media_type: of a stream.
+        last_line: what ends a stream that didn't fail.
+    """
+
+    media_type = "text/event-stream"
+    last_line = ""
+    model: str
+    choices: Sequence[Choice]
+
+    @abstractmethod
+    def begin(self) -> list[JSON]:
+        """The chunks that a stream begins with. The first answer's prompt may have been read by then."""
+
+    @abstractmethod
+    def chunks(self, index: int, new: Content) -> list[JSON]:
+        """The chunks with what is new in a choice."""
+
+    @abstractmethod
+    def end(self) -> list[JSON]:
+        """The chunks that a stream ends with."""
+
+    @abstractmethod
+    def failure(self, error: APIError) -> list[JSON]:
+        """The chunks that end a stream whose answer fails."""
+
+    @abstractmethod
+    def whole(self) -> JSON:
+        """The response to a request that doesn't stream."""
+
+    def line(self, chunk: JSON) -> str:
+        """A chunk as text."""
+        return f"data: {json_text(chunk)}\n\n"
+
+    def sign_of_life(self) -> str:
+        """What a stream sends while there is nothing to say."""
+        return ": waiting\n\n"
+
+
+class OpenAIWriter(Writer):
+    """Writes the responses of OpenAI's Chat Completions or Completions.
+
+    The end of a choice is a chunk of its own, because clients stop reading there.
 
     Args:
         model: its name.
         choices: the answers, those to the same prompt side by side.
         answers_to_a_prompt: how many those are.
         logprobs: whether the response has the tokens' probabilities.
+        wants_usage: whether a stream ends with the numbers of tokens.
     """
 
+    last_line = "data: [DONE]\n\n"
     prefix = ""
 
-    def __init__(self, model: str, choices: Sequence[Choice], answers_to_a_prompt: int, logprobs: bool) -> None:
+    def __init__(
+        self,
+        model: str,
+        choices: Sequence[Choice],
+        answers_to_a_prompt: int,
+        logprobs: bool,
+        wants_usage: bool = False,
+    ) -> None:
         self.model, self.choices = model, choices
-        self._answers_to_a_prompt, self._logprobs = answers_to_a_prompt, logprobs
+        self._answers_to_a_prompt, self._logprobs, self._wants_usage = answers_to_a_prompt, logprobs, wants_usage
         self._head = {"id": self.prefix + secrets.token_hex(12), "created": int(time.time()), "model": model}
-
-    @abstractmethod
-    def begin(self) -> list[JSON]:
-        """The chunks that a stream begins with."""
-
-    @abstractmethod
-    def chunks(self, index: int, new: Content) -> list[JSON]:
-        """The chunks with what is new in a choice; its end is one of its own, because clients stop reading there."""
-
-    @abstractmethod
-    def whole(self) -> JSON:
-        """The response to a request that doesn't stream."""
 
     def usage(self) -> JSON:
         return usage(self.choices, self._answers_to_a_prompt)
 
-    def usage_chunk(self) -> JSON:
-        """The last chunk of a stream that ends with the numbers of tokens."""
-        return {**self._body([]), "usage": self.usage()}
+    def end(self) -> list[JSON]:
+        return [{**self._body([]), "usage": self.usage()}] if self._wants_usage else []
+
+    def failure(self, error: APIError) -> list[JSON]:
+        return [error_body(str(error), error.status, error.param, error.code)]
 
     @abstractmethod
     def _body(self, choices: list[JSON]) -> JSON: ...
 
 
-class ChatWriter(Writer):
+class ChatWriter(OpenAIWriter):
     """Writes the responses of /v1/chat/completions."""
 
     prefix = "chatcmpl-"
@@ -231,7 +283,7 @@ class ChatWriter(Writer):
         return {**self._head, "object": "chat.completion.chunk", "choices": choices}
 
 
-class CompletionWriter(Writer):
+class CompletionWriter(OpenAIWriter):
     """Writes the responses of /v1/completions."""
 
     prefix = "cmpl-"

@@ -16,7 +16,7 @@ MAX_BIASES = 1024
 MAX_BREAKERS = 32
 
 
-TokenId = Annotated[int, Field(ge=0)]
+TokenId = Annotated[int, Field(ge=0, lt=2**31)]
 
 
 class SamplingFields(Body):

@@ -13,6 +13,7 @@ from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.commands.options import (
     Caller,
     Parser,
+    add_access_options,
     add_address_options,
     add_idle_option,
     add_model_options,
@@ -105,7 +106,8 @@ def api_middleware(page: "ChatPage", arguments: argparse.Namespace) -> "list[Mid
     from llm_chatbot.api.service import APIPaths, allowed_names, create_app
 
     model = LocalModel(page.answering, page.loaded)
-    api = create_app({page.loaded.served_name: model}, keys, allowed_names(arguments.host, keys))
+    names = allowed_names(arguments.host, keys, arguments.allowed_host)
+    api = create_app({page.loaded.served_name: model}, keys, names, arguments.cors_origin)
     return [Middleware(APIPaths, api=api)]
 
 
@@ -123,6 +125,7 @@ def parser(caller: Caller = CALLER) -> Parser:
         "--base-url", help="address of a server with OpenAI's API that has the model, in place of a folder"
     )
     parser.add_argument("--root-path", help="path of the page behind a reverse proxy, such as /chat")
+    add_access_options(parser)
     add_queue_options(parser)
     add_idle_option(parser)
     return parser

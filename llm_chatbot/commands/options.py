@@ -170,6 +170,24 @@ def add_output_option(parser: argparse.ArgumentParser, caller: Caller) -> None:
     parser.add_argument("--output", type=Path, default=caller.models, help=help)
 
 
+def add_access_options(parser: argparse.ArgumentParser) -> None:
+    """Adds who may ask over the API: by which names of the server, and from which pages in a browser."""
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name that requests may call the server by, such as host.docker.internal; may be given more than once",
+    )
+    parser.add_argument(
+        "--cors-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="origin of pages that may ask from a browser, such as http://localhost:3000; may be given more than once",
+    )
+
+
 def add_queue_options(parser: argparse.ArgumentParser) -> None:
     """Adds how many answers a server generates, for all who ask: the page and the API together."""
     parser.add_argument(

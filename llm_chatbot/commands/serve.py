@@ -16,6 +16,7 @@ from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.commands.options import (
     Caller,
     Parser,
+    add_access_options,
     add_address_options,
     add_idle_option,
     add_model_options,
@@ -58,6 +59,7 @@ def parser(caller: Caller = CALLER) -> Parser:
     add_model_options(parser, caller, named=False)
     add_address_options(parser, 8000)
     parser.add_argument("--api-keys", type=Path, help=f"file with one API key a line (default: {KEYS_VARIABLE})")
+    add_access_options(parser)
     add_queue_options(parser)
     parser.add_argument(
         "--max-tokens", type=int, default=MAX_TOKENS, help=f"most tokens of one answer (default: {MAX_TOKENS})"
@@ -115,7 +117,7 @@ def served_sources(arguments: argparse.Namespace, caller: Caller) -> dict[str, S
     sources: dict[str, Source] = {}
     for wanted in wanted_models(arguments):
         config = get_model_config(wanted.model)
-        settle_precision(wanted, caller)
+        settle_precision(wanted)
         add_source(sources, served_name(wanted.model, config), Source(wanted.model, wanted.precision, arguments.output))
     if arguments.models_dir is not None:
         for name, source in models_in(arguments.models_dir, arguments.precision).items():
@@ -159,7 +161,8 @@ def serve(arguments: argparse.Namespace, sources: dict[str, Source]) -> None:
         name: LocalModel(answering, loaded, loaded.key, arguments.max_tokens) for name, loaded in named.models.items()
     }
     keys = read_keys(arguments.api_keys)
-    app = create_app(served, keys, allowed_names(arguments.host, keys))
+    names = allowed_names(arguments.host, keys, arguments.allowed_host)
+    app = create_app(served, keys, names, arguments.cors_origin)
     config = uvicorn.Config(
         app, arguments.host, arguments.port, log_level="warning", access_log=False, timeout_graceful_shutdown=5
     )

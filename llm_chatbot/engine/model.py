@@ -46,6 +46,7 @@ class ChatModel:
             recently used one is released, and its tokens are read again when it continues.
         can_exceed_context: whether the architecture still computes correctly beyond its context length.
         stop_ids: ids of the tokens that end an answer.
+        weights_file: where the weights are.
         pace: how many tokens of a prompt to read at once.
         paged: what all conversations share; None if each has an infer request of its own.
     """
@@ -62,6 +63,7 @@ class ChatModel:
         paged: bool = True,
     ) -> None:
         self.config = files.config
+        self.weights_file = files.weights_file
         self.pace = Pace()
         self._files, self._device = files, device
         self._properties = {**device_properties(device, files.gpu_precision), **properties}

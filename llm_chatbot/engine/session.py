@@ -25,6 +25,7 @@ from llm_chatbot.engine.text.channels import END, FINAL_BEGUN
 from llm_chatbot.engine.text.detokenizer import StreamingDetokenizer
 from llm_chatbot.engine.text.prompt import (
     NO_OPTIONS,
+    NOTHING_ASKED,
     Message,
     TemplateOptions,
     answer_ids,
@@ -37,9 +38,6 @@ from llm_chatbot.engine.text.prompt import (
 from llm_chatbot.engine.text.reasoning import REASONING_CLOSED, begun_answer, reasoning_opening
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.errors import UserError
-
-# Shows how the chat template begins an answer.
-NOTHING_ASKED: Sequence[Message] = ({"role": "user", "content": ""},)
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
@@ -77,6 +75,8 @@ class Answer:
             the stream was closed; None while it is running.
         read_tokens: how many tokens of the prompt are in the KV cache so far.
         later_reasoning: the reasoning that came after the first words for the reader, which `text` is without.
+        reasoning_tokens: how many of the new tokens came before the reasoning's end.
+        stopped_by: the stop string that ended the answer; empty if none did.
         tokens: with `top_logprobs`, what was generated; of an answer that was continued, only the continuation; with
             `echo` also the prompt. All snapshots share one growing list, which may be ahead of the text: that is held
             back where a stop string may begin.
@@ -92,6 +92,8 @@ class Answer:
     finish_reason: FinishReason | None = None
     read_tokens: int = 0
     later_reasoning: str = ""
+    reasoning_tokens: int = 0
+    stopped_by: str = ""
     tokens: Sequence[TokenChoice] = ()
 
 
@@ -287,6 +289,7 @@ class ChatSession:
                         later_reasoning=detokenizer.later_reasoning,
                         completion_tokens=num_continued + count,
                         tokens_per_second=(count - 1) / (time.perf_counter() - first),
+                        reasoning_tokens=answer.reasoning_tokens + detokenizer.is_reasoning,
                     )
                     self.last_answer = replace(answer, finish_reason="cancelled")  # unless the caller continues
                     yield answer
@@ -300,6 +303,7 @@ class ChatSession:
             later_reasoning=detokenizer.later_reasoning,
             completion_tokens=num_continued + count,
             finish_reason=reason,
+            stopped_by=detokenizer.stopped_by,
         )
         yield self.last_answer
 

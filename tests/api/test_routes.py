@@ -7,13 +7,14 @@ from typing import Any
 from urllib.parse import quote
 
 import pytest
+from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
 from llm_chatbot.answering.errors import GrammarError
 from llm_chatbot.answering.served import ServedFacts
-from llm_chatbot.api import routes
+from llm_chatbot.api import respond
 from llm_chatbot.api.errors import APIError
-from llm_chatbot.api.service import LOCAL_NAMES, create_app
+from llm_chatbot.api.service import APIPaths, allowed_names, create_app
 from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.errors import UserError
@@ -91,7 +92,7 @@ def test_halves_of_a_character_are_joined_or_replaced_whole_and_streamed(text: s
 
 
 def test_a_request_that_waits_gets_headers_and_signs_of_life(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(routes, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(respond, "PAUSE_SECONDS", 0.05)
     with client(FakeModel(said("Hi"), pause=0.2)) as web:
         text = web.post("/v1/chat/completions", json={**HELLO, "stream": True}).text
     assert text.count(": waiting") >= 2 and text.endswith("data: [DONE]\n\n")
@@ -382,18 +383,83 @@ def test_tools_are_offered_to_every_model_and_required_ones_may_be_several():
 
 def test_keys_guard_everything_but_the_health_check():
     with client(FakeModel(said("Hi")), keys=["secret"]) as web:
-        assert web.get("/health").json() == {"status": "ok"}
-        for path in ("/v1/models", "/metrics"):
+        assert web.get("/health").json() == {"status": "ok"} and web.get("/").text == "llm-chatbot is running"
+        for path in ("/v1/models", "/metrics", "/docs", "/openapi.json"):
             response = web.get(path)
             assert refusal(response)[0] == 401 and response.headers["WWW-Authenticate"] == "Bearer"
             assert web.get(path, headers={"Authorization": "Bearer secret"}).status_code == 200
-        assert web.post("/v1/chat/completions", json=HELLO).status_code == 401
+        assert web.get("/api/tags").status_code == 401
+        for path in ("/v1/chat/completions", "/tokenize", "/api/chat"):
+            assert web.post(path, json=HELLO).status_code == 401
 
 
 def test_a_page_can_not_reach_the_server_by_another_name():
-    with client(FakeModel(said("Hi")), allowed_hosts=LOCAL_NAMES) as web:
-        for host, status in {"localhost:8000": 200, "[::1]:8000": 200, "evil.example": 400}.items():
+    names = allowed_names("127.0.0.1", [])
+    with client(FakeModel(said("Hi")), allowed_hosts=names) as web:
+        for host, status in {"localhost:8000": 200, "[::1]:8000": 200, "evil.example": 403}.items():
             assert web.get("/v1/models", headers={"Host": host}).status_code == status
+        evil = {"Host": "evil.example:8000"}
+        assert refusal(web.get("/v1/models", headers=evil)) == (
+            403,
+            "evil.example is not a name of this server; start it with --allowed-host evil.example to allow it.",
+            None,
+        )
+        assert "--allowed-host" in web.get("/api/tags", headers=evil).json()["error"]
+        assert web.post("/v1/messages", headers=evil).json()["error"]["type"] == "permission_error"
+
+
+def test_names_of_a_container_can_be_allowed():
+    names = allowed_names("127.0.0.1", [], ["host.docker.internal", "*.lan"])
+    with client(FakeModel(said("Hi")), allowed_hosts=names) as web:
+        hosts = {"Host.docker.internal:8000": 200, "a.lan": 200, "localhost": 200, "lan": 403, "evil.example": 403}
+        for host, status in hosts.items():
+            assert web.get("/v1/models", headers={"Host": host}).status_code == status
+    assert allowed_names("0.0.0.0", []) == allowed_names("127.0.0.1", ["key"]) == ["*"]
+    assert "llm" in allowed_names("0.0.0.0", [], ["llm"]) and "*" not in allowed_names("0.0.0.0", [], ["llm"])
+
+
+def test_pages_of_an_allowed_origin_may_ask_and_others_not():
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+    with client(FakeModel(said("Hi")), cors_origins=["http://page.example"], keys=["secret"]) as web:
+        for origin, status in {"http://page.example": 200, "http://other.example": 400}.items():
+            response = web.options("/v1/chat/completions", headers={"Origin": origin, **asks})
+            allowed = response.headers.get("Access-Control-Allow-Origin")
+            assert response.status_code == status and allowed == (origin if status == 200 else None)
+        headers = {"Origin": "http://page.example", "Authorization": "Bearer secret"}
+        response = web.post("/v1/chat/completions", json=HELLO, headers=headers)
+        assert response.headers["Access-Control-Allow-Origin"] == "http://page.example"
+    with client(FakeModel(said("Hi"))) as web:
+        response = web.options("/v1/chat/completions", headers={"Origin": "http://page.example", **asks})
+        assert response.status_code == 204 and "Access-Control-Allow-Origin" not in response.headers
+
+
+def test_beside_the_page_the_paths_of_the_api_are_its_own():
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse(f"page {scope['path']}")(scope, receive, send)
+
+    web = TestClient(APIPaths(page, create_app({"fake": FakeModel(said("Hi"))})))
+    for path in ("/v1/models", "/api/tags", "/health", "/metrics"):
+        assert web.get(path).status_code == 200 and not web.get(path).text.startswith("page")
+    assert web.post("/tokenize", json={"content": "a"}).json()["tokens"] == [97]
+    for path in ("/", "/page/state", "/docs", "/apis", "/v1"):
+        assert web.get(path).text == f"page {path}"
+
+
+def test_head_and_options_are_answered():
+    with client(FakeModel(said("Hi"))) as web:
+        for path in ("/", "/health", "/v1/models", "/api/tags", "/metrics"):
+            response = web.head(path)
+            assert response.status_code == 200 and response.content == b"" and response.headers["content-length"] != "0"
+        assert web.head("/v1/nothing").status_code == 404
+        options = web.options("/v1/messages")
+        assert (options.status_code, options.headers["Allow"], options.content) == (204, "POST", b"")
+
+
+def test_the_schema_describes_every_protocol():
+    with client(FakeModel(said("Hi"))) as web:
+        paths = web.get("/openapi.json").json()["paths"]
+        assert "openapi.json" in web.get("/docs").text
+    assert {"/v1/responses", "/v1/messages", "/api/chat", "/tokenize", "/v1/chat/completions"} <= paths.keys()
 
 
 def test_models_are_listed_and_found():

@@ -27,6 +27,7 @@ from tests.ports import free_port
 def test_the_service_starts_asks_for_a_key_and_ends(models_root: Path):
     port = free_port()
     command = [sys.executable, "-m", "llm_chatbot", "serve", "--output", str(models_root), "--port", str(port)]
+    command += ["--allowed-host", "host.docker.internal", "--cors-origin", "http://page.example"]
     environment = {**os.environ, KEYS_VARIABLE: "secret"}
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, encoding="utf-8"
@@ -38,6 +39,10 @@ def test_the_service_starts_asks_for_a_key_and_ends(models_root: Path):
             assert client.get("models").status_code == 401
             cards = client.get("models", headers={"Authorization": "Bearer secret"}).json()["data"]
             assert [card["id"] for card in cards] == [DEFAULT_MODEL]
+            headers = {"Host": "host.docker.internal", "Origin": "http://page.example", "x-api-key": "secret"}
+            response = client.get("models", headers=headers)
+            assert response.is_success and "Access-Control-Allow-Origin" in response.headers
+            assert client.get("models", headers={**headers, "Host": "evil.example"}).status_code == 403
     finally:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)

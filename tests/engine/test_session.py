@@ -454,6 +454,17 @@ def test_reasoning_ends_where_its_budget_does(digits, budget: int | None, reason
     assert answer.text.startswith("<think>\n" + reasoning) and answer.finish_reason == "stop"
 
 
+def test_an_answer_says_how_many_tokens_were_reasoning_and_what_stopped_it(digits):
+    options = {"template_options": THINK, "thinking_budget": 5}
+    answer = ask(ChatSession(CountingModel(), digits), stop=["x", "12"], **options)
+    assert (answer.text, answer.stopped_by) == ("<think>\n0", "12")
+    answer = ask(ChatSession(CountingModel(), digits), **options)
+    assert answer.text.startswith("<think>\n01234\n</think>\n\n0")
+    assert answer.reasoning_tokens == len("01234\n"), "</think> is the token that ends it"
+    plain = ask(ChatSession(CountingModel(), digits))
+    assert (plain.reasoning_tokens, plain.stopped_by) == (0, "")
+
+
 def test_an_answer_without_reasoning_has_no_use_for_a_budget(digits):
     assert ask(ChatSession(CountingModel(), digits), thinking_budget=0).text == "456789"
 

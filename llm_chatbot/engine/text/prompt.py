@@ -18,7 +18,7 @@ from tokenizers.models import BPE, Model
 from llm_chatbot.engine.text.channels import MESSAGE, channel_marks, on_channels
 from llm_chatbot.engine.text.generic_tools import told_of_tools
 from llm_chatbot.engine.text.history import Message, shaped, with_objects
-from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START, without_reasoning
+from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START, begun_answer, without_reasoning
 from llm_chatbot.engine.text.tokenizer import SPECIAL_TOKENS, ChatTokenizer
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.chat_templates import PROBE_TOOL, TemplateForm, form_of
@@ -27,6 +27,9 @@ from llm_chatbot.texts import Text
 
 # The roles that chat templates know. Others reach the template too, but may not contain a control token.
 ROLES = ("system", "user", "assistant", "tool")
+
+# Shows how the chat template begins an answer.
+NOTHING_ASKED: Sequence[Message] = ({"role": "user", "content": ""},)
 
 # Variables of a chat template that a caller may set, such as `enable_thinking` and `tools`.
 TemplateOptions = Mapping[str, Any]
@@ -279,6 +282,17 @@ def _with_json_result(message: Message) -> Message:
 def well_formed(text: str) -> str:
     """The text with U+FFFD for lone surrogates, which JSON allows and UTF-8 does not."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def conversation_ids(
+    tokenizer: ChatTokenizer, messages: Sequence[Message], options: TemplateOptions = NO_OPTIONS
+) -> list[int]:
+    """`prompt_ids` of a conversation, and those of the answer that is to be continued where it ends with one."""
+    if messages[-1]["role"] != "assistant":
+        return prompt_ids(tokenizer, messages, options)
+    begun = begun_answer(tokenizer, prompt_ids(tokenizer, NOTHING_ASKED, options))
+    answer = (messages[-1]["content"] or "").removeprefix(begun)
+    return [*prompt_ids(tokenizer, messages[:-1], options), *answer_ids(tokenizer, answer)]
 
 
 class _ControlTokens:

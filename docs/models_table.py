@@ -46,15 +46,15 @@ def rounded(parameters: int) -> str:
     return f"{parameters / 1e9:.1f} B" if parameters >= 999_500_000 else f"{parameters / 1e6:.0f} M"
 
 
-def table_in(text: str) -> str:
-    """The table in the page's text, as `models_table` writes it.
+def table_in(text: str, header: str = HEADER) -> str:
+    """The table with this header in a page's text, as `models_table` writes it.
 
     Raises:
         ValueError: there is none.
     """
-    found = re.search(re.escape(HEADER) + r"(\|.*\n)*", text)
+    found = re.search(re.escape(header) + r"(\|.*\n)*", text)
     if found is None:
-        raise ValueError(f"no table begins with {HEADER!r}")
+        raise ValueError(f"no table begins with {header!r}")
     return found.group()
 
 

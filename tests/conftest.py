@@ -35,7 +35,7 @@ from transformers import AutoTokenizer, Phi3Config, Phi3ForCausalLM
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL, SUPPORTED_LLM_MODELS
 from llm_chatbot.convert.checkpoint.architectures import read_checkpoint
 from llm_chatbot.convert.conversion import convert_model
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.folder.place import SUBFOLDERS
 from llm_chatbot.optimum_models import OVChatModel, load_model
 from tests import small_modern_checkpoints
@@ -44,7 +44,7 @@ from tests.tiny_models import DATA, export
 # What makes a test slow: the embedded model, a browser, conversions of smaller ones.
 SLOW_FIXTURES = {"models_root", "browser", "tiny", "ir", "published"}
 # Files that take long too, though each of their tests is quick.
-LONG = {"test_template_check", "test_exporter", "test_exporter_configs", "test_gguf_model", "test_paged_graph"}
+LONG = {"test_template_check", "test_exporter", "test_exporter_configs", "test_folder", "test_paged_graph"}
 # Browsers, servers and processes on a busy machine: docs/decisions.md says why these tests get a second attempt.
 PAGE = Path(__file__).with_name("page")
 
@@ -147,23 +147,24 @@ def folder_of_the_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def int4_folder(models_root: Path) -> Path:
-    return convert_model(DEFAULT_MODEL, "INT4", models_root)
+def embedded_folder(models_root: Path) -> Path:
+    """The embedded model with the blocks of its file."""
+    return convert_model(DEFAULT_MODEL, output_root=models_root)
 
 
 @pytest.fixture(scope="session")
-def tokenizer(int4_folder: Path):
-    return AutoTokenizer.from_pretrained(int4_folder)
+def tokenizer(embedded_folder: Path):
+    return AutoTokenizer.from_pretrained(embedded_folder)
 
 
 @pytest.fixture(scope="session")
-def model(int4_folder: Path) -> OVChatModel:
-    return load_model(int4_folder)
+def model(embedded_folder: Path) -> OVChatModel:
+    return load_model(embedded_folder)
 
 
 @pytest.fixture(scope="session")
-def exact_model(int4_folder: Path) -> OVChatModel:
-    return load_model(int4_folder, ov_config=EXACT)
+def exact_model(embedded_folder: Path) -> OVChatModel:
+    return load_model(embedded_folder, ov_config=EXACT)
 
 
 @pytest.fixture(scope="session")

@@ -39,6 +39,16 @@ class FakeModel:
         finally:
             self.closed += 1
 
+    async def prompt_ids(self, question: Question) -> Sequence[int]:
+        self.questions.append(question)
+        return range(7)
+
+    async def encode(self, text: str, control_tokens: bool) -> Sequence[int]:
+        return [ord(letter) for letter in text]
+
+    async def decode(self, ids: Sequence[int]) -> str:
+        return "".join(map(chr, ids))
+
 
 def said(*texts: str) -> list[Answer]:
     """The states of an answer that grows to the last of the texts."""

@@ -104,6 +104,12 @@ OTHER_HYPERPARAMETERS: dict[str, dict[str, float]] = {
 EXACT_TYPES = (GGML.Q4_0, GGML.Q6_K, GGML.Q8_0, GGML.Q5_0, GGML.Q3_K, GGML.IQ4_XS, GGML.IQ4_NL)
 MINIMUM_TYPES = (GGML.Q4_K, GGML.Q5_K, GGML.Q2_K, GGML.Q4_1, GGML.Q5_1)
 
+# Those that Transformers reads too.
+ARCHITECTURES = (
+    *("llama", "qwen2", "qwen2moe", "qwen3", "qwen3moe", "phi3", "gemma2", "gemma3"),
+    *("gpt2", "starcoder2", "falcon", "stablelm", "bloom"),
+)
+
 # Architectures whose models of all sizes share the embeddings with the output layer.
 TIED = ("gemma2", "gemma3", "falcon", "bloom")
 

@@ -7,8 +7,8 @@ from optimum.intel import OVModelForCausalLM
 from transformers import TextIteratorStreamer
 
 from llm_chatbot.catalogue.architectures import by_model_type
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
-from llm_chatbot.evaluation.comparison import EXACT
 from llm_chatbot.optimum_models import (
     ChatSession,
     OVCHATGLM2Model,
@@ -31,10 +31,10 @@ def test_a_loaded_model_is_optimum_intels(model):
     assert isinstance(model, OVModelForCausalLM)
 
 
-def test_a_device_that_is_not_there_is_refused_with_those_that_are(int4_folder: Path):
+def test_a_device_that_is_not_there_is_refused_with_those_that_are(embedded_folder: Path):
     for device in ("TPU", "GPU.7", "AUTO:TPU", ""):
         with pytest.raises(UserError, match=r"choose one of: .*CPU.*AUTO"):
-            load_model(int4_folder, device)
+            load_model(embedded_folder, device)
 
 
 def test_what_is_not_a_model_is_refused_with_the_remedy(tmp_path: Path):
@@ -44,9 +44,9 @@ def test_what_is_not_a_model_is_refused_with_the_remedy(tmp_path: Path):
         load_model(tmp_path)
 
 
-def test_a_damaged_graph_is_a_sentence_and_not_a_traceback(int4_folder: Path, tmp_path: Path):
+def test_a_damaged_graph_is_a_sentence_and_not_a_traceback(embedded_folder: Path, tmp_path: Path):
     damaged = tmp_path / "model"
-    shutil.copytree(int4_folder, damaged)
+    shutil.copytree(embedded_folder, damaged)
     (damaged / "conversion.json").unlink()  # a folder that Optimum Intel wrote has none
     (damaged / "openvino_model.bin").write_bytes(b"short")
     with pytest.raises(UserError, match="convert again"):
@@ -62,8 +62,8 @@ def test_a_damaged_graph_is_a_sentence_and_not_a_traceback(int4_folder: Path, tm
     ],
     ids=["greedy", "beam search", "sampling"],
 )
-def test_generate_gives_what_stock_optimum_gives(options: dict, exact_model, int4_folder: Path, tokenizer):
-    stock = OVModelForCausalLM.from_pretrained(int4_folder, ov_config=EXACT)
+def test_generate_gives_what_stock_optimum_gives(options: dict, exact_model, embedded_folder: Path, tokenizer):
+    stock = OVModelForCausalLM.from_pretrained(embedded_folder, ov_config=EXACT)
     inputs = tokenizer([FRANCE, "Once upon a time"], return_tensors="pt", padding=True, padding_side="left")
     results = []
     for model in (stock, exact_model):
@@ -80,9 +80,9 @@ def test_generate_does_not_disturb_a_conversation(exact_model, tokenizer):
     assert final(exact_session, "And of Italy?").text == final(undisturbed, "And of Italy?").text
 
 
-def test_logits_are_computed_for_as_many_positions_as_are_asked_for(exact_model, int4_folder, tokenizer):
+def test_logits_are_computed_for_as_many_positions_as_are_asked_for(exact_model, embedded_folder, tokenizer):
     ids = tokenizer("The history of Rome began", return_tensors="pt")["input_ids"]
-    stock = OVModelForCausalLM.from_pretrained(int4_folder, ov_config=EXACT)(input_ids=ids).logits
+    stock = OVModelForCausalLM.from_pretrained(embedded_folder, ov_config=EXACT)(input_ids=ids).logits
     assert torch.equal(exact_model(input_ids=ids).logits, stock)
     torch.testing.assert_close(exact_model(input_ids=ids, logits_to_keep=1).logits, stock[:, -1:], atol=1e-3, rtol=0)
 

@@ -25,3 +25,10 @@ class ClosedError(UserError):
 
 class GrammarError(UserError):
     """A grammar that can't be compiled."""
+
+
+class NoRoomError(UserError):
+    """A model can't be loaded now, because those that answer have the memory."""
+
+    def __init__(self, name: str, needed: int, available: int) -> None:
+        super().__init__("model.no_room", name=name, needed=f"{needed / 1e9:.1f}", available=f"{available / 1e9:.1f}")

@@ -38,11 +38,25 @@ _START, _START_AFTER_SPACE = "start: answer\n", 'start: " "? answer\n'
 
 @dataclass(frozen=True)
 class Form:
-    """One form that an answer can have: a JSON value that matches a schema, and what is around it in Lark."""
+    """One form that an answer can have: JSON values that match a schema, with something around them.
+
+    Attributes:
+        schema: of each value.
+        before, after: what stands around all of them, in llguidance's Lark.
+        between: what stands between two of them; None: there is only one.
+        most: how many there may be.
+    """
 
     schema: Schema
     before: str = ""
     after: str = ""
+    between: str | None = None
+    most: int = 1
+
+    def rule(self, value: str) -> str:
+        """The form in Lark, with the name of the rule for a value."""
+        further = "" if self.between is None else f"({self.between} {value}){{0,{self.most - 1}}}"
+        return " ".join(filter(None, [self.before, value, further, self.after]))
 
 
 @dataclass(frozen=True)
@@ -60,9 +74,7 @@ class Grammar:
 def answer_grammar(forms: Sequence[Form]) -> Grammar:
     """The grammar of the answers in one of the forms; their schemas are valid ones of 2020-12."""
     rules = [Rules(form.schema, f"form{place}_") for place, form in enumerate(forms)]
-    written = [
-        " ".join(filter(None, (form.before, own.root, form.after))) for form, own in zip(forms, rules, strict=True)
-    ]
+    written = [form.rule(own.root) for form, own in zip(forms, rules, strict=True)]
     lines = [_START, f"answer: {' | '.join(written)}", *(line for own in rules for line in own.lines), ""]
     return Grammar("\n".join(lines), frozenset().union(*(own.unmasked for own in rules)))
 

@@ -7,24 +7,25 @@ from llm_chatbot.engine.files import FolderFiles, ModelFiles
 from llm_chatbot.engine.gguf_file import GGUFFile
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import converted_folder
-from llm_chatbot.folder.place import AS_IN_FILE, SUBFOLDERS
+from llm_chatbot.folder.place import AS_IN_FILE, precisions_of
 from llm_chatbot.sources.gguf_files import gguf_path
 
 
-def model_files(name: str, precision: str, root: Path) -> ModelFiles:
+def model_files(name: str, precision: str, root: Path, may_be_file: bool = True) -> ModelFiles:
     """What a model is opened from. A GGUF file is downloaded if necessary.
 
     Args:
         name: see `get_model_config`.
         precision: of the folder, or `AS_IN_FILE` for the GGUF file itself.
         root: the folder of the converted models.
+        may_be_file: whether `AS_IN_FILE` is the file; otherwise it is the folder with the file's weights.
 
     Raises:
         UserError: there is no such model or precision, it is not converted, or the file can't be had or is damaged.
     """
-    if precision != AS_IN_FILE:
+    if precision != AS_IN_FILE or not may_be_file:
         return FolderFiles(converted_folder(name, precision, root))
     config = get_model_config(name)
     if not config.is_gguf:
-        raise UserError("model.no_gguf", name=name, precisions=", ".join(SUBFOLDERS))
+        raise UserError("model.no_gguf", name=name, precisions=", ".join(precisions_of(config)))
     return GGUFFile(gguf_path(config), config.chat_format, config.gpu_precision)

@@ -4,7 +4,7 @@ import gc
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -17,10 +17,12 @@ from llm_chatbot.answering.question import ModelKey, Question
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.engine import loading
+from llm_chatbot.engine.files import ModelFiles
 from llm_chatbot.engine.session import ChatSession, Model
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.place import AS_IN_FILE
+from llm_chatbot.folder.served import served_name
 from llm_chatbot.machine.memory import return_freed_memory
 
 # Conversations whose sessions are kept, and with them what they have read, where the cache is not a shared pool.
@@ -35,18 +37,20 @@ class LoadedModel:
     Its memory can be freed while nobody uses it; then it is loaded again when it is next needed.
 
     Args:
-        model: compiled for its device.
+        model: compiled for its device; None: it is loaded when it is first needed.
         tokenizer: from the same folder.
         config: the row of the catalogue, for the chat format, the system prompt and the example questions.
         name: as in the catalogue.
         precision, device: what it was converted to and runs on; empty where `name` says all there is to say.
         reopen: loads the model again; None: its memory is never freed.
         label: the precision for people to read, where it has another name than `precision`.
+        context_length: what it is trained for, for a model that is not loaded yet.
+        files: what it is loaded from, for a model that is not loaded yet.
     """
 
     def __init__(
         self,
-        model: Model,
+        model: Model | None,
         tokenizer: ChatTokenizer,
         config: ModelConfig,
         name: str,
@@ -54,11 +58,13 @@ class LoadedModel:
         device: str = "",
         reopen: Callable[[], Model] | None = None,
         label: str = "",
+        context_length: int | None = None,
+        files: ModelFiles | None = None,
     ) -> None:
-        self.tokenizer, self.config = tokenizer, config
+        self.tokenizer, self.config, self.files = tokenizer, config, files
         self.name, self.precision, self.device = name, precision, device
         self.label = label or precision
-        self.context_length = model.context_length
+        self.context_length = model.context_length if model else context_length
         self._model: Model | None = model
         self._reopen = reopen
         self._sessions: OrderedDict[str, ChatSession] = OrderedDict()
@@ -74,7 +80,18 @@ class LoadedModel:
             if self._model is None:
                 assert self._reopen is not None
                 self._model = self._reopen()
+                self.context_length = self._model.context_length
             return self._model
+
+    @property
+    def is_loaded(self) -> bool:
+        """Whether it is in memory."""
+        return self._model is not None
+
+    @property
+    def last_used(self) -> float:
+        """When it was asked for or answered last, in seconds of `time.monotonic`."""
+        return self._used
 
     @property
     def key(self) -> ModelKey:
@@ -83,8 +100,8 @@ class LoadedModel:
 
     @property
     def served_name(self) -> str:
-        """What requests of the API call it: a local file or folder goes without the path to it."""
-        return Path(self.name).name if isinstance(self.config.checkpoint, Path) else self.name
+        """What requests of the API call it."""
+        return served_name(self.name, self.config)
 
     @property
     def title(self) -> str:
@@ -145,23 +162,52 @@ def title_of(name: str, *details: str) -> str:
     return " · ".join(filter(None, (name, *details)))
 
 
-def open_loaded_model(name: str, precision: str, device: str, root: Path, **memory: Any) -> LoadedModel:
+def open_loaded_model(
+    name: str, precision: str, device: str, root: Path, may_be_file: bool = True, **memory: Any
+) -> LoadedModel:
     """Loads a model with its tokenizer.
 
     Args:
-        name, precision, root: see `model_files`.
+        name, precision, root, may_be_file: see `model_files`.
         memory: `kv_cache_gb` and `kv_cache_precision`, see `llm_chatbot.engine.loading.open_model`.
 
     Raises:
         UserError: there is no such device, or what `model_files` raises.
     """
-    config, files = get_model_config(name), model_files(name, precision, root)
+    config, files = get_model_config(name), model_files(name, precision, root, may_be_file)
 
     def reopen() -> Model:
-        return loading.open_model(model_files(name, precision, root), device, **memory)
+        return loading.open_model(model_files(name, precision, root, may_be_file), device, **memory)
 
     model = loading.open_model(files, device, **memory)
     return LoadedModel(model, files.tokenizer, config, name, precision, device, reopen, files.label)
+
+
+class IdleWatch:
+    """Frees the memory of models that nobody has used for a while.
+
+    Args:
+        models: returns those that there are.
+        idle: seconds; None: never.
+    """
+
+    def __init__(self, models: Callable[[], Sequence[LoadedModel]], idle: float | None) -> None:
+        self._models = models
+        self._closed = threading.Event()
+        if idle is not None:
+            threading.Thread(target=self._watch, args=(idle,), daemon=True, name="idle models").start()
+
+    def close(self) -> None:
+        """Ends the watch."""
+        self._closed.set()
+
+    def _watch(self, idle: float) -> None:
+        while not self._closed.wait(min(idle / 4, LONGEST_LOOK)):
+            self._free_now(idle)
+
+    def _free_now(self, idle: float) -> None:
+        for loaded in self._models():  # in a method of its own, so that no reference outlives it
+            loaded.free(idle)
 
 
 class ModelPool:
@@ -180,9 +226,7 @@ class ModelPool:
         self._memory = memory
         self._models = WeakValueDictionary({loaded.key: loaded})
         self._loading = threading.Lock()  # one at a time: each may need most of the memory
-        self._closed = threading.Event()
-        if idle is not None:
-            threading.Thread(target=self._free_idle, args=(idle,), daemon=True, name="idle models").start()
+        self._watch = IdleWatch(lambda: list(self._models.values()), idle)
 
     def get(self, key: ModelKey | None = None) -> LoadedModel:
         """Returns the model with this key, and loads it if it isn't there or its memory was freed.
@@ -202,22 +246,13 @@ class ModelPool:
             return self.own
         if self.root is None:
             raise UserError("page.one_model")
-        name, precision, _ = key
-        if precision == AS_IN_FILE and name != self.own.name:
-            raise UserError("page.no_such_file", name=name)
+        # Whoever asks for the page's own file on another device gets it; no other file is opened for a browser.
+        may_be_file = self.own.precision == AS_IN_FILE and key[0] == self.own.name
         with self._loading:
-            loaded = self._models.get(key) or open_loaded_model(*key, self.root, **self._memory)
+            loaded = self._models.get(key) or open_loaded_model(*key, self.root, may_be_file, **self._memory)
             self._models[key] = self._latest = loaded
             return loaded
 
     def close(self) -> None:
         """Ends the watch over idle models."""
-        self._closed.set()
-
-    def _free_idle(self, idle: float) -> None:
-        while not self._closed.wait(min(idle / 4, LONGEST_LOOK)):
-            self._free_now(idle)
-
-    def _free_now(self, idle: float) -> None:
-        for loaded in list(self._models.values()):  # in a method of its own, so that no reference outlives it
-            loaded.free(idle)
+        self._watch.close()

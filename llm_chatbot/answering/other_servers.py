@@ -12,6 +12,7 @@ from typing import Any
 import httpx
 
 from llm_chatbot.answering.models import LoadedModel
+from llm_chatbot.answering.variables import KEY_VARIABLE
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.engine.decode.logprobs import TokenChoice, TopToken
@@ -20,7 +21,6 @@ from llm_chatbot.engine.text.prompt import NO_OPTIONS, TemplateOptions, well_for
 from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START
 from llm_chatbot.errors import UserError
 
-KEY_VARIABLE = "LLM_CHATBOT_API_KEY"
 TIMEOUT = httpx.Timeout(10, read=300)  # seconds; the first token of a long prompt takes a while
 
 # Options that most servers of open models know besides OpenAI's, with the values that change nothing.

@@ -19,7 +19,7 @@ class Question:
     Attributes:
         messages: the conversation, from the first message to the one that is answered, or to the answer that is to be
             continued; empty to continue `prompt` instead.
-        prompt: a raw text.
+        prompt: a raw text, or the ids of its tokens.
         generation: how the answer is generated.
         template_options: variables for the chat template.
         room: how many tokens of the context the answer needs, see `ChatSession.answer`.
@@ -32,7 +32,7 @@ class Question:
     """
 
     messages: Sequence[Message] = ()
-    prompt: str = ""
+    prompt: str | Sequence[int] = ""
     generation: Generation = GREEDY
     template_options: TemplateOptions = field(default_factory=lambda: dict(NO_OPTIONS))
     room: int | None = None

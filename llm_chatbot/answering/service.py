@@ -67,6 +67,12 @@ class Answering:
         """How many answers are being generated or wait."""
         return self._running + len(self._queue)
 
+    def count(self, model: ModelKey | None, only_waiting: bool = False) -> int:
+        """How many answers of one model are being generated or wait."""
+        with self._changed:
+            asked = [pending for pending in self._answers.values() if pending.question.model == model]
+            return sum(not pending.started if only_waiting else pending.ended is None for pending in asked)
+
     def ask(self, question: Question) -> PendingAnswer:
         """Accepts a question, and returns its answer to be; the one that is known if it was accepted before.
 

@@ -20,6 +20,9 @@ from llm_chatbot.api.tools import FINAL_HEADER, ToolParser, as_arguments, forced
 from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.texts import Text
 
+# Efforts above those that open models are trained with.
+HIGHEST_EFFORTS: dict[str | None, str] = {"xhigh": "high", "max": "high"}
+
 
 def chat_questions(request: ChatRequest, info: ModelInfo) -> tuple[list[Question], AnswerCheck | None]:
     """A question for each of the answers that a chat request asks for, and what whole answers are checked for.
@@ -29,11 +32,12 @@ def chat_questions(request: ChatRequest, info: ModelInfo) -> tuple[list[Question
     """
     messages = tuple(message.for_template() for message in request.messages)
     grammar, check = constraints(request, info)
+    options = generation(request, info, request.top_logprobs if request.logprobs else None)
     question = Question(
         messages,
-        generation=generation(request, info, request.top_logprobs if request.logprobs else None),
+        generation=replace(options, thinking_budget=request.thinking_budget),
         template_options=template_options(request, info),
-        room=request.limit or 1,
+        room=1,
         grammar=None if grammar is None else grammar.text,
         conversation=conversation_of(request, messages),
     )
@@ -42,10 +46,10 @@ def chat_questions(request: ChatRequest, info: ModelInfo) -> tuple[list[Question
 
 def completion_questions(request: CompletionRequest, info: ModelInfo) -> list[Question]:
     """A question for each of the texts that a completion request asks for, those of a prompt side by side."""
-    options = generation(request, info, request.logprobs)
+    options = replace(generation(request, info, request.logprobs), echo=request.echo)
     conversation = request.prompt_cache_key or ""
     questions = [
-        Question(prompt=prompt, generation=options, room=request.limit, conversation=conversation)
+        Question(prompt=prompt, generation=options, room=min(1, options.max_new_tokens or 0), conversation=conversation)
         for prompt in request.prompts
     ]
     return [repetition for question in questions for repetition in repeated(question, request.n)]
@@ -55,30 +59,15 @@ def chat_choice(request: ChatRequest, info: ModelInfo) -> Choice:
     """The reader of one of the answers."""
     if not request.offered_tools:
         return Choice()
-    assert info.tool_format is not None
-    parser = ToolParser(info.tool_format, {tool.function.name for tool in request.offered_tools})
+    tools = {tool.function.name: tool.function.parameters for tool in request.offered_tools}
+    parser = ToolParser(info.tool_format, tools)
     return Choice(parser, None if request.parallel_tool_calls else 1)
 
 
 def generation(request: CommonRequest, info: ModelInfo, top_logprobs: int | None) -> Generation:
-    """How the answer is generated.
-
-    Raises:
-        APIError: it is to be longer than allowed.
-    """
-    if request.limit is not None and request.limit > info.max_tokens:
-        raise APIError("api.limit", param="max_tokens", limit=info.max_tokens, wanted=request.limit)
-    return make_generation(
-        temperature=request.temperature,
-        top_p=request.top_p,
-        top_k=request.top_k,
-        min_p=request.min_p,
-        repetition_penalty=request.repetition_penalty,
-        seed=None if request.seed is None else request.seed % 2**63,
-        stop=request.stops,
-        max_new_tokens=request.limit or info.max_tokens,
-        top_logprobs=top_logprobs,
-    )
+    """How the answer is generated. A limit above the server's is lowered to that."""
+    limit = info.max_tokens if request.limit is None else min(request.limit, info.max_tokens)
+    return make_generation(**request.options(), max_new_tokens=limit, top_logprobs=top_logprobs)
 
 
 def repeated(question: Question, count: int) -> list[Question]:
@@ -94,23 +83,21 @@ def template_options(request: ChatRequest, info: ModelInfo) -> dict[str, Any]:
     Raises:
         APIError: the template does not read one of them.
     """
-    options: dict[str, Any] = {}
-    thinking = request.chat_template_kwargs.enable_thinking
-    if request.reasoning_effort == "none":
-        thinking = False
-    elif request.reasoning_effort is not None:
-        options["reasoning_effort"] = request.reasoning_effort
-    if thinking is not None:
-        options["enable_thinking"] = thinking
+    options = reasoning_options(request, info)
+    for name in options.keys() - (info.variables - {"tools"}):
+        raise unsupported(name, Text("api.template_ignores", name=info.name))
     if request.offered_tools:
         options["tools"] = [template_tool(tool) for tool in request.offered_tools]
-    for name in options.keys() - info.variables:
-        raise unsupported(name, Text("api.template_ignores", name=info.name))
-    if request.offered_tools and info.tool_format is None:
-        raise unsupported("tools", Text("api.tools_unknown", name=info.name))
-    if any(message.tool_calls or message.role == "tool" for message in request.messages) and info.tool_format is None:
-        raise unsupported("messages", Text("api.no_tools", name=info.name))
     return options
+
+
+def reasoning_options(request: ChatRequest, info: ModelInfo) -> dict[str, Any]:
+    """The variables with which a request sets the reasoning. An effort is a wish: a template may not know of any."""
+    options: dict[str, Any] = {"enable_thinking": False} if request.reasoning_effort == "none" else {}
+    if request.reasoning_effort not in (None, "none"):
+        options = {"reasoning_effort": HIGHEST_EFFORTS.get(request.reasoning_effort, request.reasoning_effort)}
+    known = {name: value for name, value in options.items() if name in info.variables}
+    return {**known, **{name: value for name, value in request.chat_template_kwargs.items() if value is not None}}
 
 
 def unsupported(param: str, reason: Text) -> APIError:
@@ -143,10 +130,9 @@ def constraints(request: ChatRequest, info: ModelInfo) -> tuple[Grammar | None, 
         is_begun = request.messages[-1].role == "assistant" and request.messages[-1].content
         forms.append(Form(schema, FINAL_HEADER if info.has_channels and not is_begun else ""))
     if tools:
-        assert info.tool_format is not None
         functions = [(tool.function.name, tool.function.parameters) for tool in tools]
         arguments = {name: schema_validator(as_arguments(parameters), "tools") for name, parameters in functions}
-        forms += forced_calls(info.tool_format, functions)
+        forms += forced_calls(info.tool_format, functions, request.may_call_several)
     grammar = answer_grammar(forms)
     return grammar, AnswerCheck(validator, arguments, grammar.unmasked)
 

@@ -1,7 +1,4 @@
-"""Errors in the shape of OpenAI's API: `{"error": {"message": …, "type": …, "param": …, "code": …}}`.
-
-https://platform.openai.com/docs/guides/error-codes
-"""
+"""What is raised for a request → a response that says it in a sentence."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -9,13 +6,35 @@ from typing import Any
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.responses import Response
 
-from llm_chatbot.answering.errors import ClosedError, QueueFullError
+from llm_chatbot.answering.errors import ClosedError, NoRoomError, QueueFullError
+from llm_chatbot.api.error_forms import error_body
 from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.engine.errors import ContextLengthError, NonFiniteLogitsError
 from llm_chatbot.errors import UserError
 
-TYPES = {401: "authentication_error", 404: "not_found_error", 429: "rate_limit_error"}
+RETRY_SECONDS = 10  # after which other answers may have ended
+
+# What pydantic's faults of type ask for, and what may have been sent, in JSON's words.
+JSON_TYPES = {
+    "string_type": "a text",
+    "list_type": "a list",
+    "dict_type": "an object",
+    "model_type": "an object",
+    "model_attributes_type": "an object",
+    "int_type": "a whole number",
+    "int_from_float": "a whole number",
+    "float_type": "a number",
+    "bool_type": "true or false",
+}
+SENT_TYPES = (
+    (bool, "true or false"),
+    (int | float, "a number"),
+    (str, "a text"),
+    (list, "a list"),
+    (object, "an object"),
+)
 
 
 class APIError(UserError):
@@ -41,11 +60,6 @@ class APIError(UserError):
         self.status, self.param, self.code, self.retry_after = status, param, code, retry_after
 
 
-def error_body(message: str, status: int, param: str | None = None, code: str | None = None) -> dict[str, Any]:
-    kind = TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error")
-    return {"error": {"message": message, "type": kind, "param": param, "code": code}}
-
-
 def as_api_error(error: Exception) -> APIError:
     """An error of an answer in the API's words. What is nobody's fault outside is in the log, see `Answering`."""
     if isinstance(error, APIError):
@@ -54,6 +68,8 @@ def as_api_error(error: Exception) -> APIError:
         return APIError("verbatim", 429, code="server_busy", retry_after=error.seconds, text=error)
     if isinstance(error, ClosedError):
         return APIError("verbatim", 503, code="server_closed", text=error)
+    if isinstance(error, NoRoomError):
+        return APIError("verbatim", 503, code="no_memory", retry_after=RETRY_SECONDS, text=error)
     if isinstance(error, NonFiniteLogitsError):
         return APIError("verbatim", 500, code="runtime_error", text=error)
     if isinstance(error, ContextLengthError):
@@ -65,31 +81,35 @@ def as_api_error(error: Exception) -> APIError:
     return APIError("api.server", 500, code="internal_error")
 
 
-def response_of(error: APIError) -> WellFormedJSONResponse:
+def response_of(error: APIError, path: str) -> WellFormedJSONResponse:
+    """The response to a request that can't be served, in the form of the path's protocol."""
     headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
     if error.status == 401:
         headers["WWW-Authenticate"] = "Bearer"
-    return WellFormedJSONResponse(error_body(str(error), error.status, error.param, error.code), error.status, headers)
+    body = error_body(str(error), error.status, error.param, error.code, path)
+    return WellFormedJSONResponse(body, error.status, headers)
 
 
 def add_error_handlers(app: FastAPI) -> None:
     @app.exception_handler(UserError)
     @app.exception_handler(RuntimeError)
     async def from_engine(request: Request, error: UserError | RuntimeError) -> WellFormedJSONResponse:
-        return response_of(as_api_error(error))
+        return response_of(as_api_error(error), request.url.path)
 
     @app.exception_handler(HTTPException)
-    async def from_starlette(request: Request, error: HTTPException) -> WellFormedJSONResponse:
-        message = f"{str(error.detail).rstrip('.')}."
-        return WellFormedJSONResponse(error_body(message, error.status_code), error.status_code, error.headers)
+    async def from_starlette(request: Request, error: HTTPException) -> Response:
+        if request.method == "OPTIONS" and error.status_code == 405:  # not a fault: it asks what there is
+            return Response(status_code=204, headers=error.headers)
+        message, status = f"{str(error.detail).rstrip('.')}.", error.status_code
+        return WellFormedJSONResponse(error_body(message, status, path=request.url.path), status, error.headers)
 
     @app.exception_handler(500)
     async def from_bug(request: Request, error: Exception) -> WellFormedJSONResponse:
-        return response_of(as_api_error(error))
+        return response_of(as_api_error(error), request.url.path)
 
     @app.exception_handler(RequestValidationError)
     async def from_validation(request: Request, error: RequestValidationError) -> WellFormedJSONResponse:
-        return response_of(validation_error(error))
+        return response_of(validation_error(error), request.url.path)
 
 
 def validation_error(error: RequestValidationError) -> APIError:
@@ -99,6 +119,8 @@ def validation_error(error: RequestValidationError) -> APIError:
         return APIError("api.not_json")
     place = ".".join(str(part) for part in fault["loc"])
     reason = fault["msg"].removeprefix("Value error, ").rstrip(".")
+    if place and fault["type"] in JSON_TYPES:
+        reason = wrong_type(fault, error.errors(), error.body)
     if not place and fault["type"] == "value_error":
         return APIError("api.invalid", code="invalid_value", reason=reason)
     if not place:
@@ -120,6 +142,14 @@ def told_fault(faults: Sequence[Any], body: Any) -> dict[str, Any]:
         (fault for fault in placed if fault["loc"][:1] == first),
         key=lambda fault: (len(fault["loc"]), not fault["type"].endswith("_type")),
     )
+
+
+def wrong_type(fault: Mapping[str, Any], faults: Sequence[Any], body: Any) -> str:
+    """What was sent in place of what: of a field that may be of several types, all of them are named."""
+    here = [other for other in faults if request_place(other, body) == fault["loc"]]
+    wanted = dict.fromkeys(JSON_TYPES[other["type"]] for other in here if other["type"] in JSON_TYPES)
+    sent = next(name for kind, name in SENT_TYPES if isinstance(fault["input"], kind))
+    return f"{sent} was sent, and it takes {' or '.join(wanted)}"
 
 
 def request_place(fault: Mapping[str, Any], body: Any) -> tuple[int | str, ...]:

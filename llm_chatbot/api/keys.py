@@ -35,14 +35,15 @@ def read_keys(path: Path | None = None) -> list[str]:
 
 
 class KeyCheck:
-    """A dependency of FastAPI that refuses requests without one of the keys."""
+    """A dependency of FastAPI that refuses requests without one of the keys, in the header of OpenAI or Anthropic."""
 
     def __init__(self, keys: Sequence[str]) -> None:
         self._keys = [key.encode() for key in keys]
 
     async def __call__(self, request: Request) -> None:
-        scheme, _, given = request.headers.get("authorization", "").partition(" ")
-        if self._keys and not (scheme.lower() == "bearer" and self._is_known(given.strip().encode())):
+        scheme, _, bearer = request.headers.get("authorization", "").partition(" ")
+        given = [bearer if scheme.lower() == "bearer" else "", request.headers.get("x-api-key", "")]
+        if self._keys and not any(self._is_known(key.strip().encode()) for key in given):
             raise APIError("api.unknown_key", 401, code="invalid_api_key")
 
     def _is_known(self, given: bytes) -> bool:

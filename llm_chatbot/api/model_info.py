@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 
 from llm_chatbot.answering.served import ServedFacts
-from llm_chatbot.api.tools import ToolFormat, tool_format
+from llm_chatbot.catalogue.tool_formats import GENERIC, tool_format
 from llm_chatbot.engine.text.channels import writes_channels
+from llm_chatbot.engine.text.reasoning import REASONING_START
 from llm_chatbot.folder.chat_templates import only_one, template_for
+
+THINKING_VARIABLES = frozenset({"enable_thinking", "reasoning_effort"})
 
 
 @dataclass(frozen=True)
@@ -14,19 +17,23 @@ class ModelInfo:
 
     Attributes:
         name, max_tokens, context_length, variables: as in `ServedFacts`.
-        tool_format: how the model writes tool calls; None: it does not take tools.
+        tool_format: how the model writes tool calls, one of `llm_chatbot.catalogue.tool_formats.TOOL_FORMATS`.
         has_channels: whether the model answers on channels, see `llm_chatbot.engine.text.channels`.
+        thinks: whether its chat template knows of reasoning.
     """
 
     name: str
     max_tokens: int
     context_length: int | None = None
-    tool_format: ToolFormat | None = None
+    tool_format: str = GENERIC
     variables: frozenset[str] = frozenset()
     has_channels: bool = False
+    thinks: bool = False
 
 
 def model_info(facts: ServedFacts) -> ModelInfo:
-    format = tool_format(template_for(only_one(facts.chat_template), tools=True))
+    template = template_for(only_one(facts.chat_template), tools=True)
     has_channels = writes_channels(facts.chat_template)
-    return ModelInfo(facts.name, facts.max_tokens, facts.context_length, format, facts.variables, has_channels)
+    thinks = has_channels or bool(facts.variables & THINKING_VARIABLES) or REASONING_START in str(template)
+    length, format = facts.context_length, tool_format(template)
+    return ModelInfo(facts.name, facts.max_tokens, length, format, facts.variables, has_channels, thinks)

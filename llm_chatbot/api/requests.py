@@ -1,149 +1,44 @@
 """The bodies of requests, after https://platform.openai.com/docs/api-reference.
 
-Everything else is refused by its name. `top_k`, `min_p` and `repetition_penalty` are not OpenAI's; most servers of open
-models know them.
+What changes an answer is honoured, or refused by its name. What can't change it is accepted. A limit above what is
+possible is lowered: such an answer ends with "length". `top_k`, `min_p`, `repetition_penalty` and `thinking_budget` are
+not OpenAI's; most servers of open models know them.
 """
 
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, field_validator, model_validator
+from pydantic import Field, StrictBool, field_validator, model_validator
 
-from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START
+from llm_chatbot.api.chat_messages import Body, ChatMessage, SentBack
+from llm_chatbot.api.sampling_fields import SamplingFields, TokenId
 
 # Limits on what one request can cost before the model sees it.
 MAX_BODY_BYTES = 4 * 1024 * 1024
 MAX_MESSAGES = 2048
 MAX_CHOICES = 8
-MAX_STOPS = 4
+MAX_PROMPTS = 64
 MAX_TOOLS = 128
 MAX_SCHEMA_BYTES = 64 * 1024
 MAX_SCHEMA_DEPTH = 32
 
 # Fields that are not supported, with the values that change nothing and are accepted.
-NEUTRAL: dict[str, tuple[Any, ...]] = {
-    "best_of": (1,),
-    "echo": (False,),
-    "frequency_penalty": (0,),
-    "logit_bias": ({},),
-    "modalities": (["text"],),
-    "presence_penalty": (0,),
-    "service_tier": ("auto", "default"),
-    "store": (False,),
-    "suffix": ("",),
-}
-# What is called what in the types of a message's parts.
-PARTS = {"image": "images", "audio": "recordings", "video": "videos", "file": "files", "refusal": "refusals"}
-# Fields that a server writes into its answers, and that say nothing in a conversation that is sent back.
-WRITTEN_BY_SERVERS = {"annotations", "audio", "id", "index", "provider_specific_fields", "reasoning_details"}
-# Labels for the operator's records, which don't change an answer.
-LABELS = {"metadata", "safety_identifier", "user"}
+NEUTRAL: dict[str, tuple[Any, ...]] = {"best_of": (1,), "echo": (False,), "modalities": (["text"],), "suffix": ("",)}
+# Fields that change no answer: labels for the operator's records, prices, what is kept, and hints for speed.
+IGNORED = {"cache_prompt", "metadata", "prediction", "prompt_cache_retention", "safety_identifier", "service_tier"}
+IGNORED |= {"store", "user", "verbosity"}
+
+NO_LIMIT = -1  # as `max_tokens`, in llama.cpp's and LM Studio's words
 
 
-class Body(BaseModel):
-    """A part of a request. Null is the same as leaving a field out."""
-
-    model_config = ConfigDict(extra="forbid", protected_namespaces=())
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_nulls(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        return {name: value for name, value in values.items() if value is not None}
-
-
-class TextPart(Body):
-    type: Literal["text"]
-    text: str
-
-    @model_validator(mode="before")
-    @classmethod
-    def _check_type(cls, part: Any) -> Any:
-        kind = part.get("type") if isinstance(part, dict) else None
-        if isinstance(kind, str) and kind != "text":
-            what = next((name for mark, name in PARTS.items() if mark in kind), f"parts of the type {kind!r}")
-            raise ValueError(f"{what} are not supported; send text")
-        return part
-
-
-class FunctionCall(Body):
-    name: str
-    arguments: str = "{}"
-
-
-class CallInMessage(Body):
-    id: str = ""
-    type: Literal["function"] = "function"
-    function: FunctionCall
-
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_index(cls, call: Any) -> Any:
-        """A stream's calls have their place in the message."""
-        return {name: value for name, value in call.items() if name != "index"} if isinstance(call, dict) else call
-
-
-class ChatMessage(Body):
-    role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart] = ""
-    name: str | None = None
-    reasoning_content: str | None = None
-    tool_calls: list[CallInMessage] = []
-    tool_call_id: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _take_back(cls, message: Any) -> Any:
-        """An answer as servers write it: their own fields are dropped, and a refusal is what was said."""
-        if not isinstance(message, dict) or message.get("role") != "assistant":
-            return message
-        taken = {name: value for name, value in message.items() if name not in WRITTEN_BY_SERVERS}
-        refusal, reasoning = taken.pop("refusal", None), taken.pop("reasoning", None)
-        if refusal and not taken.get("content"):
-            taken["content"] = refusal
-        if reasoning and not taken.get("reasoning_content"):
-            taken["reasoning_content"] = reasoning
-        return taken
-
-    @model_validator(mode="after")
-    def _check_role(self) -> "ChatMessage":
-        if self.name is not None and self.role != "tool":
-            raise ValueError("'name' is supported in tool messages only; write it into the content")
-        if self.tool_calls and self.role != "assistant":
-            raise ValueError("'tool_calls' belong to an assistant message")
-        return self
-
-    def for_template(self) -> dict[str, Any]:
-        """As the engine takes it: one text that begins with its reasoning, and the arguments of calls as objects."""
-        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
-        if self.reasoning_content:
-            text = f"{REASONING_START}\n{self.reasoning_content}\n{REASONING_END}\n\n{text}"
-        message: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": text}
-        if self.tool_calls:
-            message["tool_calls"] = [
-                {
-                    "id": call.id,
-                    "type": "function",
-                    "function": {"name": call.function.name, "arguments": as_object(call.function.arguments)},
-                }
-                for call in self.tool_calls
-            ]
-        if self.name:
-            message["name"] = self.name
-        if self.tool_call_id:
-            message["tool_call_id"] = self.tool_call_id
-        return message
-
-
-class Function(Body):
+class Function(SentBack):
     name: str = Field(pattern=r"^[A-Za-z0-9_.-]{1,64}$")
     description: str = ""
     parameters: dict[str, Any] | StrictBool = Field(default_factory=lambda: {"type": "object", "properties": {}})
     strict: bool = False
 
 
-class Tool(Body):
+class Tool(SentBack):
     type: Literal["function"]
     function: Function
 
@@ -184,27 +79,17 @@ class ResponseFormat(Body):
 
 class StreamOptions(Body):
     include_usage: bool = False
+    include_obfuscation: bool = False  # of what the length of a chunk says; not done here
 
 
-class ChatTemplateKwargs(Body):
-    enable_thinking: bool | None = None
-
-
-class CommonRequest(Body):
+class CommonRequest(SamplingFields):
     """The fields that both kinds of requests have."""
 
-    model: str
-    temperature: float = Field(1.0, ge=0, le=2)
-    top_p: float = Field(1.0, gt=0, le=1)
-    top_k: int = Field(0, ge=0)
-    min_p: float = Field(0.0, ge=0, le=1)
-    repetition_penalty: float = Field(1.0, gt=0, le=2)
-    max_tokens: int | None = Field(None, ge=1)
+    model: str | None = None
+    max_tokens: int | None = Field(None, ge=-1)
     n: int = Field(1, ge=1, le=MAX_CHOICES)
-    seed: int | None = None
-    stop: str | list[str] = []
     stream: bool = False
-    stream_options: StreamOptions | None = None
+    stream_options: StreamOptions = StreamOptions()
     prompt_cache_key: str | None = Field(None, max_length=256)
 
     @model_validator(mode="before")
@@ -213,71 +98,61 @@ class CommonRequest(Body):
         if not isinstance(values, dict):
             return values
         return {
-            name: value for name, value in values.items() if name not in LABELS and value not in NEUTRAL.get(name, ())
+            name: value for name, value in values.items() if name not in IGNORED and value not in NEUTRAL.get(name, ())
         }
-
-    @field_validator("stop")
-    @classmethod
-    def _check_stop(cls, stop: Any) -> Any:
-        if isinstance(stop, list) and len(stop) > MAX_STOPS:
-            raise ValueError(f"at most {MAX_STOPS} stop strings are supported")
-        return stop
-
-    @model_validator(mode="after")
-    def _check_stream_options(self) -> "CommonRequest":
-        if self.stream_options is not None and not self.stream:
-            raise ValueError("'stream_options' needs 'stream'")
-        return self
 
     @property
     def limit(self) -> int | None:
         """The maximum number of tokens of the answer; None: as many as the context and the server allow."""
-        return self.max_tokens
-
-    @property
-    def stops(self) -> tuple[str, ...]:
-        """The strings that end an answer, without empty ones."""
-        return tuple(filter(None, [self.stop] if isinstance(self.stop, str) else self.stop))
+        return None if self.max_tokens == NO_LIMIT else self.max_tokens
 
     @property
     def wants_usage(self) -> bool:
         """Whether a stream ends with the numbers of tokens."""
-        return self.stream_options is not None and self.stream_options.include_usage
+        return self.stream_options.include_usage
 
 
 class ChatRequest(CommonRequest):
     messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
-    max_completion_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=-1)
     logprobs: bool = False
     top_logprobs: int = Field(0, ge=0, le=20)
     response_format: ResponseFormat = ResponseFormat(type="text")
     tools: list[Tool] = Field([], max_length=MAX_TOOLS)
     tool_choice: Literal["none", "auto", "required"] | NamedTool = "auto"
     parallel_tool_calls: bool = True
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high"] | None = None
-    chat_template_kwargs: ChatTemplateKwargs = ChatTemplateKwargs()
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    chat_template_kwargs: dict[str, Any] = Field({})
+    thinking_budget: int | None = Field(None, ge=0)
 
     @model_validator(mode="after")
     def _check(self) -> "ChatRequest":
         if self.top_logprobs and not self.logprobs:
             raise ValueError("'top_logprobs' needs 'logprobs'")
-        if self.max_tokens is not None and self.max_completion_tokens is not None:
-            raise ValueError("give 'max_tokens' or 'max_completion_tokens', not both")
+        if self.limit == 0:
+            raise ValueError("an answer has at least 1 token")
         if self.forced_tools and self.response_format.type != "text":
             raise ValueError("an answer is either a forced tool call or has a 'response_format'")
-        for schema in [self.response_format.wanted_schema, *(tool.function.parameters for tool in self.tools)]:
+        wanted = self.response_format.wanted_schema
+        for schema in [wanted, self.chat_template_kwargs, *(tool.function.parameters for tool in self.tools)]:
             check_schema_size(schema)
         return self
 
     @property
     def limit(self) -> int | None:
-        """The maximum number of tokens of the answer."""
-        return self.max_tokens or self.max_completion_tokens
+        """The maximum number of tokens of the answer: the lower of the two, where both names are used."""
+        limits = [limit for limit in (self.max_tokens, self.max_completion_tokens) if limit not in (None, NO_LIMIT)]
+        return min(limits, default=None)  # type: ignore[type-var]
 
     @property
     def offered_tools(self) -> list[Tool]:
         """The tools that the model is told of."""
         return [] if self.tool_choice == "none" else self.tools
+
+    @property
+    def may_call_several(self) -> bool:
+        """Whether a forced answer may have several calls; a named function is called once."""
+        return self.parallel_tool_calls and not isinstance(self.tool_choice, NamedTool)
 
     @property
     def forced_tools(self) -> list[Tool]:
@@ -294,33 +169,32 @@ class ChatRequest(CommonRequest):
         return []
 
 
+TokenIds = Annotated[list[TokenId], Field(min_length=1)]
+
+
 class CompletionRequest(CommonRequest):
-    prompt: str | Annotated[list[str], Field(min_length=1, max_length=MAX_CHOICES)]
+    prompt: str | TokenIds | Annotated[list[str] | list[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS)]
     logprobs: int | None = Field(None, ge=0, le=20)
+    echo: bool = False
 
     @field_validator("prompt", mode="before")
     @classmethod
     def _check_prompt(cls, prompt: Any) -> Any:
-        if isinstance(prompt, list) and any(isinstance(item, int | list) for item in prompt):
-            raise ValueError("token ids are not supported; send the text")
+        if isinstance(prompt, list) and len({type(item) for item in prompt}) > 1:
+            raise ValueError("a list has either texts or token ids")
         return prompt
 
     @property
-    def limit(self) -> int:
+    def limit(self) -> int | None:
         """The maximum number of tokens of the text; OpenAI's default is short."""
-        return self.max_tokens or 16
+        return 16 if self.max_tokens is None else super().limit
 
     @property
-    def prompts(self) -> list[str]:
-        return [self.prompt] if isinstance(self.prompt, str) else self.prompt
-
-
-def as_object(arguments: str) -> Any:
-    """A call's arguments; the text itself where it isn't JSON, as a model may have written it."""
-    try:
-        return json.loads(arguments)
-    except (ValueError, RecursionError):
-        return arguments
+    def prompts(self) -> list[str | tuple[int, ...]]:
+        """Each of them a text, or the ids of its tokens."""
+        several = isinstance(self.prompt, list) and not isinstance(self.prompt[0], int)
+        prompts: list[Any] = list(self.prompt) if several else [self.prompt]
+        return [prompt if isinstance(prompt, str) else tuple(prompt) for prompt in prompts]
 
 
 def check_schema_size(schema: dict[str, Any] | bool | None) -> None:

@@ -1,12 +1,16 @@
 """Answers of the engine → bodies of responses, whole or as chunks of a stream."""
 
+import math
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from llm_chatbot.api.error_forms import error_body
+from llm_chatbot.api.errors import APIError
+from llm_chatbot.api.json_response import json_text
 from llm_chatbot.api.tools import ToolCall, ToolParser
 from llm_chatbot.engine.decode.logprobs import TokenChoice, TopToken
 from llm_chatbot.engine.session import Answer
@@ -17,20 +21,43 @@ JSON = dict[str, Any]
 
 
 class TokenCounts(NamedTuple):
-    """The numbers of tokens of a prompt, of its part that was in the KV cache, and of the answer."""
+    """The numbers of tokens of a prompt, of its part that was in the KV cache, of the answer, and of its reasoning."""
 
     prompt: int = 0
     cached: int = 0
     completion: int = 0
+    reasoning: int = 0
+
+
+@dataclass(frozen=True)
+class CallPiece:
+    """What is new of a call.
+
+    Attributes:
+        index: of the call in the answer.
+        begun: the call, where this is its first piece.
+        arguments: what follows those that came before.
+    """
+
+    index: int
+    begun: ToolCall | None
+    arguments: str
 
 
 @dataclass(frozen=True)
 class Content:
-    """The content of an answer so far; each part only grows."""
+    """The content of an answer so far; each part only grows.
+
+    Attributes:
+        reasoning, text: what is said.
+        calls: the whole ones.
+        pieces: of what is new, the pieces of calls, with those of one that is being written.
+    """
 
     reasoning: str = ""
     text: str = ""
     calls: tuple[ToolCall, ...] = ()
+    pieces: tuple[CallPiece, ...] = ()
 
 
 class Choice:
@@ -52,6 +79,7 @@ class Choice:
         self.content = Content()
         self.tokens = 0
         self._parser, self._most_calls, self._raw = parser, most_calls, raw
+        self._sent: list[str] = []  # the arguments of each call, as far as they were in pieces
 
     def update(self, answer: Answer) -> Content:
         """Takes the answer's next state; returns what is new."""
@@ -61,11 +89,26 @@ class Choice:
         if answer.later_reasoning:
             reasoning = f"{reasoning}\n\n{answer.later_reasoning}".lstrip()
         calls: tuple[ToolCall, ...] = ()
+        pieces: tuple[CallPiece, ...] = ()
         if self._parser is not None:
             parsed = self._parser.parse(text, ended)
             text, calls = parsed.text, parsed.calls[: self._most_calls]
+            written = (*parsed.calls, *filter(None, [parsed.begun]))
+            pieces = tuple(self._pieces(written[: self._most_calls]))
         self.content = Content(reasoning, text, calls)
-        return Content(reasoning[len(before.reasoning) :], text[len(before.text) :], calls[len(before.calls) :])
+        new_calls = calls[len(before.calls) :]
+        return Content(reasoning[len(before.reasoning) :], text[len(before.text) :], new_calls, pieces)
+
+    def _pieces(self, written: Sequence[ToolCall]) -> Iterator[CallPiece]:
+        """What is new of the calls so far."""
+        for index, call in enumerate(written):
+            is_first = index == len(self._sent)
+            if is_first:
+                self._sent.append("")
+            sent = self._sent[index]
+            if is_first or len(call.arguments) > len(sent):
+                self._sent[index] = call.arguments
+                yield CallPiece(index, call if is_first else None, call.arguments[len(sent) :])
 
     @property
     def is_complete(self) -> bool:
@@ -90,7 +133,9 @@ class Choice:
     def counts(self) -> TokenCounts:
         if self.answer is None:
             return TokenCounts()
-        return TokenCounts(self.answer.prompt_tokens, self.answer.cached_tokens, self.answer.completion_tokens)
+        answer = self.answer
+        prompt, cached, completion = answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens
+        return TokenCounts(prompt, cached, completion, answer.reasoning_tokens)
 
 
 def split_reasoning(text: str, ended: bool) -> tuple[str, str]:
@@ -114,49 +159,96 @@ def usage(choices: Sequence[Choice], answers_to_a_prompt: int) -> JSON:
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
         "prompt_tokens_details": {"cached_tokens": cached},
+        "completion_tokens_details": {"reasoning_tokens": sum(choice.counts.reasoning for choice in choices)},
     }
 
 
 class Writer(ABC):
-    """Writes the responses to one request.
+    """Writes the response to one request in the words of a protocol.
+
+    Attributes:
+        model: its name.
+        choices: the answers, which grow.
+        media_type: of a stream.
+        last_line: what ends a stream that didn't fail.
+    """
+
+    media_type = "text/event-stream"
+    last_line = ""
+    model: str
+    choices: Sequence[Choice]
+
+    @abstractmethod
+    def begin(self) -> list[JSON]:
+        """The chunks that a stream begins with. The first answer's prompt may have been read by then."""
+
+    @abstractmethod
+    def chunks(self, index: int, new: Content) -> list[JSON]:
+        """The chunks with what is new in a choice."""
+
+    @abstractmethod
+    def end(self) -> list[JSON]:
+        """The chunks that a stream ends with."""
+
+    @abstractmethod
+    def failure(self, error: APIError) -> list[JSON]:
+        """The chunks that end a stream whose answer fails."""
+
+    @abstractmethod
+    def whole(self) -> JSON:
+        """The response to a request that doesn't stream."""
+
+    def line(self, chunk: JSON) -> str:
+        """A chunk as text."""
+        return f"data: {json_text(chunk)}\n\n"
+
+    def sign_of_life(self) -> str:
+        """What a stream sends while there is nothing to say."""
+        return ": waiting\n\n"
+
+
+class OpenAIWriter(Writer):
+    """Writes the responses of OpenAI's Chat Completions or Completions.
+
+    The end of a choice is a chunk of its own, because clients stop reading there.
 
     Args:
         model: its name.
         choices: the answers, those to the same prompt side by side.
         answers_to_a_prompt: how many those are.
         logprobs: whether the response has the tokens' probabilities.
+        wants_usage: whether a stream ends with the numbers of tokens.
     """
 
+    last_line = "data: [DONE]\n\n"
     prefix = ""
 
-    def __init__(self, model: str, choices: Sequence[Choice], answers_to_a_prompt: int, logprobs: bool) -> None:
-        self.choices, self._answers_to_a_prompt, self._logprobs = choices, answers_to_a_prompt, logprobs
+    def __init__(
+        self,
+        model: str,
+        choices: Sequence[Choice],
+        answers_to_a_prompt: int,
+        logprobs: bool,
+        wants_usage: bool = False,
+    ) -> None:
+        self.model, self.choices = model, choices
+        self._answers_to_a_prompt, self._logprobs, self._wants_usage = answers_to_a_prompt, logprobs, wants_usage
         self._head = {"id": self.prefix + secrets.token_hex(12), "created": int(time.time()), "model": model}
-
-    @abstractmethod
-    def begin(self) -> list[JSON]:
-        """The chunks that a stream begins with."""
-
-    @abstractmethod
-    def chunks(self, index: int, new: Content) -> list[JSON]:
-        """The chunks with what is new in a choice; its end is one of its own, because clients stop reading there."""
-
-    @abstractmethod
-    def whole(self) -> JSON:
-        """The response to a request that doesn't stream."""
 
     def usage(self) -> JSON:
         return usage(self.choices, self._answers_to_a_prompt)
 
-    def usage_chunk(self) -> JSON:
-        """The last chunk of a stream that ends with the numbers of tokens."""
-        return {**self._body([]), "usage": self.usage()}
+    def end(self) -> list[JSON]:
+        return [{**self._body([]), "usage": self.usage()}] if self._wants_usage else []
+
+    def failure(self, error: APIError) -> list[JSON]:
+        return [error_body(str(error), error.status, error.param, error.code)]
 
     @abstractmethod
     def _body(self, choices: list[JSON]) -> JSON: ...
 
 
-class ChatWriter(Writer):
+class ChatWriter(OpenAIWriter):
     """Writes the responses of /v1/chat/completions."""
 
     prefix = "chatcmpl-"
@@ -166,10 +258,9 @@ class ChatWriter(Writer):
         return [self._body([_choice(index, {"delta": role}, None)]) for index in range(len(self.choices))]
 
     def chunks(self, index: int, new: Content) -> list[JSON]:
-        choice, delta = self.choices[index], _message(new)
-        sent = len(choice.content.calls) - len(new.calls)
-        for place, call in enumerate(delta.get("tool_calls", []), sent):
-            call["index"] = place
+        choice, delta = self.choices[index], _message(replace(new, calls=()))
+        if new.pieces:
+            delta["tool_calls"] = [_call_delta(piece) for piece in new.pieces]
         part: JSON = {"delta": delta}
         if self._logprobs and (tokens := choice.new_tokens()):
             part["logprobs"] = chat_logprobs(tokens)
@@ -192,7 +283,7 @@ class ChatWriter(Writer):
         return {**self._head, "object": "chat.completion.chunk", "choices": choices}
 
 
-class CompletionWriter(Writer):
+class CompletionWriter(OpenAIWriter):
     """Writes the responses of /v1/completions."""
 
     prefix = "cmpl-"
@@ -240,6 +331,15 @@ def _message(content: Content) -> JSON:
     return fields
 
 
+def _call_delta(piece: CallPiece) -> JSON:
+    """What is new of a call; its id and name come with the first piece only, or clients would join them."""
+    function = {"arguments": piece.arguments}
+    if piece.begun is None:
+        return {"index": piece.index, "function": function}
+    named = {"id": piece.begun.id, "type": "function", "function": {"name": piece.begun.name, **function}}
+    return {"index": piece.index, **named}
+
+
 def chat_logprobs(tokens: Sequence[TokenChoice]) -> JSON:
     """The `logprobs` of a chat's choice: each token with its text, its bytes and the likeliest ones at its place.
 
@@ -272,7 +372,7 @@ def completion_logprobs(tokens: Sequence[TokenChoice]) -> JSON:
     """The older form of the same: lists side by side."""
     return {
         "tokens": [name_of(token) for token in tokens],
-        "token_logprobs": [token.logprob for token in tokens],
-        "top_logprobs": [by_name(token) for token in tokens],
+        "token_logprobs": [None if math.isnan(token.logprob) else token.logprob for token in tokens],
+        "top_logprobs": [None if math.isnan(token.logprob) else by_name(token) for token in tokens],
         "text_offset": [token.offset for token in tokens],
     }

@@ -1,35 +1,56 @@
-"""The app: the routes under /v1, /health and /metrics, with keys and limits in front."""
+"""The app: the routes of all protocols, with keys, names and limits in front."""
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from fastapi import Depends, FastAPI
-from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.responses import Response
+from fastapi import APIRouter, Depends, FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
+from starlette.middleware.cors import CORSMiddleware
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_chatbot.answering.served import LocalModel, ServedModel
 from llm_chatbot.api.address import LOCAL_HOSTS
+from llm_chatbot.api.anthropic.routes import messages_router
 from llm_chatbot.api.errors import add_error_handlers
 from llm_chatbot.api.keys import KeyCheck
 from llm_chatbot.api.metrics import Metrics
+from llm_chatbot.api.middleware import HeadAsGet, HostCheck, UntypedJSON
+from llm_chatbot.api.ollama.routes import ollama_router
+from llm_chatbot.api.openai_responses.routes import responses_router
 from llm_chatbot.api.requests import MAX_BODY_BYTES
-from llm_chatbot.api.routes import make_router
+from llm_chatbot.api.routes import openai_router
+from llm_chatbot.api.tokens import tokens_router
 
 LOCAL_NAMES = (*LOCAL_HOSTS, "[::1]")
 
+# Paths of the API beside the page, and how others begin.
+API_PATHS = {"/apply-template", "/detokenize", "/health", "/metrics", "/tokenize"}
+API_PREFIXES = ("/api/", "/v1/")
 
-def allowed_names(host: str, keys: Sequence[str]) -> Sequence[str]:
+# Of pages whose origin is allowed.
+ANY_REQUEST: dict[str, Any] = {"allow_methods": ["*"], "allow_headers": ["*"], "expose_headers": ["Retry-After"]}
+
+
+def allowed_names(host: str, keys: Sequence[str], named: Sequence[str] = ()) -> Sequence[str]:
     """The names that requests may call the server by, for `create_app`.
 
     Without keys, a page in a browser must not reach a server of this machine by giving the machine another name.
+
+    Args:
+        host: the address that it listens on.
+        keys: its API keys.
+        named: names that its user allows; then there are no others but the local ones.
     """
-    return LOCAL_NAMES if host in LOCAL_HOSTS and not keys else ["*"]
+    return (*LOCAL_NAMES, *named) if named or (host in LOCAL_HOSTS and not keys) else ["*"]
 
 
 def create_app(
-    models: Mapping[str, ServedModel], keys: Sequence[str] = (), allowed_hosts: Sequence[str] = ("*",)
+    models: Mapping[str, ServedModel],
+    keys: Sequence[str] = (),
+    allowed_hosts: Sequence[str] = ("*",),
+    cors_origins: Sequence[str] = (),
 ) -> FastAPI:
     """Makes the app that serves these models, by the names that requests call them.
 
@@ -37,27 +58,68 @@ def create_app(
         models: at least one.
         keys: API keys, of which each request needs one; none: everybody may ask.
         allowed_hosts: names of this server that requests may address.
+        cors_origins: of pages that may ask from a browser, such as `https://example.com`; `*` is any.
     """
     metrics = Metrics()
     for name, model in models.items():
         if isinstance(model, LocalModel):
             watch(metrics, name, model)
-    app = FastAPI(title="llm-chatbot", lifespan=closing(models), max_body_size=MAX_BODY_BYTES)
+    app = FastAPI(
+        title="llm-chatbot",
+        lifespan=closing(models),
+        max_body_size=MAX_BODY_BYTES,
+        docs_url=None,  # these are below, behind the keys
+        redoc_url=None,
+        openapi_url=None,
+    )
     add_error_handlers(app)
     checked = [Depends(KeyCheck(keys))]
-    app.include_router(make_router(models, metrics), dependencies=checked)
+    for new_router in (responses_router, messages_router, ollama_router, openai_router):
+        app.include_router(new_router(models, metrics), dependencies=checked)
+    app.include_router(tokens_router(models), dependencies=checked)
+    app.include_router(about_router(app, metrics), dependencies=checked)
+    app.include_router(open_router())
     app.add_middleware(ResponseCounter, metrics=metrics)
-    app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(allowed_hosts))
+    app.add_middleware(UntypedJSON)
+    app.add_middleware(HeadAsGet)
+    if cors_origins:
+        app.add_middleware(CORSMiddleware, allow_origins=list(cors_origins), **ANY_REQUEST)
+    app.add_middleware(HostCheck, names=allowed_hosts)
+    return app
 
-    @app.get("/health")
+
+def open_router() -> APIRouter:
+    """The routes that need no key: whether the server is there."""
+    router = APIRouter()
+
+    @router.get("/")
+    async def root() -> PlainTextResponse:
+        return PlainTextResponse("llm-chatbot is running")
+
+    @router.get("/health")
     async def health() -> dict[str, str]:
         return {"status": "ok"}
 
-    @app.get("/metrics", dependencies=checked)
+    return router
+
+
+def about_router(app: FastAPI, metrics: Metrics) -> APIRouter:
+    """The routes that describe the app and what it did."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/metrics")
     async def current_metrics() -> Response:
         return metrics.response()
 
-    return app
+    @router.get("/openapi.json")
+    async def schema() -> dict[str, Any]:
+        return app.openapi()
+
+    @router.get("/docs")
+    async def documentation() -> Response:
+        return get_swagger_ui_html(openapi_url="openapi.json", title=app.title)
+
+    return router
 
 
 def closing(models: Mapping[str, ServedModel]) -> Any:
@@ -74,7 +136,7 @@ def closing(models: Mapping[str, ServedModel]) -> Any:
 
 
 def watch(metrics: Metrics, name: str, model: LocalModel) -> None:
-    metrics.watch(name, lambda: model.answering.unfinished, lambda: model.answering.waiting)
+    metrics.watch(name, lambda: model.unfinished, lambda: model.waiting)
 
 
 class APIPaths:
@@ -88,9 +150,8 @@ class APIPaths:
         self.app, self.api = app, api
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        is_api = scope["type"] == "http" and (
-            scope["path"].startswith("/v1/") or scope["path"] in ("/health", "/metrics")
-        )
+        path = scope.get("path", "")
+        is_api = scope["type"] == "http" and (path in API_PATHS or path.startswith(API_PREFIXES))
         await (self.api if is_api else self.app)(scope, receive, send)
 
 

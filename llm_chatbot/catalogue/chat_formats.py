@@ -10,6 +10,21 @@ cards named above them. Where a card leaves something open:
 
 from dataclasses import dataclass
 
+# The generic format of tools, for chat templates that take none. The functions stand in the system message, or before
+# the first message of the user where the template takes no system message; each is a line of JSON. Calls and results
+# are the text of messages of the assistant and the user. The marks are those of Hermes, which most models have seen.
+TOOLS_PROMPT = """\
+You may call functions. Each of these lines describes one, with a JSON schema of its arguments:
+<tools>
+{tools}
+</tools>
+To call a function, write a JSON object with its name and its arguments, and nothing else:
+<tool_call>
+{{"name": "the name", "arguments": {{"an argument": "its value"}}}}
+</tool_call>
+Its result comes as <tool_response>the result</tool_response>. Answer without a call where none is needed."""
+TOOL_CALL, TOOL_RESULT = "<tool_call>\n{call}\n</tool_call>", "<tool_response>\n{result}\n</tool_response>"
+
 
 @dataclass(frozen=True)
 class ChatFormat:

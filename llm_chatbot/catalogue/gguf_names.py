@@ -1,4 +1,7 @@
-"""Parses names of models on the Hub, and of GGUF files there or kept by other programs. No file or network access."""
+"""Parses names of models on the Hub, and of GGUF files there or kept by other programs. No file or network access.
+
+What a file's name says about it is decided here: whether it is a GGUF file, a part of a split one, a language model.
+"""
 
 import re
 from dataclasses import dataclass
@@ -10,8 +13,21 @@ HUB_ID = r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*"
 # `org/name/file.gguf`. No part begins with a dot, so a name can't lead out of a folder.
 PART = r"[A-Za-z0-9][\w.-]*"
 STORED_GGUF = rf"(ollama|lmstudio):({PART}(?:/{PART})*)(?::({PART}))?"
-HUB_GGUF = rf"({HUB_ID})(?::([\w.-]+)|/({PART}(?:/{PART})*\.gguf))"
-SPLIT_SUFFIX = r"-\d{5}-of-\d{5}$"
+HUB_GGUF = rf"({HUB_ID})(?::([\w.-]+)|/({PART}(?:/{PART})*\.[gG][gG][uU][fF]))"
+SUFFIX = r"\.gguf$"  # in capitals too
+SPLIT_SUFFIX = r"-(\d{5})-of-\d{5}$"
+
+# Files for a language model that are none themselves: its image encoder, its importance matrix, what drafts tokens for
+# it, a vocabulary alone, a LoRA adapter. A name may also say that the model was made with such a matrix, or has no
+# encoder, or can draft for itself.
+NO_MODEL = re.compile(
+    r"(?<!without)(?<!no)(^|[-_.])mmproj([-_.]|$)"
+    r"|^imatrix|[-_.]imatrix$"
+    r"|^(mtp|draft|drafter|eagle\d*|dflash)[-_.]"
+    r"|^ggml-vocab"
+    r"|\.lora(\.|$)",
+    re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True)
@@ -43,7 +59,7 @@ class HubGGUF:
     file: str
 
     def __str__(self) -> str:
-        return self.repo_id + ("/" if self.file.endswith(".gguf") else ":") + self.file
+        return self.repo_id + ("/" if is_gguf_name(self.file) else ":") + self.file
 
 
 def gguf_source(name: str) -> StoredGGUF | HubGGUF | None:
@@ -67,6 +83,26 @@ def gguf_folder_name(source: StoredGGUF | HubGGUF) -> str:
     return unsplit_name("--".join(parts))
 
 
+def is_gguf_name(file_name: str) -> bool:
+    return re.search(SUFFIX, file_name, re.IGNORECASE) is not None
+
+
+def without_suffix(file_name: str) -> str:
+    """The name of a GGUF file without ".gguf"; other names unchanged."""
+    return re.sub(SUFFIX, "", file_name, flags=re.IGNORECASE)
+
+
 def unsplit_name(file_name: str) -> str:
     """The name of a GGUF file without ".gguf" and, for a part of a split model, without the part's number."""
-    return re.sub(SPLIT_SUFFIX, "", file_name.removesuffix(".gguf"))
+    return re.sub(SPLIT_SUFFIX, "", without_suffix(file_name))
+
+
+def is_language_model(file_name: str) -> bool:
+    """Whether a file is a GGUF file with a language model, or a part of one, by its name or path."""
+    return is_gguf_name(file_name) and not NO_MODEL.search(unsplit_name(file_name.rsplit("/", 1)[-1]))
+
+
+def is_first_part(file_name: str) -> bool:
+    """Whether a GGUF file is the first part of a split model, or a whole one."""
+    match = re.search(SPLIT_SUFFIX, without_suffix(file_name))
+    return match is None or int(match[1]) == 1

@@ -3,7 +3,7 @@
 import re
 from pathlib import Path
 
-from llm_chatbot.catalogue.gguf_names import HUB_ID, gguf_source
+from llm_chatbot.catalogue.gguf_names import HUB_ID, gguf_source, is_gguf_name, without_suffix
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
 from llm_chatbot.errors import UserError
@@ -34,7 +34,7 @@ def get_model_config(name: str) -> ModelConfig:
         return local
     if source := gguf_source(name):
         return ModelConfig(str(source), "A GGUF file.", UNKNOWN_LICENSE, checkpoint=source)
-    if re.fullmatch(HUB_ID, name) and not name.endswith(".gguf"):
+    if re.fullmatch(HUB_ID, name) and not is_gguf_name(name):
         model_id = FORMER_MODEL_IDS.get(name, name)
         from_hub = {config.model_id: config for config in SUPPORTED_LLM_MODELS.values() if config.checkpoint is None}
         return from_hub.get(model_id) or ModelConfig(model_id, "A model from the Hugging Face Hub.", UNKNOWN_LICENSE)
@@ -49,8 +49,8 @@ def _local_config(name: str) -> ModelConfig | None:
     """
     path = Path(name)
     try:
-        if (path / "config.json").is_file() or (path.suffix == ".gguf" and path.is_file()):
-            model_id = path.resolve().name.removesuffix(".gguf")
+        if (path / "config.json").is_file() or (is_gguf_name(path.name) and path.is_file()):
+            model_id = without_suffix(path.resolve().name)
             return ModelConfig(model_id, "A local checkpoint.", UNKNOWN_LICENSE, checkpoint=path)
         if not name or not path.is_dir():
             return None

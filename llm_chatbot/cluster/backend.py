@@ -1,6 +1,6 @@
 """Where the ingress of a cluster has its answers from: the replicas, by Ray's handles."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 import grpc
@@ -35,11 +35,17 @@ class ClusterModel:
 
     async def facts(self) -> ServedFacts:
         if self._facts is None:
-            try:
-                self._facts = await self._connected().facts.remote()
-            except LOST as error:
-                raise unavailable() from error
+            self._facts = await self._called("facts")
         return self._facts
+
+    async def prompt_ids(self, question: Question) -> Sequence[int]:
+        return await self._called("prompt_ids", question)
+
+    async def encode(self, text: str, control_tokens: bool) -> Sequence[int]:
+        return await self._called("encode", text, control_tokens)
+
+    async def decode(self, ids: Sequence[int]) -> str:
+        return await self._called("decode", ids)
 
     async def generate(self, question: Question) -> AsyncGenerator[Answer, None]:
         """Asks another replica if one is lost before its first token; after that the client has to ask again."""
@@ -61,6 +67,17 @@ class ClusterModel:
                     raise unavailable() from error
             finally:
                 answers.cancel()
+
+    async def _called(self, method: str, *arguments: Any) -> Any:
+        """What a method of a replica returns."""
+        try:
+            return await getattr(self._connected(), method).remote(*arguments)
+        except BackPressureError as error:
+            raise busy() from error
+        except RayTaskError as error:
+            raise cause_of(error) from error
+        except LOST as error:
+            raise unavailable() from error
 
     def _connected(self) -> Any:
         if self._handle is None:

@@ -28,7 +28,7 @@ from ray.cluster_utils import Cluster
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.cluster.app import Arguments, build, deployment_name
 from llm_chatbot.cluster.load import Load, run_load
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.engine.precisions import EXACT
 
 APPLICATION, INGRESS, ENGINE = "chat", "ingress", deployment_name(DEFAULT_MODEL)
 INGRESS_REPLICAS = 2

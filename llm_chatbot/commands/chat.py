@@ -13,10 +13,14 @@ from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.commands.options import (
     Caller,
     Parser,
+    add_access_options,
     add_address_options,
+    add_idle_option,
     add_model_options,
     add_queue_options,
     check_at_least,
+    check_idle,
+    idle_seconds,
     interrupt_on_sigterm,
     memory_options,
     prepare,
@@ -57,7 +61,7 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
             None if arguments.base_url else arguments.output,
             arguments.max_concurrent,
             arguments.max_waiting,
-            idle=None if arguments.idle is None else 60 * arguments.idle,
+            idle=idle_seconds(arguments),
             get_models=may_get_models(arguments),
             **memory_options(arguments),
         )
@@ -102,7 +106,8 @@ def api_middleware(page: "ChatPage", arguments: argparse.Namespace) -> "list[Mid
     from llm_chatbot.api.service import APIPaths, allowed_names, create_app
 
     model = LocalModel(page.answering, page.loaded)
-    api = create_app({page.loaded.served_name: model}, keys, allowed_names(arguments.host, keys))
+    names = allowed_names(arguments.host, keys, arguments.allowed_host)
+    api = create_app({page.loaded.served_name: model}, keys, names, arguments.cors_origin)
     return [Middleware(APIPaths, api=api)]
 
 
@@ -120,10 +125,9 @@ def parser(caller: Caller = CALLER) -> Parser:
         "--base-url", help="address of a server with OpenAI's API that has the model, in place of a folder"
     )
     parser.add_argument("--root-path", help="path of the page behind a reverse proxy, such as /chat")
+    add_access_options(parser)
     add_queue_options(parser)
-    parser.add_argument(
-        "--idle", type=float, metavar="MINUTES", help="free a model's memory when nobody used it for so long"
-    )
+    add_idle_option(parser)
     return parser
 
 
@@ -149,8 +153,7 @@ def check_page(arguments: argparse.Namespace, caller: Caller = CALLER) -> None:
             prepare(arguments, caller)
     check_port(arguments.host, arguments.port)
     check_at_least(arguments, max_concurrent=1, max_waiting=0)
-    if arguments.idle is not None and not 0 < arguments.idle < float("inf"):
-        raise UserError("command.idle", value=f"{arguments.idle:g}")
+    check_idle(arguments)
     if not arguments.base_url:
         from llm_chatbot.engine.devices import check_device  # after the cheaper checks: it asks the runtime
 

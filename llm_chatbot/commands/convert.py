@@ -13,10 +13,10 @@ from typing import TextIO
 
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL, SUPPORTED_LLM_MODELS
-from llm_chatbot.commands.options import Caller, Parser, add_output_option
+from llm_chatbot.commands.options import Caller, Parser, add_output_option, add_precision_option
 from llm_chatbot.convert.conversion import SETTINGS, convert_model, int4_settings
 from llm_chatbot.errors import UserError
-from llm_chatbot.folder.place import SUBFOLDERS, as_precision, check_root
+from llm_chatbot.folder.place import as_precision, check_root
 from llm_chatbot.machine.json_progress import JSONBar, write_error, write_step
 
 CALLER = Caller("python converter.py")
@@ -43,7 +43,7 @@ def parser(caller: Caller = CALLER) -> Parser:
     parser.add_argument("--info", action="store_true", help="say what a model and its conversion need")
     parser.add_argument("--json", action="store_true", help="with --list or --info: as JSON")
     parser.add_argument("name", nargs="?", help=f"one of: {', '.join(SUPPORTED_LLM_MODELS)} (e.g. {DEFAULT_MODEL})")
-    parser.add_argument("--precision", default="INT4", help=f"one of: {', '.join(SUBFOLDERS)} (default: INT4)")
+    add_precision_option(parser)
     add_output_option(parser, caller)
     parser.add_argument("--settings", default="best", help=f"for INT4: {', '.join(SETTINGS)} (default: best)")
     parser.add_argument("--prebuilt", action="store_true", help="take OpenVINO's own INT4 folder from the Hub")
@@ -81,6 +81,8 @@ def convert(arguments: argparse.Namespace, caller: Caller) -> Path:
     methods = {"awq": arguments.awq, "scale_estimation": arguments.scale_estimation}
     options = ["--settings"] * (arguments.settings != "best")
     options += [f"--{method.replace('_', '-')}" for method, wanted in methods.items() if wanted]
+    if precision is None and (options or arguments.prebuilt):
+        precision = "INT4"
     if options and as_precision(precision) != "INT4":
         raise UserError("command.int4_only", options=" and ".join(options))
     int4 = None

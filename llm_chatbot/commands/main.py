@@ -12,7 +12,8 @@ from llm_chatbot.errors import UserError
 COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "chat": ("chat", (), "open the chat page in a browser"),
     "ask": ("ask", (), "ask one question, or talk, on the terminal"),
-    "serve": ("serve", (), "serve a model with OpenAI's API"),
+    "serve": ("serve", (), "serve a model with the APIs of OpenAI, Anthropic and Ollama"),
+    "launch": ("launch", (), "run claude, codex or another program with a model that is served here"),
     "convert": ("convert", (), "convert a model to OpenVINO IR and compress its weights"),
     "list": ("convert", ("--list",), "list the catalogue and the models on this machine"),
     "info": ("convert", ("--info",), "say what a model and its conversion need"),

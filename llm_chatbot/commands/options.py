@@ -21,7 +21,7 @@ from llm_chatbot.engine.precisions import KV_CACHE_PRECISIONS
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import converted_folder
 from llm_chatbot.folder.manifest import is_complete
-from llm_chatbot.folder.place import AS_IN_FILE, SUBFOLDERS, model_folder
+from llm_chatbot.folder.place import AS_IN_FILE, SUBFOLDERS, check_root, default_precision, model_folder
 
 STOPPED = 130  # the exit status of what Ctrl+C ended, as shells count
 
@@ -68,15 +68,14 @@ class Parser(argparse.ArgumentParser):
         raise UserError("command.wrong_arguments", reason=f"{message[:1].upper()}{message[1:]}", command=self.prog)
 
 
-def settle_precision(arguments: argparse.Namespace, caller: Caller) -> None:
-    """Chooses the precision where the user names none: a GGUF file's own, otherwise INT4.
+def settle_precision(arguments: argparse.Namespace) -> None:
+    """Chooses the precision where the user names none.
 
     Raises:
         UserError: there is no such model.
     """
     if arguments.precision is None:
-        is_file = caller.converts and get_model_config(arguments.model).is_gguf
-        arguments.precision = AS_IN_FILE if is_file else "INT4"
+        arguments.precision = default_precision(get_model_config(arguments.model))
 
 
 def prepare(arguments: argparse.Namespace, caller: Caller) -> None:
@@ -85,7 +84,9 @@ def prepare(arguments: argparse.Namespace, caller: Caller) -> None:
     Raises:
         UserError: there is no such model or precision, it is not converted, or its conversion failed.
     """
-    settle_precision(arguments, caller)
+    settle_precision(arguments)
+    if not caller.converts:
+        check_root(arguments.output)
     if arguments.precision == AS_IN_FILE:
         return
     folder = model_folder(arguments.model, arguments.precision, arguments.output)
@@ -125,9 +126,7 @@ def add_model_options(parser: argparse.ArgumentParser, caller: Caller, named: bo
     if named:
         parser.add_argument("model", nargs="?", default=argparse.SUPPRESS, help="as --model")
         parser.add_argument("--model", default=DEFAULT_MODEL, help=f"name of the model (default: {DEFAULT_MODEL})")
-    choices = ", ".join((*SUBFOLDERS, AS_IN_FILE))
-    default = "a GGUF file as it is, otherwise INT4" if caller.converts else "INT4"
-    parser.add_argument("--precision", help=f"one of: {choices} (default: {default})")
+    add_precision_option(parser)
     parser.add_argument("--device", default="CPU", help="where the model runs, such as CPU, GPU or AUTO (default: CPU)")
     add_output_option(parser, caller)
     parser.add_argument(
@@ -160,9 +159,33 @@ def set_log_level(level: str) -> None:
     logging.getLogger("llm_chatbot").setLevel(level.upper())
 
 
+def add_precision_option(parser: argparse.ArgumentParser) -> None:
+    known = ", ".join(SUBFOLDERS)
+    default = f"a GGUF file's own, {AS_IN_FILE}; otherwise INT4"
+    parser.add_argument("--precision", help=f"one of: {known} (default: {default})")
+
+
 def add_output_option(parser: argparse.ArgumentParser, caller: Caller) -> None:
     help = f"folder of the converted models (default: {caller.models})"
     parser.add_argument("--output", type=Path, default=caller.models, help=help)
+
+
+def add_access_options(parser: argparse.ArgumentParser) -> None:
+    """Adds who may ask over the API: by which names of the server, and from which pages in a browser."""
+    parser.add_argument(
+        "--allowed-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="name that requests may call the server by, such as host.docker.internal; may be given more than once",
+    )
+    parser.add_argument(
+        "--cors-origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="origin of pages that may ask from a browser, such as http://localhost:3000; may be given more than once",
+    )
 
 
 def add_queue_options(parser: argparse.ArgumentParser) -> None:
@@ -191,3 +214,19 @@ def add_address_options(parser: argparse.ArgumentParser, port: int) -> None:
     """
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, default=port, help=f"port to listen on (default: {port})")
+
+
+def add_idle_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--idle", type=float, metavar="MINUTES", help="free a model's memory when nobody used it for so long"
+    )
+
+
+def check_idle(arguments: argparse.Namespace) -> None:
+    """Raises a `UserError` if there is a time, and it is none."""
+    if arguments.idle is not None and not 0 < arguments.idle < math.inf:
+        raise UserError("command.idle", value=f"{arguments.idle:g}")
+
+
+def idle_seconds(arguments: argparse.Namespace) -> float | None:
+    return None if arguments.idle is None else 60 * arguments.idle

@@ -1,4 +1,4 @@
-"""A converted model as a service with OpenAI's API: `llm-chatbot serve --help`."""
+"""Models as a service with OpenAI's API: `llm-chatbot serve --help`."""
 
 import argparse
 import asyncio
@@ -12,19 +12,27 @@ from llm_chatbot.answering.limits import MAX_TOKENS
 from llm_chatbot.api.address import LOCAL_HOSTS, check_port
 from llm_chatbot.api.keys import KEYS_VARIABLE, read_keys
 from llm_chatbot.catalogue.lookup import get_model_config
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.commands.options import (
     Caller,
     Parser,
+    add_access_options,
     add_address_options,
+    add_idle_option,
     add_model_options,
     add_queue_options,
     check_at_least,
+    check_idle,
+    idle_seconds,
     interrupt_on_sigterm,
     memory_options,
     prepare,
     set_log_level,
+    settle_precision,
 )
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
+from llm_chatbot.folder.served import Source, models_in, served_name
 
 CALLER = Caller("python -m llm_chatbot.commands.serve")
 
@@ -33,9 +41,9 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
     try:
         arguments = parser(caller).parse_args(argv)
         set_log_level(arguments.log_level)
-        check_service(arguments, caller)
-        prepare(arguments, caller)
-        serve(arguments)
+        sources = check_service(arguments, caller)
+        prepare_all(arguments, caller)
+        serve(arguments, sources)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -43,44 +51,97 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
 
 
 def parser(caller: Caller = CALLER) -> Parser:
-    parser = Parser(caller, "Serve a model with OpenAI's API.")
-    add_model_options(parser, caller)
+    parser = Parser(caller, "Serve models with OpenAI's API.")
+    parser.add_argument("models", nargs="*", metavar="model", help="as --model")
+    help = f"name of a model, or a .gguf file; may be given more than once (default: {DEFAULT_MODEL})"
+    parser.add_argument("--model", action="append", default=[], help=help)
+    parser.add_argument("--models-dir", type=Path, help="serve each converted model and .gguf file in this folder")
+    add_model_options(parser, caller, named=False)
     add_address_options(parser, 8000)
     parser.add_argument("--api-keys", type=Path, help=f"file with one API key a line (default: {KEYS_VARIABLE})")
+    add_access_options(parser)
     add_queue_options(parser)
     parser.add_argument(
         "--max-tokens", type=int, default=MAX_TOKENS, help=f"most tokens of one answer (default: {MAX_TOKENS})"
     )
+    add_idle_option(parser)
+    parser.add_argument(
+        "--exact", action="store_true", help="compute in 32 bits: the same answers beside any load, and slower"
+    )
     return parser
 
 
-def check_service(arguments: argparse.Namespace, caller: Caller = CALLER) -> None:
+def check_service(arguments: argparse.Namespace, caller: Caller = CALLER) -> dict[str, Source]:
     """Checks the arguments before anything slow is imported. Warns if anybody on the network may ask.
+
+    Returns:
+        What each name stands for.
 
     Raises:
         UserError: an argument is wrong.
     """
-    get_model_config(arguments.model)
+    sources = served_sources(arguments, caller)
     if not caller.converts:
-        prepare(arguments, caller)
+        prepare_all(arguments, caller)
     check_port(arguments.host, arguments.port)
     check_at_least(arguments, max_concurrent=1, max_waiting=0, max_tokens=1)
+    check_idle(arguments)
+    if arguments.exact and arguments.kv_cache_precision != "auto":
+        raise UserError("command.exact_cache")
     if not read_keys(arguments.api_keys) and arguments.host not in LOCAL_HOSTS:
         print(
             f"Anyone who can reach {arguments.host} can use this model; require a key with --api-keys.", file=sys.stderr
         )
+    return sources
 
 
-def serve(arguments: argparse.Namespace) -> None:
-    """Serves until Ctrl+C or SIGTERM, which end what is being generated with an error."""
+def wanted_models(arguments: argparse.Namespace) -> list[argparse.Namespace]:
+    """The arguments of each model that is named."""
+    names = [*arguments.models, *arguments.model]
+    if not names and arguments.models_dir is None:
+        names = [DEFAULT_MODEL]
+    return [argparse.Namespace(**{**vars(arguments), "model": name}) for name in dict.fromkeys(names)]
+
+
+def prepare_all(arguments: argparse.Namespace, caller: Caller) -> None:
+    for wanted in wanted_models(arguments):
+        prepare(wanted, caller)
+
+
+def served_sources(arguments: argparse.Namespace, caller: Caller) -> dict[str, Source]:
+    """What each name stands for: the models that are named, and those in a folder.
+
+    Raises:
+        UserError: there is no such model, none in the folder, or two have one name.
+    """
+    sources: dict[str, Source] = {}
+    for wanted in wanted_models(arguments):
+        config = get_model_config(wanted.model)
+        settle_precision(wanted)
+        add_source(sources, served_name(wanted.model, config), Source(wanted.model, wanted.precision, arguments.output))
+    if arguments.models_dir is not None:
+        for name, source in models_in(arguments.models_dir, arguments.precision).items():
+            add_source(sources, name, source)
+    return sources
+
+
+def add_source(sources: dict[str, Source], name: str, source: Source) -> None:
+    if name in sources:
+        raise UserError("model.same_name", name=name)
+    sources[name] = source
+
+
+def serve(arguments: argparse.Namespace, sources: dict[str, Source]) -> None:
+    """Serves until Ctrl+C or SIGTERM, which end what is being generated with an error.
+
+    A model that is the only one is loaded before.
+    """
     import uvicorn
 
-    from llm_chatbot.answering.model_files import model_files
-    from llm_chatbot.answering.models import LoadedModel
+    from llm_chatbot.answering.named_models import NamedModels
     from llm_chatbot.answering.served import LocalModel
     from llm_chatbot.answering.service import Answering
     from llm_chatbot.api.service import allowed_names, create_app
-    from llm_chatbot.engine.loading import open_model
 
     class Server(uvicorn.Server):
         async def startup(self, sockets: Any = None) -> None:
@@ -91,20 +152,24 @@ def serve(arguments: argparse.Namespace) -> None:
             # Before the connections are closed: uvicorn waits for their responses.
             await asyncio.gather(asyncio.to_thread(answering.close), super().shutdown(sockets))
 
-    name = arguments.model
-    files = model_files(name, arguments.precision, arguments.output)
-    model = open_model(files, arguments.device, **memory_options(arguments))
-    loaded = LoadedModel(model, files.tokenizer, get_model_config(name), name)
-    answering = Answering(lambda key: loaded, arguments.max_concurrent, arguments.max_waiting)
+    options = {**memory_options(arguments), "ov_config": EXACT if arguments.exact else {}}
+    named = NamedModels(sources, arguments.device, idle_seconds(arguments), **options)
+    if len(named.models) == 1:
+        named.get(next(iter(named.models.values())).key)
+    answering = Answering(named.get, arguments.max_concurrent, arguments.max_waiting)
+    served = {
+        name: LocalModel(answering, loaded, loaded.key, arguments.max_tokens) for name, loaded in named.models.items()
+    }
     keys = read_keys(arguments.api_keys)
-    served = LocalModel(answering, loaded, max_tokens=arguments.max_tokens)
-    app = create_app({loaded.served_name: served}, keys, allowed_names(arguments.host, keys))
+    names = allowed_names(arguments.host, keys, arguments.allowed_host)
+    app = create_app(served, keys, names, arguments.cors_origin)
     config = uvicorn.Config(
         app, arguments.host, arguments.port, log_level="warning", access_log=False, timeout_graceful_shutdown=5
     )
     interrupt_on_sigterm()
     with suppress(KeyboardInterrupt):  # uvicorn raises the signal again after an orderly end
         Server(config).run()
+    named.close()
 
 
 if __name__ == "__main__":

@@ -18,10 +18,20 @@ from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.row import GGUFWheel, Int4Settings, ModelConfig
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
 from llm_chatbot.errors import UserError
+from llm_chatbot.folder.current import Found, compare_folder, identity
 from llm_chatbot.folder.group_sizes import is_multiplied_rightly
 from llm_chatbot.folder.manifest import write_manifest
-from llm_chatbot.folder.place import as_precision, lock_file, partial_folder, release_lock
+from llm_chatbot.folder.place import (
+    AS_IN_FILE,
+    as_precision,
+    default_precision,
+    lock_file,
+    partial_folder,
+    precisions_of,
+    release_lock,
+)
 from llm_chatbot.folder.variant import Variant
+from llm_chatbot.machine.json_progress import write_step
 from llm_chatbot.texts import Text
 
 # Names of INT4 settings, see `int4_settings`.
@@ -33,7 +43,7 @@ NPU_GROUPS_UP_TO = 4_000_000_000
 
 def convert_model(
     name: str,
-    precision: str,
+    precision: str | None = None,
     output_root: Path = Path("."),
     int4: Int4Settings | None = None,
     settings: str = "best",
@@ -47,9 +57,11 @@ def convert_model(
 
     Args:
         name: of the catalogue, the Hub or a local checkpoint; see `get_model_config`.
-        precision: of the weights: "FP16", "INT8" or "INT4".
-        output_root: gets `<name>/FP16`, `<name>/INT8_compressed_weights` or `<name>/INT4_compressed_weights`.
-        int4: settings to use instead of the catalogue's, or of the blocks of a GGUF file as they are.
+        precision: of the weights: "FP16", "INT8", "INT4", or `AS_IN_FILE` for those of a GGUF file as they are; None:
+            see `default_precision`.
+        output_root: gets `<name>/FP16`, `<name>/INT8_compressed_weights`, `<name>/INT4_compressed_weights` or
+            `<name>/GGUF`.
+        int4: settings to use instead of the catalogue's.
         settings: name of the INT4 settings, see `int4_settings`; without effect where `int4` is given.
         prebuilt: take the INT4 variant that OpenVINO's organisation publishes on the Hub as it is, instead of
             converting the model.
@@ -64,13 +76,13 @@ def convert_model(
     """
     variant = _wanted_variant(name, precision, Path(output_root), int4, settings, prebuilt)
     variant = replace(variant, allow_non_finite=allow_non_finite)
-    if variant.is_current:
+    if compare_folder(variant).is_current:
         return variant.folder
     try:
         with _lock(variant.folder):
-            variant = replace(variant)  # reads the manifest again: another process may have converted meanwhile
-            if not variant.is_current:
-                _convert(variant)
+            found = compare_folder(variant)  # once more: another process may have converted meanwhile
+            if not found.is_current:
+                _convert(variant, found)
     except (OSError, RuntimeError) as error:
         if isinstance(error, RuntimeError) and "iostream" not in str(error):  # how OpenVINO reports a failed write
             raise
@@ -80,10 +92,13 @@ def convert_model(
 
 
 def _wanted_variant(
-    name: str, precision: str, root: Path, int4: Int4Settings | None, settings: str, prebuilt: bool
+    name: str, asked: str | None, root: Path, int4: Int4Settings | None, settings: str, prebuilt: bool
 ) -> Variant:
-    """The variant that `convert_model` is asked for, with what it keeps of a GGUF file. Args, raises: as there."""
+    """The variant that `convert_model` is asked for. Args, raises: as there."""
     config = get_model_config(name)
+    precision = default_precision(config) if asked is None else as_precision(asked)
+    if precision not in precisions_of(config):
+        raise UserError("model.no_gguf", name=name, precisions=", ".join(precisions_of(config)))
     if precision == "INT4" and int4 is None:
         int4 = int4_settings(config, settings)
     if prebuilt and (not config.openvino_id or precision != "INT4" or int4):
@@ -91,27 +106,17 @@ def _wanted_variant(
         raise UserError("convert.no_prebuilt", models=", ".join(with_one))
     if precision == "INT4" and int4 is not None and not is_multiplied_rightly(int4.group_size):
         raise UserError("convert.groups", size=int4.group_size)
-    variant = Variant(
-        name,
-        replace(config, int4=int4 or config.int4),
-        as_precision(precision),
-        root,
-        prebuilt=prebuilt,
-        files=_found_files(config),
-    )
-    # The file is looked at only if the folder doesn't say enough: it may be gone.
-    if int4 is None and config.is_gguf and not variant.needs_no_blocks:
-        return replace(variant, blocks=variant.recorded_blocks or _kept_blocks(variant))
-    return variant
+    config = replace(config, int4=int4 or config.int4)
+    return Variant(name, config, precision, root, prebuilt=prebuilt, files=_found_files(config))
 
 
 def int4_settings(config: ModelConfig, choice: str) -> Int4Settings | None:
     """A model's 4-bit settings by name.
 
     Args:
-        choice: "best": the catalogue's, or the blocks of a GGUF file as they are. "fast": its groups in the mode that
-            decodes fastest on this machine, which is measured once. "tutorial": those of OpenVINO's tutorial, or the
-            catalogue's for a model that it lacks. "npu": what Intel's NPUs run; on a machine without one, for another.
+        choice: "best": the catalogue's. "fast": its groups in the mode that decodes fastest on this machine, which is
+            measured once. "tutorial": those of OpenVINO's tutorial, or the catalogue's for a model that it lacks.
+            "npu": what Intel's NPUs run; on a machine without one, for another.
 
     Returns:
         None for the catalogue's.
@@ -150,39 +155,51 @@ def _found_files(config: ModelConfig) -> dict[str, Any] | None:
     return found_files(config)
 
 
-def _kept_blocks(variant: Variant) -> str | None:
-    from llm_chatbot.convert.gguf.file import kept_blocks  # here, because a folder that is there records the answer
-
-    return kept_blocks(variant)
-
-
-def _convert(variant: Variant) -> None:
+def _convert(variant: Variant, found: Found) -> None:
     """Converts to a folder beside the variant's, and moves it there once it is complete."""
-    # Imported here because it brings PyTorch, Transformers, Optimum Intel and NNCF, which takes seconds, and only a
-    # conversion needs them.
-    from llm_chatbot.convert.pipeline import write_model
-
     target = variant.folder
-    if variant.manifest:
-        changes = ", ".join(f"{_plain(old)} → {_plain(new)}" for old, new in variant.changes.values())
-        reason = "its checkpoint has changed" if variant.files_have_changed else f"its settings have changed: {changes}"
-        print(f"Converting {target} again because {reason}.")
+    if found.manifest:
+        print(f"Converting {target} again because {found.reason}.")
     work = partial_folder(target)
     shutil.rmtree(work, ignore_errors=True)
     try:
         work.mkdir(parents=True)
-        source = write_model(variant, work)
-        versions = {package: version(package) for package in ("openvino", "optimum-intel", "nncf", "transformers")}
-        facts = {**source, "gpu_precision": variant.config.gpu_precision, "versions": versions}
-        write_manifest(work, name=variant.name, **variant.identity, **facts)
+        source = _with_checks(_write(variant, work), variant, work)
+        facts = {**source, "gpu_precision": variant.config.gpu_precision, "versions": _versions(variant)}
+        write_manifest(work, name=variant.name, **identity(variant), **facts)
         shutil.rmtree(target, ignore_errors=True)
         work.replace(target)
     finally:
         shutil.rmtree(work, ignore_errors=True)
 
 
-def _plain(value: Any) -> str:
-    return " ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
+def _write(variant: Variant, folder: Path) -> dict[str, Any]:
+    """Writes all files but the manifest. Returns, raises: as `write_model` in `convert/pipeline.py`."""
+    if variant.precision == AS_IN_FILE:
+        from llm_chatbot.convert.gguf.folder import write_own_blocks
+
+        return write_own_blocks(variant, folder)
+    # Imported here because it brings PyTorch, Optimum Intel and NNCF, which takes seconds.
+    from llm_chatbot.convert.pipeline import write_model
+
+    return write_model(variant, folder)
+
+
+def _with_checks(facts: dict[str, Any], variant: Variant, folder: Path) -> dict[str, Any]:
+    """Adds what is found out about a folder, unless it is known of another precision."""
+    from llm_chatbot.convert.facts.folder_facts import check_folder  # here, because it imports Transformers
+
+    if "checks" not in facts:
+        write_step("Checking")
+        facts["checks"] = check_folder(folder, variant.config.model_id)
+    return facts
+
+
+def _versions(variant: Variant) -> dict[str, str]:
+    """The versions of what a folder was made with."""
+    packages = ["openvino", "openvino-tokenizers", "transformers"]
+    packages += [] if variant.precision == AS_IN_FILE else ["optimum-intel", "nncf"]
+    return {package: version(package) for package in packages}
 
 
 @contextmanager

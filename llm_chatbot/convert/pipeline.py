@@ -13,24 +13,21 @@ import nncf
 import openvino as ov
 from transformers import PreTrainedTokenizerBase
 
-from llm_chatbot.catalogue.row import ModelConfig
-from llm_chatbot.convert.checkpoint.checkpoints import complete, fetch_checkpoint, load_checkpoint
+from llm_chatbot.convert.checkpoint.checkpoints import fetch_checkpoint, load_checkpoint
 from llm_chatbot.convert.checkpoint.finite import check_finite
 from llm_chatbot.convert.export.calibration import calibration_dataset
 from llm_chatbot.convert.export.compression import compress_and_save
 from llm_chatbot.convert.export.exporter import can_hand_over, export
 from llm_chatbot.convert.export.quiet import quiet
-from llm_chatbot.convert.facts.folder_facts import check_folder
-from llm_chatbot.convert.gguf.model import BlockModel
+from llm_chatbot.convert.export.saving import save
+from llm_chatbot.convert.gguf.folder import write_unpacked
 from llm_chatbot.convert.resources import check_resources
-from llm_chatbot.convert.tokenizer.gguf_tokenizer import fast_tokenizer
 from llm_chatbot.convert.tokenizer.original_tokenizers import read_tokenizer
+from llm_chatbot.folder.current import compare_folder
 from llm_chatbot.folder.manifest import MANIFEST, MODEL_BIN, MODEL_CACHE, MODEL_XML
 from llm_chatbot.folder.template_check import check_chat_template
 from llm_chatbot.folder.variant import Variant
 from llm_chatbot.gguf.end_tokens import end_token_ids
-from llm_chatbot.gguf.header import read_gguf_header
-from llm_chatbot.gguf.tokenizer import read_gguf_tokenizer
 from llm_chatbot.machine.json_progress import write_step
 from llm_chatbot.sources.gguf_files import found_files
 from llm_chatbot.sources.hub import download_converted
@@ -47,31 +44,27 @@ def write_model(variant: Variant, folder: Path) -> dict[str, Any]:
     A current FP16 variant is compressed; otherwise the checkpoint is converted, without writing a 16-bit model first.
 
     Returns:
-        What the manifest records of the source: the number of `parameters`, what identifies its files, and a GGUF
-        file's type; and as `checks` what was found out about the folder, see `check_folder`.
+        What the manifest records of the source: the number of `parameters`, what identifies its files, and how a GGUF
+        file is quantized; of an FP16 folder also its `checks`, see `check_folder`.
 
     Raises:
         UserError: disk or memory is too small, or the checkpoint cannot be downloaded or read.
     """
-    facts = _write_files(variant, folder)
-    if "checks" not in facts:
-        write_step("Checking")
-        facts["checks"] = check_folder(folder, variant.config.model_id)
-    return facts
-
-
-def _write_files(variant: Variant, folder: Path) -> dict[str, Any]:
     if variant.prebuilt:
         return _take_prebuilt(variant, folder)
-    if variant.blocks:
-        return _convert_blocks(variant, folder)
     fp16 = replace(variant, precision="FP16")
-    if variant.precision == "FP16" or not fp16.is_current:
-        return _convert_checkpoint(variant, folder)
-    check_resources(variant, fp16.manifest["parameters"], folder)
-    compress_folder(fp16.folder, folder, variant.compression)
-    facts = ("parameters", "gguf_type", "checkpoint_files", "checks")
-    return {fact: fp16.manifest[fact] for fact in facts if fact in fp16.manifest}
+    if variant.precision != "FP16" and (found := compare_folder(fp16)).is_current:
+        return _compress_fp16(variant, fp16.folder, found.manifest, folder)
+    convert = _convert_gguf if variant.config.is_gguf else _convert_checkpoint
+    return convert(variant, folder)
+
+
+def _compress_fp16(variant: Variant, fp16: Path, manifest: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Writes a variant's files from its FP16 folder, whose manifest is given. Returns as `write_model`."""
+    check_resources(variant, manifest["parameters"], folder)
+    compress_folder(fp16, folder, variant.compression)
+    kept = ("parameters", "gguf_type", "quantization", "checkpoint_files", "checks")
+    return {fact: manifest[fact] for fact in kept if fact in manifest}
 
 
 def _take_prebuilt(variant: Variant, folder: Path) -> dict[str, Any]:
@@ -101,15 +94,24 @@ def _add_end_tokens(folder: Path, ids: set[int]) -> None:
     path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 
+def _convert_gguf(variant: Variant, folder: Path) -> dict[str, Any]:
+    """Writes a variant's files from a GGUF file whose weights are unpacked. Returns as `write_model`."""
+
+    def compress(graph: ov.Model, path: Path) -> None:
+        compress_model(graph, path, read_tokenizer(folder), variant.compression)
+
+    return write_unpacked(variant, folder, save if variant.precision == "FP16" else compress)
+
+
 def _convert_checkpoint(variant: Variant, folder: Path) -> dict[str, Any]:
     """Writes a variant's files from its checkpoint. Returns as `write_model`."""
     config = variant.config
     if config.parameters:
-        check_resources(variant, config.parameters, folder, unpacks_gguf=config.is_gguf)
+        check_resources(variant, config.parameters, folder)
     write_step("Reading")
     with quiet():
         path = fetch_checkpoint(config)
-        facts = _source_facts(config, path)
+        files = found_files(config)
         model, tokenizer = load_checkpoint(config, path)
     parameters = model.num_parameters()
     if not config.parameters:
@@ -126,29 +128,7 @@ def _convert_checkpoint(variant: Variant, folder: Path) -> dict[str, Any]:
         export(model, tokenizer, folder / "16bit")
         compress_folder(folder / "16bit", folder, variant.compression)
         shutil.rmtree(folder / "16bit")
-    return {"parameters": parameters, **facts}
-
-
-def _convert_blocks(variant: Variant, folder: Path) -> dict[str, Any]:
-    """Writes a variant's files from a GGUF file whose blocks are kept. Returns as `write_model`."""
-    path = fetch_checkpoint(variant.config)
-    facts = _source_facts(variant.config, path)
-    write_step("Reading")
-    with quiet():
-        blocks, read = BlockModel(path), read_gguf_tokenizer(path)
-    parameters = blocks.model.num_parameters()
-    check_resources(variant, parameters, folder, weights=blocks.n_bytes)
-    tokenizer = fast_tokenizer(read)
-    blocks.model.generation_config.eos_token_id = sorted(read.stop_ids) or None
-    complete(blocks.model, tokenizer, variant.config, path)
-    export(blocks.model, tokenizer, folder, blocks.write)
-    return {"parameters": parameters, **facts}
-
-
-def _source_facts(config: ModelConfig, path: Path) -> dict[str, Any]:
-    """The manifest's entries on the checkpoint at `path`, beside its number of parameters."""
-    facts = {"checkpoint_files": found_files(config)}
-    return {**facts, "gguf_type": read_gguf_header(path).main_type} if config.is_gguf else facts
+    return {"parameters": parameters, "checkpoint_files": files}
 
 
 def compress_folder(source: Path, folder: Path, compression: dict[str, Any]) -> None:

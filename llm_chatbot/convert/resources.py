@@ -12,8 +12,6 @@ from llm_chatbot.machine.memory import available_memory
 
 # Memory for a model of any size, beside the page cache: measured by benchmarks/conversion.py.
 MEMORY_NEEDED = 1_500_000_000
-# Bytes for each weight of a GGUF file, which cannot be mapped: Transformers makes 32-bit weights, then 16-bit ones.
-MEMORY_PER_GGUF_WEIGHT = 6
 # Bytes for each weight when scale estimation runs the model on text.
 MEMORY_PER_WEIGHT_RUN = 4
 # Bytes for each weight of a mixture of experts: Transformers joins the matrices of a layer's experts in memory.
@@ -28,24 +26,20 @@ BYTES_PER_KV_VALUE = 2
 CHAT_MEMORY_BESIDE = 200_000_000
 
 
-def check_resources(
-    variant: Variant, parameters: int, folder: Path, unpacks_gguf: bool = False, weights: int | None = None
-) -> None:
+def check_resources(variant: Variant, parameters: int, folder: Path, weights: int | None = None) -> None:
     """Prints what a conversion needs and what is available, and refuses one that cannot fit.
 
     Args:
         variant: what is to be made.
         parameters: the model's number of weights.
         folder: on the disk that gets the result.
-        unpacks_gguf: whether the weights are still to be unpacked from a GGUF file.
-        weights: bytes of the result's weights where they are known; None: estimated.
+        weights: bytes of a GGUF file's own weights, where the result has these.
 
     Raises:
         UserError: disk or memory is too small.
     """
-    disk = disk_needed(variant, parameters) if weights is None else 2 * weights + BYTES_BESIDE_WEIGHTS
-    free_disk = available_disk(folder)
-    memory, free_memory = memory_needed(variant, parameters, unpacks_gguf), available_memory()
+    disk, free_disk = disk_needed(variant, parameters, weights), available_disk(folder)
+    memory, free_memory = memory_needed(variant, parameters), available_memory()
     print(
         f"{variant.config.model_id} in {variant.precision} needs about {_gb(disk)} of disk space ({_gb(free_disk)} "
         f"free) and {_gb(memory)} of memory ({_gb(free_memory)} free)."
@@ -56,10 +50,19 @@ def check_resources(
         raise UserError("convert.memory", free=_gb(free_memory), needed=_gb(memory))
 
 
-def disk_needed(variant: Variant, parameters: int) -> int:
-    """Bytes of disk for the result and, while its weights are compressed, a second copy of them; an upper estimate."""
+def disk_needed(variant: Variant, parameters: int, weights: int | None = None) -> int:
+    """Bytes of disk for the result and what waits beside it meanwhile; an upper estimate.
+
+    That is a second copy of the weights while they are compressed or unpacked, and a GGUF file's in 16 bits.
+
+    Args:
+        weights: see `check_resources`.
+    """
+    if weights is not None:
+        return 2 * weights + BYTES_BESIDE_WEIGHTS
     copies = 1 if variant.precision == "FP16" else 2
-    return int(1.1 * copies * weights_size(variant, parameters)) + BYTES_BESIDE_WEIGHTS
+    unpacked = 2 * parameters if variant.config.is_gguf else 0
+    return int(1.1 * copies * weights_size(variant, parameters)) + unpacked + BYTES_BESIDE_WEIGHTS
 
 
 def weights_size(variant: Variant, parameters: int) -> float:
@@ -117,11 +120,9 @@ def kv_values_per_token(config: Mapping[str, Any]) -> int | None:
     return 2 * layers * kv_heads * head_size if layers and kv_heads and head_size else None
 
 
-def memory_needed(variant: Variant, parameters: int, unpacks_gguf: bool) -> int:
+def memory_needed(variant: Variant, parameters: int) -> int:
     """Bytes of memory for a conversion, beside the page cache."""
     memory = MEMORY_NEEDED
-    if unpacks_gguf:
-        memory += MEMORY_PER_GGUF_WEIGHT * parameters
     if variant.config.active_parameters:  # the matrices of the experts are joined or unpacked in memory
         memory += MEMORY_PER_EXPERT_WEIGHT * parameters
     if variant.compression.get("scale_estimation"):

@@ -60,12 +60,22 @@ class Inputs:
         seen = ops.bitwise_and(seen, padding)
         shape = ops.concat([self.batch(), constant([1]), new, total], 0)
         seen = ops.broadcast(seen, shape, broadcast_spec="BIDIRECTIONAL")
+        if slopes is not None:
+            biases = _alibi(slopes, ops.convert(ops.subtract(columns, rows), "f32"), total)
+            return ops.select(ops.logical_not(seen), number(LOWEST), biases)
         mask = ops.select(seen, number(0), number(LOWEST))
-        mask = ops.slice(mask, constant([0]), total, constant([1]), constant([3]))
-        if slopes is None:
-            return mask
-        distances = ops.convert(ops.subtract(columns, rows), "f32")
-        return ops.add(mask, ops.multiply(distances, constant(slopes.reshape(1, -1, 1, 1))))
+        return ops.slice(mask, constant([0]), total, constant([1]), constant([3]))
+
+
+def _alibi(slopes: np.ndarray, distances: ov.Node, total: ov.Node) -> ov.Node:
+    """Biases for distances [1, 1, tokens, all tokens]: float32 [1, heads, tokens, all tokens].
+
+    The transformation to paged attention finds the slopes as the first factor of a product that is reshaped twice.
+    """
+    heads = slopes.size
+    biases = ops.multiply(constant(slopes.reshape(1, -1, 1, 1)), distances)
+    biases = ops.reshape(biases, ops.concat([constant([heads, -1]), total], 0), False)
+    return ops.reshape(biases, ops.concat([constant([1, heads, -1]), total], 0), False)
 
 
 def _parameter(name: str, type: ov.Type, shape: list[int]) -> ov.op.Parameter:

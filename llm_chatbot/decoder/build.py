@@ -7,11 +7,11 @@ import openvino as ov
 from llm_chatbot.decoder.decoder import DecoderGraph
 from llm_chatbot.decoder.keys import Keys
 from llm_chatbot.decoder.memory import Memory
-from llm_chatbot.decoder.rows import ROWS
+from llm_chatbot.decoder.rows import ROWS, DecoderRow
 from llm_chatbot.decoder.sizes import rotates
-from llm_chatbot.decoder.tensors import Tensors
+from llm_chatbot.decoder.tensors import Tensors, Unpacking
 from llm_chatbot.errors import UserError
-from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
+from llm_chatbot.gguf.header import GGUFHeader, TensorInfo, read_gguf_header
 
 # What Optimum Intel writes into its graphs: the precision of keys and values, and what a GPU divides activations by, as
 # its 16-bit numbers end at 65504.
@@ -21,7 +21,12 @@ RUNTIME_OPTIONS = {"KV_CACHE_PRECISION": "f16", "ACTIVATIONS_SCALE_FACTOR": "8.0
 OTHER_PARTS = ("v.", "a.", "mm.", "mtp.", "nextn.")
 
 
-def build_decoder(file: Path | GGUFHeader, memory: Memory | None = None, context: int | None = None) -> ov.Model:
+def build_decoder(
+    file: Path | GGUFHeader,
+    memory: Memory | None = None,
+    context: int | None = None,
+    unpacking: Unpacking | None = None,
+) -> ov.Model:
     """Builds the graph of the model in a GGUF file.
 
     Args:
@@ -29,6 +34,7 @@ def build_decoder(file: Path | GGUFHeader, memory: Memory | None = None, context
         memory: where weights are kept; by default on the heap.
         context: the tokens that a conversation may have; only models with longrope differ for more tokens than their
             original context, which is the default.
+        unpacking: see `Tensors`.
 
     Returns:
         A graph with the inputs `input_ids` and `position_ids` [batch, new tokens], `attention_mask` [batch, all tokens]
@@ -39,23 +45,38 @@ def build_decoder(file: Path | GGUFHeader, memory: Memory | None = None, context
         UserError: the file is damaged, or holds a model of an architecture or with parts that are not supported.
     """
     header = file if isinstance(file, GGUFHeader) else read_gguf_header(file)
-    keys = Keys(header)
-    if keys.architecture not in ROWS:
-        known = ", ".join(sorted(ROWS))
-        raise UserError("gguf.architecture", path=header.path, architecture=f"{keys.architecture!r:.80}", known=known)
-    with Tensors(header, memory) as tensors:
+    keys, row = Keys(header), row_of(header)
+    with Tensors(header, memory, unpacking) as tensors:
         try:
-            graph = DecoderGraph(keys, tensors, ROWS[keys.architecture], context).build()
+            graph = DecoderGraph(keys, tensors, row, context).build()
         except RuntimeError as error:  # of OpenVINO, for operands whose shapes don't fit together
             raise keys.refusal("gguf.shapes", reason=str(error).strip().splitlines()[-1]) from error
-        _check_all_used(header, keys, tensors)
+        _check_all_used(header, keys, tensors, row)
         tensors.finish()
     for option, value in RUNTIME_OPTIONS.items():
         graph.set_rt_info(value, ["runtime_options", option])
     return graph
 
 
-def _check_all_used(header: GGUFHeader, keys: Keys, tensors: Tensors) -> None:
+def row_of(header: GGUFHeader) -> DecoderRow:
+    """What the model in a file is made of.
+
+    Raises:
+        UserError: the file's architecture is not supported.
+    """
+    name = header.fields.text("general.architecture") or ""
+    if name not in ROWS:
+        known = ", ".join(sorted(ROWS))
+        raise UserError("gguf.architecture", path=header.path, architecture=f"{name!r:.80}", known=known)
+    return ROWS[name]
+
+
+def decoder_tensors(header: GGUFHeader) -> list[TensorInfo]:
+    """The tensors of the language model, without those of other parts."""
+    return [info for name, info in header.tensors.items() if not name.startswith(OTHER_PARTS)]
+
+
+def _check_all_used(header: GGUFHeader, keys: Keys, tensors: Tensors, row: DecoderRow) -> None:
     """Refuses a file that says more than the graph does: its answers would be wrong.
 
     Raises:
@@ -63,7 +84,7 @@ def _check_all_used(header: GGUFHeader, keys: Keys, tensors: Tensors) -> None:
     """
     if keys.get("attention.causal", True) is False:
         raise keys.refusal("gguf.no_decoder")
-    row, further = ROWS[keys.architecture], range(keys.layers, keys.size("block_count"))
+    further = range(keys.layers, keys.size("block_count"))
     other_parts = (*OTHER_PARTS, *(f"blk.{index}." for index in further))
     left = [name for name in tensors.unused() if not name.startswith(other_parts)]
     left += keys.unread(row.of_images if rotates(keys, row) else ("rope.",))

@@ -5,7 +5,7 @@ norms after a block, attention sinks, experts and the shared expert need no entr
 these files are made for: https://github.com/ggml-org/llama.cpp/tree/master/src/models
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -43,6 +43,8 @@ class DecoderRow:
         logits_divided: whether the file's scale of logits divides.
         logit_scale_of_width: what the hidden size is multiplied by to get that scale where the file has none.
         of_images: keys that have no effect on text.
+        model_type: Transformers' name for what computes text the same way, for a folder's `config.json`; None: it has
+            the same name there, or none.
     """
 
     norm: str = "rms"
@@ -72,6 +74,7 @@ class DecoderRow:
     logits_divided: bool = False
     logit_scale_of_width: float | None = None
     of_images: tuple[str, ...] = ()
+    model_type: str | None = None
 
 
 LLAMA = DecoderRow(rotary="pairs")
@@ -84,9 +87,9 @@ COMMAND_R = DecoderRow(norm="layer", rotary="pairs")
 
 ROWS = {
     "llama": LLAMA,
-    "mistral3": LLAMA,
-    "internlm2": LLAMA,
-    "chatglm": LLAMA,
+    "mistral3": replace(LLAMA, model_type="ministral3"),
+    "internlm2": replace(LLAMA, model_type="llama"),
+    "chatglm": replace(LLAMA, model_type="glm"),
     "glm4": LLAMA,
     "ernie4_5": LLAMA,
     "granite": DecoderRow(rotary="pairs", logits_divided=True, unrotated="untuned"),
@@ -98,30 +101,35 @@ ROWS = {
         residual_by_depth=True,
         logits_divided=True,
         logit_scale_of_width=1 / 256,
+        model_type="granite",
     ),
     "smollm3": DecoderRow(rotary="pairs", unrotated="fourth"),
-    "deepseek2": DecoderRow(rotary="pairs", latent=True, normalised_routing=False),
+    "deepseek2": DecoderRow(rotary="pairs", latent=True, normalised_routing=False, model_type="deepseek_v3"),
     "deepseek": DecoderRow(rotary="pairs", normalised_routing=False),
-    "ernie4_5-moe": LLAMA,
+    "ernie4_5-moe": replace(LLAMA, model_type="ernie4_5_moe"),
     "arcee": DecoderRow(rotary="pairs", activation="squared relu"),
-    "qwen": QWEN_ROW,
+    "qwen": replace(QWEN_ROW, model_type="qwen2"),
     "qwen2": QWEN_ROW,
-    "qwen2moe": DecoderRow(normalised_routing=False),
+    "qwen2moe": DecoderRow(normalised_routing=False, model_type="qwen2_moe"),
     "qwen3": QWEN_ROW,
-    "qwen3moe": QWEN_ROW,
-    "qwen2vl": QWEN_WITH_IMAGES,
-    "qwen3vl": QWEN_WITH_IMAGES,
-    "qwen3vlmoe": QWEN_WITH_IMAGES,
-    "exaone": QWEN_ROW,
+    "qwen3moe": replace(QWEN_ROW, model_type="qwen3_moe"),
+    "qwen2vl": replace(QWEN_WITH_IMAGES, model_type="qwen2"),
+    "qwen3vl": replace(QWEN_WITH_IMAGES, model_type="qwen3"),
+    "qwen3vlmoe": replace(QWEN_WITH_IMAGES, model_type="qwen3_moe"),
+    "exaone": replace(QWEN_ROW, model_type="llama"),
     "dots1": QWEN_ROW,
     "seed_oss": DecoderRow(mlp_norm="post_attention_norm"),
-    "hunyuan-moe": DecoderRow(norm_after_rotary=True),
+    "hunyuan-moe": DecoderRow(norm_after_rotary=True, model_type="hunyuan_v1_moe"),
     "olmo2": DecoderRow(pattern=4, scaled_windows=False),
     "olmoe": DecoderRow(normalised_routing=False),
     "exaone4": DecoderRow(pattern=4, window=4096, window_layers=64, unrotated="global"),
-    "hunyuan-dense": DecoderRow(norm_after_rotary=True),
-    "glm4moe": DecoderRow(mlp_norm="post_attention_norm", routing="sigmoid", normalised_routing=False),
-    "gpt-oss": DecoderRow(pattern=2, activation="gpt-oss", mlp_norm="post_attention_norm", routing="chosen"),
+    "hunyuan-dense": DecoderRow(norm_after_rotary=True, model_type="hunyuan_v1_dense"),
+    "glm4moe": DecoderRow(
+        mlp_norm="post_attention_norm", routing="sigmoid", normalised_routing=False, model_type="glm4_moe"
+    ),
+    "gpt-oss": DecoderRow(
+        pattern=2, activation="gpt-oss", mlp_norm="post_attention_norm", routing="chosen", model_type="gpt_oss"
+    ),
     "phi3": DecoderRow(),
     "phimoe": DecoderRow(),
     "gemma": DecoderRow(activation="gelu", embeddings_by_root=True),
@@ -141,6 +149,7 @@ ROWS = {
         rotary_base_of_windows=10000.0,
         scaled_windows=False,
         scaled_by_width_at=62,
+        model_type="gemma3_text",
     ),
     "gemma4": DecoderRow(
         activation="gelu",
@@ -151,16 +160,17 @@ ROWS = {
         fixed_scale=1.0,
         logits_cap=30.0,
         values_normalised=True,
+        model_type="gemma4_text",
     ),
-    "command-r": COMMAND_R,
+    "command-r": replace(COMMAND_R, model_type="cohere"),
     "cohere2": DecoderRow(norm="layer", rotary="pairs", pattern=4, unrotated="global"),
     "stablelm": DecoderRow(norm="layer"),
     "starcoder2": NEOX,
     "orion": DecoderRow(norm="layer"),
     "nemotron": DecoderRow(norm="layer", activation="squared relu"),
     "falcon": NEOX,
-    "gptneox": NEOX,
-    "phi2": NEOX,
+    "gptneox": replace(NEOX, model_type="gpt_neox"),
+    "phi2": replace(NEOX, model_type="phi"),
     "gpt2": GPT,
     "mpt": GPT,
     "bloom": DecoderRow(norm="layer", rotary=None, activation="gelu", alibi=8.0),

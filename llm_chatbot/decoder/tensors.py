@@ -6,7 +6,7 @@ recognises this form, and multiplies with the integers as they are.
 
 import math
 import mmap
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from openvino import opset13 as ops
 from llm_chatbot.decoder.constants import over_tensor
 from llm_chatbot.decoder.memory import HeapMemory, Memory
 from llm_chatbot.errors import UserError
-from llm_chatbot.gguf.blocks import FORMS, read_groups
+from llm_chatbot.gguf.blocks import FORMS, BlockForm, read_groups
 from llm_chatbot.gguf.header import GGUFHeader, TensorInfo
 from llm_chatbot.texts import Text
 
@@ -41,10 +41,12 @@ class Tensors:
     Args:
         header: of the file.
         memory: where the values of constants are kept.
+        unpacking: makes 16-bit numbers of all matrices; None keeps the file's blocks.
     """
 
-    def __init__(self, header: GGUFHeader, memory: Memory | None = None) -> None:
+    def __init__(self, header: GGUFHeader, memory: Memory | None = None, unpacking: "Unpacking | None" = None) -> None:
         self.infos = header.tensors
+        self._unpacking = unpacking
         self._path = header.path
         self._memory = memory or HeapMemory()
         self._maps = {path: _map(path) for path in {info.path for info in header.tensors.values()}}
@@ -64,8 +66,12 @@ class Tensors:
         """
         info, data = self._info(name), self._bytes(name)
         if info.type == GGML.F32:
-            return data.view(np.float32).reshape(info.shape)
-        return dequantize(data.reshape(*info.shape[:-1], -1), info.type).astype(np.float32).reshape(info.shape)
+            values = data.view(np.float32)
+        else:
+            values = dequantize(data.reshape(*info.shape[:-1], -1), info.type).astype(np.float32)
+        if self._unpacking:
+            self._unpacking.check(name, values)
+        return values.reshape(info.shape)
 
     def shape(self, name: str) -> tuple[int, ...]:
         """A tensor's shape, in NumPy's order.
@@ -90,7 +96,7 @@ class Tensors:
         if is_whole and name in self._made:
             return self._made[name]
         shape = list(info.shape) if is_whole else [len(self._row_numbers(name, rows)), info.shape[-1]]
-        if info.type in FLOATS and isinstance(rows, slice):
+        if info.type in FLOATS and isinstance(rows, slice) and not self._unpacking:
             tensor = self._memory.adopt(self._bytes(name)[rows], FLOATS[info.type], shape)
             node = _as_float32(over_tensor(tensor, name))
         else:
@@ -153,12 +159,11 @@ class Tensors:
         return data.reshape(math.prod(info.shape[:-1]), -1)
 
     def _allocate(self, type: GGML, shape: Sequence[int]) -> "Packed":
+        if self._unpacking:
+            return Packed(self._memory.allocate(FLOATS[self._unpacking.type_of(type)], shape))
         if type in FLOATS:
             return Packed(self._memory.allocate(FLOATS[type], shape))
-        if type not in FORMS:
-            known = ", ".join(type.name for type in (*FLOATS, *FORMS))
-            raise UserError("gguf.block_type", path=self._path, type=type.name, known=known)
-        form = FORMS[type]
+        form = _form_of(type, self._path)
         groups = [*shape[:-1], shape[-1] // form.group]
         return Packed(
             self._memory.allocate(getattr(ov.Type, form.integer_type), [*groups, form.group]),
@@ -185,6 +190,9 @@ class Tensors:
             wanted = numbers[first : first + step]
             is_run = (np.diff(wanted) == 1).all()
             chunk = data[wanted[0] : wanted[-1] + 1] if is_run else data[wanted]
+            if self._unpacking:
+                parts[0][first : first + step] = self._unpacking.unpack(name, chunk, info)
+                continue
             if info.type in FLOATS:
                 parts[0][first : first + step] = chunk
                 continue
@@ -194,6 +202,35 @@ class Tensors:
                 raise UserError("gguf.blocks_damaged", name=name, reason=error) from error
             for part, values in zip(parts, (groups.integers, groups.scale, groups.zero_point), strict=False):
                 part[first : first + step] = np.ascontiguousarray(values).view(np.uint8).reshape(len(wanted), -1)
+
+
+@dataclass(frozen=True)
+class Unpacking:
+    """How blocks become 16-bit numbers: bfloat16 stays what it is, all others become float16.
+
+    Attributes:
+        check: called with a tensor's name and some of its values, float32.
+    """
+
+    check: Callable[[str, np.ndarray], None]
+
+    @staticmethod
+    def type_of(type: GGML) -> GGML:
+        return GGML.BF16 if type == GGML.BF16 else GGML.F16
+
+    def unpack(self, name: str, rows: np.ndarray, info: TensorInfo) -> np.ndarray:
+        """Rows of blocks of a tensor, uint8 [rows, bytes] → rows of 16-bit numbers, the same.
+
+        Raises:
+            UserError: their type is not known, or what `check` raises.
+        """
+        with np.errstate(invalid="ignore", over="ignore"):
+            try:
+                values = dequantize(rows, info.type)
+            except NotImplementedError as error:
+                raise _unsupported(info.type, info.path) from error
+            self.check(name, values)
+            return rows if info.type == GGML.BF16 else values.astype(np.float16).view(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -240,14 +277,37 @@ def _scale_type(type: GGML) -> ov.Type:
     return ov.Type(scale.dtype)
 
 
-def bytes_in_openvino(infos: Iterable[TensorInfo]) -> int:
-    """The size of the constants for these tensors, with scales and zero points, in bytes."""
+def _form_of(type: GGML, path: Path) -> BlockForm:
+    """How blocks of this type are represented.
 
-    def bits(type: GGML) -> float:
-        if type in FLOATS:
-            return FLOATS[type].bitwidth
-        form = FORMS[type]
-        per_group = _scale_type(type).bitwidth + (16 if form.has_minimum else 0)
+    Args:
+        path: the file that has them, for the message.
+
+    Raises:
+        UserError: the type is not supported.
+    """
+    if type not in FORMS:
+        raise _unsupported(type, path)
+    return FORMS[type]
+
+
+def _unsupported(type: GGML, path: Path) -> UserError:
+    known = ", ".join(type.name for type in (*FLOATS, *FORMS))
+    return UserError("gguf.block_type", path=path, type=type.name, known=known)
+
+
+def bytes_in_openvino(infos: Iterable[TensorInfo]) -> int:
+    """The size of the constants for these tensors, with scales and zero points, in bytes.
+
+    Raises:
+        UserError: one has blocks of a type that is not supported.
+    """
+
+    def bits(info: TensorInfo) -> float:
+        if info.type in FLOATS:
+            return FLOATS[info.type].bitwidth
+        form = _form_of(info.type, info.path)
+        per_group = _scale_type(info.type).bitwidth + (16 if form.has_minimum else 0)
         return getattr(ov.Type, form.integer_type).bitwidth + per_group / form.group
 
-    return int(sum(bits(info.type) / 8 * math.prod(info.shape) for info in infos))
+    return int(sum(bits(info) / 8 * math.prod(info.shape) for info in infos))

@@ -10,6 +10,7 @@ from llm_chatbot.engine.compile_cache import compile_cache
 from llm_chatbot.engine.graph.logits import check_state
 from llm_chatbot.engine.graph.mapped_weights import MappedWeights
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer, FolderTokenizer
+from llm_chatbot.folder.found import precision_label
 from llm_chatbot.folder.json_files import damaged, read_json
 from llm_chatbot.folder.manifest import MODEL_BIN, MODEL_XML, read_manifest
 
@@ -30,7 +31,7 @@ class ModelFiles(Protocol):
         stop_ids: ids of the tokens that end an answer.
         gpu_precision: OpenVINO's inference precision on a GPU; None: the device's default.
         weights_file: the file whose size and time tell the weights from others.
-        label: the name of the weights' precision for people; empty if that of the folder says it.
+        label: the name of the weights' precision for people; empty if it is unknown.
     """
 
     path: Path
@@ -76,7 +77,7 @@ class FolderFiles:
         self.stop_ids = read_stop_ids(folder)
         self.gpu_precision: str | None = read_manifest(folder).get("gpu_precision")
         self.weights_file = folder / MODEL_BIN
-        self.label = ""
+        self.label = precision_label(folder)
 
     @property
     def tokenizer(self) -> ChatTokenizer:

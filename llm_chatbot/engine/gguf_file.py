@@ -17,6 +17,7 @@ from llm_chatbot.engine.graph.logits import check_state
 from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.text.tokenizer import PlainTokenizer
 from llm_chatbot.errors import UserError
+from llm_chatbot.folder.place import as_in_file
 from llm_chatbot.folder.template_check import check_chat_template
 from llm_chatbot.gguf.end_tokens import end_token_ids
 from llm_chatbot.gguf.header import read_gguf_header
@@ -48,7 +49,7 @@ class GGUFFile:
         self.path = self.weights_file = path
         self.gpu_precision = gpu_precision
         self._header = read_gguf_header(path)
-        self.label = f"{self._header.quantization}, as in the file"
+        self.label = as_in_file(self._header.quantization)
         self._chat_format = chat_format
         self.is_limited = any(name in self._header.tensors for name in LIMITING_TENSORS)
         self.config = self._read_config()

@@ -6,6 +6,7 @@ from typing import Any
 import openvino as ov
 
 from llm_chatbot.catalogue.architectures import architecture, imported
+from llm_chatbot.catalogue.gguf_names import is_gguf_name
 from llm_chatbot.engine.device_check import warn_of_wrong_answers
 from llm_chatbot.engine.devices import check_device
 from llm_chatbot.engine.files import FolderFiles, ModelFiles
@@ -97,7 +98,7 @@ def open_files(model: Path | str | ModelFiles) -> ModelFiles:
     if not isinstance(model, Path | str):
         return model
     path = Path(model)
-    if path.suffix.lower() == ".gguf" and path.is_file():
+    if is_gguf_name(path.name) and path.is_file():
         return GGUFFile(path)
     check_complete(path)
     return FolderFiles(path)

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cached_property
@@ -18,6 +18,7 @@ from llm_chatbot.engine.compile_cache import compile_with_cache
 from llm_chatbot.engine.decode.prompt_lookup import LookupCache
 from llm_chatbot.engine.devices import device_properties
 from llm_chatbot.engine.files import ModelFiles
+from llm_chatbot.engine.graph.arithmetic import faster_arithmetic
 from llm_chatbot.engine.graph.group_sizes import split_groups
 from llm_chatbot.engine.graph.logits import add_logits_to_keep
 from llm_chatbot.engine.graph.merged_products import merge_products
@@ -45,6 +46,7 @@ class ChatModel:
             recently used one is released, and its tokens are read again when it continues.
         can_exceed_context: whether the architecture still computes correctly beyond its context length.
         stop_ids: ids of the tokens that end an answer.
+        weights_file: where the weights are.
         pace: how many tokens of a prompt to read at once.
         paged: what all conversations share; None if each has an infer request of its own.
     """
@@ -61,6 +63,7 @@ class ChatModel:
         paged: bool = True,
     ) -> None:
         self.config = files.config
+        self.weights_file = files.weights_file
         self.pace = Pace()
         self._files, self._device = files, device
         self._properties = {**device_properties(device, files.gpu_precision), **properties}
@@ -91,13 +94,17 @@ class ChatModel:
         split_groups(graph, self._files.path)
         self.add_inputs(graph)
         # Without a compile cache: OpenVINO can't load a cached paged graph.
-        properties = {**PAGED_PROPERTIES, **self._properties}
+        properties = self._with_arithmetic(graph, {**PAGED_PROPERTIES, **self._properties})
         is_split = splitting_pays(graph, properties)
         merge_products(graph)
         if is_split:
             split_zero_points(graph)
         make_paged(graph, self.extra_inputs(1).keys())
         return ov.Core().compile_model(graph, self._device, properties)
+
+    def _with_arithmetic(self, graph: ov.Model, properties: dict[str, Any]) -> dict[str, Any]:
+        is_cpu = self._device.upper() == "CPU"
+        return {**properties, **faster_arithmetic(graph, properties)} if is_cpu else properties
 
     def read_graph(self) -> ov.Model:
         """The stateful graph, with groups of weights that this device multiplies rightly.
@@ -133,7 +140,8 @@ class ChatModel:
 
     @cached_property
     def _compiled_graph(self) -> ov.CompiledModel:
-        return compile_with_cache(self.graph, self._device, self._properties, self._files.compile_cache())
+        properties = self._with_arithmetic(self.graph, self._properties)
+        return compile_with_cache(self.graph, self._device, properties, self._files.compile_cache())
 
     @property
     def context_length(self) -> int | None:
@@ -145,8 +153,7 @@ class ChatModel:
     @property
     def trained_context(self) -> int | None:
         """The context length in tokens that the model was trained for; None if the configuration has none."""
-        names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
-        return next((self.config[name] for name in names if isinstance(self.config.get(name), int)), None)
+        return trained_context(self.config)
 
     @property
     def max_length(self) -> int | None:
@@ -186,3 +193,9 @@ class ChatModel:
                 self._idle[id(cache)] = cache
                 while len(self._idle) > self.max_idle_caches:
                     self._idle.pop(next(iter(self._idle))).release()
+
+
+def trained_context(config: Mapping[str, Any]) -> int | None:
+    """The context length in tokens that a configuration names; None if it names none."""
+    names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
+    return next((config[name] for name in names if isinstance(config.get(name), int)), None)

@@ -4,6 +4,7 @@ Layers, each a loop over the one below: `Cache.feed` turns tokens into logits, `
 `ChatSession.answer` yields text. They are generators that the caller drives and closes; there is no background thread.
 """
 
+import math
 import time
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, closing
@@ -11,19 +12,24 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any, Literal, Protocol
 
+import numpy as np
+
 from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.decode.constraints import AfterReasoning, ThinkingBudget, TokenConstraint
-from llm_chatbot.engine.decode.generation import Generation, decode, prefill
-from llm_chatbot.engine.decode.logprobs import TokenChoice, token_choice
+from llm_chatbot.engine.decode.dry import DryPenalty, token_breakers
+from llm_chatbot.engine.decode.generation import Generation, decode, prefill, prefill_all
+from llm_chatbot.engine.decode.logprobs import TokenChoice, first_choice, token_choice
 from llm_chatbot.engine.errors import ContextLengthError
 from llm_chatbot.engine.text.channels import END, FINAL_BEGUN
 from llm_chatbot.engine.text.detokenizer import StreamingDetokenizer
 from llm_chatbot.engine.text.prompt import (
     NO_OPTIONS,
+    NOTHING_ASKED,
     Message,
     TemplateOptions,
     answer_ids,
+    check_ids,
     completion_ids,
     fitting_prompt,
     prompt_ids,
@@ -32,9 +38,6 @@ from llm_chatbot.engine.text.prompt import (
 from llm_chatbot.engine.text.reasoning import REASONING_CLOSED, begun_answer, reasoning_opening
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.errors import UserError
-
-# Shows how the chat template begins an answer.
-NOTHING_ASKED: Sequence[Message] = ({"role": "user", "content": ""},)
 
 FinishReason = Literal["stop", "length", "cancelled"]
 
@@ -72,9 +75,11 @@ class Answer:
             the stream was closed; None while it is running.
         read_tokens: how many tokens of the prompt are in the KV cache so far.
         later_reasoning: the reasoning that came after the first words for the reader, which `text` is without.
-        tokens: with `top_logprobs`, what was generated; of an answer that was continued, only the continuation. All
-            snapshots share one growing list, which may be ahead of the text: that is held back where a stop string
-            may begin.
+        reasoning_tokens: how many of the new tokens came before the reasoning's end.
+        stopped_by: the stop string that ended the answer; empty if none did.
+        tokens: with `top_logprobs`, what was generated; of an answer that was continued, only the continuation; with
+            `echo` also the prompt. All snapshots share one growing list, which may be ahead of the text: that is held
+            back where a stop string may begin.
     """
 
     text: str
@@ -87,6 +92,8 @@ class Answer:
     finish_reason: FinishReason | None = None
     read_tokens: int = 0
     later_reasoning: str = ""
+    reasoning_tokens: int = 0
+    stopped_by: str = ""
     tokens: Sequence[TokenChoice] = ()
 
 
@@ -193,30 +200,45 @@ class ChatSession:
         yield from self._generate([*prompt, *continued_ids], answer, detokenizer, generation, started, room)
 
     def complete(
-        self, prompt: str, generation: Generation | None = None, *, room: int | None = None, **options: Any
+        self,
+        prompt: str | Sequence[int],
+        generation: Generation | None = None,
+        *,
+        room: int | None = None,
+        **options: Any,
     ) -> Generator[Answer, None, None]:
         """Yields what follows a text after every token, like `answer`, but without a chat format.
 
-        Nothing in the text becomes a control token. Does not change `messages`.
+        Nothing in a text becomes a control token. Does not change `messages`.
 
         Args:
-            prompt: the text, which the answers do not contain.
+            prompt: the text, or its token ids as they are to be read. The answers do not contain it, unless
+                `generation` says so.
             generation, room, options: as for `answer`.
 
         Raises:
             ContextLengthError: the prompt does not leave the `room`.
-            UserError: there is no text, or it does not fit into the context.
+            UserError: there is no text, it does not fit into the context, or an id is none of the model's.
             ValueError: an option is out of range.
         """
         started, generation = time.perf_counter(), generation or Generation(**options)
-        ids = completion_ids(self._tokenizer, prompt)
+        if isinstance(prompt, str):
+            ids = completion_ids(self._tokenizer, prompt)
+        else:
+            check_ids(self._tokenizer, ids := list(prompt))
         if not ids:
             raise UserError("prompt.empty")
         limit = self._prompt_limit(0, generation.max_new_tokens) if room is None else None
         if limit is not None and len(ids) > limit:
             raise too_long(len(ids), limit)
-        detokenizer = StreamingDetokenizer(self._tokenizer, None, stop=generation.stop)
+        start = self._shown_prompt(prompt) if generation.echo else ""
+        detokenizer = StreamingDetokenizer(self._tokenizer, None, start, stop=generation.stop)
         yield from self._generate(ids, Answer("", len(ids), 0), detokenizer, generation, started, room)
+
+    def _shown_prompt(self, prompt: str | Sequence[int]) -> str:
+        """A prompt as the text that an answer repeats, without special tokens."""
+        backend = self._tokenizer.backend_tokenizer
+        return prompt if isinstance(prompt, str) else backend.decode(list(prompt), skip_special_tokens=True)
 
     def _generate(
         self,
@@ -228,6 +250,7 @@ class ChatSession:
         room: int | None,
     ) -> Generator[Answer, None, None]:
         """Yields `answer` as it grows with what follows `ids`: the prompt, and the answer's tokens in `detokenizer`."""
+        check_ids(self._tokenizer, generation.logit_bias)
         constraints = self._constraints(generation, detokenizer, ids)
         token_limit = self._token_limit(len(ids), generation.max_new_tokens, room)
         num_continued, count = answer.completion_tokens, 0
@@ -235,22 +258,28 @@ class ChatSession:
         with self._model.in_use(self._cache):
             # 1. Prefill: the tokens that are not cached. The last token is always fed, for its logits.
             cached = self._cache.trim_to_prefix(ids[:-1])
+            if generation.echo and generation.top_logprobs is not None:
+                self._cache.truncate(0)  # what is cached has no logits any more
+                cached = 0
             answer = replace(answer, cached_tokens=min(cached, answer.prompt_tokens), tokens=choices)
-            for read, logits in prefill(self._cache, ids[cached:], self._model.pace):  # noqa: B007, used below
+            for read, logits in self._prefill(ids, cached, generation, choices):  # noqa: B007, used below
                 yield replace(answer, read_tokens=min(cached + read, answer.prompt_tokens))
             assert logits is not None
 
             # 2. Decode. From the first token on, a cancelled answer is kept.
             self._detokenizer = detokenizer
             stop_ids = self._model.stop_ids
-            with closing(decode(self._cache, logits, generation, stop_ids, generation.seed, constraints)) as stream:
+            biases = {**generation.logit_bias, **dict.fromkeys(stop_ids if generation.ignore_eos else (), -math.inf)}
+            sampling = replace(generation, logit_bias=biases)
+            with closing(decode(self._cache, logits, sampling, stop_ids, generation.seed, constraints)) as stream:
                 for count, (token, logits) in enumerate(islice(stream, token_limit), start=1):
                     if count == 1:
                         first = time.perf_counter()
                         answer = replace(answer, read_tokens=answer.prompt_tokens, time_to_first_token=first - started)
                     if (top := generation.top_logprobs) is not None:
                         backend = self._tokenizer.backend_tokenizer
-                        choices.append(token_choice(backend, token, logits, top, detokenizer.num_characters))
+                        offset = len(detokenizer.start) + detokenizer.num_characters
+                        choices.append(token_choice(backend, token, logits, top, offset))
                     detokenizer.add_token(token)
                     if detokenizer.stopped:
                         break
@@ -260,6 +289,7 @@ class ChatSession:
                         later_reasoning=detokenizer.later_reasoning,
                         completion_tokens=num_continued + count,
                         tokens_per_second=(count - 1) / (time.perf_counter() - first),
+                        reasoning_tokens=answer.reasoning_tokens + detokenizer.is_reasoning,
                     )
                     self.last_answer = replace(answer, finish_reason="cancelled")  # unless the caller continues
                     yield answer
@@ -273,8 +303,27 @@ class ChatSession:
             later_reasoning=detokenizer.later_reasoning,
             completion_tokens=num_continued + count,
             finish_reason=reason,
+            stopped_by=detokenizer.stopped_by,
         )
         yield self.last_answer
+
+    def _prefill(
+        self, ids: Sequence[int], cached: int, generation: Generation, choices: list[TokenChoice]
+    ) -> Generator[tuple[int, np.ndarray | None], None, None]:
+        """As `prefill`. The tokens of a prompt that is repeated are noted in `choices`, if probabilities are wanted."""
+        if not generation.echo or generation.top_logprobs is None:
+            yield from prefill(self._cache, ids[cached:], self._model.pace)
+            return
+        backend, shown = self._tokenizer.backend_tokenizer, StreamingDetokenizer(self._tokenizer, None)
+        choices.append(first_choice(backend, ids[0]))
+        shown.add_token(ids[0])
+        yield 0, None
+        for read, logits in prefill_all(self._cache, ids):
+            following = ids[read - len(logits) + 1 : read + 1]
+            for token, row in zip(following, logits, strict=False):  # none follows the last token
+                choices.append(token_choice(backend, token, row, generation.top_logprobs, shown.num_characters))
+                shown.add_token(token)
+            yield read, logits[-1]
 
     def _token_limit(self, num_prompt_tokens: int, max_new_tokens: int | None, room: int | None) -> int | None:
         """The maximum number of new tokens; None: there is none.
@@ -304,6 +353,8 @@ class ChatSession:
                 return detokenizer.is_reasoning or (budget is not None and budget.is_closing)
 
             constraints.insert(0, AfterReasoning(generation.constraint, is_reasoning, opening))
+        if (dry := generation.dry) is not None and dry.multiplier and dry.last_n:
+            constraints.insert(0, DryPenalty(dry, ids, token_breakers(self._tokenizer, dry.breakers)))
         return constraints
 
     def _thinking_budget(self, generation: Generation, detokenizer: StreamingDetokenizer) -> ThinkingBudget | None:

@@ -19,6 +19,7 @@ from llm_chatbot.engine.decode.sampling import Sampling, log_softmax
 from llm_chatbot.engine.files import read_config
 from llm_chatbot.engine.loading import open_model
 from llm_chatbot.engine.model import ChatModel
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.engine.text.prompt import prompt_ids
 from llm_chatbot.engine.text.tokenizer import FolderTokenizer
 from llm_chatbot.errors import UserError
@@ -28,10 +29,6 @@ from llm_chatbot.evaluation.texts import passages
 from llm_chatbot.evaluation.weight_storage import WeightStorage, weight_storage
 from llm_chatbot.folder.manifest import MODEL_BIN, MODEL_XML, check_complete, read_manifest
 from llm_chatbot.machine.memory import available_memory
-
-# The runtime rounds activations too, as the processor allows. Without that, only the weights differ between variants,
-# and quality comes out the same on each machine.
-EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
 
 WINDOW = 512  # tokens that are predicted in one go
 ANSWER_TOKENS = 48
@@ -237,7 +234,7 @@ def score_texts(
 def _predict(cache: KVCache, ids: list[int], count: int) -> np.ndarray:
     """Log probabilities after the last `count` of a text's tokens, float32 [count, vocabulary]."""
     cache.reset()
-    return log_softmax(cache.feed_for_all_logits(ids)[-count:])
+    return log_softmax(cache.feed_all(ids)[-count:])
 
 
 def prefix_token(tokenizer: FolderTokenizer) -> int:

@@ -31,6 +31,7 @@ Render = Callable[[Sequence[Mapping[str, Any]], Mapping[str, Any]], str | None]
 
 # What the probes say.
 SAID, CALLED, GIVEN, KEY, RESULT = "Probe1question", "probe2call", "probe3value", "probe4key", "probe5result"
+NAMED, RULE = "probe6name", "probe7rule"
 
 CALL_ID, SHORT_ID = "call_abcdefghijklmnopqrst", "abcdEFG12"
 
@@ -54,12 +55,16 @@ class TemplateForm:
         content_parts: whether content is a list of parts like `{"type": "text", "text": …}`.
         short_ids: whether the ids of calls have nine letters or digits.
         text_arguments: whether the arguments of a call are JSON text, and not an object.
+        shows_names: whether the `name` of a message of the user arrives in the prompt.
+        takes_system: whether the text of a system message does.
     """
 
     shows_messages: bool = True
     content_parts: bool = False
     short_ids: bool = False
     text_arguments: bool = False
+    shows_names: bool = False
+    takes_system: bool = False
 
 
 def read_templates(folder: Path, settings: Mapping[str, Any]) -> Templates:
@@ -119,11 +124,14 @@ def form_of(render: Render) -> TemplateForm:
         for text_arguments, short_ids in product((False, True), repeat=2)
     ]
     probe = next((probe for probe in probes if probe.shows_arguments()), probes[0])
+    user = _probe_message("user", SAID, probe.content_parts)
     return TemplateForm(
         shows_messages=text or parts or not any(each is not None for each in rendered),
         content_parts=probe.content_parts,
         short_ids=probe.short_ids,
         text_arguments=probe.text_arguments,
+        shows_names=NAMED in (render([{**user, "name": NAMED}], {}) or ""),
+        takes_system=RULE in (render([_probe_message("system", RULE, probe.content_parts), user], {}) or ""),
     )
 
 

@@ -5,8 +5,8 @@ from typing import Any
 
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
 from llm_chatbot.errors import UserError
-from llm_chatbot.folder.manifest import MANIFEST, complete_manifest, is_complete, kept_blocks, read_manifest
-from llm_chatbot.folder.place import SUBFOLDERS, Precision, check_root, model_folder
+from llm_chatbot.folder.manifest import MANIFEST, complete_manifest, is_complete, read_manifest
+from llm_chatbot.folder.place import AS_IN_FILE, SUBFOLDERS, Precision, as_in_file, check_root, model_folder
 from llm_chatbot.machine.json_object import json_object
 
 MEASURED = "quality.json"  # beside the variants' folders
@@ -43,10 +43,10 @@ def converted_models(root: Path = Path(".")) -> dict[str, list[Precision]]:
 
 
 def precision_label(folder: Path) -> str:
-    """A folder's precision for people to read, such as "INT8" or "INT4: Q4_1, as in the file"."""
+    """A folder's precision for people to read, such as "INT8" or "Q4_1, as in the file"."""
     manifest = read_manifest(folder)
-    precision, blocks = manifest.get("precision", ""), kept_blocks(manifest)
-    return f"{precision}: {blocks}, as in the file" if blocks else precision
+    precision = manifest.get("precision", "")
+    return as_in_file(manifest["quantization"]) if precision == AS_IN_FILE else precision
 
 
 def measured_variants(model: Path) -> dict[str, dict[str, Any]]:

@@ -85,8 +85,3 @@ def _missing_files(folder: Path, manifest: dict[str, Any]) -> list[str]:
 
 def _has_size(path: Path, size: int) -> bool:
     return path.is_file() and path.stat().st_size == size
-
-
-def kept_blocks(manifest: dict[str, Any]) -> str | None:
-    """ggml's name for the blocks of a GGUF file that a folder keeps; None if it keeps none."""
-    return (manifest.get("compression") or {}).get("gguf")

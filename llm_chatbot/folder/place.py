@@ -5,22 +5,39 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from llm_chatbot.catalogue.gguf_names import HUB_ID, gguf_folder_name, gguf_source
+from llm_chatbot.catalogue.gguf_names import HUB_ID, gguf_folder_name, gguf_source, without_suffix
+from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.errors import UserError
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
 
-Precision = Literal["FP16", "INT8", "INT4"]
+Precision = Literal["FP16", "INT8", "INT4", "GGUF"]
 
-# The precision that a GGUF file has itself: it is opened as it is, and there is no folder.
-AS_IN_FILE = "GGUF"
+# The precision that a GGUF file has itself. People read its name, see `as_in_file`.
+AS_IN_FILE: Literal["GGUF"] = "GGUF"
 
 SUBFOLDERS: dict[Precision, str] = {
     "FP16": "FP16",
     "INT8": "INT8_compressed_weights",
     "INT4": "INT4_compressed_weights",
+    AS_IN_FILE: "GGUF",
 }
+
+
+def as_in_file(quantization: str) -> str:
+    """The precision of a GGUF file's own weights for people to read, such as "Q4_K_M, as in the file"."""
+    return f"{quantization}, as in the file"
+
+
+def default_precision(config: ModelConfig) -> Precision:
+    """The precision of a model where the user names none: a GGUF file's own, otherwise INT4."""
+    return AS_IN_FILE if config.is_gguf else "INT4"
+
+
+def precisions_of(config: ModelConfig) -> list[Precision]:
+    """The precisions that a model can be converted to."""
+    return [precision for precision in SUBFOLDERS if precision != AS_IN_FILE or config.is_gguf]
 
 
 def as_precision(text: str) -> Precision:
@@ -50,7 +67,7 @@ def model_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
     elif re.fullmatch(HUB_ID, name) and not path.exists():
         folder_name = name.replace("/", "--")
     else:
-        folder_name = path.resolve().name.removesuffix(".gguf")
+        folder_name = without_suffix(path.resolve().name)
     return Path(root) / folder_name / SUBFOLDERS[as_precision(precision)]
 
 

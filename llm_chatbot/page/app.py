@@ -110,7 +110,7 @@ class ChatPage:
         """The facts that the page needs at its start."""
         return {
             "model": described_model(self.loaded),
-            "models": [*own_file(self.loaded), *variant_choices(self.root)] if self.root else [],
+            "models": model_choices(self.loaded, self.root) if self.root else [],
             "devices": available_devices() if self.root else [],
             "settings": described_settings(),
             "languages": LANGUAGES,
@@ -179,16 +179,9 @@ def described_model(loaded: LoadedModel) -> dict[str, Any]:
     }
 
 
-def own_file(loaded: LoadedModel) -> list[dict[str, Any]]:
-    """The page's own model as a choice, where it is a GGUF file and so not among the converted models."""
-    title = title_of(loaded.name, loaded.label)
-    is_file = loaded.precision == AS_IN_FILE
-    return [{"title": title, "name": loaded.name, "precision": loaded.precision}] if is_file else []
-
-
-def variant_choices(root: Path) -> list[dict[str, Any]]:
-    """The converted models under `root`: the title of each, its name and its precision."""
-    return [
+def model_choices(own: LoadedModel, root: Path) -> list[dict[str, Any]]:
+    """The page's own model, if it is a GGUF file, and the converted ones: the title of each, its name and precision."""
+    choices = [
         {
             "title": title_of(name, precision_label(model_folder(name, precision, root))),
             "name": name,
@@ -196,4 +189,8 @@ def variant_choices(root: Path) -> list[dict[str, Any]]:
         }
         for name, precisions in converted_models(root).items()
         for precision in precisions
+        if own.precision != AS_IN_FILE or (name, precision) != (own.name, own.precision)
     ]
+    if own.precision != AS_IN_FILE:
+        return choices
+    return [{"title": title_of(own.name, own.label), "name": own.name, "precision": own.precision}, *choices]

@@ -15,7 +15,14 @@ from typing import Any
 
 from platformdirs import user_cache_path
 
-from llm_chatbot.catalogue.gguf_names import HubGGUF, StoredGGUF, unsplit_name
+from llm_chatbot.catalogue.gguf_names import (
+    HubGGUF,
+    StoredGGUF,
+    is_first_part,
+    is_language_model,
+    unsplit_name,
+    without_suffix,
+)
 from llm_chatbot.catalogue.row import GGUFWheel, ModelConfig
 from llm_chatbot.errors import UserError
 from llm_chatbot.sources.wheel import fetch_from_wheel
@@ -29,9 +36,6 @@ SHA256_NAME = re.compile("(?:sha256-)?([0-9a-f]{64})")
 
 # Files in a checkpoint's folder that a conversion may read: weights, settings, tokenizers and templates.
 CHECKPOINT_SUFFIXES = {".safetensors", ".bin", ".json", ".model", ".tiktoken", ".txt", ".jinja"}
-
-# Names of files that are not language models: image encoders, vocabularies, LoRA adapters.
-NO_MODEL = re.compile(r"mmproj|^ggml-vocab|\.lora\.", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -114,7 +118,8 @@ def _files_of(path: Path) -> list[Path]:
     if path.is_dir():
         return [file for file in sorted(path.iterdir()) if file.suffix in CHECKPOINT_SUFFIXES]
     name = unsplit_name(path.name)
-    return [path] if name == path.stem else sorted(path.parent.glob(f"{escape(name)}-*-of-*.gguf"))
+    parts = sorted(path.parent.glob(f"{escape(name)}-*-of-*{path.suffix}"))
+    return [path] if name == path.stem else parts
 
 
 def _file_identity(path: Path) -> dict[str, Any]:
@@ -197,7 +202,7 @@ def _lmstudio_names(file: FoundGGUF) -> set[str]:
     """The names a file can be requested by: its path, its repository, and the last part of either."""
     path = file.name.removeprefix("lmstudio:")
     publisher, repository, name = path.split("/")
-    return {path, f"{publisher}/{repository}", repository, name, name.removesuffix(".gguf"), unsplit_name(name)}
+    return {path, f"{publisher}/{repository}", repository, name, without_suffix(name), unsplit_name(name)}
 
 
 def _hub_files() -> Iterator[FoundGGUF]:
@@ -225,11 +230,7 @@ def _llama_cpp_files() -> Iterator[FoundGGUF]:
 
 def _model_files(folder: Path) -> list[Path]:
     """The GGUF files below a folder that are models; of a split model, only the first part."""
-    return [
-        path
-        for path in sorted(folder.rglob("*.gguf"))
-        if not NO_MODEL.search(path.name) and (unsplit_name(path.name) == path.stem or "-00001-of-" in path.stem)
-    ]
+    return [path for path in sorted(folder.rglob("*")) if is_language_model(path.name) and is_first_part(path.name)]
 
 
 def _not_there(program: str, name: str, found: list[FoundGGUF], where: Path | Text) -> UserError:

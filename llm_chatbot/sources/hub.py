@@ -26,7 +26,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import tqdm
 
-from llm_chatbot.catalogue.gguf_names import unsplit_name
+from llm_chatbot.catalogue.gguf_names import is_gguf_name, is_language_model, unsplit_name
 from llm_chatbot.catalogue.lookup import UNKNOWN_LICENSE
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import REQUIRED_FILES
@@ -249,7 +249,7 @@ def cached_gguf(repo_id: str, file: str, revision: str | None = None) -> Path:
     """
     with _translated_errors(repo_id, revision):
         folder = Path(HfApi().snapshot_download(repo_id, revision=revision, local_files_only=True))
-    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*.gguf")]
+    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
     return folder / gguf_parts(repo_id, names, file)[0]
 
 
@@ -259,11 +259,11 @@ def gguf_parts(repo_id: str, names: Iterable[str], file: str) -> list[str]:
     Raises:
         UserError: there is none, or it is not clear which; the message has the names.
     """
-    ggufs = sorted(name for name in names if name.endswith(".gguf") and "mmproj" not in name)
+    ggufs = sorted(filter(is_language_model, names))
     models = {unsplit_name(name) for name in ggufs}
     quantized = re.compile(rf"(^|[-._/]){re.escape(file)}([-._][^/]*)?$", re.IGNORECASE)
     found = sorted(
-        {unsplit_name(file)} & models if file.endswith(".gguf") else (name for name in models if quantized.search(name))
+        {unsplit_name(file)} & models if is_gguf_name(file) else (name for name in models if quantized.search(name))
     )
     exact = [name for name in found if name.lower().endswith(file.lower())]
     if len(found := exact or found) != 1:

@@ -204,6 +204,11 @@ def test_texts_around_a_value_are_fixed():
     }
 
 
+def test_values_of_a_form_may_be_repeated_up_to_a_number():
+    grammar = answer_grammar([Form({"const": 1}, '"["', '"]"', '", "', 3)])
+    assert {written(grammar, seed) for seed in range(40)} == {"[1]", "[1, 1]", "[1, 1, 1]"}
+
+
 def test_an_answer_has_one_of_the_forms():
     grammar = answer_grammar([Form({"const": 1}), Form({"const": LARGE}, '"<call>"', '"</call>"')])
     assert {written(grammar, seed) for seed in range(20)} == {"1", f"<call>{LARGE}</call>"}

@@ -161,7 +161,7 @@ def test_a_page_opens_no_other_file_as_it_is(tmp_path: Path):
     """Whoever may use a page chooses among converted models, and not any file of this machine."""
     (tmp_path / "other.gguf").touch()
     pool = ModelPool(tmp_path, loaded(FAKE, None, DEFAULT_MODEL, AS_IN_FILE, "CPU"))
-    with pytest.raises(UserError, match="as a file; choose a model in the settings"):
+    with pytest.raises(UserError, match="GGUF is missing or incomplete"):
         pool.get((str(tmp_path / "other.gguf"), AS_IN_FILE, "CPU"))
 
 

@@ -9,7 +9,8 @@ import httpx
 import pytest
 from starlette.testclient import TestClient
 
-from llm_chatbot.answering.other_servers import KEY_VARIABLE, RemoteSession, new_client, open_remote
+from llm_chatbot.answering.other_servers import RemoteSession, new_client, open_remote
+from llm_chatbot.answering.variables import KEY_VARIABLE
 from llm_chatbot.api.service import create_app
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.errors import UserError

@@ -79,6 +79,7 @@ def test_a_prompt_counts_once_however_many_answers_it_gets():
         "completion_tokens": 8,
         "total_tokens": 38,
         "prompt_tokens_details": {"cached_tokens": 8},
+        "completion_tokens_details": {"reasoning_tokens": 0},
     }
 
 

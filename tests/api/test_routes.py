@@ -4,15 +4,17 @@ import asyncio
 import json
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import quote
 
 import pytest
+from starlette.responses import PlainTextResponse
 from starlette.testclient import TestClient
 
 from llm_chatbot.answering.errors import GrammarError
 from llm_chatbot.answering.served import ServedFacts
-from llm_chatbot.api import routes
+from llm_chatbot.api import respond
 from llm_chatbot.api.errors import APIError
-from llm_chatbot.api.service import LOCAL_NAMES, create_app
+from llm_chatbot.api.service import APIPaths, allowed_names, create_app
 from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.errors import UserError
@@ -86,13 +88,11 @@ def test_halves_of_a_character_are_joined_or_replaced_whole_and_streamed(text: s
         assert whole.json()["choices"][0]["message"]["content"] == expected
         *chunks, _ = events(web.post("/v1/chat/completions", json={**HELLO, "stream": True}))
         assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == expected
-        escaped = json.dumps({**HELLO, "model": text})
-        headers = {"Content-Type": "application/json"}
-        assert refusal(web.post("/v1/chat/completions", content=escaped, headers=headers))[0] == 404
+        assert refusal(web.get("/v1/models/" + quote(text.encode("utf-8", "surrogatepass"))))[0] == 404
 
 
 def test_a_request_that_waits_gets_headers_and_signs_of_life(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(routes, "PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(respond, "PAUSE_SECONDS", 0.05)
     with client(FakeModel(said("Hi"), pause=0.2)) as web:
         text = web.post("/v1/chat/completions", json={**HELLO, "stream": True}).text
     assert text.count(": waiting") >= 2 and text.endswith("data: [DONE]\n\n")
@@ -118,9 +118,58 @@ def test_what_is_asked_for_reaches_the_engine():
             json={**HELLO, **options, "stop": "x", "seed": -1, "logprobs": True, "top_logprobs": 3, "max_tokens": 5},
         )
     (question,) = model.questions
-    assert question.room == 5 and question.messages == ({"role": "user", "content": "Hello"},)
+    assert question.room == 1 and question.messages == ({"role": "user", "content": "Hello"},)
     assert question.template_options == {}
-    assert question.generation == Generation(**options, stop=("x",), seed=2**63 - 1, top_logprobs=3, max_new_tokens=5)
+    assert question.generation == Generation(**options, stop=("x",), seed=None, top_logprobs=3, max_new_tokens=5)
+
+
+@pytest.mark.parametrize(("wanted", "limit"), [(None, 100), (32_000, 100), (7, 7), (-1, 100)])
+def test_a_limit_above_the_servers_is_lowered(wanted: int | None, limit: int):
+    model = FakeModel(said("Hi"))
+    with client(model) as web:
+        assert web.post("/v1/chat/completions", json={**HELLO, "max_tokens": wanted}).status_code == 200
+        web.post("/v1/completions", json={"prompt": [1, 2], "max_tokens": wanted, "echo": True, "logprobs": 1})
+    chat, completion = model.questions
+    assert (chat.generation.max_new_tokens, chat.room) == (limit, 1)
+    assert completion.generation.max_new_tokens == (16 if wanted is None else limit)
+    assert completion.prompt == (1, 2) and completion.generation.echo and completion.room == 1
+
+
+def test_the_only_model_answers_to_any_name_with_its_own_and_several_are_listed():
+    with client(FakeModel(said("Hi"))) as web:
+        for named in ({}, {"model": "gpt-5"}):
+            answer = web.post("/v1/chat/completions", json={"messages": HELLO["messages"], **named}).json()
+            assert answer["model"] == "fake"
+    models = {name: FakeModel(said(name), about=ServedFacts(name, 100)) for name in ("a", "b")}
+    with TestClient(create_app(models)) as web:
+        assert web.post("/v1/completions", json={"model": "b", "prompt": "x"}).json()["choices"][0]["text"] == "b"
+        for named, message in (({}, "Name a model; there are: a, b."), ({"model": "c"}, "choose one of: a, b")):
+            status, said_message, param = refusal(web.post("/v1/completions", json={"prompt": "x", **named}))
+            assert (status, param) == (404, "model") and message in said_message
+
+
+@pytest.mark.parametrize(
+    ("effort", "reads", "options"),
+    [
+        ("low", set(), {}),
+        ("none", set(), {}),
+        ("low", {"reasoning_effort"}, {"reasoning_effort": "low"}),
+        ("xhigh", {"reasoning_effort"}, {"reasoning_effort": "high"}),
+        ("none", {"enable_thinking"}, {"enable_thinking": False}),
+    ],
+)
+def test_an_effort_is_a_wish_that_a_template_may_not_know(effort: str, reads: set[str], options: dict):
+    model = FakeModel(said("Hi"), about=ServedFacts("fake", 100, variables=frozenset(reads)))
+    with client(model) as web:
+        assert web.post("/v1/chat/completions", json={**HELLO, "reasoning_effort": effort}).status_code == 200
+    assert model.questions[0].template_options == options
+
+
+def test_variables_of_the_chat_template_reach_it():
+    model = FakeModel(said("Hi"), about=ServedFacts("fake", 100, variables=frozenset({"thinking", "budget"})))
+    with client(model) as web:
+        web.post("/v1/chat/completions", json={**HELLO, "chat_template_kwargs": {"thinking": True, "budget": None}})
+    assert model.questions[0].template_options == {"thinking": True}
 
 
 def test_requests_of_a_conversation_are_told_to_be_of_it():
@@ -137,13 +186,12 @@ def test_requests_of_a_conversation_are_told_to_be_of_it():
 @pytest.mark.parametrize(
     ("body", "expected"),
     [
-        ({**HELLO, "logit_bias": {"1": 1}}, (400, "not supported", "logit_bias")),
+        ({**HELLO, "web_search_options": {}}, (400, "not supported", "web_search_options")),
         ({**HELLO, "temperature": 3}, (400, "less than or equal to 2", "temperature")),
         ({**HELLO, "messages": [{"role": "x", "content": ""}]}, (400, "'system'", "messages.0.role")),
-        ({**HELLO, "model": "other"}, (404, "choose one of: fake", "model")),
         ({**HELLO, "top_logprobs": 1}, (400, "needs 'logprobs'", None)),
-        ({**HELLO, "tools": TOOLS}, (400, "chat template", "tools")),
-        ({**HELLO, "reasoning_effort": "low"}, (400, "chat template", "reasoning_effort")),
+        ({**HELLO, "chat_template_kwargs": {"enable_thinking": False}}, (400, "chat template", "enable_thinking")),
+        ({**HELLO, "chat_template_kwargs": {"tools": []}}, (400, "chat template", "tools")),
         ({"model": "fake"}, (400, "required", "messages")),
         ([], (400, "JSON object", None)),
     ],
@@ -161,18 +209,26 @@ def sent(**message: Any) -> dict[str, Any]:
 @pytest.mark.parametrize(
     ("body", "message", "param"),
     [
-        (sent(content=[{"type": "image_url", "image_url": {"url": "x"}}]), "images are not supported", "content.0"),
+        (
+            sent(content=[{"type": "image_url", "image_url": {"url": "x"}}]),
+            "images are not supported by this model",
+            "content.0",
+        ),
         (sent(content=[{"type": "text", "text": "a"}, {"type": "input_image"}]), "images are not", "content.1"),
         (sent(content=[{"type": "input_audio"}]), "recordings are not supported", "content.0"),
-        (sent(content=[{"type": "text", "text": "a", "cache_control": {}}]), "leave it out", "content.0.cache_control"),
+        (sent(content=[{"type": "text", "text": "a", "weight": 1}]), "leave it out", "content.0.weight"),
         (sent(content=[{"type": "text"}]), "Field required", "content.0.text"),
-        (sent(content={"type": "text"}), "valid string", "content"),
-        ({**HELLO, "stop": list("abcde")}, "at most 4 stop strings", "stop"),
-        ({**HELLO, "stop": ["a", 1]}, "valid string", "stop.1"),
+        (sent(content={"type": "text"}), "an object was sent, and it takes a text or a list", "content"),
+        (sent(content=["a"]), "a text was sent, and it takes an object", "content.0"),
+        ({**HELLO, "stop": list("abcde") * 13}, "at most 64 items", "stop"),
+        ({**HELLO, "stop": ["a", 1]}, "a number was sent, and it takes a text", "stop.1"),
+        ({**HELLO, "max_tokens": "many"}, "valid integer", "max_tokens"),
+        ({**HELLO, "tools": True}, "true or false was sent, and it takes a list", "tools"),
         ({**HELLO, "tool_choice": "any"}, "'none', 'auto' or 'required'", "tool_choice"),
         ({**HELLO, "tool_choice": {"type": "function"}}, "Field required", "tool_choice.function"),
-        ({**HELLO, "prompt": [1, 2, 3]}, "token ids are not supported", "prompt"),
-        ({**HELLO, "prompt": 5}, "valid string", "prompt"),
+        ({**HELLO, "prompt": 5}, "a number was sent, and it takes a text or a list", "prompt"),
+        ({**HELLO, "prompt": [1, "a"]}, "either texts or token ids", "prompt"),
+        ({**HELLO, "prompt": [1, -2]}, "greater than or equal to 0", "prompt.1"),
     ],
 )
 def test_a_fault_is_named_by_what_was_sent(body: dict[str, Any], message: str, param: str):
@@ -292,24 +348,118 @@ def test_tools_are_offered_forced_and_called():
         web.post("/v1/chat/completions", json={**HELLO, "tools": TOOLS, "tool_choice": "none"})
     auto, required, named, none = model.questions
     assert auto.grammar is None and auto.template_options["tools"][0]["function"]["name"] == "weather"
-    assert required.grammar is not None and required.grammar == named.grammar
+    assert required.grammar is not None and named.grammar is not None
     assert none.grammar is None and none.template_options == {}
+
+
+def test_the_arguments_of_a_call_stream_as_they_grow():
+    whole = f"Look: {CALL}{CALL}"
+    model = FakeModel(said(*(whole[:size] for size in range(1, len(whole) + 1))), about=ABOUT_TOOLS)
+    with client(model) as web:
+        *chunks, _ = events(web.post("/v1/chat/completions", json={**HELLO, "tools": TOOLS, "stream": True}))
+    choices = [chunk["choices"][0] for chunk in chunks]
+    assert "".join(choice["delta"].get("content", "") for choice in choices) == "Look:"
+    pieces = [piece for choice in choices for piece in choice["delta"].get("tool_calls", [])]
+    for index in (0, 1):
+        first, *others = [piece for piece in pieces if piece["index"] == index]
+        assert first["id"] and first["type"] == "function" and first["function"]["name"] == "weather"
+        assert len(others) > 5 and all(piece.keys() == {"index", "function"} for piece in others)
+        assert all(piece["function"].keys() == {"arguments"} for piece in others)
+        assert "".join(piece["function"]["arguments"] for piece in [first, *others]) == '{"city": "Köln"}'
+    assert choices[-1]["finish_reason"] == "tool_calls"
+
+
+def test_tools_are_offered_to_every_model_and_required_ones_may_be_several():
+    model = FakeModel(said(f"{CALL}\n{CALL}"))
+    with client(model) as web:
+        body = {**HELLO, "tools": TOOLS, "tool_choice": "required"}
+        both = web.post("/v1/chat/completions", json=body).json()["choices"][0]["message"]["tool_calls"]
+        one = web.post("/v1/chat/completions", json={**body, "parallel_tool_calls": False}).json()["choices"][0]
+    assert len(both) == 2 and len(one["message"]["tool_calls"]) == 1
+    several, alone = [question.grammar or "" for question in model.questions]
+    assert "{0,7}" in several and "{0,7}" not in alone
+    assert all(question.template_options["tools"] for question in model.questions)
 
 
 def test_keys_guard_everything_but_the_health_check():
     with client(FakeModel(said("Hi")), keys=["secret"]) as web:
-        assert web.get("/health").json() == {"status": "ok"}
-        for path in ("/v1/models", "/metrics"):
+        assert web.get("/health").json() == {"status": "ok"} and web.get("/").text == "llm-chatbot is running"
+        for path in ("/v1/models", "/metrics", "/docs", "/openapi.json"):
             response = web.get(path)
             assert refusal(response)[0] == 401 and response.headers["WWW-Authenticate"] == "Bearer"
             assert web.get(path, headers={"Authorization": "Bearer secret"}).status_code == 200
-        assert web.post("/v1/chat/completions", json=HELLO).status_code == 401
+        assert web.get("/api/tags").status_code == 401
+        for path in ("/v1/chat/completions", "/tokenize", "/api/chat"):
+            assert web.post(path, json=HELLO).status_code == 401
 
 
 def test_a_page_can_not_reach_the_server_by_another_name():
-    with client(FakeModel(said("Hi")), allowed_hosts=LOCAL_NAMES) as web:
-        for host, status in {"localhost:8000": 200, "[::1]:8000": 200, "evil.example": 400}.items():
+    names = allowed_names("127.0.0.1", [])
+    with client(FakeModel(said("Hi")), allowed_hosts=names) as web:
+        for host, status in {"localhost:8000": 200, "[::1]:8000": 200, "evil.example": 403}.items():
             assert web.get("/v1/models", headers={"Host": host}).status_code == status
+        evil = {"Host": "evil.example:8000"}
+        assert refusal(web.get("/v1/models", headers=evil)) == (
+            403,
+            "evil.example is not a name of this server; start it with --allowed-host evil.example to allow it.",
+            None,
+        )
+        assert "--allowed-host" in web.get("/api/tags", headers=evil).json()["error"]
+        assert web.post("/v1/messages", headers=evil).json()["error"]["type"] == "permission_error"
+
+
+def test_names_of_a_container_can_be_allowed():
+    names = allowed_names("127.0.0.1", [], ["host.docker.internal", "*.lan"])
+    with client(FakeModel(said("Hi")), allowed_hosts=names) as web:
+        hosts = {"Host.docker.internal:8000": 200, "a.lan": 200, "localhost": 200, "lan": 403, "evil.example": 403}
+        for host, status in hosts.items():
+            assert web.get("/v1/models", headers={"Host": host}).status_code == status
+    assert allowed_names("0.0.0.0", []) == allowed_names("127.0.0.1", ["key"]) == ["*"]
+    assert "llm" in allowed_names("0.0.0.0", [], ["llm"]) and "*" not in allowed_names("0.0.0.0", [], ["llm"])
+
+
+def test_pages_of_an_allowed_origin_may_ask_and_others_not():
+    asks = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization,content-type"}
+    with client(FakeModel(said("Hi")), cors_origins=["http://page.example"], keys=["secret"]) as web:
+        for origin, status in {"http://page.example": 200, "http://other.example": 400}.items():
+            response = web.options("/v1/chat/completions", headers={"Origin": origin, **asks})
+            allowed = response.headers.get("Access-Control-Allow-Origin")
+            assert response.status_code == status and allowed == (origin if status == 200 else None)
+        headers = {"Origin": "http://page.example", "Authorization": "Bearer secret"}
+        response = web.post("/v1/chat/completions", json=HELLO, headers=headers)
+        assert response.headers["Access-Control-Allow-Origin"] == "http://page.example"
+    with client(FakeModel(said("Hi"))) as web:
+        response = web.options("/v1/chat/completions", headers={"Origin": "http://page.example", **asks})
+        assert response.status_code == 204 and "Access-Control-Allow-Origin" not in response.headers
+
+
+def test_beside_the_page_the_paths_of_the_api_are_its_own():
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await PlainTextResponse(f"page {scope['path']}")(scope, receive, send)
+
+    web = TestClient(APIPaths(page, create_app({"fake": FakeModel(said("Hi"))})))
+    for path in ("/v1/models", "/api/tags", "/health", "/metrics"):
+        assert web.get(path).status_code == 200 and not web.get(path).text.startswith("page")
+    assert web.post("/tokenize", json={"content": "a"}).json()["tokens"] == [97]
+    for path in ("/", "/page/state", "/docs", "/apis", "/v1"):
+        assert web.get(path).text == f"page {path}"
+
+
+def test_head_and_options_are_answered():
+    with client(FakeModel(said("Hi"))) as web:
+        for path in ("/", "/health", "/v1/models", "/api/tags", "/metrics"):
+            response = web.head(path)
+            assert response.status_code == 200 and response.content == b"" and response.headers["content-length"] != "0"
+        assert web.head("/v1/nothing").status_code == 404
+        options = web.options("/v1/messages")
+        assert (options.status_code, options.headers["Allow"], options.content) == (204, "POST", b"")
+
+
+def test_the_schema_describes_every_protocol():
+    with client(FakeModel(said("Hi"))) as web:
+        paths = web.get("/openapi.json").json()["paths"]
+        assert "openapi.json" in web.get("/docs").text
+    assert {"/v1/responses", "/v1/messages", "/api/chat", "/tokenize", "/v1/chat/completions"} <= paths.keys()
 
 
 def test_models_are_listed_and_found():
@@ -323,10 +473,10 @@ def test_metrics_count_responses_and_tokens():
     with client(FakeModel(said("Hi", "Hi there"))) as web:
         web.post("/v1/chat/completions", json=HELLO)
         web.post("/v1/chat/completions", json={**HELLO, "stream": True})
-        web.post("/v1/chat/completions", json={**HELLO, "model": "other"})
+        web.post("/v1/chat/completions", json={**HELLO, "n": 9})
         lines = web.get("/metrics").text.splitlines()
     assert 'llm_chatbot_responses_total{path="/v1/chat/completions",status="200"} 2.0' in lines
-    assert 'llm_chatbot_responses_total{path="/v1/chat/completions",status="404"} 1.0' in lines
+    assert 'llm_chatbot_responses_total{path="/v1/chat/completions",status="400"} 1.0' in lines
     assert 'llm_chatbot_generated_tokens_total{model="fake"} 4.0' in lines
     assert 'llm_chatbot_cached_tokens_total{model="fake"} 8.0' in lines
     assert 'llm_chatbot_first_token_seconds_count{model="fake"} 2.0' in lines

@@ -7,126 +7,21 @@ import shutil
 import socket
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import httpx
 import openai
 import pytest
-import uvicorn
 
-from llm_chatbot.answering.models import LoadedModel
-from llm_chatbot.answering.served import LocalModel
-from llm_chatbot.answering.service import Answering
-from llm_chatbot.api.service import create_app
-from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
-from llm_chatbot.engine.cache.block_pool import BlockPool
-from llm_chatbot.engine.loading import open_model
-from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.session import ChatSession
 from llm_chatbot.engine.text.tokenizer import FolderTokenizer
-from llm_chatbot.evaluation.comparison import EXACT
 from llm_chatbot.folder.found import converted_folder
+from tests.api.running_service import WEATHER, Service, asked, wait_until
 
 ROOT = Path(__file__).resolve().parents[2]
-
-# As in Qwen2.5: https://qwen.readthedocs.io/en/latest/framework/function_call.html
-TOOLS_TEMPLATE = r"""
-{%- if tools %}{{ '<|im_start|>system\nTools: ' + tools | tojson + '<|im_end|>\n' }}{% endif %}
-{%- for message in messages %}{{ '<|im_start|>' + message.role + '\n' + message.content }}
-{%- for call in message.tool_calls or [] %}
-{{- '\n<tool_call>\n' + call.function | tojson + '\n</tool_call>' }}{% endfor %}
-{{- '<|im_end|>\n' }}{% endfor %}
-{%- if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"""
-
-WEATHER = {
-    "type": "function",
-    "function": {
-        "name": "weather",
-        "parameters": {
-            "type": "object",
-            "properties": {"city": {"enum": ["Paris", "Rome"]}, "days": {"type": "integer"}},
-            "required": ["city", "days"],
-            "additionalProperties": False,
-        },
-    },
-}
-
-
-@dataclass
-class Service:
-    """A running server with three views of one model: as it is, with tools, and with a short queue."""
-
-    port: int
-    models: dict[str, LocalModel]
-    model: ChatModel
-    pool: BlockPool
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/v1"
-
-    @property
-    def client(self) -> openai.OpenAI:
-        return openai.OpenAI(base_url=self.url, api_key="none", max_retries=0)
-
-    @property
-    def used_blocks(self) -> int:
-        return self.pool.blocks - self.pool.free
-
-    def wait_until_active(self, count: int) -> None:
-        """Waits until so many answers of the short queue are generated or wait."""
-        wait_until(lambda: self.models["short-queue"].answering.unfinished == count, "the request does not arrive")
-
-    def wait_until_idle(self) -> None:
-        models = self.models.values()
-        wait_until(
-            lambda: not any(model.answering.unfinished for model in models) and not self.used_blocks,
-            "an answer goes on, or keeps its blocks",
-        )
-
-
-def wait_until(condition: Callable[[], bool], otherwise: str) -> None:
-    deadline = time.monotonic() + 30
-    while not condition():
-        assert time.monotonic() < deadline, otherwise
-        time.sleep(0.01)
-
-
-@pytest.fixture(scope="module")
-def service(models_root: Path) -> Iterator[Service]:
-    folder = converted_folder(DEFAULT_MODEL, "INT4", models_root)
-    model, config = open_model(folder, ov_config=EXACT, kv_cache_gb=0.5), get_model_config(DEFAULT_MODEL)
-    tokenizer, with_tools = FolderTokenizer(folder), FolderTokenizer(folder)
-    with_tools.chat_template = TOOLS_TEMPLATE
-
-    def local(name: str, tokenizer: FolderTokenizer, **bounds: int) -> LocalModel:
-        loaded = LoadedModel(model, tokenizer, config, name)
-        return LocalModel(Answering(lambda key: loaded, **bounds), loaded)
-
-    models = {
-        DEFAULT_MODEL: local(DEFAULT_MODEL, tokenizer),
-        "with-tools": local("with-tools", with_tools),
-        "short-queue": local("short-queue", tokenizer, max_concurrent=1, max_waiting=1),
-    }
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = uvicorn.Server(uvicorn.Config(create_app(models), log_level="error"))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    assert model.paged is not None
-    yield Service(listener.getsockname()[1], models, model, model.paged.pool)
-    server.should_exit = True
-    thread.join(timeout=30)
-
-
-def asked(text: str) -> list[Any]:
-    return [{"role": "user", "content": text}]
 
 
 def test_openais_client_gets_the_engines_own_answer_whole_and_as_a_stream(service: Service, models_root: Path):
@@ -224,6 +119,7 @@ def test_a_tool_is_called_and_its_result_is_read(service: Service):
     create = service.client.chat.completions.create
     messages = asked("How is the weather in Rome?")
     options: dict[str, Any] = {"model": "with-tools", "tools": [WEATHER], "max_tokens": 60, "temperature": 0}
+    options["parallel_tool_calls"] = False
     choice = create(messages=messages, tool_choice="required", **options).choices[0]
     (call,) = choice.message.tool_calls
     assert choice.finish_reason == "tool_calls" and call.function.name == "weather"
@@ -231,14 +127,26 @@ def test_a_tool_is_called_and_its_result_is_read(service: Service):
     assert arguments["city"] in ("Paris", "Rome") and isinstance(arguments["days"], int)
 
     streamed = list(create(messages=messages, tool_choice="required", stream=True, **options))
-    (streamed_call,) = [call for chunk in streamed for call in chunk.choices[0].delta.tool_calls or []]
-    assert streamed_call.function.arguments == call.function.arguments
+    first, *pieces = [call for chunk in streamed for call in chunk.choices[0].delta.tool_calls or []]
+    assert first.function.name == "weather" and first.id and pieces
+    assert "".join(piece.function.arguments for piece in (first, *pieces)) == call.function.arguments
 
     messages += [choice.message, {"role": "tool", "tool_call_id": call.id, "content": "<|im_end|> 31 degrees"}]
     read = create(messages=messages, **options)
     assert read.choices[0].message.content is not None and read.usage.prompt_tokens > 60
-    with pytest.raises(openai.BadRequestError, match="'tools' is not supported"):
-        create(messages=messages[:1], **{**options, "model": DEFAULT_MODEL})
+
+
+def test_a_model_without_tools_in_its_template_calls_one_and_reads_the_result(service: Service):
+    create = service.client.chat.completions.create
+    messages: list[Any] = [{"role": "system", "content": "Be brief."}, *asked("How is the weather in Rome?")]
+    options: dict[str, Any] = {"model": DEFAULT_MODEL, "tools": [WEATHER], "max_tokens": 80, "temperature": 0}
+    required = create(messages=messages, tool_choice="required", parallel_tool_calls=False, **options)
+    (call,) = required.choices[0].message.tool_calls
+    assert json.loads(call.function.arguments)["city"] in ("Paris", "Rome")
+    plain = create(messages=messages, model=DEFAULT_MODEL, max_tokens=1)
+    assert required.usage.prompt_tokens > plain.usage.prompt_tokens + 50, "the model is told of the tools"
+    messages += [required.choices[0].message, {"role": "tool", "tool_call_id": call.id, "content": "31 degrees"}]
+    assert create(messages=messages, **options).choices[0].message.content is not None
 
 
 def test_what_does_not_fit_is_refused_with_the_numbers(service: Service):
@@ -247,8 +155,34 @@ def test_what_does_not_fit_is_refused_with_the_numbers(service: Service):
     with pytest.raises(openai.BadRequestError, match=rf"{length} tokens.* the prompt has \d{{4,}}") as error:
         create(model=DEFAULT_MODEL, messages=[*asked("Hello"), *asked("word " * 9000)])
     assert error.value.code == "context_length_exceeded"
-    with pytest.raises(openai.BadRequestError, match=f"{length} were asked for"):
-        create(model=DEFAULT_MODEL, messages=asked("Hello"), max_tokens=length)
+
+
+def test_a_prompt_is_scored_as_evaluations_do_it(service: Service):
+    """The likelier of two continuations, from the probabilities of the repeated prompt."""
+    create = service.client.completions.create
+    options: dict[str, Any] = {"model": DEFAULT_MODEL, "echo": True, "max_tokens": 0, "logprobs": 1}
+
+    def score(text: str) -> float:
+        choice = create(prompt=service.ids(text), **options).choices[0]
+        assert choice.text == text and choice.finish_reason == "length"
+        logprobs = choice.logprobs
+        assert logprobs and logprobs.token_logprobs and logprobs.tokens and "".join(logprobs.tokens) == text
+        assert logprobs.token_logprobs[0] is None
+        return sum(value or 0 for value in logprobs.token_logprobs[1:])
+
+    assert score("The capital of France is Paris") > score("The capital of France is Berlin")
+
+
+def test_samplers_of_other_servers_change_the_answer(service: Service):
+    create = service.client.chat.completions.create
+    options: dict[str, Any] = {"model": DEFAULT_MODEL, "messages": asked("Say no."), "temperature": 0, "max_tokens": 24}
+    plain = create(**options).choices[0].message.content
+    (first,) = service.ids(plain.split()[0])[:1]
+    for changed in (
+        {"logit_bias": {str(first): -100}},
+        {"extra_body": {"xtc_probability": 1, "xtc_threshold": 0}},
+    ):
+        assert create(**options, **changed).choices[0].message.content != plain
 
 
 @pytest.fixture

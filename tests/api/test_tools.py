@@ -1,10 +1,13 @@
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from llm_chatbot.api.tools import ToolParser, forced_calls, tool_format
+from llm_chatbot.api.call_readers import as_type
+from llm_chatbot.api.tools import ToolCall, ToolParser, forced_calls
+from llm_chatbot.catalogue.tool_formats import TOOL_FORMATS, tool_format
 
 HERMES = "{% for tool in tools %}{{ tool | tojson }}{% endfor %} Answer with <tool_call>{...}</tool_call>"
 LLAMA = '{% if tools %}<|start_header_id|> {"name": function, "parameters": arguments}{% endif %}'
@@ -28,11 +31,15 @@ def parsed(format, text: str, ended: bool = True):
         (LLAMA, "llama"),
         (MISTRAL, "mistral"),
         (HARMONY, "harmony"),
-        (HARMONY.replace("tools", "users"), None),
-        ("{{ messages }}", None),
-        (HERMES + "<function=name>", None),
-        (MISTRAL + "[ARGS]", None),
-        (None, None),
+        (HARMONY.replace("tools", "users"), "harmony"),
+        ("{{ messages }}", "hermes"),  # the generic format
+        (HERMES + "<function=name>", "qwen-xml"),
+        (MISTRAL + "[ARGS]", "mistral-named"),
+        ("{{ tools }}", "json"),
+        ("{{ tools }}<|tool_call>", "gemma"),
+        ("{{ tools }}<|tool_call|>", "granite"),
+        ("{{ tools }}<|tool_call|><|/tool_call|>", "phi"),
+        (None, "hermes"),
     ],
 )
 def test_the_format_is_known_by_the_marks_in_the_template(template, expected):
@@ -65,7 +72,7 @@ def test_calls_are_read_and_are_no_text(format, text: str, calls):
         ("hermes", '<tool_call>{"name": "weather", "arguments": [1]}</tool_call>'),
         ("llama", '{"city": "Köln"}'),
         ("llama", "[]"),
-        ("mistral", '[{"name": "weather", "arguments": {}}, 1]'),
+        ("mistral", '[{"name": "unknown", "arguments": {}}, 1]'),
         ("mistral", "[" * 100_000),
     ],
 )
@@ -143,13 +150,23 @@ def test_ids_are_what_mistrals_template_asks_for():
     assert len(call.id) == 9 and call.id.isalnum()
 
 
-@pytest.mark.parametrize("format", ["hermes", "llama", "mistral"])
-def test_a_forced_call_is_one_that_is_read(format):
-    (form,) = forced_calls(format, [("weather", {"type": "object"}), ("time", {})])
+@pytest.mark.parametrize("format", sorted(TOOL_FORMATS.keys() - {"harmony"}))
+def test_forced_calls_are_ones_that_are_read(format: str):
+    (form,) = forced_calls(format, [("weather", {"type": "object"}), ("time", {})], several=True)
+    assert isinstance(form.schema, dict)
     key = form.schema["anyOf"][0]["required"][1]
-    before, after = (json.loads(text or '""') for text in (form.before, form.after))
-    written = f'{before}{{"name": "weather", "{key}": {{"city": "Köln"}}}}{after}'
-    assert parsed(format, written) == ("", [("weather", {"city": "Köln"})])
+    calls = [f'{{"name": "{name}", "{key}": {{"city": "Köln"}}}}' for name in ("weather", "time")]
+    before, between, after = (json.loads(text or '""') for text in (form.before, form.between, form.after))
+    assert parsed(format, before + calls[0] + after) == ("", [("weather", {"city": "Köln"})])
+    both = [("weather", {"city": "Köln"}), ("time", {"city": "Köln"})]
+    assert parsed(format, before + between.join(calls) + after) == ("", both)
+
+
+def test_one_forced_call_is_the_only_one():
+    (form,) = forced_calls("hermes", [("weather", {})])
+    assert form.rule("value") == '"<tool_call>\\n" value "\\n</tool_call>"'
+    (form,) = forced_calls("mistral", [("weather", {})], several=True)
+    assert form.rule("value") == '"[" value (", " value){0,7} "]"'
 
 
 def test_each_tool_keeps_its_own_definitions():
@@ -159,8 +176,142 @@ def test_each_tool_keeps_its_own_definitions():
 
     (form,) = forced_calls("hermes", [("a", parameters("integer")), ("b", parameters("string"))])
     schema = form.schema
+    assert isinstance(schema, dict)
     for call, good, bad in zip(schema["anyOf"], (1, "s"), ("s", 1), strict=True):
         validator = Draft202012Validator({**call, "$defs": schema["$defs"]})
         name = call["properties"]["name"]["const"]
         assert validator.is_valid({"name": name, "arguments": {"x": good}})
         assert not validator.is_valid({"name": name, "arguments": {"x": bad}})
+
+
+# Of each format, calls as models write them; the arguments have a text with quotes, an object and a list.
+
+ARGUMENTS = {"city": 'Köln "am Rhein"', "days": 3, "units": ["C", "F"], "at": {"exact": True}}
+AS_JSON = json.dumps(ARGUMENTS, ensure_ascii=False)
+PARAMETERS = {
+    "type": "object",
+    "properties": {
+        "city": {"type": "string"},
+        "days": {"$ref": "#/$defs/Days"},
+        "units": {"type": "array"},
+        "at": {"anyOf": [{"type": "object"}, {"type": "null"}]},
+    },
+    "$defs": {"Days": {"type": "integer"}},
+}
+OBJECT = f'{{"name": "weather", "arguments": {AS_JSON}}}'
+VALUES = {"city": 'Köln "am Rhein"', "days": "3", "units": '["C", "F"]', "at": '{"exact": true}'}
+ELEMENTS = "".join(f"<parameter={name}>\n{value}\n</parameter>\n" for name, value in VALUES.items())
+XML = f"<tool_call>\n<function=weather>\n{ELEMENTS}</function>\n</tool_call>"
+GEMMA = 'call:weather{city:Qköln "am Rhein"Q,days:3,units:[QCQ,QFQ],at:{exact:true}}'.replace("Qk", "QK")
+PYTHON = """weather(city='Köln "am Rhein"', days=3, units=["C", 'F'], at={"exact": True})"""
+DEEPSEEK_3 = f"<｜tool▁call▁begin｜>function<｜tool▁sep｜>weather\n```json\n{AS_JSON}\n```<｜tool▁call▁end｜>"
+DEEPSEEK_31 = f"<｜tool▁call▁begin｜>weather<｜tool▁sep｜>{AS_JSON}<｜tool▁call▁end｜>"
+WRITTEN_CALLS = {
+    "hermes": ("hermes", f"<tool_call>\n{OBJECT}\n</tool_call>", "\n"),
+    "qwen-xml": ("qwen-xml", XML, "\n"),
+    "qwen-xml with JSON": ("qwen-xml", f"<tool_call>\n{OBJECT}\n</tool_call>", "\n"),
+    "llama": ("llama", OBJECT.replace("arguments", "parameters"), "; "),
+    "llama with a type": ("llama", OBJECT.replace("{", '{"type": "function", ', 1), "\n"),
+    "mistral-named": ("mistral-named", f"[TOOL_CALLS]weather[ARGS]{AS_JSON}", ""),
+    "mistral-named with an id": ("mistral-named", f"[TOOL_CALLS]weather[CALL_ID]a1b2c3d4e[ARGS]{AS_JSON}", ""),
+    "gemma": ("gemma", f"<|tool_call>{GEMMA.replace('Q', '<|' + chr(34) + '|>')}<tool_call|>", ""),
+    "function-gemma": (
+        "function-gemma",
+        f"<start_function_call>{GEMMA.replace('Q', '<escape>')}<end_function_call>",
+        "",
+    ),
+    "lfm": ("lfm", f"<|tool_call_start|>[{PYTHON}]<|tool_call_end|>", "\n"),
+    "lfm with JSON": ("lfm", f"<|tool_call_start|>[{OBJECT}]<|tool_call_end|>", "\n"),
+    "deepseek 3": ("deepseek", DEEPSEEK_3, "\n"),
+    "deepseek 3.1": ("deepseek", DEEPSEEK_31, ""),
+    "bare JSON": ("deepseek", OBJECT, "\n"),
+}
+LISTS = {
+    "mistral": ("mistral", f"[TOOL_CALLS] [{OBJECT}, {OBJECT}]"),
+    "granite": ("granite", f"<|tool_call|>[{OBJECT}, {OBJECT}]"),
+    "phi": ("phi", f"<|tool_call|>[{OBJECT}, {OBJECT}]<|/tool_call|>"),
+    "lfm": ("lfm", f"<|tool_call_start|>[{PYTHON}, {PYTHON}]<|tool_call_end|>"),
+    "deepseek": ("deepseek", f"<｜tool▁calls▁begin｜>{DEEPSEEK_3}\n{DEEPSEEK_3}<｜tool▁calls▁end｜>"),
+    "bare": ("json", f"[{OBJECT}, {OBJECT}]"),
+}
+BOTH = {name: (format, f"{call}{between}{call}") for name, (format, call, between) in WRITTEN_CALLS.items()}
+
+
+@pytest.mark.parametrize(
+    ("format", "text"), [*BOTH.values(), *LISTS.values()], ids=[*BOTH, *(f"{n} list" for n in LISTS)]
+)
+def test_each_format_is_read_and_its_arguments_stream(format: str, text: str):
+    parser = ToolParser(format, {"weather": PARAMETERS})
+    written = ["", ""]
+    calls: Sequence[ToolCall] = ()
+    for size in [*range(1, len(text)), len(text)]:
+        state = parser.parse(text[:size], False)
+        assert state.text == ""
+        assert state.calls[: len(calls)] == calls
+        calls = state.calls
+        for index, call in enumerate([*state.calls, *filter(None, [state.begun])]):
+            assert call.name == "weather" and call.arguments.startswith(written[index]), "what was sent stays"
+            written[index] = call.arguments
+    result = parser.parse(text, True)
+    assert result.text == "" and result.begun is None
+    assert [json.loads(call.arguments) for call in result.calls] == [ARGUMENTS] * 2
+    assert [call.arguments for call in result.calls] == written and len({call.id for call in result.calls}) == 2
+
+
+@pytest.mark.parametrize(("format", "call"), [(f, c) for f, c, _ in WRITTEN_CALLS.values()], ids=[*WRITTEN_CALLS])
+def test_a_call_that_is_cut_off_is_neither_text_nor_a_call(format: str, call: str):
+    begins = call.find("weather") + len("weather")
+    for size in range(begins, len(call) - 1):
+        result = ToolParser(format, {"weather": PARAMETERS}).parse(call[:size], True)
+        assert result.text == "" and result.begun is None
+        assert all(json.loads(each.arguments) == ARGUMENTS for each in result.calls)
+
+
+@pytest.mark.parametrize(("format", "call"), [(f, c) for f, c, _ in WRITTEN_CALLS.values()], ids=[*WRITTEN_CALLS])
+def test_a_call_of_another_function_is_text(format: str, call: str):
+    assert ToolParser(format, {"time"}).parse(call, True).text == call
+    states = [ToolParser(format, {"time"}).parse(call[:size], False).text for size in range(len(call) + 1)]
+    assert all(after.startswith(before) for before, after in pairwise(states))
+
+
+@pytest.mark.parametrize(
+    ("value", "schema", "expected"),
+    [
+        ("5", {"type": "string"}, "5"),
+        ("5", {"type": "integer"}, 5),
+        ("5", {}, 5),
+        ("five", {}, "five"),
+        ("five", {"type": "integer"}, "five"),
+        ("True", {"type": "boolean"}, True),
+        ("None", {"type": ["integer", "null"]}, None),
+        ("x\n\ny", {"type": ["string", "null"]}, "x\n\ny"),
+        ('"x"', {"type": ["string", "null"]}, '"x"'),
+        ("1", {"enum": ["1", "2"]}, "1"),
+    ],
+)
+def test_a_value_without_a_type_gets_that_of_its_schema(value: str, schema: dict, expected: object):
+    assert as_type(value, schema) == expected
+
+
+def test_an_end_of_a_parameter_in_its_value_is_a_part_of_it():
+    call = XML.replace("Köln", "a </parameter> b")
+    (found,) = ToolParser("qwen-xml", {"weather": PARAMETERS}).parse(call, True).calls
+    assert json.loads(found.arguments)["city"] == 'a </parameter> b "am Rhein"'
+
+
+@pytest.mark.parametrize("format", TOOL_FORMATS)
+@pytest.mark.parametrize(
+    "text",
+    ["[1, 2, 3]", '{"answer": 5}', "[see above]", "Just text with a < b and [x].", "call:weather", '{"name": "x"}'],
+)
+def test_other_texts_are_text_at_once(format: str, text: str):
+    assert parsed(format, text) == (text, [])
+    states = [ToolParser(format, {"weather"}).parse(text[:size], False).text for size in range(len(text) + 1)]
+    assert all(after.startswith(before) for before, after in pairwise(states)) and text.startswith(states[-1])
+
+
+@pytest.mark.parametrize("format", TOOL_FORMATS)
+def test_deeply_nested_answers_are_text(format: str):
+    start = TOOL_FORMATS[format].start
+    for text in ("[" * 50_000, f"{start}call:weather{{a:" + "[" * 50_000, f"{start}weather[ARGS]" + '{"a":' * 50_000):
+        ToolParser(format, {"weather"}).parse(text, True)

@@ -145,8 +145,8 @@ def test_the_generation_prompt_is_only_added_and_a_further_turn_only_appends(nam
         assert prompt(name, CONVERSATION).startswith(asked)
 
 
-def test_genai_renders_the_templates_to_the_same_prompts(int4_folder: Path):
-    tokenizer = openvino_genai.Tokenizer(int4_folder)
+def test_genai_renders_the_templates_to_the_same_prompts(embedded_folder: Path):
+    tokenizer = openvino_genai.Tokenizer(embedded_folder)
     for name, expected in PROMPTS.items():
         template = SUPPORTED_LLM_MODELS[name].chat_format.template
         for messages, text in zip(([FIRST], [SYSTEM, FIRST], CONVERSATION), expected, strict=True):

@@ -121,7 +121,10 @@ def test_a_device_that_is_not_there_is_refused_before_the_page_is_imported(model
         (["--model", "no-such-model"], DEFAULT_MODEL),
         (["--precision", "INT2"], "FP16, INT8, INT4"),
         (["--output", "nowhere"], "There is no folder nowhere; name the folder of the converted models with --output"),
-        (["--output", str(Path(__file__).parent)], f"python converter.py {DEFAULT_MODEL} --precision INT4"),
+        (
+            ["--output", str(Path(__file__).parent), "--precision", "INT4"],
+            f"python converter.py {DEFAULT_MODEL} --precision INT4",
+        ),
         (["--auth", "ann"], "USER:PASSWORD"),
         (["--max-concurrent", "0"], "at least 1"),
         (["--kv-cache-gb", "0"], "--kv-cache-gb: a number above 0, not 0"),

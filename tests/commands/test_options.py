@@ -19,15 +19,16 @@ def arguments(tmp_path: Path, model: str, precision: str | None = None) -> Names
     return Namespace(model=model, precision=precision, output=tmp_path)
 
 
-def test_a_gguf_file_is_taken_as_it_is_and_nothing_is_converted(tmp_path: Path):
+@pytest.mark.parametrize("caller", [COMMAND, SCRIPT], ids=["command", "script"])
+def test_a_gguf_file_is_taken_as_it_is_and_nothing_is_converted(caller: Caller, tmp_path: Path):
     asked = arguments(tmp_path, DEFAULT_MODEL)
-    prepare(asked, COMMAND)
+    prepare(asked, caller)
     assert asked.precision == AS_IN_FILE and list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
     ("model", "precision", "caller"),
-    [(DEFAULT_MODEL, "INT4", COMMAND), ("tiny-llama-1b-chat", None, COMMAND), (DEFAULT_MODEL, None, SCRIPT)],
+    [(DEFAULT_MODEL, "INT4", COMMAND), ("tiny-llama-1b-chat", None, COMMAND), (DEFAULT_MODEL, "INT4", SCRIPT)],
 )
 def test_otherwise_a_folder_is_needed(
     model: str, precision: str | None, caller: Caller, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

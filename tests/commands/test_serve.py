@@ -9,19 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import openai
 import pytest
 from openai import APIError, OpenAI
 
 from llm_chatbot.api.keys import KEYS_VARIABLE
+from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
-from llm_chatbot.commands.serve import check_service, parser
+from llm_chatbot.commands.options import Caller
+from llm_chatbot.commands.serve import check_service, parser, served_sources
 from llm_chatbot.errors import UserError
+from llm_chatbot.folder.served import Source
+from llm_chatbot.sources.gguf_files import gguf_path
 from tests.ports import free_port
 
 
 def test_the_service_starts_asks_for_a_key_and_ends(models_root: Path):
     port = free_port()
     command = [sys.executable, "-m", "llm_chatbot", "serve", "--output", str(models_root), "--port", str(port)]
+    command += ["--allowed-host", "host.docker.internal", "--cors-origin", "http://page.example"]
     environment = {**os.environ, KEYS_VARIABLE: "secret"}
     process = subprocess.Popen(
         command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, encoding="utf-8"
@@ -33,6 +39,10 @@ def test_the_service_starts_asks_for_a_key_and_ends(models_root: Path):
             assert client.get("models").status_code == 401
             cards = client.get("models", headers={"Authorization": "Bearer secret"}).json()["data"]
             assert [card["id"] for card in cards] == [DEFAULT_MODEL]
+            headers = {"Host": "host.docker.internal", "Origin": "http://page.example", "x-api-key": "secret"}
+            response = client.get("models", headers=headers)
+            assert response.is_success and "Access-Control-Allow-Origin" in response.headers
+            assert client.get("models", headers={**headers, "Host": "evil.example"}).status_code == 403
     finally:
         process.send_signal(signal.SIGINT)
         _, errors = process.communicate(timeout=60)
@@ -94,10 +104,68 @@ def page_state(port: int) -> Future[dict[str, Any]]:
     return ThreadPoolExecutor(1).submit(follow)
 
 
+def test_several_models_are_served_by_their_names(models_root: Path, tmp_path: Path):
+    """A converted folder and the GGUF file as it is, from which it was made; each is loaded when it is asked for."""
+    (tmp_path / "as-in-file.gguf").symlink_to(gguf_path(get_model_config(DEFAULT_MODEL)))
+    port = free_port()
+    command = [sys.executable, "-m", "llm_chatbot", "serve", DEFAULT_MODEL, "--precision", "INT4", "--exact"]
+    command += [
+        "--output",
+        str(models_root),
+        "--models-dir",
+        str(tmp_path),
+        "--port",
+        str(port),
+        "--kv-cache-gb",
+        "0.1",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+    try:
+        assert process.stdout is not None and process.stdout.readline().startswith("API: ")
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0)
+        names = [model.id for model in client.models.list()]
+        assert names == [DEFAULT_MODEL, "as-in-file.gguf"]
+        question: Any = [{"role": "user", "content": "Name the capital of France."}]
+        for name in [*names, names[0]]:
+            answer = client.chat.completions.create(model=name, messages=question, max_tokens=16, temperature=0)
+            assert answer.model == name and "Paris" in (answer.choices[0].message.content or "")
+        with pytest.raises(openai.NotFoundError, match=f"choose one of: {DEFAULT_MODEL}, as-in-file.gguf"):
+            client.chat.completions.create(model="other", messages=question)
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors
+
+
+def sources(*arguments: str) -> dict[str, Source]:
+    return served_sources(parser().parse_args(arguments), Caller("llm-chatbot serve", converts=True))
+
+
+def test_models_are_named_one_by_one_or_by_their_folder(tmp_path: Path):
+    for name in ("a.gguf", "b.gguf"):
+        (tmp_path / name).touch()
+    file = str(tmp_path / "a.gguf")
+    assert {name: source.precision for name, source in sources().items()} == {DEFAULT_MODEL: "GGUF"}
+    assert list(sources("qwen3-1.7b", "--model", file, "--model", DEFAULT_MODEL)) == [
+        "qwen3-1.7b",
+        "a.gguf",
+        DEFAULT_MODEL,
+    ]
+    assert sources(file)["a.gguf"] == Source(file, "GGUF", Path())
+    assert list(sources("--models-dir", str(tmp_path))) == ["a.gguf", "b.gguf"]
+    with pytest.raises(UserError, match=r"Two models have the name a\.gguf"):
+        sources(file, "--models-dir", str(tmp_path))
+    with pytest.raises(UserError, match="There is no model in"):
+        (tmp_path / "none").mkdir()
+        sources("--models-dir", str(tmp_path / "none"))
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
         (["--model", "no-such-model"], DEFAULT_MODEL),
+        (["--idle", "0"], "--idle takes minutes"),
+        (["--exact", "--kv-cache-precision", "u8"], "--exact keeps keys and values in 32 bits"),
         (["--output", "nowhere"], "There is no folder nowhere"),
         (["--port", "99999"], "--port"),
         (["--max-concurrent", "0"], "--max-concurrent must be at least 1"),

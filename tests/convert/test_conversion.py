@@ -15,23 +15,23 @@ from optimum.intel import OVModelForCausalLM
 
 import converter as door
 from benchmarks.conversion import byte_tokenizer
-from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.row import Int4Settings, ModelConfig
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL, SUPPORTED_LLM_MODELS
 from llm_chatbot.convert import conversion as converter
 from llm_chatbot.convert import pipeline, resources
 from llm_chatbot.convert.checkpoint import architectures
-from llm_chatbot.convert.checkpoint.checkpoints import load_checkpoint
 from llm_chatbot.convert.conversion import convert_model, int4_settings
 from llm_chatbot.convert.export import calibration
 from llm_chatbot.convert.export.exporter import export
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.folder.current import identity
 from llm_chatbot.folder.found import converted_models
 from llm_chatbot.folder.manifest import MODEL_BIN, MODEL_XML, is_complete, read_manifest, write_manifest
-from llm_chatbot.folder.place import SUBFOLDERS, model_folder
+from llm_chatbot.folder.place import AS_IN_FILE, SUBFOLDERS, model_folder
 from llm_chatbot.folder.variant import Variant
 from llm_chatbot.optimum_models import ChatSession, load_model
+from tests.embedded_checkpoint import read_embedded
 from tests.tiny_models import tiny_model
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -47,7 +47,7 @@ def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     fp16 = Variant("tiny", TINY, "FP16", tmp_path)
     fp16.folder.mkdir(parents=True)
     export(tiny_model(), byte_tokenizer(), fp16.folder)
-    write_manifest(fp16.folder, name="tiny", parameters=1_000_000, **fp16.identity)
+    write_manifest(fp16.folder, name="tiny", parameters=1_000_000, **identity(fp16))
     return tmp_path
 
 
@@ -69,8 +69,8 @@ def run_cli(*arguments: str) -> subprocess.CompletedProcess:
     return subprocess.run([sys.executable, str(ROOT / "converter.py"), *arguments], capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("precision", SUBFOLDERS)
-def test_every_variant_knows_the_capital_of_france_and_ends_by_itself(precision: str, models_root: Path, tokenizer):
+@pytest.mark.parametrize("precision", ["FP16", "INT8", AS_IN_FILE])  # so small a model loses too much with NNCF's INT4
+def test_a_variant_knows_the_capital_of_france_and_ends_by_itself(precision: str, models_root: Path, tokenizer):
     session = ChatSession(load_model(model_folder(DEFAULT_MODEL, precision, models_root)), tokenizer)
     *_, answer = session.stream("Name the capital of France.")
     assert "Paris" in answer.text and answer.text.endswith(".")
@@ -89,20 +89,26 @@ def test_optimum_and_genai_load_a_folder_as_it_stands_and_agree(precision: str, 
     assert text == tokenizer.decode(ids, skip_special_tokens=True)
 
 
-def test_genai_uses_the_chat_template_of_the_folder(int4_folder: Path, exact_model, tokenizer):
-    genai = openvino_genai.LLMPipeline(int4_folder, "CPU", **EXACT)
+def test_genai_uses_the_chat_template_of_the_folder(embedded_folder: Path, exact_model, tokenizer):
+    genai = openvino_genai.LLMPipeline(embedded_folder, "CPU", **EXACT)
     *_, answer = ChatSession(exact_model, tokenizer).stream("What is the capital of France?")
     assert genai.generate("What is the capital of France?", max_new_tokens=30, do_sample=False) == answer.text
 
 
 def test_16_bit_logits_stay_close_to_the_checkpoint_at_every_position(models_root: Path, tokenizer):
     """Rotary frequencies that were rounded to 16 bits would make them drift apart with the length."""
-    reference, _ = load_checkpoint(get_model_config(DEFAULT_MODEL))
+    reference = read_embedded()
     ids = torch.from_numpy(np.resize(tokenizer("The quick brown fox jumps over the lazy dog. ")["input_ids"], (1, 256)))
     with torch.no_grad():
         expected = reference.float()(input_ids=ids).logits
     model = load_model(model_folder(DEFAULT_MODEL, "FP16", models_root), ov_config=EXACT)
     assert (model(input_ids=ids).logits - expected).abs().max() < 1e-3
+
+
+def test_the_file_itself_is_the_default_of_a_gguf_file(embedded_folder: Path, models_root: Path, capsys):
+    assert embedded_folder == model_folder(DEFAULT_MODEL, AS_IN_FILE, models_root)
+    done = run_cli(DEFAULT_MODEL, "--output", str(models_root))
+    assert (done.returncode, done.stdout) == (0, f"{embedded_folder}\n")
 
 
 def test_fewer_bits_make_smaller_files(models_root: Path):
@@ -114,9 +120,10 @@ def test_fewer_bits_make_smaller_files(models_root: Path):
     assert sizes[0] / sizes[1] == pytest.approx(2, abs=0.05)
 
 
-def test_a_complete_folder_is_left_as_it_is(int4_folder: Path, models_root: Path, monkeypatch: pytest.MonkeyPatch):
+@pytest.mark.parametrize("precision", SUBFOLDERS)
+def test_a_complete_folder_is_left_as_it_is(precision: str, models_root: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(converter, "_convert", None)  # can't be called
-    assert convert_model(DEFAULT_MODEL, "INT4", models_root) == int4_folder
+    assert is_complete(convert_model(DEFAULT_MODEL, precision, models_root))
 
 
 def test_a_folder_cut_short_and_the_traces_of_a_killed_run_are_replaced(tiny: Path):
@@ -247,7 +254,7 @@ def test_what_is_needed_is_said_before_the_work_and_refused_where_it_cannot_fit(
     ("arguments", "expected"),
     [
         (["no-such-model"], "smollm2-135m-instruct"),
-        ([DEFAULT_MODEL, "--precision", "INT2"], "FP16, INT8, INT4"),
+        ([DEFAULT_MODEL, "--precision", "INT2"], "FP16, INT8, INT4, GGUF"),
         ([DEFAULT_MODEL, "--settings", "quick"], "best, fast, tutorial"),
         ([DEFAULT_MODEL, "--precision", "INT8", "--awq"], "--awq change INT4 only; leave them out"),
         ([DEFAULT_MODEL, "--speed", "3"], "Unrecognized arguments: --speed 3; see python converter.py --help"),
@@ -273,15 +280,16 @@ def test_the_list_ends_with_its_reader():
     assert process.returncode == 0
 
 
-def test_the_command_line_prints_the_folder(models_root: Path, int4_folder: Path):
+def test_the_command_line_prints_the_folder(models_root: Path):
     done = run_cli(DEFAULT_MODEL, "--precision", "INT4", "--output", str(models_root))
-    assert (done.returncode, done.stdout) == (0, f"{int4_folder}\n")
+    assert (done.returncode, done.stdout) == (0, f"{model_folder(DEFAULT_MODEL, 'INT4', models_root)}\n")
 
 
 HEAVY = ("nncf", "numpy", "optimum", "torch", "transformers")
 
 
-def test_a_folder_that_is_current_needs_no_heavy_import(models_root: Path, int4_folder: Path):
+@pytest.mark.parametrize("precision", ["INT4", AS_IN_FILE])
+def test_a_folder_that_is_current_needs_no_heavy_import(precision: str, models_root: Path):
     script = f"""
 import sys
 import converter
@@ -289,9 +297,11 @@ status = converter.main()
 assert not (loaded := {set(HEAVY)} & set(sys.modules)), loaded
 sys.exit(status)
 """
-    command = [sys.executable, "-c", script, DEFAULT_MODEL, "--precision", "INT4", "--output", str(models_root)]
+    command = [sys.executable, "-c", script, DEFAULT_MODEL, "--precision", precision, "--output", str(models_root)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (0, f"{int4_folder}\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, f"{model_folder(DEFAULT_MODEL, precision, models_root)}\n"), (
+        done.stderr
+    )
 
 
 def test_the_registry_of_architectures_is_part_of_the_converter():
@@ -305,7 +315,7 @@ def test_a_list_and_what_is_known_of_a_model_are_json_for_a_program(tmp_path: Pa
     listed = run_cli("--list", "--json", "--output", str(tmp_path))
     assert DEFAULT_MODEL in [model["name"] for model in json.loads(listed.stdout)["models"]]
     known = run_cli(DEFAULT_MODEL, "--info", "--json", "--output", str(tmp_path))
-    assert json.loads(known.stdout)["models"][0]["variants"]["INT4"]["weights"] > 90_000_000
+    assert json.loads(known.stdout)["models"][0]["variants"][AS_IN_FILE]["weights"] > 90_000_000
     said = run_cli(DEFAULT_MODEL, "--info", "--output", str(tmp_path)).stdout
     assert "licence: Apache-2.0" in said and "to chat 0.5 GB of memory" in said
     refused = run_cli("no such model", "--info", "--json")

@@ -18,7 +18,7 @@ from llm_chatbot.convert.resources import (
 )
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import MODEL_BIN
-from llm_chatbot.folder.place import model_folder
+from llm_chatbot.folder.place import AS_IN_FILE, model_folder
 from llm_chatbot.folder.variant import Variant
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -34,13 +34,19 @@ def test_disk_is_needed_for_the_result_and_a_second_copy_of_compressed_weights()
     assert disk_needed(INT4, 1000 * 1000) == pytest.approx(2.2e6 * (0.8 * 0.55 + 0.2) + spare)
 
 
-def test_memory_is_needed_for_unpacking_and_for_scale_estimation():
-    base = memory_needed(INT4, GB, unpacks_gguf=False)
-    assert base == memory_needed(INT4, 7 * GB, unpacks_gguf=False) == resources.MEMORY_NEEDED
-    assert memory_needed(INT4, GB, unpacks_gguf=True) == base + 6 * GB
+def test_a_gguf_file_is_unpacked_on_the_disk():
+    gguf = replace(CONFIG, checkpoint=Path("a.gguf"))
+    assert disk_needed(replace(INT8, config=gguf), GB) == disk_needed(INT8, GB) + 2 * GB
+    own = Variant("a.gguf", gguf, AS_IN_FILE)
+    assert disk_needed(own, GB, weights=600_000_000) == 2 * 600_000_000 + 20_000_000
+
+
+def test_memory_is_needed_for_scale_estimation():
+    base = memory_needed(INT4, GB)
+    assert base == memory_needed(INT4, 7 * GB) == resources.MEMORY_NEEDED
     fitted = replace(CONFIG, int4=Int4Settings(scale_estimation=True))
-    assert memory_needed(replace(INT4, config=fitted), GB, unpacks_gguf=False) == base + 4 * GB
-    assert memory_needed(replace(INT8, config=fitted), GB, unpacks_gguf=False) == base
+    assert memory_needed(replace(INT4, config=fitted), GB) == base + 4 * GB
+    assert memory_needed(replace(INT8, config=fitted), GB) == base
 
 
 def test_a_limit_that_is_too_low_is_refused_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):

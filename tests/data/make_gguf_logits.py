@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 from llama_cpp import Llama
 
-from llm_chatbot.convert.gguf.tensors import ARCHITECTURES
-from tests.gguf_files import write_architecture
+from tests.gguf_files import ARCHITECTURES, write_architecture
 
 HERE = Path(__file__).resolve().parent
 

@@ -223,6 +223,7 @@ SMALL = {
     ),
     "qwen": Small("qwen", {"feed_forward_length": 2 * FEED}, kv=HEADS, fused=True, biases=("attn_qkv",)),
     "qwen2": Small("qwen2", YARN, biases=QKV),
+    "qwen2-old-linear": Small("qwen2", {"rope.scale_linear": 4.0}, biases=QKV),
     "qwen2moe": Small(
         "qwen2moe",
         ROUTED | {"expert_shared_feed_forward_length": 48},
@@ -246,6 +247,13 @@ SMALL = {
     "gemma3": Small(
         "gemma3",
         SLIDING | {"rope.freq_base": 1e6, "rope.scaling.factor": 4.0},
+        layers=7,
+        norms=POST | HEAD_NORMS,
+        output=False,
+    ),
+    "gemma3-bases": Small(
+        "gemma3",
+        SLIDING | {"rope.freq_base": 1e6, "rope.freq_base_swa": 500.0},
         layers=7,
         norms=POST | HEAD_NORMS,
         output=False,

@@ -51,38 +51,38 @@ def devices(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logged: pytest.LogC
 
 
 @pytest.mark.parametrize("right_tokens", [0, 2])
-def test_a_gpu_that_answers_wrongly_is_warned_of(right_tokens: int, devices: Devices, int4_folder: Path, logged):
+def test_a_gpu_that_answers_wrongly_is_warned_of(right_tokens: int, devices: Devices, embedded_folder: Path, logged):
     devices.right_tokens = right_tokens
-    loading.open_model(int4_folder, "GPU")
+    loading.open_model(embedded_folder, "GPU")
     assert f"GPU answers otherwise than the CPU from token {right_tokens + 1} on" in logged.text
     assert "choose the device CPU" in logged.text
 
 
 @pytest.mark.parametrize("right_tokens", [12, COMPARED_TOKENS])
-def test_rounding_that_shows_late_is_no_fault(right_tokens: int, devices: Devices, int4_folder: Path, logged):
+def test_rounding_that_shows_late_is_no_fault(right_tokens: int, devices: Devices, embedded_folder: Path, logged):
     devices.right_tokens = right_tokens
     with logged.at_level(logging.WARNING):
-        loading.open_model(int4_folder, "GPU.1")
+        loading.open_model(embedded_folder, "GPU.1")
     assert logged.text == "" and devices.opened == ["GPU.1", "CPU"]
 
 
-def test_a_device_is_compared_once_and_warned_of_each_time(devices: Devices, int4_folder: Path, logged):
+def test_a_device_is_compared_once_and_warned_of_each_time(devices: Devices, embedded_folder: Path, logged):
     devices.right_tokens = 0
     for _ in range(2):
-        loading.open_model(int4_folder, "GPU")
+        loading.open_model(embedded_folder, "GPU")
     assert devices.opened == ["GPU", "CPU", "GPU"] and len(logged.records) == 2
 
 
-def test_another_driver_is_compared_anew(devices: Devices, int4_folder: Path, monkeypatch: pytest.MonkeyPatch):
-    loading.open_model(int4_folder, "GPU")
+def test_another_driver_is_compared_anew(devices: Devices, embedded_folder: Path, monkeypatch: pytest.MonkeyPatch):
+    loading.open_model(embedded_folder, "GPU")
     monkeypatch.setattr("llm_chatbot.engine.device_check.driver", lambda device: "a newer one")
-    loading.open_model(int4_folder, "GPU")
+    loading.open_model(embedded_folder, "GPU")
     assert devices.opened == ["GPU", "CPU", "GPU", "CPU"]
 
 
-def test_the_cpu_is_not_compared_with_itself(devices: Devices, int4_folder: Path):
+def test_the_cpu_is_not_compared_with_itself(devices: Devices, embedded_folder: Path):
     for device in ("CPU", "AUTO"):
-        loading.open_model(int4_folder, device)
+        loading.open_model(embedded_folder, device)
     assert devices.opened == ["CPU", "AUTO"]
 
 

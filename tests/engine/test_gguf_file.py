@@ -4,21 +4,25 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from unittest.mock import patch
 
 import numpy as np
 import pytest
 from gguf import GGMLQuantizationType as GGML
 from gguf import TokenType
 
+from llm_chatbot.answering.models import open_loaded_model
 from llm_chatbot.catalogue.chat_formats import ChatFormat
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.engine.gguf_file import GGUFFile
 from llm_chatbot.engine.loading import open_model
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.engine.session import ChatSession
 from llm_chatbot.engine.text.tokenizer import FolderTokenizer
 from llm_chatbot.errors import UserError
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.folder.place import AS_IN_FILE
+from llm_chatbot.gguf import header
 from llm_chatbot.sources.gguf_files import gguf_path
 from tests.gguf_files import MERGES, write_model
 from tests.vocabularies import write_gguf
@@ -33,10 +37,10 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def test_the_file_answers_as_its_converted_folder_does(int4_folder: Path):
+def test_the_file_answers_as_its_converted_folder_does(embedded_folder: Path):
     file = GGUFFile(gguf_path(get_model_config(DEFAULT_MODEL)))
-    models = [open_model(opened, ov_config=EXACT) for opened in (int4_folder, file)]
-    tokenizers = [FolderTokenizer(int4_folder), file.tokenizer]
+    models = [open_model(opened, ov_config=EXACT) for opened in (embedded_folder, file)]
+    tokenizers = [FolderTokenizer(embedded_folder), file.tokenizer]
     ids = tokenizers[0](QUESTION, add_special_tokens=False)["input_ids"] * 20
     of_folder, of_file = (model.new_cache().feed(ids) for model in models)
     np.testing.assert_allclose(of_file, of_folder, atol=1e-3)
@@ -79,6 +83,14 @@ def test_a_template_that_fills_the_memory_is_refused(tmp_path: Path, monkeypatch
     write_gguf(tmp_path / "long.gguf", "gpt2", "gpt-2", ["a"], [TokenType.NORMAL], **settings)
     with pytest.raises(UserError, match=r"long\.gguf"):
         GGUFFile(tmp_path / "long.gguf").stop_ids  # noqa: B018
+
+
+def test_the_header_is_read_once_for_a_chat(small: Path, tmp_path: Path):
+    with patch.object(header, "_read_one", side_effect=header._read_one) as counted:
+        loaded = open_loaded_model(str(small), AS_IN_FILE, "CPU", tmp_path, kv_cache_gb=1e-2)
+        *_, answer = loaded.new_session().complete("Hello", max_new_tokens=2)
+    assert answer.text and "Q8_0, as in the file" in loaded.title
+    assert counted.call_count == 1
 
 
 def test_learned_positions_end_with_the_context(tmp_path: Path):

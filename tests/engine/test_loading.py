@@ -14,10 +14,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from benchmarks.conversion import byte_tokenizer
 from llm_chatbot.convert.pipeline import copy_side_files
 from llm_chatbot.engine.loading import ChatGLMModel, MPTModel, Phi3Model, open_model
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.engine.qwen import QwenModel
 from llm_chatbot.engine.session import ChatSession
 from llm_chatbot.errors import UserError
-from llm_chatbot.evaluation.comparison import EXACT
 from llm_chatbot.folder.manifest import MODEL_XML
 from tests.tiny_models import DATA, export, tiny_model
 

@@ -4,8 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from llm_chatbot.engine.cache.paged_runner import PagedRunner
 from llm_chatbot.engine.compile_cache import compile_cache
+from llm_chatbot.engine.graph.arithmetic import GROUP_SIZE
 from llm_chatbot.engine.loading import open_model
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.engine.session import ChatSession
 
 FRANCE = "Name the capital of France."
@@ -21,8 +24,8 @@ def test_the_context_length_is_the_models(model):
 
 
 @pytest.fixture
-def own_folder(int4_folder: Path, tmp_path: Path) -> Path:
-    return shutil.copytree(int4_folder, tmp_path / "model", ignore=shutil.ignore_patterns("model_cache"))
+def own_folder(embedded_folder: Path, tmp_path: Path) -> Path:
+    return shutil.copytree(embedded_folder, tmp_path / "model", ignore=shutil.ignore_patterns("model_cache"))
 
 
 def cache_files(folder: Path) -> list[Path]:
@@ -59,3 +62,18 @@ def test_a_folder_that_cannot_be_written_is_loaded_without_a_cache(own_folder: P
     (own_folder / "model_cache").touch()  # a file where the cache's folder would be
     assert compile_cache(own_folder) == {}
     open_model(own_folder, paged=False)
+
+
+def test_both_graphs_of_a_model_have_the_arithmetic_that_was_chosen(tiny_folders, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("llm_chatbot.engine.model.faster_arithmetic", lambda graph, properties: {GROUP_SIZE: "64"})
+    model = open_model(tiny_folders["mpt"])
+    assert model.paged is not None and isinstance(model.paged.runner, PagedRunner)
+    assert [each.get_property(GROUP_SIZE) for each in (model.paged.runner.compiled, model.compiled)] == [64, 64]
+
+
+def test_exact_hints_are_not_changed(tiny_folders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("LLM_CHATBOT_CACHE", str(tmp_path))
+    monkeypatch.setattr("llm_chatbot.engine.graph.arithmetic.LEAST_WEIGHTS", 0)
+    model = open_model(tiny_folders["mpt"], ov_config=EXACT, paged=False)
+    assert model.compiled.get_property(GROUP_SIZE) == 0
+    assert not list(tmp_path.iterdir())

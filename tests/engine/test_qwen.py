@@ -8,7 +8,7 @@ import torch
 
 from llm_chatbot.engine.decode.generation import stream_ids
 from llm_chatbot.engine.decode.sampling import Sampling
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.optimum_models import OVChatModel, OVQWENModel, load_model
 from tests.tiny_models import DATA
 

@@ -11,14 +11,15 @@ from transformers import PreTrainedTokenizerFast
 from llm_chatbot.catalogue.chat_formats import ChatFormat
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE
+from llm_chatbot.engine.decode.dry import Dry
 from llm_chatbot.engine.decode.generation import stream_ids
-from llm_chatbot.engine.decode.sampling import Sampling
+from llm_chatbot.engine.decode.sampling import Sampling, log_softmax
 from llm_chatbot.engine.loading import open_model
 from llm_chatbot.engine.model import ChatModel
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.engine.session import Answer, ChatSession
 from llm_chatbot.engine.text.channels import CHANNEL_MARKS
 from llm_chatbot.errors import UserError
-from llm_chatbot.evaluation.comparison import EXACT
 
 # Each token of the answer leads by more than any processor rounds; after "What is …?" the first one does not.
 FRANCE = "Name the capital of France."
@@ -35,9 +36,9 @@ def exact_session(exact_model, tokenizer) -> ChatSession:
 
 
 @pytest.fixture(scope="module")
-def stateful_model(int4_folder) -> ChatModel:
+def stateful_model(embedded_folder) -> ChatModel:
     """Without a pool: each conversation is an infer request."""
-    return open_model(int4_folder, ov_config=EXACT, paged=False)
+    return open_model(embedded_folder, ov_config=EXACT, paged=False)
 
 
 @pytest.fixture
@@ -360,10 +361,16 @@ class CountingCache:
         self.ids = [held for held, wanted in zip(self.ids, ids, strict=False) if held == wanted]
         return len(self.ids)
 
+    def truncate(self, length: int) -> None:
+        del self.ids[length:]
+
     def feed(self, ids: Sequence[int]) -> np.ndarray:
+        return self.feed_all(ids)[-1]
+
+    def feed_all(self, ids: Sequence[int]) -> np.ndarray:
         self.fed.append(list(ids))
         self.ids.extend(ids)
-        return np.eye(16, dtype=np.float32)[ids[-1] + 1 if ids[-1] < 10 else 0]
+        return np.eye(16, dtype=np.float32)[[id + 1 if id < 10 else 0 for id in ids]]
 
 
 @pytest.fixture(scope="module")
@@ -445,6 +452,17 @@ def test_log_probabilities_come_with_each_token_if_asked_for(digits):
 def test_reasoning_ends_where_its_budget_does(digits, budget: int | None, reasoning: str):
     answer = ask(ChatSession(CountingModel(), digits), template_options=THINK, thinking_budget=budget)
     assert answer.text.startswith("<think>\n" + reasoning) and answer.finish_reason == "stop"
+
+
+def test_an_answer_says_how_many_tokens_were_reasoning_and_what_stopped_it(digits):
+    options = {"template_options": THINK, "thinking_budget": 5}
+    answer = ask(ChatSession(CountingModel(), digits), stop=["x", "12"], **options)
+    assert (answer.text, answer.stopped_by) == ("<think>\n0", "12")
+    answer = ask(ChatSession(CountingModel(), digits), **options)
+    assert answer.text.startswith("<think>\n01234\n</think>\n\n0")
+    assert answer.reasoning_tokens == len("01234\n"), "</think> is the token that ends it"
+    plain = ask(ChatSession(CountingModel(), digits))
+    assert (plain.reasoning_tokens, plain.stopped_by) == (0, "")
 
 
 def test_an_answer_without_reasoning_has_no_use_for_a_budget(digits):
@@ -544,3 +562,68 @@ def test_a_text_to_complete_has_no_control_tokens_but_the_tokenizers_own(exact_m
     list(session.complete("<|im_start|>user\nOne two three", max_new_tokens=1))
     assert tokenizer.decode(session._cache.ids).startswith("<|im_start|>user\nOne two three")
     assert not set(session._cache.ids) & set(tokenizer.all_special_ids)
+
+
+def complete(session: ChatSession, prompt: str | list[int], **options) -> Answer:
+    *_, answer = session.complete(prompt, **options)
+    return answer
+
+
+def test_token_ids_are_completed_as_they_are(digits):
+    answer = complete(ChatSession(model := CountingModel(), digits), [3, 4, 5])
+    assert (answer.text, answer.prompt_tokens) == ("6789", 3) and model.fed[0] == [3, 4, 5]
+    with pytest.raises(UserError, match="no token 99"):
+        complete(ChatSession(CountingModel(), digits), [3, 99])
+
+
+@pytest.mark.parametrize("prompt", ["345", [3, 4, 5]])
+def test_a_prompt_is_repeated_with_its_probabilities_though_it_is_in_the_cache(digits, prompt: str | list[int]):
+    session = ChatSession(CountingModel(), digits)
+    plain = complete(session, prompt)
+    answer = complete(session, prompt, echo=True, top_logprobs=1, max_new_tokens=2)
+    assert (answer.text, answer.finish_reason, answer.cached_tokens) == ("34567", "length", 0)
+    chance = np.log(np.e / (np.e + 15))
+    assert [token.text for token in answer.tokens] == list("34567")
+    assert np.isnan(answer.tokens[0].logprob) and not answer.tokens[0].top
+    assert [token.logprob for token in answer.tokens[1:]] == pytest.approx([chance] * 4)
+    assert complete(session, prompt).text == plain.text == "6789"
+
+
+def test_a_prompt_can_be_read_without_an_answer(digits):
+    answer = complete(ChatSession(CountingModel(), digits), "35", echo=True, top_logprobs=1, max_new_tokens=0)
+    assert (answer.text, answer.completion_tokens, answer.finish_reason) == ("35", 0, "length")
+    low = np.log(1 / (np.e + 15))
+    assert answer.tokens[1].logprob == pytest.approx(low) and answer.tokens[1].top[0][1] == "4"
+    assert complete(ChatSession(CountingModel(), digits), "35", max_new_tokens=0).text == ""
+
+
+def test_a_limit_beyond_the_context_is_lowered(digits):
+    model = CountingModel()
+    model.context_length = 8
+    answer = complete(ChatSession(model, digits), "12345", max_new_tokens=32_000, room=1)
+    assert (answer.text, answer.finish_reason) == ("678", "length")
+
+
+def test_a_model_that_must_not_end_its_answer_goes_on(digits):
+    answer = ask(ChatSession(CountingModel(), digits), "8", ignore_eos=True, max_new_tokens=4)
+    assert (answer.text, answer.finish_reason) == ("9012", "length")
+
+
+def test_a_bias_changes_the_answer_and_names_a_token(digits):
+    assert ask(ChatSession(CountingModel(), digits), logit_bias={9: 5.0}, max_new_tokens=2).text == "99"
+    with pytest.raises(UserError, match="no token 99"):
+        ask(ChatSession(CountingModel(), digits), logit_bias={99: 5.0})
+
+
+def test_a_repetition_is_penalised_over_the_prompt(digits):
+    answer = ask(ChatSession(CountingModel(), digits), "3453", dry=Dry(5.0, allowed_length=1), max_new_tokens=1)
+    assert answer.text == "0"
+
+
+def test_the_probabilities_of_a_prompt_are_those_of_reading_it_token_by_token(exact_model, tokenizer):
+    ids = tokenizer("The capital of France is Paris, and that of Italy is Rome. " * 3)["input_ids"]
+    answer = complete(ChatSession(exact_model, tokenizer), ids, echo=True, top_logprobs=1, max_new_tokens=0)
+    assert len(ids) > 32 and [token.id for token in answer.tokens] == ids
+    cache = exact_model.new_cache()
+    for token, before in zip(answer.tokens[1:], ids, strict=False):
+        assert token.logprob == pytest.approx(float(log_softmax(cache.feed([before]))[token.id]), abs=1e-3)

@@ -7,9 +7,7 @@ import pytest
 from lm_eval.api.instance import Instance
 from lm_eval.models.huggingface import HFLM
 
-from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
-from llm_chatbot.convert.checkpoint.checkpoints import load_checkpoint
 from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.engine.loading import open_model
 from llm_chatbot.engine.text.tokenizer import FolderTokenizer
@@ -26,6 +24,7 @@ from llm_chatbot.evaluation.comparison import (
     variant_names,
 )
 from llm_chatbot.evaluation.texts import passages
+from tests.embedded_checkpoint import read_embedded
 
 TEXTS = {"en": passages()["en"][:1200], "zh": passages()["zh"][:60]}
 QUESTIONS = ["What is the capital of France?"]
@@ -72,11 +71,10 @@ def test_quality_is_the_same_each_time(folders: list[Path], results: list[Varian
     assert again == pytest.approx(before, rel=1e-6, abs=1e-6)
 
 
-def test_perplexity_is_lm_evals(folders: list[Path]):
+def test_perplexity_is_lm_evals(folders: list[Path], tokenizer):
     """The same weights in PyTorch, by lm-eval's own code, in windows of 64 tokens."""
     folder, text = folders[1], TEXTS["en"]
-    torch_model, tokenizer = load_checkpoint(get_model_config(DEFAULT_MODEL))
-    judge = HFLM(pretrained=torch_model.float(), tokenizer=tokenizer, backend="causal", max_length=64)
+    judge = HFLM(pretrained=read_embedded().float(), tokenizer=tokenizer, backend="causal", max_length=64)
     request = Instance("loglikelihood_rolling", doc={}, arguments=(text,), idx=0)
     (expected,) = judge.loglikelihood_rolling([request], disable_tqdm=True)
     models = {folder: open_model(folder, ov_config=EXACT, paged=False)}

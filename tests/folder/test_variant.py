@@ -13,6 +13,7 @@ from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.row import Int4Settings, ModelConfig
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.errors import UserError
+from llm_chatbot.folder.current import compare_folder, identity
 from llm_chatbot.folder.found import MEASURED, converted_folder, converted_models, measured_variants, precision_label
 from llm_chatbot.folder.manifest import (
     MANIFEST,
@@ -23,7 +24,7 @@ from llm_chatbot.folder.manifest import (
     missing_files,
     write_manifest,
 )
-from llm_chatbot.folder.place import SUBFOLDERS, as_precision, model_folder
+from llm_chatbot.folder.place import AS_IN_FILE, SUBFOLDERS, default_precision, model_folder, precisions_of
 from llm_chatbot.folder.variant import Variant
 
 
@@ -42,6 +43,7 @@ def test_each_precision_has_its_folder():
     assert model_folder("m", "FP16", Path("r")) == Path("r/m/FP16")
     assert model_folder("m", "INT8", Path("r")) == Path("r/m/INT8_compressed_weights")
     assert model_folder("m", "INT4", Path("r")) == Path("r/m/INT4_compressed_weights")
+    assert model_folder("m", AS_IN_FILE, Path("r")) == Path("r/m/GGUF")
 
 
 @pytest.mark.parametrize(
@@ -60,7 +62,7 @@ def test_gguf_files_have_folders_that_every_system_takes(name: str, folder: str)
 
 
 def test_an_unknown_precision_is_refused_with_those_that_there_are():
-    with pytest.raises(UserError, match="FP16, INT8, INT4"):
+    with pytest.raises(UserError, match="FP16, INT8, INT4, GGUF"):
         model_folder("m", "INT2")
 
 
@@ -134,8 +136,8 @@ def made(variant: Variant) -> Variant:
     variant.folder.mkdir(parents=True)
     for name in REQUIRED_FILES:
         (variant.folder / name).write_bytes(b"something")
-    write_manifest(variant.folder, name=variant.name, **variant.identity)
-    return replace(variant)
+    write_manifest(variant.folder, name=variant.name, **identity(variant))
+    return variant
 
 
 def test_a_variant_has_a_folder_and_cannot_be_changed(tmp_path: Path):
@@ -162,63 +164,60 @@ def test_compression_settings_are_those_of_the_catalogue():
     assert Variant("m", with_awq, "FP16").compression == {}
 
 
-@pytest.mark.parametrize("precision", ["FP16", "INT8", "INT4"])
+@pytest.mark.parametrize("precision", SUBFOLDERS)
 def test_a_variant_is_current_once_its_folder_is_complete(precision, tmp_path: Path):
     variant = Variant("org/name", CONFIG, precision, tmp_path)
-    assert not variant.is_current and variant.manifest == {}
-    variant = made(variant)
-    assert variant.is_current and variant.changes == {}
+    assert not compare_folder(variant).is_current and compare_folder(variant).manifest == {}
+    made(variant)
+    assert compare_folder(variant).is_current and compare_folder(variant).changes == {}
     (variant.folder / MODEL_BIN).write_bytes(b"some")
-    assert not replace(variant).is_current
+    assert not compare_folder(variant).is_current
 
 
 def test_other_settings_are_changes_by_entry(tmp_path: Path):
     variant = made(Variant("org/name", CONFIG, "INT4", tmp_path))
     other = replace(variant, config=replace(CONFIG, revision="v2", int4=Int4Settings(ratio=1.0)))
-    assert not other.is_current
-    assert other.changes.keys() == {"revision", "compression"}
-    assert other.changes["revision"] == (None, "v2")
-    assert [settings["ratio"] for settings in other.changes["compression"]] == [0.8, 1.0]
-    fp16 = replace(other, precision="FP16")
-    assert fp16.manifest == {}
+    found = compare_folder(other)
+    assert not found.is_current
+    assert found.changes.keys() == {"revision", "compression"}
+    assert found.changes["revision"] == (None, "v2")
+    assert [settings["ratio"] for settings in found.changes["compression"]] == [0.8, 1.0]
+    assert found.reason.startswith(
+        "its settings have changed: None → v2, mode INT4_ASYM group_size 128 ratio 0.8 awq True → "
+    )
+    assert compare_folder(replace(other, precision="FP16")).manifest == {}
 
 
 def test_other_files_than_the_recorded_ones_are_noticed_where_both_are_known(tmp_path: Path):
     old, new = {"a.gguf": {"sha256": "0" * 64}}, {"a.gguf": {"sha256": "1" * 64}}
-    variant = made(Variant("a", CONFIG, "INT4", tmp_path, blocks="Q4_K"))
-    assert replace(variant, files=new).is_current  # made when the files were not recorded
-    write_manifest(variant.folder, **variant.identity, checkpoint_files=old)
-    same, newer, gone = (replace(variant, files=found) for found in (old, new, None))
+    variant = made(Variant("a", CONFIG, AS_IN_FILE, tmp_path))
+    assert compare_folder(replace(variant, files=new)).is_current  # made when the files were not recorded
+    write_manifest(variant.folder, **identity(variant), checkpoint_files=old)
+    same, newer, gone = (compare_folder(replace(variant, files=found)) for found in (old, new, None))
     assert same.is_current and gone.is_current and not newer.is_current
-    assert newer.files_have_changed and newer.changes == {}
-    assert (same.recorded_blocks, newer.recorded_blocks) == ("Q4_K", None)
+    assert newer.has_other_files and newer.changes == {} and newer.reason == "its checkpoint has changed"
+
+
+def test_a_folder_of_an_older_version_that_called_a_files_blocks_int4_is_made_again(tmp_path: Path):
+    variant = made(Variant("a", CONFIG, "INT4", tmp_path))
+    write_manifest(variant.folder, **{**identity(variant), "compression": {"gguf": "Q4_K"}})
+    assert compare_folder(variant).reason.startswith("its settings have changed: gguf Q4_K → mode INT4_ASYM ")
 
 
 @pytest.mark.parametrize(
-    ("gguf_type", "precisions"),
-    [(None, {"FP16", "INT8"}), ("Q4_K", {"FP16", "INT8"}), ("F16", {"FP16", "INT8", "INT4"})],
+    ("checkpoint", "default", "others"),
+    [(None, "INT4", ["FP16", "INT8"]), (Path("a.gguf"), AS_IN_FILE, ["FP16", "INT8", "INT4"])],
 )
-def test_the_type_of_a_gguf_file_says_whether_int4_could_keep_its_blocks(gguf_type, precisions, tmp_path: Path):
-    found = set()
-    for precision in ("FP16", "INT8", "INT4"):
-        variant = made(Variant("a", CONFIG, as_precision(precision), tmp_path))
-        write_manifest(variant.folder, **variant.identity, gguf_type=gguf_type)
-        if replace(variant).needs_no_blocks:
-            found.add(precision)
-    assert found == precisions
-
-
-def test_the_manifest_is_read_once_for_each_variant(tmp_path: Path):
-    variant = made(Variant("org/name", CONFIG, "INT4", tmp_path))
-    assert variant.is_current
-    shutil.rmtree(variant.folder)
-    assert variant.is_current and not replace(variant).is_current
+def test_the_default_is_a_gguf_files_own_precision_and_int4_for_others(checkpoint, default: str, others: list[str]):
+    config = replace(CONFIG, checkpoint=checkpoint)
+    assert default_precision(config) == default
+    assert precisions_of(config) == [*others, default]
 
 
 def test_importing_what_knows_folders_imports_nothing_heavy():
     script = """
 import sys
-import llm_chatbot.folder.found, llm_chatbot.folder.variant
+import llm_chatbot.folder.current, llm_chatbot.folder.found, llm_chatbot.folder.variant
 heavy = {"torch", "transformers", "openvino", "nncf", "gradio", "numpy", "optimum"} & set(sys.modules)
 assert not heavy, heavy
 """
@@ -228,8 +227,8 @@ assert not heavy, heavy
 
 
 def test_a_precision_says_whether_the_weights_are_the_files_own(tmp_path: Path):
-    write_manifest(tmp_path, precision="INT4", compression={"gguf": "Q4_K"})
-    assert precision_label(tmp_path) == "INT4: Q4_K, as in the file"
+    write_manifest(tmp_path, precision=AS_IN_FILE, quantization="Q4_K_M", compression=None)
+    assert precision_label(tmp_path) == "Q4_K_M, as in the file"
     write_manifest(tmp_path, precision="FP16", compression=None)
     assert precision_label(tmp_path) == "FP16"
 
@@ -251,13 +250,14 @@ def test_figures_are_those_of_the_folders_that_are_there(tmp_path: Path):
         folder.mkdir()
         write_manifest(folder)
     assert measured_variants(tmp_path) == {}
-    figures = [{"variant": name, "kl": 0.1} for name in ("FP16", "INT8", "INT4", "/elsewhere/INT4")]
+    figures = [{"variant": name, "kl": 0.1} for name in ("FP16", "INT8", "INT4", "GGUF", "/elsewhere/INT4")]
     (tmp_path / MEASURED).write_text(json.dumps({"variants": figures}), encoding="utf-8")
-    assert list(measured_variants(tmp_path)) == ["FP16", "INT8", "INT4"]
+    assert list(measured_variants(tmp_path)) == ["FP16", "INT8", "INT4", "GGUF"]
     assert measured_variants(tmp_path)["INT4"] == {"variant": "INT4", "kl": 0.1}
     manifest = tmp_path / SUBFOLDERS["INT8"] / MANIFEST  # of a later conversion
     os.utime(manifest, (time.time() + 60, time.time() + 60))
-    (tmp_path / SUBFOLDERS["INT4"] / MANIFEST).unlink()
+    for gone in ("INT4", AS_IN_FILE):
+        (tmp_path / SUBFOLDERS[gone] / MANIFEST).unlink()
     assert list(measured_variants(tmp_path)) == ["FP16"]
     for damaged in ("no JSON", "[]", "{}", '{"variants": [1]}', '{"variants": [{}]}'):
         (tmp_path / MEASURED).write_text(damaged, encoding="utf-8")

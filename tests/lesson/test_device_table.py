@@ -38,14 +38,14 @@ class FakeCache:
         return np.eye(100)[99 if wrong else place]
 
 
-def test_a_device_that_answers_otherwise_is_found(int4_folder: Path):
+def test_a_device_that_answers_otherwise_is_found(embedded_folder: Path):
     models = {"CPU": FakeModel(), "GPU.0": FakeModel(), "GPU.1": FakeModel(wrong_from=3)}
-    found = compare_devices(int4_folder, "Hello!", list(models), open=lambda folder, device: models[device])
+    found = compare_devices(embedded_folder, "Hello!", list(models), open=lambda folder, device: models[device])
     assert [each.device for each in found] == ["CPU", "GPU.0", "GPU.1"]
     assert [each.same_tokens for each in found] == [NUM_TOKENS, NUM_TOKENS, 3]
     assert all(each.first_token_ms > 0 and each.tokens_per_second > 0 for each in found)
 
 
-def test_the_cpu_is_the_first_device(int4_folder: Path):
-    cpu, *_ = compare_devices(int4_folder, "Hello!")
+def test_the_cpu_is_the_first_device(embedded_folder: Path):
+    cpu, *_ = compare_devices(embedded_folder, "Hello!")
     assert cpu.device == "CPU" and cpu.load_seconds > 0 and cpu.same_tokens > 0

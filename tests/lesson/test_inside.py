@@ -61,8 +61,8 @@ def test_attention_is_what_numpy_makes_of_the_files_weights(layer: int, file: GG
     assert np.abs(reading.attention[layer] - reading.attention[layer - 1]).max() > 0.1
 
 
-def test_a_traced_graph_is_opened_like_one_from_a_gguf_file(int4_folder: Path, reading: Reading):
-    found = OpenedGraph(FolderFiles(int4_folder).read_graph()).read(reading.ids)
+def test_a_traced_graph_is_opened_like_one_from_a_gguf_file(embedded_folder: Path, reading: Reading):
+    found = OpenedGraph(FolderFiles(embedded_folder).read_graph()).read(reading.ids)
     np.testing.assert_allclose(found.attention, reading.attention, atol=2e-3)
     np.testing.assert_allclose(found.logits, reading.logits, atol=2e-3)
 

@@ -43,8 +43,8 @@ def by_kind(steps: list[Step]) -> list[tuple[str, list[str]]]:
     return [(step.kind, [steps[source].kind for source in step.sources]) for step in steps]
 
 
-def test_the_embedded_models_layer(int4_folder: Path):
-    steps = layer_steps(FolderFiles(int4_folder).read_graph(), 29)
+def test_the_embedded_models_layer(embedded_folder: Path):
+    steps = layer_steps(FolderFiles(embedded_folder).read_graph(), 29)
     matrices = {step.name: (step.weights, step.bits, step.size) for step in steps if step.kind == "product"}
     bits = 4 + (16 + 16) / 32  # of a weight: Q4_1 has a scale and a minimum for 32
     assert matrices == {

@@ -17,8 +17,6 @@ ROOT = Path(__file__).resolve().parents[2]
 CELLS = nbformat.read(ROOT / "llm-chatbot.ipynb", as_version=4).cells
 # What stands for the slow cells, which no solution is about.
 SHORTER = {
-    "25806fd9": "from converter import convert_model\n"
-    "folders = {precision: convert_model(model_name, precision) for precision in ('FP16', 'INT8', 'INT4')}",
     "error-plot": "",
     "cost-table": "from config import EXAMPLE_QUESTIONS",
     "cost-plot": "",
@@ -91,7 +89,8 @@ def test_a_model_that_openvino_publishes_is_taken_where_it_is_asked_for(
     monkeypatch.setenv("LLM_CHATBOT_PREBUILT", ticked)
     cell = next(cell.source for cell in CELLS if cell.id == "25806fd9")
     exec(cell, {"os": os, "Path": Path, "model_name": model, "config": SUPPORTED_LLM_MODELS[model]})
-    assert asked == {"FP16": False, "INT8": False, "INT4": taken}
+    assert {precision for precision, is_taken in asked.items() if is_taken} == ({"INT4"} if taken else set())
+    assert {"INT4", "INT8", "FP16"} <= asked.keys()
 
 
 def test_the_first_cells_answer_without_pytorch():

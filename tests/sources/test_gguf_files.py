@@ -10,10 +10,9 @@ import pytest
 
 from llm_chatbot.catalogue.gguf_names import StoredGGUF
 from llm_chatbot.catalogue.lookup import get_model_config
-from llm_chatbot.convert.checkpoint.checkpoints import fetch_checkpoint
 from llm_chatbot.errors import UserError
 from llm_chatbot.gguf.header import read_gguf_header
-from llm_chatbot.sources.gguf_files import find_ggufs, found_files, stored_gguf
+from llm_chatbot.sources.gguf_files import find_ggufs, found_files, gguf_path, stored_gguf
 from llm_chatbot.sources.hub import download_gguf
 from tests.gguf.test_header import write_model
 from tests.hub_server import Hub
@@ -67,25 +66,25 @@ def pull(home: Path, model: Path, *name: str, kinds: tuple[str, ...] = ("templat
 )
 def test_ollamas_models_are_found_by_ollamas_names(name: str, manifest: tuple[str, ...], home: Path, model: Path):
     blob = pull(home, model, *manifest)
-    assert fetch_checkpoint(get_model_config(name)) == blob
+    assert gguf_path(get_model_config(name)) == blob
     (found,) = find_ggufs()
-    assert found.path == blob and fetch_checkpoint(get_model_config(found.name)) == blob
+    assert found.path == blob and gguf_path(get_model_config(found.name)) == blob
 
 
 def test_ollamas_folder_can_be_another(home: Path, model: Path, monkeypatch: pytest.MonkeyPatch):
     pull(home, model, "registry.ollama.ai", "library", "a", "latest")
     (home / ".ollama").rename(home / "elsewhere")
     monkeypatch.setenv("OLLAMA_MODELS", str(home / "elsewhere" / "models"))
-    assert fetch_checkpoint(get_model_config("ollama:a")).is_file()
+    assert gguf_path(get_model_config("ollama:a")).is_file()
 
 
 def test_what_ollama_does_not_have_is_refused_with_what_it_has(home: Path, model: Path):
     blob = pull(home, model, "registry.ollama.ai", "library", "llama3.2", "latest")
     with pytest.raises(UserError, match=r"has no llama4:latest .* available: ollama:llama3\.2:latest\."):
-        fetch_checkpoint(get_model_config("ollama:llama4"))
+        gguf_path(get_model_config("ollama:llama4"))
     blob.unlink()
     with pytest.raises(UserError, match=r"ollama pull llama3\.2"):
-        fetch_checkpoint(get_model_config("ollama:llama3.2"))
+        gguf_path(get_model_config("ollama:llama3.2"))
 
 
 @pytest.mark.parametrize(
@@ -104,7 +103,7 @@ def test_a_manifest_that_names_no_gguf_file_is_refused(manifest: str, home: Path
     path.parent.mkdir(parents=True)
     path.write_text(manifest, encoding="utf-8")
     with pytest.raises(UserError, match="has no GGUF file"):
-        fetch_checkpoint(get_model_config("ollama:bad"))
+        gguf_path(get_model_config("ollama:bad"))
     assert find_ggufs() == []
 
 
@@ -123,6 +122,38 @@ def test_lm_studios_models_are_found_by_path_or_name(folder: str, name: str, hom
     put(home / folder / "pub/Some-GGUF/mmproj-some.gguf", model)
     assert stored_gguf(StoredGGUF("lmstudio", name)) == path
     assert [(file.name, file.path) for file in find_ggufs()] == [("lmstudio:pub/Some-GGUF/some-Q8_0.gguf", path)]
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "found"),
+    [
+        (["X-MTP-Q8_0.gguf", "mtp-X-Q8_0.gguf"], "Q8_0", "X-MTP-Q8_0.gguf"),
+        (["X-F16.gguf", "MMPROJ-X-F16.gguf"], "F16", "X-F16.gguf"),
+        (["X-without-mmproj-Q4_0.gguf", "X-mmproj-Q4_0.gguf"], "Q4_0", "X-without-mmproj-Q4_0.gguf"),
+        (["X-Q8_0.GGUF", "imatrix.gguf"], "Q8_0", "X-Q8_0.GGUF"),
+        (["MMPROJ-X-F16.gguf", "X.imatrix.gguf"], "F16", None),
+    ],
+)
+def test_language_models_alone_are_found_everywhere(
+    names: list[str], asked: str, found: str | None, home: Path, model: Path, hub: Hub
+):
+    for name in names:
+        put(hub.root / "org" / "repo" / name, model)
+        put(home / ".lmstudio/models/pub/repo" / name, model)
+    if found is None:
+        with pytest.raises(UserError, match="has no GGUF files"):
+            download_gguf("org/repo", asked)
+        assert find_ggufs() == []
+        return
+    assert download_gguf("org/repo", asked).name == found
+    assert stored_gguf(StoredGGUF("lmstudio", "repo")).name == found
+    assert [file.name for file in find_ggufs()] == [f"lmstudio:pub/repo/{found}", f"org/repo/{found}"]
+
+
+def test_a_file_with_a_suffix_in_capitals_is_a_model(home: Path, model: Path):
+    path = put(home / "some-Q8_0.GGUF", model)
+    config = get_model_config(str(path))
+    assert config.is_gguf and config.model_id == "some-Q8_0" and gguf_path(config) == path
 
 
 def test_lm_studios_names_must_mean_one_file(home: Path, model: Path):
@@ -181,14 +212,14 @@ def test_a_newer_file_in_the_hubs_cache_is_told_from_the_old_one_without_the_net
     served = put(hub.root / "org" / "repo" / "some-Q8_0.gguf", model)
     config = get_model_config(name)
     assert found_files(config) is None and hub.sent == []
-    cached = fetch_checkpoint(config)
+    cached = gguf_path(config)
     hub.broken = True  # it answers every request with an error
     old = found_files(config)
     assert old is not None
     shutil.rmtree(cached.parents[2])
     hub.broken = False
     served.write_bytes(model.read_bytes() + b"more")
-    fetch_checkpoint(config)
+    gguf_path(config)
     assert found_files(config) not in (old, None)
 
 

@@ -26,10 +26,11 @@ from nncf.tensor import Tensor
 
 from llm_chatbot.convert.export.mapped_constants import MappedConstants
 from llm_chatbot.convert.export.quiet import quiet
+from llm_chatbot.convert.export.saving import save
 from llm_chatbot.convert.export.scaled_weights import ScaledWeight
 from llm_chatbot.convert.patching import patched
 from llm_chatbot.machine.memory import return_freed_memory
-from llm_chatbot.machine.progress import progress_bar, watching
+from llm_chatbot.machine.progress import progress_bar
 
 KNOWN_NNCF = "3.4."
 
@@ -51,15 +52,6 @@ def compress_and_save(model: ov.Model, path: Path, **settings: Any) -> None:
         save(model, path)
         del model  # before the file that holds its constants is closed
         gc.collect()
-
-
-def save(model: ov.Model, path: Path, compress_to_fp16: bool = False) -> None:
-    """`ov.save_model` with a progress bar."""
-    # By address: constants that share memory are written once.
-    constants = {op.data.ctypes.data: op.get_byte_size() for op in model.get_ops() if op.get_type_name() == "Constant"}
-    weights = path.with_suffix(".bin")
-    with watching("Saving", sum(constants.values()), lambda: weights.stat().st_size if weights.is_file() else 0):
-        ov.save_model(model, path, compress_to_fp16=compress_to_fp16)
 
 
 @contextmanager

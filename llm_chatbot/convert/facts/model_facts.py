@@ -15,7 +15,6 @@ from llm_chatbot.catalogue.row import GGUFWheel, ModelConfig
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
 from llm_chatbot.convert.facts.found_in_words import found_in_words
 from llm_chatbot.convert.resources import (
-    BYTES_BESIDE_WEIGHTS,
     available_disk,
     chat_memory,
     disk_needed,
@@ -25,10 +24,10 @@ from llm_chatbot.convert.resources import (
     weights_size,
 )
 from llm_chatbot.errors import UserError
-from llm_chatbot.folder.found import converted_models
-from llm_chatbot.folder.manifest import MODEL_BIN
-from llm_chatbot.folder.place import SUBFOLDERS, Precision
-from llm_chatbot.folder.variant import Variant, keeping_precision
+from llm_chatbot.folder.found import converted_models, precision_label
+from llm_chatbot.folder.manifest import MODEL_BIN, complete_manifest
+from llm_chatbot.folder.place import AS_IN_FILE, Precision, as_in_file, default_precision, precisions_of
+from llm_chatbot.folder.variant import Variant
 from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
 from llm_chatbot.machine.memory import available_memory
 from llm_chatbot.sources.gguf_files import find_ggufs, gguf_path
@@ -50,6 +49,7 @@ class VariantFacts:
     """The needs of one precision of a model, in bytes.
 
     Attributes:
+        label: the precision for people to read.
         converted: whether the folder is there, complete.
         weights: of the folder's weights; estimated where it isn't there.
         disk, memory: for the conversion.
@@ -57,6 +57,7 @@ class VariantFacts:
         checks: what was found out about the folder, see `check_folder`; empty if it isn't there.
     """
 
+    label: str
     converted: bool
     weights: int
     disk: int
@@ -76,6 +77,7 @@ class ModelFacts:
         download: bytes that are still to be downloaded.
         context: tokens that the model was trained for; None: unknown.
         openvino_id: as in the catalogue.
+        precision: see `default_precision`.
         variants: by precision; empty if the number of parameters is unknown.
         error: why the model can't be used, as `Text.as_json`; None if nothing speaks against it.
     """
@@ -90,6 +92,7 @@ class ModelFacts:
     download: int = 0
     context: int | None = None
     openvino_id: str | None = None
+    precision: Precision = "INT4"
     variants: dict[Precision, VariantFacts] = field(default_factory=dict)
     error: dict[str, Any] | None = None
 
@@ -102,8 +105,8 @@ def all_models(root: Path) -> dict[str, Any]:
     """
     models = {name: _catalogue(name, root) for name in SUPPORTED_LLM_MODELS}
     models |= {found.name: _stored_gguf(found.name, found.path, root) for found in find_ggufs()}
-    for name in converted_models(root):
-        models.setdefault(name, _facts(name, "converted", ModelConfig(name, "", UNKNOWN_LICENSE), root))
+    for name, precisions in converted_models(root).items():
+        models.setdefault(name, _only_converted(name, precisions, root))
     return {"models": [asdict(facts) for facts in models.values()], **what_is_free(root)}
 
 
@@ -125,6 +128,15 @@ def one_model(name: str, root: Path) -> dict[str, Any]:
     return {"models": [asdict(facts)], **what_is_free(root)}
 
 
+def _only_converted(name: str, precisions: list[Precision], root: Path) -> ModelFacts:
+    """The facts of a model that is known by its folders alone."""
+    config = ModelConfig(name, "", UNKNOWN_LICENSE)
+    facts = _facts(name, "converted", config, root)
+    if AS_IN_FILE not in precisions or not (own := _variant(Variant(name, config, AS_IN_FILE, root), None)):
+        return facts
+    return replace(facts, precision=AS_IN_FILE, variants={**facts.variants, AS_IN_FILE: own})
+
+
 def what_is_free(root: Path) -> dict[str, int]:
     """Bytes that are free on the disk of `root` and in memory."""
     return {"free_disk": available_disk(root), "free_memory": available_memory()}
@@ -133,17 +145,22 @@ def what_is_free(root: Path) -> dict[str, int]:
 def _catalogue(name: str, root: Path) -> ModelFacts:
     config = SUPPORTED_LLM_MODELS[name]
     if isinstance(config.checkpoint, GGUFWheel):  # pip has its own cache
-        facts = _facts(name, "catalogue", config, root)
-        variant = Variant(name, config, "INT4", root, blocks=config.checkpoint.blocks)
-        kept = _variant(variant, kept=int(weights_size(variant, config.parameters or 0)))
-        return replace(facts, variants={**facts.variants, **({"INT4": kept} if kept else {})})
+        return _facts(name, "catalogue", config, root, (config.checkpoint.quantization, config.checkpoint.size))
     checkpoint = 2 * (config.parameters or 0)  # at 16 bits
     return _facts(name, "catalogue", config, root, download=max(0, checkpoint - cached_bytes(config.model_id)))
 
 
-def _facts(name: str, source: str, config: ModelConfig, root: Path, **others: Any) -> ModelFacts:
-    """The facts of a model with what its row of the catalogue, or one made for it, says."""
-    variants = {precision: _variant(Variant(name, config, precision, root)) for precision in SUBFOLDERS}
+def _facts(
+    name: str, source: str, config: ModelConfig, root: Path, file: tuple[str, int] | None = None, **others: Any
+) -> ModelFacts:
+    """The facts of a model with what its row of the catalogue, or one made for it, says.
+
+    Args:
+        file: how a GGUF file is quantized, and its size in bytes.
+    """
+    variants = {
+        precision: _variant(Variant(name, config, precision, root), file) for precision in precisions_of(config)
+    }
     return ModelFacts(
         name,
         source,
@@ -153,30 +170,30 @@ def _facts(name: str, source: str, config: ModelConfig, root: Path, **others: An
         config.parameters,
         config.gated,
         openvino_id=config.openvino_id,
+        precision=default_precision(config),
         variants={precision: facts for precision, facts in variants.items() if facts},
         **others,
     )
 
 
-def _variant(variant: Variant, kept: int | None = None) -> VariantFacts | None:
-    """The needs of a variant; None if nothing is known of its size.
-
-    Args:
-        kept: bytes of the weights where the blocks of a GGUF file are kept as they are.
-    """
-    manifest = variant.manifest
+def _variant(variant: Variant, file: tuple[str, int] | None) -> VariantFacts | None:
+    """The needs of a variant; None if nothing is known of its size. Args: as `_facts`."""
+    manifest = complete_manifest(variant.folder)
     parameters = variant.config.parameters or manifest.get("parameters")
-    if not parameters and not manifest:
+    is_own = variant.precision == AS_IN_FILE
+    if not manifest and (not parameters or (is_own and not file)):
         return None
-    estimate = kept or int(weights_size(variant, parameters or 0))
-    weights = manifest.get("files", {}).get(MODEL_BIN) or estimate
+    own = file[1] if is_own and file else None
+    label = as_in_file(file[0]) if is_own and file else precision_label(variant.folder) or variant.precision
+    weights = manifest.get("files", {}).get(MODEL_BIN) or own or int(weights_size(variant, parameters or 0))
     in_memory = weights_in_memory(weights, variant.precision)
     kv_values = variant.config.kv_values or (_kv_values_of(variant.folder) if manifest else None)
     return VariantFacts(
+        label=label,
         converted=bool(manifest),
         weights=weights,
-        disk=2 * kept + BYTES_BESIDE_WEIGHTS if kept else disk_needed(variant, parameters or 0),
-        memory=memory_needed(variant, parameters or 0, unpacks_gguf=variant.config.is_gguf and not kept),
+        disk=disk_needed(variant, parameters or 0, weights if is_own else None),
+        memory=memory_needed(variant, parameters or 0),
         chat={context: chat_memory(in_memory, kv_values, context) for context in CONTEXTS} if kv_values else {},
         checks=manifest.get("checks") or {},
     )
@@ -202,15 +219,12 @@ def _gguf(name: str, path: Path, config: ModelConfig, root: Path) -> ModelFacts:
     parameters = sum(math.prod(tensor.shape) for tensor in header.tensors.values())
     license = header.fields.text("general.license") or UNKNOWN_LICENSE
     architecture = header.fields.text("general.architecture") or "unknown"
-    description = f"{architecture:.40}, {header.main_type}"
+    description = f"{architecture:.40}, {header.quantization}"
     config = replace(
         config, description=description, license=license, parameters=parameters, kv_values=_kv_values_in(header)
     )
-    facts = _facts(name, "gguf", config, root, context=header.fields.integer(f"{architecture}.context_length"))
-    kept = keeping_precision(header.main_type)
-    if not kept or not (variant := _variant(Variant(name, config, kept, root), header.size)):
-        return facts
-    return replace(facts, variants={**facts.variants, kept: variant})
+    context = header.fields.integer(f"{architecture}.context_length")
+    return _facts(name, "gguf", config, root, (header.quantization, header.size), context=context)
 
 
 def _kv_values_in(header: GGUFHeader) -> int | None:
@@ -264,11 +278,12 @@ def in_words(facts: dict[str, Any]) -> Iterator[str]:
     for model in facts["models"]:
         parameters = f"{model['parameters'] / 1e9:.1f} billion weights" if model["parameters"] else "size unknown"
         yield f"{model['name']}: {parameters}, licence: {model['license']}{', gated' if model['gated'] else ''}"
-        for precision, variant in model["variants"].items():
+        for variant in model["variants"].values():
             chat = f", to chat {variant['chat'][WORDS_CONTEXT] / 1e9:.1f} GB of memory" if variant["chat"] else ""
+            done = " (converted)" if variant["converted"] else ""
             yield (
-                f"  {precision}: {variant['weights'] / 1e9:.1f} GB; to convert {variant['disk'] / 1e9:.1f} GB of disk "
-                f"and {variant['memory'] / 1e9:.1f} GB of memory{chat}{' (converted)' if variant['converted'] else ''}"
+                f"  {variant['label']}: {variant['weights'] / 1e9:.1f} GB; to convert {variant['disk'] / 1e9:.1f} GB "
+                f"of disk and {variant['memory'] / 1e9:.1f} GB of memory{chat}{done}"
             )
             yield from (f"    {sentence}" for sentence in found_in_words(variant["checks"]))
     yield f"Free: {facts['free_disk'] / 1e9:.1f} GB of disk, {facts['free_memory'] / 1e9:.1f} GB of memory"

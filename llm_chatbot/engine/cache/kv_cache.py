@@ -77,7 +77,11 @@ class KVCache:
         """
         return self._infer(ids, logits_to_keep=1)[-1]
 
-    def feed_for_all_logits(self, ids: Sequence[int]) -> np.ndarray:
+    def truncate(self, length: int) -> None:
+        """Truncates the sequence to its first `length` tokens."""
+        self.trim_to_prefix(self.ids[:length])
+
+    def feed_all(self, ids: Sequence[int]) -> np.ndarray:
         """Like `feed`, but returns the logits after each of the tokens, float32 [tokens, vocabulary]: much memory."""
         return self._infer(ids, logits_to_keep=0)
 

@@ -12,8 +12,12 @@ import numpy as np
 
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.decode.constraints import TokenConstraint
-from llm_chatbot.engine.decode.sampling import Sampling, sample
+from llm_chatbot.engine.decode.dry import Dry
+from llm_chatbot.engine.decode.penalties import Penalties
+from llm_chatbot.engine.decode.sampling import Sampling, choose
 from llm_chatbot.engine.errors import NonFiniteLogitsError
+
+LOGITS_CHUNK = 32  # the most tokens for which caches give the logits of all at a time
 
 
 @dataclass(frozen=True)
@@ -21,13 +25,17 @@ class Generation(Sampling):
     """The options of an answer.
 
     Attributes:
-        max_new_tokens: the maximum number of tokens to generate; None: as many as the context has room for.
+        max_new_tokens: the maximum number of tokens to generate; 0: the prompt is only read; None: as many as the
+            context has room for.
         seed: makes sampling repeatable; None uses a new random seed.
         stop: strings that end the answer; they are not shown.
         top_logprobs: how many of the most likely tokens `Answer.tokens` lists at each place; None leaves that empty.
         thinking_budget: after this many tokens of reasoning, `</think>` is written and the answer begins; None for no
             limit.
         constraint: limits the tokens of the answer, but not those of reasoning that the prompt begins.
+        dry: penalises repetitions; None doesn't.
+        ignore_eos: the model can't end the answer: its stop tokens are excluded.
+        echo: a text that is continued is repeated before what follows, with `top_logprobs` also its tokens.
 
     Raises:
         ValueError: a value is out of range.
@@ -39,11 +47,14 @@ class Generation(Sampling):
     top_logprobs: int | None = None
     thinking_budget: int | None = None
     constraint: TokenConstraint | None = None
+    dry: Dry | None = None
+    ignore_eos: bool = False
+    echo: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.max_new_tokens is not None and self.max_new_tokens < 1:
-            raise ValueError(f"max_new_tokens must be at least 1, not {self.max_new_tokens}")
+        if self.max_new_tokens is not None and self.max_new_tokens < 0:
+            raise ValueError(f"max_new_tokens must be at least 0, not {self.max_new_tokens}")
         if (self.top_logprobs or 0) < 0 or (self.thinking_budget or 0) < 0:
             raise ValueError("top_logprobs and thinking_budget must be >= 0, or None")
         if isinstance(self.stop, str) or "" in self.stop:
@@ -60,7 +71,11 @@ class Cache(Protocol):
 
     def trim_to_prefix(self, ids: Sequence[int]) -> int: ...
 
+    def truncate(self, length: int) -> None: ...
+
     def feed(self, ids: Sequence[int]) -> np.ndarray: ...
+
+    def feed_all(self, ids: Sequence[int]) -> np.ndarray: ...
 
 
 def prefill(cache: Cache, ids: Sequence[int], pace: Pace) -> Generator[tuple[int, np.ndarray | None], None, None]:
@@ -83,6 +98,17 @@ def prefill(cache: Cache, ids: Sequence[int], pace: Pace) -> Generator[tuple[int
         yield fed, logits if fed == len(ids) else None
 
 
+def prefill_all(cache: Cache, ids: Sequence[int]) -> Generator[tuple[int, np.ndarray], None, None]:
+    """Feeds a prompt, and yields after each chunk how many tokens have been fed, and the logits after each of them.
+
+    The logits are float32 [tokens, vocabulary] of the chunk, valid until the next one. Chunks are short: logits take
+    memory.
+    """
+    for start in range(0, len(ids), LOGITS_CHUNK):
+        chunk = ids[start : start + LOGITS_CHUNK]
+        yield start + len(chunk), cache.feed_all(chunk)
+
+
 def decode(
     cache: Cache,
     logits: np.ndarray,
@@ -102,27 +128,27 @@ def decode(
         sampling: how each token is chosen.
         stop_ids: tokens that end the answer; they are not yielded.
         seed: makes sampling repeatable; None uses a new random seed.
-        constraints: what else limits the choice, in this order. If they leave no token, that ends the answer.
+        constraints: what else limits the choice, in this order. If no token is left, that ends the answer.
 
     Raises:
         NonFiniteLogitsError: the model's logits are NaN or infinite.
     """
     random = np.random.default_rng(seed)
-    seen = np.unique(cache.ids)  # duplicates may be appended below; the penalty applies once
+    penalties = Penalties(sampling, cache.ids)
     while True:
         if not math.isfinite(logits.max()):  # also true of a NaN anywhere, which the maximum then is
             raise NonFiniteLogitsError
-        allowed = _allowed(logits, constraints)
-        if constraints and np.isneginf(allowed.max()):
+        allowed = _allowed(penalties.applied(logits), constraints)
+        if np.isneginf(allowed.max()):
             return
-        token = sample(allowed, seen, sampling, random)
+        token = choose(allowed, sampling, random)
+        penalties.accept(token)
         for constraint in constraints:
             constraint.accept(token)
         if token in stop_ids:
             return
         yield token, logits
         logits = cache.feed([token])
-        seen = np.append(seen, token)
 
 
 def _allowed(logits: np.ndarray, constraints: Sequence[TokenConstraint]) -> np.ndarray:

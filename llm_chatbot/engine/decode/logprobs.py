@@ -1,5 +1,6 @@
 """How likely the tokens of an answer were to the model, and which others it considered."""
 
+import math
 import re
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -30,7 +31,8 @@ class TokenChoice:
     Attributes:
         id: the token.
         text: what it adds to the text; U+FFFD stands for a piece of a character.
-        logprob: its log-probability in the model's own distribution, at temperature 1 without penalty or constraint.
+        logprob: its log-probability in the model's own distribution, at temperature 1 without penalty or constraint;
+            NaN for the first token of all, which follows nothing.
         bytes: what it adds to the text in UTF-8; those of several tokens may make one character.
         top: the most likely tokens at this place, the most likely first.
         offset: where it begins in the text, in characters. One that goes on with a character begins there.
@@ -55,6 +57,13 @@ def token_choice(tokenizer: Tokenizer, token: int, logits: np.ndarray, count: in
         return TopToken(id, written.decode("utf-8", "replace"), float(logprobs[id]), written)
 
     return TokenChoice(*described(token), tuple(described(int(id)) for id in likely), offset)
+
+
+def first_choice(tokenizer: Tokenizer, token: int) -> TokenChoice:
+    """The first token of a prompt. One that begins every text, such as BOS, adds nothing to the text."""
+    added = tokenizer.get_added_tokens_decoder().get(token)
+    written = b"" if added is not None and added.special else token_bytes(tokenizer, token)
+    return TokenChoice(token, written.decode("utf-8", "replace"), math.nan, written, ())
 
 
 def token_bytes(tokenizer: Tokenizer, id: int) -> bytes:

@@ -251,6 +251,19 @@ class LookupCache:
         self._drop_draft()
         return self._read(token)
 
+    def feed_all(self, ids: Sequence[int]) -> np.ndarray:
+        """Like `feed`, for a prompt; see `PagedCache.feed_all`."""
+        self._drop_draft()
+        logits = self._cache.feed_all(ids)
+        self._lookup.read(ids)
+        return logits
+
+    def truncate(self, length: int) -> None:
+        """Truncates the sequence to its first `length` tokens."""
+        self._drop_draft()
+        self._cache.truncate(length)
+        self._lookup.truncate(length)
+
     def _read(self, token: int) -> np.ndarray:
         self._lookup.add(token)
         draft = self._new_draft()

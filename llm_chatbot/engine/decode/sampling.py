@@ -5,7 +5,8 @@ PyTorch, which costs about a third of the speed on a small model.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -18,14 +19,19 @@ CHUNK = 128
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen. The names are those of `transformers.GenerationConfig`.
+    """How the next token is chosen. The names are those of `transformers.GenerationConfig`, OpenAI's API and llama.cpp.
 
     Attributes:
         temperature: divides the logits; 0 is greedy decoding.
         top_k: samples from the k most likely tokens; 0 from all.
-        top_p: samples from the most likely tokens that together reach this probability; 1 from all.
+        top_p: samples from the most likely tokens that together reach this probability; 1 from all, 0 from the first.
         min_p: samples from the tokens that are at least this many times as likely as the most likely one; 0 from all.
         repetition_penalty: above 1, tokens that have occurred become less likely; 1 has no effect.
+        presence_penalty: is subtracted from the logits of tokens that the answer already has.
+        frequency_penalty: is subtracted as often as the answer already has them.
+        logit_bias: is added to the logits of tokens, by their ids; -inf excludes one.
+        xtc_probability: how often the likeliest tokens are excluded, see `exclude_top_choices`; 0 never.
+        xtc_threshold: the probability from which on they are. Above 0.5 there can be only one, which stays.
 
     Raises:
         ValueError: a value is out of range.
@@ -36,18 +42,29 @@ class Sampling:
     top_p: float = 1.0
     min_p: float = 0.0
     repetition_penalty: float = 1.0
+    presence_penalty: float = 0.0
+    frequency_penalty: float = 0.0
+    logit_bias: Mapping[int, float] = field(default_factory=dict)
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
 
     def __post_init__(self) -> None:
         in_range = (  # false for NaN, too
             0 <= self.temperature < math.inf
             and self.top_k >= 0
-            and 0 < self.top_p <= 1
+            and 0 <= self.top_p <= 1
             and 0 <= self.min_p <= 1
             and 0 < self.repetition_penalty < math.inf
+            and math.isfinite(self.presence_penalty)
+            and math.isfinite(self.frequency_penalty)
+            and all(bias < math.inf for bias in self.logit_bias.values())
+            and 0 <= self.xtc_probability <= 1
+            and 0 <= self.xtc_threshold <= 1
         )
         if not in_range:
             raise ValueError(
-                f"temperature and top_k must be >= 0, top_p in (0, 1], min_p in [0, 1], the penalty > 0: {self}"
+                "temperature and top_k must be >= 0, probabilities in [0, 1], repetition_penalty > 0, the other "
+                f"penalties finite: {self}"
             )
 
 
@@ -64,7 +81,11 @@ def candidates(logits: np.ndarray, seen: np.ndarray, sampling: Sampling) -> tupl
     Returns:
         ids [n] and probabilities [n], the most likely first if top-k or top-p leaves out some.
     """
-    logits = apply_repetition_penalty(logits, seen, sampling.repetition_penalty)
+    return kept(apply_repetition_penalty(logits, seen, sampling.repetition_penalty), sampling)
+
+
+def kept(logits: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:
+    """`candidates` of logits to which penalties have been applied."""
     ids = np.arange(logits.size)
     if 0 < sampling.top_k < logits.size:
         # Temperature does not change the order, so it is applied later, to fewer tokens.
@@ -104,14 +125,48 @@ def apply_repetition_penalty(logits: np.ndarray, seen: np.ndarray, penalty: floa
 
 
 def sample(logits: np.ndarray, seen: np.ndarray, sampling: Sampling, random: np.random.Generator) -> int:
-    """The next token's id, for logits float32 [vocabulary]."""
-    if sampling.temperature < LOWEST_TEMPERATURE:
-        return int(apply_repetition_penalty(logits, seen, sampling.repetition_penalty).argmax())
-    ids, probabilities = candidates(logits, seen, sampling)
+    """The next token's id, for logits float32 [vocabulary]; `seen` as for `candidates`."""
+    return choose(apply_repetition_penalty(logits, seen, sampling.repetition_penalty), sampling, random)
+
+
+def choose(logits: np.ndarray, sampling: Sampling, random: np.random.Generator) -> int:
+    """The next token's id, for logits float32 [vocabulary] to which penalties have been applied."""
+    is_greedy = sampling.temperature < LOWEST_TEMPERATURE
+    excludes = sampling.xtc_probability > 0 and random.random() < sampling.xtc_probability
+    if is_greedy and not excludes:
+        return int(logits.argmax())
+    ids, probabilities = kept(logits, replace(sampling, temperature=1.0) if is_greedy else sampling)
+    if excludes:
+        ids, probabilities = exclude_top_choices(ids, probabilities, logits, sampling.xtc_threshold)
+    if is_greedy:
+        return int(ids[probabilities.argmax()])
     cumulative = np.cumsum(probabilities)
     # After rounding, the sum may be slightly below 1; past it there may be a token of probability 0.
     drawn = int(np.searchsorted(cumulative, random.random() * float(cumulative[-1]), side="right"))
     return int(ids[min(drawn, ids.size - 1)])
+
+
+def exclude_top_choices(
+    ids: np.ndarray, probabilities: np.ndarray, logits: np.ndarray, threshold: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """XTC: of the tokens that are likely enough, only the least likely is kept; the unlikely ones stay.
+
+    As in llama.cpp, what is compared with the threshold are the probabilities among `ids` without the temperature:
+    https://github.com/ggml-org/llama.cpp/blob/master/src/llama-sampling.cpp (`llama_sampler_xtc_apply`).
+
+    Args:
+        ids, probabilities: as from `candidates`.
+        logits: float32 [vocabulary].
+    """
+    shares = np.exp(logits[ids] - logits[ids].max())
+    shares /= shares.sum()
+    likely = np.flatnonzero(shares >= threshold)
+    if likely.size < 2:
+        return ids, probabilities
+    stays = np.ones(ids.size, dtype=bool)
+    stays[likely] = False
+    stays[likely[shares[likely].argmin()]] = True
+    return ids[stays], probabilities[stays] / probabilities[stays].sum()
 
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:

@@ -10,7 +10,6 @@ The second product is as many times smaller as a group has weights.
 """
 
 import math
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +19,12 @@ import openvino as ov
 import openvino.opset13 as ops
 
 from llm_chatbot.engine.graph.logits import skip
+from llm_chatbot.engine.graph.trial import shortest_times
 
-# The trial product: its tokens, the weights' shape and group size, how often it is timed, and how much faster the split
-# form has to be. With 8 tokens it is twice as fast where it is faster at all, so that noise doesn't decide.
+# The trial product: its tokens, the weights' shape and group size, and how much faster the split form has to be. With 8
+# tokens it is twice as fast where it is faster at all, so that noise doesn't decide.
 TRIAL_TOKENS = 8
 TRIAL_ROWS, TRIAL_COLUMNS, TRIAL_GROUP = 4096, 2048, 32
-TRIAL_ATTEMPTS = 15
 MIN_SPEEDUP = 1.1
 
 # Graphs without larger products than this stay as they are: one token of such a model comes no sooner, and its answers
@@ -143,8 +142,8 @@ def split_form_is_faster(properties: dict[str, Any]) -> bool:
     compiled = ov.Core().compile_model(split, "CPU", properties)
     if compiled.get_property("DYNAMIC_QUANTIZATION_GROUP_SIZE") == 0:
         return False
-    requests = [ov.Core().compile_model(_trial_graph(), "CPU", properties), compiled]
-    whole, halves = _fastest([compiled.create_infer_request() for compiled in requests])
+    as_it_is = ov.Core().compile_model(_trial_graph(), "CPU", properties)
+    whole, halves = shortest_times([as_it_is, compiled], TRIAL_TOKENS, TRIAL_COLUMNS)
     return whole > MIN_SPEEDUP * halves
 
 
@@ -160,15 +159,3 @@ def _trial_graph() -> ov.Model:
     weight = ops.convert(ops.reshape(weight, np.array([TRIAL_ROWS, TRIAL_COLUMNS]), special_zero=False), np.float32)
     activations = ops.parameter([1, -1, TRIAL_COLUMNS], np.float32)
     return ov.Model([ops.matmul(activations, weight, transpose_a=False, transpose_b=True)], [activations])
-
-
-def _fastest(requests: list[ov.InferRequest]) -> list[float]:
-    """The shortest times, in seconds; the requests take turns."""
-    tokens = np.random.default_rng(0).standard_normal((1, TRIAL_TOKENS, TRIAL_COLUMNS)).astype(np.float32)
-    times: list[list[float]] = [[] for _ in requests]
-    for _ in range(TRIAL_ATTEMPTS):
-        for request, own in zip(requests, times, strict=True):
-            started = time.perf_counter()
-            request.infer([tokens])
-            own.append(time.perf_counter() - started)
-    return [min(own) for own in times]

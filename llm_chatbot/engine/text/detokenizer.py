@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from itertools import groupby
 
 from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
+from llm_chatbot.catalogue.tool_formats import CALL_MARKS
 from llm_chatbot.engine.text.channels import ChannelReader, channel_marks
 from llm_chatbot.engine.text.reasoning import is_reasoning
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 
 # Marks in an answer that are read later: the reasoning's, and those of tool calls. They are shown also where a
 # checkpoint has them as special tokens.
-MARKS = ("<think>", "</think>", "<tool_call>", "</tool_call>")
+MARKS = ("<think>", "</think>", *CALL_MARKS)
 
 
 class StreamingDetokenizer:
@@ -24,6 +25,7 @@ class StreamingDetokenizer:
         text: the text that can be shown.
         ids: the tokens so far.
         stopped: whether a stop string has occurred; the text ends before it.
+        stopped_by: that string; empty before.
         start: the part of the answer that the prompt already contains.
 
     Args:
@@ -42,7 +44,7 @@ class StreamingDetokenizer:
         stop: Sequence[str] = (),
     ) -> None:
         self.text = self.start = start
-        self.stopped = False
+        self.stopped, self.stopped_by = False, ""
         self._tokenizer = tokenizer
         self._format = chat_format or CHECKPOINTS_OWN
         self._stops = [(string, 0) for string in self._format.stop_strings]  # and where to search from
@@ -51,20 +53,20 @@ class StreamingDetokenizer:
         self._shown_tokens = {special[token]: token for token in MARKS if token in special}
         self._channel_marks = channel_marks(tokenizer) if chat_format else {}
         self._channels = ChannelReader() if self._channel_marks else None
-        self._stop_tokens: set[int] = set()
+        self._stop_tokens: dict[int, str] = {}
         self.ids: list[int] = []
         self._decoded = "\n"  # so that a string that begins with a newline also matches at the answer's start
         self._context = self._done = 0  # ids[_context:_done] are the last piece that was decoded
         for token in given:
             self.add_token(token)
         self._stops += [(string, len(self._decoded)) for string in stop]
-        self._stop_tokens = {special[string] for string in stop if string in special}
+        self._stop_tokens = {special[string]: string for string in stop if string in special}
 
     def add_token(self, token: int) -> None:
         """Appends a token; `text` grows by what can be shown of it."""
         if token in self._stop_tokens:
             self.finalize()
-            self.stopped = True
+            self.stopped, self.stopped_by = True, self._stop_tokens[token]
             return
         self._read(token)
         awaited = [*self._stops, *self._replaced]
@@ -138,9 +140,10 @@ class StreamingDetokenizer:
 
     def _show(self, decoded: str, held_back: int) -> None:
         """Shows the text up to the first stop string, or without the last `held_back` characters."""
-        ends = [end for string, begin in self._stops if (end := decoded.find(string, begin)) >= 0]
+        ends = [(end, string) for string, begin in self._stops if (end := decoded.find(string, begin)) >= 0]
         self.stopped = bool(ends) or (self._channels is not None and self._channels.is_over)
-        text = decoded[: min(ends, default=len(decoded) - held_back)]
+        end, self.stopped_by = min(ends, default=(len(decoded) - held_back, ""))
+        text = decoded[:end]
         for written, shown in self._format.replacements:
             text = text.replace(written, shown)
         self.text = self.start + text.removeprefix("\n").lstrip(self._format.strip_start)

@@ -64,6 +64,8 @@ def shaped(messages: Sequence[dict[str, Any]], form: TemplateForm) -> list[dict[
 
 
 def _shaped(message: dict[str, Any], form: TemplateForm) -> dict[str, Any]:
+    if not form.shows_names and message["role"] != "tool" and message.get("name"):
+        message = _with_name_in_text(message)
     content, message = message.get("content"), dict(message)
     if form.text_arguments and message.get("tool_calls"):
         message["tool_calls"] = [_with_text(call) for call in message["tool_calls"]]
@@ -72,6 +74,13 @@ def _shaped(message: dict[str, Any], form: TemplateForm) -> dict[str, Any]:
     if form.content_parts:
         message["content"] = text_parts(content)
     return message
+
+
+def _with_name_in_text(message: dict[str, Any]) -> dict[str, Any]:
+    """The message with its author's name before its text, where it says something."""
+    content = message.get("content")
+    named = {"content": f"{message['name']}: {content}"} if isinstance(content, str) and content else {}
+    return {**{name: value for name, value in message.items() if name != "name"}, **named}
 
 
 def _with_text(call: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import json
 import re
 import secrets
 from bisect import bisect_left
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property, lru_cache
 from itertools import takewhile
@@ -16,8 +16,9 @@ from tokenizers import Tokenizer
 from tokenizers.models import BPE, Model
 
 from llm_chatbot.engine.text.channels import MESSAGE, channel_marks, on_channels
+from llm_chatbot.engine.text.generic_tools import told_of_tools
 from llm_chatbot.engine.text.history import Message, shaped, with_objects
-from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START, without_reasoning
+from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START, begun_answer, without_reasoning
 from llm_chatbot.engine.text.tokenizer import SPECIAL_TOKENS, ChatTokenizer
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.chat_templates import PROBE_TOOL, TemplateForm, form_of
@@ -26,6 +27,9 @@ from llm_chatbot.texts import Text
 
 # The roles that chat templates know. Others reach the template too, but may not contain a control token.
 ROLES = ("system", "user", "assistant", "tool")
+
+# Shows how the chat template begins an answer.
+NOTHING_ASKED: Sequence[Message] = ({"role": "user", "content": ""},)
 
 # Variables of a chat template that a caller may set, such as `enable_thinking` and `tools`.
 TemplateOptions = Mapping[str, Any]
@@ -98,7 +102,8 @@ def prompt_ids(
     Args:
         tokenizer: the model's, with its chat template.
         messages: the conversation.
-        options: variables for the chat template; those that it does not read are ignored.
+        options: variables for the chat template; those that it does not read are ignored, but for `tools`: of those the
+            model is told in the generic format.
 
     Raises:
         UserError: there is no chat template, it does not allow such a conversation, leaves out what is said, or fails;
@@ -108,8 +113,12 @@ def prompt_ids(
     asked = max((index for index, message in enumerate(messages) if message["role"] == "user"), default=0)
     messages = [without_reasoning(message, keep=index > asked) for index, message in enumerate(messages)]
     messages = [_with_json_result(message) for message in messages]
-    options = {name: options[name] for name in template_variables(tokenizer) & options.keys()}
-    messages = shaped(messages, _form(tokenizer, bool(options.get("tools"))))
+    read = template_variables(tokenizer)
+    form = _form(tokenizer, bool("tools" in read and options.get("tools")))
+    if "tools" not in read:
+        messages = told_of_tools(messages, options.get("tools") or (), form.takes_system)
+    options = {name: options[name] for name in read & options.keys()}
+    messages = shaped(messages, form)
     codec = _control_tokens(tokenizer)
     marked = [{**codec.mark(message), "role": _checked_role(message["role"], codec)} for message in messages]
     return _with_one_bos(tokenizer, codec.encode(_rendered(tokenizer, marked, codec.mark(options))))
@@ -131,6 +140,16 @@ def plain_ids(tokenizer: ChatTokenizer, text: str) -> list[int]:
 def completion_ids(tokenizer: ChatTokenizer, text: str) -> list[int]:
     """`plain_ids` of a text that is to be continued, after the tokens that begin every text, such as BOS."""
     return [*tokenizer("", add_special_tokens=True)["input_ids"], *plain_ids(tokenizer, text)]
+
+
+def check_ids(tokenizer: ChatTokenizer, ids: Iterable[int]) -> None:
+    """
+    Raises:
+        UserError: an id that a caller gave is none of the vocabulary.
+    """
+    for id in ids:
+        if tokenizer.backend_tokenizer.id_to_token(id) is None:
+            raise UserError("prompt.no_token", id=id)
 
 
 def answer_ids(tokenizer: ChatTokenizer, text: str) -> list[int]:
@@ -263,6 +282,17 @@ def _with_json_result(message: Message) -> Message:
 def well_formed(text: str) -> str:
     """The text with U+FFFD for lone surrogates, which JSON allows and UTF-8 does not."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def conversation_ids(
+    tokenizer: ChatTokenizer, messages: Sequence[Message], options: TemplateOptions = NO_OPTIONS
+) -> list[int]:
+    """`prompt_ids` of a conversation, and those of the answer that is to be continued where it ends with one."""
+    if messages[-1]["role"] != "assistant":
+        return prompt_ids(tokenizer, messages, options)
+    begun = begun_answer(tokenizer, prompt_ids(tokenizer, NOTHING_ASKED, options))
+    answer = (messages[-1]["content"] or "").removeprefix(begun)
+    return [*prompt_ids(tokenizer, messages[:-1], options), *answer_ids(tokenizer, answer)]
 
 
 class _ControlTokens:

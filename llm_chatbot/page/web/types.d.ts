@@ -251,12 +251,16 @@ export interface ModelFacts {
   /** The 4-bit folder that OpenVINO publishes of it. */
   openvino_id?: string | null;
   variants: Record<string, ModelVariant>;
+  /** The precision that it is converted to where nobody names one. */
+  precision: string;
   /** The figures of the variants that were measured on this machine, by precision. */
   measured: Record<string, VariantFigures>;
   error?: PageError;
 }
 
 export interface ModelVariant {
+  /** The precision for people to read. */
+  label: string;
   converted: boolean;
   weights: number;
   /** What its conversion needs. */

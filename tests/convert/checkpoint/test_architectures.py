@@ -15,19 +15,18 @@ from transformers import (
     PreTrainedModel,
 )
 
-from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.convert.checkpoint.architectures import read_checkpoint, read_checkpoint_config
-from llm_chatbot.convert.checkpoint.checkpoints import load_checkpoint
 from llm_chatbot.engine.decode.generation import stream_ids
 from llm_chatbot.engine.decode.sampling import Sampling
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.engine.text.prompt import fitting_prompt
 from llm_chatbot.errors import UserError
-from llm_chatbot.evaluation.comparison import EXACT
 from llm_chatbot.folder.manifest import SCALED_CONTEXT
 from llm_chatbot.optimum_models import OVChatModel, load_model
 from tests import small_modern_checkpoints
 from tests.edited_checkpoints import DATA, MODELS, change_config, change_tensors, same_weights, write_llama
+from tests.embedded_checkpoint import read_embedded
 from tests.tiny_models import export
 
 LENGTHS = (1, 7, 33, 200)
@@ -113,8 +112,7 @@ def test_chatglm3_ends_an_answer_where_it_names_another_speaker(tmp_path: Path):
 
 def test_the_embedded_model_in_qwens_layout_answers_as_before(tmp_path: Path, models_root: Path, tokenizer):
     """One real conversation through the converter: grouped keys and values are repeated, and biases are zero."""
-    original, _ = load_checkpoint(get_model_config(DEFAULT_MODEL))
-    write_as_qwen(original, tmp_path / "qwen")
+    write_as_qwen(read_embedded(), tmp_path / "qwen")
     model = load_model(export(read_checkpoint(tmp_path / "qwen"), tmp_path / "ov"), ov_config=EXACT)
     prompt, _ = fitting_prompt(tokenizer, [{"role": "user", "content": "What is the capital of France?"}], 1000)
     stop = {tokenizer.eos_token_id}

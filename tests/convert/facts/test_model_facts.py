@@ -7,6 +7,8 @@ from llm_chatbot.catalogue.rows import DEFAULT_MODEL, SUPPORTED_LLM_MODELS
 from llm_chatbot.convert.facts.model_facts import CONTEXTS, all_models, in_words, one_model
 from llm_chatbot.convert.resources import chat_memory
 from llm_chatbot.errors import UserError
+from llm_chatbot.folder.manifest import MODEL_BIN
+from llm_chatbot.folder.place import AS_IN_FILE, model_folder
 from tests import small_checkpoints
 from tests.gguf.test_header import write_model
 from tests.hub_server import Hub
@@ -29,20 +31,26 @@ def test_every_row_of_the_catalogue_says_what_it_needs(tmp_path: Path):
     assert [model["name"] for model in facts["models"]] == list(SUPPORTED_LLM_MODELS)
     assert facts["free_disk"] > 0 and facts["free_memory"] > 0
     for model in facts["models"]:
-        assert list(model["variants"]) == ["FP16", "INT8", "INT4"] and model["error"] is None
-        sizes = [variant["weights"] for variant in model["variants"].values()]
+        is_file = model["name"] == DEFAULT_MODEL
+        assert list(model["variants"]) == ["FP16", "INT8", "INT4"] + [AS_IN_FILE] * is_file and model["error"] is None
+        assert model["precision"] == list(model["variants"])[-1]
+        sizes = [variant["weights"] for variant in model["variants"].values()][:3]
         assert sizes == sorted(sizes, reverse=True)
         for variant in model["variants"].values():
             assert not variant["converted"] and list(variant["chat"].values()) == sorted(variant["chat"].values())
     embedded, *others = facts["models"]
+    assert embedded["variants"][AS_IN_FILE]["label"] == "Q4_1, as in the file"
     assert embedded["download"] == 0 and all(model["download"] == 2 * model["parameters"] for model in others)
 
 
 def test_a_converted_model_has_its_real_size(models_root: Path):
     embedded = all_models(models_root)["models"][0]
-    folder = models_root / DEFAULT_MODEL / "INT4_compressed_weights"
-    assert embedded["variants"]["INT4"]["converted"]
-    assert embedded["variants"]["INT4"]["weights"] == (folder / "openvino_model.bin").stat().st_size
+    for precision, variant in embedded["variants"].items():
+        folder = model_folder(DEFAULT_MODEL, precision, models_root)
+        assert variant["converted"] and variant["weights"] == (folder / MODEL_BIN).stat().st_size
+    assert [variant["label"] for variant in embedded["variants"].values()] == [
+        *("FP16", "INT8", "INT4", "Q4_1, as in the file")
+    ]
 
 
 def test_a_gguf_file_says_what_it_is_and_one_that_is_damaged_why_not(tmp_path: Path):
@@ -52,7 +60,9 @@ def test_a_gguf_file_says_what_it_is_and_one_that_is_damaged_why_not(tmp_path: P
     (folder / "bad.gguf").write_bytes((folder / "good.gguf").read_bytes()[:5000])
     found = {model["name"]: model for model in all_models(tmp_path)["models"] if model["source"] == "gguf"}
     good, bad = found["lmstudio:pub/repo/good.gguf"], found["lmstudio:pub/repo/bad.gguf"]
-    assert good["description"] == "llama, Q8_0" and good["parameters"] > 0 and good["variants"]["INT8"]["weights"]
+    assert good["description"] == "llama, Q8_0" and good["parameters"] > 0
+    own = good["variants"][AS_IN_FILE]
+    assert (own["label"], own["weights"]) == ("Q8_0, as in the file", (folder / "good.gguf").stat().st_size)
     assert bad["error"]["text"].endswith(".") and not bad["variants"]
     (alone,) = one_model("lmstudio:pub/repo/good.gguf", tmp_path)["models"]
     assert alone == good

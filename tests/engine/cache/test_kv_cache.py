@@ -44,7 +44,7 @@ def test_under_default_hints_a_cut_changes_no_more_than_splitting_a_prefill_does
 def test_the_logits_of_all_tokens_are_those_after_each_of_them(exact_model, tokenizer):
     ids = tokenizer("The history of Rome began with a village.")["input_ids"]
     whole, stepwise = exact_model.engine.new_stateful_cache(), exact_model.engine.new_stateful_cache()
-    found = whole.feed_for_all_logits(ids).copy()
+    found = whole.feed_all(ids).copy()
     assert whole.ids == ids
     np.testing.assert_allclose(found, [stepwise.feed([id]).copy() for id in ids], atol=1e-3)
     np.testing.assert_allclose(whole.feed([100]).copy(), stepwise.feed([100]), atol=1e-3)

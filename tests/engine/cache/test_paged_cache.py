@@ -213,8 +213,8 @@ def test_a_pool_of_no_size_is_refused(gigabytes: float):
 
 
 @pytest.fixture(scope="module")
-def exact_paged(int4_folder: Path) -> PagedModel:
-    return paged_models.paged(int4_folder / "openvino_model.xml", kv_cache_gb=0.06)
+def exact_paged(embedded_folder: Path) -> PagedModel:
+    return paged_models.paged(embedded_folder / "openvino_model.xml", kv_cache_gb=0.06)
 
 
 def answer(cache: PagedCache, ids: list[int], length: int) -> list[int]:

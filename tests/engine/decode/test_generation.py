@@ -85,7 +85,7 @@ def test_a_prompt_is_read_in_chunks_of_which_the_last_may_be_half_as_long_again(
 
 @pytest.mark.parametrize(
     "bad",
-    [{"max_new_tokens": 0}, {"top_logprobs": -1}, {"thinking_budget": -1}, {"stop": ["a", ""]}, {"stop": "abc"}],
+    [{"max_new_tokens": -1}, {"top_logprobs": -1}, {"thinking_budget": -1}, {"stop": ["a", ""]}, {"stop": "abc"}],
 )
 def test_options_without_a_meaning_are_refused(bad: dict):
     with pytest.raises(ValueError, match=next(iter(bad))):

@@ -182,8 +182,8 @@ def test_without_prices_nothing_is_guessed():
     assert all(len(part.ids) == 1 for call in runner.calls[1:] for part in call)
 
 
-def test_a_real_models_greedy_answer_is_the_same(int4_folder: Path, tokenizer):
-    model = paged_models.paged(int4_folder / "openvino_model.xml", context_length=1024)
+def test_a_real_models_greedy_answer_is_the_same(embedded_folder: Path, tokenizer):
+    model = paged_models.paged(embedded_folder / "openvino_model.xml", context_length=1024)
     model.prices = CHEAP
     prompt = tokenizer("Repeat: one two three four five six seven eight. one two three four five six")["input_ids"]
     answers = [generate(cache, prompt, Sampling(), 40) for cache in (model.new_cache(), model.new_lookup_cache())]

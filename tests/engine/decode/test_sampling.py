@@ -12,7 +12,7 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from llm_chatbot.engine.decode.sampling import Sampling, candidates, log_softmax, most_likely, sample
+from llm_chatbot.engine.decode.sampling import Sampling, candidates, choose, log_softmax, most_likely, sample
 
 NOTHING_SEEN = np.array([], dtype=np.int64)
 
@@ -65,6 +65,37 @@ def test_tokens_are_drawn_as_often_as_they_are_likely():
     np.testing.assert_allclose(np.bincount(drawn) / 5000, [0.5, 0.3, 0.2], atol=0.03)
 
 
+def test_a_top_p_of_0_leaves_the_likeliest_token():
+    logits = np.array([1.0, 3.0, 2.9], dtype=np.float32)
+    ids, probabilities = candidates(logits, NOTHING_SEEN, Sampling(temperature=2, top_p=0))
+    assert (ids.tolist(), probabilities.tolist()) == ([1], [1])
+
+
+@pytest.mark.parametrize(
+    ("sampling", "left"),
+    [
+        (Sampling(1.0, xtc_probability=1, xtc_threshold=0.1), {2, 3}),
+        (Sampling(5.0, xtc_probability=1, xtc_threshold=0.1), {2, 3}),  # the temperature has no say in it
+        (Sampling(1.0, xtc_probability=1, xtc_threshold=0.3), {1, 2, 3}),
+        (Sampling(1.0, xtc_probability=1, xtc_threshold=0.51), {0, 1, 2, 3}),
+        (Sampling(1.0, top_k=2, xtc_probability=1, xtc_threshold=0.1), {1}),
+        (Sampling(0.0, xtc_probability=1, xtc_threshold=0.1), {2}),
+        (Sampling(0.0, xtc_probability=0), {0}),
+    ],
+)
+def test_xtc_keeps_only_the_least_likely_of_the_top_choices(sampling: Sampling, left: set[int]):
+    logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], dtype=np.float32))
+    random = np.random.default_rng(0)
+    assert {choose(logits, sampling, random) for _ in range(400)} == left
+
+
+def test_xtc_acts_as_often_as_it_should():
+    logits = np.log(np.array([0.6, 0.4], dtype=np.float32))
+    random = np.random.default_rng(0)
+    sampling = Sampling(0.0, xtc_probability=0.25, xtc_threshold=0.1)
+    assert sum(choose(logits, sampling, random) for _ in range(4000)) / 4000 == pytest.approx(0.25, abs=0.03)
+
+
 def test_the_logits_are_not_changed():
     logits = np.array([1.0, 2.0], dtype=np.float32)
     sample(logits, np.array([0, 1]), Sampling(temperature=0.5, repetition_penalty=2), np.random.default_rng(0))
@@ -103,13 +134,18 @@ def test_probabilities_sum_to_one_however_large_the_logits_are():
         {"temperature": math.nan},
         {"temperature": math.inf},
         {"top_k": -1},
-        {"top_p": 0},
+        {"top_p": -0.1},
         {"top_p": 1.1},
         {"top_p": math.nan},
         {"min_p": -0.1},
         {"min_p": 1.1},
         {"repetition_penalty": 0},
         {"repetition_penalty": math.nan},
+        {"presence_penalty": math.inf},
+        {"frequency_penalty": math.nan},
+        {"logit_bias": {1: math.inf}},
+        {"xtc_probability": 1.1},
+        {"xtc_threshold": -1},
     ],
 )
 def test_settings_without_a_meaning_are_refused(bad: dict):

@@ -8,8 +8,8 @@ import openvino.opset13 as ops
 import pytest
 
 from llm_chatbot.engine.graph.group_sizes import smaller_group, split_groups
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
-from llm_chatbot.evaluation.comparison import EXACT
 from llm_chatbot.folder.group_sizes import is_multiplied_rightly
 
 FOLDER = Path("some-folder")

@@ -9,7 +9,7 @@ import pytest
 
 from llm_chatbot.engine.graph import merged_products
 from llm_chatbot.engine.graph.merged_products import merge_products
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.engine.precisions import EXACT
 
 GROUPS, GROUP = 3, 32
 ROWS = (24, 8, 8)  # of query, key and value

@@ -7,7 +7,7 @@ import pytest
 
 from llm_chatbot.engine.graph import zero_points
 from llm_chatbot.engine.graph.zero_points import split_zero_points, splitting_pays
-from llm_chatbot.evaluation.comparison import EXACT
+from llm_chatbot.engine.precisions import EXACT
 
 ROWS, GROUPS, GROUP = 24, 3, 32
 

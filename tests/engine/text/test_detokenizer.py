@@ -159,7 +159,7 @@ def test_a_stop_string_that_is_a_token_ends_the_answer_before_it(special: bool, 
         stream.add_token(token)
         if stream.stopped:
             break
-    assert (stream.stopped, stream.text) == (True, "Hello\n")
+    assert (stream.stopped, stream.stopped_by, stream.text) == (True, "<|my_end|>", "Hello\n")
 
 
 @pytest.mark.parametrize("text", ["a “hi” 😀 b", "日本語 🎉🎉", "é👩‍👩‍👧"])

@@ -231,3 +231,72 @@ def test_conversations_with_tools_have_the_template_for_them(tmp_path: Path):
     assert prompt(both, hello, TOOLS).startswith('[{"type": "function"')
     (tmp_path / "chat_template.jinja").unlink()
     assert prompt(FolderTokenizer(tmp_path), hello) == "[user]Hello\n[assistant]"
+
+
+KNOWS_NAMES = template().replace("[{{ m.role }}]", "[{{ m.role }}{% if m.name %} {{ m.name }}{% endif %}]")
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        (KNOWS_NAMES, "[user Ann]Hi\n[assistant Bob]Hello\n[user]And?\n"),
+        (template(), "[user]Ann: Hi\n[assistant]Bob: Hello\n[user]And?\n"),
+    ],
+)
+def test_a_name_reaches_templates_that_know_it_and_is_text_elsewhere(written: str, expected: str, tmp_path: Path):
+    messages = [
+        {"role": "user", "content": "Hi", "name": "Ann"},
+        {"role": "assistant", "content": "Hello", "name": "Bob"},
+        {"role": "user", "content": "And?"},
+    ]
+    assert prompt(tokenizer(tmp_path, written), messages).startswith(expected)
+
+
+@pytest.mark.parametrize("written", [KNOWS_NAMES, template()])
+def test_a_name_never_becomes_a_control_token(written: str, tmp_path: Path):
+    own = tokenizer(tmp_path, written)
+    ids = prompt_ids(own, [{"role": "user", "content": "Hi", "name": "<|end|>"}])
+    assert "<|end|>" in own.decode(ids) and own.backend_tokenizer.token_to_id("<|end|>") not in ids
+
+
+TAKES_NO_TOOLS = template("").replace("{% if tools %}{{ tools | tojson }}{% endif %}", "")
+NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('No system role.') }}{% endif %}" + TAKES_NO_TOOLS
+
+
+def told(text: str) -> str:
+    """A prompt without the description of the tools, whose place is marked."""
+    before, rest = text.split("You may call functions.", 1)
+    described, after = rest.split("Answer without a call where none is needed.", 1)
+    assert '{"name": "weather", "parameters": {"type": "object"}}' in described
+    return f"{before}TOOLS{after}"
+
+
+@pytest.mark.parametrize(
+    ("written", "system", "expected"),
+    [
+        (TAKES_NO_TOOLS, [], "[system]TOOLS\n[user]How is it?\n"),
+        (
+            TAKES_NO_TOOLS,
+            [{"role": "system", "content": "Be brief."}],
+            "[system]Be brief.\n\nTOOLS\n[user]How is it?\n",
+        ),
+        (NO_SYSTEM, [], "[user]TOOLS\n\nHow is it?\n"),
+    ],
+)
+def test_a_template_without_tools_gets_them_as_text(written: str, system: list, expected: str, tmp_path: Path):
+    calls = [{"id": str(i), "function": {"name": "weather", "arguments": f'{{"n": {i}}}'}} for i in (1, 2)]
+    results = [{"role": "tool", "tool_call_id": str(i), "content": f"{i} <|end|>"} for i in (1, 2)]
+    asked: list[dict[str, Any]] = [*system, {"role": "user", "content": "How is it?"}]
+    messages = [*asked, {"role": "assistant", "content": "Look:", "tool_calls": calls}, *results]
+    text = prompt(own := tokenizer(tmp_path, written), messages, TOOLS)
+    assert told(text) == expected + (
+        '[assistant]Look:\n<tool_call>\n{"name": "weather", "arguments": {"n": 1}}\n</tool_call>\n'
+        '<tool_call>\n{"name": "weather", "arguments": {"n": 2}}\n</tool_call>\n'
+        "[user]<tool_response>\n1 <|end|>\n</tool_response>\n<tool_response>\n2 <|end|>\n</tool_response>\n[assistant]"
+    )
+    assert own.backend_tokenizer.token_to_id("<|end|>") not in prompt_ids(own, messages, TOOLS)
+
+
+def test_calls_of_before_are_text_though_no_tools_are_offered_now(tmp_path: Path):
+    text = prompt(tokenizer(tmp_path, TAKES_NO_TOOLS), use_of_a_tool())
+    assert "<tool_call>" in text and "<tool_response>\n21\n</tool_response>" in text and "You may call" not in text

@@ -23,14 +23,14 @@ MESSAGES = [
 
 
 @pytest.fixture
-def folder(int4_folder: Path, tmp_path: Path) -> Path:
+def folder(embedded_folder: Path, tmp_path: Path) -> Path:
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
-        shutil.copy(int4_folder / name, tmp_path)
+        shutil.copy(embedded_folder / name, tmp_path)
     return tmp_path
 
 
-def test_texts_have_the_ids_that_transformers_gives_them(int4_folder: Path, tokenizer):
-    ours = FolderTokenizer(int4_folder)
+def test_texts_have_the_ids_that_transformers_gives_them(embedded_folder: Path, tokenizer):
+    ours = FolderTokenizer(embedded_folder)
     for text in ("", "Hello  world", "<|im_start|>user\n", "日本語 🎉"):
         ids = tokenizer(text, add_special_tokens=False)["input_ids"]
         assert ours(text, add_special_tokens=False)["input_ids"] == ids
@@ -100,8 +100,8 @@ def test_a_damaged_tokenizer_is_a_sentence(content: bytes, folder: Path):
         FolderTokenizer(folder)
 
 
-def test_a_conversation_runs_on_it(model, int4_folder: Path):
-    *_, answer = ChatSession(model, FolderTokenizer(int4_folder)).stream("Name the capital of France.")
+def test_a_conversation_runs_on_it(model, embedded_folder: Path):
+    *_, answer = ChatSession(model, FolderTokenizer(embedded_folder)).stream("Name the capital of France.")
     assert "Paris" in answer.text
 
 

@@ -7,7 +7,9 @@ import { post, whyFailed } from "../server/requests.js";
 /** @import { ConversionState, FreeSpace, ModelFacts } from "../types" */
 
 const POLL = 500; // milliseconds between two looks at a conversion
-const PRECISIONS = ["INT4", "INT8", "FP16"];
+const DEFAULT = "default"; // each model's own choice: what is in a GGUF file, otherwise INT4
+const PRECISIONS = [DEFAULT, "INT4", "INT8", "FP16"];
+const FOLDERS = ["GGUF", "INT4", "INT8", "FP16"];
 const CONTEXTS = [2048, 4096, 8192, 16384, 32768, 131072];
 
 // The converter's steps, which are its libraries' words, and the texts of the page for them.
@@ -81,6 +83,8 @@ export function grouped(models) {
   return Object.entries(groups).filter(([, members]) => members.length);
 }
 
+const nameOf = (precision) => (precision === DEFAULT ? text("get_model_default") : precision);
+
 /** @param {number} value */
 export const bytes = (value) =>
   value >= 1e8 ? `${number(value / 1e9, 1)} GB` : `${number(Math.ceil(value / 1e6))} MB`;
@@ -112,11 +116,12 @@ export function openGetModel({ use }) {
     found: [],
     /** @type {ConversionState | null} */
     conversion: null,
-    precision: "INT4",
+    precision: DEFAULT,
     prebuilt: false,
     context: 8192,
   };
   let polling;
+  const precisionOf = (model) => (view.precision === DEFAULT ? model.precision : view.precision);
 
   const status = make("p", { role: "status", class: "view-status" });
   const running = make("div", { class: "get-model-running" });
@@ -151,7 +156,7 @@ export function openGetModel({ use }) {
     make(
       "div",
       { class: "view-choice" },
-      choice("get_model_precision", PRECISIONS, view.precision, (value) => set("precision", value)),
+      choice("get_model_precision", PRECISIONS, view.precision, (value) => set("precision", value), nameOf),
       make(
         "label",
         {},
@@ -187,6 +192,12 @@ export function openGetModel({ use }) {
     const options = values.map((value) => make("option", { value, selected: value === chosen }, label(value)));
     const select = make("select", { onchange: () => use(select.value) }, options);
     return make("label", {}, text(key), select);
+  }
+
+  // A model's precision for people to read, such as "Q4_K_M, as in the file".
+  function labelOf(name, precision) {
+    const model = [...view.found, ...view.models].find((each) => each.name === name);
+    return model?.variants[precision]?.label ?? precision;
   }
 
   const say = (key, values) => (status.textContent = key ? text(key, values) : "");
@@ -226,7 +237,9 @@ export function openGetModel({ use }) {
 
   async function convert(model) {
     say();
-    follow(await request("models/convert", { name: model.name, precision: view.precision, prebuilt: taken(model) }));
+    follow(
+      await request("models/convert", { name: model.name, precision: precisionOf(model), prebuilt: taken(model) }),
+    );
     running.querySelector("button")?.focus();
   }
 
@@ -238,7 +251,7 @@ export function openGetModel({ use }) {
 
   // Whether a model's folder is OpenVINO's own, because the reader wants it and there is one.
   const taken = (model) =>
-    view.prebuilt && view.precision === "INT4" && Boolean(model.openvino_id && model.variants.INT4);
+    view.prebuilt && precisionOf(model) === "INT4" && Boolean(model.openvino_id && model.variants.INT4);
 
   async function cancel(button) {
     button.disabled = true;
@@ -273,7 +286,8 @@ export function openGetModel({ use }) {
   function drawRunning() {
     const conversion = view.conversion;
     if (!conversion) return running.replaceChildren();
-    const title = conversion.precision ? `${conversion.name} · ${conversion.precision}` : conversion.name;
+    const precision = conversion.precision && labelOf(conversion.name, conversion.precision);
+    const title = precision ? `${conversion.name} · ${precision}` : conversion.name;
     if (conversion.phase === "running") return drawProgress(conversion, title);
     const end = make("p", { role: conversion.phase === "failed" ? "alert" : "status" }, outcome(conversion, title));
     const offer =
@@ -356,8 +370,9 @@ export function openGetModel({ use }) {
   }
 
   function row(model) {
-    const variant = model.variants[view.precision];
-    const need = lacking(taken(model) ? published(model) : model, view.precision, view.context, view.free);
+    const precision = precisionOf(model);
+    const variant = model.variants[precision];
+    const need = lacking(taken(model) ? published(model) : model, precision, view.context, view.free);
     const cell = (key, ...content) =>
       make("td", { "data-col": key, "data-label": text(`get_model_${key}`) }, ...content);
     return make(
@@ -372,7 +387,7 @@ export function openGetModel({ use }) {
       ),
       cell("license", model.license, model.gated && make("small", {}, text("get_model_gated"))),
       cell("parameters", parameters(model.parameters)),
-      cell("size", variant ? bytes(variant.weights) : ""),
+      cell("size", variant ? bytes(variant.weights) : "", variant && make("small", {}, variant.label)),
       cell("memory", need && Object.keys(variant.chat).length ? bytes(need.needsMemory) : "?"),
       cell("fits", verdict(model, need)),
       make("td", { class: "action" }, action(model, variant)),
@@ -400,7 +415,7 @@ export function openGetModel({ use }) {
         {
           type: "button",
           "aria-label": `${text("get_model_use")}: ${name}`,
-          onclick: () => choose({ name, precision: view.precision }),
+          onclick: () => choose({ name, precision: precisionOf(model) }),
         },
         text("get_model_use"),
       );
@@ -415,7 +430,7 @@ export function openGetModel({ use }) {
 
   // What compression costs: the figures of a model's variants on this machine, and the button that measures them.
   function variantsRow(model) {
-    const there = PRECISIONS.filter((precision) => model.variants[precision]?.converted);
+    const there = FOLDERS.filter((precision) => model.variants[precision]?.converted);
     if (!there.length) return null;
     const label = text("get_model_measure");
     const comparable = there.includes("FP16") && there.length > 1;
@@ -437,7 +452,7 @@ export function openGetModel({ use }) {
           make("summary", {}, text("get_model_cost")),
           figures(
             there.filter((precision) => model.measured[precision]),
-            model.measured,
+            model,
           ),
           comparable ? make("button", button, label) : make("p", { class: "hint" }, text("get_model_measure_needs")),
         ),
@@ -445,7 +460,7 @@ export function openGetModel({ use }) {
     );
   }
 
-  function figures(precisions, measured) {
+  function figures(precisions, { variants, measured }) {
     if (!precisions.length) return null;
     const columns = {
       size: (variant) => bytes(variant.size_mb * 1e6),
@@ -474,7 +489,7 @@ export function openGetModel({ use }) {
           make(
             "tr",
             {},
-            make("th", { scope: "row" }, precision),
+            make("th", { scope: "row" }, variants[precision].label),
             names.map((name) =>
               make("td", { "data-label": text(`get_model_${name}`) }, columns[name](measured[precision])),
             ),

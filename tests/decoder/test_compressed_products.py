@@ -1,20 +1,19 @@
-"""The weights that the CPU runtime multiplies with, compared with `gguf`'s reference."""
+"""The weights that the CPU runtime multiplies with, compared with `gguf`'s reference; `pytest -s` prints the errors."""
 
 from pathlib import Path
 
 import numpy as np
 import openvino as ov
 import pytest
-from gguf import GGML_QUANT_SIZES, GGUFReader, GGUFWriter, dequantize
+from gguf import GGML_QUANT_SIZES, GGUFWriter, dequantize
 from gguf import GGMLQuantizationType as GGML
 from openvino import opset13 as ops
 
-from llm_chatbot.convert.export.mapped_constants import MappedConstants
-from llm_chatbot.convert.gguf.tensors import Source
-from llm_chatbot.convert.gguf.weights import FLOATS, make_weight
+from llm_chatbot.decoder.tensors import FLOATS, Tensors
 from llm_chatbot.errors import UserError
-from llm_chatbot.evaluation.comparison import EXACT
 from llm_chatbot.gguf.blocks import FORMS
+from llm_chatbot.gguf.header import read_gguf_header
+from tests.decoder.running import EXACT
 from tests.gguf_files import HALVES, random_rows
 
 COLUMNS = 768
@@ -27,21 +26,18 @@ EDGES = {  # of the minima and scales of the first rows' blocks
 }
 
 
-@pytest.fixture
-def constants(tmp_path: Path):
-    with (tmp_path / "constants").open("w+b") as file:
-        yield MappedConstants(file)
-
-
-def source_of(rows: np.ndarray, type: GGML, path: Path) -> Source:
-    """Rows of blocks, written to a GGUF file and read from it."""
+def weight_of(rows: np.ndarray, type: GGML, path: Path) -> ov.Node:
+    """The operations for rows of blocks, which are written to a GGUF file and read from it."""
     writer = GGUFWriter(path, "llama")
     writer.add_tensor("weight", rows, raw_dtype=type)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()
     writer.close()
-    return Source(GGUFReader(path).tensors[0])
+    with Tensors(read_gguf_header(path)) as tensors:
+        node = tensors.matrix("weight")
+        tensors.finish()
+        return node
 
 
 def multiplied(weight: ov.Node) -> tuple[np.ndarray, int]:
@@ -70,12 +66,12 @@ def kept_bits(model: ov.CompiledModel) -> int:
 
 
 @pytest.mark.parametrize("type", [*FLOATS, *FORMS], ids=lambda type: type.name)
-def test_what_is_multiplied_with_is_what_the_reference_makes_of_the_blocks(type: GGML, tmp_path: Path, constants):
+def test_what_is_multiplied_with_is_what_the_reference_makes_of_the_blocks(type: GGML, tmp_path: Path):
     rows = random_rows(type, (96, COLUMNS), np.random.default_rng(0))
     if type in FORMS and FORMS[type].has_minimum:
         with_edges(rows, type)
     expected = dequantize(rows, type)
-    weight = make_weight("weight", source_of(rows, type, tmp_path / "x.gguf"), expected.shape, constants)
+    weight = weight_of(rows, type, tmp_path / "x.gguf")
     found, bits = multiplied(weight)
     in_table, bits_in_table = looked_up(weight, len(rows))
     np.testing.assert_array_equal(in_table, found)
@@ -91,11 +87,11 @@ def test_what_is_multiplied_with_is_what_the_reference_makes_of_the_blocks(type:
 
 
 @pytest.mark.parametrize("type", [GGML.Q8_0, GGML.Q4_K], ids=lambda type: type.name)
-def test_a_scale_that_is_no_number_is_an_error(type: GGML, tmp_path: Path, constants):
+def test_a_scale_that_is_no_number_is_an_error(type: GGML, tmp_path: Path):
     rows = random_rows(type, (4, COLUMNS), np.random.default_rng(0))
     blocks(rows, type)[2, 1, :2] = np.array([np.nan], np.float16).view(np.uint8)
-    with pytest.raises(UserError, match=r"blocks of lm_head.weight are damaged .*; download the file again"):
-        make_weight("lm_head.weight", source_of(rows, type, tmp_path / "x.gguf"), (4, COLUMNS), constants)
+    with pytest.raises(UserError, match=r"blocks of weight are damaged .*; download the file again"):
+        weight_of(rows, type, tmp_path / "x.gguf")
 
 
 def blocks(rows: np.ndarray, type: GGML) -> np.ndarray:

@@ -1,0 +1,39 @@
+"""The routes of Messages."""
+
+from collections.abc import Mapping, Sequence
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from llm_chatbot.answering.served import ServedModel
+from llm_chatbot.api.anthropic.requests import CountRequest, MessagesRequest
+from llm_chatbot.api.anthropic.writer import MessagesWriter
+from llm_chatbot.api.calls import chat_questions
+from llm_chatbot.api.metrics import Metrics
+from llm_chatbot.api.model_info import model_info
+from llm_chatbot.api.respond import respond_to_chat
+from llm_chatbot.api.responses import Choice
+from llm_chatbot.api.routes import find
+
+
+def messages_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRouter:
+    """The routes of these models, by the names that requests call them."""
+    router = APIRouter(prefix="/v1/messages")
+
+    @router.post("")
+    async def messages(body: MessagesRequest, request: Request) -> Response:
+        def new_writer(model: str, choices: Sequence[Choice]) -> MessagesWriter:
+            return MessagesWriter(body, model, choices)
+
+        model = find(models, body.model)
+        chat = body.as_chat(model_info(await model.facts()))
+        return await respond_to_chat(request, chat, model, new_writer, metrics)
+
+    @router.post("/count_tokens")
+    async def count_tokens(body: CountRequest) -> dict[str, int]:
+        model = find(models, body.model)
+        info = model_info(await model.facts())
+        (question,), _ = chat_questions(body.as_chat(info), info)
+        return {"input_tokens": len(await model.prompt_ids(question))}
+
+    return router

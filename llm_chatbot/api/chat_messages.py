@@ -1,0 +1,138 @@
+"""The messages of a chat request, after https://platform.openai.com/docs/api-reference/chat.
+
+What servers write into their answers, and what says nothing to a model, is accepted back and left out.
+"""
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, model_validator
+
+from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START
+
+# What is called what in the types of a message's parts.
+PARTS = {"image": "images", "audio": "recordings", "video": "videos", "file": "files"}
+# Fields of answers that say nothing in a conversation that is sent back.
+WRITTEN_BY_SERVERS = {"annotations", "audio", "id", "index", "parsed", "parsed_arguments", "provider_specific_fields"}
+WRITTEN_BY_SERVERS |= {"cache_control", "reasoning_details"}
+
+
+def unsupported_part(kind: str) -> ValueError:
+    """The fault of a message's part that is no text."""
+    what = next((name for mark, name in PARTS.items() if mark in kind), f"parts of the type {kind!r}")
+    return ValueError(f"{what} are not supported by this model; send text")
+
+
+class Body(BaseModel):
+    """A part of a request. Null is the same as leaving a field out."""
+
+    model_config = ConfigDict(extra="forbid", protected_namespaces=())
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_nulls(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        return {name: value for name, value in values.items() if value is not None}
+
+
+class LenientBody(Body):
+    """A part that may have fields of which the model learns nothing, such as ids, states and marks of caches."""
+
+    model_config = ConfigDict(extra="ignore", protected_namespaces=())
+
+
+class SentBack(Body):
+    """A part of a message, which a server may have written."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _drop_what_servers_write(cls, values: Any) -> Any:
+        if not isinstance(values, dict):
+            return values
+        kept = cls.model_fields.keys()
+        return {name: value for name, value in values.items() if name in kept or name not in WRITTEN_BY_SERVERS}
+
+
+class TextPart(SentBack):
+    type: Literal["text"]
+    text: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_type(cls, part: Any) -> Any:
+        kind = part.get("type") if isinstance(part, dict) else None
+        if kind == "refusal":  # what an answer said in place of a text
+            return {"type": "text", "text": part.get("refusal")}
+        if isinstance(kind, str) and kind != "text":
+            raise unsupported_part(kind)
+        return part
+
+
+class FunctionCall(SentBack):
+    name: str
+    arguments: str = "{}"
+
+
+class CallInMessage(SentBack):
+    id: str = ""
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class ChatMessage(SentBack):
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: str | list[TextPart] = ""
+    name: str | None = None
+    reasoning_content: str | None = None
+    tool_calls: list[CallInMessage] = []
+    tool_call_id: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _take_back(cls, message: Any) -> Any:
+        """An answer as servers write it: a refusal is what was said, and reasoning has two names."""
+        if not isinstance(message, dict) or message.get("role") != "assistant":
+            return message
+        taken = dict(message)
+        refusal, reasoning = taken.pop("refusal", None), taken.pop("reasoning", None)
+        if refusal and not taken.get("content"):
+            taken["content"] = refusal
+        if reasoning and not taken.get("reasoning_content"):
+            taken["reasoning_content"] = reasoning
+        return taken
+
+    @model_validator(mode="after")
+    def _check_role(self) -> "ChatMessage":
+        if self.tool_calls and self.role != "assistant":
+            raise ValueError("'tool_calls' belong to an assistant message")
+        return self
+
+    def for_template(self) -> dict[str, Any]:
+        """As the engine takes it: one text that begins with its reasoning, and the arguments of calls as objects."""
+        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        if self.reasoning_content:
+            text = f"{REASONING_START}\n{self.reasoning_content}\n{REASONING_END}\n\n{text}"
+        message: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": text}
+        if self.tool_calls:
+            message["tool_calls"] = [
+                {
+                    "id": call.id,
+                    "type": "function",
+                    "function": {"name": call.function.name, "arguments": as_object(call.function.arguments)},
+                }
+                for call in self.tool_calls
+            ]
+        if self.name:
+            message["name"] = self.name
+        if self.tool_call_id:
+            message["tool_call_id"] = self.tool_call_id
+        return message
+
+
+def as_object(arguments: str) -> Any:
+    """A call's arguments; the text itself where it isn't JSON, as a model may have written it."""
+    try:
+        return json.loads(arguments)
+    except (ValueError, RecursionError):
+        return arguments

@@ -1,0 +1,97 @@
+"""The messages of Chat Completions, from protocols whose turns have other parts."""
+
+from collections.abc import Mapping
+from typing import Any, NoReturn
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
+
+from llm_chatbot.api.requests import ChatRequest
+
+# Fields of a Chat Completions request that another protocol says with words of its own.
+SAID_OTHERWISE = frozenset(
+    {
+        *("logprobs", "max_completion_tokens", "max_tokens", "messages", "n", "parallel_tool_calls"),
+        *("reasoning_effort", "response_format", "stop", "stream_options", "tool_choice", "tools", "top_logprobs"),
+    }
+)
+
+
+class Conversation:
+    """Messages that grow by what is said, thought, called and answered.
+
+    What belongs to one turn of the assistant becomes one message, and so do the system's texts at the beginning:
+    many chat templates take only one of those.
+
+    Attributes:
+        messages: as `ChatRequest` takes them.
+
+    Args:
+        merges_users: whether texts of the user that follow each other are one message.
+    """
+
+    def __init__(self, merges_users: bool = False) -> None:
+        self.messages: list[dict[str, Any]] = []
+        self._merged = {"user"} if merges_users else set()
+
+    def say(self, role: str, text: str) -> None:
+        if role == "assistant":
+            message = self._assistant()
+            message["content"] = on_lines(message["content"], text)
+        elif self._is_begun(role):
+            self.messages[-1]["content"] = on_lines(self.messages[-1]["content"], text)
+        else:
+            self.messages.append({"role": role, "content": text})
+
+    def think(self, text: str) -> None:
+        message = self._assistant()
+        message["reasoning_content"] = on_lines(message.get("reasoning_content", ""), text)
+
+    def call(self, id: str, name: str, arguments: str) -> None:
+        function = {"name": name, "arguments": arguments}
+        self._assistant().setdefault("tool_calls", []).append({"id": id, "type": "function", "function": function})
+
+    def result(self, id: str, text: str) -> None:
+        self.messages.append({"role": "tool", "tool_call_id": id, "content": text})
+
+    def _assistant(self) -> dict[str, Any]:
+        if not self.messages or self.messages[-1]["role"] != "assistant":
+            self.messages.append({"role": "assistant", "content": ""})
+        return self.messages[-1]
+
+    def _is_begun(self, role: str) -> bool:
+        """Whether the last message is one that a text of this role is added to."""
+        if not self.messages or self.messages[-1]["role"] != role:
+            return False
+        is_opening = role == "system" and all(message["role"] == "system" for message in self.messages)
+        return is_opening or role in self._merged
+
+
+def on_lines(*texts: str) -> str:
+    """Texts, each on lines of its own."""
+    return "\n".join(filter(None, texts))
+
+
+def chat_request(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> ChatRequest:
+    """What a request asks for, in the words of Chat Completions.
+
+    Args:
+        fields: what the protocol has said.
+        extra: fields that it doesn't know: those that Chat Completions has beside OpenAI's, such as `min_p`.
+
+    Raises:
+        RequestValidationError: a value is out of range, or nobody knows a field.
+    """
+    for name in extra.keys() & SAID_OTHERWISE:
+        refuse(name, extra, "extra_forbidden", "Extra inputs are not permitted")
+    body = {**extra, **{name: value for name, value in fields.items() if value is not None}}
+    try:
+        return ChatRequest.model_validate(body)
+    except ValidationError as error:
+        faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
+        raise RequestValidationError(faults, body=body) from error
+
+
+def refuse(field: str, body: Mapping[str, Any], kind: str, reason: str) -> NoReturn:
+    """Raises what pydantic would for a field."""
+    raise RequestValidationError([{"type": kind, "loc": ("body", field), "msg": reason}], body=dict(body))

@@ -1,0 +1,74 @@
+"""What stands before the routes: who may address the server by which name, HEAD requests, and bodies without a type."""
+
+from collections.abc import Sequence
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from llm_chatbot.api.errors import APIError, response_of
+
+
+class HostCheck:
+    """ASGI middleware that refuses requests which address the server by a name that it doesn't have.
+
+    Starlette's own answers in plain text, which no client of a JSON protocol shows.
+
+    Args:
+        names: of the server, without port; `*` is any name, and `*.example.com` any below that domain.
+    """
+
+    def __init__(self, app: ASGIApp, names: Sequence[str]) -> None:
+        self.app, self.names = app, [name.lower() for name in names]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            name = host_name(Headers(scope=scope).get("host", ""))
+            if not self._is_known(name):
+                error = APIError("api.unknown_host", 403, code="unknown_host", host=name)
+                return await response_of(error, scope["path"])(scope, receive, send)
+        return await self.app(scope, receive, send)
+
+    def _is_known(self, name: str) -> bool:
+        return any(
+            known in ("*", name) or (known.startswith("*.") and name.endswith(known[1:])) for known in self.names
+        )
+
+
+def host_name(header: str) -> str:
+    """The name in a Host header, without its port; the address of IPv6 keeps its brackets."""
+    name = header.lower()
+    return f"{name.partition(']')[0]}]" if name.startswith("[") else name.partition(":")[0]
+
+
+class HeadAsGet:
+    """ASGI middleware that answers HEAD as GET, without the body."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            return await self.app(scope, receive, send)
+
+        async def without_body(message: Message) -> None:
+            await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
+
+        return await self.app({**scope, "method": "GET"}, receive, without_body)
+
+
+class UntypedJSON:
+    """ASGI middleware that reads bodies for Ollama's API as JSON whatever their type, as Ollama does.
+
+    Its documentation asks with `curl -d`, which names the type of a form. A page in a browser could send that to any
+    server without asking; its requests have an origin, and keep their type.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["path"].startswith("/api/") and "origin" not in Headers(scope=scope):
+            headers = MutableHeaders(raw=list(scope["headers"]))
+            headers["content-type"] = "application/json"
+            scope = {**scope, "headers": headers.raw}
+        return await self.app(scope, receive, send)

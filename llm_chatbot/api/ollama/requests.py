@@ -1,0 +1,198 @@
+"""A request of Ollama's API → what it asks for in Chat Completions, or in Completions."""
+
+import json
+from typing import Annotated, Any, Literal
+
+from fastapi.exceptions import RequestValidationError
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from llm_chatbot.api.chat_messages import Body, LenientBody, unsupported_part
+from llm_chatbot.api.conversation import chat_request
+from llm_chatbot.api.errors import APIError
+from llm_chatbot.api.model_info import ModelInfo
+from llm_chatbot.api.requests import MAX_MESSAGES, MAX_TOOLS, ChatRequest, CompletionRequest, Tool
+
+# What Ollama takes where a request says nothing: https://docs.ollama.com/modelfile
+DEFAULTS = {"temperature": 0.8, "top_k": 40, "top_p": 0.9, "repetition_penalty": 1.1}
+
+# Options of this server's names, by Ollama's.
+RENAMED = {"repeat_penalty": "repetition_penalty"}
+PASSED_ON = {"temperature", "top_k", "top_p", "min_p", "stop", "presence_penalty", "frequency_penalty"}
+# How Ollama loads a model, and how far back it looks for repetitions: nothing to choose here.
+RESOURCES = {
+    *("embedding_only", "f16_kv", "logits_all", "low_vram", "main_gpu", "mirostat_eta", "mirostat_tau", "num_batch"),
+    *("num_ctx", "num_gpu", "num_keep", "num_thread", "numa", "penalize_newline", "repeat_last_n", "use_mlock"),
+    *("use_mmap", "vocab_only"),
+}
+# Options that are not supported, with the value that changes nothing.
+NEUTRAL_OPTIONS = {"mirostat": 0, "tfs_z": 1, "typical_p": 1}
+
+
+class OllamaRequest(Body):
+    """What both kinds of requests have. `keep_alive` changes nothing: the server keeps its models."""
+
+    model: str
+    format: Literal["", "json"] | dict[str, Any] = ""
+    options: dict[str, Any] = Field(default_factory=dict)
+    stream: bool = True
+    think: bool | Literal["low", "medium", "high", "max"] | None = None
+    keep_alive: float | str | None = None
+    logprobs: bool = False
+    top_logprobs: int | None = None
+    truncate: bool = False
+    shift: bool = False
+
+    @field_validator("options")
+    @classmethod
+    def _check_options(cls, options: dict[str, Any]) -> dict[str, Any]:
+        known = PASSED_ON | RESOURCES | RENAMED.keys() | {"num_predict", "seed"}
+        for name, value in options.items():
+            if name not in known and value is not None and NEUTRAL_OPTIONS.get(name) != value:
+                raise ValueError(f"{name!r} is not supported here; leave it out")
+        return options
+
+    def sampling(self) -> dict[str, Any]:
+        """The options by the names of Chat Completions."""
+        options = {name: value for name, value in self.options.items() if value is not None}
+        fields = {RENAMED.get(name, name): options[name] for name in options if name in PASSED_ON | RENAMED.keys()}
+        if options.get("num_predict", 0) > 0:
+            fields["max_tokens"] = options["num_predict"]
+        if options.get("seed", -1) >= 0:
+            fields["seed"] = options["seed"]
+        return {**DEFAULTS, **fields}
+
+    def chat_of(self, messages: list[dict[str, Any]], tools: list[Tool], info: ModelInfo) -> ChatRequest:
+        """
+        Raises:
+            APIError: the model doesn't think, and is asked to.
+            RequestValidationError: a value is out of range.
+        """
+        fields = {
+            **self.sampling(),
+            **self._thinking(info),
+            "model": self.model,
+            "messages": messages,
+            "tools": tools,
+            "response_format": self._response_format(),
+            "logprobs": self.logprobs,
+            "top_logprobs": self.top_logprobs if self.logprobs else None,
+            "stream": self.stream,
+        }
+        return chat_request(fields, {})
+
+    def _thinking(self, info: ModelInfo) -> dict[str, Any]:
+        if self.think and not info.thinks:
+            raise APIError("api.no_thinking", param="think", name=info.name)
+        fields: dict[str, Any] = {}
+        if self.think is not None and "enable_thinking" in info.variables:
+            fields["chat_template_kwargs"] = {"enable_thinking": bool(self.think)}
+        if isinstance(self.think, str) and "reasoning_effort" in info.variables:
+            fields["reasoning_effort"] = "high" if self.think == "max" else self.think
+        return fields
+
+    def _response_format(self) -> dict[str, Any] | None:
+        if isinstance(self.format, dict):
+            return {"type": "json_schema", "json_schema": {"name": "answer", "schema": self.format}}
+        return {"type": "json_object"} if self.format else None
+
+
+class OllamaCall(LenientBody):
+    class Function(LenientBody):
+        name: str
+        arguments: dict[str, Any] = Field(default_factory=dict)
+
+    id: str = ""
+    function: Function
+
+    def as_chat(self) -> dict[str, Any]:
+        arguments = json.dumps(self.function.arguments, ensure_ascii=False)
+        return {"id": self.id, "function": {"name": self.function.name, "arguments": arguments}}
+
+
+class OllamaMessage(LenientBody):
+    role: Literal["system", "user", "assistant", "tool"]
+    content: str = ""
+    thinking: str = ""
+    images: tuple[Any, ...] = ()
+    tool_calls: tuple[OllamaCall, ...] = ()
+    tool_name: str = ""
+    tool_call_id: str = ""
+
+    @field_validator("images")
+    @classmethod
+    def _check_images(cls, images: tuple[Any, ...]) -> tuple[Any, ...]:
+        if images:
+            raise unsupported_part("image")
+        return images
+
+    def as_chat(self) -> dict[str, Any]:
+        fields = {
+            "role": self.role,
+            "content": self.content,
+            "reasoning_content": self.thinking,
+            "tool_calls": [call.as_chat() for call in self.tool_calls],
+            "name": self.tool_name if self.role == "tool" else "",
+            "tool_call_id": self.tool_call_id,
+        }
+        return {name: value for name, value in fields.items() if value or name == "content"}
+
+
+class OllamaChatRequest(OllamaRequest):
+    messages: list[OllamaMessage] = Field([], max_length=MAX_MESSAGES)
+    tools: list[Tool] = Field([], max_length=MAX_TOOLS)
+
+    def as_chat(self, info: ModelInfo) -> ChatRequest:
+        return self.chat_of([message.as_chat() for message in self.messages], self.tools, info)
+
+
+class GenerateRequest(OllamaRequest):
+    prompt: str = ""
+    system: str = ""
+    raw: bool = False
+
+    @model_validator(mode="before")
+    @classmethod
+    def _check_others(cls, values: Any) -> Any:
+        """Fields that say nothing are accepted: clients send them all."""
+        if not isinstance(values, dict):
+            return values
+        if values.get("images"):
+            raise unsupported_part("image")
+        if values.get("context"):
+            raise ValueError("'context' is not supported; send the conversation to /api/chat")
+        for name in ("suffix", "template"):
+            if values.get(name):
+                raise ValueError(f"{name!r} is not supported; write the whole prompt and set 'raw'")
+        return {
+            name: value for name, value in values.items() if name not in ("images", "context", "suffix", "template")
+        }
+
+    def as_chat(self, info: ModelInfo) -> ChatRequest:
+        system = [{"role": "system", "content": self.system}] if self.system else []
+        return self.chat_of([*system, {"role": "user", "content": self.prompt}], [], info)
+
+    def as_completion(self, info: ModelInfo) -> CompletionRequest:
+        """
+        Raises:
+            RequestValidationError: a value is out of range.
+        """
+        fields = {"max_tokens": info.max_tokens, **self.sampling(), "model": self.model, "prompt": self.prompt}
+        if self.logprobs:
+            fields["logprobs"] = self.top_logprobs or 0
+        try:
+            return CompletionRequest.model_validate({**fields, "stream": self.stream})
+        except ValidationError as error:
+            faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
+            raise RequestValidationError(faults, body=fields) from error
+
+
+class ModelName(LenientBody):
+    """A request that only names a model; `name` is the older word for it."""
+
+    model: Annotated[str, Field(min_length=1)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rename(cls, values: Any) -> Any:
+        is_older = isinstance(values, dict) and not values.get("model")
+        return {**values, "model": values.get("name")} if is_older else values

@@ -1,0 +1,1 @@
+"""OpenAI's Responses, without a state: https://platform.openai.com/docs/api-reference/responses."""

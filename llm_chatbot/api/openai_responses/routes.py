@@ -1,0 +1,29 @@
+"""The route of Responses."""
+
+from collections.abc import Mapping, Sequence
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from llm_chatbot.answering.served import ServedModel
+from llm_chatbot.api.metrics import Metrics
+from llm_chatbot.api.openai_responses.requests import ResponsesRequest
+from llm_chatbot.api.openai_responses.writer import ResponsesWriter
+from llm_chatbot.api.respond import respond_to_chat
+from llm_chatbot.api.responses import Choice
+from llm_chatbot.api.routes import find
+
+
+def responses_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRouter:
+    """The route of these models, by the names that requests call them."""
+    router = APIRouter(prefix="/v1")
+
+    @router.post("/responses")
+    async def responses(body: ResponsesRequest, request: Request) -> Response:
+        def new_writer(model: str, choices: Sequence[Choice]) -> ResponsesWriter:
+            return ResponsesWriter(body, model, choices)
+
+        model, drops_turns = find(models, body.model), body.truncation == "auto"
+        return await respond_to_chat(request, body.as_chat(), model, new_writer, metrics, drops_turns)
+
+    return router

@@ -1,0 +1,132 @@
+"""A GGUF file → a folder with `decoder`'s graph, which Optimum Intel, OpenVINO GenAI and its Model Server load.
+
+The file's own weights need neither PyTorch nor Optimum Intel nor NNCF. Transformers is imported for its tokenizer.
+"""
+
+import gc
+import json
+import math
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openvino as ov
+
+from llm_chatbot.catalogue.row import ModelConfig
+from llm_chatbot.convert.export.saving import save
+from llm_chatbot.convert.gguf.settings import generation_config, model_config
+from llm_chatbot.convert.resources import check_resources
+from llm_chatbot.convert.tokenizer.chat_format import apply_chat_format
+from llm_chatbot.convert.tokenizer.gguf_tokenizer import fast_tokenizer
+from llm_chatbot.convert.tokenizer.openvino_tokenizers import save_as_openvino
+from llm_chatbot.decoder.build import build_decoder, decoder_tensors, row_of
+from llm_chatbot.decoder.memory import FileMemory
+from llm_chatbot.decoder.tensors import Unpacking, bytes_in_openvino
+from llm_chatbot.errors import UserError
+from llm_chatbot.folder.manifest import MODEL_XML
+from llm_chatbot.folder.variant import Variant
+from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
+from llm_chatbot.gguf.tokenizer import tokenizer_of
+from llm_chatbot.machine.json_progress import write_step
+from llm_chatbot.sources.gguf_files import found_files, gguf_path
+
+# Writes a graph to the path of its .xml, and its weights beside it.
+Write = Callable[[ov.Model, Path], None]
+
+
+def write_own_blocks(variant: Variant, folder: Path) -> dict[str, Any]:
+    """Writes a folder with a GGUF file's weights as they are.
+
+    Args:
+        folder: empty.
+
+    Returns:
+        What the manifest records, as `write_model` of `convert/pipeline.py`.
+
+    Raises:
+        UserError: there is no such file, it is damaged or not supported, or disk or memory is too small.
+    """
+    header, files = _read(variant.config)
+    check_resources(variant, _parameters(header), folder, weights=bytes_in_openvino(decoder_tensors(header)))
+    facts = _write(header, variant.config, folder, save)
+    return {**facts, "checkpoint_files": files}
+
+
+def write_unpacked(variant: Variant, folder: Path, write: Write) -> dict[str, Any]:
+    """Writes a folder with a GGUF file's weights in 16 bits, or in what `write` makes of them.
+
+    Args, returns, raises: as `write_own_blocks`; also a `UserError` for weights that are NaN or infinite, unless the
+        variant allows them.
+    """
+    header, files = _read(variant.config)
+    check_resources(variant, _parameters(header), folder)
+    check = _any_number if variant.allow_non_finite else _finite(variant.config.model_id)
+    facts = _write(header, variant.config, folder, write, Unpacking(check))
+    return {**facts, "checkpoint_files": files}
+
+
+def _read(config: ModelConfig) -> tuple[GGUFHeader, dict[str, Any] | None]:
+    """The header of a model's file, which is downloaded if necessary, and what identifies the file."""
+    path = gguf_path(config)
+    write_step("Reading")
+    files = found_files(config)
+    header = read_gguf_header(path)
+    row_of(header)  # fails now if the architecture is not supported
+    return header, files
+
+
+def _parameters(header: GGUFHeader) -> int:
+    return sum(math.prod(info.shape) for info in decoder_tensors(header))
+
+
+def _write(
+    header: GGUFHeader, config: ModelConfig, folder: Path, write: Write, unpacking: Unpacking | None = None
+) -> dict[str, Any]:
+    _write_side_files(header, config, folder)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        memory = FileMemory(file)
+        graph = build_decoder(header, memory, unpacking=unpacking)
+        write(graph, folder / MODEL_XML)
+        del graph, memory  # before the file that holds the constants is closed
+        gc.collect()
+    return {
+        "parameters": _parameters(header),
+        "gguf_type": header.main_type,
+        "quantization": header.quantization,
+    }
+
+
+def _write_side_files(header: GGUFHeader, config: ModelConfig, folder: Path) -> None:
+    """Writes the model's settings and its tokenizer."""
+    write_step("Tokenizer")
+    read = tokenizer_of(header.fields)
+    tokenizer = fast_tokenizer(read)
+    ends = apply_chat_format(config.chat_format, tokenizer, config.model_id, read.stop_ids)
+    settings = {
+        "config.json": {**model_config(header, config.model_id), "eos_token_id": ends},
+        "generation_config.json": generation_config(tokenizer, ends),
+    }
+    for name, content in settings.items():
+        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    tokenizer.save_pretrained(folder)
+    save_as_openvino(tokenizer, folder)
+
+
+def _any_number(tensor: str, values: np.ndarray) -> None:
+    pass
+
+
+def _finite(name: str) -> Callable[[str, np.ndarray], None]:
+    """Refuses weights that are NaN or infinite: NNCF would silently make ordinary ones of them.
+
+    Args:
+        name: the model's, for the message.
+    """
+
+    def check(tensor: str, values: np.ndarray) -> None:
+        if not np.isfinite(values).all():
+            raise UserError("checkpoint.not_finite", name=name, tensor=tensor, count=1)
+
+    return check

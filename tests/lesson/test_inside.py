@@ -15,6 +15,7 @@ from llm_chatbot.engine.gguf_file import GGUFFile
 from llm_chatbot.errors import UserError
 from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
 from llm_chatbot.lesson.inside import OpenedGraph, Reading
+from llm_chatbot.lesson.layers import layer_steps
 from llm_chatbot.sources.gguf_files import gguf_path
 from tests.decoder.small_decoders import CONTEXT, IDS, SMALL, write
 
@@ -61,10 +62,22 @@ def test_attention_is_what_numpy_makes_of_the_files_weights(layer: int, file: GG
     assert np.abs(reading.attention[layer] - reading.attention[layer - 1]).max() > 0.1
 
 
-def test_a_traced_graph_is_opened_like_one_from_a_gguf_file(embedded_folder: Path, reading: Reading):
+def test_a_folder_is_opened_like_the_file_that_it_was_made_of(embedded_folder: Path, reading: Reading):
     found = OpenedGraph(FolderFiles(embedded_folder).read_graph()).read(reading.ids)
     np.testing.assert_allclose(found.attention, reading.attention, atol=2e-3)
     np.testing.assert_allclose(found.logits, reading.logits, atol=2e-3)
+
+
+def test_a_traced_graph_is_opened_too(published: Path):
+    """A small Qwen 3 that Transformers and Optimum Intel have exported."""
+    opened = OpenedGraph(FolderFiles(published).read_graph())
+    found = opened.read([1, 5, 9, 7])
+    np.testing.assert_allclose(opened.next_tokens(found.stream[-1:])[0], log_softmax(found.logits), atol=1e-4)
+    np.testing.assert_allclose(found.attention.sum(-1), 1, atol=1e-5)
+    steps = layer_steps(FolderFiles(published).read_graph(), 0)
+    products = {step.name for step in steps if step.kind == "product"}
+    assert products == {"q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"}
+    assert [step.kind for step in steps].count("rotary") == 2
 
 
 @pytest.mark.parametrize("name", ["falcon", "gpt2", "gpt-oss", "deepseek2", "granite"])

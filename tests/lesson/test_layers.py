@@ -48,13 +48,13 @@ def test_the_embedded_models_layer(embedded_folder: Path):
     matrices = {step.name: (step.weights, step.bits, step.size) for step in steps if step.kind == "product"}
     bits = 4 + (16 + 16) / 32  # of a weight: Q4_1 has a scale and a minimum for 32
     assert matrices == {
-        "q_proj": ((576, 576), 4, 576 * 576 * bits / 8),
-        "k_proj": ((192, 576), 4, 192 * 576 * bits / 8),
-        "v_proj": ((192, 576), 4, 192 * 576 * bits / 8),
-        "o_proj": ((576, 576), 4, 576 * 576 * bits / 8),
-        "gate_proj": ((1536, 576), 4, 1536 * 576 * bits / 8),
-        "up_proj": ((1536, 576), 4, 1536 * 576 * bits / 8),
-        "down_proj": ((576, 1536), 4, 576 * 1536 * bits / 8),
+        "attn_q": ((576, 576), 4, 576 * 576 * bits / 8),
+        "attn_k": ((192, 576), 4, 192 * 576 * bits / 8),
+        "attn_v": ((192, 576), 4, 192 * 576 * bits / 8),
+        "attn_output": ((576, 576), 4, 576 * 576 * bits / 8),
+        "ffn_gate": ((1536, 576), 4, 1536 * 576 * bits / 8),
+        "ffn_up": ((1536, 576), 4, 1536 * 576 * bits / 8),
+        "ffn_down": ((576, 1536), 4, 576 * 1536 * bits / 8),
     }
     (attention,) = [step for step in steps if step.kind == "attention"]
     assert attention.shape == ("?", 9, "?", 64)

@@ -7,6 +7,7 @@ import math
 import statistics
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Protocol
 
@@ -28,7 +29,7 @@ TICK = 0.05  # seconds by which the end of the process may be delayed, besides a
 
 
 class BusyError(Exception):
-    """Somebody waits for an answer."""
+    """Somebody waits for an answer, or the model was freed."""
 
 
 class MeasuredModel(Protocol):
@@ -49,7 +50,7 @@ class PriceMeter:
     """
 
     def __init__(self, model: MeasuredModel, pause: float = PAUSE) -> None:
-        self._model, self._pause = model, pause
+        self._model, self._pause = weakref.ref(model), pause  # weakly: an idle model can be freed during a pause
         self._pauses = 0  # how many have begun or ended
         self._is_measured = False
 
@@ -78,8 +79,8 @@ class PriceMeter:
         except BusyError:
             return
         self._is_measured = True
-        if prices is not None:
-            self._model.prices = prices
+        if prices is not None and (model := self._model()) is not None:
+            model.prices = prices
 
     def _check(self, pause: int) -> None:
         if self._pauses != pause or not threading.main_thread().is_alive():
@@ -87,7 +88,9 @@ class PriceMeter:
 
     def _call(self, pause: int, rows: int) -> float:
         self._check(pause)
-        return self._model.time_call(rows)
+        if (model := self._model()) is None:
+            raise BusyError
+        return model.time_call(rows)
 
 
 def measure_prices(time_call: Callable[[int], float]) -> Prices | None:

@@ -95,7 +95,8 @@ def test_a_process_ends_while_it_measures():
         "    def time_call(self, rows):\n"
         "        started.set(); time.sleep(0.3); print('called', flush=True); return 0.01\n"
         "started = threading.Event()\n"
-        "PriceMeter(Model(), pause=0.0).begin_pause()\n"
+        "model = Model()\n"
+        "PriceMeter(model, pause=0.0).begin_pause()\n"
         "started.wait()\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

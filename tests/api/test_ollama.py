@@ -149,7 +149,9 @@ def test_models_are_listed_and_described(service: Service, client: ollama.Client
     shown = client.show("with-tools")
     assert shown.capabilities == ["completion", "tools", "thinking"] and "<tool_call>" in (shown.template or "")
     assert shown.modelinfo and shown.modelinfo["llama.context_length"] == 8192
-    assert client.show(DEFAULT_MODEL).capabilities == ["completion"]
+    assert client.show(DEFAULT_MODEL).capabilities == ["completion", "tools"]
+    with pytest.raises(ollama.ResponseError, match="There is no model 'other'"):
+        client.show("other")
     running = {model.name: model for model in client.ps().models}
     assert running[DEFAULT_MODEL].context_length == 8192 and running[DEFAULT_MODEL].expires_at
     version = httpx.get(f"{service.url.removesuffix('/v1')}/api/version").json()["version"]
@@ -179,7 +181,6 @@ def test_a_request_without_a_question_says_that_the_model_is_there(client: ollam
         ("chat", {"messages": [{"role": "user", "content": "x", "images": ["x"]}]}, 400, "images are not supported"),
         ("generate", {"prompt": "x", "suffix": "y"}, 400, "'suffix' is not supported"),
         ("generate", {"prompt": "x", "context": [1]}, 400, "send the conversation to /api/chat"),
-        ("chat", {**HELLO, "model": "other"}, 404, "There is no model 'other'"),
         ("embed", {"input": "x"}, 501, "makes no embeddings"),
         ("pull", {}, 404, "Not Found"),
     ],

@@ -10,7 +10,9 @@ from tests.api.running_service import WEATHER, Service, asked
 
 
 def post(service: Service, path: str, **body: Any) -> Any:
-    return httpx.post(f"{service.url.removesuffix('/v1')}/{path}", json=body, timeout=60).json()
+    return httpx.post(
+        f"{service.url.removesuffix('/v1')}/{path}", json={"model": DEFAULT_MODEL, **body}, timeout=60
+    ).json()
 
 
 @pytest.mark.parametrize("text", ["Hello, world!", "日本語 😀", "", "<|im_end|>"])

@@ -52,7 +52,8 @@ NO_CALL = Reading(is_call=False)
 # The schemas of the functions' arguments, by their names.
 Tools = Mapping[str, Schema]
 
-_FOLLOWING = re.compile(r"\s*[;,]\s*(?=\{|$)")  # between calls that are no list
+_FOLLOWING = re.compile(r"\s*(?:[;,]\s*(?=\{|$)|(?=\{))")  # between calls that are no list
+_FENCE = re.compile(r"\s*```(?:json)?\s*(?=[\[{])")  # that a model may put around its calls
 _SPACE, _SEPARATORS = re.compile(r"\s*"), re.compile(r"[\s,;]*")
 _CALL_KEYS = {"arguments", "function", "id", "name", "parameters", "type"}
 
@@ -85,8 +86,8 @@ def begun_value(text: str) -> Any:
 
 
 def read_json(text: str, start: int, tools: Tools, format: ToolFormat) -> Reading:
-    """Objects with a name and arguments: one, several after each other, or a list."""
-    place = _SPACE.match(text, start).end()  # type: ignore[union-attr]
+    """Objects with a name and arguments: one, several after each other, or a list; also in a fence."""
+    place = (_FENCE.match(text, start) or _SPACE.match(text, start)).end()  # type: ignore[union-attr]
     is_list = text.startswith("[", place)
     calls: list[Written] = []
     place += is_list
@@ -137,17 +138,24 @@ def may_be_call(value: Mapping[str, Any], tools: Tools) -> bool:
 
 def _json_call(text: str, start: int, value: Any, tools: Tools) -> Written | None:
     """The call that an object stands for; None if it is none of the tools."""
-    if not isinstance(value, dict) or not isinstance(value.get("name"), str) or value["name"] not in tools:
+    if not isinstance(value, dict):
         return None
-    arguments: Any = next((value[key] for key in ("arguments", "parameters") if key in value), {})
-    if isinstance(arguments, str):  # JSON in JSON
-        arguments, end = json_at(arguments, 0)
+    if isinstance(value.get("function"), dict):  # as calls stand in OpenAI's messages
+        value = value["function"]
+    name = value.get("name", value.get("function"))  # Llama writes the latter too
+    if not isinstance(name, str) or name not in tools:
+        return None
+    arguments: Any = next((value[key] for key in ("arguments", "parameters") if key in value), None)
+    if isinstance(arguments, str) and arguments.strip():  # JSON in JSON
+        arguments, _ = json_at(arguments, 0)
+    elif arguments is None or isinstance(arguments, str):
+        arguments = {}
     if not isinstance(arguments, dict):
         return None
     if head := _HEAD.match(text, start):  # as it was written: a part may have been sent
         _, end = json_at(text, head.end())
-        return Written(value["name"], text[head.end() : end])
-    return Written(value["name"], json.dumps(arguments, ensure_ascii=False))
+        return Written(name, text[head.end() : end])
+    return Written(name, json.dumps(arguments, ensure_ascii=False))
 
 
 # The name, and then the arguments as JSON: Mistral's and DeepSeek's

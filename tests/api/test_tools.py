@@ -124,6 +124,30 @@ def test_a_call_ends_where_its_json_value_ends_whatever_is_in_its_strings(format
     assert result.text == "" and [json.loads(call.arguments) for call in result.calls] == [WRITE["arguments"]] * count
 
 
+@pytest.mark.parametrize(
+    ("inside", "count"),
+    [
+        (f"\n{WRITTEN}\n{WRITTEN}\n", 2),  # one after the other between one pair of marks
+        (f"[{WRITTEN}, {WRITTEN}]", 2),
+        (f"\n```json\n{WRITTEN}\n```\n", 1),
+        (json.dumps({"type": "function", "function": WRITE}), 1),  # as in OpenAI's messages
+        (json.dumps({"arguments": WRITE["arguments"], "name": "write"}), 1),
+        (json.dumps({"function": "write", "parameters": WRITE["arguments"]}), 1),
+    ],
+)
+def test_calls_are_read_in_the_forms_that_models_fall_into(inside: str, count: int):
+    parser, text = ToolParser("hermes", {"write"}), f"<tool_call>{inside}</tool_call>"
+    assert {parser.parse(text[:size], False).text for size in range(len(text))} == {""}
+    result = parser.parse(text, True)
+    assert result.text == "" and [json.loads(call.arguments) for call in result.calls] == [WRITE["arguments"]] * count
+
+
+@pytest.mark.parametrize("arguments", ["null", '""', '" "', "{}", '"{}"'])
+@pytest.mark.parametrize("format", ["hermes", "llama", "mistral"])
+def test_no_arguments_are_an_empty_object(format: str, arguments: str):
+    assert parsed(format, f'[{{"name": "weather", "arguments": {arguments}}}]') == ("", [("weather", {})])
+
+
 @pytest.mark.parametrize(("format", "text"), [("hermes", MARKED_CALL), ("llama", WRITTEN), ("mistral", f"[{WRITTEN}]")])
 def test_a_call_that_is_cut_off_is_no_text(format, text: str):
     parser = ToolParser(format, {"write"})

@@ -251,6 +251,8 @@ def sent(**message: Any) -> dict[str, Any]:
         (sent(content={"type": "text"}), "an object was sent, and it takes a text or a list", "content"),
         (sent(content=["a"]), "a text was sent, and it takes an object", "content.0"),
         ({**HELLO, "stop": list("abcde") * 13}, "at most 64 items", "stop"),
+        (sent(content=[{"type": "text", "text": None}]), "Field required", "content.0.text"),
+        ({**HELLO, "stop": ["a", None]}, "null was sent, and it takes a text", "stop.1"),
         ({**HELLO, "stop": ["a", 1]}, "a number was sent, and it takes a text", "stop.1"),
         ({**HELLO, "max_tokens": "many"}, "valid integer", "max_tokens"),
         ({**HELLO, "tools": True}, "true or false was sent, and it takes a list", "tools"),

@@ -164,6 +164,12 @@ def test_json_that_was_asked_for_stays_text_when_it_is_cut_off(format, text: str
     assert parsed(format, text) == (text, [])
 
 
+@pytest.mark.parametrize("text", ["Write <function=name> there.", "<function=other>\n</function>", "a <func", "<b>"])
+def test_what_begins_like_a_call_without_its_mark_is_text(text: str):
+    assert parsed("qwen-xml", text) == (text, [])
+    assert parsed("qwen-xml", f"{text}\n{XML}") == (text, [("weather", ARGUMENTS)])
+
+
 def test_a_text_may_stand_before_mistrals_mark():
     said = f"Let me see. [TOOL_CALLS] [{json.dumps(WEATHER)}]"
     assert parsed("mistral", said) == ("Let me see.", [("weather", {"city": "Köln"})])
@@ -233,6 +239,7 @@ DEEPSEEK_31 = f"<｜tool▁call▁begin｜>weather<｜tool▁sep｜>{AS_JSON}<�
 WRITTEN_CALLS = {
     "hermes": ("hermes", f"<tool_call>\n{OBJECT}\n</tool_call>", "\n"),
     "qwen-xml": ("qwen-xml", XML, "\n"),
+    "qwen-xml without its first mark": ("qwen-xml", XML.removeprefix("<tool_call>\n"), "\n"),
     "qwen-xml with JSON": ("qwen-xml", f"<tool_call>\n{OBJECT}\n</tool_call>", "\n"),
     "llama": ("llama", OBJECT.replace("arguments", "parameters"), "; "),
     "llama with a type": ("llama", OBJECT.replace("{", '{"type": "function", ', 1), "\n"),

@@ -62,7 +62,14 @@ def _no_number(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_number)
+# Small models write code into strings as it is: with ends of lines and tabs, which JSON asks to be escaped.
+_DECODER = json.JSONDecoder(parse_constant=_no_number, strict=False)
+_STRING, _CONTROL = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL), re.compile(r"[\x00-\x1f]")
+
+
+def escaped(text: str) -> str:
+    """A JSON text, or the beginning of one, with the control characters in its strings escaped."""
+    return _STRING.sub(lambda string: _CONTROL.sub(lambda found: json.dumps(found[0])[1:-1], string[0]), text)
 
 
 def json_at(text: str, start: int) -> tuple[Any, int | None]:
@@ -76,7 +83,7 @@ def json_at(text: str, start: int) -> tuple[Any, int | None]:
 def begun_value(text: str) -> Any:
     """The JSON object or list that a text is the beginning of; None if it is not."""
     try:
-        value = from_json(text, allow_partial="trailing-strings", allow_inf_nan=False)
+        value = from_json(escaped(text), allow_partial="trailing-strings", allow_inf_nan=False)
     except ValueError:
         return None
     return value if isinstance(value, dict | list) else None
@@ -120,7 +127,7 @@ def _begun_json(text: str, place: int, tools: Tools, calls: Sequence[Written]) -
     if head is None or head["name"] not in tools:
         return Reading(calls)
     _, end = json_at(text, head.end())
-    return Reading(calls, begun=Written(head["name"], text[head.end() : end]))
+    return Reading(calls, begun=Written(head["name"], escaped(text[head.end() : end])))
 
 
 # An object that begins with its name, up to its arguments, which are an object.
@@ -154,7 +161,7 @@ def _json_call(text: str, start: int, value: Any, tools: Tools) -> Written | Non
         return None
     if head := _HEAD.match(text, start):  # as it was written: a part may have been sent
         _, end = json_at(text, head.end())
-        return Written(name, text[head.end() : end])
+        return Written(name, escaped(text[head.end() : end]))
     return Written(name, json.dumps(arguments, ensure_ascii=False))
 
 
@@ -177,10 +184,10 @@ def read_named(text: str, start: int, tools: Tools, format: ToolFormat) -> Readi
         return NO_CALL
     value, end = json_at(text, head.end())
     if end is not None:
-        call = Written(head["name"], text[head.end() : end])
+        call = Written(head["name"], escaped(text[head.end() : end]))
         return Reading([call], end) if isinstance(value, dict) else NO_CALL
     is_begun = begun_value(text[head.end() :]) is not None
-    return Reading(begun=Written(head["name"], text[head.end() :])) if is_begun else NO_CALL
+    return Reading(begun=Written(head["name"], escaped(text[head.end() :]))) if is_begun else NO_CALL
 
 
 # Elements: Qwen3-Coder's

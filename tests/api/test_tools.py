@@ -142,6 +142,26 @@ def test_calls_are_read_in_the_forms_that_models_fall_into(inside: str, count: i
     assert result.text == "" and [json.loads(call.arguments) for call in result.calls] == [WRITE["arguments"]] * count
 
 
+@pytest.mark.parametrize("format", ["hermes", "llama", "mistral", "mistral-named"])
+def test_a_string_may_have_lines_and_tabs_as_they_are(format: str):
+    written = '{\n\t"text": "def f(x):\n\treturn \\"\\\\n\\"\n",\n"n": [1]}'
+    text = (
+        f"[TOOL_CALLS]write[ARGS]{written}"
+        if format == "mistral-named"
+        else (f'{{"name": "write", "arguments": {written}}}')
+    )
+    parser, sent = ToolParser(format, {"write"}), ""
+    for size in range(1, len(text) + 1):
+        state = parser.parse(text[:size], False)
+        assert state.text == ""
+        for call in filter(None, [state.begun, *state.calls]):
+            assert call.arguments.startswith(sent)
+            sent = call.arguments
+    (call,) = parser.parse(text, True).calls
+    assert call.arguments == sent
+    assert json.loads(sent) == {"text": 'def f(x):\n\treturn "\\n"\n', "n": [1]}
+
+
 @pytest.mark.parametrize("arguments", ["null", '""', '" "', "{}", '"{}"'])
 @pytest.mark.parametrize("format", ["hermes", "llama", "mistral"])
 def test_no_arguments_are_an_empty_object(format: str, arguments: str):

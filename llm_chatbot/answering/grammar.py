@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 # Compiling and masking are bounded, whatever the schema.
 LIMITS: dict[str, Any] = {"initial_lexer_fuel": 1_000_000, "step_lexer_fuel": 200_000, "max_lexer_states": 50_000}
 
+# What llguidance calls the state of an answer after which nothing can follow.
+DEAD_ENDS = {"NoExtensionBias": "no value matches a part of it"}
+
 # Of vocabularies with "▁" for a space.
 SENTENCEPIECE_DECODER = {
     "type": "Sequence",
@@ -101,9 +104,7 @@ class GrammarCompiler:
             grammar = grammar.replace(_START, _START_AFTER_SPACE, 1)
         source = LLMatcher.grammar_from_lark(grammar)
         matcher = LLMatcher(self._vocabulary, source, log_level=0, limits=LLParserLimits(**LIMITS))
-        if matcher.is_error():
-            reason = " ".join(matcher.get_error().split())[:300]
-            raise GrammarError("api.schema", reason=reason)
+        check_matcher(matcher)
         return GrammarConstraint(matcher)
 
     @cached_property
@@ -127,6 +128,17 @@ class GrammarCompiler:
             return LLTokenizer(json.dumps({**tokenizer, "decoder": SENTENCEPIECE_DECODER}), eos_token=self._stop_ids)
 
 
+def check_matcher(matcher: "LLMatcher") -> None:
+    """
+    Raises:
+        GrammarError: it has failed. Many matchers fail only once an answer gets to what is too large for `LIMITS`, or
+            to what nothing matches, and would then let it end anywhere.
+    """
+    if matcher.is_error():
+        reason = " ".join(matcher.get_error().partition("<state>")[0].split())[:300]
+        raise GrammarError("api.schema", reason=DEAD_ENDS.get(reason, reason))
+
+
 class GrammarConstraint:
     """Keeps one answer to its grammar; an `llm_chatbot.engine.decode.constraints.TokenConstraint`."""
 
@@ -134,8 +146,13 @@ class GrammarConstraint:
         self._matcher = matcher
 
     def mask(self, logits: np.ndarray) -> None:
-        """Sets the logits of the tokens that can't follow to minus infinity, in place."""
+        """Sets the logits of the tokens that can't follow to minus infinity, in place.
+
+        Raises:
+            GrammarError: the answer can't go on as the grammar asks.
+        """
         allowed = np.frombuffer(self._matcher.compute_bitmask(), dtype=np.uint8)
+        check_matcher(self._matcher)
         bits = np.unpackbits(allowed, bitorder="little")[: logits.size]
         logits[: bits.size][bits == 0] = -np.inf
         logits[bits.size :] = -np.inf

@@ -81,22 +81,31 @@ def _anchors(value: Any, pointer: str) -> Iterator[tuple[str, str]]:
         for name in ("$anchor", "$dynamicAnchor"):
             if isinstance(value.get(name), str):
                 yield value[name], pointer
+        if _names_anchor(value):
+            yield value["$id"][1:], pointer
         for name, item in value.items():
             if name not in DATA:
                 yield from _anchors(item, f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}")
+
+
+def _names_anchor(schema: dict[str, Any]) -> bool:
+    """Whether a schema's `$id` is an anchor, as in drafts 6 and 7."""
+    return isinstance(schema.get("$id"), str) and schema["$id"].startswith("#")
 
 
 def _moved(value: Any, moved: Callable[[str], str]) -> Any:
     """A schema, or a part of one, with other references and in the words of 2020-12."""
     if isinstance(value, list):
         return [_moved(item, moved) for item in value]
-    if not isinstance(value, dict) or isinstance(value.get("$id"), str):  # the latter has references of its own
+    if not isinstance(value, dict):
+        return value
+    if isinstance(value.get("$id"), str) and not _names_anchor(value):  # it has references of its own
         return value
     made: dict[str, Any] = {}
     for name, item in value.items():
         if name in ("$ref", "$dynamicRef", "$recursiveRef") and isinstance(item, str):
             made["$ref"] = moved(item)
-        elif name in ("$anchor", "$dynamicAnchor", "$recursiveAnchor"):
+        elif name in ("$anchor", "$dynamicAnchor", "$recursiveAnchor") or (name == "$id" and _names_anchor(value)):
             continue
         elif name in DATA:
             made[name] = item

@@ -52,7 +52,8 @@ NO_CALL = Reading(is_call=False)
 # The schemas of the functions' arguments, by their names.
 Tools = Mapping[str, Schema]
 
-_FOLLOWING = re.compile(r"\s*[;,]\s*(?=\{|$)")  # between calls that are no list
+_FOLLOWING = re.compile(r"\s*(?:[;,]\s*(?=\{|$)|(?=\{))")  # between calls that are no list
+_FENCE = re.compile(r"\s*```(?:json)?\s*(?=[\[{])")  # that a model may put around its calls
 _SPACE, _SEPARATORS = re.compile(r"\s*"), re.compile(r"[\s,;]*")
 _CALL_KEYS = {"arguments", "function", "id", "name", "parameters", "type"}
 
@@ -61,7 +62,14 @@ def _no_number(constant: str) -> Any:
     raise ValueError(f"{constant} is not JSON")
 
 
-_DECODER = json.JSONDecoder(parse_constant=_no_number)
+# Small models write code into strings as it is: with ends of lines and tabs, which JSON asks to be escaped.
+_DECODER = json.JSONDecoder(parse_constant=_no_number, strict=False)
+_STRING, _CONTROL = re.compile(r'"(?:[^"\\]|\\.)*"?', re.DOTALL), re.compile(r"[\x00-\x1f]")
+
+
+def escaped(text: str) -> str:
+    """A JSON text, or the beginning of one, with the control characters in its strings escaped."""
+    return _STRING.sub(lambda string: _CONTROL.sub(lambda found: json.dumps(found[0])[1:-1], string[0]), text)
 
 
 def json_at(text: str, start: int) -> tuple[Any, int | None]:
@@ -75,7 +83,7 @@ def json_at(text: str, start: int) -> tuple[Any, int | None]:
 def begun_value(text: str) -> Any:
     """The JSON object or list that a text is the beginning of; None if it is not."""
     try:
-        value = from_json(text, allow_partial="trailing-strings", allow_inf_nan=False)
+        value = from_json(escaped(text), allow_partial="trailing-strings", allow_inf_nan=False)
     except ValueError:
         return None
     return value if isinstance(value, dict | list) else None
@@ -85,8 +93,8 @@ def begun_value(text: str) -> Any:
 
 
 def read_json(text: str, start: int, tools: Tools, format: ToolFormat) -> Reading:
-    """Objects with a name and arguments: one, several after each other, or a list."""
-    place = _SPACE.match(text, start).end()  # type: ignore[union-attr]
+    """Objects with a name and arguments: one, several after each other, or a list; also in a fence."""
+    place = (_FENCE.match(text, start) or _SPACE.match(text, start)).end()  # type: ignore[union-attr]
     is_list = text.startswith("[", place)
     calls: list[Written] = []
     place += is_list
@@ -119,7 +127,7 @@ def _begun_json(text: str, place: int, tools: Tools, calls: Sequence[Written]) -
     if head is None or head["name"] not in tools:
         return Reading(calls)
     _, end = json_at(text, head.end())
-    return Reading(calls, begun=Written(head["name"], text[head.end() : end]))
+    return Reading(calls, begun=Written(head["name"], escaped(text[head.end() : end])))
 
 
 # An object that begins with its name, up to its arguments, which are an object.
@@ -137,17 +145,24 @@ def may_be_call(value: Mapping[str, Any], tools: Tools) -> bool:
 
 def _json_call(text: str, start: int, value: Any, tools: Tools) -> Written | None:
     """The call that an object stands for; None if it is none of the tools."""
-    if not isinstance(value, dict) or not isinstance(value.get("name"), str) or value["name"] not in tools:
+    if not isinstance(value, dict):
         return None
-    arguments: Any = next((value[key] for key in ("arguments", "parameters") if key in value), {})
-    if isinstance(arguments, str):  # JSON in JSON
-        arguments, end = json_at(arguments, 0)
+    if isinstance(value.get("function"), dict):  # as calls stand in OpenAI's messages
+        value = value["function"]
+    name = value.get("name", value.get("function"))  # Llama writes the latter too
+    if not isinstance(name, str) or name not in tools:
+        return None
+    arguments: Any = next((value[key] for key in ("arguments", "parameters") if key in value), None)
+    if isinstance(arguments, str) and arguments.strip():  # JSON in JSON
+        arguments, _ = json_at(arguments, 0)
+    elif arguments is None or isinstance(arguments, str):
+        arguments = {}
     if not isinstance(arguments, dict):
         return None
     if head := _HEAD.match(text, start):  # as it was written: a part may have been sent
         _, end = json_at(text, head.end())
-        return Written(value["name"], text[head.end() : end])
-    return Written(value["name"], json.dumps(arguments, ensure_ascii=False))
+        return Written(name, escaped(text[head.end() : end]))
+    return Written(name, json.dumps(arguments, ensure_ascii=False))
 
 
 # The name, and then the arguments as JSON: Mistral's and DeepSeek's
@@ -169,10 +184,10 @@ def read_named(text: str, start: int, tools: Tools, format: ToolFormat) -> Readi
         return NO_CALL
     value, end = json_at(text, head.end())
     if end is not None:
-        call = Written(head["name"], text[head.end() : end])
+        call = Written(head["name"], escaped(text[head.end() : end]))
         return Reading([call], end) if isinstance(value, dict) else NO_CALL
     is_begun = begun_value(text[head.end() :]) is not None
-    return Reading(begun=Written(head["name"], text[head.end() :])) if is_begun else NO_CALL
+    return Reading(begun=Written(head["name"], escaped(text[head.end() :]))) if is_begun else NO_CALL
 
 
 # Elements: Qwen3-Coder's

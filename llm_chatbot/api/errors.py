@@ -29,6 +29,7 @@ JSON_TYPES = {
     "bool_type": "true or false",
 }
 SENT_TYPES = (
+    (type(None), "null"),
     (bool, "true or false"),
     (int | float, "a number"),
     (str, "a text"),
@@ -161,4 +162,6 @@ def request_place(fault: Mapping[str, Any], body: Any) -> tuple[int | str, ...]:
         if is_index or (isinstance(value, dict) and part in value):
             place.append(part)
             value = value[part]
-    return (*place, fault["loc"][-1]) if fault["type"] == "missing" else tuple(place)
+    if fault["type"] == "missing" and value is not None:  # null is the same as leaving a field out
+        place.append(fault["loc"][-1])
+    return tuple(place)

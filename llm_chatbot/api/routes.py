@@ -9,6 +9,7 @@ from starlette.responses import Response
 from llm_chatbot.answering.served import ServedFacts, ServedModel
 from llm_chatbot.api.calls import completion_questions
 from llm_chatbot.api.errors import APIError
+from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.metrics import Metrics
 from llm_chatbot.api.model_info import model_info
 from llm_chatbot.api.requests import ChatRequest, CompletionRequest
@@ -18,7 +19,7 @@ from llm_chatbot.api.responses import ChatWriter, Choice, CompletionWriter, Writ
 
 def openai_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRouter:
     """The routes of these models, by the names that requests call them."""
-    router = APIRouter(prefix="/v1")
+    router = APIRouter(prefix="/v1", route_class=WellFormedRoute)
 
     @router.post("/chat/completions")
     async def chat_completions(body: ChatRequest, request: Request) -> Response:

@@ -14,6 +14,7 @@ from llm_chatbot.answering.question import Question
 from llm_chatbot.answering.served import ServedModel
 from llm_chatbot.api.calls import chat_questions
 from llm_chatbot.api.chat_messages import Body
+from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.model_info import model_info
 from llm_chatbot.api.requests import ChatRequest
 from llm_chatbot.api.routes import find
@@ -53,7 +54,7 @@ class DetokenizeRequest(Body):
 
 def tokens_router(models: Mapping[str, ServedModel]) -> APIRouter:
     """The routes of these models."""
-    router = APIRouter()
+    router = APIRouter(route_class=WellFormedRoute)
 
     async def prompt_ids(model: ServedModel, body: TemplateRequest) -> list[int]:
         (question, *_), _ = chat_questions(body, model_info(await model.facts()))

@@ -79,12 +79,15 @@ class ToolParser:
         said, place = self._read_bare(text, calls, ended)
         if isinstance(said, Parsed):
             return said
-        while (start := text.find(self._format.start, place)) >= 0:
-            written = start + len(self._format.start)
+        while (start := self._next_call(text, place)) >= 0:
+            is_bare = not text.startswith(self._format.start, start)
+            written = start if is_bare else start + len(self._format.start)
             if ended and not text[written:].strip():
                 break
             reading = READERS[self._format.syntax](text, written, self._tools, self._format)
-            end = reading.end if reading.is_call else self._end_of_no_call(text, written, ended)
+            end = reading.end
+            if not reading.is_call:
+                end = start + len(self._format.bare) if is_bare else self._end_of_no_call(text, written, ended)
             calls += self._with_ids(reading.calls, len(calls))
             if end is None:  # not complete, or cut off
                 return self._parsed(said + text[place:start], calls, None if ended else reading.begun)
@@ -92,7 +95,7 @@ class ToolParser:
             place = self._after_end_mark(text, end) if reading.calls else end
         rest = text[place:]
         if not ended:
-            marks = (self._format.start, *self._format.other_marks)
+            marks = (self._format.start, self._format.bare, *self._format.other_marks)
             rest = rest[: len(rest) - max(overlap(rest, mark) for mark in marks)]
         said += rest
         return self._parsed(said, calls) if calls or not ended else Parsed(said)
@@ -114,6 +117,11 @@ class ToolParser:
                 return self._parsed("", calls, None if ended else reading.begun), place
             place = _BETWEEN.match(text, reading.end).end()  # type: ignore[union-attr]
         return ("", place) if calls else ("", 0)
+
+    def _next_call(self, text: str, place: int) -> int:
+        """Where the next call may begin; -1 if there is none."""
+        marks = filter(None, (self._format.start, self._format.bare))
+        return min((start for mark in marks if (start := text.find(mark, place)) >= 0), default=-1)
 
     def _with_ids(self, written: Sequence[Written], first: int) -> list[ToolCall]:
         return [ToolCall(self._id(first + place), call.name, call.arguments) for place, call in enumerate(written)]

@@ -33,6 +33,7 @@ class ToolFormat:
             the arguments as JSON. "xml": Qwen's elements. "python": a list of Python's calls. "gemma":
             `call:name{key:value}`.
         arguments: the name of a JSON call's arguments.
+        bare: what a call begins with where a model leaves `start` out; empty if nothing tells it from text.
         other_marks: further texts around calls that are not shown.
         quote: what strings are between, in Gemma's syntax.
         forced: the texts before, between and after the JSON objects of calls that a grammar makes a model write.
@@ -43,6 +44,7 @@ class ToolFormat:
     end: str = ""
     syntax: Syntax = "json"
     arguments: str = "arguments"
+    bare: str = ""
     other_marks: tuple[str, ...] = ()
     quote: str = ""
     forced: tuple[str, str, str] = ("", "\n", "")
@@ -56,7 +58,9 @@ _CHANNELS = ("<|start|>", "<|channel|>", "<|message|>")
 # The first whose marks are all in a template is its format.
 TOOL_FORMATS = {
     "harmony": ToolFormat(_CHANNELS, "<tool_call>", "</tool_call>"),
-    "qwen-xml": ToolFormat(("<tool_call>", "<function="), "<tool_call>", "</tool_call>", "xml", forced=_ONE_BY_ONE),
+    "qwen-xml": ToolFormat(
+        ("<tool_call>", "<function="), "<tool_call>", "</tool_call>", "xml", bare="<function=", forced=_ONE_BY_ONE
+    ),
     "hermes": ToolFormat(("<tool_call>",), "<tool_call>", "</tool_call>", forced=_ONE_BY_ONE),
     "mistral-named": ToolFormat(("[TOOL_CALLS]", "[ARGS]"), "[TOOL_CALLS]", syntax="named"),
     "mistral": ToolFormat(("[TOOL_CALLS]",), "[TOOL_CALLS]", forced=_LIST),

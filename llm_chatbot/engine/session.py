@@ -39,6 +39,9 @@ from llm_chatbot.engine.text.reasoning import REASONING_CLOSED, begun_answer, re
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.errors import UserError
 
+# How many tokens of a prompt are decoded with what follows it: a character has up to four.
+DETOKENIZER_CONTEXT = 4
+
 FinishReason = Literal["stop", "length", "cancelled"]
 
 
@@ -232,7 +235,9 @@ class ChatSession:
         if limit is not None and len(ids) > limit:
             raise too_long(len(ids), limit)
         start = self._shown_prompt(prompt) if generation.echo else ""
-        detokenizer = StreamingDetokenizer(self._tokenizer, None, start, stop=generation.stop)
+        detokenizer = StreamingDetokenizer(
+            self._tokenizer, None, start, stop=generation.stop, after=ids[-DETOKENIZER_CONTEXT:]
+        )
         yield from self._generate(ids, Answer("", len(ids), 0), detokenizer, generation, started, room)
 
     def _shown_prompt(self, prompt: str | Sequence[int]) -> str:

@@ -6,8 +6,9 @@ See `caps` in https://github.com/ggml-org/llama.cpp/blob/master/common/jinja.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -52,7 +53,7 @@ class TemplateForm:
     Attributes:
         shows_messages: whether the text of a message arrives in the prompt; a template that refuses the probe is
             believed to.
-        content_parts: whether content is a list of parts like `{"type": "text", "text": …}`.
+        content_parts: the roles whose content is a list of parts like `{"type": "text", "text": …}`.
         short_ids: whether the ids of calls have nine letters or digits.
         text_arguments: whether the arguments of a call are JSON text, and not an object.
         shows_names: whether the `name` of a message of the user arrives in the prompt.
@@ -60,7 +61,7 @@ class TemplateForm:
     """
 
     shows_messages: bool = True
-    content_parts: bool = False
+    content_parts: frozenset[str] = frozenset()
     short_ids: bool = False
     text_arguments: bool = False
     shows_names: bool = False
@@ -117,36 +118,61 @@ def template_for(templates: Templates, tools: bool) -> str | None:
 
 def form_of(render: Render) -> TemplateForm:
     """The form of messages that a template expects."""
-    rendered = [render([_probe_message("user", SAID, in_parts)], {}) for in_parts in (False, True)]
-    text, parts = (SAID in (each or "") for each in rendered)
+    asked = _said("user", SAID)
+    rendered = [render(in_parts([asked], roles), {}) for roles in ((), ("user",))]
+    parts = _roles_with_parts(render)
+    like_user = parts | ({"tool"} if "user" in parts else set())
     probes = [
-        _Probe(render, parts and not text, short_ids, text_arguments)
+        _Probe(render, roles, short_ids, text_arguments)
+        for roles in (like_user, like_user ^ {"tool"})
         for text_arguments, short_ids in product((False, True), repeat=2)
     ]
-    probe = next((probe for probe in probes if probe.shows_arguments()), probes[0])
-    user = _probe_message("user", SAID, probe.content_parts)
+    shows_arguments = (probe for probe in probes if probe.shows_arguments())
+    fitting = (probe for probe in probes if probe.shows_arguments() and probe.shows_result())
+    probe = next(fitting, None) or next(shows_arguments, probes[0])
     return TemplateForm(
-        shows_messages=text or parts or not any(each is not None for each in rendered),
+        shows_messages=any(map(partial(_arrives, SAID), rendered)) or not any(each is not None for each in rendered),
         content_parts=probe.content_parts,
         short_ids=probe.short_ids,
         text_arguments=probe.text_arguments,
-        shows_names=NAMED in (render([{**user, "name": NAMED}], {}) or ""),
-        takes_system=RULE in (render([_probe_message("system", RULE, probe.content_parts), user], {}) or ""),
+        shows_names=NAMED in (render(in_parts([{**asked, "name": NAMED}], parts), {}) or ""),
+        takes_system=_arrives(RULE, render(in_parts([_said("system", RULE), asked], parts), {})),
     )
 
 
-def text_parts(text: str) -> list[dict[str, str]]:
-    """A text as the only part of a message's content."""
-    return [{"type": "text", "text": text}]
+def in_parts(messages: Sequence[Mapping[str, Any]], roles: Collection[str]) -> list[dict[str, Any]]:
+    """The messages, with what those of these roles say as the only part of their content."""
+    return [
+        {**message, "content": [{"type": "text", "text": message["content"]}]}
+        if message["role"] in roles and isinstance(message.get("content"), str)
+        else dict(message)
+        for message in messages
+    ]
 
 
-def content_of(text: str, in_parts: bool) -> str | list[dict[str, str]]:
-    """The content of a message that says this."""
-    return text_parts(text) if in_parts else text
+def _said(role: str, text: str) -> dict[str, Any]:
+    return {"role": role, "content": text}
 
 
-def _probe_message(role: str, text: str, in_parts: bool) -> dict[str, Any]:
-    return {"role": role, "content": content_of(text, in_parts)}
+def _arrives(text: str, rendered: str | None) -> bool:
+    """Whether a text is in a prompt, and not as Python writes a part of a message."""
+    return text in (rendered or "") and f"'text': '{text}'" not in (rendered or "")
+
+
+def _roles_with_parts(render: Render) -> frozenset[str]:
+    """The roles of which a text arrives in the prompt as a part, and not as it is."""
+    asked, roles = _said("user", SAID), frozenset[str]()
+    conversations = {
+        "user": [asked],
+        "system": [_said("system", RULE), asked],
+        "assistant": [asked, _said("assistant", RULE), asked],
+    }
+    for role, conversation in conversations.items():
+        text = SAID if role == "user" else RULE
+        as_text, as_part = (render(in_parts(conversation, tried), {}) for tried in (roles, roles | {role}))
+        if _arrives(text, as_part) and not _arrives(text, as_text):
+            roles |= {role}
+    return roles
 
 
 @dataclass(frozen=True)
@@ -154,23 +180,26 @@ class _Probe:
     """A conversation with a call, in a form that a template may expect."""
 
     render: Render
-    content_parts: bool
+    content_parts: frozenset[str]
     short_ids: bool
     text_arguments: bool
 
     def shows_arguments(self) -> bool:
         """Whether the arguments arrive in the prompt, and neither as JSON in a text nor as Python writes them."""
-        rendered = self._rendered()
         wrong = (rf"\"{KEY}\": \"{GIVEN}\"", f"'{KEY}': '{GIVEN}'")
-        return GIVEN in rendered and not any(spelling in rendered for spelling in wrong)
+        return GIVEN in self._rendered and not any(spelling in self._rendered for spelling in wrong)
 
+    def shows_result(self) -> bool:
+        return _arrives(RESULT, self._rendered)
+
+    @cached_property
     def _rendered(self) -> str:
         id, arguments = SHORT_ID if self.short_ids else CALL_ID, {KEY: GIVEN}
         function = {"name": CALLED, "arguments": json.dumps(arguments) if self.text_arguments else arguments}
         call = {"id": id, "type": "function", "function": function}
         messages = [
-            _probe_message("user", SAID, self.content_parts),
-            {**_probe_message("assistant", "", self.content_parts), "tool_calls": [call]},
-            {**_probe_message("tool", RESULT, self.content_parts), "tool_call_id": id, "name": CALLED},
+            _said("user", SAID),
+            {**_said("assistant", ""), "tool_calls": [call]},
+            {**_said("tool", RESULT), "tool_call_id": id, "name": CALLED},
         ]
-        return self.render(messages, {"tools": [PROBE_TOOL]}) or ""
+        return self.render(in_parts(messages, self.content_parts), {"tools": [PROBE_TOOL]}) or ""

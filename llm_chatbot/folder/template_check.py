@@ -16,7 +16,7 @@ from jinja2 import TemplateError
 from jinja2.exceptions import SecurityError
 
 from llm_chatbot.errors import UserError
-from llm_chatbot.folder.chat_templates import Templates, content_of, form_of
+from llm_chatbot.folder.chat_templates import Templates, form_of, in_parts
 from llm_chatbot.folder.template_sandbox import compiled
 from llm_chatbot.texts import Text
 
@@ -138,7 +138,7 @@ def _tried(template: str, special_tokens: dict[str, str]) -> tuple[bool, str]:
         render(conversation, {})
     form = form_of(render)
     said = [("user", "Hello"), ("assistant", ANSWERED), ("user", "Bye")]
-    messages = [{"role": role, "content": content_of(text, form.content_parts)} for role, text in said]
+    messages = in_parts([{"role": role, "content": text} for role, text in said], form.content_parts)
     after = (render(messages, {}) or "").partition(ANSWERED)[2]
     return form.shows_messages, after[:AFTER]
 

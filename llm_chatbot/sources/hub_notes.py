@@ -5,6 +5,7 @@ huggingface_hub's cache doesn't say which files a repository has, so a download 
 
 import json
 import logging
+from pathlib import Path
 
 from llm_chatbot.machine.cache import cache_folder
 from llm_chatbot.machine.json_object import json_object
@@ -14,10 +15,10 @@ logger = logging.getLogger(__name__)
 
 def note_files(repo_id: str, commit: str | None, sizes: dict[str, int]) -> None:
     """Notes the files that a conversion reads, with their sizes in bytes, before they are downloaded."""
-    path = cache_folder() / "hub" / f"{repo_id.replace('/', '--')}.json"
+    path = _notes(repo_id, commit)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps({"commit": commit, "files": sizes}, indent=2), encoding="utf-8")
+        path.write_text(json.dumps({"files": sizes}, indent=2), encoding="utf-8")
     except OSError as error:
         logger.warning("The list of files of %s can't be kept in %s (%s).", repo_id, path, error.strerror or error)
 
@@ -25,10 +26,12 @@ def note_files(repo_id: str, commit: str | None, sizes: dict[str, int]) -> None:
 def noted_files(repo_id: str, commit: str) -> dict[str, int]:
     """What was noted of a commit's files; empty if it was nothing, or can't be read."""
     try:
-        noted = json_object(cache_folder() / "hub" / f"{repo_id.replace('/', '--')}.json")
+        sizes = json_object(_notes(repo_id, commit)).get("files")
     except (OSError, ValueError):
         return {}
-    sizes = noted.get("files")
-    if noted.get("commit") != commit or not isinstance(sizes, dict):
-        return {}
-    return {name: size for name, size in sizes.items() if isinstance(size, int)}
+    return {name: size for name, size in sizes.items() if isinstance(size, int)} if isinstance(sizes, dict) else {}
+
+
+def _notes(repo_id: str, commit: str | None) -> Path:
+    """The file for one commit: several revisions of a repository may be in the cache."""
+    return cache_folder() / "hub" / repo_id.replace("/", "--") / f"{commit}.json"

@@ -46,7 +46,8 @@ def weight_files(there: Collection[str], read_index: Callable[[str], Path]) -> W
         if index in there:
             names = _shards(read_index(index))
             missing = tuple(name for name in names if name not in there)
-            return WeightFiles(names, index, missing, whole if missing and whole in there else None)
+            others = (name for name in (SAFETENSORS, PICKLE) if missing and name in there)
+            return WeightFiles(names, index, missing, next(others, None))
         if whole in there:
             return WeightFiles([whole])
     return WeightFiles([])
@@ -57,7 +58,7 @@ def _shards(index: Path) -> list[str]:
     shards = read_checkpoint_json(index).get("weight_map")
     if not isinstance(shards, dict) or not shards or not all(_is_inside(name) for name in shards.values()):
         raise damaged_checkpoint(index)
-    return sorted(set(shards.values()))
+    return sorted({PurePosixPath(name).as_posix() for name in shards.values()})
 
 
 def _is_inside(name: object) -> bool:

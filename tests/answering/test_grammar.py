@@ -235,6 +235,21 @@ def test_a_schema_that_nothing_matches_is_refused_with_the_reason(schema: Schema
         COMPILER.constraint(grammar_of(schema).text)
 
 
+@pytest.mark.parametrize(
+    ("schema", "reason"),
+    [
+        ({"type": "array", "items": {"const": LARGE}, "minItems": 100_000}, "Too many items"),
+        (
+            {**closed({"a": {"$ref": "#/$defs/A"}}, ["a"]), "$defs": {"A": {"$ref": "#/$defs/A"}}},
+            "no value matches a part of it",
+        ),
+    ],
+)
+def test_what_turns_out_to_be_too_large_or_without_an_end_is_refused_with_the_reason(schema: Schema, reason: str):
+    with pytest.raises(GrammarError, match=rf"JSON schema is not supported \(.*{reason}"):
+        written(grammar_of(schema), 0)
+
+
 STRIPPING = decoders.Sequence(
     [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
 )

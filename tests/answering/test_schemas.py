@@ -28,6 +28,7 @@ TUPLE = {"type": "array", "items": [{"type": "integer"}, {"$ref": "#/items/0"}],
         ({"$ref": "#/$defs/x", "$defs": {"x": {"enum": ["a"]}}}, "a", "other"),
         ({"$id": "http://a/b", "items": {"$ref": "http://a/b#/$defs/x"}, **NULL}, [None], [1]),
         ({"items": {"$ref": "#it"}, "$defs": {"x": {"$anchor": "it", "type": "null"}}}, [None], [1]),
+        ({"items": {"$ref": "#it"}, "definitions": {"x": {"$id": "#it", "type": "null"}}}, [None], [1]),  # draft 7
         ({"items": {"$dynamicRef": "#it"}, "$defs": {"x": {"$dynamicAnchor": "it", "type": "null"}}}, [None], [1]),
         ({"properties": {"$ref": {"type": "integer"}}}, {"$ref": 1}, {"$ref": "#"}),
         ({"enum": [{"$ref": "#"}]}, {"$ref": "#"}, {"$ref": "#/$defs/it~0s~1place"}),

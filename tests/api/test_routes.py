@@ -22,6 +22,7 @@ from tests import coroutines
 from tests.fake_model import FakeModel, said
 
 HELLO = {"model": "fake", "messages": [{"role": "user", "content": "Hello"}]}
+AS_JSON = {"Content-Type": "application/json"}
 HERMES_TEMPLATE = "{% for tool in tools %}{{ tool }}{% endfor %}<tool_call>"
 TOOLS = [{"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}]
 
@@ -89,6 +90,35 @@ def test_halves_of_a_character_are_joined_or_replaced_whole_and_streamed(text: s
         *chunks, _ = events(web.post("/v1/chat/completions", json={**HELLO, "stream": True}))
         assert "".join(chunk["choices"][0]["delta"].get("content", "") for chunk in chunks) == expected
         assert refusal(web.get("/v1/models/" + quote(text.encode("utf-8", "surrogatepass"))))[0] == 404
+
+
+@pytest.mark.parametrize(
+    "schema", [{"const": "\ud83d"}, {"properties": {"\ud83d": {}}, "required": ["\ud83d"]}, {"pattern": "\ud83d"}]
+)
+@pytest.mark.parametrize("stream", [False, True])
+def test_halves_of_a_character_in_a_schema_are_replaced(schema: dict[str, Any], stream: bool):
+    wanted = {"type": "json_schema", "json_schema": {"name": "x", "schema": schema}}
+    tools = [{"type": "function", "function": {"name": "f", "parameters": {**schema, "type": "object"}}}]
+    model = FakeModel(said(json.dumps("\ufffd" if "properties" not in schema else {"\ufffd": 1})))
+    with client(model) as web:
+        body = json.dumps({**HELLO, "stream": stream, "response_format": wanted})
+        assert web.post("/v1/chat/completions", content=body, headers=AS_JSON).status_code == 200
+        assert r"\ufffd" in (model.questions[0].grammar or "")
+        body = json.dumps({**HELLO, "stream": stream, "tools": tools})
+        assert web.post("/v1/chat/completions", content=body, headers=AS_JSON).status_code == 200
+
+
+def test_half_a_character_is_named_where_it_is_refused():
+    with client(FakeModel(said("Hi"))) as web:
+        for body, place in (
+            ({**HELLO, "\ud83d": 1}, "\ufffd"),
+            ({**HELLO, "messages": [{"role": "user", "content": "", "\ud83d": 1}]}, "messages.0.\ufffd"),
+            ({**HELLO, "tools": [{"type": "function", "function": {"name": "\ud83d"}}]}, "tools.0.function.name"),
+        ):
+            refused = web.post("/v1/chat/completions", content=json.dumps(body), headers=AS_JSON)
+            assert refusal(refused)[0] == 400 and refusal(refused)[2] == place
+        key = {**HELLO, "prompt_cache_key": "\ud83d", "metadata": {"\ud83d": "\ud83d"}}
+        assert web.post("/v1/chat/completions", content=json.dumps(key), headers=AS_JSON).status_code == 200
 
 
 def test_a_request_that_waits_gets_headers_and_signs_of_life(monkeypatch: pytest.MonkeyPatch):
@@ -221,6 +251,8 @@ def sent(**message: Any) -> dict[str, Any]:
         (sent(content={"type": "text"}), "an object was sent, and it takes a text or a list", "content"),
         (sent(content=["a"]), "a text was sent, and it takes an object", "content.0"),
         ({**HELLO, "stop": list("abcde") * 13}, "at most 64 items", "stop"),
+        (sent(content=[{"type": "text", "text": None}]), "Field required", "content.0.text"),
+        ({**HELLO, "stop": ["a", None]}, "null was sent, and it takes a text", "stop.1"),
         ({**HELLO, "stop": ["a", 1]}, "a number was sent, and it takes a text", "stop.1"),
         ({**HELLO, "max_tokens": "many"}, "valid integer", "max_tokens"),
         ({**HELLO, "tools": True}, "true or false was sent, and it takes a list", "tools"),

@@ -124,6 +124,50 @@ def test_a_call_ends_where_its_json_value_ends_whatever_is_in_its_strings(format
     assert result.text == "" and [json.loads(call.arguments) for call in result.calls] == [WRITE["arguments"]] * count
 
 
+@pytest.mark.parametrize(
+    ("inside", "count"),
+    [
+        (f"\n{WRITTEN}\n{WRITTEN}\n", 2),  # one after the other between one pair of marks
+        (f"[{WRITTEN}, {WRITTEN}]", 2),
+        (f"\n```json\n{WRITTEN}\n```\n", 1),
+        (json.dumps({"type": "function", "function": WRITE}), 1),  # as in OpenAI's messages
+        (json.dumps({"arguments": WRITE["arguments"], "name": "write"}), 1),
+        (json.dumps({"function": "write", "parameters": WRITE["arguments"]}), 1),
+    ],
+)
+def test_calls_are_read_in_the_forms_that_models_fall_into(inside: str, count: int):
+    parser, text = ToolParser("hermes", {"write"}), f"<tool_call>{inside}</tool_call>"
+    assert {parser.parse(text[:size], False).text for size in range(len(text))} == {""}
+    result = parser.parse(text, True)
+    assert result.text == "" and [json.loads(call.arguments) for call in result.calls] == [WRITE["arguments"]] * count
+
+
+@pytest.mark.parametrize("format", ["hermes", "llama", "mistral", "mistral-named"])
+def test_a_string_may_have_lines_and_tabs_as_they_are(format: str):
+    written = '{\n\t"text": "def f(x):\n\treturn \\"\\\\n\\"\n",\n"n": [1]}'
+    text = (
+        f"[TOOL_CALLS]write[ARGS]{written}"
+        if format == "mistral-named"
+        else (f'{{"name": "write", "arguments": {written}}}')
+    )
+    parser, sent = ToolParser(format, {"write"}), ""
+    for size in range(1, len(text) + 1):
+        state = parser.parse(text[:size], False)
+        assert state.text == ""
+        for call in filter(None, [state.begun, *state.calls]):
+            assert call.arguments.startswith(sent)
+            sent = call.arguments
+    (call,) = parser.parse(text, True).calls
+    assert call.arguments == sent
+    assert json.loads(sent) == {"text": 'def f(x):\n\treturn "\\n"\n', "n": [1]}
+
+
+@pytest.mark.parametrize("arguments", ["null", '""', '" "', "{}", '"{}"'])
+@pytest.mark.parametrize("format", ["hermes", "llama", "mistral"])
+def test_no_arguments_are_an_empty_object(format: str, arguments: str):
+    assert parsed(format, f'[{{"name": "weather", "arguments": {arguments}}}]') == ("", [("weather", {})])
+
+
 @pytest.mark.parametrize(("format", "text"), [("hermes", MARKED_CALL), ("llama", WRITTEN), ("mistral", f"[{WRITTEN}]")])
 def test_a_call_that_is_cut_off_is_no_text(format, text: str):
     parser = ToolParser(format, {"write"})
@@ -138,6 +182,12 @@ def test_a_call_that_is_cut_off_is_no_text(format, text: str):
 @pytest.mark.parametrize("format", ["llama", "mistral"])
 def test_json_that_was_asked_for_stays_text_when_it_is_cut_off(format, text: str):
     assert parsed(format, text) == (text, [])
+
+
+@pytest.mark.parametrize("text", ["Write <function=name> there.", "<function=other>\n</function>", "a <func", "<b>"])
+def test_what_begins_like_a_call_without_its_mark_is_text(text: str):
+    assert parsed("qwen-xml", text) == (text, [])
+    assert parsed("qwen-xml", f"{text}\n{XML}") == (text, [("weather", ARGUMENTS)])
 
 
 def test_a_text_may_stand_before_mistrals_mark():
@@ -209,6 +259,7 @@ DEEPSEEK_31 = f"<｜tool▁call▁begin｜>weather<｜tool▁sep｜>{AS_JSON}<�
 WRITTEN_CALLS = {
     "hermes": ("hermes", f"<tool_call>\n{OBJECT}\n</tool_call>", "\n"),
     "qwen-xml": ("qwen-xml", XML, "\n"),
+    "qwen-xml without its first mark": ("qwen-xml", XML.removeprefix("<tool_call>\n"), "\n"),
     "qwen-xml with JSON": ("qwen-xml", f"<tool_call>\n{OBJECT}\n</tool_call>", "\n"),
     "llama": ("llama", OBJECT.replace("arguments", "parameters"), "; "),
     "llama with a type": ("llama", OBJECT.replace("{", '{"type": "function", ', 1), "\n"),

@@ -576,6 +576,15 @@ def test_token_ids_are_completed_as_they_are(digits):
         complete(ChatSession(CountingModel(), digits), [3, 99])
 
 
+def test_a_text_goes_on_with_the_space_that_a_text_of_its_own_would_lose():
+    vocabulary = {**{f"▁{digit}": digit for digit in range(10)}, "<end>": 10}
+    backend = Tokenizer(models.BPE(vocabulary, []))
+    backend.decoder = decoders.Metaspace()
+    words = PreTrainedTokenizerFast(tokenizer_object=backend)
+    assert complete(ChatSession(CountingModel(), words), [6, 7]).text == " 8 9"
+    assert complete(ChatSession(CountingModel(), words), [6, 7], echo=True).text == "6 7 8 9"
+
+
 @pytest.mark.parametrize("prompt", ["345", [3, 4, 5]])
 def test_a_prompt_is_repeated_with_its_probabilities_though_it_is_in_the_cache(digits, prompt: str | list[int]):
     session = ChatSession(CountingModel(), digits)

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from llm_chatbot.answering.served import ServedModel
 from llm_chatbot.api.calls import completion_questions
 from llm_chatbot.api.errors import APIError
+from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.api.metrics import Metrics
 from llm_chatbot.api.model_info import model_info
@@ -22,7 +23,7 @@ from llm_chatbot.api.routes import find
 
 def ollama_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRouter:
     """The routes of these models, by the names that requests call them."""
-    router = APIRouter(prefix="/api")
+    router = APIRouter(prefix="/api", route_class=WellFormedRoute)
 
     @router.post("/chat")
     async def chat(body: OllamaChatRequest, request: Request) -> Response:

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from llm_chatbot.answering.served import ServedModel
+from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.metrics import Metrics
 from llm_chatbot.api.openai_responses.requests import ResponsesRequest
 from llm_chatbot.api.openai_responses.writer import ResponsesWriter
@@ -16,7 +17,7 @@ from llm_chatbot.api.routes import find
 
 def responses_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRouter:
     """The route of these models, by the names that requests call them."""
-    router = APIRouter(prefix="/v1")
+    router = APIRouter(prefix="/v1", route_class=WellFormedRoute)
 
     @router.post("/responses")
     async def responses(body: ResponsesRequest, request: Request) -> Response:

@@ -3,7 +3,6 @@
 Generators that the caller drives and closes; there is no background thread.
 """
 
-import math
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -103,10 +102,27 @@ def prefill_all(cache: Cache, ids: Sequence[int]) -> Generator[tuple[int, np.nda
 
     The logits are float32 [tokens, vocabulary] of the chunk, valid until the next one. Chunks are short: logits take
     memory.
+
+    Raises:
+        NonFiniteLogitsError: the model's logits are NaN or infinite.
     """
     for start in range(0, len(ids), LOGITS_CHUNK):
         chunk = ids[start : start + LOGITS_CHUNK]
-        yield start + len(chunk), cache.feed_all(chunk)
+        logits = cache.feed_all(chunk)
+        check_finite(logits)
+        yield start + len(chunk), logits
+
+
+def check_finite(logits: np.ndarray) -> None:
+    """
+    Args:
+        logits: float32 [..., vocabulary].
+
+    Raises:
+        NonFiniteLogitsError: some are NaN, or none of a row is finite. -inf excludes a token.
+    """
+    if not np.isfinite(logits.max(axis=-1)).all():  # the maximum is NaN where one of them is
+        raise NonFiniteLogitsError
 
 
 def decode(
@@ -136,8 +152,7 @@ def decode(
     random = np.random.default_rng(seed)
     penalties = Penalties(sampling, cache.ids)
     while True:
-        if not math.isfinite(logits.max()):  # also true of a NaN anywhere, which the maximum then is
-            raise NonFiniteLogitsError
+        check_finite(logits)
         allowed = _allowed(penalties.applied(logits), constraints)
         if np.isneginf(allowed.max()):
             return

@@ -33,6 +33,8 @@ class StreamingDetokenizer:
             and has no channels.
         given: the tokens of an answer that is being continued.
         stop: further strings that end the answer, in what follows those tokens; a special token may be one.
+        after: the last tokens before, of a text that is continued and not shown. Without them the first token begins
+            a text, and SentencePiece takes its space away.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class StreamingDetokenizer:
         start: str = "",
         given: Sequence[int] = (),
         stop: Sequence[str] = (),
+        after: Sequence[int] = (),
     ) -> None:
         self.text = self.start = start
         self.stopped, self.stopped_by = False, ""
@@ -55,6 +58,7 @@ class StreamingDetokenizer:
         self._channels = ChannelReader() if self._channel_marks else None
         self._stop_tokens: dict[int, str] = {}
         self.ids: list[int] = []
+        self._after = tuple(after)
         self._decoded = "\n"  # so that a string that begins with a newline also matches at the answer's start
         self._context = self._done = 0  # ids[_context:_done] are the last piece that was decoded
         for token in given:
@@ -82,7 +86,7 @@ class StreamingDetokenizer:
     @property
     def num_characters(self) -> int:
         """How many characters the tokens so far have made, without one that is not complete."""
-        before, now = self._decode(self.ids[self._context : self._done]), self._decode(self.ids[self._context :])
+        before, now = self._last_and_new()
         return len(self._decoded) - 1 + len(now[len(before) :].rstrip("\ufffd"))
 
     @property
@@ -120,14 +124,19 @@ class StreamingDetokenizer:
         A piece is decoded together with the one before it, because a token's text can depend on the previous token.
         The library's own `DecodeStream` does the same, but raises on invalid UTF-8.
         """
-        before = self._decode(self.ids[self._context : self._done])
-        now = self._decode(self.ids[self._context :])
+        before, now = self._last_and_new()
         if not now.startswith(before):  # with invalid UTF-8, some decoders change the text before it
             before, now = "", self._decode(self.ids[self._done :])
         if len(now) == len(before) or (now.endswith("\ufffd") and not is_last):  # nothing new, or part of a character
             return ""
         self._context, self._done = self._done, len(self.ids)
         return now[len(before) :]
+
+    def _last_and_new(self) -> tuple[str, str]:
+        """The last piece that was decoded, and the text from its beginning to the last token."""
+        lead = () if self._context else self._after
+        known = [*lead, *self.ids[self._context : self._done]]
+        return self._decode(known), self._decode([*known, *self.ids[self._done :]])
 
     def _decode(self, ids: Sequence[int]) -> str:
         decode = self._tokenizer.backend_tokenizer.decode

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from llm_chatbot.errors import UserError
-from llm_chatbot.folder.chat_templates import TemplateForm, text_parts
+from llm_chatbot.folder.chat_templates import TemplateForm, in_parts
 
 # As in Transformers: a "role" and a "content", which may be None beside "tool_calls".
 Message = dict[str, Any]
@@ -60,19 +60,14 @@ def shaped(messages: Sequence[dict[str, Any]], form: TemplateForm) -> list[dict[
     """
     if form.short_ids:
         messages = list(_with_short_ids(messages))
-    return [_shaped(message, form) for message in messages]
+    return in_parts([_shaped(message, form) for message in messages], form.content_parts)
 
 
 def _shaped(message: dict[str, Any], form: TemplateForm) -> dict[str, Any]:
     if not form.shows_names and message["role"] != "tool" and message.get("name"):
         message = _with_name_in_text(message)
-    content, message = message.get("content"), dict(message)
     if form.text_arguments and message.get("tool_calls"):
-        message["tool_calls"] = [_with_text(call) for call in message["tool_calls"]]
-    if not isinstance(content, str):
-        return message
-    if form.content_parts:
-        message["content"] = text_parts(content)
+        return {**message, "tool_calls": [_with_text(call) for call in message["tool_calls"]]}
     return message
 
 

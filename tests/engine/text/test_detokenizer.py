@@ -138,6 +138,19 @@ def test_a_callers_stop_string_does_not_match_what_is_being_continued(tokenizer)
     assert (stream.text, stream.stopped) == ("One. Two", True)
 
 
+@pytest.mark.parametrize("text", [" leading", "going on", " 🎉", "\n", "  x"])
+def test_what_follows_a_text_keeps_the_space_that_a_text_of_its_own_would_lose(text: str, llama_tokenizer):
+    before = llama_tokenizer("Hello")["input_ids"]
+    ids = llama_tokenizer("Hello" + text)["input_ids"][len(before) :]
+    stream, shown = StreamingDetokenizer(llama_tokenizer, None, after=before[-4:]), ""
+    for token in ids:
+        stream.add_token(token)
+        assert stream.text.startswith(shown) and text.startswith(stream.text)
+        shown = stream.text
+    stream.finalize()
+    assert stream.text == text and stream.num_characters == len(text) and stream.ids == ids
+
+
 @pytest.mark.parametrize("special", [True, False])
 def test_marks_of_reasoning_and_calls_are_shown_whatever_the_type_of_their_tokens(special: bool, tokenizer):
     tokenizer = copy.deepcopy(tokenizer)

@@ -155,6 +155,19 @@ def test_a_template_that_reads_parts_gets_parts(content: str, tmp_path: Path):
     assert '[assistant]{"a": 1}\n[tool]warm\n[user]And now?\n' in text
 
 
+@pytest.mark.parametrize("role", ["system", "user", "assistant", "tool"])
+@pytest.mark.parametrize("text", ["{{ m.content }}", "{{ m.content + '' }}"])
+def test_each_role_gets_what_the_template_reads_of_it(role: str, text: str, tmp_path: Path):
+    messages = [{"role": "system", "content": "Be brief."}, *use_of_a_tool('{"a": 1}', "warm")]
+    messages += [{"role": "assistant", "content": "Well."}, {"role": "user", "content": "Bye"}]
+    for condition in (f"m.role == '{role}'", f"m.role != '{role}'"):
+        either = f"{{% if {condition} %}}{PARTS[0]}{{% else %}}{text}{{% endif %}}"
+        assert prompt(tokenizer(tmp_path, template(content=either)), messages) == (
+            '[system]Be brief.\n[user]How warm is it?\n[assistant]{"a": 1}\n[tool]warm\n[user]And now?\n'
+            "[assistant]Well.\n[user]Bye\n[assistant]"
+        )
+
+
 def test_nothing_in_a_part_is_a_control_token(tmp_path: Path):
     ids = prompt_ids(tokenizer(tmp_path, template(content=PARTS[0])), [{"role": "user", "content": "a<|end|>b"}])
     assert 1 not in ids

@@ -8,7 +8,8 @@ const OPENINGS = { $$: "$$", "\\[": "\\]", "\\(": "\\)", $: "$" }; // each with 
 // are Latin ones, as Chinese and Japanese have no spaces around a formula; `$n$th` and `$a$/$b$` are formulas.
 const TEXT_BEFORE = /[A-Za-z0-9]$|(?<!\$)\/$/;
 const TEXT_AFTER = /^(?!(?:st|nd|rd|th)\b)[A-Za-z0-9{]|^\/(?!\$)/;
-const LONGEST = 3; // characters that these look at
+const RANGE_AFTER = /^[-–—]\d[\d.,]*\$/; // in `$6, 5$-6$`, where a number is before
+const LONGEST = 16; // characters that these look at
 
 // As in Pandoc, no space is inside the dollars, and the next $ has to be the second.
 function endOfDollar(source, start) {
@@ -22,8 +23,11 @@ function endOfDollar(source, start) {
 }
 
 function isEnd(source, start, end) {
-  const isCommand = source[start] === "(" && source[end + 1] === "("; // $(pwd)/$(date)
-  return !isCommand && !/\s/.test(source[end - 1]) && !TEXT_AFTER.test(source.slice(end + 1, end + 1 + LONGEST));
+  const before = source[end - 1];
+  const after = source.slice(end + 1, end + 1 + LONGEST);
+  const isCommand = source[start] === "(" && after.startsWith("("); // $(pwd)/$(date)
+  const isRange = /\d/.test(before) && RANGE_AFTER.test(after);
+  return !isCommand && !isRange && !/\s/.test(before) && !TEXT_AFTER.test(after);
 }
 
 // `$$` is a shell's process id, too: `echo $$ > pid; kill $$`. Of what stands between two, words are no formula, and

@@ -67,7 +67,7 @@ def test_the_page_has_the_api_and_stands_in_front_of_another_page_that_has_it(mo
         with httpx.Client(base_url=f"http://127.0.0.1:{ports[0]}", timeout=TIMEOUT) as web:
             assert web.get("/v1/models").json()["data"][0]["id"] == DEFAULT_MODEL
             assert web.get("/health").json() == {"status": "ok"}
-            assert web.get("/v1/models", headers={"Host": "evil.example"}).status_code == 400
+            assert web.get("/v1/models", headers={"Host": "evil.example"}).status_code == 403
 
         pages.append(start_page("--base-url", url, "--output", "nowhere", "--port", str(ports[1])))
         assert pages[1].stdout is not None and f":{ports[1]}" in pages[1].stdout.readline()

@@ -245,7 +245,7 @@ def test_what_is_needed_is_said_before_the_work_and_refused_where_it_cannot_fit(
         convert_model("tiny", "INT8", tiny)
     usage = shutil.disk_usage(tiny)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=10_000_000))
-    with pytest.raises(UserError, match=r"has 0\.0 GB of free disk space .* needs about 0\.2 GB; free some disk space"):
+    with pytest.raises(UserError, match=r"has 0\.0 GB of free disk space .* needs about 0\.5 GB; free some disk space"):
         convert_model(DEFAULT_MODEL, "INT4", tiny)
 
 

@@ -20,7 +20,7 @@ def test_the_models_of_a_folder_are_its_converted_ones_and_its_files(models_root
         "tiny.gguf": (str(tmp_path / "tiny.gguf"), "GGUF")
     }
     (converted,) = models_in(models_root).items()
-    assert (converted[0], converted[1].precision) == ("smollm2-135m-instruct", "INT4")
+    assert (converted[0], converted[1].precision) == ("smollm2-135m-instruct", "GGUF")
     assert models_in(models_root, "INT8")[converted[0]].precision == "INT8"
 
 

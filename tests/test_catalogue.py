@@ -22,7 +22,7 @@ from llm_chatbot.engine.devices import device_properties
 from llm_chatbot.engine.text.prompt import prompt_ids, template_variables
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import converted_models
-from llm_chatbot.folder.place import SUBFOLDERS
+from llm_chatbot.folder.place import SUBFOLDERS, precisions_of
 from llm_chatbot.folder.variant import Variant
 from llm_chatbot.optimum_models import ChatSession, load_model
 from llm_chatbot.sources.wheel import fetch_from_wheel
@@ -59,7 +59,7 @@ def test_a_model_is_downloaded_converted_three_times_loaded_and_talked_to(
     config = replace(SUPPORTED_LLM_MODELS[name], parameters=None)  # of which these have far fewer
     monkeypatch.setitem(SUPPORTED_LLM_MODELS, name, config)
     question = EXAMPLE_QUESTIONS[config.language][1]
-    for precision in SUBFOLDERS:
+    for precision in precisions_of(config):
         folder = convert_model(name, precision, tmp_path)
         model, tokenizer = load_model(folder), AutoTokenizer.from_pretrained(folder)
         session = ChatSession(model, tokenizer, config.system_prompt, config.chat_format)

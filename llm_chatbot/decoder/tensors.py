@@ -250,7 +250,7 @@ class Packed:
         """The operations that unpack the matrix when it is used, float32."""
         weight = over_tensor(self.values, name)
         if self.scales is None:
-            return _as_float32(weight)
+            return weight if weight.get_element_type() == ov.Type.f32 else _kept_small(_as_float32(weight))
         type = self.scales.element_type
         weight = ops.convert(weight, type)
         if self.zero_points is not None:
@@ -258,6 +258,12 @@ class Packed:
             weight = ops.subtract(weight, zero_point if type == ov.Type.f16 else ops.convert(zero_point, type))
         weight = ops.multiply(weight, over_tensor(self.scales, f"{name}/scale"))
         return _as_float32(ops.reshape(weight, np.array(shape), special_zero=False))
+
+
+def _kept_small(convert: ov.Node) -> ov.Node:
+    """Marks a conversion of 16-bit weights, which the runtime otherwise does once, and keeps all of them in 32 bits."""
+    convert.rt_info["decompression_0"] = ""  # as `ov.save_model` marks the weights that it compresses to 16 bits
+    return convert
 
 
 def _as_float32(node: ov.Node) -> ov.Node:

@@ -16,6 +16,7 @@ import openvino as ov
 
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.convert.export.saving import save
+from llm_chatbot.convert.gguf.decompression import mark_decompression
 from llm_chatbot.convert.gguf.settings import generation_config, model_config
 from llm_chatbot.convert.resources import check_resources
 from llm_chatbot.convert.tokenizer.chat_format import apply_chat_format
@@ -89,6 +90,7 @@ def _write(
         memory = FileMemory(file)
         graph = build_decoder(header, memory, unpacking=unpacking)
         write(graph, folder / MODEL_XML)
+        mark_decompression(folder / MODEL_XML)
         del graph, memory  # before the file that holds the constants is closed
         gc.collect()
     return {

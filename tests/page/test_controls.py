@@ -160,7 +160,9 @@ def test_an_attached_text_is_read_with_the_question_and_kept_over_a_reload(visit
     attach(visit, "notes.md", "The secret word is banana.")
     chip = visit.page.locator("#composer .files li")
     expect(chip).to_contain_text("notes.md")
-    expect(visit.page.locator("#composer .hint[role=status]")).to_contain_text(re.compile(r"About \d+ tokens; there is room for"))
+    expect(visit.page.locator("#composer .hint[role=status]")).to_contain_text(
+        re.compile(r"About \d+ tokens; there is room for")
+    )
     visit.reload()
     expect(chip).to_contain_text("notes.md")
     sent = asked(visit, "What is the secret word?")["messages"]

@@ -32,8 +32,8 @@ def check(found: np.ndarray, case: dict[str, Any]) -> None:
     np.testing.assert_allclose(found[case["ids"]], left, rtol=1e-4, atol=2e-4)
 
 
-def test_dry_is_that_of_llama_cpp(int4_folder: Path):
-    tokenizer = FolderTokenizer(int4_folder)
+def test_dry_is_that_of_llama_cpp(embedded_folder: Path):
+    tokenizer = FolderTokenizer(embedded_folder)
     changed = 0
     for case in of_kind("dry"):
         options = dict(case["options"])

@@ -61,7 +61,7 @@ def error(model: ov.Model, weights: np.ndarray, rows: int) -> float:
 
 
 @pytest.mark.parametrize("kind", ["i4", "u4", "fraction", "one"])
-@pytest.mark.parametrize("size", [36, 40, 48, 62, 72, 96, 112, 144, 288])
+@pytest.mark.parametrize("size", [36, 40, 48, 62, 72, 96, 112, 144, 192, 288, 384, 576, 768])
 def test_groups_are_split_and_every_product_is_right(size: int, kind: str):
     model, weights = product(size, kind)
     assert split_groups(model, FOLDER) == 1
@@ -76,7 +76,7 @@ def test_groups_of_experts_are_split_too(size: int):
     assert all(error(model, weights, rows) < 1e-3 for rows in (1, 4, 8))
 
 
-@pytest.mark.parametrize("size", [8, 16, 24, 32, 64, 128, 192, 576])
+@pytest.mark.parametrize("size", [8, 16, 24, 32, 64, 128, 512])
 def test_groups_that_are_multiplied_rightly_stay(size: int):
     model, weights = product(size, "u4")
     before = [node.get_friendly_name() for node in model.get_ordered_ops()]

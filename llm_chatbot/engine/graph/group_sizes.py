@@ -1,9 +1,10 @@
 """Rewrites 4-bit weights in groups of sizes that OpenVINO's CPU plugin multiplies wrongly, as groups that it does not.
 
 With OpenVINO 2026.4.1, products of one to four rows are wrong with groups above 32 that are no multiple of 32, and
-where the plugin computes in bfloat16 with those above 64 that are no multiple of 64; with AMX, products of up to 16 rows
-are with 384, 576, 768 and other groups; with odd groups, products of any number of rows are. Nothing is raised: the prompt is read well, and the answer is garbage. Folders of other people have
-such groups, where the rows of a model have no power of two for a divisor.
+where the plugin computes in bfloat16 with those above 64 that are no multiple of 64. With AMX, products of up to 16
+rows are with 384, 576, 768 and other groups. With odd groups, products of any number of rows are. Nothing is raised:
+the prompt is read well, and the answer is garbage. Folders of other people have such groups, where the rows of a model
+have no power of two for a divisor.
 
 Smaller groups with the same scale compute the same product.
 """

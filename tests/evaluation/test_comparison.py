@@ -66,8 +66,8 @@ def test_quality_is_the_same_each_time(folders: list[Path], results: list[Varian
     for figures in (before, again):
         for by_text in figures.pop("by_text").values():
             figures |= {f"{name} of a text": value for name, value in by_text.items()}
-    # Numbers are added up in any order, and the divergence of 4 bits is only known to a few millionths.
-    assert again == pytest.approx(before, rel=1e-5, abs=1e-6)
+    # Numbers are added up in any order, and the divergence of 4 bits is only known to four digits.
+    assert again == pytest.approx(before, rel=1e-4, abs=1e-6)
 
 
 def test_perplexity_is_lm_evals(folders: list[Path], tokenizer):

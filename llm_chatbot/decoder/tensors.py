@@ -98,7 +98,7 @@ class Tensors:
         shape = list(info.shape) if is_whole else [len(self._row_numbers(name, rows)), info.shape[-1]]
         if info.type in FLOATS and isinstance(rows, slice) and not self._unpacking:
             tensor = self._memory.adopt(self._bytes(name)[rows], FLOATS[info.type], shape)
-            node = _as_float32(over_tensor(tensor, name))
+            node = _floats(over_tensor(tensor, name))
         else:
             packed = self._allocate(info.type, shape)
             self._start(name, self._row_numbers(name, rows), packed.parts())
@@ -250,7 +250,7 @@ class Packed:
         """The operations that unpack the matrix when it is used, float32."""
         weight = over_tensor(self.values, name)
         if self.scales is None:
-            return weight if weight.get_element_type() == ov.Type.f32 else _kept_small(_as_float32(weight))
+            return _floats(weight)
         type = self.scales.element_type
         weight = ops.convert(weight, type)
         if self.zero_points is not None:
@@ -260,10 +260,15 @@ class Packed:
         return _as_float32(ops.reshape(weight, np.array(shape), special_zero=False))
 
 
-def _kept_small(convert: ov.Node) -> ov.Node:
-    """Marks a conversion of 16-bit weights, which the runtime otherwise does once, and keeps all of them in 32 bits."""
-    convert.rt_info["decompression_0"] = ""  # as `ov.save_model` marks the weights that it compresses to 16 bits
-    return convert
+def _floats(weight: ov.Node) -> ov.Node:
+    """A constant of floats as float32.
+
+    The conversion of 16-bit weights is marked: the runtime would otherwise do it once, and keep all of them in 32 bits.
+    """
+    unpacked = _as_float32(weight)
+    if unpacked is not weight:
+        unpacked.rt_info["decompression_0"] = ""  # as `ov.save_model` marks the weights that it compresses to 16 bits
+    return unpacked
 
 
 def _as_float32(node: ov.Node) -> ov.Node:

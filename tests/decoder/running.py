@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
-EXACT = {"INFERENCE_PRECISION_HINT": "f32", "KV_CACHE_PRECISION": "f32", "DYNAMIC_QUANTIZATION_GROUP_SIZE": "0"}
+from llm_chatbot.engine.precisions import EXACT
 
 
 def logits_of(graph: ov.Model | Path, ids: Sequence[int], pieces: Sequence[int] = ()) -> np.ndarray:

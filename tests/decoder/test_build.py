@@ -13,8 +13,9 @@ from llm_chatbot.decoder.build import build_decoder
 from llm_chatbot.decoder.rows import ROWS
 from llm_chatbot.engine.cache.paged_cache import open_paged_model
 from llm_chatbot.engine.graph.paged_graph import PagedAttentionUnavailableError, make_paged
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
-from tests.decoder.running import EXACT, divergence, logits_of
+from tests.decoder.running import divergence, logits_of
 from tests.decoder.small_decoders import AFTER, CONTEXT, IDS, SMALL, WINDOW, Small, write
 
 with np.load(Path(__file__).with_name("logits.npz")) as file:

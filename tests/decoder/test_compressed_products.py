@@ -10,10 +10,10 @@ from gguf import GGMLQuantizationType as GGML
 from openvino import opset13 as ops
 
 from llm_chatbot.decoder.tensors import FLOATS, Tensors
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
 from llm_chatbot.gguf.blocks import FORMS
 from llm_chatbot.gguf.header import read_gguf_header
-from tests.decoder.running import EXACT
 from tests.gguf_files import HALVES, random_rows
 
 COLUMNS = 768

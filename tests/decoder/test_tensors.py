@@ -14,10 +14,11 @@ from gguf import GGUFReader, GGUFWriter, dequantize
 from llm_chatbot.decoder.build import build_decoder
 from llm_chatbot.decoder.memory import FileMemory, HeapMemory
 from llm_chatbot.decoder.tensors import FLOATS, Tensors, bytes_in_openvino
+from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
 from llm_chatbot.gguf.blocks import FORMS
 from llm_chatbot.gguf.header import read_gguf_header
-from tests.decoder.running import EXACT, logits_of
+from tests.decoder.running import logits_of
 from tests.decoder.small_decoders import IDS, SMALL, write
 from tests.gguf_files import random_rows
 

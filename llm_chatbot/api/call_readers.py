@@ -92,7 +92,7 @@ def begun_value(text: str) -> Any:
 # JSON
 
 
-def read_json(text: str, start: int, tools: Tools, format: ToolFormat) -> Reading:
+def read_objects(text: str, start: int, tools: Tools, format: ToolFormat) -> Reading:
     """Objects with a name and arguments: one, several after each other, or a list; also in a fence."""
     place = (_FENCE.match(text, start) or _SPACE.match(text, start)).end()  # type: ignore[union-attr]
     is_list = text.startswith("[", place)
@@ -178,7 +178,7 @@ def read_named(text: str, start: int, tools: Tools, format: ToolFormat) -> Readi
     head = _NAMED.match(text, start)
     if head is None:
         if text[start:].lstrip()[:1] in ("[", "{"):
-            return read_json(text, start, tools, format)
+            return read_objects(text, start, tools, format)
         return Reading() if _NAMED_BEGUN.match(text, start) else NO_CALL
     if head["name"] not in tools:
         return NO_CALL
@@ -204,7 +204,7 @@ def read_xml(text: str, start: int, tools: Tools, format: ToolFormat) -> Reading
     head = _FUNCTION.match(text, start)
     if head is None:
         if text[start:].lstrip()[:1] == "{":
-            return read_json(text, start, tools, format)
+            return read_objects(text, start, tools, format)
         return Reading() if _FUNCTION_BEGUN.match(text, start) else NO_CALL
     if head["name"] not in tools:
         return NO_CALL
@@ -260,7 +260,7 @@ _CONSTANTS = {"true": True, "false": False, "null": None}
 
 def read_python(text: str, start: int, tools: Tools, format: ToolFormat) -> Reading:
     if text[start:].lstrip().startswith(("{", '[{"')):
-        return read_json(text, start, tools, format)
+        return read_objects(text, start, tools, format)
     place = text.find(format.end, start)
     while place >= 0:  # the mark may stand in a string
         if (calls := _python_calls(text[start:place], tools)) is not None:
@@ -387,7 +387,7 @@ def _gemma_list(text: str, start: int, quote: str) -> tuple[list[Any], int]:
 
 
 READERS: dict[str, Callable[[str, int, Tools, ToolFormat], Reading]] = {
-    "json": read_json,
+    "json": read_objects,
     "named": read_named,
     "xml": read_xml,
     "python": read_python,

@@ -14,7 +14,7 @@ from llm_chatbot.answering.schemas import standalone
 from llm_chatbot.api.checks import AnswerCheck, schema_validator
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.model_info import ModelInfo
-from llm_chatbot.api.requests import ChatRequest, CommonRequest, CompletionRequest, Tool
+from llm_chatbot.api.requests import ChatRequest, CommonRequest, CompletionRequest, function_tool
 from llm_chatbot.api.responses import Choice
 from llm_chatbot.api.tools import FINAL_HEADER, ToolParser, as_arguments, forced_calls
 from llm_chatbot.engine.decode.generation import Generation
@@ -87,7 +87,8 @@ def template_options(request: ChatRequest, info: ModelInfo) -> dict[str, Any]:
     for name in options.keys() - (info.variables - {"tools"}):
         raise unsupported(name, Text("api.template_ignores", name=info.name))
     if request.offered_tools:
-        options["tools"] = [template_tool(tool) for tool in request.offered_tools]
+        functions = [tool.function for tool in request.offered_tools]
+        options["tools"] = [function_tool(each.name, each.description, each.parameters) for each in functions]
     return options
 
 
@@ -102,13 +103,6 @@ def reasoning_options(request: ChatRequest, info: ModelInfo) -> dict[str, Any]:
 
 def unsupported(param: str, reason: Text) -> APIError:
     return APIError("api.unsupported", param=param, code="unsupported_parameter", field=repr(param), reason=reason)
-
-
-def template_tool(tool: Tool) -> dict[str, Any]:
-    """As chat templates take it."""
-    function = tool.function
-    described = {"name": function.name, "description": function.description, "parameters": function.parameters}
-    return {"type": "function", "function": described}
 
 
 def constraints(request: ChatRequest, info: ModelInfo) -> tuple[Grammar | None, AnswerCheck | None]:

@@ -4,7 +4,8 @@ What servers write into their answers, and what says nothing to a model, is acce
 """
 
 import json
-from typing import Any, Literal
+from collections.abc import Collection
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, model_validator
 
@@ -24,16 +25,23 @@ def unsupported_part(kind: str) -> ValueError:
 
 
 class Body(BaseModel):
-    """A part of a request. Null is the same as leaving a field out."""
+    """A part of a request. Null is the same as leaving a field out.
+
+    Attributes:
+        ignored: names that are accepted and left out, where they are no fields.
+    """
 
     model_config = ConfigDict(extra="forbid", protected_namespaces=())
 
+    ignored: ClassVar[Collection[str]] = ()
+
     @model_validator(mode="before")
     @classmethod
-    def _drop_nulls(cls, values: Any) -> Any:
+    def _drop_what_changes_nothing(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        return {name: value for name, value in values.items() if value is not None}
+        ignored = set(cls.ignored) - cls.model_fields.keys()
+        return {name: value for name, value in values.items() if value is not None and name not in ignored}
 
 
 class LenientBody(Body):
@@ -45,13 +53,7 @@ class LenientBody(Body):
 class SentBack(Body):
     """A part of a message, which a server may have written."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_what_servers_write(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        kept = cls.model_fields.keys()
-        return {name: value for name, value in values.items() if name in kept or name not in WRITTEN_BY_SERVERS}
+    ignored = WRITTEN_BY_SERVERS
 
 
 class TextPart(SentBack):

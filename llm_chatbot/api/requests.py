@@ -43,6 +43,11 @@ class Tool(SentBack):
     function: Function
 
 
+def function_tool(name: str, description: str, parameters: dict[str, Any] | bool) -> dict[str, Any]:
+    """A tool as Chat Completions and chat templates have it."""
+    return {"type": "function", "function": {"name": name, "description": description, "parameters": parameters}}
+
+
 class NamedFunction(Body):
     name: str
 
@@ -92,14 +97,14 @@ class CommonRequest(SamplingFields):
     stream_options: StreamOptions = StreamOptions()
     prompt_cache_key: str | None = Field(None, max_length=256)
 
+    ignored = IGNORED
+
     @model_validator(mode="before")
     @classmethod
-    def _drop_what_changes_nothing(cls, values: Any) -> Any:
+    def _drop_neutral_values(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        return {
-            name: value for name, value in values.items() if name not in IGNORED and value not in NEUTRAL.get(name, ())
-        }
+        return {name: value for name, value in values.items() if value not in NEUTRAL.get(name, ())}
 
     @property
     def limit(self) -> int | None:

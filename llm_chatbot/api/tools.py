@@ -9,7 +9,7 @@ from typing import Any
 
 from llm_chatbot.answering.grammar import Form
 from llm_chatbot.answering.schemas import Schema, standalone
-from llm_chatbot.api.call_readers import READERS, Written, read_json
+from llm_chatbot.api.call_readers import READERS, Written, read_objects
 from llm_chatbot.catalogue.tool_formats import TOOL_FORMATS
 from llm_chatbot.engine.text.detokenizer import overlap
 
@@ -107,7 +107,7 @@ class ToolParser:
         if not start.startswith(("{", "[")) or self._format.start.startswith(start[: len(self._format.start)]):
             return "", 0
         while text.startswith(("{", "["), place):
-            reading = read_json(text, place, self._tools, self._format)
+            reading = read_objects(text, place, self._tools, self._format)
             if not reading.is_call:
                 break
             calls += self._with_ids(reading.calls, len(calls))

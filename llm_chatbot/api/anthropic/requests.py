@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 from llm_chatbot.api.chat_messages import Body, LenientBody, unsupported_part
 from llm_chatbot.api.conversation import Conversation, chat_request, on_lines, refuse
 from llm_chatbot.api.model_info import ModelInfo
-from llm_chatbot.api.requests import MAX_MESSAGES, MAX_TOOLS, ChatRequest
+from llm_chatbot.api.requests import MAX_MESSAGES, MAX_TOOLS, ChatRequest, function_tool
 
 # What is for a server's records, caches and prices. Of a context that is managed nothing is left out: a prompt that is
 # too long is refused.
@@ -136,12 +136,7 @@ class CountRequest(Body):
     stop_sequences: tuple[str, ...] = ()
     stream: bool = False
 
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_what_changes_nothing(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
-        return {name: value for name, value in values.items() if name not in UNREAD_FIELDS}
+    ignored = UNREAD_FIELDS
 
     def as_chat(self, info: ModelInfo) -> ChatRequest:
         """
@@ -157,7 +152,7 @@ class CountRequest(Body):
             "messages": self._messages(),
             "max_tokens": self.max_tokens,
             "stop": list(self.stop_sequences),
-            "tools": [tool_as_chat(tool) for tool in self.tools],
+            "tools": [function_tool(tool.name, tool.description, tool.input_schema) for tool in self.tools],
             "tool_choice": self.tool_choice.as_chat(),
             "parallel_tool_calls": not self.tool_choice.disable_parallel_tool_use,
             "response_format": self._response_format(),
@@ -213,8 +208,3 @@ def add_block(conversation: Conversation, role: str, block: Any) -> None:
 
 def block_text(content: str | Sequence[TextBlock]) -> str:
     return content if isinstance(content, str) else on_lines(*(block.text for block in content))
-
-
-def tool_as_chat(tool: OfferedTool) -> dict[str, Any]:
-    function = {"name": tool.name, "description": tool.description, "parameters": tool.input_schema}
-    return {"type": "function", "function": function}

@@ -1,6 +1,7 @@
 """The routes of Messages."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -13,7 +14,6 @@ from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.metrics import Metrics
 from llm_chatbot.api.model_info import model_info
 from llm_chatbot.api.respond import respond_to_chat
-from llm_chatbot.api.responses import Choice
 from llm_chatbot.api.routes import find
 
 
@@ -23,12 +23,9 @@ def messages_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIR
 
     @router.post("")
     async def messages(body: MessagesRequest, request: Request) -> Response:
-        def new_writer(model: str, choices: Sequence[Choice]) -> MessagesWriter:
-            return MessagesWriter(body, model, choices)
-
         model = find(models, body.model)
         chat = body.as_chat(model_info(await model.facts()))
-        return await respond_to_chat(request, chat, model, new_writer, metrics)
+        return await respond_to_chat(request, chat, model, partial(MessagesWriter, body), metrics)
 
     @router.post("/count_tokens")
     async def count_tokens(body: CountRequest) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """The routes of Ollama's API."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -27,9 +28,7 @@ def ollama_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRou
 
     @router.post("/chat")
     async def chat(body: OllamaChatRequest, request: Request) -> Response:
-        def new_writer(model: str, choices: Sequence[Choice]) -> OllamaWriter:
-            return OllamaWriter(body, model, choices, is_chat=True)
-
+        new_writer = partial(OllamaWriter, body, is_chat=True)
         model = find_tagged(models, body.model)
         if not body.messages:
             return WellFormedJSONResponse(new_writer((await model.facts()).name, [Choice()]).loaded())
@@ -38,9 +37,7 @@ def ollama_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRou
 
     @router.post("/generate")
     async def generate(body: GenerateRequest, request: Request) -> Response:
-        def new_writer(model: str, choices: Sequence[Choice]) -> OllamaWriter:
-            return OllamaWriter(body, model, choices, is_chat=False)
-
+        new_writer = partial(OllamaWriter, body, is_chat=False)
         model = find_tagged(models, body.model)
         info = model_info(await model.facts())
         if not body.prompt:

@@ -7,7 +7,7 @@ from pydantic import ConfigDict, Discriminator, Field, StrictBool, Tag, field_va
 
 from llm_chatbot.api.chat_messages import Body, LenientBody, unsupported_part
 from llm_chatbot.api.conversation import Conversation, chat_request, on_lines, refuse
-from llm_chatbot.api.requests import MAX_MESSAGES, MAX_TOOLS, ChatRequest
+from llm_chatbot.api.requests import MAX_MESSAGES, MAX_TOOLS, ChatRequest, Function, function_tool
 
 # What a client may add for a server's records, its cache or its prices, and what only changes the stream's shape.
 IGNORED_FIELDS = {
@@ -81,12 +81,12 @@ Item = Annotated[
 ]
 
 
-class FunctionTool(LenientBody):
+class FunctionTool(Function, LenientBody):
+    """A function, with its type beside its name."""
+
+    model_config = LenientBody.model_config
+
     type: Literal["function"]
-    name: str
-    description: str = ""
-    parameters: dict[str, Any] | StrictBool = Field(default_factory=lambda: {"type": "object", "properties": {}})
-    strict: bool = False
 
 
 class Namespace(LenientBody):
@@ -160,15 +160,15 @@ class ResponsesRequest(Body):
     prompt_cache_key: str | None = None
     stream: bool = False
 
+    ignored = IGNORED_FIELDS
+
     @model_validator(mode="before")
     @classmethod
-    def _drop_what_changes_nothing(cls, values: Any) -> Any:
-        if not isinstance(values, dict):
-            return values
+    def _check_state(cls, values: Any) -> Any:
         for name in STATE:
-            if values.get(name) is not None:
+            if isinstance(values, dict) and values.get(name) is not None:
                 raise ValueError(f"{name!r} needs a server that remembers; send the whole conversation as 'input'")
-        return {name: value for name, value in values.items() if name not in IGNORED_FIELDS}
+        return values
 
     @field_validator("background", mode="before")
     @classmethod
@@ -204,7 +204,7 @@ class ResponsesRequest(Body):
             "top_p": self.top_p,
             "logprobs": self.wants_logprobs,
             "top_logprobs": self.top_logprobs,
-            "tools": [function_as_chat(tool) for tool, _ in self.functions],
+            "tools": [function_tool(tool.name, tool.description, tool.parameters) for tool, _ in self.functions],
             "tool_choice": self._tool_choice(),
             "parallel_tool_calls": self.parallel_tool_calls,
             "response_format": self.text.format.as_response_format(),
@@ -243,8 +243,3 @@ def add_item(conversation: Conversation, item: MessageItem | CallItem | ResultIt
 
 def item_text(content: str | Sequence[ItemPart]) -> str:
     return content if isinstance(content, str) else on_lines(*(part.text or part.refusal for part in content))
-
-
-def function_as_chat(tool: FunctionTool) -> dict[str, Any]:
-    function = {"name": tool.name, "description": tool.description, "parameters": tool.parameters}
-    return {"type": "function", "function": function}

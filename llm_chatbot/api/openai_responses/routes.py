@@ -1,6 +1,7 @@
 """The route of Responses."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from functools import partial
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -11,7 +12,6 @@ from llm_chatbot.api.metrics import Metrics
 from llm_chatbot.api.openai_responses.requests import ResponsesRequest
 from llm_chatbot.api.openai_responses.writer import ResponsesWriter
 from llm_chatbot.api.respond import respond_to_chat
-from llm_chatbot.api.responses import Choice
 from llm_chatbot.api.routes import find
 
 
@@ -21,9 +21,7 @@ def responses_router(models: Mapping[str, ServedModel], metrics: Metrics) -> API
 
     @router.post("/responses")
     async def responses(body: ResponsesRequest, request: Request) -> Response:
-        def new_writer(model: str, choices: Sequence[Choice]) -> ResponsesWriter:
-            return ResponsesWriter(body, model, choices)
-
+        new_writer = partial(ResponsesWriter, body)
         model, drops_turns = find(models, body.model), body.truncation == "auto"
         return await respond_to_chat(request, body.as_chat(), model, new_writer, metrics, drops_turns)
 

@@ -1,6 +1,7 @@
 """A model behind another server's OpenAI API, taken as one of this process."""
 
 import json
+import math
 import os
 import re
 import time
@@ -25,6 +26,9 @@ TIMEOUT = httpx.Timeout(10, read=300)  # seconds; the first token of a long prom
 
 # Options that most servers of open models know besides OpenAI's, with the values that change nothing.
 EXTRA_OPTIONS = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
+
+# A log-probability of about none, as OpenAI has it: https://platform.openai.com/docs/api-reference/chat/object.
+UNLIKELY = -9999.0
 
 
 class RemoteModel(LoadedModel):
@@ -134,7 +138,9 @@ class RemoteSession:
     def _stream(self, body: dict[str, Any], begun: str) -> Generator[Answer, None, None]:
         received = Received(begun)
         yield received.answer
-        with self._client.stream("POST", "chat/completions", json=body) as response:
+        content = well_formed(json.dumps(body, ensure_ascii=False)).encode()
+        headers = {"Content-Type": "application/json"}
+        with self._client.stream("POST", "chat/completions", content=content, headers=headers) as response:
             if response.is_error:
                 response.read()
                 check_options(response, body)
@@ -293,7 +299,9 @@ def token_choices(logprobs: dict[str, Any] | None) -> list[TokenChoice]:
 
 
 def _token(entry: dict[str, Any]) -> TopToken:
-    return TopToken(-1, entry["token"], entry["logprob"], bytes(entry.get("bytes") or []))
+    logprob = entry["logprob"]
+    is_finite = isinstance(logprob, int | float) and math.isfinite(logprob)  # others write NaN, infinities and null
+    return TopToken(-1, entry["token"], logprob if is_finite else UNLIKELY, bytes(entry.get("bytes") or []))
 
 
 def check_options(response: httpx.Response, body: dict[str, Any]) -> None:

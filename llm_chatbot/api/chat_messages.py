@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, model_validator
 
 from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START
+from llm_chatbot.machine.json_value import json_value
 
 # What is called what in the types of a message's parts.
 PARTS = {"image": "images", "audio": "recordings", "video": "videos", "file": "files"}
@@ -135,6 +136,6 @@ class ChatMessage(SentBack):
 def as_object(arguments: str) -> Any:
     """A call's arguments; the text itself where it isn't JSON, as a model may have written it."""
     try:
-        return json.loads(arguments)
-    except (ValueError, RecursionError):
+        return json_value(arguments)
+    except json.JSONDecodeError:
         return arguments

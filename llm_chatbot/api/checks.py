@@ -4,7 +4,6 @@ jsonschema-rs keeps integers exact, bounds the work of patterns, and fetches not
 """
 
 import json
-import sys
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from llm_chatbot.answering.schemas import Schema
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.responses import Choice, Content
 from llm_chatbot.engine.session import Answer
+from llm_chatbot.machine.json_value import json_value
 from llm_chatbot.texts import Text
 
 if TYPE_CHECKING:
@@ -59,20 +59,15 @@ class AnswerCheck:
         return next(filter(None, faults), None)
 
 
-def finite(text: str) -> float:
-    """A number of a JSON text; beyond what a float can be, as 1e999 is, the largest: infinity is no JSON number."""
-    return max(-sys.float_info.max, min(float(text), sys.float_info.max))
-
-
 def _fault(validator: "Validator", text: str) -> Text | None:
     from jsonschema_rs import ValidationError
 
     try:
-        validator.validate(json.loads(text, parse_float=finite))
+        validator.validate(json_value(text))
     except ValidationError as error:
         place = "".join(f"/{part}" for part in error.instance_path)
         return Text("api.fault_at", fault=error.message[:300], place=place or "/")
-    except (ValueError, RecursionError):
+    except json.JSONDecodeError:
         return Text("api.no_json")
     return None
 

@@ -1,4 +1,4 @@
-"""JSON bodies whose texts are well-formed, whatever half of a character a client has cut off."""
+"""JSON bodies whose texts are well-formed and whose numbers are finite, whatever a client has cut off or written."""
 
 import json
 from collections.abc import Callable, Coroutine
@@ -9,15 +9,25 @@ from fastapi.routing import APIRoute
 from starlette.responses import Response
 
 from llm_chatbot.engine.text.prompt import well_formed
+from llm_chatbot.machine.json_value import json_value
+
+
+def well_formed_json(body: bytes) -> Any:
+    """The value of a JSON body, in which lone surrogates are U+FFFD: schemas, names and texts can all be encoded.
+
+    Raises:
+        ValueError: it is no JSON.
+    """
+    value = json_value(body)
+    text = json.dumps(value, ensure_ascii=False)
+    return value if (repaired := well_formed(text)) == text else json_value(repaired)
 
 
 class WellFormedRequest(Request):
-    """A request in whose JSON body lone surrogates are U+FFFD: schemas, names and texts can all be encoded."""
+    """A request whose JSON body is read by `well_formed_json`."""
 
     async def json(self) -> Any:
-        value = await super().json()
-        text = json.dumps(value, ensure_ascii=False)
-        return value if (repaired := well_formed(text)) == text else json.loads(repaired)
+        return well_formed_json(await self.body())
 
 
 class WellFormedRoute(APIRoute):

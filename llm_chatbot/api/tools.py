@@ -9,7 +9,9 @@ from typing import Any
 
 from llm_chatbot.answering.grammar import Form
 from llm_chatbot.answering.schemas import Schema, standalone
-from llm_chatbot.api.call_readers import READERS, Written, read_objects
+from llm_chatbot.api.tool_calls.json_calls import read_objects
+from llm_chatbot.api.tool_calls.readers import READERS
+from llm_chatbot.api.tool_calls.written import Written
 from llm_chatbot.catalogue.tool_formats import TOOL_FORMATS
 from llm_chatbot.engine.text.detokenizer import overlap
 
@@ -84,7 +86,7 @@ class ToolParser:
             written = start if is_bare else start + len(self._format.start)
             if ended and not text[written:].strip():
                 break
-            reading = READERS[self._format.syntax](text, written, self._tools, self._format)
+            reading = READERS[self._format.syntax](text, written, self._tools, self._format, ended)
             end = reading.end
             if not reading.is_call:
                 end = start + len(self._format.bare) if is_bare else self._end_of_no_call(text, written, ended)
@@ -107,7 +109,7 @@ class ToolParser:
         if not start.startswith(("{", "[")) or self._format.start.startswith(start[: len(self._format.start)]):
             return "", 0
         while text.startswith(("{", "["), place):
-            reading = read_objects(text, place, self._tools, self._format)
+            reading = read_objects(text, place, self._tools, self._format, ended)
             if not reading.is_call:
                 break
             calls += self._with_ids(reading.calls, len(calls))

@@ -22,6 +22,7 @@ from llm_chatbot.answering.errors import QueueFullError
 from llm_chatbot.answering.options import page_generation, page_template_options
 from llm_chatbot.answering.question import ModelKey, Question
 from llm_chatbot.answering.service import Answering
+from llm_chatbot.api.json_request import well_formed_json
 from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.errors import UserError
 from llm_chatbot.page.following import Known, described, follow
@@ -112,7 +113,7 @@ async def request_json(request: Request) -> dict[str, Any]:
         UserError: it has another form.
     """
     try:
-        value = await request.json()
+        value = well_formed_json(await request.body())
     except ValueError as error:
         raise other_form() from error
     if not isinstance(value, dict):

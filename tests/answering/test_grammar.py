@@ -15,8 +15,8 @@ from llm_chatbot.answering.grammar import (
     answer_grammar,
 )
 from llm_chatbot.answering.schemas import Schema, standalone
-from llm_chatbot.api.checks import finite
 from llm_chatbot.api.tools import forced_calls
+from llm_chatbot.machine.json_value import json_value
 
 PERSON = {
     "type": "object",
@@ -143,7 +143,7 @@ def test_whatever_the_model_prefers_the_text_matches_the_schema(schema: Schema):
     assert not grammar.unmasked
     texts = [text for seed in range(30) if (text := written(grammar, seed))]
     assert len(texts) > 3, "some end within the limit"
-    assert all(validator.is_valid(json.loads(text, parse_float=finite)) for text in texts)
+    assert all(validator.is_valid(json_value(text)) for text in texts)
 
 
 @pytest.mark.parametrize(

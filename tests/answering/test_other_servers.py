@@ -70,6 +70,18 @@ def test_halves_of_a_character_in_two_events_are_joined_and_a_lone_one_is_replac
     assert texts == ["", "", "😀 ok", "😀 ok", "😀 ok\ufffd"]
 
 
+def test_half_a_character_in_a_question_reaches_the_server_as_a_replacement_character():
+    asked: list[Any] = []
+
+    def handler(request: httpx.Request) -> httpx.Response:
+        asked.append(json.loads(request.content))
+        return sse(delta(content="Hi"))
+
+    *_, answer = session_with(handler).answer([{"role": "user", "content": "a\ud83d, \ud83d\ude00"}], stop=("\ude00",))
+    assert answer.text == "Hi"
+    assert asked[0]["messages"][0]["content"] == "a\ufffd, 😀" and asked[0]["stop"] == ["\ufffd"]
+
+
 @pytest.mark.parametrize("field", ["reasoning_content", "reasoning"])
 def test_reasoning_comes_between_its_marks(field: str):
     session = session_with(lambda request: sse(delta(**{field: "Hm"}), delta(**{field: "."}), delta(content="Hi")))
@@ -84,6 +96,16 @@ def test_probabilities_reach_the_page():
     assert answer.finish_reason == "length"
     (token,) = answer.tokens
     assert (token.text, token.logprob, token.top) == ("Hi", -0.5, ((-1, "Ho", -1.0, b""),))
+
+
+@pytest.mark.parametrize("logprob", ["NaN", "-Infinity", "-1e400", "null"])
+def test_a_probability_that_is_no_number_is_that_of_an_unlikely_token(logprob: str):
+    entry = {"token": "Hi", "logprob": "PROBABILITY", "top_logprobs": [{"token": "Ho", "logprob": "PROBABILITY"}]}
+    event = {"choices": [{"delta": {"content": "Hi"}, "logprobs": {"content": [entry]}}]}
+    line = json.dumps(event).replace('"PROBABILITY"', logprob)
+    *_, answer = session_with(lambda request: sse(line)).answer(HELLO, top_logprobs=1)
+    (token,) = answer.tokens
+    assert answer.text == "Hi" and token.logprob == token.top[0].logprob == -9999.0
 
 
 def test_a_server_that_knows_only_openais_options_is_asked_again_without_the_others():

@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from jsonschema_rs import Draft202012Validator
 
-from llm_chatbot.api.call_readers import as_type
+from llm_chatbot.api.tool_calls.xml_calls import as_type
 from llm_chatbot.api.tools import ToolCall, ToolParser, forced_calls
 from llm_chatbot.catalogue.tool_formats import TOOL_FORMATS, tool_format
 
@@ -344,10 +344,63 @@ def test_a_value_without_a_type_gets_that_of_its_schema(value: str, schema: dict
     assert as_type(value, schema) == expected
 
 
-def test_an_end_of_a_parameter_in_its_value_is_a_part_of_it():
-    call = XML.replace("Köln", "a </parameter> b")
-    (found,) = ToolParser("qwen-xml", {"weather": PARAMETERS}).parse(call, True).calls
-    assert json.loads(found.arguments)["city"] == 'a </parameter> b "am Rhein"'
+EXAMPLE = (
+    "<tool_call>\n<function=f>\n<parameter=a>\n1\n</parameter>\n<parameter=b>2</parameter>\n</function>\n</tool_call>"
+)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "a </parameter> b",
+        "a </parameter>\n</function> b",
+        "a </function>\n</tool_call> b",
+        f"Write it so:\n{EXAMPLE}\nOnly so.",
+        f"{EXAMPLE}\n{EXAMPLE}",
+        EXAMPLE,
+        "",
+        "\n",
+    ],
+)
+@pytest.mark.parametrize("end", ["\n</function>\n</tool_call>", "</function></tool_call>", "\n</function>\n"])
+def test_what_ends_elements_is_a_part_of_a_value_that_a_model_writes_about_calls(value: str, end: str):
+    after = "<parameter=days>\n3\n</parameter>"
+    text = f"<tool_call>\n<function=weather>\n<parameter=city>\n{value}\n</parameter>\n{after}{end}"
+    parser = ToolParser("qwen-xml", {"weather": PARAMETERS})
+    states = [parser.parse(text[:size], False) for size in range(len(text) + 1)]
+    for before, later in pairwise([*states, parser.parse(text, True)]):
+        assert later.text == "" and later.calls[: len(before.calls)] == before.calls
+    (found,) = parser.parse(text, True).calls
+    assert json.loads(found.arguments) == {"city": value, "days": 3}
+
+
+def test_an_opening_without_an_end_is_a_part_of_a_value_once_the_answer_has_ended():
+    call = XML.replace("Köln", "begin with <parameter=name>")
+    parser = ToolParser("qwen-xml", {"weather": PARAMETERS})
+    (found,) = parser.parse(call, True).calls
+    assert json.loads(found.arguments) == {**ARGUMENTS, "city": 'begin with <parameter=name> "am Rhein"'}
+    assert parser.parse(call, False).text == ""
+
+
+def test_a_reference_that_leads_to_itself_is_a_schema_of_any_value():
+    circle = {"type": "object", "properties": {"city": {"$ref": "#/properties/city"}}}
+    (found,) = ToolParser("qwen-xml", {"weather": circle}).parse(XML, True).calls
+    assert json.loads(found.arguments)["city"] == ARGUMENTS["city"]
+
+
+@pytest.mark.parametrize("value", ["1e400", "-1e400", "[1e999, {'a': -1e999}]"])
+def test_a_number_that_no_float_holds_is_the_largest_in_calls_of_python(value: str):
+    text = f"<|tool_call_start|>[weather(x={value})]<|tool_call_end|>"
+    (call,) = ToolParser("lfm", {"weather"}).parse(text, True).calls
+    assert "1.7976931348623157e+308" in call.arguments and "nfinity" not in call.arguments
+
+
+@pytest.mark.parametrize("value", ["NaN", "2j", "b'x'", "{1, 2}", "...", "f(1)", "'x"])
+def test_a_call_of_python_that_no_json_says_is_text(value: str):
+    text = f"<|tool_call_start|>[weather(x={value})]<|tool_call_end|>"
+    parser = ToolParser("lfm", {"weather"})
+    assert parsed("lfm", text) == (text, [])
+    assert all(text.startswith(parser.parse(text[:size], False).text) for size in range(len(text) + 1))
 
 
 @pytest.mark.parametrize("format", TOOL_FORMATS)

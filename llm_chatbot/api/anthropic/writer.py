@@ -1,6 +1,5 @@
 """Answers → the blocks and events of Messages."""
 
-import json
 import secrets
 from collections.abc import Sequence
 
@@ -10,6 +9,7 @@ from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.json_response import json_text
 from llm_chatbot.api.responses import JSON, Choice, Content, TokenCounts, Writer
 from llm_chatbot.api.tools import ToolCall
+from llm_chatbot.machine.json_value import json_value
 
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
@@ -86,7 +86,7 @@ class MessagesWriter(Writer):
         events = self._close()
         block: JSON = {"type": "tool_use", "id": f"toolu_{call.id}", "name": call.name}
         events.append(self._begin({**block, "input": {}}))
-        self._blocks[-1] = {**block, "input": json.loads(call.arguments)}
+        self._blocks[-1] = {**block, "input": json_value(call.arguments)}
         return [*events, self._delta({"type": "input_json_delta", "partial_json": call.arguments}), *self._close()]
 
     def _begin(self, block: JSON) -> JSON:

@@ -1,6 +1,5 @@
 """Answers → the lines of Ollama's streams."""
 
-import json
 import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -10,6 +9,7 @@ from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.json_response import json_text
 from llm_chatbot.api.ollama.requests import OllamaRequest
 from llm_chatbot.api.responses import JSON, Choice, Content, Writer, chat_logprobs
+from llm_chatbot.machine.json_value import json_value
 
 NANOSECONDS = 1_000_000_000
 
@@ -72,7 +72,7 @@ class OllamaWriter(Writer):
     def _tool_calls(self, content: Content) -> list[JSON]:
         calls = []
         for call in content.calls:
-            function = {"index": self._calls, "name": call.name, "arguments": json.loads(call.arguments)}
+            function = {"index": self._calls, "name": call.name, "arguments": json_value(call.arguments)}
             calls.append({"id": call.id, "function": function})
             self._calls += 1
         return calls

@@ -10,6 +10,7 @@ reader, and what is addressed to a function is a call. The prompt contains the f
 import json
 
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
+from llm_chatbot.machine.json_value import json_value
 
 START, CHANNEL, CONSTRAIN, MESSAGE = "<|start|>", "<|channel|>", "<|constrain|>", "<|message|>"
 END, CALL, RETURN = "<|end|>", "<|call|>", "<|return|>"
@@ -156,7 +157,7 @@ def on_channels(answer: str) -> list[tuple[str, str]]:
 
 def _is_json(text: str | None) -> bool:
     try:
-        json.loads(text or "")
-    except (ValueError, RecursionError):
+        json_value(text or "")
+    except json.JSONDecodeError:
         return False
     return True

@@ -8,6 +8,7 @@ from typing import Any
 
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.chat_templates import TemplateForm, in_parts
+from llm_chatbot.machine.json_value import json_value
 
 # As in Transformers: a "role" and a "content", which may be None beside "tool_calls".
 Message = dict[str, Any]
@@ -43,13 +44,9 @@ def _with_object(call: Mapping[str, Any], place: str) -> dict[str, Any]:
 def _parsed_arguments(text: str) -> Any:
     """The value in a JSON text; None for a text that is no JSON."""
     try:
-        return json.loads(text, parse_constant=_refused)
-    except (ValueError, RecursionError):
+        return json_value(text)
+    except json.JSONDecodeError:
         return None
-
-
-def _refused(constant: str) -> None:
-    raise ValueError(f"{constant} is no JSON")
 
 
 def shaped(messages: Sequence[dict[str, Any]], form: TemplateForm) -> list[dict[str, Any]]:

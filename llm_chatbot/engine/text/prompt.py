@@ -23,6 +23,7 @@ from llm_chatbot.engine.text.tokenizer import SPECIAL_TOKENS, ChatTokenizer
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.chat_templates import PROBE_TOOL, TemplateForm, form_of
 from llm_chatbot.folder.template_sandbox import JSONText, variables_of
+from llm_chatbot.machine.json_value import json_value
 from llm_chatbot.texts import Text
 
 # The roles that chat templates know. Others reach the template too, but may not contain a control token.
@@ -273,8 +274,8 @@ def _with_json_result(message: Message) -> Message:
     if message["role"] != "tool" or not isinstance(content, str):
         return message
     try:
-        json.loads(content)
-    except (ValueError, RecursionError):
+        json_value(content)
+    except json.JSONDecodeError:
         return message
     return {**message, "content": JSONText(content)}
 

@@ -25,6 +25,12 @@ class FakeRunner:
     def copy_block(self, source: int, target: int) -> None:
         self.slots[target] = self.slots[source]
 
+    def read_block(self, index: int) -> np.ndarray:
+        return self.slots[index].copy().view(np.uint8)
+
+    def write_block(self, index: int, content: np.ndarray) -> None:
+        self.slots[index] = content.view(self.slots.dtype)
+
     def run(self, parts: Sequence[Part], extra: Mapping[str, float]) -> list[np.ndarray]:
         assert self._running.acquire(blocking=False), "only one call at a time"
         try:

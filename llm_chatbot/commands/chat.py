@@ -51,6 +51,7 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
         arguments = parser(caller).parse_args(argv)
         set_log_level(arguments.log_level)
         check_page(arguments, caller)
+        settle_cache(arguments)
         if not arguments.base_url:
             prepare(arguments, caller)
         loaded = first_model(arguments)
@@ -131,14 +132,23 @@ def parser(caller: Caller = CALLER) -> Parser:
     return parser
 
 
+def is_own_page(arguments: argparse.Namespace) -> bool:
+    """Whether only people at this machine reach the page. Behind a reverse proxy, everybody seems to be at it."""
+    return arguments.host in LOCAL_HOSTS and not arguments.root_path
+
+
+def settle_cache(arguments: argparse.Namespace) -> None:
+    """Chooses whether what was read is kept on the disk, where the user doesn't say: other people's texts are not."""
+    if arguments.cache_on_disk is None:
+        arguments.cache_on_disk = is_own_page(arguments) and not credentials(arguments.auth)
+
+
 def may_get_models(arguments: argparse.Namespace) -> bool:
     """Whether the page downloads and converts models, which takes this machine's disk and time.
 
-    It does for people at this machine and for those who log in. Behind a reverse proxy, everybody seems to be at this
-    machine.
+    It does for people at this machine and for those who log in.
     """
-    at_this_machine = arguments.host in LOCAL_HOSTS and not arguments.root_path
-    return at_this_machine or credentials(arguments.auth) is not None
+    return is_own_page(arguments) or credentials(arguments.auth) is not None
 
 
 def check_page(arguments: argparse.Namespace, caller: Caller = CALLER) -> None:

@@ -17,6 +17,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "convert": ("convert", (), "convert a model to OpenVINO IR and compress its weights"),
     "list": ("convert", ("--list",), "list the catalogue and the models on this machine"),
     "info": ("convert", ("--info",), "say what a model and its conversion need"),
+    "forget": ("forget", (), "delete what models have read and kept on the disk"),
     "measure": ("measure", (), "measure what compression costs: size, speed and quality"),
 }
 

@@ -141,6 +141,12 @@ def add_model_options(parser: argparse.ArgumentParser, caller: Caller, named: bo
         help="of keys and values: u8 takes 0.6 of the memory, f16 is faster in long conversations (default: auto)",
     )
     parser.add_argument(
+        "--cache-on-disk",
+        action=argparse.BooleanOptionalAction,
+        help="keep what the model has read on this disk, with its text, for the next start "
+        f"(default: {'yes, unless others can reach the page' if named else 'no'}); llm-chatbot forget deletes it",
+    )
+    parser.add_argument(
         "--log-level",
         default="warning",
         choices=LOG_LEVELS,
@@ -149,8 +155,12 @@ def add_model_options(parser: argparse.ArgumentParser, caller: Caller, named: bo
 
 
 def memory_options(arguments: argparse.Namespace) -> dict[str, Any]:
-    """How much memory the keys and values of the conversations take, for `open_model`."""
-    return {"kv_cache_gb": arguments.kv_cache_gb, "kv_cache_precision": arguments.kv_cache_precision}
+    """Where the keys and values of the conversations are, and how much memory they take, for `open_model`."""
+    return {
+        "kv_cache_gb": arguments.kv_cache_gb,
+        "kv_cache_precision": arguments.kv_cache_precision,
+        "cache_on_disk": bool(arguments.cache_on_disk),
+    }
 
 
 def set_log_level(level: str) -> None:

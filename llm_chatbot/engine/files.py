@@ -31,6 +31,7 @@ class ModelFiles(Protocol):
         stop_ids: ids of the tokens that end an answer.
         gpu_precision: OpenVINO's inference precision on a GPU; None: the device's default.
         weights_file: the file whose size and time tell the weights from others.
+        graph_files: those that the graph and its weights are read from, with what they depend on.
         label: the name of the weights' precision for people; empty if it is unknown.
     """
 
@@ -39,6 +40,9 @@ class ModelFiles(Protocol):
     gpu_precision: str | None
     weights_file: Path
     label: str
+
+    @property
+    def graph_files(self) -> list[Path]: ...
 
     @property
     def stop_ids(self) -> set[int]: ...
@@ -77,6 +81,7 @@ class FolderFiles:
         self.stop_ids = read_stop_ids(folder)
         self.gpu_precision: str | None = read_manifest(folder).get("gpu_precision")
         self.weights_file = folder / MODEL_BIN
+        self.graph_files = [folder / name for name in (MODEL_XML, MODEL_BIN, "config.json")]
         self.label = precision_label(folder)
 
     @property

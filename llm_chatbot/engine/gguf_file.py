@@ -62,6 +62,11 @@ class GGUFFile:
             context = fields.integer(f"{architecture}.rope.scaling.original_context_length") or context
         return {"model_type": architecture, "max_position_embeddings": context}
 
+    @property
+    def graph_files(self) -> list[Path]:
+        """All parts of the model."""
+        return sorted({self.path, *(tensor.path for tensor in self._header.tensors.values())})
+
     @cached_property
     def _read_tokenizer(self) -> GGUFTokenizer:
         return tokenizer_of(self._header.fields)

@@ -48,6 +48,7 @@ def open_model(
     kv_cache_gb: float | None = None,
     paged: bool = True,
     kv_cache_precision: str = "auto",
+    cache_on_disk: bool = False,
 ) -> ChatModel:
     """Compiles a model for a device.
 
@@ -61,6 +62,7 @@ def open_model(
         kv_cache_gb, paged: see `ChatModel`.
         kv_cache_precision: of keys and values, one of `KV_CACHE_PRECISIONS`. "auto" leaves it to the runtime, "u8"
             takes 0.6 of the memory and is slower in long conversations, "f16" is the runtime's 16-bit type.
+        cache_on_disk: see `ChatModel`.
 
     Raises:
         UserError: it is neither a complete converted model nor a GGUF file with a supported model, there is no such
@@ -81,7 +83,7 @@ def open_model(
         return (imported(place) if place else ChatModel)(files, device, properties, *options)
 
     try:
-        chat_model = opened(device, ov_config or {}, kv_cache_gb, paged)
+        chat_model = opened(device, ov_config or {}, kv_cache_gb, paged, cache_on_disk)
         warn_of_wrong_answers(chat_model, files, device, lambda: opened("CPU", {}, None, False))
         return chat_model
     except RuntimeError as error:

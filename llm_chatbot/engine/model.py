@@ -10,14 +10,16 @@ from typing import Any
 
 import openvino as ov
 
+from llm_chatbot.engine.cache.disk_blocks import DiskBlocks, Layout, blocks_folder
 from llm_chatbot.engine.cache.kv_cache import KVCache
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.cache.paged_cache import PagedModel, open_paged_model
-from llm_chatbot.engine.cache.paged_runner import PAGED_PROPERTIES
+from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, PAGED_PROPERTIES, block_bytes
 from llm_chatbot.engine.compile_cache import compile_with_cache
 from llm_chatbot.engine.decode.prompt_lookup import LookupCache
 from llm_chatbot.engine.devices import device_properties
 from llm_chatbot.engine.files import ModelFiles
+from llm_chatbot.engine.fingerprint import fingerprint
 from llm_chatbot.engine.graph.arithmetic import faster_arithmetic
 from llm_chatbot.engine.graph.group_sizes import split_groups
 from llm_chatbot.engine.graph.logits import add_logits_to_keep
@@ -40,6 +42,7 @@ class ChatModel:
         properties: runtime properties; they override those set here.
         kv_cache_gb: memory for the keys and values of all conversations, in GB; None chooses by the free memory.
         paged: False always uses the state of infer requests.
+        cache_on_disk: whether the pool is kept in the user's cache; see `llm_chatbot.engine.cache.disk_blocks`.
 
     Attributes:
         max_idle_caches: without a pool, how many idle conversations keep their KV cache. Beyond that, the least
@@ -61,6 +64,7 @@ class ChatModel:
         properties: dict[str, Any],
         kv_cache_gb: float | None = None,
         paged: bool = True,
+        cache_on_disk: bool = False,
     ) -> None:
         self.config = files.config
         self.weights_file = files.weights_file
@@ -72,25 +76,36 @@ class ChatModel:
         self._idle_lock = threading.Lock()
         with ThreadPoolExecutor(1) as beside:
             stop_ids = beside.submit(lambda: files.stop_ids)  # a GGUF file's tokenizer is built for them
-            self.paged = self._open_paged(kv_cache_gb) if paged else None
+            self.paged = self._open_paged(kv_cache_gb, cache_on_disk) if paged else None
             if self.paged is None:
                 self.compiled  # noqa: B018, fails now if the device can't run the model
             self.stop_ids = stop_ids.result()
 
-    def _open_paged(self, kv_cache_gb: float | None) -> PagedModel | None:
+    def _open_paged(self, kv_cache_gb: float | None, cache_on_disk: bool) -> PagedModel | None:
         try:
             if self._device.upper() != "CPU":
                 raise PagedAttentionUnavailableError("it was tested on CPU only")
             graph, weights = self._files.map_graph()
             with weights.released_meanwhile():
-                compiled = self._compile_paged(graph)
+                compiled, facts = self._compile_paged(graph)
                 limits = (self.trained_context, self.max_length, kv_cache_gb)
-                return open_paged_model(compiled, *limits, self.extra_inputs, weights, self.pace)
+                paged = open_paged_model(compiled, *limits, self.extra_inputs, weights, self.pace)
+            if cache_on_disk:
+                self._keep_on_disk(paged, compiled, facts)
+            return paged
         except PagedAttentionUnavailableError as error:
             logger.warning("Conversations don't share a KV cache, because %s.", error)
             return None
 
-    def _compile_paged(self, graph: ov.Model) -> ov.CompiledModel:
+    def _keep_on_disk(self, paged: PagedModel, compiled: ov.CompiledModel, facts: Mapping[str, Any]) -> None:
+        try:
+            model = fingerprint(self._files.graph_files, compiled, facts)
+            paged.keep_on_disk(DiskBlocks(blocks_folder(), Layout(model, block_bytes(compiled), BLOCK_SIZE)))
+        except OSError as error:
+            logger.warning("What is read is not kept on the disk: %s.", error)
+
+    def _compile_paged(self, graph: ov.Model) -> tuple[ov.CompiledModel, dict[str, Any]]:
+        """The compiled graph, and what was decided for it."""
         split_groups(graph, self._files.path)
         self.add_inputs(graph)
         # Without a compile cache: OpenVINO can't load a cached paged graph.
@@ -100,7 +115,8 @@ class ChatModel:
         if is_split:
             split_zero_points(graph)
         make_paged(graph, self.extra_inputs(1).keys())
-        return ov.Core().compile_model(graph, self._device, properties)
+        facts = {"properties": sorted(properties.items()), "zero points are split": is_split}
+        return ov.Core().compile_model(graph, self._device, properties), facts
 
     def _with_arithmetic(self, graph: ov.Model, properties: dict[str, Any]) -> dict[str, Any]:
         is_cpu = self._device.upper() == "CPU"

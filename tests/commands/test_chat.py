@@ -20,7 +20,9 @@ from llm_chatbot.commands.chat import (
     main,
     may_get_models,
     parser,
+    settle_cache,
 )
+from llm_chatbot.commands.options import memory_options
 from llm_chatbot.errors import UserError
 from tests.ports import free_port
 
@@ -30,7 +32,7 @@ TIMEOUT = 60  # seconds, for a busy machine
 
 def start_page(*arguments: str, **environment: str) -> subprocess.Popen:
     return subprocess.Popen(
-        [sys.executable, str(ROOT / "chat_ui.py"), *arguments],
+        [sys.executable, str(ROOT / "chat_ui.py"), "--no-cache-on-disk", *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -184,3 +186,21 @@ def test_a_password_may_hold_colons():
 def test_only_people_at_this_machine_or_with_a_password_may_get_models(arguments: list[str], may: bool, monkeypatch):
     monkeypatch.delenv(AUTH_VARIABLE, raising=False)
     assert may_get_models(parser().parse_args(arguments)) is may
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kept"),
+    [
+        ([], True),
+        (["--host", "0.0.0.0"], False),
+        (["--root-path", "/chat"], False),
+        (["--auth", "ann:secret"], False),
+        (["--host", "0.0.0.0", "--cache-on-disk"], True),
+        (["--no-cache-on-disk"], False),
+    ],
+)
+def test_only_what_the_user_of_this_machine_says_is_kept_on_the_disk(arguments: list[str], kept: bool, monkeypatch):
+    monkeypatch.delenv(AUTH_VARIABLE, raising=False)
+    parsed = parser().parse_args(arguments)
+    settle_cache(parsed)
+    assert memory_options(parsed)["cache_on_disk"] is kept

@@ -57,7 +57,7 @@ def test_a_service_that_is_ended_says_so_to_those_who_listen(command: str, model
     """To a real client, over the API of either, and the page's own way of following."""
     port = free_port()
     arguments = [sys.executable, "-m", "llm_chatbot", command, "--output", str(models_root), "--port", str(port)]
-    precision = ["--precision", "INT4"]
+    precision = ["--precision", "INT4", "--no-cache-on-disk"]
     process = subprocess.Popen(
         [*arguments, *precision], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8"
     )

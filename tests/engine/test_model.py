@@ -1,4 +1,7 @@
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +80,34 @@ def test_exact_hints_are_not_changed(tiny_folders, tmp_path: Path, monkeypatch: 
     model = open_model(tiny_folders["mpt"], ov_config=EXACT, paged=False)
     assert model.compiled.get_property(GROUP_SIZE) == 0
     assert not list(tmp_path.iterdir())
+
+
+ANSWER = """
+import sys
+from pathlib import Path
+from llm_chatbot.engine.loading import open_files, open_model
+from llm_chatbot.engine.precisions import EXACT
+from llm_chatbot.engine.session import ChatSession
+files = open_files(Path(sys.argv[1]))
+session = ChatSession(open_model(files, ov_config=EXACT, cache_on_disk=True), files.tokenizer)
+*_, answer = session.stream(sys.argv[2], max_new_tokens=24)
+print(answer.text)
+"""  # greedy, with nothing rounded but the weights
+
+
+def test_a_conversation_goes_on_after_a_restart_without_being_read_again(
+    embedded_folder: Path, exact_model, tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    long = "".join(f"Item {number} costs {number * 7 % 13} dollars. " for number in range(20)) + "What costs item 3?"
+    questions = (long, "And item 4?")
+    reference = ChatSession(exact_model, tokenizer)
+    expected = [final(reference, question, max_new_tokens=24) for question in questions]
+
+    monkeypatch.setenv("LLM_CHATBOT_CACHE", str(tmp_path))
+    command = [sys.executable, "-c", ANSWER, str(embedded_folder), long]
+    first = subprocess.run(command, capture_output=True, text=True, env=dict(os.environ))
+    assert first.stdout.strip() == expected[0].text, first.stderr
+    session = ChatSession(open_model(embedded_folder, ov_config=EXACT, cache_on_disk=True), tokenizer)
+    session.messages = list(reference.messages[:2])
+    second = final(session, questions[1], max_new_tokens=24)
+    assert second.text == expected[1].text and second.cached_tokens > 0.9 * expected[0].prompt_tokens

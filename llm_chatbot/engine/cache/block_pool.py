@@ -11,6 +11,8 @@ from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field
 from itertools import takewhile
 
+from llm_chatbot.engine.cache.disk_blocks import digest_of
+
 
 class PoolFullError(Exception):
     """The pool has too few blocks, even after releasing every sequence that is not in use."""
@@ -25,6 +27,7 @@ class Block:
         ref_count: the number of block tables that contain it.
         parent: the block before it, once it is full and in the tree.
         ids: the tokens it holds, once it is in the tree.
+        digest: of all tokens from the sequence's first to its last, once it is in the tree.
         children: the full blocks that follow it, keyed by their tokens.
     """
 
@@ -32,7 +35,12 @@ class Block:
     ref_count: int = 0
     parent: "Block | None" = None
     ids: tuple[int, ...] = ()
+    digest: bytes = b""
     children: dict[tuple[int, ...], "Block"] = field(default_factory=dict)
+
+    @property
+    def is_in_tree(self) -> bool:
+        return self.parent is not None and self.parent.children.get(self.ids) is self
 
 
 class BlockPool:
@@ -45,12 +53,14 @@ class BlockPool:
 
     Attributes:
         busy: tables that must not be evicted because a call is writing to them.
+        on_full: is called with each block that enters the tree.
     """
 
     def __init__(self, blocks: int, block_size: int, copy: Callable[[int, int], None]) -> None:
         self.blocks = blocks
         self.block_size = block_size
         self.busy: set[BlockTable] = set()
+        self.on_full: Callable[[Block], None] | None = None
         self._copy = copy
         self._free = list(range(blocks))[::-1]  # a stack: the lowest index is taken first
         self._unreferenced: OrderedDict[Block, None] = OrderedDict()  # cached without references, in eviction order
@@ -78,7 +88,7 @@ class BlockPool:
 
     def root(self, key: Hashable) -> Block:
         """The root of the prefix tree for `key`: whatever keys and values depend on besides the tokens."""
-        return self._roots.setdefault(key, Block(-1))
+        return self._roots.setdefault(key, Block(-1, digest=repr(key).encode()))
 
     def allocate(self, count: int, table: "BlockTable") -> list[Block]:
         """Allocates blocks for a table, releasing the least recently used tables if necessary.
@@ -193,8 +203,10 @@ class BlockTable:
             self._pool.drop([block])
             self.blocks[place] = known
         else:
-            block.parent, block.ids = parent, ids
+            block.parent, block.ids, block.digest = parent, ids, digest_of(parent.digest, ids)
             parent.children[ids] = block
+            if self._pool.on_full is not None:
+                self._pool.on_full(block)
 
     def _before(self, place: int) -> Block:
         return self.blocks[place - 1] if place else self._root
@@ -266,6 +278,32 @@ class BlockTable:
         if copied := self._copied(similar):
             self.blocks += copied
             self.ids += similar.ids[:length]
+
+    def next_block(self, ids: Sequence[int]) -> tuple[bytes, tuple[int, ...]]:
+        """The digest and tokens of the next full block of `ids`, of which the table holds a prefix."""
+        size = self._pool.block_size
+        place = len(self.ids) // size
+        following = tuple(ids[place * size : (place + 1) * size])
+        return digest_of(self._before(place).digest, following), following
+
+    def append_block(self, ids: tuple[int, ...], write: Callable[[int], None]) -> bool:
+        """Appends a full block after the other full ones, in place of one that is partly filled.
+
+        Args:
+            ids: its tokens.
+            write: writes its contents to the block with an index.
+
+        Returns:
+            False if the pool is full.
+        """
+        self.drop_tail()
+        try:
+            self.reserve(len(ids))
+        except PoolFullError:
+            return False
+        write(self.blocks[-1].index)
+        self.append(ids)
+        return True
 
     def release(self) -> None:
         """Drops all blocks. Full ones stay cached and can be shared until they are evicted."""

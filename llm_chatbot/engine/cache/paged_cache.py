@@ -15,6 +15,8 @@ import openvino as ov
 
 from llm_chatbot.engine.cache.block_pool import BlockPool, BlockTable, PoolFullError
 from llm_chatbot.engine.cache.call_prices import ASSUMED_PRICES, BusyError, PriceMeter
+from llm_chatbot.engine.cache.disk_blocks import DiskBlocks
+from llm_chatbot.engine.cache.kept_blocks import KeptBlocks
 from llm_chatbot.engine.cache.kv_cache import check_length
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, PagedRunner, Part, block_bytes, tokens_in_a_block
@@ -48,6 +50,18 @@ class Runner(Protocol):
     def run(self, parts: Sequence[Part], extra: Mapping[str, float]) -> list[np.ndarray]: ...
 
     def copy_block(self, source: int, target: int) -> None: ...
+
+    def read_block(self, index: int) -> np.ndarray: ...
+
+    def write_block(self, index: int, content: np.ndarray) -> None: ...
+
+
+class IdleWork(Protocol):
+    """Work for the time when nobody waits for an answer."""
+
+    def begin_pause(self) -> None: ...
+
+    def end_pause(self) -> None: ...
 
 
 class PagedModel:
@@ -93,7 +107,8 @@ class PagedModel:
         self._led = False  # whether one of the waiting threads is the leader
         self._expected: set[PagedCache] = set()  # in the last call, without a new request yet
         self._batch_wait = 0.0
-        self._meter: PriceMeter | None = None
+        self._idle_work: list[IdleWork] = []
+        self._kept: KeptBlocks | None = None
 
     def new_cache(self) -> "PagedCache":
         """An empty conversation."""
@@ -108,23 +123,35 @@ class PagedModel:
         """Surrounds an answer. When the last one ends, the pool's bookkeeping is checked."""
         with self.lock:
             self._answers += 1
-            if self._meter is not None:
-                self._meter.end_pause()
+            for work in self._idle_work:
+                work.end_pause()
         try:
             yield
         finally:
             with self.lock:
                 self._answers -= 1
                 problem = None if self._answers else self.pool.inconsistency()
-                if self._meter is not None and not self._answers:
-                    self._meter.begin_pause()
+                for work in [] if self._answers else self._idle_work:
+                    work.begin_pause()
             if problem:
                 logger.error("The block pool is inconsistent: %s.", problem)
 
     def measure_in_pauses(self) -> None:
         """Has the prices measured when nobody waits for an answer."""
-        self._meter = PriceMeter(self)
-        self._meter.begin_pause()
+        self._idle_work.append(meter := PriceMeter(self))
+        meter.begin_pause()
+
+    def keep_on_disk(self, disk: DiskBlocks) -> None:
+        """Writes what is read to the disk when nobody waits for an answer, and reads it from there."""
+        self._kept = KeptBlocks(self, disk)
+        self._idle_work.append(self._kept)
+
+    def trim_to_prefix(self, table: BlockTable, ids: Sequence[int]) -> None:
+        """Keeps or shares the longest prefix of `ids` that is cached in memory or on the disk, and drops the rest."""
+        with self.lock:
+            table.trim_to_prefix(ids)
+        if self._kept is not None:
+            self._kept.restore(table, ids)
 
     def time_call(self, rows: int) -> float:
         """The seconds of a call that reads tokens for nobody, in a block of its own.
@@ -341,9 +368,10 @@ class PagedCache:
         """
         with self._model.lock:
             self._depend_on(len(ids) + 1)
-            held = self.table.trim_to_prefix(ids)
+        self._model.trim_to_prefix(self.table, ids)
+        with self._model.lock:
             self.ids = list(self.table.ids)
-        return held
+        return len(self.ids)
 
     def truncate(self, length: int) -> None:
         """Truncates the sequence to its first `length` tokens."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from math import prod
 
 import numpy as np
@@ -72,6 +73,22 @@ class PagedRunner:
     def copy_block(self, source: int, target: int) -> None:
         for tensor in self._tensors:
             block_of(tensor, source).copy_to(block_of(tensor, target))
+
+    @cached_property
+    def _bytes(self) -> list[np.ndarray]:
+        """Views of the tensors, uint8 [blocks, bytes of a block]."""
+        return [tensor.data.reshape(tensor.shape[0], -1).view(np.uint8) for tensor in self._tensors]
+
+    def read_block(self, index: int) -> np.ndarray:
+        """The contents of a block over all layers, uint8 [`block_bytes`]."""
+        return np.concatenate([view[index] for view in self._bytes])
+
+    def write_block(self, index: int, content: np.ndarray) -> None:
+        """Sets what `read_block` returns."""
+        start = 0
+        for view in self._bytes:
+            view[index] = content[start : start + view.shape[1]]
+            start += view.shape[1]
 
     def run(self, parts: Sequence[Part], extra: Mapping[str, float]) -> list[np.ndarray]:
         """Reads the new tokens of several sequences in one call.

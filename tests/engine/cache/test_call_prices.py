@@ -51,7 +51,7 @@ def test_an_answer_that_begins_ends_the_measurement_after_one_call_and_its_end_b
     model, runner = fake(prices=ASSUMED_PRICES)
     runner.seconds = 0.05
     meter = PriceMeter(model, pause=0.0)
-    model._meter = meter
+    model._idle_work.append(meter)
     meter.begin_pause()
     wait_until(lambda: runner.calls)
     with model.in_use():

@@ -50,6 +50,10 @@ class Metrics:
         self._cached.labels(model).inc(choice.counts.cached)
         self._generated.labels(model).inc(choice.counts.completion)
 
+    def note_read(self, model: str, tokens: int) -> None:
+        """Notes what an encoder read."""
+        self._prompt.labels(model).inc(tokens)
+
     def stopwatch(self, model: str) -> "Stopwatch":
         return Stopwatch(self._first_token.labels(model), self._answer.labels(model))
 

@@ -8,6 +8,7 @@ from starlette.responses import Response
 
 from llm_chatbot.answering.served import ServedFacts, ServedModel
 from llm_chatbot.api.calls import completion_questions
+from llm_chatbot.api.encoders import ServedEncoders
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.metrics import Metrics
@@ -15,10 +16,11 @@ from llm_chatbot.api.model_info import model_info
 from llm_chatbot.api.requests import ChatRequest, CompletionRequest
 from llm_chatbot.api.respond import respond, respond_to_chat
 from llm_chatbot.api.responses import ChatWriter, Choice, CompletionWriter, Writer
+from llm_chatbot.encoder.encoder import EncoderModel
 
 
-def openai_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRouter:
-    """The routes of these models, by the names that requests call them."""
+def openai_router(models: Mapping[str, ServedModel], metrics: Metrics, encoders: ServedEncoders) -> APIRouter:
+    """The routes of these models, by the names that requests call them. The list has the encoders too."""
     router = APIRouter(prefix="/v1", route_class=WellFormedRoute)
 
     @router.post("/chat/completions")
@@ -40,11 +42,14 @@ def openai_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRou
     @router.get("/models")
     async def list_models() -> dict[str, Any]:
         cards = [model_card(await model.facts()) for model in models.values()]
+        cards += [encoder_card(encoder) for encoder in encoders.named.values()]
         ends = {"first_id": cards[0]["id"], "last_id": cards[-1]["id"], "has_more": False}
         return {"object": "list", "data": cards, **ends}
 
     @router.get("/models/{name:path}")
     async def one_model(name: str) -> dict[str, Any]:
+        if name in encoders.named:
+            return encoder_card(encoders.named[name])
         if name not in models:
             raise no_model(models, name)
         return model_card(await models[name].facts())
@@ -77,7 +82,15 @@ def model_card(facts: ServedFacts) -> dict[str, Any]:
 
     `max_model_len` is vLLM's name for the length of the context.
     """
-    openai = {"id": facts.name, "object": "model", "created": 0, "owned_by": "llm-chatbot"}
-    anthropic = {"type": "model", "display_name": facts.name, "created_at": "1970-01-01T00:00:00Z"}
     limits = {"max_input_tokens": facts.context_length, "max_tokens": facts.max_tokens}
-    return {**openai, **anthropic, **limits, "max_model_len": facts.context_length}
+    return {**_named(facts.name), **limits, "max_model_len": facts.context_length}
+
+
+def encoder_card(encoder: EncoderModel) -> dict[str, Any]:
+    """An encoder as it is listed."""
+    return {**_named(encoder.name), "max_input_tokens": encoder.max_tokens, "max_model_len": encoder.max_tokens}
+
+
+def _named(name: str) -> dict[str, Any]:
+    openai = {"id": name, "object": "model", "created": 0, "owned_by": "llm-chatbot"}
+    return {**openai, "type": "model", "display_name": name, "created_at": "1970-01-01T00:00:00Z"}

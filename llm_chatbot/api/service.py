@@ -13,6 +13,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from llm_chatbot.answering.served import LocalModel, ServedModel
 from llm_chatbot.api.address import LOCAL_HOSTS
 from llm_chatbot.api.anthropic.routes import messages_router
+from llm_chatbot.api.embeddings import embeddings_router
+from llm_chatbot.api.encoders import ServedEncoders
 from llm_chatbot.api.errors import add_error_handlers
 from llm_chatbot.api.keys import KeyCheck
 from llm_chatbot.api.metrics import Metrics
@@ -26,8 +28,8 @@ from llm_chatbot.api.tokens import tokens_router
 LOCAL_NAMES = (*LOCAL_HOSTS, "[::1]")
 
 # Paths of the API beside the page, and how others begin.
-API_PATHS = {"/apply-template", "/detokenize", "/health", "/metrics", "/tokenize"}
-API_PREFIXES = ("/api/", "/v1/")
+API_PATHS = {"/apply-template", "/detokenize", "/health", "/metrics", "/rerank", "/tokenize"}
+API_PREFIXES = ("/api/", "/v1/", "/v2/")
 
 # Of pages whose origin is allowed.
 ANY_REQUEST: dict[str, Any] = {"allow_methods": ["*"], "allow_headers": ["*"], "expose_headers": ["Retry-After"]}
@@ -51,6 +53,7 @@ def create_app(
     keys: Sequence[str] = (),
     allowed_hosts: Sequence[str] = ("*",),
     cors_origins: Sequence[str] = (),
+    encoders: ServedEncoders | None = None,
 ) -> FastAPI:
     """Makes the app that serves these models, by the names that requests call them.
 
@@ -59,8 +62,9 @@ def create_app(
         keys: API keys, of which each request needs one; none: everybody may ask.
         allowed_hosts: names of this server that requests may address.
         cors_origins: of pages that may ask from a browser, such as `https://example.com`; `*` is any.
+        encoders: for embeddings and reranking.
     """
-    metrics = Metrics()
+    metrics, encoders = Metrics(), encoders or ServedEncoders()
     for name, model in models.items():
         if isinstance(model, LocalModel):
             watch(metrics, name, model)
@@ -74,10 +78,16 @@ def create_app(
     )
     add_error_handlers(app)
     checked = [Depends(KeyCheck(keys))]
-    for new_router in (responses_router, messages_router, ollama_router, openai_router):
-        app.include_router(new_router(models, metrics), dependencies=checked)
-    app.include_router(tokens_router(models), dependencies=checked)
-    app.include_router(about_router(app, metrics), dependencies=checked)
+    for router in (
+        responses_router(models, metrics),
+        messages_router(models, metrics),
+        ollama_router(models, metrics, encoders),
+        openai_router(models, metrics, encoders),
+        embeddings_router(encoders, metrics),
+        tokens_router(models),
+        about_router(app, metrics),
+    ):
+        app.include_router(router, dependencies=checked)
     app.include_router(open_router())
     app.add_middleware(ResponseCounter, metrics=metrics)
     app.add_middleware(UntypedJSON)

@@ -6,11 +6,12 @@ import sys
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_chatbot.answering.limits import MAX_TOKENS
 from llm_chatbot.api.address import LOCAL_HOSTS, check_port
 from llm_chatbot.api.keys import KEYS_VARIABLE, read_keys
+from llm_chatbot.catalogue.encoders import ENCODERS, get_encoder_config
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.commands.options import (
@@ -33,6 +34,9 @@ from llm_chatbot.commands.options import (
 from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.served import Source, models_in, served_name
+
+if TYPE_CHECKING:
+    from llm_chatbot.api.encoders import ServedEncoders
 
 CALLER = Caller("python -m llm_chatbot.commands.serve")
 
@@ -65,6 +69,7 @@ def parser(caller: Caller = CALLER) -> Parser:
         "--max-tokens", type=int, default=MAX_TOKENS, help=f"most tokens of one answer (default: {MAX_TOKENS})"
     )
     add_idle_option(parser)
+    add_encoder_options(parser)
     parser.add_argument(
         "--exact", action="store_true", help="compute in 32 bits: the same answers beside any load, and slower"
     )
@@ -86,6 +91,8 @@ def check_service(arguments: argparse.Namespace, caller: Caller = CALLER) -> dic
     check_port(arguments.host, arguments.port)
     check_at_least(arguments, max_concurrent=1, max_waiting=0, max_tokens=1)
     check_idle(arguments)
+    for name in (*arguments.embedding_model, *arguments.rerank_model):
+        get_encoder_config(name)
     if arguments.exact and arguments.kv_cache_precision != "auto":
         raise UserError("command.exact_cache")
     if not read_keys(arguments.api_keys) and arguments.host not in LOCAL_HOSTS:
@@ -93,6 +100,37 @@ def check_service(arguments: argparse.Namespace, caller: Caller = CALLER) -> dic
             f"Anyone who can reach {arguments.host} can use this model; require a key with --api-keys.", file=sys.stderr
         )
     return sources
+
+
+def add_encoder_options(parser: argparse.ArgumentParser) -> None:
+    known = ", ".join(ENCODERS)
+    parser.add_argument(
+        "--embedding-model",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"encoder for embeddings: {known}, a folder, or a repository of the Hub; may be given more than once",
+    )
+    parser.add_argument(
+        "--rerank-model",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="encoder that reads a question and a text together; may be given more than once",
+    )
+
+
+def open_encoders(arguments: argparse.Namespace) -> "ServedEncoders":
+    """
+    Raises:
+        UserError: see `llm_chatbot.encoder.loading.load_encoder`.
+    """
+    from llm_chatbot.api.encoders import ServedEncoders
+    from llm_chatbot.encoder.loading import load_cross_encoder, load_encoder
+
+    embedding = [load_encoder(name, arguments.device) for name in dict.fromkeys(arguments.embedding_model)]
+    reranking = [load_cross_encoder(name, arguments.device) for name in dict.fromkeys(arguments.rerank_model)]
+    return ServedEncoders({one.name: one for one in embedding}, {one.name: one for one in reranking})
 
 
 def wanted_models(arguments: argparse.Namespace) -> list[argparse.Namespace]:
@@ -162,7 +200,7 @@ def serve(arguments: argparse.Namespace, sources: dict[str, Source]) -> None:
     }
     keys = read_keys(arguments.api_keys)
     names = allowed_names(arguments.host, keys, arguments.allowed_host)
-    app = create_app(served, keys, names, arguments.cors_origin)
+    app = create_app(served, keys, names, arguments.cors_origin, open_encoders(arguments))
     config = uvicorn.Config(
         app, arguments.host, arguments.port, log_level="warning", access_log=False, timeout_graceful_shutdown=5
     )

@@ -50,6 +50,9 @@ SIDE_FILES = (
     "vocab.json",
     "merges.txt",
     "*.tiktoken",
+    # Of encoders: how one vector is made of all.
+    "modules.json",
+    "*_Pooling/config.json",
 )
 
 # What OpenVINO adds to them in a converted model's repository.

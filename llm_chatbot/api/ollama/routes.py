@@ -9,12 +9,20 @@ from starlette.responses import Response
 
 from llm_chatbot.answering.served import ServedModel
 from llm_chatbot.api.calls import completion_questions
-from llm_chatbot.api.errors import APIError
+from llm_chatbot.api.encoders import ServedEncoders
 from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.api.metrics import Metrics
 from llm_chatbot.api.model_info import model_info
 from llm_chatbot.api.ollama.cards import OLLAMA_VERSION, card, description, running
+from llm_chatbot.api.ollama.embed import (
+    EmbedRequest,
+    OldEmbedRequest,
+    embedded,
+    encoder_card,
+    encoder_description,
+    running_encoder,
+)
 from llm_chatbot.api.ollama.requests import GenerateRequest, ModelName, OllamaChatRequest
 from llm_chatbot.api.ollama.writer import OllamaWriter
 from llm_chatbot.api.respond import respond, respond_to_chat
@@ -22,7 +30,7 @@ from llm_chatbot.api.responses import Choice
 from llm_chatbot.api.routes import find
 
 
-def ollama_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRouter:
+def ollama_router(models: Mapping[str, ServedModel], metrics: Metrics, encoders: ServedEncoders) -> APIRouter:
     """The routes of these models, by the names that requests call them."""
     router = APIRouter(prefix="/api", route_class=WellFormedRoute)
 
@@ -49,21 +57,28 @@ def ollama_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRou
         return await respond(request, completion, answers, new_writer(info.name, [Choice(raw=True)]), metrics)
 
     @router.post("/embed")
+    async def embed(body: EmbedRequest, request: Request) -> dict[str, Any]:
+        return await embedded(body, request, encoders, metrics)
+
     @router.post("/embeddings")
-    async def embed(body: ModelName) -> Response:
-        find_tagged(models, body.model)
-        raise APIError("api.no_embeddings", 501, name=body.model)
+    async def embed_one(body: OldEmbedRequest, request: Request) -> dict[str, Any]:
+        answer = await embedded(body.as_newer(), request, encoders, metrics)
+        return {"embedding": answer["embeddings"][0] if answer["embeddings"] else []}
 
     @router.get("/tags")
     async def tags() -> dict[str, Any]:
-        return {"models": [card(await model.facts()) for model in models.values()]}
+        cards = [card(await model.facts()) for model in models.values()]
+        return {"models": [*cards, *map(encoder_card, encoders.named.values())]}
 
     @router.get("/ps")
     async def in_memory() -> dict[str, Any]:
-        return {"models": [running(await model.facts()) for model in models.values()]}
+        cards = [running(await model.facts()) for model in models.values()]
+        return {"models": [*cards, *map(running_encoder, encoders.named.values())]}
 
     @router.post("/show")
     async def show(body: ModelName) -> dict[str, Any]:
+        if (encoder := encoders.named.get(untagged(body.model))) is not None:
+            return encoder_description(encoder)
         facts = await find_tagged(models, body.model).facts()
         return description(facts, model_info(facts))
 
@@ -80,4 +95,8 @@ def find_tagged(models: Mapping[str, ServedModel], name: str) -> ServedModel:
     Raises:
         APIError: there is no such model.
     """
-    return find(models, name if name in models else name.removesuffix(":latest"))
+    return find(models, name if name in models else untagged(name))
+
+
+def untagged(name: str) -> str:
+    return name.removesuffix(":latest")

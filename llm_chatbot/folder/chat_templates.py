@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from llm_chatbot.machine.json_object import json_object
 
@@ -33,8 +33,20 @@ Render = Callable[[Sequence[Mapping[str, Any]], Mapping[str, Any]], str | None]
 # What the probes say.
 SAID, CALLED, GIVEN, KEY, RESULT = "Probe1question", "probe2call", "probe3value", "probe4key", "probe5result"
 NAMED, RULE = "probe6name", "probe7rule"
+TURNS = (("user", "Probe8before"), ("assistant", "Probe9answer"))
 
-CALL_ID, SHORT_ID = "call_abcdefghijklmnopqrst", "abcdEFG12"
+CALL_ID, SHORT_ID, SHORTEST_ID = "call_abcdefghijklmnopqrst", "abcdEFG12", "1"
+
+# Which ids of calls a template takes, and those that are tried for it.
+CallIds = Literal["any", "named", "nine"]
+TRIED_IDS: dict[CallIds, tuple[str | None, ...]] = {
+    "any": (CALL_ID, SHORTEST_ID, None),
+    "named": (CALL_ID, SHORTEST_ID),
+    "nine": (SHORT_ID,),
+}
+
+# How a template shows an id that it cuts off: two ids may look alike then.
+PARTS_OF_ID = (CALL_ID[:9], CALL_ID[-9:])
 
 PROBE_TOOL = {
     "type": "function",
@@ -54,18 +66,23 @@ class TemplateForm:
         shows_messages: whether the text of a message arrives in the prompt; a template that refuses the probe is
             believed to.
         content_parts: the roles whose content is a list of parts like `{"type": "text", "text": …}`.
-        short_ids: whether the ids of calls have nine letters or digits.
+        call_ids: which ids of calls it takes: "any", also none; "named": each call has one; "nine": those of nine
+            letters or digits, because others are refused, or shown only in part.
         text_arguments: whether the arguments of a call are JSON text, and not an object.
         shows_names: whether the `name` of a message of the user arrives in the prompt.
-        takes_system: whether the text of a system message does.
+        takes_system: whether the text of a system message at the beginning does.
+        takes_later_system: whether that of one between the turns does too.
+        takes_turns: whether what was said in earlier turns does.
     """
 
     shows_messages: bool = True
     content_parts: frozenset[str] = frozenset()
-    short_ids: bool = False
+    call_ids: CallIds = "any"
     text_arguments: bool = False
     shows_names: bool = False
     takes_system: bool = False
+    takes_later_system: bool = False
+    takes_turns: bool = True
 
 
 def read_templates(folder: Path, settings: Mapping[str, Any]) -> Templates:
@@ -123,20 +140,28 @@ def form_of(render: Render) -> TemplateForm:
     parts = _roles_with_parts(render)
     like_user = parts | ({"tool"} if "user" in parts else set())
     probes = [
-        _Probe(render, roles, short_ids, text_arguments)
+        _Probe(render, roles, call_ids, text_arguments)
         for roles in (like_user, like_user ^ {"tool"})
-        for text_arguments, short_ids in product((False, True), repeat=2)
+        for text_arguments, call_ids in product((False, True), TRIED_IDS)
     ]
     shows_arguments = (probe for probe in probes if probe.shows_arguments())
     fitting = (probe for probe in probes if probe.shows_arguments() and probe.shows_result())
     probe = next(fitting, None) or next(shows_arguments, probes[0])
+    is_shown = any(map(partial(_arrives, SAID), rendered))
+
+    def arrive(*conversation: tuple[str, str]) -> bool:
+        text = render(in_parts([_said(role, said) for role, said in conversation], parts), {})
+        return all(_arrives(said, text) for _, said in conversation)
+
     return TemplateForm(
-        shows_messages=any(map(partial(_arrives, SAID), rendered)) or not any(each is not None for each in rendered),
+        shows_messages=is_shown or not any(each is not None for each in rendered),
         content_parts=probe.content_parts,
-        short_ids=probe.short_ids,
+        call_ids=probe.call_ids,
         text_arguments=probe.text_arguments,
         shows_names=NAMED in (render(in_parts([{**asked, "name": NAMED}], parts), {}) or ""),
-        takes_system=_arrives(RULE, render(in_parts([_said("system", RULE), asked], parts), {})),
+        takes_system=arrive(("system", RULE), ("user", SAID)),
+        takes_later_system=arrive(*TURNS, ("system", RULE), ("user", SAID)),
+        takes_turns=not is_shown or arrive(*TURNS, ("user", SAID)),
     )
 
 
@@ -181,25 +206,31 @@ class _Probe:
 
     render: Render
     content_parts: frozenset[str]
-    short_ids: bool
+    call_ids: CallIds
     text_arguments: bool
 
     def shows_arguments(self) -> bool:
         """Whether the arguments arrive in the prompt, and neither as JSON in a text nor as Python writes them."""
         wrong = (rf"\"{KEY}\": \"{GIVEN}\"", f"'{KEY}': '{GIVEN}'")
-        return GIVEN in self._rendered and not any(spelling in self._rendered for spelling in wrong)
+        is_part = CALL_ID not in self._rendered[0] and any(part in self._rendered[0] for part in PARTS_OF_ID)
+        return not is_part and all(
+            GIVEN in rendered and not any(spelling in rendered for spelling in wrong) for rendered in self._rendered
+        )
 
     def shows_result(self) -> bool:
-        return _arrives(RESULT, self._rendered)
+        return all(_arrives(RESULT, rendered) for rendered in self._rendered)
 
     @cached_property
-    def _rendered(self) -> str:
-        id, arguments = SHORT_ID if self.short_ids else CALL_ID, {KEY: GIVEN}
+    def _rendered(self) -> list[str]:
+        return [self._with_id(id) for id in TRIED_IDS[self.call_ids]]
+
+    def _with_id(self, id: str | None) -> str:
+        arguments = {KEY: GIVEN}
         function = {"name": CALLED, "arguments": json.dumps(arguments) if self.text_arguments else arguments}
-        call = {"id": id, "type": "function", "function": function}
+        named, answers = ({}, {}) if id is None else ({"id": id}, {"tool_call_id": id})
         messages = [
             _said("user", SAID),
-            {**_said("assistant", ""), "tool_calls": [call]},
-            {**_said("tool", RESULT), "tool_call_id": id, "name": CALLED},
+            {**_said("assistant", ""), "tool_calls": [{**named, "type": "function", "function": function}]},
+            {**_said("tool", RESULT), **answers, "name": CALLED},
         ]
         return self.render(in_parts(messages, self.content_parts), {"tools": [PROBE_TOOL]}) or ""

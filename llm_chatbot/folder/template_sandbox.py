@@ -13,7 +13,19 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 
 class JSONText(str):
-    """A text that is JSON already: a template's `tojson` writes it as it is, where it would write a text in quotes."""
+    """A text that is JSON already: a template's `tojson` writes it as it is, where it would write a text in quotes.
+
+    It stays one where a template takes the white space off its ends, by a method or by `trim`.
+    """
+
+    def strip(self, characters: str | None = None, /) -> "JSONText":
+        return JSONText(super().strip(characters))
+
+    def lstrip(self, characters: str | None = None, /) -> "JSONText":
+        return JSONText(super().lstrip(characters))
+
+    def rstrip(self, characters: str | None = None, /) -> "JSONText":
+        return JSONText(super().rstrip(characters))
 
 
 class _Generation(Extension):

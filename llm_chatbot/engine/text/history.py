@@ -4,6 +4,7 @@ import hashlib
 import json
 import string
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import takewhile
 from typing import Any
 
 from llm_chatbot.errors import UserError
@@ -55,16 +56,60 @@ def shaped(messages: Sequence[dict[str, Any]], form: TemplateForm) -> list[dict[
     Args:
         messages: as `with_objects` returns them.
     """
-    if form.short_ids:
-        messages = list(_with_short_ids(messages))
-    return in_parts([_shaped(message, form) for message in messages], form.content_parts)
+    if form.call_ids != "any":
+        messages = list(_with_ids(messages, keep=form.call_ids == "named"))
+    messages = [_shaped(message, form) for message in messages]
+    return in_parts(with_system_in_turns(messages, form), form.content_parts)
+
+
+def with_system_in_turns(messages: Sequence[dict[str, Any]], form: TemplateForm) -> list[dict[str, Any]]:
+    """The messages, with what the system says where the template takes it.
+
+    Those at the beginning become one message if only that is taken. Any other stands before the next words of the user
+    with an empty line between, as in Gemma 3's template and llama.cpp; if another turn comes first, after those of the
+    turn before.
+    """
+    if form.takes_system and form.takes_later_system:
+        return list(messages)
+    opening = list(takewhile(lambda message: message["role"] == "system", messages)) if form.takes_system else []
+    turns: list[dict[str, Any]] = [_with_text(opening[0], *opening[1:])] if opening else []
+    waiting: list[dict[str, Any]] = []
+    for message in messages[len(opening) :]:
+        if message["role"] == "system":
+            waiting.append(message)
+            continue
+        if waiting and message["role"] == "user":
+            message = {**message, "content": _with_text(*waiting, message)["content"]}
+            waiting = []
+        elif message["role"] == "assistant":
+            _say_after(turns, waiting)
+            waiting = []
+        turns.append(message)
+    _say_after(turns, waiting)
+    return turns
+
+
+def _say_after(turns: list[dict[str, Any]], waiting: Sequence[dict[str, Any]]) -> None:
+    """Adds what the system says to the last turn, or as one of the user where that is an answer."""
+    if not waiting:
+        return
+    if turns and turns[-1]["role"] in ("user", "tool"):
+        turns[-1] = _with_text(turns[-1], *waiting)
+    else:
+        turns.append({"role": "user", "content": _with_text(*waiting)["content"]})
+
+
+def _with_text(message: dict[str, Any], *others: dict[str, Any]) -> dict[str, Any]:
+    """A message with the texts of others after its own."""
+    texts = [each["content"] for each in (message, *others)]
+    return {**message, "content": "\n\n".join(filter(None, texts))} if others else message
 
 
 def _shaped(message: dict[str, Any], form: TemplateForm) -> dict[str, Any]:
     if not form.shows_names and message["role"] != "tool" and message.get("name"):
         message = _with_name_in_text(message)
     if form.text_arguments and message.get("tool_calls"):
-        return {**message, "tool_calls": [_with_text(call) for call in message["tool_calls"]]}
+        return {**message, "tool_calls": [_with_text_arguments(call) for call in message["tool_calls"]]}
     return message
 
 
@@ -75,21 +120,25 @@ def _with_name_in_text(message: dict[str, Any]) -> dict[str, Any]:
     return {**{name: value for name, value in message.items() if name != "name"}, **named}
 
 
-def _with_text(call: dict[str, Any]) -> dict[str, Any]:
+def _with_text_arguments(call: dict[str, Any]) -> dict[str, Any]:
     function = call["function"]
     return {**call, "function": {**function, "arguments": json.dumps(function["arguments"], ensure_ascii=False)}}
 
 
-def _with_short_ids(messages: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """The messages with ids of nine letters or digits, the same for a call and its result."""
+def _with_ids(messages: Sequence[dict[str, Any]], keep: bool) -> Iterator[dict[str, Any]]:
+    """The messages with ids of nine letters or digits, the same for a call and its result; `keep` keeps other ids."""
+
+    def new_id(id: str | None, otherwise: str) -> str:
+        return id if id and keep else _short_id(id or otherwise)
+
     waiting: list[str] = []  # the ids of calls whose results have not come
     for index, message in enumerate(messages):
         if calls := message.get("tool_calls"):
-            waiting = [_short_id(call.get("id") or f"{index}.{i}") for i, call in enumerate(calls)]
+            waiting = [new_id(call.get("id"), f"{index}.{i}") for i, call in enumerate(calls)]
             yield {**message, "tool_calls": [{**call, "id": id} for call, id in zip(calls, waiting, strict=True)]}
         elif message["role"] == "tool":
             named = message.get("tool_call_id")
-            id = _short_id(named) if named else next(iter(waiting), _short_id(str(index)))
+            id = new_id(named, "") if named else next(iter(waiting), _short_id(str(index)))
             waiting = [other for other in waiting if other != id]
             yield {**message, "tool_call_id": id}
         else:

@@ -119,6 +119,8 @@ def prompt_ids(
     if "tools" not in read:
         messages = told_of_tools(messages, options.get("tools") or (), form.takes_system)
     options = {name: options[name] for name in read & options.keys()}
+    if not form.takes_turns and sum(message["role"] == "user" for message in messages) > 1:
+        raise UserError("prompt.one_turn")
     messages = shaped(messages, form)
     codec = _control_tokens(tokenizer)
     marked = [{**codec.mark(message), "role": _checked_role(message["role"], codec)} for message in messages]

@@ -135,6 +135,48 @@ def test_several_calls_keep_ids_of_their_own(tmp_path: Path):
     assert len(set(ids)) == 3 and lines[2:5] == [f"[tool]{i}({id})" for i, id in zip((2, 0, 1), ids, strict=True)]
 
 
+SHOWN_IDS = template(
+    CALLS.replace("CALL", "{{ c.function.arguments | tojson }}(ID)") + "{% if m.role == 'tool' %}(RESULT){% endif %}"
+)
+
+
+def showing(id: str) -> str:
+    """A template that shows the ids of calls and results so, `ID` being the id."""
+    shown = f"{{{{ {id} }}}}"
+    return SHOWN_IDS.replace("ID", shown.replace("ID", "c.id")).replace("RESULT", shown.replace("ID", "m.tool_call_id"))
+
+
+# Mistral Small's check in https://github.com/vllm-project/vllm/blob/main/examples/tool_chat_template_mistral.jinja, and
+# others that take an id only if there is one, or show a part of it.
+AT_LEAST_NINE = "ID if ID is defined and ID | length >= 9 else raise_exception('At least 9 letters!')"
+PARTS_OF_IDS = {
+    "at least nine": AT_LEAST_NINE,
+    "its last nine": AT_LEAST_NINE.replace("ID if", "ID[-9:] if"),
+    "its first nine": "ID[:9]",
+    "nine, or none": "ID if ID is not defined or ID | length == 9 else raise_exception('No.')",
+}
+
+
+@pytest.mark.parametrize("shown", PARTS_OF_IDS.values(), ids=[*PARTS_OF_IDS])
+@pytest.mark.parametrize("ids", [("1", "2"), ("call_abcdefghi1", "call_abcdefghi2"), ("1bcdefghi", "2_call_bcdefghi")])
+def test_calls_have_different_ids_where_a_template_takes_or_shows_only_a_part(ids: tuple, shown: str, tmp_path: Path):
+    messages = [*use_of_a_tool(id=ids[0])[:3], *use_of_a_tool(id=ids[1])]
+    first, first_result, second, second_result = (
+        part.partition(")")[0] for part in prompt(tokenizer(tmp_path, showing(shown)), messages).split("(")[1:]
+    )
+    assert first == first_result != second == second_result and len(first) == len(second) == 9
+
+
+def test_a_call_gets_an_id_where_the_template_wants_one_and_others_keep_theirs(tmp_path: Path):
+    named = tokenizer(tmp_path, showing("ID if ID is defined else raise_exception('No.')"))
+    assert (
+        prompt(named, use_of_a_tool(id="1")).count("(1)") == prompt(named, use_of_a_tool()).count(f"({LONG_ID})") == 2
+    )
+    text = prompt(named, use_of_a_tool(id=None))
+    called, answered = (part.partition(")")[0] for part in text.split("(")[1:])
+    assert called == answered and len(called) == 9
+
+
 def test_ids_stay_as_they_are_where_the_template_takes_them(tmp_path: Path):
     any_id = template(content="{{ m.content }}{% if m.tool_call_id %}({{ m.tool_call_id }}){% endif %}")
     assert f"({LONG_ID})" in prompt(tokenizer(tmp_path, any_id), use_of_a_tool())
@@ -199,6 +241,18 @@ def test_a_result_is_encoded_once(result: str, expected: str, tmp_path: Path):
     assert f"[tool]{expected}\n" in prompt(tokenizer(tmp_path, ENCODING), use_of_a_tool(result=result))
 
 
+@pytest.mark.parametrize("written", ["m.content | trim", "m.content.strip()", "m.content.rstrip().lstrip()"])
+def test_a_result_that_a_template_strips_is_encoded_once_too(written: str, tmp_path: Path):
+    encoding = tokenizer(tmp_path, ENCODING.replace("m.content", written))
+    assert '[tool]{"t": 21}\n' in prompt(encoding, use_of_a_tool(result=' {"t": 21}\n'))
+    assert '[tool]"warm"\n' in prompt(encoding, use_of_a_tool(result="warm"))
+
+
+@pytest.mark.parametrize("result", ["NaN", "[Infinity]"])
+def test_a_result_that_only_python_takes_for_json_is_text(result: str, tmp_path: Path):
+    assert f'[tool]"{result}"\n' in prompt(tokenizer(tmp_path, ENCODING), use_of_a_tool(result=result))
+
+
 def test_a_result_stays_text_where_the_template_writes_text(tmp_path: Path):
     assert '[tool]{"t":  21}\n' in prompt(tokenizer(tmp_path, template()), use_of_a_tool(result='{"t":  21}'))
 
@@ -210,7 +264,7 @@ def refusing(condition: str) -> str:
 @pytest.mark.parametrize(
     ("condition", "messages", "remedy"),
     [
-        ("messages[0].role == 'system'", [{"role": "system", "content": "s"}], "try without a system prompt"),
+        ("messages[0].content == 's'", [{"role": "system", "content": "s"}], "try without a system prompt"),
         ("tools", [], "try without tools"),
         ("tools or messages[1].tool_calls", use_of_a_tool(), "try without tools, their calls and results"),
         (
@@ -226,6 +280,69 @@ def test_the_remedy_fits_what_the_template_refuses(condition: str, messages: lis
     with pytest.raises(UserError, match=rf"refuses: No\.; {remedy}\.$") as refused:
         prompt_ids(folder_tokenizer, [*messages, {"role": "user", "content": "Hello"}], TOOLS)
     assert ("system" in str(refused.value)) == ("system" in remedy)
+
+
+def said(*parts: str) -> list[dict[str, Any]]:
+    """Messages from texts that begin with the first letter of their role."""
+    roles = {"s": "system", "u": "user", "a": "assistant"}
+    return [{"role": roles[part[0]], "content": part} for part in parts]
+
+
+ONLY_FIRST = "{% if not loop.first and m.role == 'system' %}{{ raise_exception('At the beginning only.') }}{% endif %}"
+NOT_SHOWN = "{% if m.role != 'system' %}{{ m.content }}{% endif %}"
+TAKING_SYSTEM = {
+    "everywhere": template(),
+    "at the beginning": template().replace("[{{ m.role }}]", ONLY_FIRST + "[{{ m.role }}]"),
+    "nowhere": "{% if messages[0].role == 'system' %}{{ raise_exception('No.') }}{% endif %}"
+    + template().replace("[{{ m.role }}]", ONLY_FIRST + "[{{ m.role }}]"),
+    "without a word": template().replace("{{ m.content or '' }}", NOT_SHOWN),
+}
+
+
+@pytest.mark.parametrize(
+    ("messages", "takes", "expected"),
+    [
+        (said("s", "u"), "everywhere", "[system]s|[user]u"),
+        (said("s", "u", "a", "s2", "u2"), "everywhere", "[system]s|[user]u|[assistant]a|[system]s2|[user]u2"),
+        (said("s", "u", "a", "s2", "u2"), "at the beginning", "[system]s|[user]u|[assistant]a|[user]s2//u2"),
+        (said("s", "s2", "u"), "at the beginning", "[system]s//s2|[user]u"),
+        (said("u", "s", "a", "u2"), "at the beginning", "[user]u//s|[assistant]a|[user]u2"),
+        (said("u", "a", "u2", "s"), "at the beginning", "[user]u|[assistant]a|[user]u2//s"),
+        (said("u", "a", "s", "a2", "u2"), "at the beginning", "[user]u|[assistant]a|[user]s|[assistant]a2|[user]u2"),
+        (said("s", "u", "a", "s2", "s3", "u2"), "nowhere", "[user]s//u|[assistant]a|[user]s2//s3//u2"),
+        (said("s", "a", "u"), "nowhere", "[user]s|[assistant]a|[user]u"),
+        (said("s"), "nowhere", "[user]s"),
+        (said("s", "u"), "without a word", "[user]s//u"),
+    ],
+)
+def test_what_the_system_says_arrives_where_the_template_takes_it(
+    messages: list, takes: str, expected: str, tmp_path: Path
+):
+    text = prompt(tokenizer(tmp_path, TAKING_SYSTEM[takes]), messages)
+    assert text.removesuffix("\n[assistant]").replace("\n\n", "//").replace("\n", "|") == expected
+
+
+def test_what_the_system_says_never_comes_between_a_call_and_its_result(tmp_path: Path):
+    called = use_of_a_tool(result='{"t": 21}')[:3]
+    messages = [*called[:2], {"role": "system", "content": "s"}, called[2]]
+    text = prompt(tokenizer(tmp_path, TAKING_SYSTEM["at the beginning"]), messages)
+    assert text.endswith('[tool]{"t": 21}\n\ns\n[assistant]')
+
+
+ONE_MESSAGE = {
+    "refuses": "{% if messages | length > 1 %}{{ raise_exception('One only.') }}{% endif %}{{ messages[0].content }}",
+    "shows the first": "{{ messages[0].content }}",
+    "shows the last": "{{ messages[-1].content }}",
+    "shows questions": "{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}",
+}
+
+
+@pytest.mark.parametrize("written", ONE_MESSAGE.values(), ids=[*ONE_MESSAGE])
+def test_a_conversation_is_refused_where_a_template_takes_one_message(written: str, tmp_path: Path):
+    own = tokenizer(tmp_path, written)
+    assert prompt(own, said("u")) == "u"
+    with pytest.raises(UserError, match=r"takes one message and no conversation; begin a new one for each question"):
+        prompt_ids(own, said("u", "a", "u2"))
 
 
 @pytest.mark.parametrize("start", ["{{ bos_token }}", "<s>", "<s>{{ bos_token }}"])

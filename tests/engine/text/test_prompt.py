@@ -181,10 +181,10 @@ def test_an_answer_that_the_prompt_began_is_told_from_one_that_it_did_not(tokeni
 def test_a_model_without_a_chat_template_or_with_one_that_refuses_is_a_sentence(tokenizer):
     refusing = copy.deepcopy(tokenizer)
     refusing.chat_template = (
-        "{% if messages[0].role == 'system' %}{{ raise_exception('System role not supported') }}{% endif %}"
-        "{{ messages[0].content }}"
+        "{% if messages[0].content == 's' %}{{ raise_exception('Not this one') }}{% endif %}"
+        "{% for message in messages %}{{ message.content }}{% endfor %}"
     )
-    with pytest.raises(UserError, match="System role not supported; try without a system prompt"):
+    with pytest.raises(UserError, match="Not this one; try without a system prompt"):
         prompt_ids(refusing, [{"role": "system", "content": "s"}, user("u")])
     refusing.chat_template = None
     with pytest.raises(UserError, match="no chat template"):

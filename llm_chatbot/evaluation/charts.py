@@ -1,15 +1,12 @@
-"""The comparison as a plot, and two answers side by side as HTML."""
+"""The comparison as a plot, and the differences between two answers as HTML."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from html import escape
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from llm_chatbot.engine.loading import open_model
-from llm_chatbot.engine.text.tokenizer import FolderTokenizer
-from llm_chatbot.evaluation.comparison import VariantFigures, greedy_answer
+from llm_chatbot.evaluation.comparison import VariantFigures
 from llm_chatbot.evaluation.differences import aligned
 
 
@@ -37,24 +34,6 @@ def plot_quality(variants: Sequence[VariantFigures], say: Callable[..., str] = i
     axes.set(xlabel=say("size, MB"), ylabel=say("KL divergence from 16 bits, nats"))
     plt.close(figure)  # a notebook shows what a cell returns, and would show an open figure once more
     return figure
-
-
-def side_by_side(folders: Mapping[str, Path], question: str, tokens: int = 80) -> str:
-    """The greedy answers of two variants to a question, as an HTML table with the tokens marked that differ.
-
-    Args:
-        folders: of two variants, by the names to show.
-        question: to both.
-        tokens: the most that are shown of an answer.
-    """
-    tokenizer = FolderTokenizer(next(iter(folders.values())))
-    left, right = (greedy_answer(open_model(folder), tokenizer, question, tokens) for folder in folders.values())
-    marked = mark_words(left, right, tokenizer.decode)
-    head = "".join(f'<th style="text-align: left">{escape(name)}</th>' for name in folders)
-    body = "".join(
-        f'<td style="white-space: pre-wrap; text-align: left; width: 50%">{answer}</td>' for answer in marked
-    )
-    return f'<table style="width: 100%"><tr>{head}</tr><tr>{body}</tr></table>'
 
 
 def mark_words(left: Sequence[int], right: Sequence[int], decode: Callable[[Sequence[int]], str]) -> tuple[str, str]:

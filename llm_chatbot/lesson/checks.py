@@ -1,6 +1,7 @@
 """Checks a reader's answers to the lesson's questions: right, or a hint, and a score."""
 
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from numbers import Real
@@ -8,6 +9,7 @@ from typing import Any
 
 from llm_chatbot.lesson.words import say
 
+MOST_POINTS = 3  # of a question
 TOLERANCE = 0.02  # of numbers: an estimate is an answer
 
 
@@ -49,14 +51,16 @@ QUESTIONS = {
     ),
     5: Question(_word("playing"), "How many words are left to draw from after top-k?"),
     6: Question(_number(4), "Logits are logarithms: dividing them by 0.5 squares the ratio."),
-    7: Question(
+    7: Question(_number(3.2), "Each call gives eight tokens in 2.5 times the time."),
+    8: Question(
         _number(3e9 / 0.55),
         "Divide the memory by the bytes of a weight; the answer is a number of parameters, such as 7e9.",
     ),
-    8: Question(_number(4.625), "Add what a group shares, divided by its weights, to the bits of a code."),
+    9: Question(_number(4.625), "Add what a group shares, divided by its weights, to the bits of a code."),
 }
 
 _right: set[int] = set()  # the questions that this reader has answered
+_tries: Counter[int] = Counter()  # answers to each until it was right
 
 
 def check(number: int, answer: Any) -> None:
@@ -70,6 +74,8 @@ def check(number: int, answer: Any) -> None:
         KeyError: there is no such question.
     """
     question = QUESTIONS[number]
+    if answer is not None and number not in _right:
+        _tries[number] += 1
     if question.accepts(answer):
         _right.add(number)
         print(say("Right."), score())
@@ -77,6 +83,15 @@ def check(number: int, answer: Any) -> None:
         print(say("Put your answer in place of None."), score())
     else:
         print(say("Not yet."), say(question.hint))
+
+
+def print_score() -> None:
+    """Prints a line for each question, and points: three for a right answer at the first try, then two, then one."""
+    points = {number: max(MOST_POINTS - _tries[number] + 1, 1) if number in _right else 0 for number in QUESTIONS}
+    for number, earned in points.items():
+        state = say("Right.") if number in _right else say("Not yet.") if _tries[number] else say("No answer.")
+        print(f"{number}  {'★' * earned}{'☆' * (MOST_POINTS - earned)}  {state}")
+    print(score(), say("{points} of {most} points.", points=sum(points.values()), most=MOST_POINTS * len(QUESTIONS)))
 
 
 def score() -> str:

@@ -67,14 +67,20 @@ def token_pieces(tokenizer: ChatTokenizer, text: str) -> list[Piece]:
     return pieces
 
 
-def sentence_lines(tokenizer: ChatTokenizer, sentences: Mapping[str, str]) -> list[list[Piece]]:
-    """Two lines for each sentence: its language with how many characters and tokens it has, and its tokens."""
+def vocabulary_lines(tokenizers: Mapping[str, ChatTokenizer], text: str) -> list[list[Piece]]:
+    """For each line of a text and each tokenizer two lines: how many characters and tokens there are, and the tokens.
+
+    Args:
+        tokenizers: by the names that are shown.
+        text: of one line or more; empty ones are left out.
+    """
     lines: list[list[Piece]] = []
-    for language, sentence in sentences.items():
-        pieces = token_pieces(tokenizer, sentence)
-        counts = {"characters": len(sentence), "tokens": len(pieces)}
-        text = say("{language}: {characters} characters, {tokens} tokens", language=language, **counts)
-        lines += [[Piece(text)], pieces]
+    for sentence in filter(None, text.splitlines()):
+        for name, tokenizer in tokenizers.items():
+            pieces = token_pieces(tokenizer, sentence)
+            counts = {"characters": len(sentence), "tokens": len(pieces)}
+            count = say("{name}: {characters} characters, {tokens} tokens", name=say(name), **counts)
+            lines += [[Piece(count)], pieces]
     return lines
 
 

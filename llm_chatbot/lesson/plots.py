@@ -1,5 +1,6 @@
 """The lesson's plots. Each is closed, because a notebook shows what a cell returns, and an open figure once more."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,13 +13,12 @@ from matplotlib.patches import Patch
 
 from llm_chatbot.evaluation.charts import plot_quality
 from llm_chatbot.evaluation.comparison import VariantFigures
-from llm_chatbot.lesson.blocks import BlockUse
+from llm_chatbot.lesson.blocks import OTHER, BlockUse
 from llm_chatbot.lesson.front_end import notebook_language
-from llm_chatbot.lesson.pieces import VISIBLE
 from llm_chatbot.lesson.timing import TokenSeconds
 from llm_chatbot.lesson.words import say
 
-BLUE, ORANGE, GREY = "#3b6ea5", "#d9822b", "#c4c9d0"
+BLUE, ORANGE, GREEN, GREY = "#3b6ea5", "#d9822b", "#5b9a4c", "#c4c9d0"
 
 # Fonts with Chinese and Japanese characters, of Windows, macOS and Linux: each language's own shapes first.
 FONTS = {
@@ -47,27 +47,9 @@ def label(text: str, **values: Any) -> str:
     return say(text, **values) if len(text_fonts()) > 1 else text.format(**values)
 
 
+# A font that has another weight only is used all the same, without a line about it in each reader's notebook.
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 plt.rcParams["font.family"] = text_fonts()  # for the notebook's own plots too
-
-
-def plot_chances(words: Sequence[str], chances: np.ndarray, kept: np.ndarray) -> Figure:
-    """The likeliest tokens as bars: what the model gives, and what is left of it to draw from.
-
-    Args:
-        words: the tokens' texts.
-        chances: their probabilities [tokens].
-        kept: likewise, after the settings; 0 for a token that is left out.
-    """
-    figure, axes = plt.subplots(figsize=(7.5, 3), layout="constrained")
-    places = np.arange(len(words))
-    axes.bar(places - 0.2, chances, 0.4, color=GREY, label=label("the model's"))
-    axes.bar(places + 0.2, kept, 0.4, color=BLUE, label=label("after the settings"))
-    labels = [repr(word.translate(VISIBLE))[1:-1] for word in words]
-    axes.set_xticks(places, labels, rotation=35, ha="right", parse_math=False)  # a token may be "$$"
-    axes.set(ylabel=label("probability"), ylim=(0, max(1e-3, 1.1 * float(max(chances.max(), kept.max())))))
-    axes.legend()
-    plt.close(figure)
-    return figure
 
 
 def plot_temperatures(chances: pd.DataFrame) -> Figure:
@@ -97,31 +79,33 @@ def plot_token_seconds(measured: Sequence[TokenSeconds]) -> Figure:
     return figure
 
 
-def plot_blocks(rows: Mapping[str, Sequence[BlockUse]], size: int) -> Figure:
-    """Block tables, one a row: each block with its place in the pool, and what of it was cached and what was read.
+def plot_blocks(rows: Mapping[int, Sequence[BlockUse]], size: int, longest: int, most: int) -> Figure:
+    """Block tables, one a row: each block with its place in the pool, and what of it was cached, read and written.
 
     Args:
-        rows: the blocks of each prompt, by its name.
+        rows: the blocks by the number of the turn; `OTHER` for somebody else's.
         size: tokens in a block.
+        longest: blocks that a row has room for.
+        most: rows that there is room for.
     """
-    longest = max(len(row) for row in rows.values())
-    figure, axes = plt.subplots(figsize=(min(2.5 + 1.1 * longest, 9), 0.4 + 0.65 * len(rows)), layout="constrained")
+    figure, axes = plt.subplots(figsize=(min(2.5 + 1.1 * longest, 9), 0.5 + 0.65 * most), layout="constrained")
     for y, row in enumerate(rows.values()):
         for x, block in enumerate(row):
             left = x * (size + 4)
             axes.broken_barh([(left, size)], (y - 0.3, 0.6), facecolor="white", edgecolor="#888888")
-            axes.broken_barh([(left, block.cached)], (y - 0.3, 0.6), facecolor=BLUE)
-            axes.broken_barh([(left + block.cached, block.read)], (y - 0.3, 0.6), facecolor=ORANGE)
-            axes.annotate(str(block.index), (left + size / 2, y), ha="center", va="center", fontsize=9,
+            for color, width in ((BLUE, block.cached), (ORANGE, block.read), (GREEN, block.written)):
+                axes.broken_barh([(left, width)], (y - 0.3, 0.6), facecolor=color)
+                left += width
+            axes.annotate(str(block.index), (x * (size + 4) + size / 2, y), ha="center", va="center", fontsize=9,
                           bbox={"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"})  # fmt: skip
-    axes.set(
-        yticks=range(len(rows)), yticklabels=[label(name) for name in rows], xticks=[], ylim=(len(rows) - 0.5, -0.5)
-    )
+    names = [label("somebody else") if turn == OTHER else label("turn {number}", number=turn) for turn in rows]
+    axes.set(yticks=range(len(rows)), yticklabels=names, xticks=[], ylim=(most - 0.5, -0.5))
     axes.set_xlim(-2, longest * (size + 4))
     axes.spines[:].set_visible(False)
     axes.tick_params(left=False)
-    handles = [Patch(color=BLUE, label=label("from the cache")), Patch(color=ORANGE, label=label("read anew"))]
-    figure.legend(handles=handles, ncols=2, loc="outside lower center", fontsize=8, frameon=False)
+    colors = {"from the cache": BLUE, "read anew": ORANGE, "written": GREEN}
+    handles = [Patch(color=color, label=label(name)) for name, color in colors.items()]
+    figure.legend(handles=handles, ncols=3, loc="outside lower center", fontsize=8, frameon=False)
     plt.close(figure)
     return figure
 
@@ -143,17 +127,5 @@ def plot_group(original: np.ndarray, codes: np.ndarray, rounded: np.ndarray) -> 
     axes.set_xticks(range(len(codes)), [str(code) for code in codes], fontsize=8)
     axes.set(xlabel=label("code"), ylabel=label("weight"))
     axes.legend(ncols=2, loc="upper right", bbox_to_anchor=(1, 1.15), frameon=False)
-    plt.close(figure)
-    return figure
-
-
-def plot_errors(errors: Mapping[str, np.ndarray]) -> Figure:
-    """Histograms of how far stored weights are from the 16-bit ones, one beside the other on the same scale."""
-    figure, many = plt.subplots(1, len(errors), figsize=(7.5, 2.6), sharex=True, layout="constrained", squeeze=False)
-    limit = max(float(np.abs(error).max()) for error in errors.values()) or 1.0
-    edges = np.linspace(-limit, limit, 102)
-    for axes, (name, error) in zip(many[0], errors.items(), strict=True):
-        axes.hist(error.ravel(), bins=edges, color=BLUE)
-        axes.set(title=label(name), xlabel=label("error"), yticks=[])
     plt.close(figure)
     return figure

@@ -1,30 +1,28 @@
-"""A figure with controls below it that draw it again."""
+"""A picture with controls below it that draw it again."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
 from IPython.display import display
-from matplotlib.figure import Figure
 
-from llm_chatbot.engine.decode.sampling import Sampling, candidates, log_softmax
-from llm_chatbot.engine.session import Model
-from llm_chatbot.engine.text.tokenizer import ChatTokenizer
+from llm_chatbot.lesson.blocks import OTHER, Frame
 from llm_chatbot.lesson.inside_plots import plot_attention
-from llm_chatbot.lesson.plots import plot_chances
+from llm_chatbot.lesson.plots import plot_blocks
 from llm_chatbot.lesson.words import say
 
-SHOWN_TOKENS = 12
+# Of controls with long descriptions.
+WIDE: dict[str, Any] = {"style": {"description_width": "190px"}, "layout": {"width": "520px"}}
 
 
-def with_controls(draw: Callable[..., Figure], **controls: widgets.ValueWidget) -> widgets.VBox:
-    """Shows the figure for the controls' values, and returns the controls, which replace it when they are moved.
+def with_controls(draw: Callable[..., object], **controls: widgets.ValueWidget) -> widgets.VBox:
+    """Shows the picture for the controls' values, and returns the controls, which replace it when they are moved.
 
-    The figure is an output of its own, so that it is there too where nothing runs: on GitHub, in a printed page.
+    The picture is an output of its own, so that it is there too where nothing runs: on GitHub, in a printed page.
 
     Args:
-        draw: makes the figure from one argument for each control.
+        draw: makes a figure or HTML from one argument for each control.
         controls: by the names of these arguments.
     """
 
@@ -35,36 +33,6 @@ def with_controls(draw: Callable[..., Figure], **controls: widgets.ValueWidget) 
     for control in controls.values():
         control.observe(lambda change: shown.update(draw(**values())), names="value")
     return widgets.VBox(list(controls.values()))
-
-
-def sampling_sliders(model: Model, tokenizer: ChatTokenizer, text: str) -> widgets.VBox:
-    """The likeliest next tokens after a text, with a control for the text and one for each setting.
-
-    Args:
-        model: gives the logits.
-        tokenizer: of this model.
-        text: to begin with.
-    """
-
-    def draw(text: str, temperature: float, top_k: float, top_p: float, penalty: float) -> Figure:
-        ids = tokenizer(text or " ", add_special_tokens=True)["input_ids"]
-        logits = model.new_cache().feed(ids)
-        sampling = Sampling(temperature=temperature, top_k=int(top_k), top_p=top_p, repetition_penalty=penalty)
-        left, shares = candidates(logits, np.unique(ids), sampling)
-        kept = np.zeros_like(logits)
-        kept[left] = shares
-        first = np.argsort(-logits)[:SHOWN_TOKENS]
-        words = [tokenizer.decode([id]) for id in first]
-        return plot_chances(words, np.exp(log_softmax(logits)[first]), kept[first])
-
-    return with_controls(
-        draw,
-        text=widgets.Text(text, continuous_update=False),
-        temperature=slider("temperature", 0.7, 0.1, 2, 0.1),
-        top_k=slider("top-k (0: all)", 10, 0, 50, 1),
-        top_p=slider("top-p", 0.9, 0.05, 1, 0.05),
-        penalty=slider("repetition penalty", 1, 1, 2, 0.1),
-    )
 
 
 def attention_sliders(attention: np.ndarray, words: Sequence[str], layer: int, head: int) -> widgets.VBox:
@@ -83,6 +51,28 @@ def attention_sliders(attention: np.ndarray, words: Sequence[str], layer: int, h
     )
 
 
+def blocks_slider(frames: Mapping[tuple[int, str], Frame], size: int) -> widgets.VBox:
+    """The rows of blocks at a step, with a slider for the step and buttons that play all of them.
+
+    Args:
+        frames: see `llm_chatbot.lesson.blocks.block_frames`.
+        size: tokens in a block.
+    """
+    shown, last = list(frames.values()), len(frames) - 1
+    longest = max(len(row) for frame in shown for row in frame.values())
+    options = [(_step_name(*step), place) for place, step in enumerate(frames)]
+    step = widgets.SelectionSlider(options=options, value=last, description=say("step"), **WIDE)
+    play = widgets.Play(value=last, max=last, interval=900, tooltip=say("play"))
+    play.observe(lambda change: setattr(step, "value", change["new"]), names="value")
+    box = with_controls(lambda step: plot_blocks(shown[step], size, longest, max(map(len, shown))), step=step)
+    return widgets.VBox([box, play])
+
+
+def _step_name(turn: int, step: str) -> str:
+    name = say("somebody else") if turn == OTHER else say("turn {number}", number=turn)
+    return f"{name}: {say(step)}"
+
+
 def slider(description: str, value: float, low: float, high: float, step: float) -> widgets.FloatSlider:
     """A slider wide enough for its description, which is shown in the notebook's language."""
     return widgets.FloatSlider(
@@ -92,6 +82,5 @@ def slider(description: str, value: float, low: float, high: float, step: float)
         step=step,
         readout_format=".0f" if step == 1 else ".2f",
         description=say(description),
-        style={"description_width": "190px"},
-        layout=widgets.Layout(width="520px"),
+        **WIDE,
     )

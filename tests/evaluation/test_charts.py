@@ -1,9 +1,4 @@
-import re
-from pathlib import Path
-
-from llm_chatbot.catalogue.rows import DEFAULT_MODEL
-from llm_chatbot.convert.conversion import convert_model
-from llm_chatbot.evaluation.charts import mark_words, plot_quality, side_by_side
+from llm_chatbot.evaluation.charts import mark_words, plot_quality
 from llm_chatbot.evaluation.comparison import VariantFigures
 
 
@@ -27,12 +22,3 @@ def test_tokens_that_differ_are_marked_and_markup_is_escaped():
     assert right == "a <mark><b>d &amp; </b></mark>c"
     left, right = mark_words([1], [1, 4], lambda ids: "".join(words[id] for id in ids))
     assert (left, right) == ("a ", "a <mark><b>d &amp; </b></mark>")
-
-
-def test_two_variants_answer_side_by_side(models_root: Path):
-    question = "Name the capital of France."
-    folders = {name: convert_model(DEFAULT_MODEL, name, models_root) for name in ("FP16", "INT4")}
-    table = side_by_side(folders, question, tokens=20)
-    assert re.findall("<th[^>]*>(.*?)</th>", table) == ["FP16", "INT4"]
-    assert table.count("Paris") >= 2
-    assert "<mark>" not in side_by_side({"one": folders["FP16"], "other": folders["FP16"]}, question, tokens=5)

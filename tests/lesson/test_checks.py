@@ -1,9 +1,10 @@
+from collections import Counter
 from typing import Any
 
 import pytest
 
 from llm_chatbot.lesson import checks
-from llm_chatbot.lesson.checks import QUESTIONS, check
+from llm_chatbot.lesson.checks import QUESTIONS, check, print_score
 from llm_chatbot.texts import texts
 
 # A right answer to each question, another right one, and a wrong one.
@@ -14,14 +15,16 @@ ANSWERS = {
     4: (0.75, 0.745, 0.25),
     5: ("playing", " Playing ", "sleeping"),
     6: (4, 4.0, 2),
-    7: (5.45e9, 5.5e9, 3e9),
-    8: (4.625, 4.6, 4),
+    7: (3.2, 3.25, 2.5),
+    8: (5.45e9, 5.5e9, 3e9),
+    9: (4.625, 4.6, 4),
 }
 
 
 @pytest.fixture(autouse=True)
 def nothing_answered(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(checks, "_right", set())
+    monkeypatch.setattr(checks, "_tries", Counter())
 
 
 def test_every_question_has_answers_here():
@@ -65,3 +68,16 @@ def test_hints_are_in_the_notebooks_language(language: str, monkeypatch, capsys:
     check(2, True)
     assert "ID" in capsys.readouterr().out.upper()
     assert texts(language)["lesson.Not yet."]["other"] != "Not yet."
+
+
+def test_the_score_counts_tries(capsys: pytest.CaptureFixture):
+    given: dict[int, list[Any]] = {1: [True], 2: [True, False], 3: [1, 2, 3, 30, 4], 4: [0.25], 5: [None]}
+    for number, answers in given.items():
+        for answer in answers:
+            check(number, answer)
+    capsys.readouterr()
+    print_score()
+    first, second, third, fourth, fifth, *_, last = capsys.readouterr().out.splitlines()
+    assert (first, second, third) == ("1  ★★★  Right.", "2  ★★☆  Right.", "3  ★☆☆  Right.")
+    assert (fourth, fifth) == ("4  ☆☆☆  Not yet.", "5  ☆☆☆  No answer.")
+    assert last == f"3 of {len(QUESTIONS)} questions answered. 6 of {3 * len(QUESTIONS)} points."

@@ -109,6 +109,28 @@ def test_a_slider_draws_again(page: Page):
     expect(picture).not_to_have_attribute("src", before)
 
 
+def test_a_press_draws_a_token_and_a_key_draws_pieces(page: Page):
+    cell = cell_with(page, "sampling_controls(")
+    cell.get_by_role("button", name="Draw a token").press("Enter")
+    expect(cell.locator("mark")).not_to_be_empty()
+    cell = cell_with(page, "token_box(")
+    cell.get_by_role("textbox", name="text").press_sequentially("zebra")
+    expect(cell.locator("td").get_by_text("z", exact=False).first).to_be_visible()
+
+
+def test_the_game_is_played(page: Page):
+    cell = cell_with(page, "game_controls(")
+    cell.get_by_role("combobox", name="part").select_option("MLP")
+    measure = cell.get_by_role("button", name="Round and measure")
+    picture = cell.locator("img")
+    before = picture.get_attribute("src")
+    measure.press("Enter")
+    assert before
+    expect(picture).not_to_have_attribute("src", before, timeout=STEP)
+    expect(measure).to_be_enabled()
+    expect(cell.get_by_role("status")).to_contain_text("NNCF")
+
+
 def test_the_page_answers_inside_the_notebook(page: Page):
     cell_with(page, "demo.launch(").locator("iframe").scroll_into_view_if_needed()
     inside = page.frame_locator("iframe")

@@ -2,7 +2,15 @@ from collections import namedtuple
 from math import log
 from xml.etree import ElementTree
 
-from llm_chatbot.lesson.pieces import ROW_CELLS, Piece, answer_pieces, draw_pieces, sentence_lines, shade, token_pieces
+from llm_chatbot.lesson.pieces import (
+    ROW_CELLS,
+    Piece,
+    answer_pieces,
+    draw_pieces,
+    shade,
+    token_pieces,
+    vocabulary_lines,
+)
 
 Chosen = namedtuple("Chosen", ["text", "logprob"])
 
@@ -23,9 +31,14 @@ def test_tokens_that_share_a_character_share_a_colour(tokenizer):
     assert (last.text, last.color == shared[0].color) == ("a", False)
 
 
-def test_a_sentence_is_counted_and_then_shown(tokenizer):
-    (count,), pieces = sentence_lines(tokenizer, {"zh": "猫正在睡觉。"})
-    assert count.text == f"zh: 6 characters, {len(pieces)} tokens" and pieces == token_pieces(tokenizer, "猫正在睡觉。")
+def test_each_line_is_counted_and_shown_in_each_vocabulary(tokenizer):
+    lines = vocabulary_lines({"a": tokenizer, "b": tokenizer}, "猫正在睡觉。\n\nYes")
+    counts, pieces = [line[0].text for line in lines[::2]], lines[1::2]
+    assert counts == [
+        *(f"{name}: 6 characters, {len(pieces[0])} tokens" for name in "ab"),
+        *(f"{name}: 3 characters, 1 tokens" for name in "ab"),
+    ]
+    assert pieces == [token_pieces(tokenizer, text) for text in ("猫正在睡觉。", "Yes") for _ in "ab"]
 
 
 def test_an_answers_pieces_say_how_likely_they_were():

@@ -4,33 +4,20 @@ import pytest
 from matplotlib.colors import to_rgb
 
 from llm_chatbot.evaluation.comparison import VariantFigures
-from llm_chatbot.lesson.blocks import BlockUse
+from llm_chatbot.lesson.blocks import OTHER, BlockUse
 from llm_chatbot.lesson.plots import (
     BLUE,
+    GREEN,
     ORANGE,
     label,
     plot_blocks,
-    plot_chances,
     plot_cost,
-    plot_errors,
     plot_group,
     plot_temperatures,
     plot_token_seconds,
     text_fonts,
 )
 from llm_chatbot.lesson.timing import TokenSeconds
-
-
-def test_two_bars_for_each_token():
-    (axes,) = plot_chances([" a", "\n"], np.array([0.5, 0.1]), np.array([1.0, 0.0])).axes
-    assert [bar.get_height() for bar in axes.patches] == [0.5, 0.1, 1.0, 0.0]
-
-
-def test_every_token_can_be_read_below_its_bars():
-    figure = plot_chances([" a", " ", "\n", "\r", "$$"], np.ones(5) / 5, np.zeros(5))
-    figure.canvas.draw()
-    (axes,) = figure.axes
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["·a", "·", "⏎", "\\r", "$$"]
 
 
 def test_two_curves_in_milliseconds():
@@ -41,16 +28,16 @@ def test_two_curves_in_milliseconds():
 
 
 def test_a_block_is_as_blue_as_it_is_cached():
-    rows = {"turn 1": [BlockUse(0, 0, 32)], "turn 2": [BlockUse(0, 32, 0), BlockUse(5, 4, 10)]}
-    (axes,) = plot_blocks(rows, 32).axes
+    rows = {1: [BlockUse(0, 0, 32)], 2: [BlockUse(0, 32, 0), BlockUse(5, 4, 10, 3)], OTHER: []}
+    (axes,) = plot_blocks(rows, 32, longest=4, most=3).axes
     widths = {
         color: [path.get_extents().width for bars in axes.collections for path in bars.get_paths()
                 if tuple(bars.get_facecolor()[0][:3]) == to_rgb(color)]
-        for color in (BLUE, ORANGE)
+        for color in (BLUE, ORANGE, GREEN)
     }  # fmt: skip
-    assert widths == {BLUE: [0, 32, 4], ORANGE: [32, 0, 10]}
+    assert widths == {BLUE: [0, 32, 4], ORANGE: [32, 0, 10], GREEN: [0, 0, 3]}
     assert [text.get_text() for text in axes.texts] == ["0", "0", "5"]
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["turn 1", "turn 2"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["turn 1", "turn 2", "somebody else"]
 
 
 def test_a_group_has_a_line_for_each_level():
@@ -62,28 +49,19 @@ def test_a_group_has_a_line_for_each_level():
     plot_group(np.ones(2), np.array([7, 7]), np.ones(2))
 
 
-def test_errors_are_on_one_scale():
-    figure = plot_errors({"8 bits": np.array([0.0, 0.01]), "4 bits": np.array([-0.2, 0.1, 0.1])})
-    assert [axes.get_title() for axes in figure.axes] == ["8 bits", "4 bits"]
-    assert [sum(bar.get_height() for bar in axes.patches) for axes in figure.axes] == [2, 3]
-    assert {axes.get_xlim() for axes in figure.axes} == {figure.axes[0].get_xlim()}
-    assert figure.axes[0].patches[0].get_x() == pytest.approx(-0.2)
-    plot_errors({"no error": np.zeros(3)})
-
-
 def test_a_group_of_bars_for_each_temperature():
     (axes,) = plot_temperatures(pd.DataFrame({0.2: [0.9, 0.1], 1.0: [0.6, 0.4]}, index=["playing", "flying"])).axes
     assert [bar.get_height() for bar in axes.patches] == [0.9, 0.6, 0.1, 0.4]
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["playing", "flying"]
 
 
-@pytest.mark.parametrize(("fonts", "expected"), [(["Noto Sans CJK SC"], "误差"), ([], "error")])
+@pytest.mark.parametrize(("fonts", "expected"), [(["Noto Sans CJK SC"], "权重"), ([], "weight")])
 def test_labels_are_translated_where_a_font_can_show_them(fonts: list[str], expected: str, monkeypatch):
     monkeypatch.setenv("LLM_CHATBOT_LANGUAGE", "zh")
     monkeypatch.setattr("llm_chatbot.lesson.plots.font_manager.get_font_names", lambda: ["DejaVu Sans", *fonts])
-    assert label("error") == expected
-    (axes,) = plot_errors({"8 bits": np.array([0.0, 0.01])}).axes
-    assert axes.get_xlabel() == expected
+    assert label("weight") == expected
+    (axes,) = plot_group(np.ones(2), np.array([7, 7]), np.ones(2)).axes
+    assert axes.get_ylabel() == expected
 
 
 def test_a_languages_own_font_comes_first(monkeypatch):

@@ -1,15 +1,18 @@
+from typing import Any
+
 import ipywidgets as widgets
 import matplotlib.pyplot as plt
 
 from llm_chatbot.lesson import sliders
-from llm_chatbot.lesson.sliders import SHOWN_TOKENS, sampling_sliders, slider, with_controls
+from llm_chatbot.lesson.blocks import block_frames
+from llm_chatbot.lesson.sliders import blocks_slider, slider, with_controls
 
 
 class Shown:
     """Stands for the place of an output in a front end."""
 
     def __init__(self) -> None:
-        self.figures: list[object] = []
+        self.figures: list[Any] = []
 
     def __call__(self, figure: object, display_id: bool) -> "Shown":
         assert display_id
@@ -37,16 +40,18 @@ def test_a_figure_is_there_before_anything_moves_and_is_replaced_then(monkeypatc
     assert list(box.children) == list(controls.values())
 
 
-def test_sliders_show_what_is_left_to_draw_from(exact_model, tokenizer, monkeypatch):
+def test_the_steps_of_a_block_table_are_drawn_and_played(monkeypatch):
     monkeypatch.setattr(sliders, "display", shown := Shown())
-    box = sampling_sliders(exact_model, tokenizer, "The capital of France is")
-    text, _, top_k, top_p, _ = box.children
-    top_k.value, top_p.value = 1, 1.0
-    heights = [bar.get_height() for bar in shown.figures[-1].axes[0].patches]
-    given, left = heights[:SHOWN_TOKENS], heights[SHOWN_TOKENS:]
-    assert left == [1] + [0] * (SHOWN_TOKENS - 1)
-    assert 0 < sum(given) <= 1 and given == sorted(given, reverse=True)
-    words = [label.get_text() for label in shown.figures[-1].axes[0].get_xticklabels()]
-    assert words[0] == "·Paris"
-    text.value = "The capital of Italy is"
-    assert shown.figures[-1].axes[0].get_xticklabels()[0].get_text() == "·Rome"
+    box, play = blocks_slider(block_frames([([1, 2, 3], [4]), ([1, 2, 3, 4, 5], [6])], [1, 2], 4), 4).children
+    (step,) = box.children
+    assert [name for name, _ in step.options] == [
+        *(f"turn {turn}: {name}" for turn in (1, 2) for name in ("found", "read", "written")), "somebody else: read"
+    ]  # fmt: skip
+    assert step.value == play.value == 6
+
+    def rows() -> list[str]:
+        return [name.get_text() for name in shown.figures[-1].axes[0].get_yticklabels()]
+
+    assert rows() == ["turn 1", "turn 2", "somebody else"]
+    play.value = 1
+    assert step.value == 1 and rows() == ["turn 1"]

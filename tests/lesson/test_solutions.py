@@ -17,10 +17,11 @@ ROOT = Path(__file__).resolve().parents[2]
 CELLS = nbformat.read(ROOT / "llm-chatbot.ipynb", as_version=4).cells
 # What stands for the slow cells, which no solution is about.
 SHORTER = {
-    "error-plot": "",
     "cost-table": "from config import EXAMPLE_QUESTIONS",
     "cost-plot": "",
-    "cost-answers": "",
+    "time-plot": """from llm_chatbot.lesson.conversations import measure_conversations
+
+timelines = measure_conversations(model, ids, (1, 8))""",
     "speed-measured": "bandwidth = 20.0",
 }
 CHAPTERS = 9

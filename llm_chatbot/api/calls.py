@@ -12,6 +12,7 @@ from llm_chatbot.answering.options import make_generation
 from llm_chatbot.answering.question import Question
 from llm_chatbot.answering.schemas import standalone
 from llm_chatbot.api.checks import AnswerCheck, schema_validator
+from llm_chatbot.api.conversation import check_question
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.model_info import ModelInfo
 from llm_chatbot.api.requests import ChatRequest, CommonRequest, CompletionRequest, function_tool
@@ -30,6 +31,9 @@ def chat_questions(request: ChatRequest, info: ModelInfo) -> tuple[list[Question
     Raises:
         APIError: the model can't do what is asked for.
     """
+    parts = [[] if isinstance(message.content, str) else message.content for message in request.messages]
+    roles = [message.role for message in request.messages]
+    check_question([(role, f"messages.{i}.content", parts[i]) for i, role in enumerate(roles)])
     messages = tuple(message.for_template() for message in request.messages)
     grammar, check = constraints(request, info)
     options = generation(request, info, request.top_logprobs if request.logprobs else None)

@@ -4,16 +4,24 @@ What servers write into their answers, and what says nothing to a model, is acce
 """
 
 import json
-from collections.abc import Collection
-from typing import Any, ClassVar, Literal
+from collections.abc import Collection, Sequence
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Tag, model_validator
 
 from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START
 from llm_chatbot.machine.json_value import json_value
 
-# What is called what in the types of a message's parts.
-PARTS = {"image": "images", "audio": "recordings", "video": "videos", "file": "files"}
+# What is called what in the types of a message's parts, and all of them.
+PARTS = {
+    "image": ("image", "images"),
+    "audio": ("recording", "recordings"),
+    "video": ("video", "videos"),
+    "file": ("file", "files"),
+    "document": ("document", "documents"),
+}
+# The words that stand for a part in a conversation that goes on without it.
+LEFT_OUT = "[{what} left out: this model reads text only]"
 # Fields of answers that say nothing in a conversation that is sent back.
 WRITTEN_BY_SERVERS = {"annotations", "audio", "id", "index", "parsed", "parsed_arguments", "provider_specific_fields"}
 WRITTEN_BY_SERVERS |= {"cache_control", "reasoning_details"}
@@ -21,8 +29,14 @@ WRITTEN_BY_SERVERS |= {"cache_control", "reasoning_details"}
 
 def unsupported_part(kind: str) -> ValueError:
     """The fault of a message's part that is no text."""
-    what = next((name for mark, name in PARTS.items() if mark in kind), f"parts of the type {kind!r}")
+    what = next((all for mark, (_, all) in PARTS.items() if mark in kind), f"parts of the type {kind!r}")
     return ValueError(f"{what} are not supported by this model; send text")
+
+
+def kind_of_part(part: Any) -> str:
+    """Whether a part of a message is "said", or "unread": of a kind that only other models read."""
+    kind = part.get("type") if isinstance(part, dict) else getattr(part, "type", None)
+    return "unread" if isinstance(kind, str) and any(mark in kind for mark in PARTS) else "said"
 
 
 class Body(BaseModel):
@@ -72,6 +86,21 @@ class TextPart(SentBack):
         return part
 
 
+class UnreadPart(LenientBody):
+    """A part that is no text. In a conversation that goes on, words stand for it."""
+
+    type: str
+
+    @property
+    def text(self) -> str:
+        return LEFT_OUT.format(what=next(one for mark, (one, _) in PARTS.items() if mark in self.type))
+
+
+MessagePart = Annotated[
+    Annotated[TextPart, Tag("said")] | Annotated[UnreadPart, Tag("unread")], Discriminator(kind_of_part)
+]
+
+
 class FunctionCall(SentBack):
     name: str
     arguments: str = "{}"
@@ -85,7 +114,7 @@ class CallInMessage(SentBack):
 
 class ChatMessage(SentBack):
     role: Literal["system", "developer", "user", "assistant", "tool"]
-    content: str | list[TextPart] = ""
+    content: str | list[MessagePart] = ""
     name: str | None = None
     reasoning_content: str | None = None
     tool_calls: list[CallInMessage] = []
@@ -113,7 +142,7 @@ class ChatMessage(SentBack):
 
     def for_template(self) -> dict[str, Any]:
         """As the engine takes it: one text that begins with its reasoning, and the arguments of calls as objects."""
-        text = self.content if isinstance(self.content, str) else "".join(part.text for part in self.content)
+        text = self.content if isinstance(self.content, str) else text_of_parts(self.content)
         if self.reasoning_content:
             text = f"{REASONING_START}\n{self.reasoning_content}\n{REASONING_END}\n\n{text}"
         message: dict[str, Any] = {"role": "system" if self.role == "developer" else self.role, "content": text}
@@ -131,6 +160,19 @@ class ChatMessage(SentBack):
         if self.tool_call_id:
             message["tool_call_id"] = self.tool_call_id
         return message
+
+
+def text_of_parts(parts: Sequence[TextPart | UnreadPart]) -> str:
+    """The texts one after the other; words for a part that is none stand on a line of their own."""
+    lines = [""]
+    for part in parts:
+        lines += [part.text, ""] if isinstance(part, UnreadPart) else [lines.pop() + part.text]
+    return on_lines(*lines)
+
+
+def on_lines(*texts: str) -> str:
+    """Texts, each on lines of its own."""
+    return "\n".join(filter(None, texts))
 
 
 def as_object(arguments: str) -> Any:

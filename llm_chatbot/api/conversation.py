@@ -1,11 +1,14 @@
 """The messages of Chat Completions, from protocols whose turns have other parts."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Any, NoReturn
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
+from llm_chatbot.api.chat_messages import UnreadPart, on_lines, unsupported_part
+from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.requests import ChatRequest
 
 # Fields of a Chat Completions request that another protocol says with words of its own.
@@ -67,9 +70,23 @@ class Conversation:
         return is_opening or role in self._merged
 
 
-def on_lines(*texts: str) -> str:
-    """Texts, each on lines of its own."""
-    return "\n".join(filter(None, texts))
+def check_question(turns: Sequence[tuple[str, str, Sequence[Any]]]) -> None:
+    """Refuses parts that are no text where the user asks about them now.
+
+    In turns that are answered, and in the results of tools, words stand for them: one image would end the conversation.
+
+    Args:
+        turns: of each its role, the place of its parts in the request, and the parts.
+
+    Raises:
+        APIError: there is such a part; the sentence names its place.
+    """
+    open_turns = takewhile(lambda turn: turn[0] != "assistant", reversed(turns))
+    for place, parts in ((place, parts) for role, place, parts in open_turns if role == "user"):
+        for index, part in enumerate(parts):
+            if isinstance(part, UnreadPart):
+                param, reason = f"{place}.{index}", str(unsupported_part(part.type))
+                raise APIError("api.invalid_field", param=param, code="invalid_value", field=repr(param), reason=reason)
 
 
 def chat_request(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> ChatRequest:

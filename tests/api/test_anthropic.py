@@ -183,7 +183,8 @@ def test_what_agents_send_as_it_comes_is_read():
     ("body", "message"),
     [
         ({"messages": [{"role": "user", "content": [{"type": "image", "source": {}}]}]}, "images are not supported"),
-        ({"messages": [{"role": "user", "content": [{"type": "document"}]}]}, "the type 'document' are not"),
+        ({"messages": [{"role": "user", "content": [{"type": "document"}]}]}, "documents are not supported"),
+        ({"messages": [{"role": "user", "content": [{"type": "search_result"}]}]}, "the type 'search_result' are not"),
         ({"tools": [{"type": "web_search_20250305", "name": "web_search"}]}, "are Anthropic's own"),
         ({"max_tokens": None}, "Field required"),
         ({"mcp_servers": [{}]}, "'mcp_servers' is not supported here"),

@@ -82,11 +82,6 @@ def test_prompts_are_texts_or_token_ids_one_or_several():
     [
         {"messages": []},
         {"messages": [{"role": "user", "content": "x"}] * 2049},
-        {
-            "messages": [
-                {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "file:///etc/passwd"}}]}
-            ]
-        },
         {"temperature": 2.1},
         {"top_p": -0.1},
         {"top_k": -2},

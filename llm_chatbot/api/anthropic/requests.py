@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from llm_chatbot.api.chat_messages import Body, LenientBody, unsupported_part
-from llm_chatbot.api.conversation import Conversation, chat_request, on_lines, refuse
+from llm_chatbot.api.chat_messages import Body, LenientBody, UnreadPart, on_lines, unsupported_part
+from llm_chatbot.api.conversation import Conversation, chat_request, check_question, refuse
 from llm_chatbot.api.model_info import ModelInfo
 from llm_chatbot.api.requests import MAX_MESSAGES, MAX_TOOLS, ChatRequest, function_tool
 
@@ -18,11 +18,12 @@ UNREAD_FIELDS = {
     *("user_profile_id", "workspace_id"),
 }
 SPOKEN, CALLED, THOUGHT = {"text"}, {"tool_use", "tool_result"}, {"thinking", "redacted_thinking"}
+UNREAD = {"image", "document"}
 
 
 def _check_block(block: Any) -> Any:
     kind = block.get("type") if isinstance(block, dict) else None
-    if isinstance(kind, str) and kind not in SPOKEN | CALLED | THOUGHT:
+    if isinstance(kind, str) and kind not in SPOKEN | CALLED | THOUGHT | UNREAD:
         raise unsupported_part(kind)
     return block
 
@@ -30,6 +31,10 @@ def _check_block(block: Any) -> Any:
 class TextBlock(LenientBody):
     type: Literal["text"]
     text: str
+
+
+class UnreadBlock(UnreadPart):
+    type: Literal["image", "document"]
 
 
 class ThinkingBlock(LenientBody):
@@ -50,7 +55,8 @@ class ToolUseBlock(LenientBody):
     input: dict[str, Any] = Field(default_factory=dict)
 
 
-BlockText = str | list[Annotated[TextBlock, BeforeValidator(_check_block)]]
+SaidBlock = Annotated[TextBlock | UnreadBlock, Field(discriminator="type"), BeforeValidator(_check_block)]
+BlockText = str | list[SaidBlock]
 
 
 class ToolResultBlock(LenientBody):
@@ -60,7 +66,7 @@ class ToolResultBlock(LenientBody):
 
 
 Block = Annotated[
-    TextBlock | ThinkingBlock | RedactedThinkingBlock | ToolUseBlock | ToolResultBlock,
+    TextBlock | UnreadBlock | ThinkingBlock | RedactedThinkingBlock | ToolUseBlock | ToolResultBlock,
     Field(discriminator="type"),
     BeforeValidator(_check_block),
 ]
@@ -166,6 +172,9 @@ class CountRequest(Body):
         return chat_request(fields, self.model_extra or {})
 
     def _messages(self) -> list[dict[str, Any]]:
+        parts = [[] if isinstance(message.content, str) else message.content for message in self.messages]
+        turns = [(message.role, f"messages.{i}.content", parts[i]) for i, message in enumerate(self.messages)]
+        check_question(turns)
         conversation = Conversation(merges_users=True)
         if system := block_text(self.system):
             conversation.say("system", system)
@@ -196,7 +205,7 @@ class MessagesRequest(CountRequest):
 
 
 def add_block(conversation: Conversation, role: str, block: Any) -> None:
-    if isinstance(block, TextBlock):
+    if isinstance(block, TextBlock | UnreadBlock):
         conversation.say(role, block.text)
     elif isinstance(block, ThinkingBlock):
         conversation.think(block.thinking)
@@ -206,5 +215,5 @@ def add_block(conversation: Conversation, role: str, block: Any) -> None:
         conversation.result(block.tool_use_id, block_text(block.content))
 
 
-def block_text(content: str | Sequence[TextBlock]) -> str:
+def block_text(content: str | Sequence[TextBlock | UnreadBlock]) -> str:
     return content if isinstance(content, str) else on_lines(*(block.text for block in content))

@@ -6,8 +6,8 @@ from typing import Annotated, Any, Literal
 from fastapi.exceptions import RequestValidationError
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from llm_chatbot.api.chat_messages import Body, LenientBody, unsupported_part
-from llm_chatbot.api.conversation import chat_request
+from llm_chatbot.api.chat_messages import Body, LenientBody, UnreadPart, on_lines, unsupported_part
+from llm_chatbot.api.conversation import chat_request, check_question
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.model_info import ModelInfo
 from llm_chatbot.api.requests import MAX_MESSAGES, MAX_TOOLS, ChatRequest, CompletionRequest, Tool
@@ -118,17 +118,14 @@ class OllamaMessage(LenientBody):
     tool_name: str = ""
     tool_call_id: str = ""
 
-    @field_validator("images")
-    @classmethod
-    def _check_images(cls, images: tuple[Any, ...]) -> tuple[Any, ...]:
-        if images:
-            raise unsupported_part("image")
-        return images
+    @property
+    def parts(self) -> list[UnreadPart]:
+        return [UnreadPart(type="image") for _ in self.images]
 
     def as_chat(self) -> dict[str, Any]:
         fields = {
             "role": self.role,
-            "content": self.content,
+            "content": on_lines(self.content, *(part.text for part in self.parts)),
             "reasoning_content": self.thinking,
             "tool_calls": [call.as_chat() for call in self.tool_calls],
             "name": self.tool_name if self.role == "tool" else "",
@@ -142,6 +139,8 @@ class OllamaChatRequest(OllamaRequest):
     tools: list[Tool] = Field([], max_length=MAX_TOOLS)
 
     def as_chat(self, info: ModelInfo) -> ChatRequest:
+        turns = enumerate(self.messages)
+        check_question([(message.role, f"messages.{index}.images", message.parts) for index, message in turns])
         return self.chat_of([message.as_chat() for message in self.messages], self.tools, info)
 
 

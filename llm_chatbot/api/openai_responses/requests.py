@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, StrictBool, Tag, field_validator, model_validator
 
-from llm_chatbot.api.chat_messages import Body, LenientBody, unsupported_part
-from llm_chatbot.api.conversation import Conversation, chat_request, on_lines, refuse
+from llm_chatbot.api.chat_messages import Body, LenientBody, UnreadPart, kind_of_part, on_lines, unsupported_part
+from llm_chatbot.api.conversation import Conversation, chat_request, check_question, refuse
 from llm_chatbot.api.requests import MAX_MESSAGES, MAX_TOOLS, ChatRequest, Function, function_tool
 
 # What a client may add for a server's records, its cache or its prices, and what only changes the stream's shape.
@@ -32,8 +32,15 @@ class ItemPart(LenientBody):
             raise unsupported_part(kind)
         return part
 
+    @property
+    def said(self) -> str:
+        return self.text or self.refusal
 
-ItemContent = str | list[ItemPart]
+
+AnyPart = Annotated[
+    Annotated[ItemPart, Tag("said")] | Annotated[UnreadPart, Tag("unread")], Discriminator(kind_of_part)
+]
+ItemContent = str | list[AnyPart]
 
 
 class MessageItem(LenientBody):
@@ -220,6 +227,8 @@ class ResponsesRequest(Body):
         return self.tool_choice
 
     def _messages(self) -> list[dict[str, Any]]:
+        if not isinstance(self.input, str):
+            check_question([turn_of(item, f"input.{index}") for index, item in enumerate(self.input)])
         conversation = Conversation()
         if self.instructions:
             conversation.say("system", self.instructions)
@@ -241,5 +250,14 @@ def add_item(conversation: Conversation, item: MessageItem | CallItem | ResultIt
         conversation.think(thought)
 
 
-def item_text(content: str | Sequence[ItemPart]) -> str:
-    return content if isinstance(content, str) else on_lines(*(part.text or part.refusal for part in content))
+def item_text(content: str | Sequence[ItemPart | UnreadPart]) -> str:
+    if isinstance(content, str):
+        return content
+    return on_lines(*(part.said if isinstance(part, ItemPart) else part.text for part in content))
+
+
+def turn_of(item: Any, place: str) -> tuple[str, str, Sequence[Any]]:
+    """An item as `check_question` takes a turn: reasoning and calls are the assistant's."""
+    if isinstance(item, MessageItem):
+        return item.role, f"{place}.content", item.content if isinstance(item.content, list) else []
+    return "tool" if isinstance(item, ResultItem) else "assistant", place, []

@@ -14,6 +14,7 @@ from llm_chatbot.answering.service import Answering
 from llm_chatbot.engine.files import ModelFiles
 from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.session import Answer
+from llm_chatbot.engine.text.infill import InfillTokens, infill_tokens
 from llm_chatbot.engine.text.prompt import (
     completion_ids,
     conversation_ids,
@@ -56,6 +57,7 @@ class ServedFacts:
         chat_template: a text, or several by name; None: the model has none.
         variables: what its chat template reads besides the messages.
         weights: where its answers come from.
+        infill: the tokens with which it fills in a text; None: it doesn't.
     """
 
     name: str
@@ -64,6 +66,7 @@ class ServedFacts:
     chat_template: Any = None
     variables: frozenset[str] = frozenset()
     weights: WeightsFacts = WeightsFacts()
+    infill: InfillTokens | None = None
 
 
 class ServedModel(Protocol):
@@ -127,7 +130,8 @@ class LocalModel:
         self._loaded, self._key, self._interval, self._tokenizer = loaded, key, interval, loaded.tokenizer
         template, variables = loaded.tokenizer.chat_template, frozenset(template_variables(loaded.tokenizer))
         name, length, weights = loaded.served_name, loaded.context_length, weights_facts(loaded)
-        self._facts = ServedFacts(name, max_tokens, length, template, variables, weights)
+        infill = infill_tokens(loaded.tokenizer.backend_tokenizer)
+        self._facts = ServedFacts(name, max_tokens, length, template, variables, weights, infill)
 
     async def facts(self) -> ServedFacts:
         return replace(self._facts, context_length=self._loaded.context_length)

@@ -23,7 +23,7 @@ MAX_SCHEMA_BYTES = 64 * 1024
 MAX_SCHEMA_DEPTH = 32
 
 # Fields that are not supported, with the values that change nothing and are accepted.
-NEUTRAL: dict[str, tuple[Any, ...]] = {"best_of": (1,), "echo": (False,), "modalities": (["text"],), "suffix": ("",)}
+NEUTRAL: dict[str, tuple[Any, ...]] = {"best_of": (1,), "echo": (False,), "modalities": (["text"],)}
 # Fields that change no answer: labels for the operator's records, prices, what is kept, and hints for speed.
 IGNORED = {"cache_prompt", "metadata", "prediction", "prompt_cache_retention", "safety_identifier", "service_tier"}
 IGNORED |= {"store", "user", "verbosity"}
@@ -181,6 +181,7 @@ class CompletionRequest(CommonRequest):
     prompt: str | TokenIds | Annotated[list[str] | list[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS)]
     logprobs: int | None = Field(None, ge=0, le=20)
     echo: bool = False
+    suffix: str = ""
 
     @field_validator("prompt", mode="before")
     @classmethod

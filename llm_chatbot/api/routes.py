@@ -9,7 +9,8 @@ from starlette.responses import Response
 from llm_chatbot.answering.served import ServedFacts, ServedModel
 from llm_chatbot.api.calls import completion_questions
 from llm_chatbot.api.encoders import ServedEncoders
-from llm_chatbot.api.errors import APIError
+from llm_chatbot.api.find_model import find, no_model
+from llm_chatbot.api.infill import suffix_questions
 from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.metrics import Metrics
 from llm_chatbot.api.model_info import model_info
@@ -34,7 +35,7 @@ def openai_router(models: Mapping[str, ServedModel], metrics: Metrics, encoders:
     async def completions(body: CompletionRequest, request: Request) -> Response:
         model = find(models, body.model)
         info = model_info(await model.facts())
-        questions = completion_questions(body, info)
+        questions = await suffix_questions(body, model) if body.suffix else completion_questions(body, info)
         choices = [Choice(raw=True) for _ in questions]
         writer = CompletionWriter(info.name, choices, body.n, body.logprobs is not None, body.wants_usage)
         return await respond(request, body, [model.generate(question) for question in questions], writer, metrics)
@@ -55,26 +56,6 @@ def openai_router(models: Mapping[str, ServedModel], metrics: Metrics, encoders:
         return model_card(await models[name].facts())
 
     return router
-
-
-def find(models: Mapping[str, ServedModel], name: str | None) -> ServedModel:
-    """The model that a request names. Where there is only one, it answers to any name, and its answers have its own.
-
-    Raises:
-        APIError: there is no such model.
-    """
-    if name is None or name not in models:
-        if len(models) == 1:
-            return next(iter(models.values()))
-        raise no_model(models, name)
-    return models[name]
-
-
-def no_model(models: Mapping[str, ServedModel], name: str | None) -> APIError:
-    known = ", ".join(models)
-    if name is None:
-        return APIError("api.which_model", 404, "model", "model_not_found", models=known)
-    return APIError("api.no_model", 404, "model", "model_not_found", name=repr(name), models=known)
 
 
 def model_card(facts: ServedFacts) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from llm_chatbot.api.anthropic.routes import messages_router
 from llm_chatbot.api.embeddings import embeddings_router
 from llm_chatbot.api.encoders import ServedEncoders
 from llm_chatbot.api.errors import add_error_handlers
+from llm_chatbot.api.infill import infill_router
 from llm_chatbot.api.keys import KeyCheck
 from llm_chatbot.api.metrics import Metrics
 from llm_chatbot.api.middleware import HeadAsGet, HostCheck, UntypedJSON
@@ -28,7 +29,7 @@ from llm_chatbot.api.tokens import tokens_router
 LOCAL_NAMES = (*LOCAL_HOSTS, "[::1]")
 
 # Paths of the API beside the page, and how others begin.
-API_PATHS = {"/apply-template", "/detokenize", "/health", "/metrics", "/rerank", "/tokenize"}
+API_PATHS = {"/apply-template", "/detokenize", "/health", "/infill", "/metrics", "/rerank", "/tokenize"}
 API_PREFIXES = ("/api/", "/v1/", "/v2/")
 
 # Of pages whose origin is allowed.
@@ -83,6 +84,7 @@ def create_app(
         messages_router(models, metrics),
         ollama_router(models, metrics, encoders),
         openai_router(models, metrics, encoders),
+        infill_router(models, metrics),
         embeddings_router(encoders, metrics),
         tokens_router(models),
         about_router(app, metrics),

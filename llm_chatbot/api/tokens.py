@@ -14,10 +14,10 @@ from llm_chatbot.answering.question import Question
 from llm_chatbot.answering.served import ServedModel
 from llm_chatbot.api.calls import chat_questions
 from llm_chatbot.api.chat_messages import Body
+from llm_chatbot.api.find_model import find
 from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.model_info import model_info
 from llm_chatbot.api.requests import ChatRequest
-from llm_chatbot.api.routes import find
 from llm_chatbot.api.sampling_fields import TokenId
 
 

@@ -273,7 +273,7 @@ class ChatSession:
 
             # 2. Decode. From the first token on, a cancelled answer is kept.
             self._detokenizer = detokenizer
-            stop_ids = self._model.stop_ids
+            stop_ids = self._model.stop_ids | generation.end_ids
             biases = {**generation.logit_bias, **dict.fromkeys(stop_ids if generation.ignore_eos else (), -math.inf)}
             sampling = replace(generation, logit_bias=biases)
             with closing(decode(self._cache, logits, sampling, stop_ids, generation.seed, constraints)) as stream:

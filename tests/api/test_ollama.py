@@ -179,7 +179,7 @@ def test_a_request_without_a_question_says_that_the_model_is_there(client: ollam
         ("chat", {**HELLO, "options": {"mirostat": 2}}, 400, "'mirostat' is not supported"),
         ("chat", {**HELLO, "options": {"temperature": 3}}, 400, "less than or equal to 2"),
         ("chat", {"messages": [{"role": "user", "content": "x", "images": ["x"]}]}, 400, "images are not supported"),
-        ("generate", {"prompt": "x", "suffix": "y"}, 400, "'suffix' is not supported"),
+        ("generate", {"prompt": "x", "suffix": "y"}, 400, "no tokens for filling in"),
         ("generate", {"prompt": "x", "context": [1]}, 400, "send the conversation to /api/chat"),
         ("embed", {"input": "x"}, 501, "--embedding-model"),
         ("pull", {}, 404, "Not Found"),

@@ -618,6 +618,11 @@ def test_a_model_that_must_not_end_its_answer_goes_on(digits):
     assert (answer.text, answer.finish_reason) == ("9012", "length")
 
 
+def test_further_tokens_end_an_answer(digits):
+    answer = complete(ChatSession(CountingModel(), digits), "3", end_ids=frozenset({7}), max_new_tokens=9)
+    assert (answer.text, answer.finish_reason) == ("456", "stop")
+
+
 def test_a_bias_changes_the_answer_and_names_a_token(digits):
     assert ask(ChatSession(CountingModel(), digits), logit_bias={9: 5.0}, max_new_tokens=2).text == "99"
     with pytest.raises(UserError, match="no token 99"):

@@ -10,11 +10,11 @@ from llm_chatbot.answering.served import ServedModel
 from llm_chatbot.api.anthropic.requests import CountRequest, MessagesRequest
 from llm_chatbot.api.anthropic.writer import MessagesWriter
 from llm_chatbot.api.calls import chat_questions
+from llm_chatbot.api.find_model import find
 from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.metrics import Metrics
 from llm_chatbot.api.model_info import model_info
 from llm_chatbot.api.respond import respond_to_chat
-from llm_chatbot.api.routes import find
 
 
 def messages_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRouter:

@@ -148,6 +148,7 @@ class GenerateRequest(OllamaRequest):
     prompt: str = ""
     system: str = ""
     raw: bool = False
+    suffix: str = ""
 
     @model_validator(mode="before")
     @classmethod
@@ -159,12 +160,9 @@ class GenerateRequest(OllamaRequest):
             raise unsupported_part("image")
         if values.get("context"):
             raise ValueError("'context' is not supported; send the conversation to /api/chat")
-        for name in ("suffix", "template"):
-            if values.get(name):
-                raise ValueError(f"{name!r} is not supported; write the whole prompt and set 'raw'")
-        return {
-            name: value for name, value in values.items() if name not in ("images", "context", "suffix", "template")
-        }
+        if values.get("template"):
+            raise ValueError("'template' is not supported; write the whole prompt and set 'raw'")
+        return {name: value for name, value in values.items() if name not in ("images", "context", "template")}
 
     def as_chat(self, info: ModelInfo) -> ChatRequest:
         system = [{"role": "system", "content": self.system}] if self.system else []
@@ -175,7 +173,13 @@ class GenerateRequest(OllamaRequest):
         Raises:
             RequestValidationError: a value is out of range.
         """
-        fields = {"max_tokens": info.max_tokens, **self.sampling(), "model": self.model, "prompt": self.prompt}
+        fields = {
+            "max_tokens": info.max_tokens,
+            **self.sampling(),
+            "model": self.model,
+            "prompt": self.prompt,
+            "suffix": self.suffix,
+        }
         if self.logprobs:
             fields["logprobs"] = self.top_logprobs or 0
         try:

@@ -10,6 +10,8 @@ from starlette.responses import Response
 from llm_chatbot.answering.served import ServedModel
 from llm_chatbot.api.calls import completion_questions
 from llm_chatbot.api.encoders import ServedEncoders
+from llm_chatbot.api.find_model import find
+from llm_chatbot.api.infill import suffix_questions
 from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.api.metrics import Metrics
@@ -27,7 +29,6 @@ from llm_chatbot.api.ollama.requests import GenerateRequest, ModelName, OllamaCh
 from llm_chatbot.api.ollama.writer import OllamaWriter
 from llm_chatbot.api.respond import respond, respond_to_chat
 from llm_chatbot.api.responses import Choice
-from llm_chatbot.api.routes import find
 
 
 def ollama_router(models: Mapping[str, ServedModel], metrics: Metrics, encoders: ServedEncoders) -> APIRouter:
@@ -50,10 +51,12 @@ def ollama_router(models: Mapping[str, ServedModel], metrics: Metrics, encoders:
         info = model_info(await model.facts())
         if not body.prompt:
             return WellFormedJSONResponse(new_writer((await model.facts()).name, [Choice()]).loaded())
-        if not body.raw:
+        if not body.raw and not body.suffix:
             return await respond_to_chat(request, body.as_chat(info), model, new_writer, metrics, body.truncate)
         completion = body.as_completion(info)
-        answers = [model.generate(question) for question in completion_questions(completion, info)]
+        plain = not completion.suffix
+        questions = completion_questions(completion, info) if plain else await suffix_questions(completion, model)
+        answers = [model.generate(question) for question in questions]
         return await respond(request, completion, answers, new_writer(info.name, [Choice(raw=True)]), metrics)
 
     @router.post("/embed")

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from llm_chatbot.answering.served import ServedModel
+from llm_chatbot.api.find_model import find
 from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.metrics import Metrics
 from llm_chatbot.api.openai_responses.requests import ResponsesRequest
 from llm_chatbot.api.openai_responses.writer import ResponsesWriter
 from llm_chatbot.api.respond import respond_to_chat
-from llm_chatbot.api.routes import find
 
 
 def responses_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRouter:

@@ -34,6 +34,7 @@ class Generation(Sampling):
         constraint: limits the tokens of the answer, but not those of reasoning that the prompt begins.
         dry: penalises repetitions; None doesn't.
         ignore_eos: the model can't end the answer: its stop tokens are excluded.
+        end_ids: tokens that end the answer besides the model's own.
         echo: a text that is continued is repeated before what follows, with `top_logprobs` also its tokens.
 
     Raises:
@@ -49,6 +50,7 @@ class Generation(Sampling):
     dry: Dry | None = None
     ignore_eos: bool = False
     echo: bool = False
+    end_ids: frozenset[int] = frozenset()
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,6 +10,7 @@ INSTALL := $(BIN)/python llm_chatbot/machine/install.py
 INSTALLED_CHAT := .venv/installed-chat
 INSTALLED := .venv/installed
 INSTALLED_DEV := .venv/installed-dev
+INSTALLED_BOOK := .venv/installed-book
 INSTALLED_CLUSTER := .venv/installed-cluster
 WHAT_IS_INSTALLED := .venv/bin/python pyproject.toml requirements.txt llm_chatbot/machine/install.py llm_chatbot/machine/pins.py
 
@@ -19,7 +20,7 @@ PAGE_TOOLS := $(PAGE)/node_modules/.package-lock.json
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix $(PAGE)
 
 .DEFAULT_GOAL := help
-.PHONY: help chat serve load notebook test test-fast lint translate outputs bench vendor clean
+.PHONY: help book chat serve load notebook test test-fast lint translate outputs bench vendor clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -55,6 +56,10 @@ load: $(INSTALLED_CLUSTER)  ## prove and measure the service on a cluster of two
 translate: $(INSTALLED_DEV)  ## write the tutorial in Japanese and Chinese from docs/lesson/*.po
 	$(BIN)/python -m docs.translate_notebook
 
+book: $(INSTALLED_BOOK)  ## write the tutorial and the docs as one site to build/book, and check it in a browser
+	$(BIN)/python tests/browser.py
+	$(BIN)/python -m docs.book.build
+
 RUN := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
 	--ExecutePreprocessor.coalesce_streams=True
 
@@ -77,7 +82,7 @@ vendor: $(INSTALLED_DEV)  ## fetch the page's JavaScript libraries from npm
 
 clean:  ## remove .venv, the converted models and all that tools left behind
 	rm -rf .venv .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .ipynb_checkpoints .gradio screenshots
-	rm -rf $(PAGE)/node_modules
+	rm -rf $(PAGE)/node_modules build
 	find llm_chatbot benchmarks docs tests -name __pycache__ -prune -exec rm -rf {} +
 	rm -rf __pycache__ */FP16 */INT8_compressed_weights */INT4_compressed_weights */GGUF */*.partial
 	rm -f $(filter-out figures/%,$(wildcard */quality.json */quality.png))
@@ -99,6 +104,10 @@ $(INSTALLED_DEV): $(WHAT_IS_INSTALLED)
 
 $(INSTALLED_CLUSTER): $(INSTALLED)
 	$(INSTALL) convert notebook cluster
+	touch $@
+
+$(INSTALLED_BOOK): $(INSTALLED_DEV)
+	$(INSTALL) convert notebook dev book
 	touch $@
 
 $(PAGE_TOOLS): $(INSTALLED_DEV) $(PAGE)/package.json $(PAGE)/package-lock.json $(PAGE)/.npmrc

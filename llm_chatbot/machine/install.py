@@ -13,7 +13,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-EXTRAS = ("convert", "notebook", "cluster", "dev")
+EXTRAS = ("convert", "notebook", "cluster", "dev", "book")
 
 # Extras of distributions, which a file of constraints can't name.
 DISTRIBUTION_EXTRAS = {"ray": "[serve]"}

@@ -1,15 +1,15 @@
 """Measures memory and time of a conversion: converts a random checkpoint by this project and by Optimum's command line.
 
-    python -m benchmarks.conversion FOLDER [--shape 7B] [--precisions INT4 INT4-AWQ INT8 FP16] [--paths stock ours]
-        [--output DIR]
+    python -m benchmarks.conversion FOLDER [--shape 7B] [--precisions INT4 INT4-AWQ INT8 FP16]
+        [--paths stock ours direct] [--output DIR]
 
 Writes a checkpoint with random bfloat16 weights to FOLDER, shard by shard, and removes it in the end. The 7B shape
 needs 15 GB of disk for it, and up to 20 GB for a conversion. Each conversion is a process of its own; while it runs,
 its anonymous memory (on Linux `RssAnon`) is sampled: what the system can't take back, unlike the page cache. Prints a
 table, and writes `conversion.json` and `conversion.png` to the output folder.
 
-Stock FP16 is left out of the 7B shape: it makes a copy of all weights in memory. INT4-AWQ has data-free AWQ, and
-INT4-SCALES scale estimation, which runs the model.
+`direct` writes the graph without PyTorch's (`--direct`). Stock FP16 is left out of the 7B shape: it makes a copy of all
+weights in memory. INT4-AWQ has data-free AWQ, and INT4-SCALES scale estimation, which runs the model.
 """
 
 import argparse
@@ -138,8 +138,9 @@ def sample(command: list[str], interval: float = 0.1, cwd: Path | None = None) -
 
 
 def command_of(path: str, checkpoint: Path, precision: str, output: Path) -> list[str]:
-    if path == "ours":
-        return [sys.executable, __file__, "--convert", precision, str(checkpoint), "--output", str(output)]
+    if path != "stock":
+        own = [sys.executable, __file__, "--convert", precision, str(checkpoint), "--output", str(output)]
+        return [*own, "--direct"] if path == "direct" else own
     from llm_chatbot.convert.export.exporter_configs import TASK
 
     int4 = ["--weight-format", "int4", "--sym", "--group-size", str(INT4.group_size), "--ratio", str(INT4.ratio)]
@@ -180,15 +181,16 @@ def main() -> None:
     parser.add_argument("folder", type=Path, help="for the checkpoint and the results, which are removed in the end")
     parser.add_argument("--shape", choices=SHAPES, default="7B")
     parser.add_argument("--precisions", nargs="+", choices=VARIANTS, default=["FP16", "INT8", "INT4"])
-    parser.add_argument("--paths", nargs="+", choices=["stock", "ours"], default=["stock", "ours"])
+    parser.add_argument("--paths", nargs="+", choices=["stock", "ours", "direct"], default=["stock", "ours"])
     parser.add_argument("--output", type=Path, default=ROOT / "figures", help="for conversion.json and conversion.png")
     parser.add_argument("--convert", metavar="PRECISION", help="only convert the checkpoint FOLDER, into --output")
+    parser.add_argument("--direct", action="store_true", help="with --convert: without PyTorch's graph")
     arguments = parser.parse_args()
     if arguments.convert:
         from llm_chatbot.convert.conversion import convert_model
 
         precision, int4 = arguments.convert.split("-")[0], VARIANTS[arguments.convert]
-        convert_model(str(arguments.folder), precision, arguments.output, int4)
+        convert_model(str(arguments.folder), precision, arguments.output, int4, direct=arguments.direct)
         return
 
     work = arguments.folder / f"conversion-{arguments.shape}"

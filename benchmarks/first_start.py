@@ -2,9 +2,9 @@
 
     python -m benchmarks.first_start
 
-Clones this checkout's last commit into a temporary folder, runs `make chat` there, and waits for the page. Nothing of this
-user's caches is used, but for what the package index of the machine keeps. The bytes are those of all network interfaces but
-the machine's own (lo), so nothing else should use the network. Needs `git` and `make`.
+Clones this checkout's last commit into a temporary folder, runs `make chat` there, and waits for the page. Nothing of
+this user's caches is used, but for what the machine's package index keeps. The bytes are those of all network
+interfaces but the machine's own (lo), so nothing else should use the network. Needs `git` and `make`.
 """
 
 import os

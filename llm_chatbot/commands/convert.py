@@ -50,6 +50,9 @@ def parser(caller: Caller = CALLER) -> Parser:
     parser.add_argument("--awq", action="store_true", help="INT4 with activation-aware weight quantization, data-free")
     parser.add_argument("--scale-estimation", action="store_true", help="INT4 with scales fitted to sample text")
     parser.add_argument("--allow-non-finite", action="store_true", help="convert weights that are NaN or infinite too")
+    parser.add_argument(
+        "--direct", action="store_true", help="write a checkpoint's graph without exporting it by PyTorch"
+    )
     parser.add_argument("--progress", choices=("bars", "json"), default="bars", help="how progress is shown")
     return parser
 
@@ -98,6 +101,7 @@ def convert(arguments: argparse.Namespace, caller: Caller) -> Path:
         arguments.settings,
         arguments.prebuilt,
         arguments.allow_non_finite,
+        arguments.direct,
     )
 
 

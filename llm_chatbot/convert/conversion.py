@@ -49,6 +49,7 @@ def convert_model(
     settings: str = "best",
     prebuilt: bool = False,
     allow_non_finite: bool = False,
+    direct: bool = False,
 ) -> Path:
     """Converts a model, unless its folder is complete and was made with the same settings.
 
@@ -66,6 +67,9 @@ def convert_model(
         prebuilt: take the INT4 variant that OpenVINO's organisation publishes on the Hub as it is, instead of
             converting the model.
         allow_non_finite: convert a checkpoint all the same if weights of it are NaN or infinite.
+        direct: write the graph of a checkpoint with OpenVINO's operations, as a GGUF file's, instead of exporting a
+            PyTorch model; for the architectures of `convert/direct/settings.py`. A checkpoint that is quantized already
+            is always converted so, and keeps its integers.
 
     Returns:
         The folder, which Optimum Intel and OpenVINO GenAI load as it is.
@@ -75,7 +79,7 @@ def convert_model(
             too small, or the checkpoint cannot be downloaded or read.
     """
     variant = _wanted_variant(name, precision, Path(output_root), int4, settings, prebuilt)
-    variant = replace(variant, allow_non_finite=allow_non_finite)
+    variant = replace(variant, allow_non_finite=allow_non_finite, direct=direct)
     if compare_folder(variant).is_current:
         return variant.folder
     try:

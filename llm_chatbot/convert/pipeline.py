@@ -5,6 +5,7 @@ Importing this module takes seconds, because it brings PyTorch, Transformers, Op
 
 import json
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,10 @@ import nncf
 import openvino as ov
 from transformers import PreTrainedTokenizerBase
 
+from llm_chatbot.convert.checkpoint.architectures import is_quantized, read_checkpoint_config
 from llm_chatbot.convert.checkpoint.checkpoints import fetch_checkpoint, load_checkpoint
 from llm_chatbot.convert.checkpoint.finite import check_finite
+from llm_chatbot.convert.direct.folder import write_direct
 from llm_chatbot.convert.export.calibration import calibration_dataset
 from llm_chatbot.convert.export.compression import compress_and_save
 from llm_chatbot.convert.export.exporter import can_hand_over, export
@@ -96,11 +99,12 @@ def _add_end_tokens(folder: Path, ids: set[int]) -> None:
 
 def _convert_gguf(variant: Variant, folder: Path) -> dict[str, Any]:
     """Writes a variant's files from a GGUF file whose weights are unpacked. Returns as `write_model`."""
+    return write_unpacked(variant, folder, save if variant.precision == "FP16" else _compressing(variant, folder))
 
-    def compress(graph: ov.Model, path: Path) -> None:
-        compress_model(graph, path, read_tokenizer(folder), variant.compression)
 
-    return write_unpacked(variant, folder, save if variant.precision == "FP16" else compress)
+def _compressing(variant: Variant, folder: Path) -> Callable[[ov.Model, Path], None]:
+    """Compresses a graph and writes it, once the folder has its tokenizer."""
+    return lambda graph, path: compress_model(graph, path, read_tokenizer(folder), variant.compression)
 
 
 def _convert_checkpoint(variant: Variant, folder: Path) -> dict[str, Any]:
@@ -112,6 +116,13 @@ def _convert_checkpoint(variant: Variant, folder: Path) -> dict[str, Any]:
     with quiet():
         path = fetch_checkpoint(config)
         files = found_files(config)
+    settings = read_checkpoint_config(path)
+    if variant.direct or is_quantized(settings):
+        return {
+            **write_direct(variant, path, settings, folder, _compressing(variant, folder)),
+            "checkpoint_files": files,
+        }
+    with quiet():
         model, tokenizer = load_checkpoint(config, path)
     parameters = model.num_parameters()
     if not config.parameters:

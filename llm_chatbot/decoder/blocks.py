@@ -57,7 +57,10 @@ def scaled(x: ov.Node, factor: float) -> ov.Node:
 
 def linear(x: ov.Node, layer: Layer, name: str, rows: Rows = ALL) -> ov.Node:
     """The product with a matrix [outputs, inputs] of the layer, times its scale, plus its bias, if there are any."""
-    product = ops.matmul(x, layer.matrix(f"{name}.weight", rows), False, True)
+    matrix = layer.matrix(f"{name}.weight", rows)
+    if f"{name}.order" in layer:  # its columns are sorted by their groups
+        x = ops.gather(x, constant(layer.vector(f"{name}.order")), constant(2))
+    product = ops.matmul(x, matrix, False, True)
     if f"{name}.scale" in layer:  # of the whole matrix, beside the scales of its blocks
         product = ops.multiply(product, constant(layer.vector(f"{name}.scale")))
     if f"{name}.bias" not in layer:

@@ -45,14 +45,29 @@ def build_decoder(
         UserError: the file is damaged, or holds a model of an architecture or with parts that are not supported.
     """
     header = file if isinstance(file, GGUFHeader) else read_gguf_header(file)
-    keys, row = Keys(header), row_of(header)
+    row = row_of(header)
     with Tensors(header, memory, unpacking) as tensors:
-        try:
-            graph = DecoderGraph(keys, tensors, row, context).build()
-        except RuntimeError as error:  # of OpenVINO, for operands whose shapes don't fit together
-            raise keys.refusal("gguf.shapes", reason=str(error).strip().splitlines()[-1]) from error
-        _check_all_used(header, keys, tensors, row)
-        tensors.finish()
+        return build_graph(header, row, tensors, context)
+
+
+def build_graph(header: GGUFHeader, row: DecoderRow, tensors: Tensors, context: int | None = None) -> ov.Model:
+    """Builds the graph of a model, and waits for its weights.
+
+    Args:
+        header: what is known of the model.
+        row: what it is made of.
+        tensors: its weights.
+        context: see `build_decoder`.
+
+    Returns, raises: as `build_decoder`.
+    """
+    keys = Keys(header)
+    try:
+        graph = DecoderGraph(keys, tensors, row, context).build()
+    except RuntimeError as error:  # of OpenVINO, for operands whose shapes don't fit together
+        raise keys.refusal("gguf.shapes", reason=str(error).strip().splitlines()[-1]) from error
+    _check_all_used(header, keys, tensors, row)
+    tensors.finish()
     for option, value in RUNTIME_OPTIONS.items():
         graph.set_rt_info(value, ["runtime_options", option])
     return graph

@@ -255,7 +255,8 @@ class Packed:
         weight = ops.convert(weight, type)
         if self.zero_points is not None:
             zero_point = over_tensor(self.zero_points, f"{name}/zero_point")
-            weight = ops.subtract(weight, zero_point if type == ov.Type.f16 else ops.convert(zero_point, type))
+            same = self.zero_points.element_type == type
+            weight = ops.subtract(weight, zero_point if same else ops.convert(zero_point, type))
         weight = ops.multiply(weight, over_tensor(self.scales, f"{name}/scale"))
         return _as_float32(ops.reshape(weight, np.array(shape), special_zero=False))
 

@@ -21,6 +21,7 @@ class Variant:
         files: what identifies the checkpoint's files that are on this machine now, see
             `llm_chatbot.sources.gguf_files.found_files`; None: they were not looked for or are not there.
         allow_non_finite: whether a checkpoint with weights that are NaN or infinite is converted all the same.
+        direct: whether a checkpoint's graph is written by `llm_chatbot.decoder`, as a GGUF file's, and not exported.
     """
 
     name: str
@@ -30,6 +31,7 @@ class Variant:
     prebuilt: bool = False
     files: dict[str, Any] | None = None
     allow_non_finite: bool = False
+    direct: bool = False
 
     @property
     def folder(self) -> Path:

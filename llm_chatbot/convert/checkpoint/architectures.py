@@ -31,6 +31,7 @@ from llm_chatbot.convert.checkpoint.weights import (
     split_qkv,
     unpack_mxfp4,
 )
+from llm_chatbot.convert.direct.formats import check_direct
 from llm_chatbot.convert.export.exporter_configs import check_exportable, nearest_types
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import ORIGINAL_MODEL_TYPE, SCALED_CONTEXT
@@ -103,18 +104,24 @@ def check_architecture(folder: Path, config: dict[str, Any]) -> None:
     """Checks that a checkpoint's architecture is supported; its `config.json` is enough for that.
 
     Raises:
-        UserError: it is not, or its weights are already quantized.
+        UserError: it is not, or its weights are quantized in a way that is not.
     """
     model_type = config["model_type"]
-    quantization = config.get("quantization_config")
-    method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization
-    if method and (model_type, method) != ("gpt_oss", "mxfp4"):
-        raise UserError("checkpoint.quantized", folder=folder, method=method)
+    if is_quantized(config):
+        check_direct(folder, config)
+        return
     if model_type not in converters and model_type not in CONFIG_MAPPING:
         advice = nearest_types(model_type)
         raise UserError("checkpoint.unknown_type", folder=folder, type=repr(model_type), advice=advice)
     if model_type not in converters:
         check_exportable(model_type)
+
+
+def is_quantized(config: dict[str, Any]) -> bool:
+    """Whether a checkpoint's weights are quantized already. Those of gpt-oss are unpacked; see `from_gpt_oss`."""
+    quantization = config.get("quantization_config")
+    method = quantization.get("quant_method") if isinstance(quantization, dict) else quantization
+    return bool(method) and (config["model_type"], method) != ("gpt_oss", "mxfp4")
 
 
 def read_checkpoint_config(folder: Path) -> dict[str, Any]:

@@ -28,15 +28,31 @@ def load_checkpoint(config: ModelConfig, path: Path | None = None) -> tuple[PreT
         UserError: the checkpoint cannot be downloaded or read, or is not what the catalogue says.
     """
     path = path or fetch_checkpoint(config)
-    model, tokenizer = read_checkpoint(path), read_tokenizer(path)
+    model = read_checkpoint(path)
     model.config.name_or_path = config.model_id
-    chat_format = config.chat_format
-    if chat_format == CHECKPOINTS_OWN and not tokenizer.chat_template:
-        chat_format = architecture(read_checkpoint_config(path)["model_type"]).chat_format or chat_format
     said = model.generation_config.eos_token_id
     known = {*(said if isinstance(said, list) else [said])} - {None}
-    model.generation_config.eos_token_id = apply_chat_format(chat_format, tokenizer, config.model_id, known)
+    tokenizer, model.generation_config.eos_token_id = read_chat_tokenizer(config, path, known)
     return model, tokenizer
+
+
+def read_chat_tokenizer(
+    config: ModelConfig, path: Path, ends: set[int]
+) -> tuple[PreTrainedTokenizerFast, list[int] | None]:
+    """A checkpoint's tokenizer with the model's chat template, and the ids of all tokens that end an answer.
+
+    Args:
+        config: the model's row of the catalogue.
+        path: the checkpoint's folder.
+        ends: those that its settings name.
+
+    Raises:
+        UserError: the tokenizer cannot be read, or is not what the catalogue says.
+    """
+    tokenizer, chat_format = read_tokenizer(path), config.chat_format
+    if chat_format == CHECKPOINTS_OWN and not tokenizer.chat_template:
+        chat_format = architecture(read_checkpoint_config(path)["model_type"]).chat_format or chat_format
+    return tokenizer, apply_chat_format(chat_format, tokenizer, config.model_id, ends)
 
 
 def fetch_checkpoint(config: ModelConfig) -> Path:

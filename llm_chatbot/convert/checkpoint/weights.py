@@ -40,7 +40,7 @@ def read_tensors(folder: Path) -> Tensors:
         UserError: there are no such files, some are missing, or one is damaged or holds more than tensors.
     """
     tensors: Tensors = {}
-    for path in _weight_files(folder):
+    for path in files_with_weights(folder):
         try:
             tensors.update(_read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path))
         except pickle.UnpicklingError as error:
@@ -50,8 +50,12 @@ def read_tensors(folder: Path) -> Tensors:
     return tensors
 
 
-def _weight_files(folder: Path) -> list[Path]:
-    """The files that hold the weights."""
+def files_with_weights(folder: Path) -> list[Path]:
+    """The files that hold a checkpoint's weights.
+
+    Raises:
+        UserError: there are none in a known format, or some are missing.
+    """
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     found = weight_files(there, lambda index: folder / index)
     missing = ", ".join(found.missing)

@@ -4,14 +4,12 @@ The file's own weights need neither PyTorch nor Optimum Intel nor NNCF. Transfor
 """
 
 import gc
-import json
 import math
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import openvino as ov
 
 from llm_chatbot.catalogue.row import ModelConfig
@@ -19,13 +17,13 @@ from llm_chatbot.convert.export.saving import save
 from llm_chatbot.convert.gguf.decompression import mark_decompression
 from llm_chatbot.convert.gguf.settings import generation_config, model_config
 from llm_chatbot.convert.resources import check_resources
+from llm_chatbot.convert.side_files import write_side_files
 from llm_chatbot.convert.tokenizer.chat_format import apply_chat_format
 from llm_chatbot.convert.tokenizer.gguf_tokenizer import fast_tokenizer
-from llm_chatbot.convert.tokenizer.openvino_tokenizers import save_as_openvino
+from llm_chatbot.convert.unpacking import unpacking_of
 from llm_chatbot.decoder.build import build_decoder, decoder_tensors, row_of
 from llm_chatbot.decoder.memory import FileMemory
 from llm_chatbot.decoder.tensors import Unpacking, bytes_in_openvino
-from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import MODEL_XML
 from llm_chatbot.folder.variant import Variant
 from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
@@ -63,8 +61,7 @@ def write_unpacked(variant: Variant, folder: Path, write: Write) -> dict[str, An
     """
     header, files = _read(variant.config)
     check_resources(variant, _parameters(header), folder)
-    check = _any_number if variant.allow_non_finite else _finite(variant.config.model_id)
-    facts = _write(header, variant.config, folder, write, Unpacking(check))
+    facts = _write(header, variant.config, folder, write, unpacking_of(variant))
     return {**facts, "checkpoint_files": files}
 
 
@@ -106,29 +103,5 @@ def _write_side_files(header: GGUFHeader, config: ModelConfig, folder: Path) -> 
     read = tokenizer_of(header.fields)
     tokenizer = fast_tokenizer(read)
     ends = apply_chat_format(config.chat_format, tokenizer, config.model_id, read.stop_ids)
-    settings = {
-        "config.json": {**model_config(header, config.model_id), "eos_token_id": ends},
-        "generation_config.json": generation_config(tokenizer, ends),
-    }
-    for name, content in settings.items():
-        (folder / name).write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
-    tokenizer.save_pretrained(folder)
-    save_as_openvino(tokenizer, folder)
-
-
-def _any_number(tensor: str, values: np.ndarray) -> None:
-    pass
-
-
-def _finite(name: str) -> Callable[[str, np.ndarray], None]:
-    """Refuses weights that are NaN or infinite: NNCF would silently make ordinary ones of them.
-
-    Args:
-        name: the model's, for the message.
-    """
-
-    def check(tensor: str, values: np.ndarray) -> None:
-        if not np.isfinite(values).all():
-            raise UserError("checkpoint.not_finite", name=name, tensor=tensor, count=1)
-
-    return check
+    settings = {**model_config(header, config.model_id), "eos_token_id": ends}
+    write_side_files(folder, tokenizer, settings, generation_config(tokenizer, ends))

@@ -1,0 +1,96 @@
+"""A checkpoint → a folder with `decoder`'s graph, without building the model in PyTorch.
+
+For checkpoints that are quantized already this is the only way: their integers, scales and zero points are kept.
+"""
+
+import gc
+import json
+import math
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import openvino as ov
+
+from llm_chatbot.convert.checkpoint.checkpoints import read_chat_tokenizer
+from llm_chatbot.convert.direct.formats import QuantizationFormat, read_format
+from llm_chatbot.convert.direct.header import DirectCheckpoint, read_direct
+from llm_chatbot.convert.direct.tensors import CheckpointTensors
+from llm_chatbot.convert.export.saving import save
+from llm_chatbot.convert.gguf.decompression import mark_decompression
+from llm_chatbot.convert.resources import check_resources
+from llm_chatbot.convert.side_files import write_side_files
+from llm_chatbot.convert.unpacking import unpacking_of
+from llm_chatbot.decoder.build import build_graph
+from llm_chatbot.decoder.memory import FileMemory
+from llm_chatbot.errors import UserError
+from llm_chatbot.folder.manifest import MODEL_XML
+from llm_chatbot.folder.variant import Variant
+from llm_chatbot.machine.json_progress import write_step
+
+# Writes a graph to the path of its .xml, and its weights beside it.
+Write = Callable[[ov.Model, Path], None]
+
+
+def write_direct(variant: Variant, path: Path, config: Mapping[str, Any], folder: Path, write: Write) -> dict[str, Any]:
+    """Writes a variant's files, all but the manifest, to an empty folder.
+
+    Args:
+        path: the checkpoint's folder.
+        config: the content of its `config.json`.
+        write: compresses a graph of 16-bit weights and writes it.
+
+    Returns:
+        What the manifest records, as `write_model` of `convert/pipeline.py`.
+
+    Raises:
+        UserError: the architecture or the format of the weights is not supported, weights are NaN or infinite, or disk
+            or memory is too small.
+    """
+    format = read_format(path, config)
+    keeps_integers = format is not None and format.has_integers
+    if format is not None and keeps_integers:
+        _check_precision(variant, format)
+    checkpoint = read_direct(path, config)
+    parameters = _parameters(checkpoint, format)
+    check_resources(variant, parameters, folder)
+    _write_side_files(variant, path, config, folder)
+    with tempfile.TemporaryFile(dir=folder) as file:
+        memory = FileMemory(file)
+        unpacking = None if keeps_integers else unpacking_of(variant)
+        with CheckpointTensors(checkpoint, format, memory, unpacking) as tensors:
+            graph = build_graph(checkpoint.header, checkpoint.row, tensors)
+        (save if keeps_integers or variant.precision == "FP16" else write)(graph, folder / MODEL_XML)
+        mark_decompression(folder / MODEL_XML)
+        del graph, tensors, memory  # before the file that holds the constants is closed
+        gc.collect()
+    return {"parameters": parameters, "quantization": format.name if format else None}
+
+
+def _check_precision(variant: Variant, format: QuantizationFormat) -> None:
+    """
+    Raises:
+        UserError: the checkpoint's own integers have another number of bits than the variant.
+    """
+    fitting = "INT4" if format.bits <= 4 else "INT8"
+    if variant.precision != fitting:
+        raise UserError("direct.precision", name=variant.config.model_id, format=format.name, precision=fitting)
+    print(f"The checkpoint is quantized already ({format.name}): its own integers and scales are kept.")
+
+
+def _parameters(checkpoint: DirectCheckpoint, format: QuantizationFormat | None) -> int:
+    floats = sum(math.prod(info.shape) for info in checkpoint.header.tensors.values())
+    return floats + (sum(math.prod(format.shape(parts)) for parts in checkpoint.parts.values()) if format else 0)
+
+
+def _write_side_files(variant: Variant, path: Path, config: Mapping[str, Any], folder: Path) -> None:
+    write_step("Tokenizer")
+    said_file = path / "generation_config.json"
+    generation = json.loads(said_file.read_text(encoding="utf-8")) if said_file.is_file() else {}
+    said = generation.get("eos_token_id", config.get("eos_token_id"))
+    known = {*(said if isinstance(said, list) else [said])} - {None}
+    tokenizer, ends = read_chat_tokenizer(variant.config, path, known)
+    kept = {key: value for key, value in config.items() if key != "quantization_config"}
+    kept["name_or_path"] = variant.config.model_id
+    write_side_files(folder, tokenizer, kept, {**generation, "eos_token_id": ends})

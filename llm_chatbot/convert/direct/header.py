@@ -1,0 +1,91 @@
+"""A checkpoint as a GGUF file would describe it: keys by its `config.json`, tensors where they lie in its files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, GGMLQuantizationType, get_tensor_name_map
+
+from llm_chatbot.convert.direct.safetensors_files import StoredTensor, stored_tensors
+from llm_chatbot.convert.direct.settings import Settings, read_settings
+from llm_chatbot.decoder.rotary import FACTORS
+from llm_chatbot.decoder.rows import DecoderRow
+from llm_chatbot.errors import UserError
+from llm_chatbot.gguf.header import GGUFHeader, TensorInfo
+
+FLOATS = {"F32": GGMLQuantizationType.F32, "F16": GGMLQuantizationType.F16, "BF16": GGMLQuantizationType.BF16}
+
+# Tensors that hold nothing that `config.json` does not say.
+COMPUTED = (".rotary_emb.inv_freq",)
+
+
+@dataclass(frozen=True)
+class DirectCheckpoint:
+    """A checkpoint whose graph can be written without PyTorch.
+
+    Attributes:
+        header: its keys and its tensors of floats, by the names that a GGUF file has for them.
+        row: what the model is made of.
+        parts: of quantized matrices, by the GGUF name of the matrix, then by the ends of the checkpoint's names.
+        computed: vectors that no file has, by the GGUF name.
+    """
+
+    header: GGUFHeader
+    row: DecoderRow
+    parts: Mapping[str, Mapping[str, StoredTensor]]
+    computed: Mapping[str, np.ndarray]
+
+
+def read_direct(folder: Path, config: Mapping[str, Any]) -> DirectCheckpoint:
+    """Reads what a checkpoint says of itself.
+
+    Args:
+        config: the content of its `config.json`.
+
+    Raises:
+        UserError: the architecture, a setting or a tensor is not supported, or a file is missing or damaged.
+    """
+    settings = read_settings(folder, config)
+    stored = stored_tensors(folder)
+    if config.get("tie_word_embeddings", settings_tie(config)):
+        stored.pop("lm_head.weight", None)  # a copy of the embeddings, if it is there
+    infos: dict[str, TensorInfo] = {}
+    parts: dict[str, dict[str, StoredTensor]] = {}
+    for name, tensor in stored.items():
+        if name.endswith(COMPUTED):
+            continue
+        base, _, end = name.rpartition(".")
+        if end in ("weight", "bias") and tensor.type in FLOATS:
+            infos[f"{_gguf_name(folder, base, name, settings)}.{end}"] = _info(tensor)
+        else:
+            parts.setdefault(f"{_gguf_name(folder, base, name, settings)}.weight", {})[end] = tensor
+    computed = {} if settings.frequency_factors is None else {FACTORS: settings.frequency_factors}
+    header = GGUFHeader(folder / "config.json", settings.fields, infos)
+    return DirectCheckpoint(header, settings.row.decoder, parts, computed)
+
+
+def settings_tie(config: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint whose `config.json` is silent about it has one table for input and output."""
+    from transformers import CONFIG_MAPPING
+
+    return bool(CONFIG_MAPPING[config["model_type"]]().tie_word_embeddings)
+
+
+def _info(tensor: StoredTensor) -> TensorInfo:
+    return TensorInfo(tensor.path, FLOATS[tensor.type], tensor.shape, tensor.offset, tensor.size)
+
+
+def _gguf_name(folder: Path, base: str, name: str, settings: Settings) -> str:
+    """The name that a GGUF file has for a layer's tensor.
+
+    Raises:
+        UserError: it has none.
+    """
+    architecture = next(key for key, known in MODEL_ARCH_NAMES.items() if known == settings.row.architecture)
+    layers = settings.fields[f"{settings.row.architecture}.block_count"]
+    found = get_tensor_name_map(MODEL_ARCH(architecture), layers).get_name(base)
+    if found is None:
+        raise UserError("direct.tensor", folder=folder, tensor=f"{name:.80}")
+    return found

@@ -1,0 +1,126 @@
+"""The tensors of a checkpoint → constants of a graph: floats as they are, quantized matrices with their integers."""
+
+import numpy as np
+import openvino as ov
+
+from llm_chatbot.convert.direct.formats import QuantizationFormat
+from llm_chatbot.convert.direct.header import DirectCheckpoint
+from llm_chatbot.convert.direct.quantized import QuantizedMatrix, read_fp8
+from llm_chatbot.decoder.memory import HeapMemory, Memory
+from llm_chatbot.decoder.tensors import ALL, Packed, Rows, Tensors, Unpacking
+from llm_chatbot.errors import UserError
+from llm_chatbot.texts import Text
+
+
+class CheckpointTensors(Tensors):
+    """As `Tensors`, of a checkpoint.
+
+    The vector "blk.0.attn_q.order" says which input each column of the matrix "blk.0.attn_q.weight" belongs to, where
+    its columns are sorted (GPTQ with act-order).
+
+    Args:
+        checkpoint: where its tensors are.
+        format: of its quantized matrices; None if it has none.
+        memory, unpacking: see `Tensors`. Quantized matrices are not unpacked.
+    """
+
+    def __init__(
+        self,
+        checkpoint: DirectCheckpoint,
+        format: QuantizationFormat | None = None,
+        memory: Memory | None = None,
+        unpacking: Unpacking | None = None,
+    ) -> None:
+        super().__init__(checkpoint.header, memory, unpacking)
+        self._checkpoint, self._format, self._own_memory = checkpoint, format, memory or HeapMemory()
+        self._read_names: set[str] = set()
+        self._orders: dict[str, np.ndarray] = {}
+
+    def __contains__(self, name: str) -> bool:
+        own = name in self._orders or name in self._checkpoint.computed or name in self._checkpoint.parts
+        return own or super().__contains__(name)
+
+    def vector(self, name: str) -> np.ndarray:
+        found = self._orders.get(name, self._checkpoint.computed.get(name))
+        return super().vector(name) if found is None else found
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        if name not in self._checkpoint.parts:
+            return super().shape(name)
+        return self._matrix_format(name).shape(self._checkpoint.parts[name])
+
+    def matrix(self, name: str, rows: Rows = ALL) -> ov.Node:
+        if name not in self._checkpoint.parts:
+            return super().matrix(name, rows)
+        matrix = self._read(name)
+        self._read_names.add(name)
+        if isinstance(matrix, np.ndarray):
+            return self._bfloat16(matrix[rows], name)
+        if matrix.order is not None:
+            self._orders[f"{name.removesuffix('.weight')}.order"] = matrix.order
+        chosen = matrix.rows(rows)
+        return self._constants(chosen).node(chosen.integers.shape, name)
+
+    def unused(self) -> list[str]:
+        return super().unused() + [name for name in self._checkpoint.parts if name not in self._read_names]
+
+    def _matrix_format(self, name: str) -> QuantizationFormat:
+        if self._format is None:
+            raise self._refusal(name, ", ".join(sorted(self._checkpoint.parts[name])))
+        return self._format
+
+    def _bfloat16(self, values: np.ndarray, name: str) -> ov.Node:
+        """A matrix of floats, rounded to the nearest bfloat16."""
+        if self._unpacking:
+            self._unpacking.check(name, values)
+        bits = np.ascontiguousarray(values).view(np.uint32)
+        rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
+        packed = Packed(self._own_memory.allocate(ov.Type.bf16, values.shape))
+        packed.parts()[0][:] = rounded.astype(np.uint16).reshape(-1).view(np.uint8)
+        return packed.node(values.shape, name)
+
+    def _read(self, name: str) -> QuantizedMatrix | np.ndarray:
+        """
+        Raises:
+            UserError: the matrix is not of the format that the checkpoint names, or damaged.
+        """
+        arrays = {end: tensor.floats() for end, tensor in self._checkpoint.parts[name].items()}
+        try:
+            format = self._matrix_format(name)
+            return format.read(arrays) if format.has_integers else read_fp8(arrays, format.block)
+        except (KeyError, ValueError) as error:
+            if isinstance(error, UserError):
+                raise
+            raise self._refusal(name, str(error)) from error
+
+    def _refusal(self, name: str, reason: str) -> UserError:
+        fault = Text("direct.matrix", name=name, reason=reason)
+        return UserError("gguf.refused", path=self._checkpoint.header.path, fault=fault)
+
+    def _constants(self, matrix: QuantizedMatrix) -> Packed:
+        """A matrix in the form that the CPU multiplies compressed: signed where no zero points are needed."""
+        rows, groups = matrix.scales.shape
+        middle, wide = np.uint8(1 << matrix.bits - 1), matrix.bits > 4
+        signed = matrix.is_symmetric
+        integers = matrix.integers - middle if signed else matrix.integers
+        kind = {(True, True): "i8", (True, False): "i4", (False, True): "u8", (False, False): "u4"}[signed, wide]
+        scale_type = ov.Type.f16 if matrix.scales.dtype == np.float16 else ov.Type.f32
+        packed = Packed(
+            self._own_memory.allocate(getattr(ov.Type, kind), [rows, groups, matrix.group_size]),
+            self._own_memory.allocate(scale_type, [rows, groups, 1]),
+            None if signed else self._own_memory.allocate(getattr(ov.Type, kind), [rows, groups, 1]),
+        )
+        values = [_in_bytes(integers, wide), np.ascontiguousarray(matrix.scales)]
+        values += [] if signed else [_in_bytes(matrix.zero_points, wide)]
+        for part, content in zip(packed.parts(), values, strict=True):
+            part[:] = content.reshape(-1).view(np.uint8)
+        return packed
+
+
+def _in_bytes(integers: np.ndarray, wide: bool) -> np.ndarray:
+    """Integers of a byte each in OpenVINO's packing: two of 4 bits in a byte, the first in its low bits."""
+    flat = np.ascontiguousarray(integers).reshape(-1)
+    if wide:
+        return flat
+    flat = np.append(flat, np.zeros(len(flat) % 2, np.uint8)) & 0x0F
+    return flat[0::2] | flat[1::2] << 4

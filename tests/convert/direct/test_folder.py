@@ -1,0 +1,115 @@
+"""A checkpoint's folder, written without PyTorch's graph, against Transformers' model."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import openvino as ov
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import PreTrainedModel
+
+from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
+from llm_chatbot.convert.conversion import convert_model
+from llm_chatbot.engine.precisions import EXACT
+from llm_chatbot.errors import UserError
+from llm_chatbot.folder.manifest import MODEL_XML, read_manifest
+from llm_chatbot.optimum_models import load_model
+from tests import small_checkpoints
+from tests.quantized_checkpoints import METHODS, write_quantized
+
+PACKED = {ov.Type.u4, ov.Type.i4, ov.Type.u8, ov.Type.i8}
+IDS = torch.arange(3, 103)[None]
+
+
+def logits(folder: Path) -> np.ndarray:
+    return load_model(folder, ov_config=EXACT)(input_ids=IDS).logits.numpy()
+
+
+def expected_logits(model: PreTrainedModel) -> np.ndarray:
+    with torch.no_grad():
+        return model(input_ids=IDS).logits.numpy()
+
+
+def constant_types(folder: Path) -> set[str]:
+    nodes = ov.Core().read_model(folder / MODEL_XML).get_ops()
+    return {node.get_element_type().get_type_name() for node in nodes if node.get_type_name() == "Constant"}
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if "FP8" not in method])
+def test_a_quantized_checkpoint_keeps_its_integers(method: str, tmp_path: Path):
+    source = tmp_path / "quantized"
+    source.mkdir()
+    expected = expected_logits(write_quantized(source, method))
+    precision = "INT8" if "8" in method else "INT4"
+    folder = convert_model(str(source), precision, tmp_path / "models")
+    assert expected.std() > 0.1
+    np.testing.assert_allclose(logits(folder), expected, atol=1e-4 * np.abs(expected).max())
+    signed = method in ("W4A16", "W8A16")
+    assert {"INT4": "i4" if signed else "u4", "INT8": "i8" if signed else "u8"}[precision] in constant_types(folder)
+    assert "quantization_config" not in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    assert read_manifest(folder)["quantization"]
+
+
+@pytest.mark.parametrize("method", [method for method in METHODS if "FP8" in method])
+def test_8_bit_floats_become_16_bits_and_whatever_is_made_of_these(method: str, tmp_path: Path):
+    expected = expected_logits(write_quantized(tmp_path, method))
+    folder = convert_model(str(tmp_path), "FP16", tmp_path / "models")
+    np.testing.assert_allclose(logits(folder), expected, atol=1e-4 * np.abs(expected).max())
+    assert "u8" in constant_types(convert_model(str(tmp_path), "INT8", tmp_path / "models"))
+
+
+def test_an_unquantized_matrix_beside_quantized_ones_stays_as_it_is(tmp_path: Path):
+    write_quantized(tmp_path, "AWQ")
+    folder = convert_model(str(tmp_path), "INT4", tmp_path / "models")
+    nodes = {node.get_friendly_name(): node for node in ov.Core().read_model(folder / MODEL_XML).get_ops()}
+    stored = load_file(tmp_path / "model.safetensors")["lm_head.weight"].numpy()
+    np.testing.assert_array_equal(nodes["output.weight"].data, stored)
+
+
+@pytest.mark.parametrize(("method", "precision", "wanted"), [("AWQ", "INT8", "INT4"), ("W8A16", "INT4", "INT8")])
+def test_another_precision_than_the_checkpoints_is_refused(method: str, precision: str, wanted: str, tmp_path: Path):
+    write_quantized(tmp_path, method)
+    with pytest.raises(UserError, match=f"--precision {wanted}"):
+        convert_model(str(tmp_path), precision, tmp_path / "models")
+
+
+def test_a_damaged_matrix_is_named(tmp_path: Path):
+    write_quantized(tmp_path, "AWQ")
+    tensors = load_file(tmp_path / "model.safetensors")
+    tensors["model.layers.1.mlp.up_proj.scales"][0, 0] = float("nan")
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=r"blk\.1\.ffn_up\.weight .* not a finite number"):
+        convert_model(str(tmp_path), "INT4", tmp_path / "models")
+
+
+@pytest.mark.parametrize("precision", ["INT8", "INT4"])
+def test_a_directly_written_folder_has_the_weights_of_an_exported_one(precision: str, tmp_path: Path):
+    small_checkpoints.write("tiny-llama-1b-chat", tmp_path)
+    source = str(tmp_path / SUPPORTED_LLM_MODELS["tiny-llama-1b-chat"].model_id)
+    direct = convert_model(source, precision, tmp_path / "direct", direct=True)
+    exported = convert_model(source, precision, tmp_path / "exported")
+    assert packed_constants(direct) == packed_constants(exported)
+    expected = logits(exported)
+    np.testing.assert_allclose(logits(direct), expected, atol=1e-4 * np.abs(expected).max())
+
+
+def packed_constants(folder: Path) -> Counter[bytes]:
+    """The bytes of all integers that weights are packed in."""
+    nodes = ov.Core().read_model(folder / MODEL_XML).get_ops()
+    packed = [node for node in nodes if node.get_type_name() == "Constant" and node.get_element_type() in PACKED]
+    assert packed
+    return Counter(node.data.tobytes() for node in packed)
+
+
+def test_weights_that_are_no_numbers_are_refused(tmp_path: Path):
+    small_checkpoints.write("tiny-llama-1b-chat", tmp_path)
+    source = tmp_path / SUPPORTED_LLM_MODELS["tiny-llama-1b-chat"].model_id
+    tensors = load_file(source / "model.safetensors")
+    tensors["model.layers.0.self_attn.q_proj.weight"][0, 0] = float("inf")
+    save_file(tensors, source / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(UserError, match="attn_q"):
+        convert_model(str(source), "INT8", tmp_path / "models", direct=True)
+    convert_model(str(source), "FP16", tmp_path / "models", direct=True, allow_non_finite=True)

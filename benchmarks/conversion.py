@@ -139,7 +139,8 @@ def sample(command: list[str], interval: float = 0.1, cwd: Path | None = None) -
 
 def command_of(path: str, checkpoint: Path, precision: str, output: Path) -> list[str]:
     if path != "stock":
-        own = [sys.executable, __file__, "--convert", precision, str(checkpoint), "--output", str(output)]
+        own = [sys.executable, "-m", "benchmarks.conversion", str(checkpoint)]
+        own += ["--convert", precision, "--output", str(output)]
         return [*own, "--direct"] if path == "direct" else own
     from llm_chatbot.convert.export.exporter_configs import TASK
 
@@ -193,7 +194,7 @@ def main() -> None:
         convert_model(str(arguments.folder), precision, arguments.output, int4, direct=arguments.direct)
         return
 
-    work = arguments.folder / f"conversion-{arguments.shape}"
+    work = arguments.folder.resolve() / f"conversion-{arguments.shape}"
     results = []
     try:
         make_checkpoint(work / "checkpoint", SHAPES[arguments.shape])
@@ -202,7 +203,7 @@ def main() -> None:
             for path in arguments.paths:
                 if (path, precision, arguments.shape) == ("stock", "FP16", "7B"):
                     continue
-                samples = sample(command_of(path, work / "checkpoint", precision, work / "converted"))
+                samples = sample(command_of(path, work / "checkpoint", precision, work / "converted"), cwd=ROOT)
                 shutil.rmtree(work / "converted")
                 peak, (seconds, cpu, _) = max(size for _, _, size in samples), samples[-1]
                 curve = [(round(moment, 1), size) for moment, _, size in samples[::10]]

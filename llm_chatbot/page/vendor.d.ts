@@ -8,6 +8,10 @@ declare module "*/vendor/markdown-it.js" {
   const library: any;
   export default library;
 }
+declare module "*/vendor/cjk-friendly.js" {
+  const plugin: any;
+  export default plugin;
+}
 declare module "*/vendor/dompurify.js" {
   const library: any;
   export default library;

@@ -47,6 +47,9 @@ class Library:
         return self.name.rpartition("/")[2]
 
 
+# Of Inter: a browser fetches those files whose letters a page shows; web/theme.css says which they are.
+LETTERS = ("latin", "latin-ext", "cyrillic", "greek")
+
 LIBRARIES = (
     Library(
         "markdown-it",
@@ -63,6 +66,22 @@ LIBRARIES = (
         "MIT",
         "task lists in Markdown",
         copied={"dist/index.js": "tasklist.js"},
+    ),
+    Library(
+        "get-east-asian-width",
+        "1.7.0",
+        "371c7b094731ec5848025a7139eb05facc23cf18bd56ed8f755364e4b90ebd35",
+        "MIT",
+        "which characters are Chinese, Japanese or Korean, for markdown-it-cjk-friendly",
+        licence_file="license",
+    ),
+    Library(
+        "markdown-it-cjk-friendly",
+        "3.0.0",
+        "4b9f27ab17f23bb56a8cfa685972f1e9cd8e111dbf530a5a44cc511103ecd44c",
+        "MIT",
+        "bold beside Chinese and Japanese punctuation",
+        built={"dist/index.js": "cjk-friendly.js"},
     ),
     Library(
         "dompurify",
@@ -117,6 +136,22 @@ LIBRARIES = (
         "the text of DOCX files",
         built={"mammoth.browser.min.js": "mammoth.js"},
     ),
+    Library(
+        "mermaid",
+        "11.17.2",
+        "6ad2f42c3fc26bbf9e45cbb6d11898972573ea52b33a5f4ff51952899f950ffd",
+        "MIT",
+        "diagrams, in a frame of their own",
+        copied={"dist/mermaid.min.js": "mermaid.js"},
+    ),
+    Library(
+        "@fontsource-variable/inter",
+        "5.3.0",
+        "d26710dd38e7217484a1d47ee76c024977ec550548876f26d06ed1844af09a14",
+        "OFL-1.1",
+        "the letters of the page",
+        copied={f"files/inter-{letters}-wght-normal.woff2": f"inter/{letters}.woff2" for letters in LETTERS},
+    ),
 )
 
 
@@ -152,7 +187,7 @@ def npm(*arguments: str, folder: Path) -> str:
 
 
 def unpacked(library: Library, work: Path) -> Path:
-    """The folder with the content of the library's package."""
+    """The folder with the content of the library's package, where those that come after it find it too."""
     package = f"{library.name}@{library.version}"
     packed = json.loads(npm("pack", "--json", package, folder=work))
     (entry,) = packed.values() if isinstance(packed, dict) else packed  # npm 11 and before: a list
@@ -162,6 +197,7 @@ def unpacked(library: Library, work: Path) -> Path:
     folder = work / library.short_name
     with tarfile.open(archive) as content:
         content.extractall(folder, filter="data")
+    shutil.copytree(folder / "package", work / "node_modules" / library.name, dirs_exist_ok=True)
     return folder / "package"
 
 

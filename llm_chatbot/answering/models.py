@@ -36,6 +36,11 @@ class LoadedModel:
 
     Its memory can be freed while nobody uses it; then it is loaded again when it is next needed.
 
+    Attributes:
+        is_remote: whether another server answers, to which the conversation is sent.
+        load_seconds: how long its latest loading took; None: it was loaded elsewhere, or not yet.
+        tokens_per_second: of its latest answer that was long enough to tell; None: there was none yet.
+
     Args:
         model: compiled for its device; None: it is loaded when it is first needed.
         tokenizer: from the same folder.
@@ -47,6 +52,10 @@ class LoadedModel:
         context_length: what it is trained for, for a model that is not loaded yet.
         files: what it is loaded from, for a model that is not loaded yet.
     """
+
+    is_remote = False
+    load_seconds: float | None = None
+    tokens_per_second: float | None = None
 
     def __init__(
         self,
@@ -79,7 +88,9 @@ class LoadedModel:
             self._used = time.monotonic()
             if self._model is None:
                 assert self._reopen is not None
+                started = time.monotonic()
                 self._model = self._reopen()
+                self.load_seconds = time.monotonic() - started
                 self.context_length = self._model.context_length
             return self._model
 
@@ -179,8 +190,11 @@ def open_loaded_model(
     def reopen() -> Model:
         return loading.open_model(model_files(name, precision, root, may_be_file), device, **memory)
 
+    started = time.monotonic()
     model = loading.open_model(files, device, **memory)
-    return LoadedModel(model, files.tokenizer, config, name, precision, device, reopen, files.label)
+    loaded = LoadedModel(model, files.tokenizer, config, name, precision, device, reopen, files.label)
+    loaded.load_seconds = time.monotonic() - started
+    return loaded
 
 
 class IdleWatch:
@@ -226,7 +240,7 @@ class ModelPool:
         self._memory = memory
         self._models = WeakValueDictionary({loaded.key: loaded})
         self._loading = threading.Lock()  # one at a time: each may need most of the memory
-        self._watch = IdleWatch(lambda: list(self._models.values()), idle)
+        self._watch = IdleWatch(self.known, idle)
 
     def get(self, key: ModelKey | None = None) -> LoadedModel:
         """Returns the model with this key, and loads it if it isn't there or its memory was freed.
@@ -252,6 +266,10 @@ class ModelPool:
             loaded = self._models.get(key) or open_loaded_model(*key, self.root, may_be_file, **self._memory)
             self._models[key] = self._latest = loaded
             return loaded
+
+    def known(self) -> list[LoadedModel]:
+        """The models that were loaded and are still referred to; their memory may have been freed."""
+        return list(self._models.values())
 
     def close(self) -> None:
         """Ends the watch over idle models."""

@@ -8,7 +8,8 @@ from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.errors import UserError
 
 # The defaults of the page and of the endpoint for scripts. A seed of -1 stands for a new one each time.
-TEMPERATURE, TOP_P, TOP_K, MIN_P, REPETITION_PENALTY, MAX_NEW_TOKENS, SEED = 0.1, 1.0, 50, 0.0, 1.1, 256, -1
+TEMPERATURE, TOP_P, TOP_K, MIN_P, REPETITION_PENALTY, SEED = 0.1, 1.0, 50, 0.0, 1.1, -1
+MAX_NEW_TOKENS: int | None = None  # as many as the context has room for
 
 ALTERNATIVES = 5  # likely tokens that "Look inside" shows at each place
 
@@ -17,10 +18,15 @@ EFFORTS = ("low", "medium", "high")  # of templates that have `reasoning_effort`
 
 @dataclass(frozen=True)
 class Setting:
-    """A number that can be set: its default, its range and its step; `maximum` None has no slider."""
+    """A number that can be set: its default, its range and its step.
+
+    Attributes:
+        default: None: no limit.
+        maximum: None: none, and the page has no slider for it.
+    """
 
     name: str
-    default: float
+    default: float | None
     minimum: float
     maximum: float | None
     step: float
@@ -34,7 +40,7 @@ def number_settings() -> list[Setting]:
         Setting("top_k", TOP_K, 0, 200, 1),
         Setting("min_p", MIN_P, 0, 1, 0.01),
         Setting("repetition_penalty", REPETITION_PENALTY, 1, 2, 0.05),
-        Setting("max_new_tokens", MAX_NEW_TOKENS, 1, 4096, 1),
+        Setting("max_new_tokens", MAX_NEW_TOKENS, 1, None, 1),
         Setting("seed", SEED, -1, None, 1),
     ]
 
@@ -67,12 +73,12 @@ def page_generation(values: dict[str, Any]) -> Generation:
         setting.name: _number(setting, values.get(setting.name)) for setting in number_settings()
     }
     for name in ("top_k", "max_new_tokens", "seed"):
-        numbers[name] = int(numbers[name])
+        numbers[name] = None if numbers[name] is None else int(numbers[name])
     budget = values.get("thinking_budget")
     return make_generation(
         **numbers,
         top_logprobs=ALTERNATIVES if values.get("probabilities") else None,
-        thinking_budget=None if budget is None else int(_number(THINKING_BUDGET, budget)),
+        thinking_budget=None if budget is None else int(_number(THINKING_BUDGET, budget) or 0),
     )
 
 
@@ -92,7 +98,7 @@ def page_template_options(values: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-def _number(setting: Setting, value: Any) -> float:
+def _number(setting: Setting, value: Any) -> float | None:
     if value is None or value == "":
         return setting.default
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

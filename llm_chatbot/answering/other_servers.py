@@ -40,6 +40,8 @@ class RemoteModel(LoadedModel):
         client: for requests to that server.
     """
 
+    is_remote = True
+
     def __init__(self, name: str, context_length: int | None, client: httpx.Client) -> None:
         facts: Any = RemoteFacts(context_length)
         config = ModelConfig(model_id=name, description=f"A model of {client.base_url.host}.", license="")

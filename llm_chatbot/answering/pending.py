@@ -21,6 +21,7 @@ class PendingAnswer:
         stopping: whether it is to end at its next token.
         started: whether it has left the queue.
         loaded: the model, once it is there.
+        waited: seconds in the queue and for the model, once both are over.
         begun: the engine's first snapshot, with what the question has of an answer that is continued.
         answer: the engine's latest snapshot.
         error: what went wrong: a `UserError`, or anything else that a bug or the runtime raised.
@@ -34,6 +35,7 @@ class PendingAnswer:
     stopping: bool = False
     started: bool = False
     loaded: LoadedModel | None = None
+    waited: float = 0.0
     begun: Answer | None = None
     answer: Answer | None = None
     error: Exception | None = None

@@ -28,6 +28,7 @@ logger = logging.getLogger(__name__)
 
 KEPT_SECONDS = 600  # after the end of an answer
 CLOSE_SECONDS = 10  # for running answers to end
+ENOUGH_TOKENS = 16  # of an answer, to say how fast its model is
 
 
 class Answering:
@@ -172,11 +173,13 @@ class Answering:
                 self._seconds += 0.1 * (time.monotonic() - pending.asked - self._seconds)
                 self._end(pending)
                 self._start_next()
+            note_speed(pending)
             log_answer(pending)
 
     def _generate(self, pending: PendingAnswer) -> None:
         loaded, question = pending.loaded, pending.question
         assert loaded is not None
+        pending.waited = time.monotonic() - pending.asked
         with loaded.session(question) as session, closing(begin(session, loaded, question)) as answers:
             for answer in answers:
                 pending.begun = pending.begun or answer
@@ -226,6 +229,12 @@ def with_system_prompt(question: Question, loaded: LoadedModel) -> Sequence[Mess
     """The messages of a question, after the system prompt if there is one."""
     prompt = loaded.config.system_prompt if question.system_prompt is None else question.system_prompt
     return [{"role": "system", "content": prompt}, *question.messages] if prompt else question.messages
+
+
+def note_speed(pending: PendingAnswer) -> None:
+    """Notes the model's speed, unless the answer was too short to tell."""
+    if pending.loaded and pending.answer and pending.answer.completion_tokens >= ENOUGH_TOKENS:
+        pending.loaded.tokens_per_second = pending.answer.tokens_per_second
 
 
 def log_answer(pending: PendingAnswer) -> None:

@@ -13,6 +13,11 @@ def test_what_is_missing_or_empty_has_its_default():
         assert options.thinking_budget is None and options.top_logprobs is None
 
 
+def test_an_answer_is_as_long_as_the_context_allows_unless_it_is_limited():
+    assert page_generation({}).max_new_tokens is None
+    assert page_generation({"max_new_tokens": 8}).max_new_tokens == 8
+
+
 def test_the_browser_sends_numbers_as_floats():
     options = page_generation({"top_k": 40.0, "max_new_tokens": 128.0, "seed": 7.0, "thinking_budget": 100.0})
     whole = [options.top_k, options.max_new_tokens, options.seed, options.thinking_budget]

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,6 +20,7 @@ from llm_chatbot.page.messages import joined
 from llm_chatbot.texts import Text
 from tests.page_visit import eventually
 
+LONG = " ".join(map(str, range(30)))
 CONFIG = SimpleNamespace(system_prompt="Be kind.")
 
 
@@ -46,7 +48,9 @@ class FakeModel:
         for count in range(len(words) + 1):
             yield Answer(" ".join(words[:count]), 10, 0, completion_tokens=count)
             assert count == 0 or self.go.wait(60)
-        yield Answer(" ".join(words), 10, 0, completion_tokens=len(words), finish_reason="stop")
+        yield Answer(
+            " ".join(words), 10, 0, completion_tokens=len(words), tokens_per_second=len(words), finish_reason="stop"
+        )
 
 
 @pytest.fixture
@@ -190,3 +194,13 @@ def test_the_seconds_left_follow_from_the_speed_so_far(monkeypatch: pytest.Monke
     monkeypatch.setattr("time.monotonic", lambda: 12.0)
     answer = SimpleNamespace(read_tokens=300, prompt_tokens=1300)
     assert reading(pending, answer) == {"read": 300, "total": 1300, "seconds": 10.0}  # type: ignore[arg-type]
+
+
+def test_the_speed_of_a_model_is_that_of_its_latest_answer_that_is_long_enough_to_tell(fake: FakeModel):
+    answers = answers_of(fake)
+    fake.go.set()
+    for id, text in (("long", LONG), ("short", "one two")):
+        pending = answers.ask(question(id, text))
+        assert eventually(partial(getattr, pending, "ended"))
+        assert eventually(lambda: getattr(fake, "tokens_per_second", None) == 30)
+    answers.close()

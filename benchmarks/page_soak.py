@@ -85,7 +85,7 @@ class Soak:
     def possible(self, visit: Visit) -> list[tuple[str, Callable[[], Any]]]:
         """The actions that are possible in a tab."""
         actions = [("ask", lambda: self.ask(visit))] * 2
-        actions += [("reload", lambda: self.reload(visit)), ("begin", visit.page.locator("#new").click)]
+        actions += [("reload", lambda: self.reload(visit)), ("begin", visit.page.locator(".new:visible").first.click)]
         buttons = {"stop": visit.button("Stop"), "continue": visit.button("Continue").last}
         buttons |= {"regenerate": visit.button("Regenerate").last, "open": self.random_name(visit)}
         actions += [(name, button.click) for name, button in buttons.items() if button.is_visible()]

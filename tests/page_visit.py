@@ -120,6 +120,11 @@ class Visit:
         return self.page.get_by_role("meter", name=re.compile("Context used"))
 
     @property
+    def model(self) -> Locator:
+        """The name of the model in the head."""
+        return self.page.locator("#model-chip")
+
+    @property
     def names(self) -> Locator:
         """The conversations in the list."""
         return self.page.locator("#library-panel .open")
@@ -137,7 +142,7 @@ class Visit:
 
     def begin(self) -> None:
         """Begins a new conversation."""
-        self.page.locator("#new").click()
+        self.page.locator(".new:visible").first.click()
         expect(self.questions).to_have_count(0)
 
     def send(self, text: str) -> None:
@@ -173,6 +178,17 @@ class Visit:
         button = self.page.locator("header").get_by_role("button", name=name, exact=True)
         if button.get_attribute("aria-expanded") == "true":
             button.click()
+
+    def act(self, action: str, name: str) -> None:
+        """Does something with a conversation of the list, by its menu."""
+        self.page.locator("#library-panel .row").filter(has=self.button(name)).hover()
+        self.button(f"Actions: {name}").click()
+        self.page.get_by_role("dialog", name=f"Actions: {name}").get_by_role("button", name=action, exact=True).click()
+
+    def act_on_list(self, action: str) -> None:
+        """Does something with the list of conversations, by its menu."""
+        self.button("More for the list").click()
+        self.page.get_by_role("dialog", name="More for the list").get_by_role("button", name=action).click()
 
     def set(self, **settings: str) -> None:
         """Sets numbers of the panel, by their names in `llm_chatbot.answering.options`."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import gradio as gr
 
 from llm_chatbot.answering.errors import QueueFullError
 from llm_chatbot.answering.limits import MAX_CONCURRENT, MAX_WAITING
-from llm_chatbot.answering.models import LoadedModel, ModelPool, title_of
+from llm_chatbot.answering.models import LoadedModel, ModelPool
 from llm_chatbot.answering.options import (
     MAX_NEW_TOKENS,
     MIN_P,
@@ -30,12 +31,12 @@ from llm_chatbot.engine.session import Model
 from llm_chatbot.engine.text.prompt import Message, template_variables
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.errors import UserError
-from llm_chatbot.folder.found import converted_models, precision_label
-from llm_chatbot.folder.place import AS_IN_FILE, model_folder
 from llm_chatbot.page.compare import compare_route
+from llm_chatbot.page.forget import forget_route
 from llm_chatbot.page.get_model import ModelGetter
 from llm_chatbot.page.layout import make_frame
 from llm_chatbot.page.messages import joined, user_message, validate_messages
+from llm_chatbot.page.model_choices import model_choices
 from llm_chatbot.page.model_routes import model_routes
 from llm_chatbot.page.routes import page_routes
 from llm_chatbot.texts import LANGUAGES, translate
@@ -93,7 +94,8 @@ class ChatPage:
         self.getter = ModelGetter(root) if root and get_models else None
         self.answering = Answering(self.pool.get, max_concurrent, max_waiting)
         routes = page_routes(self.answering, self.describe, lambda key: described_model(self.pool.get(key)))
-        routes += [compare_route(self.pool.get), *(model_routes(self.getter) if self.getter else [])]
+        routes += [compare_route(self.pool.get)]
+        routes += [forget_route(), *model_routes(self.getter)] if self.getter else []
         self.demo = make_frame(loaded.title, routes, self.close)
         with self.demo:
             gr.api(self.chat, api_name="chat", concurrency_limit=None)
@@ -110,7 +112,7 @@ class ChatPage:
         """The facts that the page needs at its start."""
         return {
             "model": described_model(self.loaded),
-            "models": model_choices(self.loaded, self.root) if self.root else [],
+            "models": [asdict(choice) for choice in model_choices(self.pool)],
             "devices": available_devices() if self.root else [],
             "settings": described_settings(),
             "languages": LANGUAGES,
@@ -129,7 +131,7 @@ class ChatPage:
         top_p: float = TOP_P,
         top_k: int = TOP_K,
         repetition_penalty: float = REPETITION_PENALTY,
-        max_new_tokens: int = MAX_NEW_TOKENS,
+        max_new_tokens: int | None = MAX_NEW_TOKENS,
         seed: int = SEED,
         min_p: float = MIN_P,
     ) -> Iterator[str]:
@@ -174,23 +176,8 @@ def described_model(loaded: LoadedModel) -> dict[str, Any]:
         "context_length": loaded.context_length,
         "system_prompt": loaded.config.system_prompt or "",
         "language": loaded.config.language,
+        "description": loaded.config.description,
+        "remote": loaded.is_remote,
         "thinking": "enable_thinking" in variables,
         "effort": "reasoning_effort" in variables,
     }
-
-
-def model_choices(own: LoadedModel, root: Path) -> list[dict[str, Any]]:
-    """The page's own model, if it is a GGUF file, and the converted ones: the title of each, its name and precision."""
-    choices = [
-        {
-            "title": title_of(name, precision_label(model_folder(name, precision, root))),
-            "name": name,
-            "precision": precision,
-        }
-        for name, precisions in converted_models(root).items()
-        for precision in precisions
-        if own.precision != AS_IN_FILE or (name, precision) != (own.name, own.precision)
-    ]
-    if own.precision != AS_IN_FILE:
-        return choices
-    return [{"title": title_of(own.name, own.label), "name": own.name, "precision": own.precision}, *choices]

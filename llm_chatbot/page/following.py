@@ -92,7 +92,8 @@ def snapshot(pending: PendingAnswer, known_text: int, known_tokens: int) -> dict
     if pending.loaded is not None:
         state["model"] = pending.loaded.title
     if answer is not None and pending.loaded is not None:
-        figures = {**figures_of(answer), "context_length": pending.loaded.context_length}
+        context = {"context_length": pending.loaded.context_length, "waited": pending.waited}
+        figures = {**figures_of(answer), **context}
         state |= {"from": known_text, "text": answer.text[known_text:], "figures": figures}
         state["left_out"] = answer.dropped_turns
         state["reading"] = reading(pending, answer)

@@ -27,7 +27,7 @@ from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.errors import UserError
 from llm_chatbot.page.following import Known, described, follow
 from llm_chatbot.page.messages import joined, validate_messages
-from llm_chatbot.texts import Text, page_texts
+from llm_chatbot.texts import LANGUAGES, Text, page_texts
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +48,9 @@ def page_routes(
     """
 
     async def texts(request: Request) -> Response:
-        return WellFormedJSONResponse(page_texts())
+        asked = request.query_params.get("language", "")
+        language = asked if asked in LANGUAGES else "en"
+        return WellFormedJSONResponse({"language": language, "texts": page_texts(language)})
 
     async def state(request: Request) -> Response:
         described = await asyncio.to_thread(describe)

@@ -14,6 +14,8 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from llm_chatbot.page.metadata import OwnMetadata
+
 # Far more than a conversation that fills the longest context.
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 
@@ -30,30 +32,38 @@ CONTENT_SECURITY_POLICY = (
 
 # Later ones win.
 STYLES = (
+    "theme.css",
     "markdown/markdown.css",
     "page.css",
     "panels/panels.css",
     "conversation/conversation.css",
     "composer/composer.css",
-    "screens.css",
     "models/models.css",
+    "screens.css",
 )
 
 # The style is linked and not given to Gradio, which would rewrite it. The script and the texts are fetched meanwhile.
 HEAD = "\n".join(
     [
+        '<link rel="icon" type="image/svg+xml" href="page/web/favicon.svg">',
+        '<link rel="preload" as="font" type="font/woff2" href="page/vendor/inter/latin.woff2" crossorigin>',
         *(f'<link rel="stylesheet" href="page/web/{style}">' for style in STYLES),
         '<link rel="modulepreload" href="page/web/main.js">',
     ]
 )
 
+# Gradio's own parts have the colours of web/theme.css too: its login, and the page before its script has run.
 THEME = gr.themes.Base(
-    primary_hue="indigo",
-    neutral_hue="slate",
+    primary_hue="blue",
+    neutral_hue="zinc",
     radius_size="lg",
-    font=["system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"],
+    font=["Inter Variable", "system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"],
     font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
 ).set(
+    body_background_fill="#ffffff",
+    body_background_fill_dark="#1a1a1c",
+    body_text_color="#1b1b1e",
+    body_text_color_dark="#ebebed",
     # Gradio's defaults are too pale: WCAG requires a contrast of 4.5.
     body_text_color_subdued="*neutral_600",
     body_text_color_subdued_dark="*neutral_400",
@@ -61,8 +71,8 @@ THEME = gr.themes.Base(
     block_info_text_color_dark="*neutral_400",
     input_placeholder_color="*neutral_500",
     input_placeholder_color_dark="*neutral_400",
-    button_primary_background_fill="*primary_600",
-    button_primary_background_fill_hover="*primary_700",
+    button_primary_background_fill="#2b5fd9",
+    button_primary_background_fill_hover="#234fb8",
 )
 
 
@@ -100,7 +110,10 @@ class ServedBlocks(gr.Blocks):
             "footer_links": [],
             "ssr_mode": False,
             "run_history": False,
-            "app_kwargs": {"middleware": [Middleware(RequestFilter), *self.middleware], "routes": self._routes},
+            "app_kwargs": {
+                "middleware": [Middleware(RequestFilter), Middleware(OwnMetadata), *self.middleware],
+                "routes": self._routes,
+            },
         }
         launched = super().launch(*args, quiet=True, prevent_thread_lock=True, **{**defaults, **options})
         if not quiet:

@@ -36,12 +36,9 @@ def texts(language: str) -> Mapping[str, Mapping[str, str]]:
     return found
 
 
-def page_texts() -> dict[str, dict[str, Mapping[str, str]]]:
-    """The page's texts by language: all but the tutorial's words."""
-    return {
-        language: {key: forms for key, forms in texts(language).items() if not key.startswith("lesson.")}
-        for language in LANGUAGES
-    }
+def page_texts(language: str) -> dict[str, Mapping[str, str]]:
+    """The page's texts in a language, as `texts`: all but the tutorial's words."""
+    return {key: forms for key, forms in texts(language).items() if not key.startswith("lesson.")}
 
 
 def translate(language: str, key: str, /, **values: Any) -> str:

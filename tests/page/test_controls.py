@@ -77,7 +77,7 @@ def test_of_two_models_the_one_that_was_chosen_last_is_taken(visit: Visit):
     for index, precision in ((1, "FP16"), (0, "INT8")):
         visit.page.evaluate("([index, key]) => loaded[index](key)", [index, [DEFAULT_MODEL, precision, "CPU"]])
     visit.reload()
-    expect(visit.page.get_by_role("heading", name="FP16")).to_be_visible()
+    expect(visit.model.filter(has_text="FP16")).to_be_visible()
 
 
 def test_a_long_prompt_shows_how_much_of_it_is_read_and_can_be_stopped(

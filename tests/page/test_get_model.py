@@ -255,7 +255,7 @@ def test_a_model_is_looked_up_converted_with_a_bar_and_talked_to(
     assert is_complete(model_folder(small, "INT4", tmp_path / "models"))
     visit.screenshot("get-model-done")
     dialog.locator(".get-model-end").get_by_role("button", name="Use").click()
-    expect(visit.page.get_by_role("heading", name=f"{small} · INT4 · CPU")).to_be_visible()
+    expect(visit.model.filter(has_text=f"{small} · INT4")).to_be_visible()
     visit.close_panel("Settings")
     visit.set(max_new_tokens="3")
     visit.ask("Hello")

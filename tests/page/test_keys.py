@@ -38,7 +38,7 @@ def open_field(visit: Visit, name: str) -> Locator:
         visit.button("Edit answer").click()
         field = visit.page.get_by_role("textbox", name="Edit")
     elif name == "name":
-        visit.button("Rename: A name").click()
+        visit.act("Rename", "A name")
         field = visit.page.get_by_role("textbox", name="Conversation name")
     else:
         field = visit.box if name == "composer" else visit.page.get_by_role("searchbox")

@@ -1,6 +1,7 @@
 """The list of conversations, export and import."""
 
 import json
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import FilePayload, expect
@@ -41,17 +42,19 @@ def test_conversations_are_named_found_pinned_and_opened(visit: Visit):
     visit.ask("What is the capital of Japan?")
     expect(visit.names).to_have_text(["What is the capital of Japan?", FRANCE])
 
-    visit.page.get_by_role("button", name=f"Rename: {FRANCE}").focus()
-    visit.page.keyboard.press("Enter")
+    visit.button(FRANCE).focus()
+    visit.page.keyboard.press("F2")
     visit.page.get_by_role("textbox", name="Conversation name").fill("Europe")
     visit.page.keyboard.press("Enter")
     expect(visit.names).to_have_text(["What is the capital of Japan?", "Europe"])
-    expect(visit.button("Rename: Europe")).to_be_focused()
+    expect(visit.button("Europe")).to_be_focused()
 
-    visit.button("Pin: Europe").focus()
+    visit.page.keyboard.press("ArrowRight")
+    visit.page.keyboard.press("Enter")
+    expect(visit.button("Pin")).to_be_focused()
     visit.page.keyboard.press("Enter")
     expect(visit.names).to_have_text(["Europe", "What is the capital of Japan?"])
-    expect(visit.button("Unpin: Europe")).to_be_focused()
+    expect(visit.button("Actions: Europe")).to_be_focused()
     visit.screenshot("conversations")
 
     visit.page.get_by_role("searchbox").fill("paris")
@@ -64,7 +67,7 @@ def test_conversations_are_named_found_pinned_and_opened(visit: Visit):
 
 def test_a_click_elsewhere_keeps_the_new_name_and_its_own_focus(visit: Visit):
     import_file(visit, "one.json", as_json(*TURNS))
-    visit.button("Rename: A name").click()
+    visit.act("Rename", "A name")
     visit.page.get_by_role("textbox", name="Conversation name").fill("Europe")
     visit.box.click()
     expect(visit.names).to_have_text(["Europe"])
@@ -114,7 +117,7 @@ def test_back_leads_to_no_conversation_that_was_deleted(visit: Visit):
         visit.button(name).click()
         expect(visit.questions).to_have_text([f"In {name}"])
     for name in ("three", "two"):  # three is shown
-        visit.button(f"Delete: {name}").click()
+        visit.act("Delete", name)
         expect(visit.button(name)).to_have_count(0)
     expect(visit.questions).to_have_count(0)
     visit.page.go_back()  # to the step of two, where the empty conversation stays
@@ -139,13 +142,14 @@ def test_a_match_on_another_branch_is_shown_when_its_place_is_clicked(visit: Vis
 @pytest.mark.parametrize("kind", ["Export all (JSON)", "Export current (Markdown)"])
 def test_what_is_exported_can_be_imported(visit: Visit, kind: str):
     import_file(visit, "one.json", as_json(*TURNS))
-    shown = visit.page.locator(".messages").inner_text()
-    name, exported = visit.download(visit.button(kind).click)
-    visit.button("Delete: A name").click()
+    messages = visit.page.locator(".messages .markdown")
+    shown = messages.all_inner_texts()
+    name, exported = visit.download(lambda: visit.act_on_list(kind))
+    visit.act("Delete", "A name")
     expect(visit.questions).to_have_count(0)
     expect(visit.names).to_have_count(0)
     import_file(visit, name, exported)
-    assert visit.page.locator(".messages").inner_text() == shown
+    assert messages.all_inner_texts() == shown
     expect(visit.names).to_have_text(["A name"])
 
 
@@ -216,8 +220,8 @@ def test_a_bad_file_is_named_and_the_others_are_imported(visit: Visit):
 
 
 def test_the_place_of_the_conversations_is_said(visit: Visit, server: Server):
-    visit.open_panel("Conversations")
-    expect(visit.page.locator("#library-panel")).to_contain_text(f"kept only in this browser, for {server.address}")
+    visit.open_panel("Settings")
+    expect(visit.page.locator("#settings-panel")).to_contain_text(f"kept only in this browser, for {server.address}")
 
 
 def test_an_answer_whose_error_an_earlier_version_saved_still_shows_a_sentence(visit: Visit):
@@ -250,6 +254,26 @@ def test_on_a_phone_what_was_deleted_in_the_list_is_brought_back_there(visit: Vi
     visit.reload()
     import_file(visit, "one.json", as_json(*TURNS))
     visit.open_panel("Conversations")
-    visit.button("Delete: A name").click()
+    visit.act("Delete", "A name")
     visit.button("Undo").click()
     expect(visit.names).to_have_text(["A name"])
+
+
+def test_a_conversation_is_exported_as_one_page_that_loads_and_runs_nothing(visit: Visit, tmp_path: Path):
+    drawn = {"role": "assistant", "content": "So $x^2$:\n\n```python\nprint(1)\n```\n\n<script>window.ran = 1</script>"}
+    import_file(visit, "one.json", as_json(TURNS[0], drawn))
+    visit.page.wait_for_selector(".math.done")
+    name, exported = visit.download(lambda: visit.act_on_list("Export current (HTML)"))
+    assert name == "A name.html"
+    file = tmp_path / "exported.html"
+    file.write_bytes(exported)
+    requests: list[str] = []
+    page = visit.page.context.new_page()
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(file.as_uri())
+    expect(page.get_by_role("heading", name="A name")).to_be_visible()
+    expect(page.locator("article")).to_have_count(2)
+    expect(page.locator("math")).to_have_count(1)
+    expect(page.locator("pre")).to_contain_text("print(1)")
+    assert page.evaluate("window.ran") is None and page.locator("button").count() == 0
+    assert requests == [file.as_uri()]

@@ -53,9 +53,9 @@ def test_the_list_is_open_on_wide_screens(browser: Browser, server: Server):
 @pytest.mark.parametrize(
     ("locale", "send", "first"),
     [
-        ("en-US", "Send", "Hello! What can you help me with?"),
-        ("de-DE", "Send", "Hello! What can you help me with?"),
-        ("zh-CN", "发送", "Hello! What can you help me with?"),  # the model speaks English only
+        ("en-US", "Send", "Name the capital of France."),
+        ("de-DE", "Send", "Name the capital of France."),
+        ("zh-CN", "发送", "Name the capital of France."),  # the model speaks English only
     ],
 )
 def test_the_page_speaks_the_browsers_language_or_english(

@@ -20,7 +20,7 @@ ERRORS = [
 
 def test_every_error_is_a_sentence(browser: Browser):
     with open_modules(browser, "common/dom") as page:
-        page.evaluate("(texts) => dom.setTexts(texts)", page_texts())
+        page.evaluate("(texts) => dom.setTexts({ language: 'en', texts })", page_texts("en"))
         said = page.evaluate("(all) => all.map((error) => dom.errorText(error))", [error for error, _ in ERRORS])
         assert page.evaluate("dom.errorText(null)") == ""
     for sentence, (_, beginning) in zip(said, ERRORS, strict=True):

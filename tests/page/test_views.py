@@ -67,16 +67,16 @@ def test_a_preset_is_saved_applied_exported_and_imported(visit: Visit, context: 
     expect(presets.get_by_role("status")).to_have_text("Saved.")
     visit.set(temperature="0")
     visit.open_panel("Settings")
-    presets.get_by_label("Presets").select_option("No preset")
+    presets.get_by_label("Presets", exact=True).select_option("No preset")
     expect(presets.get_by_role("status")).to_have_text("")  # what was said of saving is over
-    presets.get_by_label("Presets").select_option("Stories")
+    presets.get_by_label("Presets", exact=True).select_option("Stories")
     expect(visit.page.locator("#set-temperature")).to_have_value("0.7")
     visit.screenshot("presets")
     name, exported = visit.download(presets.get_by_role("button", name="Export presets").click)
     file = tmp_path / name
     assert json.loads(exported)["presets"][0]["settings"]["temperature"] == 0.7
     visit.reload()
-    expect(presets.get_by_label("Presets").locator("option:checked")).to_have_text("Stories")
+    expect(presets.get_by_label("Presets", exact=True).locator("option:checked")).to_have_text("Stories")
     presets.get_by_role("button", name="Delete preset").click()
     expect(presets.get_by_role("option")).to_have_text(["No preset"])
     for content, said in ((exported, "Imported 1 preset."), (b"{}", "no presets in this file")):
@@ -92,7 +92,7 @@ def test_no_preset_takes_away_what_the_preset_gave_in_each_conversation(visit: V
     prompt = visit.page.get_by_label("System prompt")
     prompt.fill("Answer in one word.")
     presets = visit.page.get_by_role("group", name="Presets")
-    chosen = presets.get_by_label("Presets").locator("option:checked")
+    chosen = presets.get_by_label("Presets", exact=True).locator("option:checked")
     presets.get_by_label("Name of the preset").fill("Short")
     presets.get_by_role("button", name="Save as preset").click()
     visit.set_number("max_new_tokens", "4")
@@ -100,7 +100,7 @@ def test_no_preset_takes_away_what_the_preset_gave_in_each_conversation(visit: V
     visit.begin()
     expect(chosen).to_have_text("Short")  # with the last settings
     visit.set_number("top_k", "9")
-    presets.get_by_label("Presets").select_option("No preset")
+    presets.get_by_label("Presets", exact=True).select_option("No preset")
     expect(prompt).to_have_value("")
     for name, value in {"temperature": "0", "top_k": "9", "max_new_tokens": "4"}.items():
         expect(visit.page.locator(f"#set-{name}")).to_have_value(value)

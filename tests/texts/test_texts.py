@@ -121,8 +121,8 @@ def test_an_error_comes_from_another_process_as_it_was():
 
 
 def test_the_page_gets_all_but_the_tutorials_words():
-    assert page_texts()["en"]["tokens"] == {"one": "{count} token", "other": "{count} tokens"}
-    assert page_texts()["ja"].keys() == set(KEYS)
+    assert page_texts("en")["tokens"] == {"one": "{count} token", "other": "{count} tokens"}
+    assert page_texts("ja").keys() == set(KEYS)
 
 
 def test_a_value_that_is_no_utf_8_can_be_written():

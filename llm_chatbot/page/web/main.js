@@ -1,13 +1,17 @@
 // Starts the page in an element.
 
-import { below, currentLanguage, make, setTexts } from "./common/dom.js";
+import { below, currentLanguage, make, setTexts, text, wantedLanguage } from "./common/dom.js";
+import { startTheme } from "./common/theme.js";
 import { acceptDrops, composerView } from "./composer/composer.js";
 import { roomView } from "./composer/room.js";
 import * as address from "./conversation/address.js";
 import { openChat } from "./conversation/chat.js";
 import { conversationView } from "./conversation/conversation.js";
 import { headerView } from "./conversation/header.js";
+import { standingView } from "./conversation/standing.js";
 import { migrate } from "./exchange/migrate.js";
+import { modelChooser } from "./models/chooser.js";
+import { modelMenu } from "./models/model_menu.js";
 import { libraryView } from "./panels/library.js";
 import { noticeView } from "./panels/notice.js";
 import { addPanels } from "./panels/panels.js";
@@ -19,16 +23,18 @@ import { get } from "./server/requests.js";
 import { openStore } from "./store/store.js";
 
 /** @import { Store } from "./store/store.js" */
-/** @import { ServerState, Texts } from "./types" */
+/** @import { ServerState } from "./types" */
 
-const EXAMPLES = 6; // fill two rows, three or six
+const EXAMPLES = [1, 2, 5, 6]; // of the server's, those that show what a model can do
+
+const speak = async () => setTexts(await get(`texts?language=${encodeURIComponent(wantedLanguage())}`));
 
 /** @param {HTMLElement} root the element with the page in it */
 export async function start(root) {
+  startTheme();
   const page = below(root, "#chat-page");
-  /** @type {[Texts, ServerState, Store]} */
-  const [texts, server, store] = await Promise.all([get("texts"), get("state"), openStore()]);
-  setTexts(texts);
+  /** @type {[void, ServerState, Store]} */
+  const [, server, store] = await Promise.all([speak(), get("state"), openStore()]);
   await migrate(store);
   if (await leaveLocalhost(store, server.arrived)) return;
   const models = new Map([[String(server.model.key), server.model]]);
@@ -60,20 +66,15 @@ export async function start(root) {
     reached: notice.reached,
     shown: () => chat.conversation?.id,
   });
-  const header = headerView({
-    chat,
-    server,
-    models,
-    live: following.live,
-    chooseModel: () => {
-      panels.toggle("right", true);
-      settings.focus();
-    },
-  });
+  const chooser = modelChooser({ server, chat, models });
+  const header = headerView({ chat, chooser, menu: modelMenu({ server, chooser }), live: following.live });
   const room = roomView({ chat, context: header.context });
   const conversation = conversationView({
+    server,
     chat,
     live: following.live,
+    model: chooser.model,
+    standing: standingView({ server, store, chat, change: () => showSettings(settings.focusInstructions) }),
     examples,
     asked: () => composer.ready(),
     refusal: room.refusal,
@@ -85,7 +86,19 @@ export async function start(root) {
     sent: () => conversation.showEnd(),
     say: notice.say,
   });
-  const settings = settingsView({ server, store, chat, models, spoken: redraw, showShortcuts: () => shortcuts.show() });
+  const settings = settingsView({
+    server,
+    store,
+    chat,
+    chooser,
+    data: {
+      exportAll: () => library.exportAll(),
+      choose: () => library.choose(),
+      deleteAll: () => library.deleteAll(),
+    },
+    spoken: () => speak().then(redraw),
+    showShortcuts: () => shortcuts.show(),
+  });
   const library = libraryView({
     server,
     store,
@@ -95,14 +108,14 @@ export async function start(root) {
       if (message) requestAnimationFrame(() => conversation.show(message));
       else composer.ready();
     },
-    removed: (undo, shown) => {
+    removed: (undo, shown, count) => {
       const bringBack = async () => {
         await undo();
         // Unless something else was begun meanwhile.
         if (shown && chat.conversation.isNew && composer.isEmpty()) await chat.open(shown, null, true);
         composer.ready();
       };
-      notice.say("deleted", {}, ["undo", bringBack]);
+      notice.say(count > 1 ? "deleted_several" : "deleted", { count }, ["undo", bringBack]);
     },
   });
   const open = (id) => chat.open(id).then(() => composer.ready());
@@ -120,6 +133,11 @@ export async function start(root) {
     stop: () => chat.running() && composer.stop(),
     editLast: () => conversation.editLast(),
   });
+
+  function showSettings(focus) {
+    panels.toggle("right", true);
+    focus();
+  }
 
   function changed(what, inPlace) {
     if (what === "opened")
@@ -139,6 +157,7 @@ export async function start(root) {
   }
 
   function redraw() {
+    skip.textContent = text("skip");
     panels.draw();
     draw();
     drawLater(library);
@@ -148,7 +167,7 @@ export async function start(root) {
   function examples() {
     const { language } = models.get(String(chat.conversation.model ?? server.model.key)) ?? server.model;
     const spoken = [language, "en"].includes(currentLanguage()) ? currentLanguage() : language;
-    return server.examples[spoken].slice(0, EXAMPLES);
+    return EXAMPLES.map((index) => server.examples[spoken][index]);
   }
 
   store.subscribe(({ error, conversation: id, grows }) => {
@@ -156,9 +175,20 @@ export async function start(root) {
     if (id && !grows) drawLater(library);
   });
   await chat.start(following, address.asked());
+  const skip = make("button", { type: "button", class: "skip", onclick: () => conversation.element.focus() });
   page.replaceChildren(
+    skip,
     panels.left,
-    make("main", {}, panels.head, conversation.element, conversation.toEndButton, notice.element, composer.element),
+    make(
+      "main",
+      {},
+      panels.head,
+      conversation.element,
+      conversation.toEndButton,
+      notice.element,
+      composer.element,
+      conversation.examples,
+    ),
     panels.right,
     shortcuts.element,
     composer.chooser,

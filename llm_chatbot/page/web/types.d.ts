@@ -13,8 +13,8 @@ export type Child = Node | string | number | boolean | null | undefined;
 /** Name, precision and device of a model. */
 export type ModelKey = [name: string, precision: string, device: string];
 
-/** The plural forms of each text by its key, by language: see llm_chatbot/texts. */
-export type Texts = Record<string, Record<string, Partial<Record<Intl.LDMLPluralRule, string>>>>;
+/** The plural forms of each text by its key: see llm_chatbot/texts. */
+export type Texts = Record<string, Partial<Record<Intl.LDMLPluralRule, string>>>;
 
 /** What is filled into a text of the page: see `text` in common/dom.js. */
 export type TextValues = Record<string, unknown>;
@@ -49,6 +49,9 @@ export interface Conversation {
   created: number;
   updated?: number;
   pinned: boolean;
+  /** The folder of the list that it is in; "" and none: in no folder. */
+  folder?: string;
+  archived?: boolean;
   /** Id of the last message of the branch that was shown last; null: not known. */
   leaf: string | null;
   settings: Settings;
@@ -90,6 +93,8 @@ export interface Message {
   tokens?: Token[];
   /** The text that the answer had to continue. */
   begun?: string;
+  /** It was asked for with another model or other settings than its conversation has. */
+  asked?: Partial<Pick<Conversation, "settings" | "model">>;
   /** Id of the answer that this one is a longer version of. */
   continues?: string;
   /** An answer that a person changed. */
@@ -125,6 +130,8 @@ export interface Figures {
   tokens_per_second?: number;
   time_to_first_token?: number;
   context_length?: number | null;
+  /** In the queue and for the model. */
+  waited?: number;
 }
 
 /** The server's part of an answer that is expected. Without any of it, the server doesn't have the question yet. */
@@ -210,10 +217,31 @@ export interface LoadedModel {
   context_length: number | null;
   system_prompt: string;
   language: string;
+  /** What it is good for, in English. */
+  description: string;
+  /** Another server answers. */
+  remote: boolean;
   /** Its template can switch reasoning on and off. */
   thinking: boolean;
   /** Its template knows how much effort goes into reasoning. */
   effort: boolean;
+}
+
+/** A model that can be loaded: see page/model_choices.py. */
+export interface ModelChoice {
+  title: string;
+  name: string;
+  precision: string;
+  /** The precision for people to read. */
+  label: string;
+  /** Of the weights, in bytes. */
+  size: number | null;
+  context: number | null;
+  tokens_per_second: number | null;
+  /** It is in memory. */
+  loaded: boolean;
+  /** How long loading it takes, as far as it is known. */
+  load_seconds: number | null;
 }
 
 /** What /page/state says. */
@@ -221,7 +249,7 @@ export interface ServerState {
   /** The one that answers where a conversation has none. */
   model: LoadedModel;
   /** Those that can be loaded. */
-  models: { title: string; name: string; precision: string }[];
+  models: ModelChoice[];
   devices: string[];
   settings: NumberSetting[];
   /** Their names by their codes. */

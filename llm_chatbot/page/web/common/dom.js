@@ -67,31 +67,25 @@ export const iconButton = (path, label, onclick, attributes = {}) =>
 
 const LANGUAGE = "llm-chatbot.language";
 /** @type {Texts} */
-let texts = { en: {} };
+let texts = {};
 let language = "en";
 
-const known = (code) => (code in texts ? code : "en");
+/** The language that was chosen, or the browser's. */
+export const wantedLanguage = () => localStorage.getItem(LANGUAGE) || navigator.language.slice(0, 2);
 
 /**
- * Gives the page its texts. The language is the one that was chosen, or the browser's where the page speaks it.
+ * Gives the page its texts.
  *
- * @param {Texts} all of `llm_chatbot/texts`
+ * @param {{ language: string; texts: Texts }} given of `llm_chatbot/texts`, in the language that was wanted, or in
+ *   English where the page doesn't speak it
  */
-export function setTexts(all) {
-  texts = all;
-  setLanguage(localStorage.getItem(LANGUAGE) || navigator.language.slice(0, 2));
-}
-
-function setLanguage(code) {
-  language = known(code);
+export function setTexts(given) {
+  ({ language, texts } = given);
   document.documentElement.lang = language;
 }
 
 /** @param {string} code */
-export function chooseLanguage(code) {
-  localStorage.setItem(LANGUAGE, code);
-  setLanguage(code);
-}
+export const chooseLanguage = (code) => localStorage.setItem(LANGUAGE, code);
 
 export const currentLanguage = () => language;
 
@@ -109,7 +103,7 @@ export function text(key, values = {}) {
 const VALUE = /\{(\w+)\}/g;
 
 function lineOf(key, values) {
-  const forms = texts[language][key];
+  const forms = texts[key];
   return forms?.[new Intl.PluralRules(language).select(Number(values.count))] ?? forms?.other ?? key;
 }
 
@@ -128,7 +122,7 @@ export function errorText(error) {
   const values = error.values ?? {};
   const known = key === "too_long" ? "prompt.too_long" : key; // the page's first versions saved the former
   const names = [...lineOf(known, values).matchAll(VALUE)].map(([, name]) => name);
-  if (Object.hasOwn(texts[language], known) && names.every((name) => name in values)) return text(known, values);
+  if (Object.hasOwn(texts, known) && names.every((name) => name in values)) return text(known, values);
   return error.text || text("error_of_another_version");
 }
 

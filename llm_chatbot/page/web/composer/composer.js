@@ -1,7 +1,8 @@
 // Where a message is written. What is written is kept as a draft of its conversation.
 
 import { acted } from "../common/actions.js";
-import { make, text } from "../common/dom.js";
+import { icon, make, text } from "../common/dom.js";
+import { ICONS } from "../common/icons.js";
 import { onKey } from "../common/keys.js";
 import { attachView } from "./attach.js";
 
@@ -23,8 +24,8 @@ const TOUCH = window.matchMedia("(pointer: coarse)"); // there, the focus opens 
  */
 export function composerView({ store, chat, room, sent, say }) {
   const box = make("textarea", { dir: "auto", rows: 1, autofocus: true, name: "message" });
-  const send = make("button", { type: "submit", id: "send", class: "primary" });
-  const stop = make("button", { type: "button", id: "stop", onclick: stopAnswer });
+  const send = make("button", { type: "submit", id: "send", class: "primary round" }, icon(ICONS.up));
+  const stop = make("button", { type: "button", id: "stop", class: "round", onclick: stopAnswer }, icon(ICONS.stop));
   const refused = make("p", { class: "hint warning error", role: "alert", hidden: true });
   const attach = attachView({ store, room: () => room.left(box.value), say, changed: filesChanged });
   const line = make("div", { class: "line" }, attach.button, make("div", { id: "message" }, box), stop, send);
@@ -94,6 +95,11 @@ export function composerView({ store, chat, room, sent, say }) {
     if (event.key === "Enter" && !event.shiftKey) submit(event);
   });
 
+  function name(button, key) {
+    button.title = text(key);
+    button.setAttribute("aria-label", text(key));
+  }
+
   function draw() {
     if (conversation !== chat.conversation.id) {
       conversation = chat.conversation.id;
@@ -104,8 +110,8 @@ export function composerView({ store, chat, room, sent, say }) {
     }
     box.placeholder = text("type_a_message");
     box.setAttribute("aria-label", text("message"));
-    send.textContent = text("send");
-    stop.textContent = text("stop");
+    name(send, "send");
+    name(stop, "stop");
     stop.hidden = !chat.running();
     attach.draw();
   }

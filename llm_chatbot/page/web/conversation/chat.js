@@ -166,8 +166,11 @@ export async function openChat({ store, changed }) {
     return add(message("assistant", parent, content, { finish_reason: "stop", edited: true }));
   }
 
-  /** @param {string} id of an answer */
-  const regenerate = (id) => add(message("assistant", find(id).parent, ""));
+  /**
+   * @param {string} id of an answer, which gets a version
+   * @param {Message["asked"]} [asked] what differs from the conversation
+   */
+  const regenerate = (id, asked) => add(message("assistant", find(id).parent, "", asked ? { asked } : {}));
 
   /**
    * Adds an answer that begins with `begun`: a longer version of another, or one that goes another way.
@@ -244,6 +247,14 @@ export async function openChat({ store, changed }) {
     await Promise.all([kept, store.putValue(DEFAULTS, defaults)]).finally(() => (saving -= 1));
   }
 
+  /**
+   * Gives a conversation a name, which it keeps.
+   *
+   * @param {string} id
+   * @param {string} name
+   */
+  const rename = (id, name) => store.putConversation({ id, name });
+
   const path = () => pathTo(messages, leaf);
   const running = () =>
     path().find((message) => !message.finish_reason && following.live.get(message.id)?.ended === null);
@@ -271,5 +282,6 @@ export async function openChat({ store, changed }) {
     showVersion,
     fork,
     change,
+    rename,
   };
 }

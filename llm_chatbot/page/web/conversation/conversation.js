@@ -3,27 +3,32 @@
 import { currentLanguage, focused, iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 import { messageView } from "./message.js";
+import { welcomeView } from "./welcome.js";
 
-/** @import { Attachment, LiveAnswer } from "../types" */
+/** @import { Attachment, LiveAnswer, LoadedModel, ServerState } from "../types" */
 /** @import { Chat } from "./chat.js" */
 
 const NEAR = 40; // pixels from the end
 
 /**
  * @param {object} options
+ * @param {ServerState} options.server
  * @param {Chat} options.chat
  * @param {Map<string, LiveAnswer>} options.live the answers that are expected, by the ids of their messages
+ * @param {() => Partial<LoadedModel> & { title: string }} options.model that answers
+ * @param {{ element: HTMLElement, draw: () => void }} options.standing what holds for the whole conversation
  * @param {() => string[]} options.examples questions to begin with
  * @param {() => void} options.asked called after one of them was sent
  * @param {(content: string, attachments: Attachment[]) => string} options.refusal why a question can't be sent, or ""
  */
-export function conversationView({ chat, live, examples, asked, refusal }) {
+export function conversationView({ server, chat, live, model, standing, examples, asked, refusal }) {
   const list = make("div", { class: "messages" });
-  const welcome = make("div", { class: "welcome" });
+  const welcome = welcomeView({ model, examples, begin });
   const element = make(
     "section",
     { id: "conversation", role: "log", "aria-live": "polite", tabindex: 0 },
-    welcome,
+    welcome.element,
+    standing.element,
     list,
   );
   const views = new Map();
@@ -37,9 +42,9 @@ export function conversationView({ chat, live, examples, asked, refusal }) {
 
   const toGo = () => element.scrollHeight - element.scrollTop - element.clientHeight;
   const toEnd = () => (element.scrollTop = element.scrollHeight);
-  const offerJump = () => (jump.hidden = !welcome.hidden || toGo() < NEAR);
+  const offerJump = () => (jump.hidden = !welcome.element.hidden || toGo() < NEAR);
   const settle = () => {
-    if (follows && welcome.hidden && !list.querySelector(".editing")) toEnd();
+    if (follows && welcome.element.hidden && !list.querySelector(".editing")) toEnd();
     offerJump();
   };
 
@@ -65,7 +70,7 @@ export function conversationView({ chat, live, examples, asked, refusal }) {
     const pressed = list.contains(document.activeElement) ? focused() : null;
     const place = [...list.children].findIndex((child) => child.contains(pressed));
     const elements = path.map((message) => {
-      const view = views.get(message.id) ?? messageView(chat, refusal);
+      const view = views.get(message.id) ?? messageView(chat, server, refusal);
       views.set(message.id, view);
       const owed = message.role === "assistant" && !message.finish_reason;
       const entry = owed ? live.get(message.id) : undefined; // if another tab saw the end, what it stored is newer
@@ -85,7 +90,9 @@ export function conversationView({ chat, live, examples, asked, refusal }) {
       (child, index) => list.children[index] !== child && list.insertBefore(child, list.children[index] ?? null),
     );
     if (pressed && !pressed.isConnected) focusAgain(list.children[place], pressed.title);
-    drawWelcome(path.length === 0);
+    standing.draw();
+    welcome.draw(path.length === 0);
+    element.parentElement?.classList.toggle("empty", path.length === 0);
     settle();
   }
 
@@ -104,17 +111,6 @@ export function conversationView({ chat, live, examples, asked, refusal }) {
       view.element.remove();
       views.delete(id);
     }
-  }
-
-  function drawWelcome(isEmpty) {
-    welcome.hidden = !isEmpty;
-    if (!isEmpty) return;
-    const signature = JSON.stringify([currentLanguage(), examples()]);
-    if (welcome.dataset.signature === signature) return;
-    welcome.dataset.signature = signature;
-    const card = (question) =>
-      make("button", { type: "button", class: "example", onclick: () => begin(question) }, question);
-    welcome.replaceChildren(make("h2", {}, text("welcome")), make("div", { class: "examples" }, examples().map(card)));
   }
 
   function begin(question) {
@@ -142,5 +138,5 @@ export function conversationView({ chat, live, examples, asked, refusal }) {
     views.get(question?.id)?.edit();
   };
 
-  return { element, toEndButton, draw, show, showEnd, editLast };
+  return { element, examples: welcome.cards, toEndButton, draw, show, showEnd, editLast };
 }

@@ -77,9 +77,16 @@ export function editBox({ message, refusal, cancel, save }) {
     if (refused.hidden) save(box.value, files);
   }
 
+  // What was typed is dropped only by a second Escape, or by Cancel.
+  function leave() {
+    const isSame = box.value === message.content && files.length === before.length;
+    if (isSame || refused.textContent === text("edit_dropped")) return cancel();
+    refuse(text("edit_dropped"));
+  }
+
   box.addEventListener("input", () => refuse(""));
   onKey(box, (event) => {
-    if (event.key === "Escape") cancel();
+    if (event.key === "Escape") leave();
     else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit(event);
     else return;
     event.preventDefault();

@@ -1,31 +1,30 @@
-// The head of the conversation: the model, and how much of its context the conversation used for its latest answer.
+// The head of the conversation: its name, the model, and how much of the context the latest answer used.
 
 import { make, number, text } from "../common/dom.js";
+import { onKey } from "../common/keys.js";
+import { nameOf } from "./name.js";
 
-/** @import { LiveAnswer, LoadedModel, ServerState } from "../types" */
+/** @import { LiveAnswer } from "../types" */
+/** @import { ModelChooser } from "../models/chooser.js" */
 /** @import { Chat } from "./chat.js" */
+
+const PRODUCT = "LLM Chatbot"; // in the title of the tab, after the conversation's name
 
 /**
  * @param {object} options
  * @param {Chat} options.chat
- * @param {ServerState} options.server
- * @param {Map<string, LoadedModel>} options.models those that were loaded, by their keys
+ * @param {ModelChooser} options.chooser
+ * @param {{ element: HTMLElement; draw: () => void }} options.menu of the models
  * @param {Map<string, LiveAnswer>} options.live the answers that are expected
- * @param {() => void} options.chooseModel called where the name of the model is pressed
  */
-export function headerView({ chat, server, models, live, chooseModel }) {
-  const title = make("button", { type: "button", onclick: chooseModel });
+export function headerView({ chat, chooser, menu, live }) {
+  const title = make("button", { type: "button", dir: "auto", onclick: rename });
+  const heading = make("h1", {}, title);
   const bar = make("span");
   const label = make("span", { class: "context-label" });
   const meter = make("div", { class: "context-bar", role: "meter", "aria-valuemin": 0 }, bar);
   const context = make("div", { class: "context" }, meter, label);
-  const element = make("div", { id: "header" }, make("h1", {}, title), context);
-
-  /** @returns {{ title: string; context_length?: number | null }} */
-  const model = () => {
-    const key = chat.conversation.model ?? server.model.key;
-    return models.get(String(key)) ?? { title: key.filter(Boolean).join(" · ") };
-  };
+  const element = make("div", { id: "header" }, heading, context, menu.element);
 
   // {length, used, limit}: of the context, in tokens. `length` is that of the model or else of the latest answer, `limit`
   // surely that of the model; null or undefined where it isn't known.
@@ -33,14 +32,17 @@ export function headerView({ chat, server, models, live, chooseModel }) {
     const figures = chat.path().map((message) => message.figures ?? live.get(message.id)?.state.figures);
     const latest = figures.findLast((answer) => answer?.prompt_tokens);
     const used = (latest?.prompt_tokens ?? 0) + (latest?.completion_tokens ?? 0);
-    const limit = model().context_length ?? null;
+    const limit = chooser.model().context_length ?? null;
     return { used, length: limit ?? latest?.context_length, limit };
   }
 
+  const name = () => nameOf({ name: chat.conversation.name, messages: chat.path() });
+
   function draw() {
-    title.textContent = title.title = model().title;
+    menu.draw();
+    drawName();
     const { used, length } = contextOf();
-    context.hidden = !length;
+    context.hidden = !length || used === 0;
     if (!length) return;
     const values = { used: number(used), length: number(length) };
     bar.style.width = `${Math.min(100, (100 * used) / length)}%`;
@@ -49,6 +51,36 @@ export function headerView({ chat, server, models, live, chooseModel }) {
     meter.setAttribute("aria-label", text("context", values));
     meter.setAttribute("aria-valuemax", String(length));
     meter.setAttribute("aria-valuenow", String(used));
+  }
+
+  function drawName() {
+    const isNew = Boolean(chat.conversation.isNew);
+    title.textContent = name();
+    title.title = isNew ? "" : `${text("rename")}: ${name()}`;
+    title.disabled = isNew;
+    document.title = isNew ? PRODUCT : `${name()} · ${PRODUCT}`;
+  }
+
+  function rename() {
+    const { id } = chat.conversation;
+    const input = make("input", { type: "text", dir: "auto", value: name(), "aria-label": text("name") });
+    let isOver = false;
+    const finish = async (keeps) => {
+      if (isOver) return;
+      isOver = true;
+      if (keeps && input.value !== name()) await chat.rename(id, input.value.trim());
+      heading.replaceChildren(title);
+      title.focus();
+    };
+    onKey(input, (event) => {
+      if (event.key !== "Enter" && event.key !== "Escape") return;
+      event.preventDefault();
+      event.stopPropagation();
+      finish(event.key === "Enter");
+    });
+    input.addEventListener("blur", () => finish(true));
+    heading.replaceChildren(input);
+    input.select();
   }
 
   return { element, draw, context: contextOf };

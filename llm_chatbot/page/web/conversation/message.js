@@ -1,16 +1,18 @@
 // One message of the conversation as an element that is updated while its answer grows.
 
-import { below, currentLanguage, errorText, focused, iconButton, make, number, text } from "../common/dom.js";
+import { below, currentLanguage, errorText, focused, iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 import { copy as copyText } from "../markdown/code.js";
 import { renderInto } from "../markdown/markdown.js";
 import { renderTyped } from "../markdown/typed.js";
 import { isTooLong } from "../server/question.js";
+import { againMenu } from "./again.js";
 import { editBox, fileItem } from "./edit_box.js";
+import { figuresButton, timeOf } from "./figures.js";
 import { insideView } from "./inside.js";
 import { drawProgress } from "./progress.js";
 
-/** @import { AnswerState, Attachment, Message } from "../types" */
+/** @import { AnswerState, Attachment, Figures, Message, ServerState } from "../types" */
 /** @import { Chat } from "./chat.js" */
 
 const LONG = { characters: 1500, lines: 15 }; // of a question; of a longer one, only the beginning is shown at first
@@ -33,34 +35,18 @@ const labels = () => ({
   copied: text("copied"),
   copyCode: text("copy_code"),
   table: text("table"),
+  wrap: text("wrap"),
+  numbers: text("line_numbers"),
+  download: text("download"),
+  preview: text("preview"),
 });
 
-/**
- * The numbers below an answer, on one line.
- *
- * @param {Message} message
- */
-function figuresLine({ figures = {}, finish_reason = "", model }) {
-  const { completion_tokens: count = 0, tokens_per_second = 0, time_to_first_token = 0 } = figures;
-  const values = {
-    tokens: text("tokens", { count: number(count) }),
-    tokens_per_second: number(tokens_per_second, 1),
-    time_to_first_token: number(time_to_first_token, 2),
-    cached_tokens: number(figures.cached_tokens ?? 0),
-    prompt_tokens: number(figures.prompt_tokens ?? 0),
-  };
-  if (count === 1) values.tokens = text("tokens", { count });
-  const ending = {
-    length: "ended_by_length",
-    cancelled: "ended_by_stop",
-    stopped: "ended_by_stop",
-    interrupted: "interrupted",
-  };
-  const parts = count ? [text("figures", values)] : [];
-  if (finish_reason in ending) parts.push(text(ending[finish_reason]));
-  if (model) parts.push(model);
-  return parts.join(" · ");
-}
+const CUT = {
+  length: "ended_by_length",
+  cancelled: "ended_by_stop",
+  stopped: "ended_by_stop",
+  interrupted: "interrupted",
+};
 
 /**
  * What is said below a message.
@@ -77,6 +63,11 @@ function noteLines({ role, error, finish_reason, left_out = 0, unsaved }, expect
   ];
 }
 
+// Prompt and answer took all that the model can read.
+/** @param {Figures} [figures] */
+const isFull = ({ prompt_tokens = 0, completion_tokens = 0, context_length } = {}) =>
+  Boolean(context_length) && prompt_tokens + completion_tokens >= Number(context_length) - 1;
+
 const isLong = (content) => content.length > LONG.characters || content.split("\n").length > LONG.lines;
 
 /**
@@ -88,13 +79,15 @@ const isLong = (content) => content.length > LONG.characters || content.split("\
  * @property {Message[]} versions
  * @property {boolean} isLast
  * @property {boolean} looksInside
+ * @property {boolean} fillsContext the answer ended where the context did
  * @property {string} signature of all that is drawn
  * @property {AnswerState} [state]
  *
- * @param {Pick<Chat, "continueAnswer" | "edit" | "fork" | "goOn" | "regenerate" | "showVersion">} actions
+ * @param {Chat} actions
+ * @param {ServerState} server
  * @param {(content: string, attachments: Attachment[]) => string} refusal why a question can't be sent, or ""
  */
-export function messageView(actions, refusal) {
+export function messageView(actions, server, refusal) {
   const reasoning = make("div", { class: "markdown" });
   const summary = make("summary");
   const fold = make("details", { class: "reasoning" }, summary, reasoning);
@@ -104,7 +97,7 @@ export function messageView(actions, refusal) {
   const progress = make("div", { class: "progress" });
   const files = make("ul", { class: "files" });
   const note = make("p", { class: "note" });
-  const figures = make("p", { class: "figures" });
+  const ending = make("div", { class: "ending" });
   const buttons = make("div", { class: "actions" });
   const element = make(
     "article",
@@ -116,15 +109,15 @@ export function messageView(actions, refusal) {
     inside.element,
     progress,
     note,
-    figures,
+    ending,
     buttons,
   );
   let shown = /** @type {Shown} */ ({ signature: "" });
   /** @type {HTMLFormElement | null} */
   let editing = null;
-  /** @type {boolean | null} */
-  let opened = null; // whether the figures were opened or closed by hand
   let showsAll = false; // of a long question
+  /** @type {boolean | null} */
+  let looksByHand = null; // whether the tokens were shown or hidden by hand
   let drawnButtons;
 
   /**
@@ -149,7 +142,8 @@ export function messageView(actions, refusal) {
       language,
     ]);
     if (signature === shown.signature) return;
-    shown = { message, expected, versions, isLast, looksInside, signature, state };
+    const fillsContext = isFull(message.figures);
+    shown = { message, expected, versions, isLast, looksInside, signature, state, fillsContext };
     element.className = `message ${message.role}`;
     element.dataset.id = message.id;
     element.dataset.finish = expected ? "" : (message.finish_reason ?? "");
@@ -159,7 +153,7 @@ export function messageView(actions, refusal) {
   }
 
   function draw() {
-    const { message, expected, state, looksInside } = shown;
+    const { message, expected, state } = shown;
     body.dataset.testid = message.role === "user" ? "user" : "bot";
     const parts = withoutReasoning(message.content, message.role === "assistant");
     fold.hidden = !parts.reasoning;
@@ -169,7 +163,7 @@ export function messageView(actions, refusal) {
     }
     if (message.role === "user") renderTyped(body, message.content, labels());
     else renderInto(body, parts.answer, { streaming: expected && !parts.thinking, labels: labels() });
-    const looks = looksInside && Boolean(message.tokens?.length);
+    const looks = isLookedInto();
     inside.element.hidden = !looks;
     if (looks) inside.draw(message, !expected);
     body.hidden = !parts.answer || looks;
@@ -194,17 +188,29 @@ export function messageView(actions, refusal) {
     note.textContent = noteLines(message, expected).filter(Boolean).join(" ");
     note.hidden = !note.textContent;
     note.classList.toggle("error", message.finish_reason === "error" || Boolean(message.unsaved));
-    const line = expected || message.role === "user" ? "" : figuresLine(message);
-    figures.textContent = line;
-    figures.hidden = !line || !(opened ?? isLast);
+    drawEnding(message, expected);
+    element.classList.toggle("last", isLast);
     // While the answer grows, its buttons stay: one that is made anew while the pointer is down on it gets no click.
     const growing = expected && JSON.stringify([versions.map((version) => version.id), currentLanguage()]);
     if (growing && growing === drawnButtons) return;
     drawnButtons = growing;
     const pressed = buttons.contains(document.activeElement) && focused()?.title;
-    buttons.replaceChildren(...(expected ? versionButtons(message, versions) : allButtons(message, versions, line)));
+    buttons.replaceChildren(...(expected ? versionButtons(message, versions) : allButtons(message, versions)));
     if (pressed) below(buttons, `[title="${pressed}"]`)?.focus({ preventScroll: true });
   }
+
+  // Why an answer was cut, and the way on.
+  function drawEnding({ id, role, content, finish_reason = "" }, expected) {
+    const isCut = role === "assistant" && !expected && finish_reason in CUT;
+    ending.hidden = !isCut;
+    ending.replaceChildren();
+    if (!isCut) return;
+    const isContext = finish_reason === "length" && shown.fillsContext;
+    ending.append(make("span", {}, text(isContext ? "ended_by_context" : CUT[finish_reason])));
+    if (content) ending.append(textButton("continue", () => actions.continueAnswer(id)));
+  }
+
+  const textButton = (key, onclick) => make("button", { type: "button", class: "text-button", onclick }, text(key));
 
   function versionButtons({ id }, versions) {
     if (versions.length < 2) return [];
@@ -222,46 +228,53 @@ export function messageView(actions, refusal) {
   /**
    * @param {Message} message
    * @param {Message[]} versions
-   * @param {string} line of figures
    */
-  function allButtons(message, versions, line) {
+  function allButtons(message, versions) {
     const { id, role, finish_reason = "", content, error } = message;
     const isAnswer = role === "assistant";
     const { answer } = withoutReasoning(content, isAnswer);
     const again = isAnswer && (finish_reason === "error" || !content) && !isTooLong(error);
-    const canContinue =
-      isAnswer && content && ["length", "cancelled", "stopped", "interrupted"].includes(finish_reason);
+    const { created } = message;
     return [
       ...versionButtons(message, versions),
-      canContinue &&
-        make(
-          "button",
-          { type: "button", class: "text-button", onclick: () => actions.continueAnswer(id) },
-          text("continue"),
-        ),
-      again &&
-        make(
-          "button",
-          { type: "button", class: "text-button", onclick: () => actions.regenerate(id) },
-          text("try_again"),
-        ),
+      again && textButton("try_again", () => actions.regenerate(id)),
       content && iconButton(ICONS.copy, text("copy_message"), (event) => copy(event.currentTarget, answer || content)),
       iconButton(ICONS.pen, text(isAnswer ? "edit_answer" : "edit"), edit),
       isAnswer && !again && iconButton(ICONS.repeat, text("regenerate"), () => actions.regenerate(id)),
+      isAnswer && content && looksButton(message),
       iconButton(ICONS.fork, text("fork"), () => actions.fork(id)),
-      line &&
-        iconButton(ICONS.info, text("figures_shown"), toggleFigures, {
-          "aria-pressed": String(!figures.hidden),
-          class: "icon info",
-        }),
+      isAnswer && againMenu({ server, chat: actions, message, body }),
+      isAnswer && figuresButton(message),
+      make(
+        "time",
+        {
+          datetime: new Date(created).toISOString(),
+          title: timeOf(created, { dateStyle: "full", timeStyle: "medium" }),
+        },
+        timeOf(created, { timeStyle: "short" }),
+      ),
     ].filter((button) => button instanceof HTMLElement);
   }
 
-  function toggleFigures(event) {
-    opened = Boolean(figures.hidden);
-    figures.hidden = !opened;
-    event.currentTarget.setAttribute("aria-pressed", String(opened));
+  /**
+   * The answer's tokens, or the answer again with them.
+   *
+   * @param {Message} message
+   */
+  function looksButton({ id, tokens }) {
+    const looks = isLookedInto();
+    const look = () => {
+      if (!tokens?.length)
+        return actions.regenerate(id, { settings: { ...actions.conversation.settings, probabilities: true } });
+      looksByHand = !looks;
+      draw();
+    };
+    return iconButton(ICONS.eye, text(tokens?.length ? "look_inside" : "look_inside_again"), look, {
+      "aria-pressed": String(looks),
+    });
   }
+
+  const isLookedInto = () => Boolean(shown.message.tokens?.length) && (looksByHand ?? shown.looksInside);
 
   async function copy(button, content) {
     if (!(await copyText(content))) return;

@@ -2,12 +2,29 @@
 
 import { onNextAction } from "../common/actions.js";
 import { make, text } from "../common/dom.js";
+import { nameOf } from "../conversation/name.js";
+import { pathTo } from "../store/branches.js";
 import { knownSettings, merged, PRESETS } from "../store/presets.js";
+import { toHTML } from "./html.js";
 import { BadFile, fromFile, toJSON, toMarkdown } from "./transfer.js";
 
 /** @import { Chat } from "../conversation/chat.js" */
 /** @import { Store } from "../store/store.js" */
-/** @import { ServerState, WholeConversation } from "../types" */
+/** @import { ServerState } from "../types" */
+
+const LONGEST_NAME = 60; // characters
+
+/**
+ * A conversation's name as a file may have it on every system.
+ *
+ * @param {string} name
+ */
+export const fileName = (name) =>
+  name
+    .replace(/[\x00-\x1f<>:"/\\|?*]+/g, " ")
+    .replace(/\s+/g, " ")
+    .slice(0, LONGEST_NAME)
+    .replace(/^[ .]+|[ .]+$/g, "") || "conversation";
 
 function download(name, type, content) {
   const link = make("a", { href: URL.createObjectURL(new Blob([content], { type })), download: name });
@@ -20,9 +37,8 @@ function download(name, type, content) {
  * @param {ServerState} options.server
  * @param {Store} options.store
  * @param {Chat} options.chat
- * @param {(conversation: WholeConversation) => string} options.nameOf
  */
-export function filesView({ server, store, chat, nameOf }) {
+export function filesView({ server, store, chat }) {
   const status = make("p", { role: "status", class: "hint" });
   const input = make("input", {
     type: "file",
@@ -31,9 +47,7 @@ export function filesView({ server, store, chat, nameOf }) {
     hidden: true,
     onchange: load,
   });
-  const buttons = make("div", { class: "transfer" });
-  const place = make("p", { class: "hint" });
-  const element = make("div", {}, buttons, input, status, place);
+  const element = make("div", { class: "transfer" }, input, status);
 
   function say(...sentences) {
     status.textContent = sentences.filter(Boolean).join(" ");
@@ -49,8 +63,26 @@ export function filesView({ server, store, chat, nameOf }) {
   function exportShown() {
     const messages = chat.path();
     if (messages.length === 0) return say(text("nothing_to_export"));
-    download("conversation.md", "text/markdown", toMarkdown(nameOf({ ...chat.conversation, messages }), messages));
+    exportBranch(nameOf({ ...chat.conversation, messages }), messages);
   }
+
+  function exportPage() {
+    const messages = chat.path();
+    const drawn = document.querySelector("#conversation .messages");
+    if (messages.length === 0 || !drawn) return say(text("nothing_to_export"));
+    const name = nameOf({ ...chat.conversation, messages });
+    download(`${fileName(name)}.html`, "text/html", toHTML(name, drawn));
+  }
+
+  /** @param {string} id of a conversation, whose branch that was shown last is exported */
+  async function exportOne(id) {
+    if (id === chat.conversation.id) return exportShown();
+    const { conversation, messages } = await store.read(id);
+    if (!conversation || messages.length === 0) return say(text("nothing_to_export"));
+    exportBranch(nameOf({ ...conversation, messages }), pathTo(messages, conversation.leaf ?? messages[0].id));
+  }
+
+  const exportBranch = (name, path) => download(`${fileName(name)}.md`, "text/markdown", toMarkdown(name, path));
 
   async function load() {
     const files = [...(input.files ?? [])];
@@ -89,18 +121,7 @@ export function filesView({ server, store, chat, nameOf }) {
     return text("bad_import", { name });
   }
 
-  function draw() {
-    const button = (key, act) => make("button", { type: "button", class: "text-button", onclick: act }, text(key));
-    if (buttons.textContent !== "" && buttons.lang === document.documentElement.lang) return;
-    buttons.lang = document.documentElement.lang;
-    place.textContent = text("conversations_place", { address: location.origin });
-    input.setAttribute("aria-label", text("import"));
-    buttons.replaceChildren(
-      button("export_json", exportAll),
-      button("import", () => input.click()),
-      button("export_markdown", exportShown),
-    );
-  }
+  const draw = () => input.setAttribute("aria-label", text("import"));
 
-  return { element, draw };
+  return { element, draw, exportAll, exportShown, exportPage, exportOne, say, choose: () => input.click() };
 }

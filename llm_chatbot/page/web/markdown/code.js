@@ -3,6 +3,7 @@
 import DOMPurify from "../../vendor/dompurify.js";
 import { below, focused, make } from "../common/dom.js";
 import * as libraries from "../common/libraries.js";
+import { codeTools, numberLines } from "./code_tools.js";
 
 /** @import { Labels } from "./markdown.js" */
 
@@ -25,9 +26,11 @@ export function codeBlock(text, language, labels) {
     copyButton.textContent = labels.copied;
     setTimeout(() => (copyButton.textContent = labels.copy), 2000);
   });
-  const head = make("div", { class: "code-head" }, make("span", { class: "code-language" }, language), copyButton);
+  const tools = make("div", { class: "code-tools" });
+  const head = make("div", { class: "code-head" }, make("span", { class: "code-language" }, language), tools);
   const node = make("div", { class: "code", dir: "ltr" }, head, make("pre", { tabindex: 0 }, code));
   node.dataset.language = language;
+  tools.append(...codeTools(node, language, labels), copyButton);
   return node;
 }
 
@@ -67,6 +70,7 @@ export function updateCode(node, text) {
   delete node.dataset.coloured;
   if (text.startsWith(shown)) code.append(text.slice(shown.length));
   else code.textContent = text;
+  numberLines(node);
 }
 
 const grown = new WeakMap(); // a growing block → when it was coloured, and how long that took

@@ -6,7 +6,16 @@ import { elements, parse } from "./markup.js";
 import { typesetMaths } from "./maths.js";
 import "./selection.js";
 
-const LABELS = { copy: "Copy", copied: "Copied", copyCode: "Copy code", table: "Table" };
+const LABELS = {
+  copy: "Copy",
+  copied: "Copied",
+  copyCode: "Copy code",
+  table: "Table",
+  wrap: "Wrap lines",
+  numbers: "Line numbers",
+  download: "Download",
+  preview: "Preview",
+};
 
 /**
  * A message as a fragment of its own.
@@ -31,7 +40,7 @@ const LATEST = 2000; // milliseconds until more of it is shown, however long tha
  * changes only the blocks that changed, so that a selection, a focused button and the place in a wide table stay. A
  * growing message is shown late where showing it takes long.
  *
- * @typedef {{ copy: string; copied: string; copyCode: string; table: string }} Labels in the language of the page
+ * @typedef {typeof LABELS} Labels in the language of the page
  * @typedef {object} RenderOptions
  * @property {boolean} [streaming] the text is still growing; what is open at its end is shown as if it were closed
  * @property {Labels} [labels]
@@ -79,14 +88,14 @@ function blocksOf(text, tokens) {
   const lines = text.split("\n");
   return groups(tokens, 0).map((group) => {
     const [first] = group;
-    const block = { kind: "other", source: sourceOf(first, lines), tokens: group };
+    const block = { kind: "other", source: sourceOf(group, lines), tokens: group };
     if (first.type === "fence") return { ...block, kind: "code", shell: first.info.trim().split(/\s+/)[0] };
     if (first.type === "table_open") return tableOf(block, lines);
     if (!/^(bullet|ordered)_list_open$/.test(first.type)) return block;
     const isLoose = group.some((token) => token.type === "paragraph_open" && token.level === 2 && !token.hidden);
     const items = groups(group.slice(1, -1), 1).map((item) => ({
       kind: "other",
-      source: `${isLoose} ${sourceOf(item[0], lines)}`,
+      source: `${isLoose} ${sourceOf(item, lines)}`,
       tokens: item,
       parent: first,
     }));
@@ -99,13 +108,18 @@ function tableOf(block, lines) {
   const start = block.tokens.findIndex(({ type }) => type === "tbody_open");
   if (start < 0) return block;
   const items = groups(block.tokens.slice(start + 1, -2), 2).map((tokens) => ({
-    source: sourceOf(tokens[0], lines),
+    source: sourceOf(tokens, lines),
     tokens,
   }));
   return { ...block, kind: "table", shell: lines.slice(map[0], map[0] + 2).join("\n"), items };
 }
 
-const sourceOf = (token, lines) => `${token.type} ${lines.slice(...token.map).join("\n")}`;
+// What was completed is drawn again as soon as it needs no completion.
+function sourceOf(group, lines) {
+  const [first] = group;
+  const isCompleted = group.some(({ meta }) => meta?.isCompleted);
+  return `${isCompleted} ${first.type} ${lines.slice(...first.map).join("\n")}`;
+}
 
 // Tokens of one level with all that is inside them.
 function groups(tokens, level) {

@@ -1,21 +1,24 @@
 // Markdown as safe elements.
 //
-// What a model or a person wrote is Markdown in which HTML is text: markdown-it writes it out, and DOMPurify then keeps
+// What a model or a person wrote is Markdown in which HTML is text, but for the elements of html.js: markdown-it writes it, and DOMPurify then keeps
 // only the elements and attributes that Markdown needs. Formulas and the colours of code come afterwards, from the text
 // of the elements, and never from HTML in a message.
 
+import cjkFriendly from "../../vendor/cjk-friendly.js";
 import DOMPurify from "../../vendor/dompurify.js";
 import markdownit from "../../vendor/markdown-it.js";
 import { tasklist } from "../../vendor/tasklist.js";
 import { make } from "../common/dom.js";
 import { codeBlock } from "./code.js";
 import { fencesPlugin } from "./fences.js";
+import { closed, withTable } from "./growing.js";
+import { htmlPlugin } from "./html.js";
 import { markFormulas, mathsPlugin } from "./maths.js";
 
 /** @import { Labels } from "./markdown.js" */
 
 const md = markdownit({ html: false, linkify: true, breaks: true });
-md.use(mathsPlugin).use(fencesPlugin).use(tasklist, { label: false });
+md.use(mathsPlugin).use(fencesPlugin).use(htmlPlugin).use(cjkFriendly).use(tasklist, { label: false });
 md.linkify.set({ fuzzyLink: false, fuzzyEmail: false, fuzzyIP: false }); // readme.md is a file
 md.validateLink = (url) => /^(https?:\/\/|mailto:)/i.test(url.trim());
 md.core.ruler.disable(["normalize", "block"]); // `parse` and `elements` do the two halves of the work
@@ -48,7 +51,8 @@ for (const type of ["th_open", "td_open"])
   };
 
 const TAGS =
-  "p br hr h1 h2 h3 h4 h5 h6 strong em s a ul ol li blockquote pre code div span input table thead tbody tr th td";
+  "p br hr h1 h2 h3 h4 h5 h6 strong em s sub sup a ul ol li blockquote pre code div span input table thead tbody tr th " +
+  "td details summary";
 const PURIFIER_OPTIONS = {
   ALLOWED_TAGS: TAGS.split(" "),
   ALLOWED_ATTR: ["href", "title", "class", "start", "type", "checked", "disabled"],
@@ -74,7 +78,13 @@ purifier.addHook("afterSanitizeAttributes", (node) => {
 export function parse(text, env, streaming) {
   const tokens = [];
   env.streaming = streaming;
-  md.block.parse(text, md, env, tokens);
+  md.block.parse(streaming ? withTable(text) : text, md, env, tokens);
+  const last = streaming && tokens.findLast(({ type }) => type === "inline" || type === "fence");
+  if (last?.type === "inline") {
+    const content = closed(last.content);
+    last.meta = { isCompleted: content !== last.content };
+    last.content = content;
+  }
   return tokens.filter(({ type }) => type !== "reference_definition"); // shows nothing
 }
 

@@ -1,15 +1,24 @@
-// The list of conversations: by date, pinned ones first, with a search that shows the place.
+// The list of conversations: pinned ones, folders, then by date, and the archive; with a search that shows the place.
 
 import { below, currentLanguage, focused, iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 import { onKey } from "../common/keys.js";
+import { menuOf } from "../common/popup.js";
+import { nameOf } from "../conversation/name.js";
 import { filesView } from "../exchange/files.js";
-import { groupByDate, search as searched } from "./search.js";
+import { post, whyFailed } from "../server/requests.js";
+import { openOverview } from "../store/overview.js";
+import { askFolder } from "./folders.js";
+import { rowOf } from "./rows.js";
+import { groups, search as searched } from "./search.js";
 
 /** @import { Chat } from "../conversation/chat.js" */
 /** @import { Store } from "../store/store.js" */
 /** @import { ServerState, WholeConversation } from "../types" */
-/** @import { Found } from "./search.js" */
+/** @import { RowActions } from "./rows.js" */
+/** @import { Found, Group } from "./search.js" */
+
+const FOLDED = "llm-chatbot.folded"; // in localStorage: the groups that were closed by hand
 
 /**
  * @param {object} options
@@ -17,60 +26,92 @@ import { groupByDate, search as searched } from "./search.js";
  * @param {Store} options.store
  * @param {Chat} options.chat
  * @param {(message: string | null) => void} options.opened called after a conversation was opened, at a message or not
- * @param {(undo: () => Promise<unknown>, shown: string | null) => void} options.removed called after Delete, with the id
- *   where the conversation was shown
+ * @param {(undo: () => Promise<unknown>, shown: string | null, count: number) => void} options.removed called after
+ *   Delete, with the id where the conversation was shown
  */
 export function libraryView({ server, store, chat, opened, removed }) {
+  const overview = openOverview(store);
   const search = make("input", { type: "search", oninput: draw });
   const list = make("div", { class: "conversations", tabindex: -1 });
-  const files = filesView({ server, store, chat, nameOf });
-  const element = make("div", { class: "library" }, search, list, files.element);
+  const files = filesView({ server, store, chat });
+  const bar = make("div", { class: "several", role: "toolbar", hidden: true });
+  const element = make("div", { class: "library" }, search, bar, list, files.element);
+  const opener = iconButton(ICONS.dots, "");
+  const menu = menuOf(
+    opener,
+    () => text("list_actions"),
+    () => [
+      { name: text("choose_several"), act: chooseSeveral },
+      { name: text("export_json"), act: files.exportAll },
+      { name: text("export_markdown"), act: files.exportShown },
+      { name: text("export_html"), act: files.exportPage },
+      { name: text("import"), act: files.choose },
+    ],
+  );
+  const closed = new Set(JSON.parse(localStorage.getItem(FOLDED) ?? '["archived"]'));
+  /** @type {Set<string> | null} */
+  let chosen = null; // ids, while several are chosen
+  /** @type {WholeConversation[]} */
+  let shown = [];
   let renamed = null;
   let isPressed = false; // the pointer is down on the list: there is no click if its element is replaced meanwhile
   let round = 0;
   let answering = new Set(); // conversations in which an answer is expected
 
-  /**
-   * Its own name, or how its first question begins.
-   *
-   * @param {Pick<WholeConversation, "name" | "messages">} conversation
-   */
-  function nameOf({ name, messages }) {
-    const first = messages.filter((message) => message.parent === null).sort((a, b) => a.created - b.created)[0];
-    return (
-      name || (first?.content ?? "").trim().slice(0, 80) || first?.attachments?.[0]?.name || text("new_conversation")
-    );
-  }
+  const isBusy = () => renamed || isPressed || list.querySelector(".popup:not([hidden])");
 
   async function draw() {
-    if (renamed || isPressed) return;
+    if (isBusy()) return;
     const drawing = ++round;
-    const [{ conversations }, unfinished] = await Promise.all([store.exportAll(), store.unfinished()]);
-    if (drawing !== round || renamed || isPressed) return;
+    const reads = search.value.trim() ? overview.all() : overview.heads();
+    const [conversations, unfinished] = await Promise.all([reads, store.unfinished()]);
+    if (drawing !== round || isBusy()) return;
     answering = new Set(unfinished.map((message) => message.conversation));
     search.placeholder = text("search");
     search.setAttribute("aria-label", text("search"));
+    opener.title = text("list_actions");
+    opener.setAttribute("aria-label", text("list_actions"));
     const found = new Map(searched(search.value, conversations).map((result) => [result.conversation.id, result]));
-    const labels = { pinned: text("found_pinned"), week: text("found_week") };
-    const groups = groupByDate(
-      [...found.values()].map((result) => result.conversation),
-      { language: currentLanguage(), labels },
-    );
+    shown = [...found.values()].map((result) => result.conversation);
+    const labels = { pinned: text("found_pinned"), week: text("found_week"), archived: text("archived") };
     const pressed = element.contains(document.activeElement) && focused()?.dataset.key;
     list.replaceChildren(
-      ...groups.flatMap(({ label, conversations: members }) => [
-        make("h3", {}, label),
-        make(
-          "ul",
-          { "aria-label": label },
-          members.map((conversation) => item(conversation, /** @type {Found} */ (found.get(conversation.id)))),
-        ),
-      ]),
+      ...groups(shown, { language: currentLanguage(), labels }).map((group) => groupOf(group, found)),
     );
     if (found.size === 0)
       list.append(make("p", { class: "empty" }, text(conversations.length ? "nothing_found" : "no_conversations")));
     if (pressed) (below(list, `[data-key="${CSS.escape(pressed)}"]`) ?? list).focus();
+    drawBar();
     files.draw();
+  }
+
+  /**
+   * @param {Group} group
+   * @param {Map<string, Found>} found
+   */
+  function groupOf({ key, label, isFolder, conversations }, found) {
+    const rows = () =>
+      make(
+        "ul",
+        { "aria-label": label },
+        conversations.map((conversation) => item(conversation, /** @type {Found} */ (found.get(conversation.id)))),
+      );
+    if (!isFolder) return make("section", {}, make("h3", {}, label), rows());
+    const isOpen = !closed.has(key) || search.value.trim() !== "";
+    const details = make(
+      "details",
+      { open: isOpen },
+      make("summary", {}, make("h3", {}, label), make("small", {}, String(conversations.length))),
+    );
+    if (isOpen) details.append(rows());
+    details.addEventListener("toggle", () => {
+      if (details.open === !closed.has(key)) return;
+      if (details.open) closed.delete(key);
+      else closed.add(key);
+      localStorage.setItem(FOLDED, JSON.stringify([...closed]));
+      if (details.open && !details.querySelector("ul")) details.append(rows());
+    });
+    return details;
   }
 
   /**
@@ -78,87 +119,110 @@ export function libraryView({ server, store, chat, opened, removed }) {
    * @param {Found} found
    */
   function item(conversation, { places, more }) {
-    const { id, pinned } = conversation;
-    const name = nameOf(conversation);
-    const isCurrent = id === chat.conversation.id;
-    const tool = (key, icon, act, pressed) =>
-      iconButton(ICONS[icon], `${text(key)}: ${name}`, act, {
-        "data-key": `${key === "unpin" ? "pin" : key}-${id}`,
-        "aria-pressed": pressed,
-      });
-    return make(
-      "li",
-      { class: isCurrent ? "current" : null },
-      make(
-        "div",
-        { class: "row" },
-        make(
-          "button",
-          {
-            class: "open",
-            type: "button",
-            dir: "auto",
-            title: name,
-            "data-key": `open-${id}`,
-            "aria-current": String(isCurrent),
-            onclick: () => open(id),
-          },
-          name,
-        ),
-        answering.has(id) &&
-          make(
-            "span",
-            { class: "pulse", role: "img", "aria-label": text("answering") },
-            make("i"),
-            make("i"),
-            make("i"),
-          ),
-        tool(
-          pinned ? "unpin" : "pin",
-          "pin",
-          () => store.putConversation({ id, pinned: !pinned }),
-          String(Boolean(pinned)),
-        ),
-        tool("rename", "pen", (event) => rename(event, conversation, name)),
-        tool("delete", "bin", () => remove(id)),
-      ),
-      places.filter(({ message }) => message).map((place) => found(id, place)),
-      more ? make("p", { class: "hint" }, text("found_more", { count: more })) : null,
-    );
+    const { id } = conversation;
+    return rowOf(conversation, {
+      isCurrent: id === chat.conversation.id,
+      isAnswering: answering.has(id),
+      chosen: chosen?.has(id) ?? null,
+      choose: (isChosen) => {
+        if (isChosen) chosen?.add(id);
+        else chosen?.delete(id);
+        drawBar();
+      },
+      open: (message) => open(id, message),
+      places,
+      more,
+      actions,
+    });
   }
 
-  const found = (id, { message, before, match, after }) =>
-    make(
-      "button",
-      { class: "found", type: "button", dir: "auto", onclick: () => open(id, message.id) },
-      before,
-      make("mark", {}, match),
-      after,
-    );
+  /** @type {RowActions} */
+  const actions = {
+    pin: ({ id, pinned }) => store.putConversation({ id, pinned: !pinned }),
+    archive: ({ id, archived }) => store.putConversation({ id, archived: !archived }),
+    move: (conversation) => move([conversation]),
+    rename,
+    exportOne: async ({ id }) => files.exportOne(id),
+    remove: ({ id }) => remove([id]),
+  };
 
-  async function remove(id) {
-    const shown = id === chat.conversation.id ? id : null;
-    removed(await store.removeConversation(id), shown);
+  /** @param {WholeConversation[]} conversations */
+  async function move(conversations) {
+    const known = new Set(shown.map(({ folder }) => folder ?? "").filter(Boolean));
+    const folder = await askFolder([...known].sort(), conversations[0].folder ?? "");
+    if (folder === null) return;
+    for (const { id } of conversations) await store.putConversation({ id, folder });
   }
 
+  /** @param {string[]} ids */
+  async function remove(ids) {
+    const current = ids.includes(chat.conversation.id) ? chat.conversation.id : null;
+    const undos = [];
+    for (const id of ids) undos.push(await store.removeConversation(id));
+    removed(() => Promise.all(undos.map((undo) => undo())), current, ids.length);
+  }
+
+  /**
+   * @param {string} id
+   * @param {string | null} [message]
+   */
   async function open(id, message = null) {
     await chat.open(id, message);
     opened(message);
   }
 
-  // With the key of the button, which gets the focus when the list is drawn.
-  function rename(event, { id }, name) {
+  // Several at once
+
+  function chooseSeveral() {
+    chosen = chosen ? null : new Set();
+    draw();
+  }
+
+  function drawBar() {
+    bar.hidden = !chosen;
+    if (!chosen) return bar.replaceChildren();
+    const selected = () => shown.filter(({ id }) => chosen?.has(id));
+    const act = (key, work) =>
+      make(
+        "button",
+        {
+          type: "button",
+          class: "text-button",
+          disabled: chosen?.size === 0,
+          onclick: async () => {
+            await work(selected());
+            chosen = null;
+            draw();
+          },
+        },
+        text(key),
+      );
+    bar.setAttribute("aria-label", text("choose_several"));
+    bar.replaceChildren(
+      make("span", { role: "status" }, text("chosen_count", { count: chosen.size })),
+      act("archive", async (all) => {
+        for (const { id } of all) await store.putConversation({ id, archived: true });
+      }),
+      act("move", move),
+      act("delete", (all) => remove(all.map(({ id }) => id))),
+      iconButton(ICONS.close, text("cancel"), chooseSeveral),
+    );
+  }
+
+  // With the key of the row, which gets the focus when the list is drawn.
+  function rename(conversation, row) {
+    const { id } = conversation;
     const input = make("input", {
       type: "text",
       dir: "auto",
-      value: name,
+      value: nameOf(conversation),
       "aria-label": text("name"),
-      "data-key": `rename-${id}`,
+      "data-key": `open-${id}`,
     });
     const finish = async (keep) => {
       if (renamed !== id) return;
       renamed = null;
-      if (keep) await store.putConversation({ id, name: input.value.trim() });
+      if (keep) await chat.rename(id, input.value.trim());
       draw();
     };
     onKey(input, (pressed) => {
@@ -166,7 +230,7 @@ export function libraryView({ server, store, chat, opened, removed }) {
     });
     input.addEventListener("blur", () => finish(true));
     renamed = id;
-    event.currentTarget.parentElement.replaceChildren(input);
+    row.replaceChildren(input);
     input.select();
   }
 
@@ -178,5 +242,21 @@ export function libraryView({ server, store, chat, opened, removed }) {
 
   list.addEventListener("pointerdown", () => (isPressed = true));
   for (const end of ["pointerup", "pointercancel"]) window.addEventListener(end, release);
-  return { element, draw, find: () => search.focus() };
+
+  // What the server keeps on this machine's disk too, where whoever opened the page may delete that.
+  async function deleteAll() {
+    const ids = (await store.conversations()).map(({ id }) => id);
+    if (ids.length) await remove(ids);
+    if (server.get_models) await post("forget", {}).catch((error) => files.say(whyFailed(error, "server_down")));
+  }
+
+  return {
+    element,
+    menu,
+    draw,
+    deleteAll,
+    exportAll: files.exportAll,
+    choose: files.choose,
+    find: () => search.focus(),
+  };
 }

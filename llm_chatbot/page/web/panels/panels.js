@@ -2,33 +2,53 @@
 
 import { below, icon, iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
+import { resizer } from "./resizer.js";
 
 const OPEN = "llm-chatbot.panels"; // in localStorage: which panels were left open
+const WIDTH = "llm-chatbot.list-width";
 const WIDE = window.matchMedia("(min-width: 1200px)"); // room for the list beside the conversation
 const PHONE = window.matchMedia("(max-width: 640px)");
 
 /**
  * @param {object} options
  * @param {{ element: HTMLElement }} options.header
- * @param {{ element: HTMLElement }} options.library
- * @param {{ element: HTMLElement }} options.settings
+ * @param {{ element: HTMLElement; menu: HTMLElement }} options.library
+ * @param {{ element: HTMLElement; hint: HTMLElement }} options.settings
  * @param {() => void} options.begin starts a new conversation
  */
 export function addPanels({ header, library, settings, begin }) {
   const kept = JSON.parse(localStorage.getItem(OPEN) ?? "{}");
-  const left = panel("library-panel", library.element);
-  const right = panel("settings-panel", settings.element);
+  const creates = [newButton(), newButton()];
+  const left = panel("library-panel", [creates[0], library.menu], library.element);
+  const right = panel("settings-panel", [settings.hint], settings.element);
+  const edge = resizer(left, WIDTH);
+  left.append(edge);
   const toggles = {
     left: iconButton(ICONS.list, "", () => toggle("left")),
     right: iconButton(ICONS.settings, "", () => toggle("right")),
   };
-  const create = make("button", { type: "button", id: "new", onclick: beginHere }, icon(ICONS.plus), make("span"));
-  const head = make("header", {}, toggles.left, header.element, create, toggles.right);
+  creates[1].id = "new";
+  const head = make(
+    "header",
+    {},
+    make("div", { class: "start" }, toggles.left, creates[1]),
+    header.element,
+    make("div", { class: "end" }, toggles.right),
+  );
   const sides = { left, right };
 
-  function panel(id, ...content) {
+  function newButton() {
+    return make("button", { type: "button", class: "new", onclick: beginHere }, icon(ICONS.plus), make("span"));
+  }
+
+  function panel(id, buttons, ...content) {
     const title = make("h2", { id: `${id}-title` });
-    return make("aside", { id, class: "panel", "aria-labelledby": `${id}-title` }, title, ...content);
+    return make(
+      "aside",
+      { id, class: "panel", "aria-labelledby": `${id}-title` },
+      make("div", { class: "panel-head" }, title, ...buttons),
+      ...content,
+    );
   }
 
   function show(side, isOpen) {
@@ -39,7 +59,10 @@ export function addPanels({ header, library, settings, begin }) {
 
   function toggle(side, isOpen = !sides[side].classList.contains("open")) {
     show(side, isOpen);
-    if (PHONE.matches) return; // there, panels cover the conversation
+    if (PHONE.matches) {
+      if (isOpen) show(side === "left" ? "right" : "left", false); // there, panels cover the conversation
+      return;
+    }
     kept[side] = isOpen;
     localStorage.setItem(OPEN, JSON.stringify(kept));
   }
@@ -63,9 +86,12 @@ export function addPanels({ header, library, settings, begin }) {
       toggles[side].setAttribute("aria-label", text(key));
       toggles[side].title = text(key);
     }
-    create.setAttribute("aria-label", text("new_conversation"));
-    create.title = text("new_conversation");
-    below(create, "span").textContent = text("new");
+    for (const create of creates) {
+      create.setAttribute("aria-label", text("new_conversation"));
+      create.title = text("new_conversation");
+      below(create, "span").textContent = text("new");
+    }
+    edge.setAttribute("aria-label", text("list_width"));
   }
 
   PHONE.addEventListener("change", closeOnPhone);

@@ -1,7 +1,8 @@
 // The element to choose, save and exchange presets with.
 
 import { onNextAction } from "../common/actions.js";
-import { make, text } from "../common/dom.js";
+import { iconButton, make, text } from "../common/dom.js";
+import { ICONS } from "../common/icons.js";
 import {
   exported,
   imported,
@@ -39,26 +40,26 @@ export function presetsPanel({ store, known, settings, apply }) {
     placeholder: text("presets_name"),
   });
   const status = make("p", { role: "status", class: "hint" });
-  const remove = make("button", { type: "button", onclick: removeChosen }, text("presets_delete"));
+  const remove = iconButton(ICONS.bin, text("presets_delete"), removeChosen);
   const file = make("input", { type: "file", accept: ".json", hidden: true, onchange: load });
   const element = make(
     "fieldset",
-    { class: "presets" },
-    make("legend", {}, text("presets")),
-    make("p", { class: "hint" }, text("presets_info")),
-    make("div", { class: "presets-row" }, select, remove),
+    { class: "presets", title: text("presets_info") },
+    make("legend", { class: "unseen" }, text("presets")),
+    make(
+      "div",
+      { class: "presets-row" },
+      select,
+      remove,
+      iconButton(ICONS.down, text("presets_export"), download),
+      iconButton(ICONS.up, text("presets_import"), () => file.click()),
+      file,
+    ),
     make(
       "form",
       { class: "presets-row", onsubmit: save },
       name,
-      make("button", { type: "submit" }, text("presets_save")),
-    ),
-    make(
-      "div",
-      { class: "presets-row" },
-      make("button", { type: "button", onclick: download }, text("presets_export")),
-      make("button", { type: "button", onclick: () => file.click() }, text("presets_import")),
-      file,
+      make("button", { type: "submit", class: "text-button" }, text("presets_save")),
     ),
     status,
   );

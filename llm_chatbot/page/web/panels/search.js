@@ -27,6 +27,20 @@ export function fold(text) {
   return { folded, starts };
 }
 
+/** @type {Map<string, ReturnType<typeof fold>>} */
+const folds = new Map(); // of the contents that were searched last
+const MAX_FOLDS = 100_000;
+
+function foldedOnce(content) {
+  let known = folds.get(content);
+  if (!known) {
+    if (folds.size >= MAX_FOLDS) folds.clear();
+    known = fold(content);
+    folds.set(content, known);
+  }
+  return known;
+}
+
 // The terms of a query: words, and "several words" in quotes. All of them are looked for.
 function termsOf(query) {
   const terms = [...query.matchAll(/"([^"]+)"|([^\s"]+)/g)].map(([, phrase, word]) =>
@@ -69,7 +83,7 @@ function* contents({ name, messages }) {
 
 // The first match of a term in a content, with what is around it; the terms that it has are taken from `missing`.
 function placeIn(content, terms, missing) {
-  const { folded, starts } = fold(content);
+  const { folded, starts } = foldedOnce(content);
   /** @type {[start: number, end: number] | null} */
   let first = null;
   for (const term of terms) {
@@ -130,6 +144,42 @@ export function groupByDate(conversations, { now = Date.now(), language = "en", 
   for (const conversation of byAge.filter(({ pinned }) => !pinned))
     add(dayLabel(conversation.updated, now, language, labels), conversation);
   return [...groups].map(([label, members]) => ({ label, conversations: members }));
+}
+
+/**
+ * The list: pinned conversations, the folders by name, the others by date, and what is archived.
+ *
+ * @typedef {{ key: string; label: string; isFolder: boolean; conversations: WholeConversation[] }} Group
+ *
+ * @param {WholeConversation[]} conversations
+ * @param {{ now?: number; language?: string; labels: { pinned: string; week: string; archived: string } }} options
+ * @returns {Group[]}
+ */
+export function groups(conversations, options) {
+  const { labels, language } = options;
+  const archived = conversations.filter((conversation) => conversation.archived);
+  const kept = conversations.filter((conversation) => !conversation.archived);
+  const inFolders = Map.groupBy(
+    kept.filter(({ folder, pinned }) => folder && !pinned),
+    ({ folder }) => folder ?? "",
+  );
+  const byName = [...inFolders].sort(([a], [b]) => a.localeCompare(b, language));
+  const dated = groupByDate(
+    kept.filter(({ folder, pinned }) => !folder || pinned),
+    options,
+  ).map((group) => ({ ...group, key: group.label, isFolder: false }));
+  const pinned = dated.filter(({ label }) => label === labels.pinned);
+  return [
+    ...pinned,
+    ...byName.map(([folder, members]) => ({
+      key: `folder ${folder}`,
+      label: folder,
+      isFolder: true,
+      conversations: members,
+    })),
+    ...dated.filter((group) => !pinned.includes(group)),
+    ...(archived.length ? [{ key: "archived", label: labels.archived, isFolder: true, conversations: archived }] : []),
+  ];
 }
 
 function dayLabel(time, now, language, labels) {

@@ -85,7 +85,7 @@ export function startFollowing({ store, changed, reached, shown }) {
     }
     const path = pathTo(stored.messages, parent);
     if (path.some((message) => message.role === "assistant" && !message.finish_reason)) return;
-    const { settings, model } = stored.conversation ?? {};
+    const { settings, model } = { ...stored.conversation, ...entry.message.asked };
     const messages = modelMessages(path);
     if (begun) messages.push({ role: "assistant", content: begun });
     if (entry.ended) return;

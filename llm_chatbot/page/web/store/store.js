@@ -103,6 +103,11 @@ export async function openStore() {
     }
   }
 
+  /**
+   * All conversations that were not deleted, without their messages; the latest first.
+   *
+   * @returns {Promise<Conversation[]>}
+   */
   async function conversations() {
     const byId = new Map(
       (await database.getAll("conversations")).map((conversation) => [conversation.id, conversation]),
@@ -325,6 +330,7 @@ export async function openStore() {
   await tidy();
 
   return {
+    conversations,
     read,
     unfinished,
     add,

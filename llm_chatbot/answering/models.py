@@ -28,7 +28,7 @@ from llm_chatbot.machine.memory import return_freed_memory
 # Conversations whose sessions are kept, and with them what they have read, where the cache is not a shared pool.
 KEPT_SESSIONS = 32
 
-LONGEST_LOOK = 15.0  # seconds between two looks for idle models
+LONGEST_LOOK = 1.0  # seconds between two looks for idle models
 
 
 class LoadedModel:
@@ -51,6 +51,10 @@ class LoadedModel:
         label: the precision for people to read, where it has another name than `precision`.
         context_length: what it is trained for, for a model that is not loaded yet.
         files: what it is loaded from, for a model that is not loaded yet.
+
+    Attributes:
+        keep_alive: seconds after its last use for which it stays in memory, infinity for as long as there is room;
+            None: as long as all models do.
     """
 
     is_remote = False
@@ -78,6 +82,8 @@ class LoadedModel:
         self._reopen = reopen
         self._sessions: OrderedDict[str, ChatSession] = OrderedDict()
         self._users = 0
+        self._opening = False
+        self.keep_alive: float | None = None
         self._used = time.monotonic()
         self._lock = threading.RLock()
 
@@ -87,12 +93,24 @@ class LoadedModel:
         with self._lock:
             self._used = time.monotonic()
             if self._model is None:
-                assert self._reopen is not None
-                started = time.monotonic()
-                self._model = self._reopen()
-                self.load_seconds = time.monotonic() - started
+                self._model = self._opened()
                 self.context_length = self._model.context_length
             return self._model
+
+    def _opened(self) -> Model:
+        assert self._reopen is not None
+        self._opening, started = True, time.monotonic()
+        try:
+            model = self._reopen()
+        finally:
+            self._opening = False
+        self.load_seconds = time.monotonic() - started
+        return model
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether it is being loaded just now."""
+        return self._opening
 
     @property
     def is_loaded(self) -> bool:
@@ -202,26 +220,27 @@ class IdleWatch:
 
     Args:
         models: returns those that there are.
-        idle: seconds; None: never.
+        idle: seconds for models that have no `keep_alive` of their own; None: never.
     """
 
     def __init__(self, models: Callable[[], Sequence[LoadedModel]], idle: float | None) -> None:
         self._models = models
         self._closed = threading.Event()
-        if idle is not None:
-            threading.Thread(target=self._watch, args=(idle,), daemon=True, name="idle models").start()
+        threading.Thread(target=self._watch, args=(idle,), daemon=True, name="idle models").start()
 
     def close(self) -> None:
         """Ends the watch."""
         self._closed.set()
 
-    def _watch(self, idle: float) -> None:
-        while not self._closed.wait(min(idle / 4, LONGEST_LOOK)):
+    def _watch(self, idle: float | None) -> None:
+        while not self._closed.wait(LONGEST_LOOK if idle is None else min(idle / 4, LONGEST_LOOK)):
             self._free_now(idle)
 
-    def _free_now(self, idle: float) -> None:
+    def _free_now(self, idle: float | None) -> None:
         for loaded in self._models():  # in a method of its own, so that no reference outlives it
-            loaded.free(idle)
+            seconds = idle if loaded.keep_alive is None else loaded.keep_alive
+            if seconds is not None:
+                loaded.free(seconds)
 
 
 class ModelPool:

@@ -1,6 +1,8 @@
 """A model as servers offer it: what they have to know of it, and its answers for an event loop."""
 
 import asyncio
+import math
+import time
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -57,6 +59,8 @@ class ServedFacts:
         chat_template: a text, or several by name; None: the model has none.
         variables: what its chat template reads besides the messages.
         weights: where its answers come from.
+        is_loaded: whether it is in memory.
+        expires: when it leaves the memory if nobody uses it before, in seconds since 1970; None: not of itself.
         infill: the tokens with which it fills in a text; None: it doesn't.
     """
 
@@ -67,6 +71,8 @@ class ServedFacts:
     variables: frozenset[str] = frozenset()
     weights: WeightsFacts = WeightsFacts()
     infill: InfillTokens | None = None
+    is_loaded: bool = True
+    expires: float | None = None
 
 
 class ServedModel(Protocol):
@@ -134,7 +140,32 @@ class LocalModel:
         self._facts = ServedFacts(name, max_tokens, length, template, variables, weights, infill)
 
     async def facts(self) -> ServedFacts:
-        return replace(self._facts, context_length=self._loaded.context_length)
+        loaded, expires = self._loaded, None
+        if loaded.keep_alive is not None and loaded.keep_alive < math.inf:
+            expires = time.time() + loaded.last_used + loaded.keep_alive - time.monotonic()
+        length = loaded.context_length
+        return replace(self._facts, context_length=length, is_loaded=loaded.is_loaded, expires=expires)
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether the model is being loaded."""
+        return self._loaded.is_loading
+
+    def keep_alive(self, seconds: float) -> None:
+        """Lets the model stay in memory for so long after its last use."""
+        self._loaded.keep_alive = seconds
+
+    async def free(self) -> None:
+        """Frees the model's memory, unless it answers or is never freed."""
+        await asyncio.to_thread(self._loaded.free, 0)
+
+    async def load(self) -> None:
+        """Loads the model, if it isn't there.
+
+        Raises:
+            UserError: as for an answer.
+        """
+        await asyncio.to_thread(self.answering.load, self._key)
 
     @property
     def unfinished(self) -> int:

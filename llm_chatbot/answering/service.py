@@ -93,6 +93,14 @@ class Answering:
             self._start_next()
             return pending
 
+    def load(self, model: ModelKey | None) -> None:
+        """Loads a model, as a question to it would.
+
+        Raises:
+            UserError: it can't be loaded.
+        """
+        self._model(model)
+
     def get(self, id: str) -> PendingAnswer | None:
         """An answer that was asked for; None if it isn't known (any more)."""
         with self._changed:

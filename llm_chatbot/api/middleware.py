@@ -1,11 +1,14 @@
-"""What stands before the routes: who may address the server by which name, HEAD requests, and bodies without a type."""
+"""What stands before the routes: who may address the server by which name, HEAD requests, and how bodies are packed."""
 
+import zlib
 from collections.abc import Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_chatbot.api.errors import APIError, response_of
+from llm_chatbot.errors import UserError
 
 
 class HostCheck:
@@ -54,6 +57,56 @@ class HeadAsGet:
             await send({**message, "body": b""} if message["type"] == "http.response.body" else message)
 
         return await self.app({**scope, "method": "GET"}, receive, without_body)
+
+
+class GzippedBody:
+    """ASGI middleware that unpacks bodies with `Content-Encoding: gzip`.
+
+    Args:
+        most: bytes that a body may have when it is unpacked; beyond that it is a 413, and no more of it is unpacked.
+    """
+
+    def __init__(self, app: ASGIApp, most: int) -> None:
+        self.app, self.most = app, most
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        encoding = Headers(scope=scope).get("content-encoding", "").lower() if scope["type"] == "http" else ""
+        if encoding in ("", "identity"):
+            return await self.app(scope, receive, send)
+        if encoding not in ("gzip", "x-gzip"):
+            error = APIError("api.encoding", 415, code="unsupported_encoding", encoding=encoding)
+            return await response_of(error, scope["path"])(scope, receive, send)
+        headers = MutableHeaders(raw=list(scope["headers"]))
+        del headers["content-encoding"], headers["content-length"]
+        unpacked = _Unpacked(receive, self.most)
+        return await self.app({**scope, "headers": headers.raw}, unpacked.receive, send)
+
+
+class _Unpacked:
+    """A body while it comes. What is raised reaches the app where it reads the body."""
+
+    def __init__(self, receive: Receive, most: int) -> None:
+        self._receive, self._left = receive, most
+        self._unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)  # 16: with gzip's header
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        if message["type"] != "http.request":
+            return message
+        try:
+            body = self._unpacker.decompress(message.get("body", b""), self._left + 1)
+        except zlib.error as error:
+            raise _no_gzip() from error
+        self._left -= len(body)
+        if self._left < 0:
+            raise HTTPException(413)
+        if not message.get("more_body", False) and not self._unpacker.eof:
+            raise _no_gzip()
+        return {**message, "body": body}
+
+
+def _no_gzip() -> HTTPException:
+    return HTTPException(400, str(UserError("api.not_gzip")))
 
 
 class UntypedJSON:

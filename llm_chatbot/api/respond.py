@@ -10,7 +10,7 @@ from typing import Any
 from fastapi import Request
 from starlette.responses import Response, StreamingResponse
 
-from llm_chatbot.answering.served import ServedModel
+from llm_chatbot.answering.served import LocalModel, ServedModel
 from llm_chatbot.api.calls import chat_choice, chat_questions
 from llm_chatbot.api.checks import checked_answers
 from llm_chatbot.api.errors import as_api_error
@@ -53,7 +53,15 @@ async def respond_to_chat(
         questions = [replace(question, room=None) for question in questions]
     new_choice = partial(chat_choice, body, info)
     answers = [checked_answers(model.generate, question, check, new_choice) for question in questions]
-    return await respond(request, body, answers, new_writer(info.name, [new_choice() for _ in questions]), metrics)
+    writer = watching(new_writer(info.name, [new_choice() for _ in questions]), model)
+    return await respond(request, body, answers, writer, metrics)
+
+
+def watching(writer: Writer, model: ServedModel) -> Writer:
+    """The writer, which can say that the model is being loaded."""
+    if isinstance(model, LocalModel):
+        writer.is_loading = lambda: model.is_loading
+    return writer
 
 
 async def respond(

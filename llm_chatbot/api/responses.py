@@ -4,7 +4,7 @@ import math
 import secrets
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -171,12 +171,14 @@ class Writer(ABC):
         choices: the answers, which grow.
         media_type: of a stream.
         last_line: what ends a stream that didn't fail.
+        is_loading: whether the model is being loaded.
     """
 
     media_type = "text/event-stream"
     last_line = ""
     model: str
     choices: Sequence[Choice]
+    is_loading: Callable[[], bool] = staticmethod(lambda: False)
 
     @abstractmethod
     def begin(self) -> list[JSON]:
@@ -204,7 +206,7 @@ class Writer(ABC):
 
     def sign_of_life(self) -> str:
         """What a stream sends while there is nothing to say."""
-        return ": waiting\n\n"
+        return ": loading the model\n\n" if self.is_loading() else ": waiting\n\n"
 
 
 class OpenAIWriter(Writer):

@@ -19,7 +19,7 @@ from llm_chatbot.api.errors import add_error_handlers
 from llm_chatbot.api.infill import infill_router
 from llm_chatbot.api.keys import KeyCheck
 from llm_chatbot.api.metrics import Metrics
-from llm_chatbot.api.middleware import HeadAsGet, HostCheck, UntypedJSON
+from llm_chatbot.api.middleware import GzippedBody, HeadAsGet, HostCheck, UntypedJSON
 from llm_chatbot.api.ollama.routes import ollama_router
 from llm_chatbot.api.openai_responses.routes import responses_router
 from llm_chatbot.api.requests import MAX_BODY_BYTES
@@ -90,18 +90,19 @@ def create_app(
         about_router(app, metrics),
     ):
         app.include_router(router, dependencies=checked)
-    app.include_router(open_router())
+    app.include_router(open_router(models))
     app.add_middleware(ResponseCounter, metrics=metrics)
     app.add_middleware(UntypedJSON)
     app.add_middleware(HeadAsGet)
+    app.add_middleware(GzippedBody, most=MAX_BODY_BYTES)
     if cors_origins:
         app.add_middleware(CORSMiddleware, allow_origins=list(cors_origins), **ANY_REQUEST)
     app.add_middleware(HostCheck, names=allowed_hosts)
     return app
 
 
-def open_router() -> APIRouter:
-    """The routes that need no key: whether the server is there."""
+def open_router(models: Mapping[str, ServedModel]) -> APIRouter:
+    """The routes that need no key: whether the server is there, and whether it loads one of its models."""
     router = APIRouter()
 
     @router.get("/")
@@ -109,8 +110,9 @@ def open_router() -> APIRouter:
         return PlainTextResponse("llm-chatbot is running")
 
     @router.get("/health")
-    async def health() -> dict[str, str]:
-        return {"status": "ok"}
+    async def health() -> dict[str, Any]:
+        is_loading = any(isinstance(model, LocalModel) and model.is_loading for model in models.values())
+        return {"status": "ok", **({"loading": True} if is_loading else {})}
 
     return router
 

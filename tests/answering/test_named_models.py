@@ -1,5 +1,6 @@
 """Models by name, with models of a few lines and a machine of a few bytes."""
 
+import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -113,13 +114,30 @@ def test_several_that_ask_at_once_get_one_model(machine: Machine):
     assert machine.loaded == ["a"]
 
 
-def test_an_idle_one_is_freed(machine: Machine):
-    models = named(machine, "ab", idle=0.01)
-    use(models, "a")
+def wait_until_freed(model: LoadedModel) -> None:
     waiting = threading.Event()
     for _ in range(3000):
-        if not models.models["a"].is_loaded:
-            break
+        if not model.is_loaded:
+            return
         waiting.wait(0.01)
+    raise AssertionError("the model stays")
+
+
+def test_an_idle_one_is_freed(machine: Machine):
+    models = named(machine, "ab", idle=0.01)
+    wait_until_freed(use(models, "a"))
     models.close()
-    assert not models.models["a"].is_loaded and use(models, "a").is_loaded
+    assert use(models, "a").is_loaded
+
+
+def test_a_model_may_have_a_time_of_its_own(machine: Machine):
+    models = named(machine, "ab", idle=0.01)
+    models.models["a"].keep_alive = math.inf
+    first, second = use(models, "a"), use(models, "b")
+    wait_until_freed(second)
+    models.close()
+    assert first.is_loaded
+    models = named(machine, "a")
+    models.models["a"].keep_alive = 0
+    wait_until_freed(use(models, "a"))
+    models.close()

@@ -170,7 +170,7 @@ def test_what_is_known_of_weights_is_said():
 
 def test_a_request_without_a_question_says_that_the_model_is_there(client: ollama.Client):
     assert client.chat(DEFAULT_MODEL, []).done_reason == "load"
-    assert client.generate(DEFAULT_MODEL, keep_alive=0).done_reason == "load"
+    assert client.generate(DEFAULT_MODEL, keep_alive=0).done_reason == "unload"
 
 
 @pytest.mark.parametrize(

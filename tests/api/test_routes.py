@@ -1,6 +1,7 @@
 """The app in this process, with a fake model: what is asked for, what comes back, what is refused."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -14,6 +15,7 @@ from llm_chatbot.answering.errors import GrammarError
 from llm_chatbot.answering.served import ServedFacts
 from llm_chatbot.api import respond
 from llm_chatbot.api.errors import APIError
+from llm_chatbot.api.requests import MAX_BODY_BYTES
 from llm_chatbot.api.service import APIPaths, allowed_names, create_app
 from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.engine.session import Answer
@@ -475,6 +477,30 @@ def test_beside_the_page_the_paths_of_the_api_are_its_own():
     assert web.post("/tokenize", json={"content": "a"}).json()["tokens"] == [97]
     for path in ("/", "/page/state", "/docs", "/apis", "/v1"):
         assert web.get(path).text == f"page {path}"
+
+
+def gzipped(web: TestClient, content: bytes, encoding: str = "gzip") -> Any:
+    headers = {**AS_JSON, "Content-Encoding": encoding}
+    return web.post("/v1/chat/completions", content=content, headers=headers)
+
+
+def test_a_body_may_come_with_gzip():
+    packed = gzip.compress(json.dumps(HELLO).encode())
+    with client(FakeModel(said("Hi"))) as web:
+        assert gzipped(web, packed).json()["choices"][0]["message"]["content"] == "Hi"
+        assert gzipped(web, json.dumps(HELLO).encode(), "identity").is_success
+        for content in (packed[:-9], json.dumps(HELLO).encode(), b""):
+            status, message, _ = refusal(gzipped(web, content))
+            assert status == 400 and "not gzip, or not whole" in message
+        status, message, _ = refusal(gzipped(web, packed, "br"))
+        assert status == 415 and "br" in message
+
+
+def test_a_body_that_unpacks_to_more_than_the_limit_is_refused():
+    bomb = gzip.compress(json.dumps({**HELLO, "user": "x" * MAX_BODY_BYTES}).encode())
+    assert len(bomb) < 10_000
+    with client(FakeModel(said("Hi"))) as web:
+        assert gzipped(web, bomb).status_code == 413
 
 
 def test_head_and_options_are_answered():

@@ -28,7 +28,8 @@ def card(facts: ServedFacts) -> dict[str, Any]:
 
 def running(facts: ServedFacts) -> dict[str, Any]:
     """A model in memory. The weights are mapped, and none of them are a GPU's alone."""
-    return {**card(facts), "expires_at": NEVER, "size_vram": 0, "context_length": facts.context_length}
+    expires = NEVER if facts.expires is None else timestamp(facts.expires)
+    return {**card(facts), "expires_at": expires, "size_vram": 0, "context_length": facts.context_length}
 
 
 def details(facts: ServedFacts) -> dict[str, Any]:

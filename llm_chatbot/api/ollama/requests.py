@@ -1,10 +1,12 @@
 """A request of Ollama's API → what it asks for in Chat Completions, or in Completions."""
 
 import json
+import math
+import re
 from typing import Annotated, Any, Literal
 
 from fastapi.exceptions import RequestValidationError
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
 
 from llm_chatbot.api.chat_messages import Body, LenientBody, UnreadPart, on_lines, unsupported_part
 from llm_chatbot.api.conversation import chat_request, check_question
@@ -28,15 +30,41 @@ RESOURCES = {
 NEUTRAL_OPTIONS = {"mirostat": 0, "tfs_z": 1, "typical_p": 1}
 
 
+# A part of a duration as Go writes it, "1h30m".
+DURATION = re.compile(r"([0-9.]+)(h|ms|us|µs|ns|m|s)")
+SECONDS = {"h": 3600, "m": 60, "s": 1, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9}
+
+
+def seconds_of(value: Any) -> Any:
+    """How many seconds a number or a duration is; below 0 infinity.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if isinstance(value, str):
+        sign, text = ("-", value[1:]) if value.startswith("-") else ("", value)
+        parts = DURATION.findall(text)
+        if parts and "".join(number + unit for number, unit in parts) == text:
+            value = float(f"{sign}1") * sum(float(number) * SECONDS[unit] for number, unit in parts)
+        else:
+            value = float(value)
+    if isinstance(value, float) and math.isnan(value):
+        raise ValueError("it is no number")
+    return math.inf if isinstance(value, int | float) and value < 0 else value
+
+
+KeepAlive = Annotated[float | None, BeforeValidator(seconds_of)]
+
+
 class OllamaRequest(Body):
-    """What both kinds of requests have. `keep_alive` changes nothing: the server keeps its models."""
+    """What both kinds of requests have."""
 
     model: str
     format: Literal["", "json"] | dict[str, Any] = ""
     options: dict[str, Any] = Field(default_factory=dict)
     stream: bool = True
     think: bool | Literal["low", "medium", "high", "max"] | None = None
-    keep_alive: float | str | None = None
+    keep_alive: KeepAlive = None
     logprobs: bool = False
     top_logprobs: int | None = None
     truncate: bool = False

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
-from llm_chatbot.answering.served import ServedModel
+from llm_chatbot.answering.served import LocalModel, ServedModel
 from llm_chatbot.api.calls import completion_questions
 from llm_chatbot.api.encoders import ServedEncoders
 from llm_chatbot.api.find_model import find
@@ -25,7 +25,7 @@ from llm_chatbot.api.ollama.embed import (
     encoder_description,
     running_encoder,
 )
-from llm_chatbot.api.ollama.requests import GenerateRequest, ModelName, OllamaChatRequest
+from llm_chatbot.api.ollama.requests import GenerateRequest, ModelName, OllamaChatRequest, OllamaRequest
 from llm_chatbot.api.ollama.writer import OllamaWriter
 from llm_chatbot.api.respond import respond, respond_to_chat
 from llm_chatbot.api.responses import Choice
@@ -39,8 +39,9 @@ def ollama_router(models: Mapping[str, ServedModel], metrics: Metrics, encoders:
     async def chat(body: OllamaChatRequest, request: Request) -> Response:
         new_writer = partial(OllamaWriter, body, is_chat=True)
         model = find_tagged(models, body.model)
+        keep(model, body)
         if not body.messages:
-            return WellFormedJSONResponse(new_writer((await model.facts()).name, [Choice()]).loaded())
+            return await only_loaded(model, body, new_writer((await model.facts()).name, [Choice()]))
         asked = body.as_chat(model_info(await model.facts()))
         return await respond_to_chat(request, asked, model, new_writer, metrics, body.truncate)
 
@@ -49,8 +50,9 @@ def ollama_router(models: Mapping[str, ServedModel], metrics: Metrics, encoders:
         new_writer = partial(OllamaWriter, body, is_chat=False)
         model = find_tagged(models, body.model)
         info = model_info(await model.facts())
+        keep(model, body)
         if not body.prompt:
-            return WellFormedJSONResponse(new_writer((await model.facts()).name, [Choice()]).loaded())
+            return await only_loaded(model, body, new_writer(info.name, [Choice()]))
         if not body.raw and not body.suffix:
             return await respond_to_chat(request, body.as_chat(info), model, new_writer, metrics, body.truncate)
         completion = body.as_completion(info)
@@ -75,7 +77,8 @@ def ollama_router(models: Mapping[str, ServedModel], metrics: Metrics, encoders:
 
     @router.get("/ps")
     async def in_memory() -> dict[str, Any]:
-        cards = [running(await model.facts()) for model in models.values()]
+        every = [await model.facts() for model in models.values()]
+        cards = [running(facts) for facts in every if facts.is_loaded]
         return {"models": [*cards, *map(running_encoder, encoders.named.values())]}
 
     @router.post("/show")
@@ -90,6 +93,20 @@ def ollama_router(models: Mapping[str, ServedModel], metrics: Metrics, encoders:
         return {"version": OLLAMA_VERSION}
 
     return router
+
+
+def keep(model: ServedModel, body: OllamaRequest) -> None:
+    """Lets the model stay in memory for as long as the request says."""
+    if body.keep_alive is not None and isinstance(model, LocalModel):
+        model.keep_alive(body.keep_alive)
+
+
+async def only_loaded(model: ServedModel, body: OllamaRequest, writer: OllamaWriter) -> Response:
+    """The response to a request without a question: the model is loaded, or freed where it isn't to be kept."""
+    is_freed = body.keep_alive == 0
+    if isinstance(model, LocalModel):
+        await (model.free() if is_freed else model.load())
+    return WellFormedJSONResponse(writer.loaded("unload" if is_freed else "load"))
 
 
 def find_tagged(models: Mapping[str, ServedModel], name: str) -> ServedModel:

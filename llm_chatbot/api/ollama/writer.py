@@ -56,9 +56,9 @@ class OllamaWriter(Writer):
         logprobs = {"logprobs": chat_logprobs(self.choices[0].new_tokens())["content"]} if self._wants_logprobs else {}
         return {**self._chunk(self.choices[0].content), **logprobs, **self._figures()}
 
-    def loaded(self) -> JSON:
-        """The answer to a request that only wants the model to be there."""
-        return {**self._chunk(Content()), "done": True, "done_reason": "load"}
+    def loaded(self, reason: str) -> JSON:
+        """The answer to a request that only wants the model to be there, or not to be."""
+        return {**self._chunk(Content()), "done": True, "done_reason": reason}
 
     def _chunk(self, content: Content) -> JSON:
         head = {"model": self.model, "created_at": timestamp(time.time())}

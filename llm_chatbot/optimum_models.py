@@ -145,6 +145,7 @@ def load_model(
     device: str = "CPU",
     ov_config: dict[str, Any] | None = None,
     kv_cache_precision: str = "auto",
+    draft: Path | str | None = None,
 ) -> OVChatModel:
     """Compiles a converted folder for a device, as a model that Transformers' `generate` runs too.
 
@@ -153,7 +154,7 @@ def load_model(
     model_dir = Path(model_dir)
     # OpenVINO does the work; torch only carries ids and logits for `generate`. Its idle threads would take the cores.
     torch.set_num_threads(1)
-    engine = open_model(model_dir, device, ov_config, kv_cache_precision=kv_cache_precision)
+    engine = open_model(model_dir, device, ov_config, kv_cache_precision=kv_cache_precision, draft=draft)
     generation_config = GenerationConfig.from_pretrained(model_dir)
     generation_config.cache_implementation = None  # the cache is in the graph
     # Not `from_pretrained`, which has classes of its own for some architectures and would give one of those.

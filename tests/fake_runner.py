@@ -16,6 +16,8 @@ FATAL = 49  # a token that the fake runtime fails on
 class FakeRunner:
     """Its logits after a token depend on all tokens up to it, as they lie in the blocks, and on the extra inputs."""
 
+    vocabulary = VOCABULARY
+
     def __init__(self, blocks: int) -> None:
         self.slots = np.full((blocks, BLOCK_SIZE), -1)
         self.calls: list[list[Part]] = []

@@ -198,7 +198,7 @@ def open_loaded_model(
 
     Args:
         name, precision, root, may_be_file: see `model_files`.
-        memory: `kv_cache_gb` and `kv_cache_precision`, see `llm_chatbot.engine.loading.open_model`.
+        memory: where keys and values are, and the draft model; see `llm_chatbot.engine.loading.open_model`.
 
     Raises:
         UserError: there is no such device, or what `model_files` raises.

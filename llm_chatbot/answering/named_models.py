@@ -47,7 +47,7 @@ class NamedModels:
     ) -> None:
         """
         Raises:
-            UserError: what `model_files` raises.
+            UserError: what `model_files` raises, or a draft model has other tokens than one of the models.
         """
         self._device, self._options = device, options
         self._needs: dict[str, int] = {}  # bytes
@@ -59,6 +59,8 @@ class NamedModels:
     def _not_loaded(self, name: str, source: Source) -> LoadedModel:
         place = (source.model, source.precision, source.root)
         files = model_files(*place)
+        if (draft := self._options.get("draft")) is not None:
+            loading.check_vocabulary(files, draft)
         self._needs[name] = needed_memory(files)
 
         def load() -> Any:

@@ -251,8 +251,11 @@ def log_answer(pending: PendingAnswer) -> None:
     if answer is None:
         logger.info("model=%s end=%s", name, pending.finish_reason)
         return
+    drafts = ""
+    if answer.drafted_tokens:
+        drafts = f" drafted={answer.drafted_tokens} accepted={answer.accepted_tokens} gain={answer.draft_gain:.2f}"
     logger.info(
-        "model=%s prompt_tokens=%d cached_tokens=%d new_tokens=%d first_token=%.3fs tokens_per_second=%.1f end=%s",
+        "model=%s prompt_tokens=%d cached_tokens=%d new_tokens=%d first_token=%.3fs tokens_per_second=%.1f%s end=%s",
         *(name, answer.prompt_tokens, answer.cached_tokens, answer.completion_tokens),
-        *(answer.time_to_first_token, answer.tokens_per_second, pending.finish_reason),
+        *(answer.time_to_first_token, answer.tokens_per_second, drafts, pending.finish_reason),
     )

@@ -13,6 +13,7 @@ from llm_chatbot.commands.options import (
     Caller,
     Parser,
     add_model_options,
+    draft_options,
     memory_options,
     prepare,
     set_log_level,
@@ -61,7 +62,7 @@ def open_session(arguments: argparse.Namespace, caller: Caller) -> "ChatSession"
     from llm_chatbot.engine.session import ChatSession
 
     files = model_files(arguments.model, arguments.precision, arguments.output)
-    model = open_model(files, arguments.device, **memory_options(arguments))
+    model = open_model(files, arguments.device, **memory_options(arguments), **draft_options(arguments))
     return ChatSession(model, files.tokenizer, config.system_prompt, config.chat_format)
 
 

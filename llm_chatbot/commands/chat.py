@@ -20,6 +20,7 @@ from llm_chatbot.commands.options import (
     add_queue_options,
     check_at_least,
     check_idle,
+    draft_options,
     idle_seconds,
     interrupt_on_sigterm,
     memory_options,
@@ -90,7 +91,8 @@ def first_model(arguments: argparse.Namespace) -> "LoadedModel":
 
     model = (arguments.model, arguments.precision, arguments.device, arguments.output)
     with ThreadPoolExecutor(max_workers=1) as thread:
-        opening = thread.submit(open_loaded_model, *model, **memory_options(arguments))
+        options = {**memory_options(arguments), **draft_options(arguments)}
+        opening = thread.submit(open_loaded_model, *model, **options)
         import llm_chatbot.page.app  # noqa: F401, meanwhile: Gradio's import takes as long as compiling a small model
 
         return opening.result()

@@ -79,11 +79,17 @@ def settle_precision(arguments: argparse.Namespace) -> None:
 
 
 def prepare(arguments: argparse.Namespace, caller: Caller) -> None:
-    """Sees to it that the model that the arguments name is there; it is converted first where the caller wants that.
+    """Sees to it that the models that the arguments name are there; they are converted first where the caller does so.
 
     Raises:
         UserError: there is no such model or precision, it is not converted, or its conversion failed.
     """
+    _prepare_model(arguments, caller)
+    if arguments.draft is not None:
+        _prepare_model(argparse.Namespace(**{**vars(arguments), "model": arguments.draft, "precision": None}), caller)
+
+
+def _prepare_model(arguments: argparse.Namespace, caller: Caller) -> None:
     settle_precision(arguments)
     if not caller.converts:
         check_root(arguments.output)
@@ -130,6 +136,11 @@ def add_model_options(parser: argparse.ArgumentParser, caller: Caller, named: bo
     parser.add_argument("--device", default="CPU", help="where the model runs, such as CPU, GPU or AUTO (default: CPU)")
     add_output_option(parser, caller)
     parser.add_argument(
+        "--draft",
+        metavar="NAME",
+        help="smaller model with the same tokens, which writes ahead what the model verifies, where that is faster",
+    )
+    parser.add_argument(
         "--kv-cache-gb",
         type=gigabytes,
         help="memory for the keys and values of all conversations (default: by what is free)",
@@ -161,6 +172,20 @@ def memory_options(arguments: argparse.Namespace) -> dict[str, Any]:
         "kv_cache_precision": arguments.kv_cache_precision,
         "cache_on_disk": bool(arguments.cache_on_disk),
     }
+
+
+def draft_options(arguments: argparse.Namespace) -> dict[str, Any]:
+    """The draft model, for `open_model`; empty: there is none.
+
+    Raises:
+        UserError: there is no such model.
+    """
+    if arguments.draft is None:
+        return {}
+    from llm_chatbot.answering.model_files import model_files  # imports the runtime
+
+    precision = default_precision(get_model_config(arguments.draft))
+    return {"draft": model_files(arguments.draft, precision, arguments.output)}
 
 
 def set_log_level(level: str) -> None:

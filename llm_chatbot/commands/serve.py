@@ -24,6 +24,7 @@ from llm_chatbot.commands.options import (
     add_queue_options,
     check_at_least,
     check_idle,
+    draft_options,
     idle_seconds,
     interrupt_on_sigterm,
     memory_options,
@@ -190,7 +191,7 @@ def serve(arguments: argparse.Namespace, sources: dict[str, Source]) -> None:
             # Before the connections are closed: uvicorn waits for their responses.
             await asyncio.gather(asyncio.to_thread(answering.close), super().shutdown(sockets))
 
-    options = {**memory_options(arguments), "ov_config": EXACT if arguments.exact else {}}
+    options = {**memory_options(arguments), **draft_options(arguments), "ov_config": EXACT if arguments.exact else {}}
     named = NamedModels(sources, arguments.device, idle_seconds(arguments), **options)
     if len(named.models) == 1:
         named.get(next(iter(named.models.values())).key)

@@ -4,7 +4,7 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cached_property
 from typing import Any
 
@@ -52,6 +52,7 @@ class ChatModel:
         weights_file: where the weights are.
         pace: how many tokens of a prompt to read at once.
         paged: what all conversations share; None if each has an infer request of its own.
+        draft: a model that drafts for this one; None: there is none.
     """
 
     max_idle_caches = 8
@@ -69,6 +70,7 @@ class ChatModel:
         self.config = files.config
         self.weights_file = files.weights_file
         self.pace = Pace()
+        self.draft: ChatModel | None = None
         self._files, self._device = files, device
         self._properties = {**device_properties(device, files.gpu_precision), **properties}
         self._compiling = threading.Lock()
@@ -187,7 +189,9 @@ class ChatModel:
 
     def new_cache(self) -> LookupCache | KVCache:
         """An empty KV cache for a conversation."""
-        return self.new_stateful_cache() if self.paged is None else self.paged.new_lookup_cache()
+        if self.paged is None:
+            return self.new_stateful_cache()
+        return self.paged.new_lookup_cache(None if self.draft is None else self.draft.paged)
 
     def new_stateful_cache(self) -> KVCache:
         """An empty KV cache that is the state of an infer request of its own."""
@@ -197,7 +201,7 @@ class ChatModel:
     def in_use(self, cache: Any) -> Iterator[None]:
         """Protects a cache from being released meanwhile, and then marks it as the most recently used."""
         if self.paged is not None:  # the pool tracks use itself
-            with self.paged.in_use():
+            with self.paged.in_use(), nullcontext() if self.draft is None else self.draft.in_use(cache):
                 yield
             return
         with self._idle_lock:

@@ -17,6 +17,7 @@ import numpy as np
 from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.decode.constraints import AfterReasoning, ThinkingBudget, TokenConstraint
+from llm_chatbot.engine.decode.draft_model import DraftFigures
 from llm_chatbot.engine.decode.dry import DryPenalty, token_breakers
 from llm_chatbot.engine.decode.generation import Generation, decode, prefill, prefill_all
 from llm_chatbot.engine.decode.logprobs import TokenChoice, first_choice, token_choice
@@ -98,6 +99,9 @@ class Answer:
     reasoning_tokens: int = 0
     stopped_by: str = ""
     tokens: Sequence[TokenChoice] = ()
+    drafted_tokens: int = 0
+    accepted_tokens: int = 0
+    draft_gain: float = 1.0
 
 
 class ChatSession:
@@ -295,6 +299,7 @@ class ChatSession:
                         completion_tokens=num_continued + count,
                         tokens_per_second=(count - 1) / (time.perf_counter() - first),
                         reasoning_tokens=answer.reasoning_tokens + detokenizer.is_reasoning,
+                        **self._draft_figures(),
                     )
                     self.last_answer = replace(answer, finish_reason="cancelled")  # unless the caller continues
                     yield answer
@@ -309,8 +314,16 @@ class ChatSession:
             completion_tokens=num_continued + count,
             finish_reason=reason,
             stopped_by=detokenizer.stopped_by,
+            **self._draft_figures(),
         )
         yield self.last_answer
+
+    def _draft_figures(self) -> dict[str, Any]:
+        """How a draft model does in this answer, for `Answer`; empty where there is none."""
+        figures: DraftFigures | None = getattr(self._cache, "draft_figures", None)
+        if figures is None:
+            return {}
+        return {"drafted_tokens": figures.drafted, "accepted_tokens": figures.accepted, "draft_gain": figures.gain}
 
     def _prefill(
         self, ids: Sequence[int], cached: int, generation: Generation, choices: list[TokenChoice]

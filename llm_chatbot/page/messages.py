@@ -10,6 +10,7 @@ from llm_chatbot.engine.text.prompt import Message
 from llm_chatbot.errors import UserError
 
 FIGURES = ("completion_tokens", "tokens_per_second", "time_to_first_token", "cached_tokens", "prompt_tokens")
+DRAFT_FIGURES = ("drafted_tokens", "accepted_tokens", "draft_gain")  # where there is a draft model
 
 
 def user_message(text: str) -> Message:
@@ -18,7 +19,8 @@ def user_message(text: str) -> Message:
 
 def figures_of(answer: Answer) -> dict[str, float]:
     """The numbers of an answer that the page shows below it."""
-    return {name: getattr(answer, name) for name in FIGURES}
+    names = (*FIGURES, *DRAFT_FIGURES) if answer.drafted_tokens else FIGURES
+    return {name: getattr(answer, name) for name in names}
 
 
 def validate_messages(messages: Any) -> list[Message]:

@@ -8,7 +8,7 @@ import pytest
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.commands import options
 from llm_chatbot.commands.chat import parser
-from llm_chatbot.commands.options import Caller, prepare
+from llm_chatbot.commands.options import Caller, draft_options, prepare
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.place import AS_IN_FILE
 
@@ -16,7 +16,7 @@ COMMAND, SCRIPT = Caller("llm-chatbot chat", converts=True), Caller("python chat
 
 
 def arguments(tmp_path: Path, model: str, precision: str | None = None) -> Namespace:
-    return Namespace(model=model, precision=precision, output=tmp_path)
+    return Namespace(model=model, precision=precision, output=tmp_path, draft=None)
 
 
 @pytest.mark.parametrize("caller", [COMMAND, SCRIPT], ids=["command", "script"])
@@ -39,6 +39,17 @@ def test_otherwise_a_folder_is_needed(
     with pytest.raises(UserError, match=expected):
         prepare(asked, caller)
     assert asked.precision == "INT4"
+
+
+def test_a_draft_model_is_prepared_and_opened_in_its_own_precision(tmp_path: Path):
+    asked = arguments(tmp_path, DEFAULT_MODEL)
+    assert draft_options(asked) == {}
+    asked.draft = DEFAULT_MODEL
+    prepare(asked, SCRIPT)
+    assert draft_options(asked)["draft"].label == "Q4_1, as in the file"
+    asked.draft = "tiny-llama-1b-chat"
+    with pytest.raises(UserError, match="tiny-llama-1b-chat"):
+        prepare(asked, SCRIPT)
 
 
 def test_a_models_name_may_stand_without_its_option():

@@ -1,5 +1,6 @@
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import nncf
 import numpy as np
@@ -13,6 +14,8 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from benchmarks.conversion import byte_tokenizer
 from llm_chatbot.convert.pipeline import copy_side_files
+from llm_chatbot.engine.decode.draft_model import DraftLength
+from llm_chatbot.engine.files import FolderFiles
 from llm_chatbot.engine.loading import ChatGLMModel, MPTModel, Phi3Model, open_model
 from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.engine.qwen import QwenModel
@@ -155,3 +158,37 @@ def test_groups_that_a_cpu_multiplies_wrongly_are_computed_rightly_token_by_toke
     for id in ids:
         one_by_one = cache.feed([id])
     assert np.abs(one_by_one - whole).max() < 0.02 * np.abs(whole).max()
+
+
+def test_a_draft_model_with_other_tokens_is_refused(embedded_folder: Path):
+    other = SimpleNamespace(path=Path("other.gguf"), tokenizer=byte_tokenizer())
+    with pytest.raises(UserError, match=r"^other.gguf can't draft for .*, because it has other tokens; choose a"):
+        open_model(embedded_folder, draft=other)  # type: ignore[arg-type]
+
+
+def test_a_draft_model_needs_a_pool(tmp_path: Path):
+    folder = export(tiny_model(), tmp_path)
+    tokenizer = byte_tokenizer()
+    files = FolderFiles(folder)
+    shared = SimpleNamespace(**vars(files), tokenizer=tokenizer, read_graph=files.read_graph, map_graph=files.map_graph)
+    shared.compile_cache = dict
+    with pytest.raises(UserError, match="needs the shared KV cache"):
+        open_model(shared, paged=False, draft=shared)
+
+
+def test_a_real_models_answers_are_those_without_the_draft_model(
+    embedded_folder: Path, exact_model, tokenizer, monkeypatch: pytest.MonkeyPatch
+):
+    """The embedded model drafts for itself, with its own rounding where it drafts."""
+    monkeypatch.setattr(DraftLength, "next_count", lambda self, price: 4)
+    engine = exact_model.engine
+    question = "Write a sentence about the sea."
+    plain = list(ChatSession(engine, tokenizer).stream(question, max_new_tokens=40))[-1]
+    monkeypatch.setattr(engine, "draft", open_model(embedded_folder))
+    session = ChatSession(engine, tokenizer)
+    drafted = list(session.stream(question, max_new_tokens=40))[-1]
+    assert drafted.text == plain.text and plain.drafted_tokens == 0
+    assert drafted.accepted_tokens > 0.6 * drafted.drafted_tokens > 0
+    again = list(session.stream("And about the wind.", max_new_tokens=20))[-1]
+    assert again.drafted_tokens and again.cached_tokens > 40
+    assert engine.paged.pool.inconsistency() is None and engine.draft.paged.pool.inconsistency() is None

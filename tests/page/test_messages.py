@@ -13,6 +13,8 @@ def test_the_figures_of_an_answer_are_its_numbers():
         "cached_tokens": 30,
         "prompt_tokens": 40,
     }
+    drafted = Answer("Yes.", 40, 30, completion_tokens=12, drafted_tokens=9, accepted_tokens=6, draft_gain=1.5)
+    assert {"drafted_tokens": 9, "accepted_tokens": 6, "draft_gain": 1.5}.items() <= figures_of(drafted).items()
 
 
 def test_of_a_conversation_from_outside_only_roles_and_contents_are_taken():

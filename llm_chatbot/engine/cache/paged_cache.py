@@ -20,6 +20,7 @@ from llm_chatbot.engine.cache.kept_blocks import KeptBlocks
 from llm_chatbot.engine.cache.kv_cache import check_length
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, PagedRunner, Part, block_bytes, tokens_in_a_block
+from llm_chatbot.engine.decode.draft_model import Drafter
 from llm_chatbot.engine.decode.prompt_lookup import LookupCache, Prices
 from llm_chatbot.engine.graph.paged_graph import PagedAttentionUnavailableError
 from llm_chatbot.errors import UserError
@@ -46,6 +47,9 @@ def no_extra_inputs(prompt_length: int) -> dict[str, float]:
 
 class Runner(Protocol):
     """Runs the model and holds its KV cache tensors; see `llm_chatbot.engine.cache.paged_runner.PagedRunner`."""
+
+    @property
+    def vocabulary(self) -> int: ...
 
     def run(self, parts: Sequence[Part], extra: Mapping[str, float]) -> list[np.ndarray]: ...
 
@@ -81,6 +85,7 @@ class PagedModel:
 
     Attributes:
         pool: allocates the blocks.
+        vocabulary: how many token ids the model knows.
         lock: protects everything except the runner, which only the leader uses.
         last_rows, last_others: the last call's number of tokens, and of conversations besides the leader's.
     """
@@ -99,6 +104,7 @@ class PagedModel:
         self.last_rows = self.last_others = 0
         self.extra_inputs = extra_inputs
         self.max_length = min(max_length or sys.maxsize, blocks * BLOCK_SIZE)
+        self.vocabulary = runner.vocabulary
         self.pool = BlockPool(blocks, BLOCK_SIZE, runner.copy_block)
         self.lock = threading.Condition()
         self.runner = runner
@@ -114,9 +120,13 @@ class PagedModel:
         """An empty conversation."""
         return PagedCache(self)
 
-    def new_lookup_cache(self) -> LookupCache:
-        """An empty conversation that uses prompt lookup where it pays."""
-        return LookupCache(self.new_cache(), self)
+    def new_lookup_cache(self, draft: "PagedModel | None" = None) -> LookupCache:
+        """An empty conversation that uses prompt lookup where it pays, and else a draft model."""
+        return LookupCache(self.new_cache(), self, None if draft is None else draft.new_drafter())
+
+    def new_drafter(self) -> Drafter:
+        """An empty conversation in which this model drafts for another."""
+        return Drafter(self.new_cache(), self.vocabulary, self.max_length, self.pace)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:

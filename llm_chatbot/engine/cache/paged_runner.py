@@ -70,6 +70,11 @@ class PagedRunner:
             self._tensors.append(ov.Tensor(port.element_type, ov.Shape(shape)))
             self._request.set_tensor(port, self._tensors[-1])
 
+    @property
+    def vocabulary(self) -> int:
+        """The number of logits after a token."""
+        return self._logits.partial_shape[-1].get_length()
+
     def copy_block(self, source: int, target: int) -> None:
         for tensor in self._tensors:
             block_of(tensor, source).copy_to(block_of(tensor, target))

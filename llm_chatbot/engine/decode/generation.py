@@ -5,7 +5,7 @@ Generators that the caller drives and closes; there is no background thread.
 
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -13,7 +13,7 @@ from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.decode.constraints import TokenConstraint
 from llm_chatbot.engine.decode.dry import Dry
 from llm_chatbot.engine.decode.penalties import Penalties
-from llm_chatbot.engine.decode.sampling import Sampling, choose
+from llm_chatbot.engine.decode.sampling import Proposal, Sampling, choose
 from llm_chatbot.engine.errors import NonFiniteLogitsError
 
 LOGITS_CHUNK = 32  # the most tokens for which caches give the logits of all at a time
@@ -77,6 +77,16 @@ class Cache(Protocol):
     def feed(self, ids: Sequence[int]) -> np.ndarray: ...
 
     def feed_all(self, ids: Sequence[int]) -> np.ndarray: ...
+
+
+@runtime_checkable
+class ProposingCache(Protocol):
+    """A cache that reads ahead what a draft model proposes; `prompt_lookup.LookupCache` is one."""
+
+    def begin_answer(self, sampling: Sampling, random: np.random.Generator, penalties: Penalties) -> None: ...
+
+    @property
+    def proposal(self) -> Proposal | None: ...
 
 
 def prefill(cache: Cache, ids: Sequence[int], pace: Pace) -> Generator[tuple[int, np.ndarray | None], None, None]:
@@ -153,12 +163,15 @@ def decode(
     """
     random = np.random.default_rng(seed)
     penalties = Penalties(sampling, cache.ids)
+    proposing = cache if isinstance(cache, ProposingCache) else None
+    if proposing is not None:
+        proposing.begin_answer(sampling, random, penalties)
     while True:
         check_finite(logits)
         allowed = _allowed(penalties.applied(logits), constraints)
         if np.isneginf(allowed.max()):
             return
-        token = choose(allowed, sampling, random)
+        token = choose(allowed, sampling, random, proposing.proposal if proposing is not None else None)
         penalties.accept(token)
         for constraint in constraints:
             constraint.accept(token)

@@ -1,6 +1,7 @@
 """What changes the logits of single tokens before one is chosen: biases, and penalties on tokens that have occurred."""
 
 from collections.abc import Sequence
+from copy import copy
 
 import numpy as np
 
@@ -48,6 +49,12 @@ class Penalties:
             self._seen = np.append(self._seen, token)
         if self._counts_matter:
             self._counts[token] = self._counts.get(token, 0) + 1
+
+    def copy(self) -> "Penalties":
+        """One that goes on from here by itself."""
+        copied = copy(self)
+        copied._counts = dict(self._counts)
+        return copied
 
     @property
     def _counts_matter(self) -> bool:

@@ -6,12 +6,16 @@ behind `feed`: the caller samples every token from the model's logits after exac
 is the same with and without drafts. The idea is Apoorv Saxena's: https://github.com/apoorvumang/prompt-lookup-decoding
 """
 
+import time
 from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 import numpy as np
 
 from llm_chatbot.engine.cache.block_pool import common_length
+from llm_chatbot.engine.decode.draft_model import Drafter, DraftFigures
+from llm_chatbot.engine.decode.penalties import Penalties
+from llm_chatbot.engine.decode.sampling import Proposal, Sampling
 
 # Tokens that must match before a draft is considered.
 NGRAM = 3
@@ -199,34 +203,59 @@ class LookupCache:
     Args:
         cache: the cache below it.
         model: that cache's model.
+        drafter: a draft model for where lookup finds nothing.
     """
 
-    def __init__(self, cache: DraftingCache, model: DraftingModel) -> None:
+    def __init__(self, cache: DraftingCache, model: DraftingModel, drafter: Drafter | None = None) -> None:
         self._cache = cache
         self._model = model
+        self._drafter = drafter
         self._lookup = PromptLookup()
         self._draft: list[int] = []  # draft tokens that have been read, but not fed yet
+        self._proposals: list[Proposal] = []  # for these, if a draft model proposed them
         self._logits: np.ndarray | None = None  # after each of them
+        self._vocabulary = 0  # the number of logits
 
     @property
     def ids(self) -> list[int]:
         """The tokens that were fed, in order, without draft tokens."""
         return self._cache.ids[: len(self._cache.ids) - len(self._draft)]
 
+    @property
+    def proposal(self) -> Proposal | None:
+        """What a draft model proposes as the next token, if that was read ahead."""
+        return self._proposals[0] if self._proposals else None
+
+    @property
+    def draft_figures(self) -> DraftFigures | None:
+        """How the draft model does in this answer; None: there is none."""
+        return None if self._drafter is None else self._drafter.figures
+
+    def begin_answer(self, sampling: Sampling, random: np.random.Generator, penalties: Penalties) -> None:
+        """Says how the tokens of the next answer are chosen, for drafts that are likely to be accepted."""
+        if self._drafter is not None:
+            self._drafter.begin_answer(sampling, random, penalties)
+
     def reset(self) -> None:
         """Empties the cache."""
         self._drop_draft()
         self._cache.reset()
         self._lookup = PromptLookup()
+        if self._drafter is not None:
+            self._drafter.reset()
 
     def release(self) -> None:
         """Frees the memory. The tokens are read again by the next `feed`."""
         self._cache.release()
+        if self._drafter is not None:
+            self._drafter.release()
 
     def trim_to_prefix(self, ids: Sequence[int]) -> int:
         """See `PagedCache.trim_to_prefix`."""
-        self._draft, self._logits = [], None
+        self._draft, self._proposals, self._logits = [], [], None
         held = self._cache.trim_to_prefix(ids)
+        if self._drafter is not None:
+            self._drafter.trim_to_prefix(ids)
         self._lookup.truncate(common_length(self._lookup.ids, self._cache.ids))
         self._lookup.read(self._cache.ids[len(self._lookup.ids) :])
         return held
@@ -240,23 +269,35 @@ class LookupCache:
         if len(ids) > 1:
             self._drop_draft()
             logits = self._cache.feed(ids)
-            self._lookup.read(ids)
+            self._read_along(ids)
             return logits
         (token,) = ids
-        if self._draft and self._draft[0] == token and self._logits is not None:
+        if self._draft and self._logits is not None and self._is_next(token):
             self._lookup.add(token)
-            del self._draft[0]
+            del self._draft[0], self._proposals[:1]
             self._logits = self._logits[1:]
             return self._logits[0]
         self._drop_draft()
         return self._read(token)
 
+    def _is_next(self, token: int) -> bool:
+        """Whether the token is the next one of the draft."""
+        accepted = self._draft[0] == token
+        if self._drafter is not None and self._proposals:
+            self._drafter.note_token(accepted)
+        return accepted
+
     def feed_all(self, ids: Sequence[int]) -> np.ndarray:
         """Like `feed`, for a prompt; see `PagedCache.feed_all`."""
         self._drop_draft()
         logits = self._cache.feed_all(ids)
-        self._lookup.read(ids)
+        self._read_along(ids)
         return logits
+
+    def _read_along(self, ids: Sequence[int]) -> None:
+        self._lookup.read(ids)
+        if self._drafter is not None:
+            self._drafter.read(self._cache.ids)
 
     def truncate(self, length: int) -> None:
         """Truncates the sequence to its first `length` tokens."""
@@ -266,23 +307,35 @@ class LookupCache:
 
     def _read(self, token: int) -> np.ndarray:
         self._lookup.add(token)
-        draft = self._new_draft()
+        draft = self._new_draft(token)
+        started = time.perf_counter()
         try:
             self._logits = self._cache.feed_all([token, *draft])
         finally:
             if self._logits is None:
                 self._lookup.truncate(len(self._cache.ids))
-        self._draft = draft
+                self._proposals = []
+        if self._drafter is not None and self._drafter.is_answering and len(draft) == len(self._proposals):
+            self._drafter.note_call(len(draft), time.perf_counter() - started)
+        self._draft, self._vocabulary = draft, self._logits.shape[-1]
         return self._logits[0]
 
-    def _new_draft(self) -> list[int]:
+    def _new_draft(self, token: int) -> list[int]:
         if self._model.prices is None:
             return []
-        count = self._lookup.best_count(self._model.prices, self._model.last_others, self._model.last_rows)
         room = self._model.max_length - len(self._cache.ids) - 1
-        return self._lookup.guesses(count) if count <= room else []
+        count = self._lookup.best_count(self._model.prices, self._model.last_others, self._model.last_rows)
+        if 0 < count <= room:
+            return self._lookup.guesses(count)
+        # The first call says how many logits there are.
+        if self._drafter is None or not self._drafter.is_answering or not self._vocabulary:
+            return []
+        count = min(self._drafter.length.next_count(self._model.prices.of), room)
+        if count > 0:
+            self._proposals = self._drafter.draft([*self._cache.ids, token], count, self._vocabulary)
+        return [proposal.token for proposal in self._proposals]
 
     def _drop_draft(self) -> None:
         if self._draft:
             self._cache.truncate(len(self._cache.ids) - len(self._draft))
-        self._draft, self._logits = [], None
+        self._draft, self._proposals, self._logits = [], [], None

@@ -129,8 +129,37 @@ def sample(logits: np.ndarray, seen: np.ndarray, sampling: Sampling, random: np.
     return choose(apply_repetition_penalty(logits, seen, sampling.repetition_penalty), sampling, random)
 
 
-def choose(logits: np.ndarray, sampling: Sampling, random: np.random.Generator) -> int:
-    """The next token's id, for logits float32 [vocabulary] to which penalties have been applied."""
+@dataclass(frozen=True)
+class Proposal:
+    """A token that a draft model has drawn.
+
+    Attributes:
+        token: its id.
+        ids, probabilities: the distribution it was drawn from, [n]; ids that are not in it have none.
+    """
+
+    token: int
+    ids: np.ndarray
+    probabilities: np.ndarray
+
+
+def propose(logits: np.ndarray, sampling: Sampling, random: np.random.Generator) -> Proposal:
+    """Draws a token for `choose` to decide on, by a draft model's logits float32 [vocabulary] with penalties."""
+    if sampling.temperature < LOWEST_TEMPERATURE:
+        token = int(logits.argmax())
+        return Proposal(token, np.array([token]), np.ones(1))
+    ids, probabilities = kept(logits, sampling)
+    return Proposal(draw(ids, probabilities, random), ids, probabilities)
+
+
+def choose(
+    logits: np.ndarray, sampling: Sampling, random: np.random.Generator, proposal: Proposal | None = None
+) -> int:
+    """The next token's id, for logits float32 [vocabulary] to which penalties have been applied.
+
+    Args:
+        proposal: is accepted as often as the distribution of the choice allows, which stays the same.
+    """
     is_greedy = sampling.temperature < LOWEST_TEMPERATURE
     excludes = sampling.xtc_probability > 0 and random.random() < sampling.xtc_probability
     if is_greedy and not excludes:
@@ -140,7 +169,31 @@ def choose(logits: np.ndarray, sampling: Sampling, random: np.random.Generator) 
         ids, probabilities = exclude_top_choices(ids, probabilities, logits, sampling.xtc_threshold)
     if is_greedy:
         return int(ids[probabilities.argmax()])
-    cumulative = np.cumsum(probabilities)
+    if proposal is not None:
+        return accept_or_draw(ids, probabilities, proposal, random)
+    return draw(ids, probabilities, random)
+
+
+def accept_or_draw(ids: np.ndarray, probabilities: np.ndarray, proposal: Proposal, random: np.random.Generator) -> int:
+    """A token of a distribution, as often the proposed one as can be (Leviathan et al. 2023, arXiv:2211.17192, 2.3).
+
+    It is accepted with the probability p / q, at most 1. Otherwise a token is drawn by what p has more than q.
+
+    Args:
+        ids, probabilities: as from `candidates`.
+    """
+    proposed = np.zeros(max(ids.max(), proposal.ids.max()) + 1)
+    proposed[proposal.ids] = proposal.probabilities
+    wanted = float(probabilities[ids == proposal.token].sum())
+    if random.random() * proposed[proposal.token] < wanted:
+        return proposal.token
+    more = np.maximum(probabilities - proposed[ids], 0)
+    return draw(ids, more if more.any() else probabilities, random)
+
+
+def draw(ids: np.ndarray, weights: np.ndarray, random: np.random.Generator) -> int:
+    """An id [n], as often as its weight [n] says."""
+    cumulative = np.cumsum(weights)
     # After rounding, the sum may be slightly below 1; past it there may be a token of probability 0.
     drawn = int(np.searchsorted(cumulative, random.random() * float(cumulative[-1]), side="right"))
     return int(ids[min(drawn, ids.size - 1)])

@@ -132,6 +132,10 @@ export interface Figures {
   context_length?: number | null;
   /** In the queue and for the model. */
   waited?: number;
+  /** By a draft model, if there is one. */
+  drafted_tokens?: number;
+  accepted_tokens?: number;
+  draft_gain?: number;
 }
 
 /** The server's part of an answer that is expected. Without any of it, the server doesn't have the question yet. */

@@ -12,7 +12,17 @@ from transformers import (
     TopPLogitsWarper,
 )
 
-from llm_chatbot.engine.decode.sampling import Sampling, candidates, choose, log_softmax, most_likely, sample
+from llm_chatbot.engine.decode.sampling import (
+    Proposal,
+    Sampling,
+    accept_or_draw,
+    candidates,
+    choose,
+    log_softmax,
+    most_likely,
+    propose,
+    sample,
+)
 
 NOTHING_SEEN = np.array([], dtype=np.int64)
 
@@ -160,3 +170,55 @@ def test_the_most_likely_tokens_with_ties(size: int):
     for count in (1, 2, 50, 99):
         expected = np.flatnonzero(logits >= np.sort(logits)[-count])
         assert most_likely(logits, count).tolist() == expected.tolist()
+
+
+DRAWS = 20_000
+
+
+@pytest.mark.parametrize(
+    ("wanted", "proposed"),
+    [
+        ([0.5, 0.3, 0.15, 0.05], [0.5, 0.3, 0.15, 0.05]),
+        ([0.5, 0.3, 0.15, 0.05], [0.1, 0.2, 0.3, 0.4]),
+        ([0.7, 0.3, 0.0, 0.0], [0.0, 0.3, 0.7, 0.0]),
+        ([0.6, 0.4, 0.0, 0.0], [0.0, 0.0, 0.5, 0.5]),
+        ([1.0, 0.0, 0.0, 0.0], [0.25, 0.25, 0.25, 0.25]),
+    ],
+)
+def test_what_is_proposed_changes_no_distribution_and_is_accepted_as_often_as_can_be(wanted, proposed):
+    p, q, random = np.array(wanted), np.array(proposed), np.random.default_rng(0)
+    known, offered = np.flatnonzero(p), np.flatnonzero(q)
+    drawn, accepted = np.zeros(4), 0
+    for token in random.choice(4, DRAWS, p=q).tolist():
+        chosen = accept_or_draw(known, p[known], Proposal(token, offered, q[offered]), random)
+        drawn[chosen] += 1
+        accepted += chosen == token
+    margin = 4 * np.sqrt(p * (1 - p) / DRAWS) + 1e-12  # four standard deviations
+    assert np.all(np.abs(drawn / DRAWS - p) <= margin)
+    assert accepted / DRAWS == pytest.approx(np.minimum(p, q).sum(), abs=4 * 0.5 / math.sqrt(DRAWS))
+
+
+@pytest.mark.parametrize(
+    "sampling",
+    [
+        Sampling(temperature=0.7),
+        Sampling(temperature=1.5, top_k=4),
+        Sampling(temperature=1.0, top_p=0.6),
+        Sampling(temperature=1.0, xtc_probability=0.5, xtc_threshold=0.1),
+    ],
+)
+def test_a_draft_models_proposals_are_chosen_with_the_models_own_distribution(sampling: Sampling):
+    of_model, of_draft = np.random.default_rng(1).normal(0, 1.5, (2, 8)).astype(np.float32)
+    plain, drafted, random = np.zeros(8), np.zeros(8), np.random.default_rng(2)
+    for _ in range(DRAWS):
+        plain[choose(of_model, sampling, random)] += 1
+        drafted[choose(of_model, sampling, random, propose(of_draft, sampling, random))] += 1
+    margin = 4 * np.sqrt(np.maximum(plain, 1)) * math.sqrt(2)
+    assert np.all(np.abs(plain - drafted) <= margin)
+
+
+def test_at_temperature_0_nothing_is_left_to_chance():
+    logits = np.array([1, 3, 2], np.float32)
+    proposal = propose(logits[::-1], Sampling(), np.random.default_rng(0))
+    assert proposal.token == 1 and propose(np.array([5, 0, 0]), Sampling(), np.random.default_rng(0)).token == 0
+    assert choose(logits, Sampling(), np.random.default_rng(0), Proposal(2, np.array([2]), np.ones(1))) == 1

@@ -71,6 +71,7 @@ function list(figures, model, created) {
   const rows = [
     [text("figure_written"), text("tokens", { count: number(completion_tokens) })],
     [text("figure_speed"), text("speed", { speed: number(tokens_per_second, 1) })],
+    [text("figure_drafts"), draftsText(figures)],
     [text("figure_read"), text("figure_cached", { all: number(prompt_tokens), cached: number(cached_tokens) })],
     [text("model"), model ?? ""],
     [text("figure_time"), timeOf(created, { dateStyle: "medium", timeStyle: "medium" })],
@@ -80,6 +81,17 @@ function list(figures, model, created) {
     {},
     rows.filter(([, value]) => value).flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]),
   );
+}
+
+/**
+ * How a draft model did; empty where there is none.
+ *
+ * @param {Figures} figures
+ */
+function draftsText({ drafted_tokens = 0, accepted_tokens = 0, draft_gain = 1 }) {
+  if (!drafted_tokens) return "";
+  const counts = { drafted: number(drafted_tokens), accepted: number(accepted_tokens) };
+  return text("draft_figures", { ...counts, gain: number(draft_gain, 2) });
 }
 
 /**

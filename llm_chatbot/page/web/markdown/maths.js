@@ -10,6 +10,9 @@ const TEXT_BEFORE = /[A-Za-z0-9]$|(?<!\$)\/$/;
 const TEXT_AFTER = /^(?!(?:st|nd|rd|th)\b)[A-Za-z0-9{]|^\/(?!\$)/;
 const RANGE_AFTER = /^[-–—]\d[\d.,]*\$/; // in `$6, 5$-6$`, where a number is before
 const LONGEST = 16; // characters that these look at
+// Of two numbers alone, a dash of texts, a word or a decimal comma tells prices (`$5,50-6,50$`) from a difference.
+const PRICES = /^\d[\d.,]*[kKmM]?(?:\s*[–—]\s*|\s+(?:to|and|or|bis|und|oder|à|a|et|ou|y|o)\s+)\d[\d.,]*[kKmM]?$/;
+const PRICES_WITH_COMMA = /^\d[\d.]*,\d+\s*[-/]\s*\d[\d.]*,\d+$/;
 
 // As in Pandoc, no space is inside the dollars, and the next $ has to be the second.
 function endOfDollar(source, start) {
@@ -27,7 +30,9 @@ function isEnd(source, start, end) {
   const after = source.slice(end + 1, end + 1 + LONGEST);
   const isCommand = source[start] === "(" && after.startsWith("("); // $(pwd)/$(date)
   const isRange = /\d/.test(before) && RANGE_AFTER.test(after);
-  return !isCommand && !isRange && !/\s/.test(before) && !TEXT_AFTER.test(after);
+  const content = source.slice(start, end);
+  const isMoney = isRange || PRICES.test(content) || PRICES_WITH_COMMA.test(content);
+  return !isCommand && !isMoney && !/\s/.test(before) && !TEXT_AFTER.test(after);
 }
 
 // `$$` is a shell's process id, too: `echo $$ > pid; kill $$`. Of what stands between two, words are no formula, and

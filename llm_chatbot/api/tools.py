@@ -100,7 +100,7 @@ class ToolParser:
             marks = (self._format.start, self._format.bare, *self._format.other_marks)
             rest = rest[: len(rest) - max(overlap(rest, mark) for mark in marks)]
         said += rest
-        return self._parsed(said, calls) if calls or not ended else Parsed(said)
+        return self._parsed(said, calls) if calls or not ended else Parsed(self._without_other_marks(said))
 
     def _read_bare(self, text: str, calls: list[ToolCall], ended: bool) -> tuple["str | Parsed", int]:
         """The calls without a mark that an answer begins with, and the place after them."""
@@ -134,10 +134,13 @@ class ToolParser:
         return self._ids[place]
 
     def _parsed(self, said: str, calls: Sequence[ToolCall], begun: Written | None = None) -> Parsed:
+        call = None if begun is None else ToolCall(self._id(len(calls)), begun.name, begun.arguments)
+        return Parsed(self._without_other_marks(said).rstrip(), tuple(calls), call)
+
+    def _without_other_marks(self, said: str) -> str:
         for mark in self._format.other_marks:
             said = said.replace(mark, "")
-        call = None if begun is None else ToolCall(self._id(len(calls)), begun.name, begun.arguments)
-        return Parsed(said.rstrip(), tuple(calls), call)
+        return said
 
     def _end_of_no_call(self, text: str, start: int, ended: bool) -> int | None:
         """Where what is no call after a mark ends: with its end mark or before the next call; None: not yet."""

@@ -87,12 +87,14 @@ TOOL_FORMATS = {
 # The format of a template that takes no tools: the model is told of it, see `chat_formats.TOOLS_PROMPT`.
 GENERIC = "hermes"
 
+WITHIN_CALLS = ("[ARGS]", "[CALL_ID]", "<｜tool▁sep｜>", "</parameter>", "</function>")
+
 # Marks that are read in an answer even where a checkpoint has them as special tokens, which else are not shown.
 CALL_MARKS = tuple(
     dict.fromkeys(
         mark
         for format in TOOL_FORMATS.values()
-        for mark in (format.start, format.end, format.quote, *format.other_marks, "[ARGS]", "[CALL_ID]")
+        for mark in (format.start, format.end, format.quote, *format.other_marks, *WITHIN_CALLS)
         if mark
     )
 )

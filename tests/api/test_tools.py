@@ -1,13 +1,17 @@
 import json
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 
 import pytest
 from jsonschema_rs import Draft202012Validator
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from llm_chatbot.api.tool_calls.xml_calls import as_type
 from llm_chatbot.api.tools import ToolCall, ToolParser, forced_calls
 from llm_chatbot.catalogue.tool_formats import TOOL_FORMATS, tool_format
+from llm_chatbot.engine.text.detokenizer import StreamingDetokenizer
+from llm_chatbot.engine.text.tokenizer import PlainTokenizer
 
 HERMES = "{% for tool in tools %}{{ tool | tojson }}{% endfor %} Answer with <tool_call>{...}</tool_call>"
 LLAMA = '{% if tools %}<|start_header_id|> {"name": function, "parameters": arguments}{% endif %}'
@@ -316,6 +320,35 @@ def test_a_call_that_is_cut_off_is_neither_text_nor_a_call(format: str, call: st
         result = ToolParser(format, {"weather": PARAMETERS}).parse(call[:size], True)
         assert result.text == "" and result.begun is None
         assert all(json.loads(each.arguments) == ARGUMENTS for each in result.calls)
+
+
+@pytest.mark.parametrize("special", [False, True], ids=["text", "control tokens"])
+@pytest.mark.parametrize(
+    ("format", "text"), [*BOTH.values(), *LISTS.values()], ids=[*BOTH, *(f"{n} list" for n in LISTS)]
+)
+def test_calls_are_read_whatever_the_type_of_their_marks_tokens(format: str, text: str, special: bool):
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE({token: id for id, token in enumerate(alphabet)}, []))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
+    backend.decoder = decoders.ByteLevel()
+    marks = re.findall(r"<[|｜][^|｜<>\"]+[|｜]>|<\|\"\|>|<\|?/?[a-z_]+\|?>|\[[A-Z_]+\]", text)
+    backend.add_tokens([AddedToken(mark, special=special, normalized=False) for mark in dict.fromkeys(marks)])
+    tokenizer = PlainTokenizer(backend, None, {})
+    stream, parser = StreamingDetokenizer(tokenizer), ToolParser(format, {"weather": PARAMETERS})
+    for token in tokenizer(text, add_special_tokens=False)["input_ids"]:
+        stream.add_token(token)
+        assert parser.parse(stream.text, False).text == ""
+    stream.finalize()
+    result = parser.parse(stream.text, True)
+    assert result.text == "" and [json.loads(call.arguments) for call in result.calls] == [ARGUMENTS] * 2
+
+
+@pytest.mark.parametrize("text", ["<｜tool▁calls▁begin｜>Hi <｜tool▁calls▁end｜> there \n", "<｜tool▁calls▁begin｜>"])
+def test_marks_around_no_calls_are_not_shown_either_in_a_text_that_grows(text: str):
+    parser = ToolParser("deepseek", {"weather"})
+    states = [parser.parse(text[:size], False).text for size in range(len(text) + 1)] + [parser.parse(text, True).text]
+    assert all(after.startswith(before) for before, after in pairwise(states))
+    assert states[-1] == text.replace("<｜tool▁calls▁begin｜>", "").replace("<｜tool▁calls▁end｜>", "")
 
 
 @pytest.mark.parametrize(("format", "call"), [(f, c) for f, c, _ in WRITTEN_CALLS.values()], ids=[*WRITTEN_CALLS])

@@ -1,6 +1,7 @@
 """Token ids → text, streamed so that what has been shown never changes."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 
 from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
@@ -12,6 +13,10 @@ from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 # Marks in an answer that are read later: the reasoning's, and those of tool calls. They are shown also where a
 # checkpoint has them as special tokens.
 MARKS = ("<think>", "</think>", *CALL_MARKS)
+
+# Characters that no text has: lone surrogates. In an answer's text they stand for special tokens that are not shown.
+STAND_INS = range(0xDC00, 0xE000)
+NOT_SHOWN = dict.fromkeys(STAND_INS)
 
 
 class StreamingDetokenizer:
@@ -32,7 +37,7 @@ class StreamingDetokenizer:
         chat_format: its stop strings and replacements apply to the whole answer; None: what is written is no answer,
             and has no channels.
         given: the tokens of an answer that is being continued.
-        stop: further strings that end the answer, in what follows those tokens; a special token may be one.
+        stop: further strings that end the answer, in what follows those tokens; special tokens may be in them.
         after: the last tokens before, of a text that is continued and not shown. Without them the first token begins
             a text, and SentencePiece takes its space away.
     """
@@ -50,10 +55,11 @@ class StreamingDetokenizer:
         self.stopped, self.stopped_by = False, ""
         self._tokenizer = tokenizer
         self._format = chat_format or CHECKPOINTS_OWN
-        self._stops = [(string, 0) for string in self._format.stop_strings]  # and where to search from
+        # Each as it is searched for, and where from.
+        self._stops = [(string, string, 0) for string in self._format.stop_strings]
         self._replaced = [(written, 0) for written, _ in self._format.replacements]
         special = {token.content: id for id, token in tokenizer.added_tokens_decoder.items() if token.special}
-        self._shown_tokens = {special[token]: token for token in MARKS if token in special}
+        self._written_tokens = {special[token]: token for token in MARKS if token in special}
         self._channel_marks = channel_marks(tokenizer) if chat_format else {}
         self._channels = ChannelReader() if self._channel_marks else None
         self._stop_tokens: dict[int, str] = {}
@@ -63,8 +69,13 @@ class StreamingDetokenizer:
         self._context = self._done = 0  # ids[_context:_done] are the last piece that was decoded
         for token in given:
             self.add_token(token)
-        self._stops += [(string, len(self._decoded)) for string in stop]
+        in_stops = [token for token in special if token not in MARKS and any(token in string for string in stop)]
+        stand_ins = {token: chr(place) for token, place in zip(in_stops, STAND_INS, strict=False)}
+        self._written_tokens |= {special[token]: character for token, character in stand_ins.items()}
         self._stop_tokens = {special[string]: string for string in stop if string in special}
+        for string in stop:
+            searched = {string, replaced_each(string, stand_ins)}
+            self._stops += [(string, each, len(self._decoded)) for each in searched]
 
     def add_token(self, token: int) -> None:
         """Appends a token; `text` grows by what can be shown of it."""
@@ -73,7 +84,7 @@ class StreamingDetokenizer:
             self.stopped, self.stopped_by = True, self._stop_tokens[token]
             return
         self._read(token)
-        awaited = [*self._stops, *self._replaced]
+        awaited = [*((searched, begin) for _, searched, begin in self._stops), *self._replaced]
         self._show(self._decoded, max((overlap(self._decoded[begin:], string) for string, begin in awaited), default=0))
 
     def finalize(self) -> None:
@@ -87,7 +98,7 @@ class StreamingDetokenizer:
     def num_characters(self) -> int:
         """How many characters the tokens so far have made, without one that is not complete."""
         before, now = self._last_and_new()
-        return len(self._decoded) - 1 + len(now[len(before) :].rstrip("\ufffd"))
+        return len(visible(self._decoded)) - 1 + len(visible(now[len(before) :]).rstrip("\ufffd"))
 
     @property
     def has_channels(self) -> bool:
@@ -102,7 +113,7 @@ class StreamingDetokenizer:
     @property
     def later_reasoning(self) -> str:
         """What was reasoned after the first words of `text` outside of its reasoning."""
-        return self._channels.later_reasoning if self._channels else ""
+        return visible(self._channels.later_reasoning) if self._channels else ""
 
     def _read(self, token: int) -> None:
         mark = self._channel_marks.get(token)
@@ -113,7 +124,7 @@ class StreamingDetokenizer:
         self._append(self._next_piece(is_last=True))
         self.ids.append(token)
         self._context = self._done = len(self.ids)
-        self._decoded += self._channels.mark(mark)
+        self._decoded += self._written_tokens.get(token, "") + self._channels.mark(mark)
 
     def _append(self, piece: str) -> None:
         self._decoded += self._channels.text(piece) if self._channels and piece else piece
@@ -140,22 +151,38 @@ class StreamingDetokenizer:
 
     def _decode(self, ids: Sequence[int]) -> str:
         decode = self._tokenizer.backend_tokenizer.decode
-        if not self._shown_tokens:
-            return decode(ids, skip_special_tokens=True)
-        parts = groupby(ids, key=self._shown_tokens.get)  # runs of other tokens have the key None
-        return "".join(
-            token * len(list(run)) if token else decode(list(run), skip_special_tokens=True) for token, run in parts
-        )
+        text, others = "", list[int]()
+        for written, run in groupby(ids, key=self._written_tokens.get):  # runs of other tokens have the key None
+            if written:
+                text += written * len(list(run))
+                continue
+            tokens = list(run)
+            before = decode(others, skip_special_tokens=True)
+            others += tokens
+            now = decode(others, skip_special_tokens=True)  # together, or the run's first token begins a text
+            text += now[len(before) :] if now.startswith(before) else decode(tokens, skip_special_tokens=True)
+        return text
 
     def _show(self, decoded: str, held_back: int) -> None:
         """Shows the text up to the first stop string, or without the last `held_back` characters."""
-        ends = [(end, string) for string, begin in self._stops if (end := decoded.find(string, begin)) >= 0]
+        ends = [(end, string) for string, each, begin in self._stops if (end := decoded.find(each, begin)) >= 0]
         self.stopped = bool(ends) or (self._channels is not None and self._channels.is_over)
         end, self.stopped_by = min(ends, default=(len(decoded) - held_back, ""))
-        text = decoded[:end]
+        text = visible(decoded[:end])
         for written, shown in self._format.replacements:
             text = text.replace(written, shown)
         self.text = self.start + text.removeprefix("\n").lstrip(self._format.strip_start)
+
+
+def visible(text: str) -> str:
+    """A text without what stands for special tokens."""
+    return text if text.isascii() else text.translate(NOT_SHOWN)
+
+
+def replaced_each(text: str, others: Mapping[str, str]) -> str:
+    """The text with another one for each of some texts in it, of which the longest counts."""
+    pattern = "|".join(map(re.escape, sorted(others, key=len, reverse=True)))
+    return re.sub(pattern, lambda found: others[found[0]], text) if pattern else text
 
 
 def overlap(text: str, awaited: str) -> int:

@@ -175,6 +175,53 @@ def test_a_stop_string_that_is_a_token_ends_the_answer_before_it(special: bool, 
     assert (stream.stopped, stream.stopped_by, stream.text) == (True, "<|my_end|>", "Hello\n")
 
 
+@pytest.mark.parametrize(
+    ("stop", "text"),
+    [
+        ("<|im_end|>\n<|im_start|>user", "Hello\n"),
+        ("\n<|im_end|>", "Hello"),
+        ("<|im_end|>\n", "Hello\n"),
+        ("lo\n<|im_end|>\n<|im_start|>us", "Hel"),
+        ("<|im_end|>\n<|im_start|>assistant", "Hello\n\nuser ☀"),  # not what follows
+        ("<|im_end|> \n", "Hello\n\nuser ☀"),
+        ("\n\n", "Hello\n\nuser ☀"),  # a control token is between
+    ],
+)
+def test_a_stop_string_may_have_control_tokens_in_it(stop: str, text: str, tokenizer):
+    ids = tokenizer("Hello\n<|im_end|>\n<|im_start|>user ☀")["input_ids"]
+    stream = StreamingDetokenizer(tokenizer, stop=[stop, "<|im_end|>never"])
+    for count, token in enumerate(ids):
+        assert text.startswith(stream.text) and stream.num_characters <= len(tokenizer.decode(ids[:count]))
+        stream.add_token(token)
+        if stream.stopped:
+            break
+    stream.finalize()
+    assert (stream.text, stream.stopped_by) == (text, stop if stream.stopped else "")
+    assert stream.stopped == (text != "Hello\n\nuser ☀")
+    assert stream.stopped or stream.num_characters == len(text)
+
+
+def test_a_stop_string_with_a_control_token_matches_its_letters_too(tokenizer):
+    stream = StreamingDetokenizer(tokenizer, stop=["<|im_end|>\n"])
+    for letter in "Hi<|im_end|>\n":
+        stream.add_token(tokenizer(letter, add_special_tokens=False)["input_ids"][0])
+    assert stream.stopped and stream.text == "Hi"
+
+
+@pytest.mark.parametrize("stop", ["</s> more", "</s> none", "<s>"])
+def test_what_follows_a_control_token_keeps_its_space(stop: str, llama_tokenizer):
+    ids = llama_tokenizer("Hello")["input_ids"]
+    ids += [
+        llama_tokenizer.convert_tokens_to_ids("</s>"),
+        *llama_tokenizer(" more", add_special_tokens=False)["input_ids"],
+    ]
+    stream = StreamingDetokenizer(llama_tokenizer, stop=[stop])
+    for token in ids:
+        stream.add_token(token)
+    stream.finalize()
+    assert stream.text in ("Hello", "Hello more", "Hello  more") and stream.stopped == (stop == "</s> more")
+
+
 @pytest.mark.parametrize("text", ["a “hi” 😀 b", "日本語 🎉🎉", "é👩‍👩‍👧"])
 def test_characters_are_counted_before_they_are_whole(text: str, tokenizer, llama_tokenizer):
     for any_tokenizer in (tokenizer, llama_tokenizer):

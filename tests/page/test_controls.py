@@ -192,6 +192,24 @@ def test_files_of_a_question_are_taken_away_in_its_edit_box(visit: Visit):
     expect(visit.page.locator(".message.user .files li")).to_have_count(2)
 
 
+def test_files_are_added_to_a_question_in_its_edit_box(visit: Visit):
+    visit.set(max_new_tokens="4")
+    visit.ask("What is the secret word?")
+    visit.questions.last.hover()
+    visit.button("Edit").click()
+    file: FilePayload = {"name": "notes.md", "mimeType": "text/markdown", "buffer": b"The secret word is banana."}
+    visit.page.set_input_files(".edit input[type=file]", files=[file])
+    expect(visit.page.locator(".edit .files li")).to_contain_text("notes.md")
+    visit.page.evaluate(NOTE_QUESTIONS)
+    visit.page.keyboard.press("Control+Enter")
+    expect(visit.page.locator(".message.user .files li")).to_have_count(1)
+    visit.wait_for_end()
+    (sent,) = visit.page.evaluate("question")["messages"]
+    assert "banana" in sent["content"]
+    visit.button("Previous version").click()
+    expect(visit.page.locator(".message.user .files li")).to_have_count(0)
+
+
 def test_what_was_said_of_a_file_goes_with_the_next_action(visit: Visit):
     file: FilePayload = {"name": "a.png", "mimeType": "image/png", "buffer": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"}
     visit.page.set_input_files("#composer input[type=file]", files=[file])

@@ -8,18 +8,21 @@ import * as address from "./conversation/address.js";
 import { openChat } from "./conversation/chat.js";
 import { conversationView } from "./conversation/conversation.js";
 import { headerView } from "./conversation/header.js";
+import { nameOf } from "./conversation/name.js";
 import { standingView } from "./conversation/standing.js";
 import { migrate } from "./exchange/migrate.js";
 import { modelChooser } from "./models/chooser.js";
 import { modelMenu } from "./models/model_menu.js";
 import { libraryView } from "./panels/library.js";
 import { noticeView } from "./panels/notice.js";
+import { paletteView } from "./panels/palette.js";
 import { addPanels } from "./panels/panels.js";
 import { settingsView } from "./panels/settings.js";
 import { addShortcuts } from "./panels/shortcuts.js";
 import { startFollowing } from "./server/following.js";
 import { leaveLocalhost } from "./server/place.js";
 import { get } from "./server/requests.js";
+import { PRESETS, withSettings } from "./store/presets.js";
 import { openStore } from "./store/store.js";
 
 /** @import { Store } from "./store/store.js" */
@@ -121,8 +124,10 @@ export async function start(root) {
   const open = (id) => chat.open(id).then(() => composer.ready());
   const begin = () => open(null);
   const panels = addPanels({ header, library, settings, begin });
+  const palette = paletteView(commands);
   const shortcuts = addShortcuts({
     begin,
+    palette: palette.show,
     find: () => {
       panels.toggle("left", true);
       library.find();
@@ -133,6 +138,39 @@ export async function start(root) {
     stop: () => chat.running() && composer.stop(),
     editLast: () => conversation.editLast(),
   });
+
+  // What Ctrl+K offers.
+  async function commands() {
+    const presets = (await store.value(PRESETS)) ?? [];
+    const [, , device] = chooser.key();
+    const acts = {
+      new_conversation: begin,
+      settings: () => showSettings(settings.focus),
+      export_json: library.exportAll,
+      import: library.choose,
+      ...(server.get_models ? { get_model: chooser.get } : {}),
+      ...(server.models.length > 1 ? { compare: chooser.compare } : {}),
+      shortcuts: () => shortcuts.show(),
+    };
+    return [
+      ...Object.entries(acts).map(([key, act]) => ({ kind: "palette_action", name: text(key), act })),
+      ...(await library.heads()).map((conversation) => ({
+        kind: "conversation",
+        name: nameOf(conversation),
+        act: () => library.open(conversation.id),
+      })),
+      ...presets.map((preset) => ({
+        kind: "palette_preset",
+        name: preset.name,
+        act: () => chat.change({ settings: withSettings(preset) }),
+      })),
+      ...server.models.map(({ title, name, precision }) => ({
+        kind: "model",
+        name: title,
+        act: () => chooser.use([name, precision, device]),
+      })),
+    ];
+  }
 
   function showSettings(focus) {
     panels.toggle("right", true);
@@ -191,6 +229,7 @@ export async function start(root) {
     ),
     panels.right,
     shortcuts.element,
+    palette.element,
     composer.chooser,
   );
   acceptDrops(page, composer.drop);

@@ -1,8 +1,9 @@
 // The box in which a message is changed, with the files of a question.
 
-import { iconButton, make, number, text } from "../common/dom.js";
+import { currentLanguage, iconButton, make, number, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 import { onKey } from "../common/keys.js";
+import { ACCEPT, estimateTokens, readFile, UnreadableFile } from "../composer/attachments.js";
 
 /** @import { Attachment, Message } from "../types" */
 
@@ -34,6 +35,15 @@ export function editBox({ message, refusal, cancel, save }) {
   const box = make("textarea", { dir: "auto", "aria-label": text("edit"), rows: 1 });
   const chips = make("ul", { class: "files" });
   const refused = make("p", { class: "hint error", role: "alert", hidden: true });
+  const input = make("input", {
+    type: "file",
+    accept: ACCEPT,
+    multiple: true,
+    hidden: true,
+    "aria-label": text("attach"),
+    onchange: () => add([...(input.files ?? [])]),
+  });
+  const attach = iconButton(ICONS.clip, text("attach"), () => input.click());
   const element = make(
     "form",
     { class: "edit", onsubmit: submit },
@@ -43,6 +53,8 @@ export function editBox({ message, refusal, cancel, save }) {
     make(
       "div",
       {},
+      message.role === "user" && attach,
+      input,
       make("button", { type: "button", onclick: cancel }, text("cancel")),
       make("button", { class: "primary" }, text(message.role === "user" ? "send" : "save")),
     ),
@@ -68,19 +80,38 @@ export function editBox({ message, refusal, cancel, save }) {
     box.focus();
   }
 
+  async function add(chosen) {
+    input.value = "";
+    for (const file of chosen) {
+      try {
+        const { name, text: content } = await readFile(file, currentLanguage());
+        files = [...files, { name, text: content, tokens: estimateTokens(content) }];
+        refuse("");
+      } catch (error) {
+        if (!(error instanceof UnreadableFile)) throw error;
+        refuse(text(error.key, error.values));
+      }
+    }
+    drawFiles();
+    box.focus();
+  }
+
+  const isSame = () =>
+    box.value === message.content &&
+    files.length === before.length &&
+    files.every((file, index) => file === before[index]);
+
   function submit(event) {
     event.preventDefault();
     const isEmpty = !box.value.trim() && files.length === 0;
-    const isSame = box.value === message.content && files.length === before.length;
-    if (isEmpty || isSame) return cancel();
+    if (isEmpty || isSame()) return cancel();
     refuse(refusal(box.value, files));
     if (refused.hidden) save(box.value, files);
   }
 
   // What was typed is dropped only by a second Escape, or by Cancel.
   function leave() {
-    const isSame = box.value === message.content && files.length === before.length;
-    if (isSame || refused.textContent === text("edit_dropped")) return cancel();
+    if (isSame() || refused.textContent === text("edit_dropped")) return cancel();
     refuse(text("edit_dropped"));
   }
 

@@ -42,7 +42,7 @@ export function headerView({ chat, chooser, menu, live }) {
     menu.draw();
     drawName();
     const { used, length } = contextOf();
-    context.hidden = !length || used === 0;
+    context.hidden = !length;
     if (!length) return;
     const values = { used: number(used), length: number(length) };
     bar.style.width = `${Math.min(100, (100 * used) / length)}%`;

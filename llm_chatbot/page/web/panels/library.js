@@ -10,7 +10,7 @@ import { post, whyFailed } from "../server/requests.js";
 import { openOverview } from "../store/overview.js";
 import { askFolder } from "./folders.js";
 import { rowOf } from "./rows.js";
-import { groups, search as searched } from "./search.js";
+import { groups, prepare, search as searched } from "./search.js";
 
 /** @import { Chat } from "../conversation/chat.js" */
 /** @import { Store } from "../store/store.js" */
@@ -31,7 +31,11 @@ const FOLDED = "llm-chatbot.folded"; // in localStorage: the groups that were cl
  */
 export function libraryView({ server, store, chat, opened, removed }) {
   const overview = openOverview(store);
-  const search = make("input", { type: "search", oninput: draw });
+  const search = make("input", {
+    type: "search",
+    oninput: draw,
+    onfocus: async () => prepare(await overview.all()),
+  });
   const list = make("div", { class: "conversations", tabindex: -1 });
   const files = filesView({ server, store, chat });
   const bar = make("div", { class: "several", role: "toolbar", hidden: true });
@@ -253,6 +257,8 @@ export function libraryView({ server, store, chat, opened, removed }) {
   return {
     element,
     menu,
+    heads: overview.heads,
+    open,
     draw,
     deleteAll,
     exportAll: files.exportAll,

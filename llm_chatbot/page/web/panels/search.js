@@ -41,6 +41,24 @@ function foldedOnce(content) {
   return known;
 }
 
+const SLICE = 8; // milliseconds at a time
+
+/**
+ * Makes conversations ready to be searched, a little at a time, so that no key has to wait for it.
+ *
+ * @param {WholeConversation[]} conversations
+ */
+export async function prepare(conversations) {
+  let started = performance.now();
+  for (const conversation of conversations)
+    for (const [, content] of contents(conversation)) {
+      foldedOnce(content);
+      if (performance.now() - started < SLICE) continue;
+      await new Promise((resolve) => setTimeout(resolve));
+      started = performance.now();
+    }
+}
+
 // The terms of a query: words, and "several words" in quotes. All of them are looked for.
 function termsOf(query) {
   const terms = [...query.matchAll(/"([^"]+)"|([^\s"]+)/g)].map(([, phrase, word]) =>

@@ -6,11 +6,12 @@ import { onKey } from "../common/keys.js";
 const isMac = /Mac|iPhone|iPad/.test(navigator.platform);
 const MODIFIER = isMac ? "⌘" : "Ctrl";
 
-/** @param {Record<"begin" | "find" | "list" | "settings" | "box" | "stop" | "editLast", () => void>} actions */
+/** @param {Record<"begin" | "palette" | "find" | "list" | "settings" | "box" | "stop" | "editLast", () => void>} actions */
 export function addShortcuts(actions) {
   const shortcuts = [
     { keys: [MODIFIER, "Shift", "O"], name: "new_conversation", act: actions.begin },
-    { keys: [MODIFIER, "K"], name: "search", act: actions.find },
+    { keys: [MODIFIER, "K"], name: "palette", act: actions.palette },
+    { keys: [MODIFIER, "Shift", "F"], name: "search", act: actions.find },
     { keys: [MODIFIER, "Shift", "L"], name: "conversations", act: actions.list },
     { keys: [MODIFIER, ","], name: "settings", act: actions.settings },
     { keys: ["/"], name: "write", act: actions.box, outsideText: true },

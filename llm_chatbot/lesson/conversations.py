@@ -68,7 +68,7 @@ def _measured(model: ChatModel, ids: Sequence[int], number: int) -> Iterator[Tim
 
 def timeline_slider(measured: Mapping[int, Sequence[Timeline]]) -> widgets.VBox:
     """The time line of so many conversations, with a slider for their number."""
-    last = max(lines[-1].tokens[-1] for lines in measured.values())
+    last = max(line.tokens[-1] for lines in measured.values() for line in lines)
     number = widgets.SelectionSlider(
         options=list(measured), value=max(measured), description=say("conversations"), **WIDE
     )

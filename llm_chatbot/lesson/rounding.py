@@ -20,6 +20,7 @@ from llm_chatbot.evaluation.weight_storage import USERS
 PARTS = ("embedding", "attention", "MLP")
 GROUP_SIZES = (16, 32, 64, 96, 128, 192, 256)
 SCALE_BITS = 16
+CHUNK = 1 << 17  # weights that are rounded at a time, so that they stay in the processor's cache
 LAYER = re.compile(r"(?:blk|layers|blocks|h)\.(\d+)\.")  # in the names of GGUF files and of traced modules
 
 
@@ -67,6 +68,14 @@ def round_weights(weights: np.ndarray, rounding: Rounding) -> np.ndarray:
     The largest weight of a group becomes the lowest code, -2^(bits - 1), by a scale of the opposite sign if it has to:
     so all codes are used, as in ggml's Q4_0.
     """
+    rounded = np.empty(weights.shape, dtype=np.float32)
+    rows = max(1, CHUNK // weights.shape[1])
+    for start in range(0, len(weights), rows):
+        rounded[start : start + rows] = _round_rows(weights[start : start + rows], rounding)
+    return rounded
+
+
+def _round_rows(weights: np.ndarray, rounding: Rounding) -> np.ndarray:
     groups = weights.astype(np.float32).reshape(len(weights), -1, rounding.group or weights.shape[1])
     lowest = -(2 ** (rounding.bits - 1))
     high, low = groups.max(-1, keepdims=True), groups.min(-1, keepdims=True)
@@ -148,7 +157,7 @@ class RoundableModel:
         found = self._rounded.get((name, rounding))
         return round_weights(self.matrices[name].weights, rounding).astype(np.float16) if found is None else found
 
-    def errors(self, plan: Plan, shown: int = 50_000) -> np.ndarray:
+    def errors(self, plan: Plan, shown: int = 8_000) -> np.ndarray:
         """How far weights are from the 16-bit ones, in shares of their matrix's mean weight: some of each matrix.
 
         Args:
@@ -181,20 +190,20 @@ def _matrices(graph: ov.Model) -> Iterator[Matrix]:
             if name not in seen:
                 seen.add(name)
                 weights = constant.data.reshape(constant.get_output_shape(0)[0], -1)
-                yield Matrix(name, *_place(name), weights.astype(np.float16, copy=False))
+                yield Matrix(name, *place_of(name), weights.astype(np.float16, copy=False))
 
 
 def _matrix_constant(operand: ov.Output) -> ov.Node | None:
-    """The constant that an operand is, or is converted from; None where it is no matrix of real numbers."""
+    """The constant that an operand is, or is converted from; None where it is no matrix of numbers that NumPy has."""
     node = operand.node
     while node.get_type_name() == "Convert":
         node = node.input_value(0).node
     is_matrix = node.get_type_name() == "Constant" and sum(size > 1 for size in node.get_output_shape(0)) > 1
-    return node if is_matrix and node.get_element_type().is_real() else None
+    return node if is_matrix and node.get_element_type() in (ov.Type.f16, ov.Type.f32) else None
 
 
-def _place(name: str) -> tuple[str, int]:
-    """The part and the layer of a matrix, by its name."""
+def place_of(name: str) -> tuple[str, int]:
+    """The part and the layer of a matrix, by the name of its constant; see `Matrix`."""
     if (match := LAYER.search(name)) is None:
         return "embedding", -1
     return "attention" if "attn" in name or "attention" in name else "MLP", int(match[1])

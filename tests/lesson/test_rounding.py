@@ -8,7 +8,7 @@ from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.engine.loading import open_model
 from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
-from llm_chatbot.lesson.rounding import PARTS, RoundableModel, Rounding, round_weights
+from llm_chatbot.lesson.rounding import PARTS, RoundableModel, Rounding, place_of, round_weights
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +43,21 @@ def test_each_matrix_has_its_part_and_layer(model: RoundableModel):
     assert {matrix.layer for matrix in model.matrices.values()} == set(range(-1, 30)) and model.num_layers == 30
     assert model.group_sizes == [16, 32, 64, 96, 192, 0]
     assert model.size({}) == 2 * sum(matrix.weights.size for matrix in model.matrices.values())
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("blk.3.attn_q.weight", ("attention", 3)),
+        ("blk.12.ffn_down.weight", ("MLP", 12)),
+        ("token_embd.weight", ("embedding", -1)),
+        ("self.model.layers.1.self_attn.o_proj._openvino_orig_weight", ("attention", 1)),
+        ("self.model.layers.0.mlp.up_proj._openvino_orig_weight", ("MLP", 0)),
+        ("self.lm_head._openvino_orig_weight", ("embedding", -1)),
+    ],
+)
+def test_names_of_gguf_files_and_of_traced_modules_are_known(name: str, expected: tuple[str, int]):
+    assert place_of(name) == expected
 
 
 def test_the_model_is_opened_with_rounded_weights(model: RoundableModel, models_root: Path):

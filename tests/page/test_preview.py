@@ -8,7 +8,7 @@ from threading import Thread
 import pytest
 from playwright.sync_api import FrameLocator, expect
 
-from tests.page_visit import Visit
+from tests.page_visit import Server, Visit
 
 
 @pytest.fixture
@@ -52,6 +52,7 @@ const said = [];
 const attempt = async (name, act) => { try { await act(); said.push(name); } catch {} };
 (async () => {
   await attempt("fetch", () => fetch("ADDRESS/fetch"));
+  await attempt("server", () => fetch("OWN/page/state", { mode: "no-cors" }));
   await attempt("page", () => parent.document.title);
   await attempt("storage", () => localStorage.length);
   await attempt("database", () => new Promise((go, no) => {
@@ -65,11 +66,13 @@ const attempt = async (name, act) => { try { await act(); said.push(name); } cat
 </script>"""
 
 
-def test_a_preview_reaches_neither_the_network_nor_the_page(visit: Visit, listener: tuple[str, list[str]]):
+def test_a_preview_reaches_neither_the_network_nor_the_page(
+    visit: Visit, server: Server, listener: tuple[str, list[str]]
+):
     address, asked = listener
     visit.page.evaluate("localStorage.setItem('secret', '1')")
     title = visit.page.title()
-    frame = preview(visit, "html", HOSTILE.replace("ADDRESS", address))
+    frame = preview(visit, "html", HOSTILE.replace("ADDRESS", address).replace("OWN", server.address))
     expect(frame.locator("#said")).to_have_text("reached: .")
     visit.page.wait_for_timeout(1500)  # in which it tries to leave, and a request would arrive
     assert asked == []

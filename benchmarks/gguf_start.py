@@ -1,13 +1,14 @@
 """Measures the start of a process with a GGUF file as it is: time to the first token of an answer, and peak memory.
 
-    python -m benchmarks.gguf_start [FILE …] [--random vocabulary 7B] [--folder DIR] [--rounds N] [--llama-cpp PYTHON]
+    python -m benchmarks.gguf_start [FILE …] [--random vocabulary 7B F16] [--folder DIR] [--rounds N]
+                                    [--llama-cpp PYTHON]
 
 ours       llm-chatbot ask FILE
 llama.cpp  llama-cpp-python on the same file, with its default settings
 
-`--random vocabulary` writes a file in the shape of Gemma 3 270M, with 262,144 tokens, and `--random 7B` one of 7B in
-Q4_K_M to DIR, which take 260 MB and 4.4 GB and are removed at the end. Without FILE and `--random`, the embedded file
-is measured.
+`--random vocabulary` writes a file in the shape of Gemma 3 270M, with 262,144 tokens, `--random 7B` one of 7B in Q4_K_M
+and `--random F16` one of 1.1B in 16 bits to DIR, which take 260 MB, 4.4 GB and 2.2 GB and are removed at the end.
+Without FILE and `--random`, the embedded file is measured.
 
 Each figure is the median of the rounds, after one warm-up round; the programs take turns. Memory is the highest of
 samples up to the first token: anonymous, and mapped from files, which the system can take back. Prints a table.
@@ -25,6 +26,7 @@ from statistics import median
 from typing import NamedTuple
 
 import psutil
+from gguf import GGMLQuantizationType as GGML
 
 from benchmarks.conversion import SHAPES
 from benchmarks.random_gguf import write_gemma, write_llama
@@ -45,6 +47,7 @@ print(llama.create_chat_completion(messages, max_tokens=1, temperature=0)["choic
 RANDOM: dict[str, Callable[[Path], None]] = {
     "vocabulary": write_gemma,
     "7B": lambda path: write_llama(path, SHAPES["7B"]),
+    "F16": lambda path: write_llama(path, SHAPES["1.1B"], GGML.F16),
 }
 
 INTERVAL = 0.02  # seconds between two samples of memory

@@ -89,6 +89,8 @@ def random_pieces(count: int) -> list[str]:
 def random_blocks(type: GGML) -> np.ndarray:
     """Random blocks of a type, one array item per block."""
     rng = np.random.default_rng(0)
+    if type == GGML.F16:
+        return (1e-2 * rng.standard_normal(DIFFERENT_BLOCKS)).astype(np.float16).view(np.dtype((np.void, 2)))
     blocks = rng.integers(0, 256, (DIFFERENT_BLOCKS, GGML_QUANT_SIZES[type][1]), dtype=np.uint8)
     for offset in SCALES[type]:
         scales = (1e-4 * rng.standard_normal((DIFFERENT_BLOCKS, 1))).astype(np.float16)
@@ -160,7 +162,7 @@ def _write_tensors(writer: GGUFWriter, layout: list[Tensor]) -> None:
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_ti_data_to_file()
-    blocks = {type: random_blocks(type) for type in SCALES}
+    blocks = {type: random_blocks(type) for type in {type for *_, type in layout} - {GGML.F32}}
     for number, (_, shape, type) in enumerate(layout):
         if type == GGML.F32:
             writer.write_tensor_data(np.ones(shape, np.float32))

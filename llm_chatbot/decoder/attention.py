@@ -1,5 +1,7 @@
 """Attention with its cache of keys and values, in the form that OpenVINO's plugins and its paged form recognise."""
 
+from functools import cached_property
+
 import numpy as np
 import openvino as ov
 from openvino import opset13 as ops
@@ -27,6 +29,7 @@ class Inputs:
     def parameters(self) -> list[ov.op.Parameter]:
         return [self.input_ids, self.attention_mask, self.position_ids, self.beam_idx]
 
+    @cached_property
     def batch(self) -> ov.Node:
         """The number of sequences, i64 [1]."""
         return _dimension(self.input_ids, 0)
@@ -58,7 +61,7 @@ class Inputs:
             near = ops.greater(columns, ops.add(rows, constant(np.int64(-window))))
             seen = ops.bitwise_and(yes, ops.bitwise_and(ops.bitwise_and(yes, near), seen))
         seen = ops.bitwise_and(seen, padding)
-        shape = ops.concat([self.batch(), constant([1]), new, total], 0)
+        shape = ops.concat([self.batch, constant([1]), new, total], 0)
         seen = ops.broadcast(seen, shape, broadcast_spec="BIDIRECTIONAL")
         if slopes is not None:
             biases = _alibi(slopes, ops.convert(ops.subtract(columns, rows), "f32"), total)
@@ -116,7 +119,7 @@ class LayerCache:
         info.data_type = ov.Type.f32
         info.variable_id = f"past_key_values.{name}present.{name}"
         variable = Variable(info)
-        empty = ops.concat([self._inputs.batch(), constant([heads, 0, size])], 0)
+        empty = ops.concat([self._inputs.batch, constant([heads, 0, size])], 0)
         past = ov.op.read_value(ops.broadcast(number(0), empty), variable)
         past = ops.gather(past, self._inputs.beam_idx, constant(0))
         whole = ops.concat([past, new], 2)
@@ -142,8 +145,9 @@ def repeat_heads(x: ov.Node, times: int) -> ov.Node:
     if times == 1:
         return x
     _, heads, _, size = x.get_output_partial_shape(0)
-    shape = ops.concat([_dimension(x, 0), constant([heads.get_length(), times]), _dimension(x, 2), _dimension(x, 3)], 0)
-    repeated = ops.broadcast(ops.unsqueeze(x, constant(2)), shape, broadcast_spec="BIDIRECTIONAL")
+    repeated = ops.broadcast(
+        ops.unsqueeze(x, constant(2)), constant([1, 1, times, 1, 1]), broadcast_spec="BIDIRECTIONAL"
+    )
     return ops.reshape(repeated, constant([0, heads.get_length() * times, -1, size.get_length()]), True)
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import openvino as ov
 
+from llm_chatbot.decoder.constants import shared_constants
 from llm_chatbot.decoder.decoder import DecoderGraph
 from llm_chatbot.decoder.keys import Keys
 from llm_chatbot.decoder.memory import Memory
@@ -63,7 +64,8 @@ def build_graph(header: GGUFHeader, row: DecoderRow, tensors: Tensors, context: 
     """
     keys = Keys(header)
     try:
-        graph = DecoderGraph(keys, tensors, row, context).build()
+        with shared_constants():
+            graph = DecoderGraph(keys, tensors, row, context).build()
     except RuntimeError as error:  # of OpenVINO, for operands whose shapes don't fit together
         raise keys.refusal("gguf.shapes", reason=str(error).strip().splitlines()[-1]) from error
     _check_all_used(header, keys, tensors, row)

@@ -18,7 +18,7 @@ from gguf import GGML_QUANT_SIZES, dequantize
 from gguf import GGMLQuantizationType as GGML
 from openvino import opset13 as ops
 
-from llm_chatbot.decoder.constants import over_tensor
+from llm_chatbot.decoder.constants import constant, over_tensor
 from llm_chatbot.decoder.memory import HeapMemory, Memory
 from llm_chatbot.errors import UserError
 from llm_chatbot.gguf.blocks import FORMS, BlockForm, read_groups
@@ -258,7 +258,7 @@ class Packed:
             same = self.zero_points.element_type == type
             weight = ops.subtract(weight, zero_point if same else ops.convert(zero_point, type))
         weight = ops.multiply(weight, over_tensor(self.scales, f"{name}/scale"))
-        return _as_float32(ops.reshape(weight, np.array(shape), special_zero=False))
+        return _as_float32(ops.reshape(weight, constant(shape), special_zero=False))
 
 
 def _floats(weight: ov.Node) -> ov.Node:

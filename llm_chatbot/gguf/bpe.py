@@ -1,14 +1,18 @@
 """The two kinds of BPE tokenizers, built from their tokens and merges or scores."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from typing import Any
 
+import numpy as np
 from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 QWEN_SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )
+
+HASH_BASE = 0x9E3779B97F4A7C15  # odd, with bits everywhere: the golden ratio's (Knuth, The Art of Programming, 6.4)
+HASH_BITS = 24  # 64 places for each piece of the largest vocabularies
 
 
 def byte_level_bpe(
@@ -72,17 +76,55 @@ def _scored_merges(scores: dict[str, float]) -> list[tuple[str, str]]:
     Args:
         scores: of the pieces that may be merged.
     """
-    merges: list[tuple[str, str]] = []
-    for _, group in groupby(sorted(scores, key=scores.__getitem__, reverse=True), key=scores.__getitem__):
-        equal = [
-            (piece[:cut], piece[cut:])
-            for piece in group
-            for cut in range(1, len(piece))
-            if piece[:cut] in scores and piece[cut:] in scores
-        ]
-        # Of merges with equal scores, as for runs of spaces in Llama's and Mistral's models, SentencePiece does the
-        # leftmost first. In a run that is merged from the left, that is the one with the longer first half.
-        if len(equal) > 1:
-            equal.sort(key=lambda halves: -len(halves[0]))
-        merges += equal
-    return merges
+    pieces = list(scores)
+    owners, cuts = _likely_cuts(pieces)
+    # Of merges with equal scores, as for runs of spaces in Llama's and Mistral's models, SentencePiece does the
+    # leftmost first. In a run that is merged from the left, that is the one with the longer first half.
+    order = np.lexsort((owners, -cuts, -np.fromiter(scores.values(), np.float64, len(scores))[owners]))
+    ordered = zip(owners[order].tolist(), cuts[order].tolist(), strict=True)
+    halves = ((pieces[owner][:cut], pieces[owner][cut:]) for owner, cut in ordered)
+    return [(left, right) for left, right in halves if left in scores and right in scores]
+
+
+def _likely_cuts(pieces: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Which pieces can be cut in two pieces, and where: all such places, and a few where hashes collide.
+
+    The hash of a text is a polynomial of its characters, so that those of its beginnings give those of its ends.
+
+    Returns:
+        The indices of the pieces, and the number of characters before the cut.
+    """
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for index, piece in enumerate(pieces):
+        by_length[len(piece)].append(index)
+    beginnings = {
+        length: _beginnings([pieces[index] for index in indices], length) for length, indices in by_length.items()
+    }
+    is_piece = np.zeros(1 << HASH_BITS, bool)
+    for hashes in beginnings.values():
+        is_piece[_place(hashes[-1])] = True
+    owners, cuts = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+    for length, indices in by_length.items():
+        whole = beginnings[length][-1]
+        for cut in range(1, length):
+            left = beginnings[length][cut - 1]
+            found = np.flatnonzero(is_piece[_place(left)])
+            right = whole[found] - left[found] * np.uint64(pow(HASH_BASE, length - cut, 1 << 64))
+            found = found[is_piece[_place(right)]]
+            owners.append(np.array(indices)[found])
+            cuts.append(np.full(len(found), cut))
+    return np.concatenate(owners), np.concatenate(cuts)
+
+
+def _beginnings(pieces: Sequence[str], length: int) -> list[np.ndarray]:
+    """Hashes of the first character, the first two, … of pieces of one length: uint64 [pieces] each."""
+    codes = np.array(pieces, f"<U{length}").view("<u4").reshape(len(pieces), length).astype(np.uint64)
+    hashes = [codes[:, 0] + np.uint64(1)]
+    for column in codes.T[1:]:
+        hashes.append(hashes[-1] * np.uint64(HASH_BASE) + column + np.uint64(1))
+    return hashes
+
+
+def _place(hashes: np.ndarray) -> np.ndarray:
+    """The highest bits, on which all characters have an effect."""
+    return hashes * np.uint64(HASH_BASE) >> np.uint64(64 - HASH_BITS)

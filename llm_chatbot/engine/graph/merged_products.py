@@ -24,23 +24,31 @@ ProductForm = tuple[str | int, ...]  # see `_product_form`
 
 def merge_products(model: ov.Model) -> int:
     """Merges small products with compressed weights in place, and returns how many merged products there are."""
-    alike: dict[tuple[str, int, ProductForm | None], list[ov.Node]] = defaultdict(list)
+    alike: dict[tuple[str, int], list[ov.Node]] = defaultdict(list)
     for node in model.get_ordered_ops():
         if node.get_type_name() == "MatMul" and node.get_attributes()["transpose_b"]:
-            activations, form = node.input_value(0), _product_form(node.input_value(1))
-            alike[activations.node.get_name(), activations.get_index(), form].append(node)
-    merged = [products for (_, _, form), products in alike.items() if form and _is_worth_it(form, products)]
+            activations = node.input_value(0)
+            alike[activations.node.get_name(), activations.get_index()].append(node)
+    merged = [products for products in alike.values() if _is_worth_it(products)]
     for products in merged:
         _merge(products)
-    model.validate_nodes_and_infer_types()
+    if merged:
+        model.validate_nodes_and_infer_types()
     return len(merged)
 
 
-def _is_worth_it(form: ProductForm, products: Sequence[ov.Node]) -> bool:
-    shapes = [product.input_value(1).get_shape() for product in products]
-    is_compressed = "Multiply" in form  # 16-bit weights have no scale
+def _is_worth_it(products: Sequence[ov.Node]) -> bool:
+    """Whether these products of the same activations are to be merged."""
+    weights = [product.input_value(1) for product in products]
+    if len(weights) != 3 or any(not value.get_partial_shape().is_static for value in weights):
+        return False
+    shapes = [value.get_shape() for value in weights]
     are_matrices = all(len(shape) == 2 for shape in shapes)  # the weights of experts have an axis more
-    return is_compressed and are_matrices and len(products) == 3 and sum(map(math.prod, shapes)) <= MOST_WEIGHTS
+    if not are_matrices or sum(map(math.prod, shapes)) > MOST_WEIGHTS:
+        return False
+    form, *others = map(_product_form, weights)
+    is_compressed = form is not None and "Multiply" in form  # 16-bit weights have no scale
+    return is_compressed and all(other == form for other in others)
 
 
 def _product_form(weights: ov.Output) -> ProductForm | None:

@@ -11,6 +11,7 @@ The second product is as many times smaller as a group has weights.
 
 import math
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,12 +74,14 @@ def split_zero_points(model: ov.Model) -> int:
     """Rewrites all such products of a graph in place, and returns how many there were."""
     products = list(_products(model))
     sums: dict[tuple[str, int], ov.Output] = {}  # products of the same activations share their sums
-    for product in products:
+    with ThreadPoolExecutor() as pool:
+        splits = list(pool.map(_split_zero_point, products))
+    for product, split in zip(products, splits, strict=True):
         activations = product.node.input_value(0)
         key = (activations.node.get_name(), activations.get_index())
         if key not in sums:
             sums[key] = _group_sums(activations, product.zero_point.shape[1])
-        _split_product(product, sums[key])
+        _split_product(product, sums[key], *split)
     model.validate_nodes_and_infer_types()
     return len(products)
 
@@ -109,11 +112,17 @@ def _group_sums(activations: ov.Output, groups: int) -> ov.Output:
     return ops.reduce_sum(grouped, np.array([-1]), keep_dims=False).output(0)
 
 
-def _split_product(product: Product, sums: ov.Output) -> None:
-    """Replaces a product by the sum of two."""
+def _split_zero_point(product: Product) -> tuple[int, np.ndarray]:
+    """A whole number near the zero points, and what remains of them times the scales, float16 [rows, groups]."""
     zero_point = product.zero_point.astype(np.float32)
     some = zero_point[:: math.ceil(len(zero_point) / SAMPLED_ROWS)]
-    centre = float(np.clip(np.rint(np.median(some)), 0, product.largest))
+    centre = int(np.clip(np.rint(np.median(some)), 0, product.largest))
+    scale = product.scale.node.data.astype(np.float32, copy=False)
+    return centre, ((centre - zero_point) * scale)[..., 0].astype(np.float16)
+
+
+def _split_product(product: Product, sums: ov.Output, centre: int, offsets: np.ndarray) -> None:
+    """Replaces a product by the sum of two."""
     float_type = product.integers.get_element_type()
     whole = ops.convert(ops.constant(np.array([[[centre]]], np.uint8)), float_type)
     weight = ops.multiply(ops.subtract(product.integers, whole), product.scale)
@@ -121,12 +130,11 @@ def _split_product(product: Product, sums: ov.Output) -> None:
     shape = np.array(list(target.get_partial_shape().to_shape()))
     weight = ops.convert(ops.reshape(weight, shape, special_zero=False), target.get_element_type())
 
-    scale = product.scale.node.data.astype(np.float32, copy=False)
-    offsets = ((centre - zero_point) * scale)[..., 0].astype(np.float16)
-    offsets = ops.convert(ops.constant(offsets), target.get_element_type())
+    unpacked = ops.convert(ops.constant(offsets), target.get_element_type())
+    unpacked.rt_info["decompression_0"] = ""
     readers = product.node.output(0).get_target_inputs()
     target.replace_source_output(weight.output(0))
-    total = ops.add(product.node, ops.matmul(sums, offsets, transpose_a=False, transpose_b=True))
+    total = ops.add(product.node, ops.matmul(sums, unpacked, transpose_a=False, transpose_b=True))
     for reader in readers:
         reader.replace_source_output(total.output(0))
 

@@ -68,3 +68,15 @@ def test_in_a_graph_of_small_products_splitting_does_not_pay(monkeypatch):
     assert not splitting_pays(product(fractional()), {})
     monkeypatch.setattr(zero_points, "LEAST_WEIGHTS", 0)
     assert splitting_pays(product(fractional()), {})
+
+
+def test_what_remains_of_zero_points_is_kept_in_16_bits():
+    model = product(fractional())
+    split_zero_points(model)
+    compiled = ov.Core().compile_model(model, "CPU", EXACT)
+    kept = [
+        (node.get_output_element_type(0), node.get_output_shape(0))
+        for node in compiled.get_runtime_model().get_ops()
+        if node.get_type_name() == "Constant" or "Const" in str(node.get_rt_info()["layerType"].astype(str))
+    ]
+    assert [type for type, shape in kept if list(shape) == [ROWS, GROUPS]] == [ov.Type.f16, ov.Type.f16]

@@ -1,8 +1,11 @@
 """Embeddings and reranking over the API, with small encoders and the protocols' own clients."""
 
 import base64
+import json
+import shlex
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import urlsplit
 
 import numpy as np
 import ollama
@@ -15,6 +18,7 @@ from llm_chatbot.api.encoders import ServedEncoders
 from llm_chatbot.api.service import create_app
 from llm_chatbot.encoder.encoder import CrossEncoder, Encoder
 from llm_chatbot.encoder.loading import load_cross_encoder, load_encoder
+from tests.api.documented import documented_commands
 from tests.encoder.small_encoders import TOKENS, write_bert
 from tests.fake_model import FakeModel, said
 
@@ -176,3 +180,11 @@ def test_several_encoders_have_to_be_named(encoder: Encoder):
         status, _, message = fault(web, "/v1/embeddings", input="a", model="fake")
         assert status == 404 and "small, other" in message
         assert post(web, "/v1/embeddings", input="a", model="other")["model"] == "small"
+
+
+def test_the_documented_commands_are_answered(web: TestClient):
+    found = documented_commands(encoders=True)
+    assert len(found) == 2
+    for command in found:
+        words = shlex.split(command)
+        assert post(web, urlsplit(words[1]).path, **json.loads(words[words.index("-d") + 1]))["model"] == "small"

@@ -19,9 +19,8 @@ from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.engine.session import ChatSession
 from llm_chatbot.engine.text.tokenizer import FolderTokenizer
 from llm_chatbot.folder.found import converted_folder
+from tests.api.documented import API_PAGE, documented_commands
 from tests.api.running_service import WEATHER, Service, asked, wait_until
-
-ROOT = Path(__file__).resolve().parents[2]
 
 
 def test_openais_client_gets_the_engines_own_answer_whole_and_as_a_stream(service: Service, models_root: Path):
@@ -240,15 +239,8 @@ def test_when_a_client_goes_away_its_answer_ends_and_its_blocks_come_back(
     service.wait_until_idle()  # 8,000 tokens would take longer than it waits
 
 
-def commands(path: Path) -> list[str]:
-    """The curl commands in the shell blocks of a text."""
-    blocks = re.findall(r"```sh\n(.*?)```", path.read_text(encoding="utf-8"), re.DOTALL)
-    lines = "\n".join(blocks).replace("\\\n", " ").splitlines()
-    return [line for line in lines if line.startswith("curl ")]
-
-
 def test_the_documented_curl_commands_work(service: Service):
-    found = [*commands(ROOT / "README.md"), *commands(ROOT / "docs" / "api.md")]
+    found = documented_commands(encoders=False)
     assert len(found) == 4 and shutil.which("curl")
     for command in found:
         # The command is for a shell; its words are the same everywhere but on Windows, where quotes differ.
@@ -260,7 +252,7 @@ def test_the_documented_curl_commands_work(service: Service):
 
 def test_a_well_known_program_answers_with_it(service: Service, tmp_path: Path):
     """Simon Willison's `llm`, configured as docs/api.md shows."""
-    (settings,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "api.md").read_text(encoding="utf-8"), re.DOTALL)
+    (settings,) = re.findall(r"```yaml\n(.*?)```", API_PAGE.read_text(encoding="utf-8"), re.DOTALL)
     path = tmp_path / "extra-openai-models.yaml"
     path.write_text(settings.replace(":8000", f":{service.port}"), encoding="utf-8")
 

@@ -20,7 +20,7 @@ PAGE_TOOLS := $(PAGE)/node_modules/.package-lock.json
 NPM := PATH="$(CURDIR)/$(BIN):$$PATH" npm --prefix $(PAGE)
 
 .DEFAULT_GOAL := help
-.PHONY: help book chat serve load notebook test test-fast lint translate outputs bench vendor clean
+.PHONY: help book chat serve load notebook test test-fast lint translate clients outputs bench vendor clean
 
 help:  ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -59,6 +59,9 @@ translate: $(INSTALLED_DEV)  ## write the tutorial in Japanese and Chinese from 
 book: $(INSTALLED_BOOK)  ## write the tutorial and the docs as one site to build/book, and check it in a browser
 	$(BIN)/python tests/browser.py
 	$(BIN)/python -m docs.book.build
+
+clients: $(INSTALLED_DEV)  ## try eleven real clients with the API, in an environment of their own
+	$(BIN)/python -m tests.clients.run --write
 
 RUN := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
 	--ExecutePreprocessor.coalesce_streams=True

@@ -21,12 +21,10 @@ from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.api.metrics import Metrics
-from llm_chatbot.api.sampling_fields import TokenId
+from llm_chatbot.api.sampling_fields import TokenIds
 from llm_chatbot.encoder.encoder import CrossEncoder, Encoder, Tokens, probabilities
 
 MAX_TEXTS = 2048
-
-TokenIds = Annotated[list[TokenId], Field(min_length=1)]
 
 
 class EmbeddingRequest(Body):
@@ -52,14 +50,14 @@ class EmbeddingRequest(Body):
         return list(self.input) if several else [self.input]
 
 
-class Document(Body):
+class RankedDocument(Body):
     text: str
 
 
 class RerankRequest(Body):
     model: str | None = None
     query: str
-    documents: list[str | Document] = Field(min_length=1, max_length=MAX_TEXTS)
+    documents: list[str | RankedDocument] = Field(min_length=1, max_length=MAX_TEXTS)
     top_n: int | None = Field(None, ge=1)
     return_documents: bool = False
 

@@ -13,7 +13,7 @@ from llm_chatbot.api.streams import unless_disconnected
 from llm_chatbot.encoder.encoder import CrossEncoder, Encoder, EncoderModel, TextTooLongError, Tokens
 
 Kind = TypeVar("Kind", bound=EncoderModel)
-Result = TypeVar("Result")
+Returned = TypeVar("Returned")
 
 
 class ServedEncoders:
@@ -77,7 +77,7 @@ class ServedEncoders:
             raise asyncio.CancelledError  # nobody waits for the response any more
         return np.stack([found[place] for place in range(len(texts))])
 
-    async def beside(self, function: Callable[..., Result], *arguments: Any) -> Result:
+    async def beside(self, function: Callable[..., Returned], *arguments: Any) -> Returned:
         """Calls a function in the thread of the encoders."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 

@@ -32,7 +32,7 @@ MAX_EXTRAS = 256
 SNIPPET = "\n\n--- snippet ---\n\n"
 
 # Fields of llama.cpp's: names that are other ones here, and hints for its own ways to sample and to end.
-RENAMED = {"n_predict": "max_tokens", "repeat_penalty": "repetition_penalty"}
+INFILL_FIELDS = {"n_predict": "max_tokens", "repeat_penalty": "repetition_penalty"}
 HINTS = {"id_slot", "n_indent", "response_fields", "samplers", "t_max_predict_ms", "t_max_prompt_ms"}
 
 
@@ -54,7 +54,7 @@ class InfillRequest(CommonRequest):
     def _rename(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        return {RENAMED.get(name, name): value for name, value in values.items() if name not in HINTS}
+        return {INFILL_FIELDS.get(name, name): value for name, value in values.items() if name not in HINTS}
 
     def as_completion(self) -> CompletionRequest:
         fields = self.model_dump(exclude={"input_prefix", "input_suffix", "input_extra"}, exclude_unset=True)

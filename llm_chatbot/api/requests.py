@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictBool, field_validator, model_validator
 
 from llm_chatbot.api.chat_messages import Body, ChatMessage, SentBack
-from llm_chatbot.api.sampling_fields import SamplingFields, TokenId
+from llm_chatbot.api.sampling_fields import SamplingFields, TokenIds
 
 # Limits on what one request can cost before the model sees it.
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -172,9 +172,6 @@ class ChatRequest(CommonRequest):
                 raise ValueError("'tool_choice' needs 'tools'")
             return self.tools
         return []
-
-
-TokenIds = Annotated[list[TokenId], Field(min_length=1)]
 
 
 class CompletionRequest(CommonRequest):

@@ -53,11 +53,11 @@ async def respond_to_chat(
         questions = [replace(question, room=None) for question in questions]
     new_choice = partial(chat_choice, body, info)
     answers = [checked_answers(model.generate, question, check, new_choice) for question in questions]
-    writer = watching(new_writer(info.name, [new_choice() for _ in questions]), model)
+    writer = watching_client(new_writer(info.name, [new_choice() for _ in questions]), model)
     return await respond(request, body, answers, writer, metrics)
 
 
-def watching(writer: Writer, model: ServedModel) -> Writer:
+def watching_client(writer: Writer, model: ServedModel) -> Writer:
     """The writer, which can say that the model is being loaded."""
     if isinstance(model, LocalModel):
         writer.is_loading = lambda: model.is_loading

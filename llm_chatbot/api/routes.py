@@ -15,7 +15,7 @@ from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.metrics import Metrics
 from llm_chatbot.api.model_info import model_info
 from llm_chatbot.api.requests import ChatRequest, CompletionRequest
-from llm_chatbot.api.respond import respond, respond_to_chat, watching
+from llm_chatbot.api.respond import respond, respond_to_chat, watching_client
 from llm_chatbot.api.responses import ChatWriter, Choice, CompletionWriter, Writer
 from llm_chatbot.encoder.encoder import EncoderModel
 
@@ -39,7 +39,7 @@ def openai_router(models: Mapping[str, ServedModel], metrics: Metrics, encoders:
         choices = [Choice(raw=True) for _ in questions]
         writer = CompletionWriter(info.name, choices, body.n, body.logprobs is not None, body.wants_usage)
         answers = [model.generate(question) for question in questions]
-        return await respond(request, body, answers, watching(writer, model), metrics)
+        return await respond(request, body, answers, watching_client(writer, model), metrics)
 
     @router.get("/models")
     async def list_models() -> dict[str, Any]:

@@ -17,6 +17,7 @@ MAX_BREAKERS = 32
 
 
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]
+TokenIds = Annotated[list[TokenId], Field(min_length=1)]
 
 
 class SamplingFields(Body):

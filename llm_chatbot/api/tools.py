@@ -10,7 +10,7 @@ from typing import Any
 from llm_chatbot.answering.grammar import Form
 from llm_chatbot.answering.schemas import Schema, standalone
 from llm_chatbot.api.tool_calls.json_calls import read_objects
-from llm_chatbot.api.tool_calls.readers import READERS
+from llm_chatbot.api.tool_calls.readers import CALL_READERS
 from llm_chatbot.api.tool_calls.written import Written
 from llm_chatbot.catalogue.tool_formats import TOOL_FORMATS
 from llm_chatbot.engine.text.detokenizer import overlap
@@ -86,7 +86,7 @@ class ToolParser:
             written = start if is_bare else start + len(self._format.start)
             if ended and not text[written:].strip():
                 break
-            reading = READERS[self._format.syntax](text, written, self._tools, self._format, ended)
+            reading = CALL_READERS[self._format.syntax](text, written, self._tools, self._format, ended)
             end = reading.end
             if not reading.is_call:
                 end = start + len(self._format.bare) if is_bare else self._end_of_no_call(text, written, ended)

@@ -13,8 +13,8 @@ from llm_chatbot.answering.served import ServedFacts
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.engine.session import Answer
 
-RETRY_SECONDS = 5
-ATTEMPTS = 3  # the router may not know yet that the second replica is gone too
+RETRY_AFTER = 5
+REPLICA_ATTEMPTS = 3  # the router may not know yet that the second replica is gone too
 
 # What Ray raises if a replica, its node or the way to it is lost. The connection to a replica that was killed may end
 # with any of gRPC's errors.
@@ -50,7 +50,7 @@ class ClusterModel:
     async def generate(self, question: Question) -> AsyncGenerator[Answer, None]:
         """Asks another replica if one is lost before its first token; after that the client has to ask again."""
         begun = False
-        for attempt in range(1, ATTEMPTS + 1):
+        for attempt in range(1, REPLICA_ATTEMPTS + 1):
             handle = self._connected().options(stream=True, session_id=question.conversation)
             answers = handle.generate.remote(question)
             try:
@@ -63,7 +63,7 @@ class ClusterModel:
             except RayTaskError as error:
                 raise cause_of(error) from error
             except LOST as error:
-                if begun or attempt == ATTEMPTS or isinstance(error, DeploymentUnavailableError):
+                if begun or attempt == REPLICA_ATTEMPTS or isinstance(error, DeploymentUnavailableError):
                     raise unavailable() from error
             finally:
                 answers.cancel()
@@ -86,11 +86,11 @@ class ClusterModel:
 
 
 def busy() -> APIError:
-    return APIError("cluster.busy", 429, code="server_busy", retry_after=RETRY_SECONDS, seconds=RETRY_SECONDS)
+    return APIError("cluster.busy", 429, code="server_busy", retry_after=RETRY_AFTER, seconds=RETRY_AFTER)
 
 
 def unavailable() -> APIError:
-    return APIError("cluster.lost", 503, code="replica_lost", retry_after=RETRY_SECONDS, seconds=RETRY_SECONDS)
+    return APIError("cluster.lost", 503, code="replica_lost", retry_after=RETRY_AFTER, seconds=RETRY_AFTER)
 
 
 def cause_of(error: RayTaskError) -> Exception:

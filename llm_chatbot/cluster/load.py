@@ -13,7 +13,7 @@ import numpy as np
 from llm_chatbot.answering.other_servers import LineSplitter
 
 TOPICS = ("rivers", "bread", "chess", "the moon", "bees", "bridges", "salt", "clocks")
-TURNS = ("Tell me about {topic} number {number}.", "Why is that so?", "Say it in other words.")
+TURNS_OF_LOAD = ("Tell me about {topic} number {number}.", "Why is that so?", "Say it in other words.")
 MOST_TRIES = 12
 
 
@@ -105,7 +105,7 @@ async def run_load(url: str, model: str, numbers: Sequence[int], at_once: int, m
 async def conversation(client: httpx.AsyncClient, model: str, number: int, max_tokens: int) -> list[Turn]:
     messages: list[dict[str, str]] = []
     turns = []
-    for question in TURNS:
+    for question in TURNS_OF_LOAD:
         messages.append({"role": "user", "content": question.format(topic=TOPICS[number % len(TOPICS)], number=number)})
         body = {"model": model, "messages": messages, "temperature": 0, "max_tokens": max_tokens, "stream": True}
         turns.append(await answered(client, {**body, "stream_options": {"include_usage": True}}))

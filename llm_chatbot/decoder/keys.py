@@ -29,7 +29,7 @@ HARMLESS = {
 }
 
 # The beginnings of keys of other parts of the model.
-OTHER_PARTS = ("vision.", "audio.", "mm.")
+OTHER_KEYS = ("vision.", "audio.", "mm.")
 
 
 class Keys:
@@ -99,7 +99,7 @@ class Keys:
         start = f"{self.architecture}."
         keys = [name.removeprefix(start) for name in self._fields if name.startswith(start)]
         return [
-            key for key in keys if key not in self._read.keys() | HARMLESS and not key.startswith(OTHER_PARTS + unused)
+            key for key in keys if key not in self._read.keys() | HARMLESS and not key.startswith(OTHER_KEYS + unused)
         ]
 
     def refusal(self, fault_key: str, **values: Any) -> UserError:

@@ -9,7 +9,7 @@ from tokenizers import Tokenizer
 from llm_chatbot.catalogue.encoders import DEFAULT_ENCODER, EncoderConfig, WheelFolder, get_encoder_config
 from llm_chatbot.encoder.encoder import CrossEncoder, Encoder
 from llm_chatbot.encoder.graph import build_encoder
-from llm_chatbot.encoder.settings import EncoderSettings, read_settings
+from llm_chatbot.encoder.settings import EncoderSettings, read_encoder_settings
 from llm_chatbot.engine.devices import check_device, device_properties
 from llm_chatbot.errors import UserError
 from llm_chatbot.sources.json_files import damaged_checkpoint
@@ -47,7 +47,7 @@ def load_cross_encoder(name: str, device: str = "CPU") -> CrossEncoder:
 def _open(name: str, device: str) -> Encoder | CrossEncoder:
     check_device(device)
     config = get_encoder_config(name)
-    settings = read_settings(_folder(config))
+    settings = read_encoder_settings(_folder(config))
     tokenizer = _read_tokenizer(settings)
     properties: dict[str, Any] = {**device_properties(device), **PROPERTIES}
     compiled = ov.Core().compile_model(build_encoder(settings), device, properties)
@@ -63,7 +63,7 @@ def _folder(config: EncoderConfig) -> Path:
     from llm_chatbot.sources.hub import download_checkpoint  # here, because huggingface_hub takes half a second
 
     def check(folder: Path) -> None:
-        read_settings(folder)
+        read_encoder_settings(folder)
 
     return download_checkpoint(config.name, check=check)
 

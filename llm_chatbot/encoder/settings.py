@@ -13,10 +13,10 @@ from llm_chatbot.sources.json_files import damaged_checkpoint, read_checkpoint_j
 Pooling = Literal["mean", "cls", "max"]
 
 # Architectures, each with whether its first position is behind the padding token's id (RoBERTa, Liu et al. 2019).
-ARCHITECTURES = {"bert": False, "camembert": True, "roberta": True, "xlm-roberta": True}
+ENCODER_TYPES = {"bert": False, "camembert": True, "roberta": True, "xlm-roberta": True}
 
 # Activations, as OpenVINO's operations compute them.
-ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu")
+HIDDEN_ACTIVATIONS = ("gelu", "gelu_new", "gelu_pytorch_tanh", "relu", "silu")
 
 # How sentence-transformers calls the ways to make one vector of many: its `Pooling` module's settings.
 POOLINGS: Mapping[str, Pooling] = {
@@ -33,11 +33,11 @@ class EncoderSettings:
 
     Attributes:
         folder: of the checkpoint.
-        architecture: one of `ARCHITECTURES`.
+        architecture: one of `ENCODER_TYPES`.
         hidden, layers, heads, vocabulary: sizes.
         types: how many kinds of texts it tells apart when it reads two.
         epsilon: what norms add to the variance.
-        activation: one of `ACTIVATIONS`.
+        activation: one of `HIDDEN_ACTIVATIONS`.
         first_position: the row of the table of positions that the first token has.
         max_tokens: how many tokens a text may have, those included that the tokenizer puts around it.
         pooling: how one vector is made of those of all tokens.
@@ -73,7 +73,7 @@ class EncoderSettings:
         return dimensions in (self.hidden, *self.shorter)
 
 
-def read_settings(folder: Path) -> EncoderSettings:
+def read_encoder_settings(folder: Path) -> EncoderSettings:
     """
     Raises:
         UserError: a file is missing or damaged, or the model is of a kind that is not supported.
@@ -81,7 +81,7 @@ def read_settings(folder: Path) -> EncoderSettings:
     config = read_checkpoint_json(folder / "config.json")
     _check_kind(folder, config)
     try:
-        first = int(config.get("pad_token_id", 1)) + 1 if ARCHITECTURES[config["model_type"]] else 0
+        first = int(config.get("pad_token_id", 1)) + 1 if ENCODER_TYPES[config["model_type"]] else 0
         settings = EncoderSettings(
             folder=folder,
             architecture=config["model_type"],
@@ -109,14 +109,14 @@ def read_settings(folder: Path) -> EncoderSettings:
 
 
 def _check_kind(folder: Path, config: Mapping[str, Any]) -> None:
-    kind, known = config.get("model_type"), ", ".join(ARCHITECTURES)
-    if kind not in ARCHITECTURES:
+    kind, known = config.get("model_type"), ", ".join(ENCODER_TYPES)
+    if kind not in ENCODER_TYPES:
         raise UserError("encoder.architecture", folder=folder, architecture=repr(kind), known=known)
     settings = {"position_embedding_type": "absolute", "is_decoder": False, "add_cross_attention": False}
     for name, value in settings.items():
         if config.get(name, value) != value:
             raise UserError("encoder.not_supported", folder=folder, what=f"{name}={config[name]!r}")
-    if config.get("hidden_act", "gelu") not in ACTIVATIONS:
+    if config.get("hidden_act", "gelu") not in HIDDEN_ACTIVATIONS:
         raise UserError("encoder.not_supported", folder=folder, what=f"hidden_act={config['hidden_act']!r}")
 
 

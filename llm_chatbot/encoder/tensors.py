@@ -11,9 +11,9 @@ from llm_chatbot.errors import UserError
 from llm_chatbot.sources.weight_files import SAFETENSORS, weight_files
 
 # What a checkpoint may hold besides the encoder: heads of its training, and what is computed from other settings.
-OTHER_PARTS = ("cls.", "lm_head.", "pooler.")
+OTHER_TENSORS = ("cls.", "lm_head.", "pooler.")
 OTHER_ENDS = (".position_ids", ".token_type_ids")
-FLOATS = {"F64", "F32", "F16"}  # numpy has these
+NUMPY_FLOATS = {"F64", "F32", "F16"}  # numpy has these
 
 
 class EncoderTensors:
@@ -63,7 +63,7 @@ class EncoderTensors:
             UserError: a tensor was not used.
         """
         for name in sorted(self._tensors.keys() - self._used):
-            if not f"{name}.".startswith(OTHER_PARTS) and not f".{name}".endswith(OTHER_ENDS):
+            if not f"{name}.".startswith(OTHER_TENSORS) and not f".{name}".endswith(OTHER_ENDS):
                 raise UserError("encoder.not_supported", folder=self._folder, what=name)
 
 
@@ -84,11 +84,11 @@ def _read_file(path: Path) -> Iterator[tuple[str, np.ndarray]]:
     with safe_open(path, framework="numpy") as file:
         kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118, it is not a dict
         if "BF16" not in kinds.values():
-            yield from ((name, file.get_tensor(name)) for name, kind in kinds.items() if kind in FLOATS)
+            yield from ((name, file.get_tensor(name)) for name, kind in kinds.items() if kind in NUMPY_FLOATS)
             return
     for name, view in deserialize(path.read_bytes()):  # numpy has no BF16, the upper half of a float32
         if view["dtype"] == "BF16":
             wide = np.frombuffer(view["data"], np.uint16).astype(np.uint32) << 16
             yield name, wide.view(np.float32).reshape(view["shape"])
-        elif view["dtype"] in FLOATS:
+        elif view["dtype"] in NUMPY_FLOATS:
             yield name, np.frombuffer(view["data"], f"f{int(view['dtype'][1:]) // 8}").reshape(view["shape"])

@@ -14,7 +14,7 @@ TOLERANCE = 0.02  # of numbers: an estimate is an answer
 
 
 @dataclass(frozen=True)
-class Question:
+class Exercise:
     """A question whose answer can be checked.
 
     Attributes:
@@ -43,20 +43,20 @@ def _word(expected: str) -> Callable[[Any], bool]:
 
 
 QUESTIONS = {
-    1: Question(_yes_or_no(True), "Nothing is left to chance yet. What could make the second answer another?"),
-    2: Question(_yes_or_no(False), "Look at the ids: words bring the space before them along."),
-    3: Question(_number(30), "Read the last column of the picture from below, and look only for Rome."),
-    4: Question(
+    1: Exercise(_yes_or_no(True), "Nothing is left to chance yet. What could make the second answer another?"),
+    2: Exercise(_yes_or_no(False), "Look at the ids: words bring the space before them along."),
+    3: Exercise(_number(30), "Read the last column of the picture from below, and look only for Rome."),
+    4: Exercise(
         _number(0.75), "Add up the bytes in the boxes whose names begin with ffn, and divide by those of all boxes."
     ),
-    5: Question(_word("playing"), "How many words are left to draw from after top-k?"),
-    6: Question(_number(4), "Logits are logarithms: dividing them by 0.5 squares the ratio."),
-    7: Question(_number(3.2), "Each call gives eight tokens in 2.5 times the time."),
-    8: Question(
+    5: Exercise(_word("playing"), "How many words are left to draw from after top-k?"),
+    6: Exercise(_number(4), "Logits are logarithms: dividing them by 0.5 squares the ratio."),
+    7: Exercise(_number(3.2), "Each call gives eight tokens in 2.5 times the time."),
+    8: Exercise(
         _number(3e9 / 0.55),
         "Divide the memory by the bytes of a weight; the answer is a number of parameters, such as 7e9.",
     ),
-    9: Question(_number(4.625), "Add what a group shares, divided by its weights, to the bits of a code."),
+    9: Exercise(_number(4.625), "Add what a group shares, divided by its weights, to the bits of a code."),
 }
 
 _right: set[int] = set()  # the questions that this reader has answered

@@ -19,7 +19,7 @@ from llm_chatbot.lesson.pieces import VISIBLE, Piece, draw_pieces
 from llm_chatbot.lesson.sliders import slider, with_controls
 from llm_chatbot.lesson.words import say
 
-ANSWER_TOKENS = 96
+DRAFTED_TOKENS = 96
 READ, ACCEPTED, REJECTED = "#e3e6ea", "#bfe3b4", "#f3b9ae"
 
 
@@ -97,7 +97,7 @@ def drafts_box(model: Model, tokenizer: ChatTokenizer, question: str) -> widgets
     def answered(question: str) -> tuple[list[int], list[int]]:
         prompt = prompt_ids(tokenizer, [{"role": "user", "content": question}])
         stream = stream_ids(model.new_cache(), prompt, Sampling(), model.stop_ids)
-        return prompt, list(islice(stream, ANSWER_TOKENS))
+        return prompt, list(islice(stream, DRAFTED_TOKENS))
 
     def draw(question: str, cost: float) -> HTML:
         return HTML(draw_pieces(draft_lines(replay_drafts(*answered(question), cost), tokenizer)))

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from llm_chatbot.lesson.plots import BLUE, GREY, ORANGE, label
-from llm_chatbot.lesson.rounding import PARTS, Matrix
+from llm_chatbot.lesson.rounding import MODEL_PARTS, Matrix
 
 LOWEST_KL = 1e-4  # what is drawn of a smaller one
 
@@ -42,9 +42,9 @@ def plot_game(bits: Mapping[Matrix, int], errors: np.ndarray, attempts: Sequence
 
 def _draw_bits(axes: Axes, bits: Mapping[Matrix, int]) -> None:
     last = max(matrix.layer for matrix in bits)
-    table = np.full((len(PARTS), last + 1), np.nan)
+    table = np.full((len(MODEL_PARTS), last + 1), np.nan)
     for matrix, count in bits.items():
-        row = PARTS.index(matrix.part)
+        row = MODEL_PARTS.index(matrix.part)
         places = slice(None) if matrix.layer < 0 else matrix.layer
         table[row, places] = count
     axes.imshow(table, cmap="YlGnBu", vmin=0, vmax=18, aspect="auto")
@@ -52,7 +52,7 @@ def _draw_bits(axes: Axes, bits: Mapping[Matrix, int]) -> None:
         if not np.isnan(count) and (row or not place):  # the embedding is one for all
             axes.text(place, row, f"{count:.0f}", ha="center", va="center", fontsize=8,
                       color="white" if count > 8 else "#222222")  # fmt: skip
-    axes.set_yticks(range(len(PARTS)), [label(part) for part in PARTS])
+    axes.set_yticks(range(len(MODEL_PARTS)), [label(part) for part in MODEL_PARTS])
     axes.set_xticks(range(0, last + 1, 5), [str(layer + 1) for layer in range(0, last + 1, 5)])
     axes.set(xlabel=label("layer"), title=label("bits"))
     axes.tick_params(length=0)

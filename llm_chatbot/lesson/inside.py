@@ -21,7 +21,7 @@ ATTENTION = "ScaledDotProductAttention"
 
 
 @dataclass(frozen=True)
-class Reading:
+class LayerReading:
     """What was computed for a text of T tokens.
 
     Attributes:
@@ -59,7 +59,7 @@ class OpenedGraph:
     def num_layers(self) -> int:
         return len(self._attention)
 
-    def read(self, ids: Sequence[int]) -> Reading:
+    def read(self, ids: Sequence[int]) -> LayerReading:
         """Reads a text from its first token on.
 
         Args:
@@ -70,7 +70,7 @@ class OpenedGraph:
         logits = next(results)[0]
         stream = np.stack([next(results)[0] for _ in self._layer_ends])
         attention = np.stack([_weights(*(next(results) for _ in self._operands(node))) for node in self._attention])
-        return Reading(list(ids), stream, attention, logits)
+        return LayerReading(list(ids), stream, attention, logits)
 
     def next_tokens(self, stream: np.ndarray) -> np.ndarray:
         """What the model would say next after each vector of the stream (nostalgebraist 2020, "logit lens").

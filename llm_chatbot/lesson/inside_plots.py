@@ -15,7 +15,7 @@ from llm_chatbot.lesson.plots import BLUE, GREY, ORANGE, label
 SHOWN_LAYERS = 13  # more would be too small to read
 INK = "#222222"
 SURE = 0.6  # from this probability on, the ground is too dark for ink
-COLORS = {"product": "#cfe3f7", "attention": "#fbe3bd", "cache": "#fbe3bd", "add": "#d9ecd3", "input": "#d9ecd3"}
+PLOT_COLORS = {"product": "#cfe3f7", "attention": "#fbe3bd", "cache": "#fbe3bd", "add": "#d9ecd3", "input": "#d9ecd3"}
 # The words for what has no matrix.
 NAMES = {
     "input": "the layer's input",
@@ -28,7 +28,7 @@ NAMES = {
     "router": "router",
     "add": "add",
 }
-Place = tuple[float, float]
+Spot = tuple[float, float]
 SIDE = 1.72  # where arrows are that pass other rows by
 BYTES = 4  # of a number between two operations: the graph computes in 32 bits
 
@@ -48,11 +48,11 @@ def plot_lens(words: Sequence[str], said: np.ndarray, decode: Callable[[list[int
     axes.imshow(chances, cmap="Blues", vmin=0, vmax=1.2, aspect="auto", origin="lower")
     for y, x in np.ndindex(best.shape):
         ink = "white" if chances[y, x] > SURE else INK
-        word = shown(decode([int(best[y, x])]))
+        word = shown_token(decode([int(best[y, x])]))
         axes.text(x, y, word, ha="center", va="center", fontsize=9, color=ink, parse_math=False)
     names = [label("embedding") if row == 0 else f"{label('layer')} {row}" for row in rows]
     axes.set_yticks(range(len(rows)), names, fontsize=8)
-    axes.set_xticks(range(len(words)), [shown(word) for word in words], fontsize=9, parse_math=False)
+    axes.set_xticks(range(len(words)), [shown_token(word) for word in words], fontsize=9, parse_math=False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)
     plt.close(figure)
@@ -70,7 +70,7 @@ def plot_attention(attention: np.ndarray, words: Sequence[str]) -> Figure:
     figure, axes = plt.subplots(figsize=(size + 0.8, size), layout="constrained")
     image = axes.imshow(attention, cmap="Blues", vmin=0, vmax=1)
     figure.colorbar(image, shrink=0.7)
-    names = [shown(word) for word in words]
+    names = [shown_token(word) for word in words]
     axes.set_xticks(range(len(words)), names, rotation=60, ha="right", fontsize=9, parse_math=False)
     axes.set_yticks(range(len(words)), names, fontsize=9, parse_math=False)
     axes.set(xlabel=label("looks at"))
@@ -89,7 +89,7 @@ def plot_layer(steps: Sequence[Step]) -> Figure:
             _arrow(axes, places[source], place, _flow(steps[source]))
         axes.text(
             *place, _text(step), ha="center", va="center", fontsize=8.5, color=INK, zorder=3,
-            bbox={"boxstyle": "round,pad=0.4", "facecolor": COLORS.get(step.kind, "white"), "edgecolor": GREY},
+            bbox={"boxstyle": "round,pad=0.4", "facecolor": PLOT_COLORS.get(step.kind, "white"), "edgecolor": GREY},
         )  # fmt: skip
     axes.set(xlim=(-1.8, 2.0), ylim=(0.6 - depth, 0.4))
     axes.axis("off")
@@ -98,12 +98,12 @@ def plot_layer(steps: Sequence[Step]) -> Figure:
     return figure
 
 
-def shown(word: str) -> str:
+def shown_token(word: str) -> str:
     """A token as one can see it."""
     return repr(word.translate(VISIBLE))[1:-1]
 
 
-def _places(steps: Sequence[Step]) -> list[Place]:
+def _places(steps: Sequence[Step]) -> list[Spot]:
     """Where each step is drawn: one row below the lowest that it reads, side by side with the others of its row."""
     depths: list[int] = []
     for step in steps:
@@ -115,7 +115,7 @@ def _places(steps: Sequence[Step]) -> list[Place]:
     return [(wide[place], -float(depth)) for place, depth in enumerate(depths)]
 
 
-def _arrow(axes: Axes, start: Place, end: Place, text: str) -> None:
+def _arrow(axes: Axes, start: Spot, end: Spot, text: str) -> None:
     """An arrow with its words; one that passes other rows by keeps to the side."""
     (x, y), (to_x, to_y) = start, end
     passes_by = y - to_y > 1.5 and abs(x - to_x) < 0.1

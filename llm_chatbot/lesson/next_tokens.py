@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from llm_chatbot.engine.decode.sampling import Sampling, candidates, log_softmax
 from llm_chatbot.engine.session import Model
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
-from llm_chatbot.lesson.inside_plots import shown
+from llm_chatbot.lesson.inside_plots import shown_token
 from llm_chatbot.lesson.plots import BLUE, GREY, ORANGE, label
 from llm_chatbot.lesson.sliders import slider
 from llm_chatbot.lesson.words import say
@@ -73,7 +73,7 @@ def plot_next(following: NextTokens, decode: Callable[[list[int]], str], die: fl
     figure, (axes, line) = plt.subplots(2, figsize=(7.5, 4), height_ratios=(6, 1), layout="constrained")
     chosen = None if die is None else int(following.left[following.place(die)])
     _draw_bars(axes, following, chosen)
-    words = [shown(decode([id])) for id in following.ids.tolist()]
+    words = [shown_token(decode([id])) for id in following.ids.tolist()]
     axes.set_xticks(range(len(words)), words, rotation=35, ha="right", parse_math=False)  # a token may be "$$"
     _draw_line(line, following.shares, None if die is None else following.place(die))
     if die is not None:

@@ -21,7 +21,7 @@ from llm_chatbot.evaluation.texts import passages
 from llm_chatbot.evaluation.weight_storage import weight_storage
 from llm_chatbot.folder.manifest import MODEL_XML
 from llm_chatbot.lesson.game_plots import Attempt, plot_game
-from llm_chatbot.lesson.rounding import PARTS, Matrix, RoundableModel, Rounding
+from llm_chatbot.lesson.rounding import MODEL_PARTS, Matrix, RoundableModel, Rounding
 from llm_chatbot.lesson.sliders import WIDE
 from llm_chatbot.lesson.words import say
 
@@ -130,7 +130,7 @@ def game_controls(game: QuantizationGame) -> widgets.VBox:
     bits = widgets.SelectionSlider(options=BITS, value=4, description=say("bits"), **WIDE)
     groups = [(str(size) if size else say("a whole row"), size) for size in game.model.group_sizes]
     group = widgets.Dropdown(options=groups, value=groups[-1][1], description=say("weights in a group"), **WIDE)
-    parts = [(say("everything"), None), *((say(part), part) for part in PARTS)]
+    parts = [(say("everything"), None), *((say(part), part) for part in MODEL_PARTS)]
     part = widgets.Dropdown(options=parts, description=say("part"), **WIDE)
     last = game.model.num_layers
     layers = widgets.IntRangeSlider(value=(1, last), min=1, max=last, description=say("layers"), **WIDE)

@@ -17,10 +17,10 @@ from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
 from llm_chatbot.evaluation.weight_storage import USERS
 
-PARTS = ("embedding", "attention", "MLP")
+MODEL_PARTS = ("embedding", "attention", "MLP")
 GROUP_SIZES = (16, 32, 64, 96, 128, 192, 256)
 SCALE_BITS = 16
-CHUNK = 1 << 17  # weights that are rounded at a time, so that they stay in the processor's cache
+WEIGHTS_AT_ONCE = 1 << 17  # weights that are rounded at a time, so that they stay in the processor's cache
 LAYER = re.compile(r"(?:blk|layers|blocks|h)\.(\d+)\.")  # in the names of GGUF files and of traced modules
 
 
@@ -51,7 +51,7 @@ class Matrix:
 
     Attributes:
         name: of its constant in the graph.
-        part: one of `PARTS`; what belongs to no layer is "embedding", the output layer too.
+        part: one of `MODEL_PARTS`; what belongs to no layer is "embedding", the output layer too.
         layer: from 0 on; -1 where it belongs to none.
         weights: float16 [rows, columns].
     """
@@ -69,7 +69,7 @@ def round_weights(weights: np.ndarray, rounding: Rounding) -> np.ndarray:
     so all codes are used, as in ggml's Q4_0.
     """
     rounded = np.empty(weights.shape, dtype=np.float32)
-    rows = max(1, CHUNK // weights.shape[1])
+    rows = max(1, WEIGHTS_AT_ONCE // weights.shape[1])
     for start in range(0, len(weights), rows):
         rounded[start : start + rows] = _round_rows(weights[start : start + rows], rounding)
     return rounded

@@ -14,7 +14,7 @@ from llm_chatbot.engine.files import FolderFiles
 from llm_chatbot.engine.gguf_file import GGUFFile
 from llm_chatbot.errors import UserError
 from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
-from llm_chatbot.lesson.inside import OpenedGraph, Reading
+from llm_chatbot.lesson.inside import LayerReading, OpenedGraph
 from llm_chatbot.lesson.layers import layer_steps
 from llm_chatbot.sources.gguf_files import gguf_path
 from tests.decoder.small_decoders import CONTEXT, IDS, SMALL, write
@@ -33,11 +33,11 @@ def opened(file: GGUFFile) -> OpenedGraph:
 
 
 @pytest.fixture(scope="module")
-def reading(file: GGUFFile, opened: OpenedGraph) -> Reading:
+def reading(file: GGUFFile, opened: OpenedGraph) -> LayerReading:
     return opened.read(file.tokenizer(TEXT)["input_ids"])
 
 
-def test_the_last_layer_says_what_the_model_says(file: GGUFFile, opened: OpenedGraph, reading: Reading):
+def test_the_last_layer_says_what_the_model_says(file: GGUFFile, opened: OpenedGraph, reading: LayerReading):
     said = opened.next_tokens(reading.stream)
     assert said.shape == (opened.num_layers + 1, len(reading.ids), 49152)
     np.testing.assert_allclose(said[-1], log_softmax(reading.logits), atol=1e-4)
@@ -45,24 +45,24 @@ def test_the_last_layer_says_what_the_model_says(file: GGUFFile, opened: OpenedG
     assert file.tokenizer.decode([said[-1, -1].argmax()]) == " Rome"
 
 
-def test_the_stream_begins_with_the_embeddings(file: GGUFFile, reading: Reading):
+def test_the_stream_begins_with_the_embeddings(file: GGUFFile, reading: LayerReading):
     header = read_gguf_header(file.path)
     np.testing.assert_allclose(reading.stream[0], tensor(header, "token_embd.weight")[reading.ids], atol=1e-6)
 
 
-def test_attention_is_shared_out_among_a_token_and_those_before_it(reading: Reading):
+def test_attention_is_shared_out_among_a_token_and_those_before_it(reading: LayerReading):
     np.testing.assert_allclose(reading.attention.sum(-1), 1, atol=1e-5)
     assert np.triu(reading.attention, 1).max() == 0 <= reading.attention.min()
 
 
 @pytest.mark.parametrize("layer", [0, 16, 29])
-def test_attention_is_what_numpy_makes_of_the_files_weights(layer: int, file: GGUFFile, reading: Reading):
+def test_attention_is_what_numpy_makes_of_the_files_weights(layer: int, file: GGUFFile, reading: LayerReading):
     expected = attention(read_gguf_header(file.path), layer, reading.stream[layer])
     np.testing.assert_allclose(reading.attention[layer], expected, atol=1e-3)
     assert np.abs(reading.attention[layer] - reading.attention[layer - 1]).max() > 0.1
 
 
-def test_a_folder_is_opened_like_the_file_that_it_was_made_of(embedded_folder: Path, reading: Reading):
+def test_a_folder_is_opened_like_the_file_that_it_was_made_of(embedded_folder: Path, reading: LayerReading):
     found = OpenedGraph(FolderFiles(embedded_folder).read_graph()).read(reading.ids)
     np.testing.assert_allclose(found.attention, reading.attention, atol=2e-3)
     np.testing.assert_allclose(found.logits, reading.logits, atol=2e-3)

@@ -8,7 +8,7 @@ from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.engine.loading import open_model
 from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
-from llm_chatbot.lesson.rounding import PARTS, RoundableModel, Rounding, place_of, round_weights
+from llm_chatbot.lesson.rounding import MODEL_PARTS, RoundableModel, Rounding, place_of, round_weights
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +38,7 @@ def test_a_size_has_the_codes_and_the_scales():
 
 
 def test_each_matrix_has_its_part_and_layer(model: RoundableModel):
-    counts = {part: sum(matrix.part == part for matrix in model.matrices.values()) for part in PARTS}
+    counts = {part: sum(matrix.part == part for matrix in model.matrices.values()) for part in MODEL_PARTS}
     assert counts == {"embedding": 1, "attention": 30 * 4, "MLP": 30 * 3}
     assert {matrix.layer for matrix in model.matrices.values()} == set(range(-1, 30)) and model.num_layers == 30
     assert model.group_sizes == [16, 32, 64, 96, 192, 0]

@@ -65,7 +65,7 @@ class ToolResultBlock(LenientBody):
     content: BlockText = ""
 
 
-Block = Annotated[
+ContentBlock = Annotated[
     TextBlock | UnreadBlock | ThinkingBlock | RedactedThinkingBlock | ToolUseBlock | ToolResultBlock,
     Field(discriminator="type"),
     BeforeValidator(_check_block),
@@ -74,7 +74,7 @@ Block = Annotated[
 
 class MessageTurn(LenientBody):
     role: Literal["user", "assistant", "system"]
-    content: str | list[Block]
+    content: str | list[ContentBlock]
 
 
 class OfferedTool(LenientBody):

@@ -61,7 +61,7 @@ async def embedded(body: EmbedRequest, request: Request, encoders: ServedEncoder
     }
 
 
-def encoder_card(encoder: EncoderModel) -> dict[str, Any]:
+def encoder_tag(encoder: EncoderModel) -> dict[str, Any]:
     return {
         "name": encoder.name,
         "model": encoder.name,
@@ -73,7 +73,7 @@ def encoder_card(encoder: EncoderModel) -> dict[str, Any]:
 
 
 def running_encoder(encoder: EncoderModel) -> dict[str, Any]:
-    return {**encoder_card(encoder), "expires_at": NEVER, "size_vram": 0, "context_length": encoder.max_tokens}
+    return {**encoder_tag(encoder), "expires_at": NEVER, "size_vram": 0, "context_length": encoder.max_tokens}
 
 
 def encoder_details(encoder: EncoderModel) -> dict[str, Any]:

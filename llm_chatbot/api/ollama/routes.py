@@ -21,8 +21,8 @@ from llm_chatbot.api.ollama.embed import (
     EmbedRequest,
     OldEmbedRequest,
     embedded,
-    encoder_card,
     encoder_description,
+    encoder_tag,
     running_encoder,
 )
 from llm_chatbot.api.ollama.requests import GenerateRequest, ModelName, OllamaChatRequest, OllamaRequest
@@ -73,7 +73,7 @@ def ollama_router(models: Mapping[str, ServedModel], metrics: Metrics, encoders:
     @router.get("/tags")
     async def tags() -> dict[str, Any]:
         cards = [card(await model.facts()) for model in models.values()]
-        return {"models": [*cards, *map(encoder_card, encoders.named.values())]}
+        return {"models": [*cards, *map(encoder_tag, encoders.named.values())]}
 
     @router.get("/ps")
     async def in_memory() -> dict[str, Any]:

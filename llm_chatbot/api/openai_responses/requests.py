@@ -75,7 +75,7 @@ def _kind(item: Any) -> str | None:
     return kind if isinstance(kind, str) else None
 
 
-Item = Annotated[
+InputItem = Annotated[
     Annotated[MessageItem, Tag("message")]
     | Annotated[CallItem, Tag("function_call")]
     | Annotated[ResultItem, Tag("function_call_output")]
@@ -148,7 +148,7 @@ class ResponsesRequest(Body):
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
     model: str
-    input: str | Annotated[list[Item], Field(max_length=MAX_MESSAGES)] = Field(min_length=1)
+    input: str | Annotated[list[InputItem], Field(max_length=MAX_MESSAGES)] = Field(min_length=1)
     instructions: str | None = None
     max_output_tokens: int | None = Field(None, ge=1)
     temperature: float | None = None

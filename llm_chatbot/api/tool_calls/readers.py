@@ -13,7 +13,7 @@ from llm_chatbot.api.tool_calls.written import Reading, Tools
 from llm_chatbot.api.tool_calls.xml_calls import read_xml
 from llm_chatbot.catalogue.tool_formats import ToolFormat
 
-READERS: dict[str, Callable[[str, int, Tools, ToolFormat, bool], Reading]] = {
+CALL_READERS: dict[str, Callable[[str, int, Tools, ToolFormat, bool], Reading]] = {
     "json": read_objects,
     "named": read_named,
     "xml": read_xml,

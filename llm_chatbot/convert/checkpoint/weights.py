@@ -27,19 +27,19 @@ E2M1_VALUES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
-Tensors = dict[str, torch.Tensor]
+TorchTensors = dict[str, torch.Tensor]
 
 
 # Reading
 
 
-def read_tensors(folder: Path) -> Tensors:
+def read_tensors(folder: Path) -> TorchTensors:
     """All tensors of a checkpoint by name, mapped from its safetensors files or, if it has none, from its pickles.
 
     Raises:
         UserError: there are no such files, some are missing, or one is damaged or holds more than tensors.
     """
-    tensors: Tensors = {}
+    tensors: TorchTensors = {}
     for path in files_with_weights(folder):
         try:
             tensors.update(_read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path))
@@ -72,12 +72,12 @@ def files_with_weights(folder: Path) -> list[Path]:
     return [folder / name for name in found.names]
 
 
-def _read_safetensors(path: Path) -> Tensors:
+def _read_safetensors(path: Path) -> TorchTensors:
     with safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is not a dict
 
 
-def _read_pickle(path: Path) -> Tensors:
+def _read_pickle(path: Path) -> TorchTensors:
     """A pickle's tensors. Pickles written since PyTorch 1.6 are zip files, which can be mapped."""
     content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
     return {name: tensor for name, tensor in content.items() if isinstance(tensor, torch.Tensor)}
@@ -86,7 +86,7 @@ def _read_pickle(path: Path) -> Tensors:
 # Rewriting for another architecture
 
 
-def rename_tensors(tensors: Tensors, names: dict[str, str]) -> Tensors:
+def rename_tensors(tensors: TorchTensors, names: dict[str, str]) -> TorchTensors:
     """The tensors with every key of `names` in their names replaced by its value, one after the other."""
     renamed = {}
     for name, tensor in tensors.items():
@@ -96,7 +96,7 @@ def rename_tensors(tensors: Tensors, names: dict[str, str]) -> Tensors:
     return renamed
 
 
-def split_qkv(tensors: Tensors, rows: Sequence[int]) -> Tensors:
+def split_qkv(tensors: TorchTensors, rows: Sequence[int]) -> TorchTensors:
     """The tensors with each `qkv_proj` split into views: `q_proj`, `k_proj`, `v_proj`.
 
     A `qkv_proj` with another number of rows in all is left for `build_model` to refuse.
@@ -114,7 +114,7 @@ def split_qkv(tensors: Tensors, rows: Sequence[int]) -> Tensors:
     return split
 
 
-def split_gate_up(tensors: Tensors, name: str) -> Tensors:
+def split_gate_up(tensors: TorchTensors, name: str) -> TorchTensors:
     """The tensors with each `name` split into views of its halves: `gate_proj` and `up_proj`."""
     split = {}
     for key, tensor in tensors.items():
@@ -126,7 +126,7 @@ def split_gate_up(tensors: Tensors, name: str) -> Tensors:
     return split
 
 
-def unpack_mxfp4(tensors: Tensors) -> Tensors:
+def unpack_mxfp4(tensors: TorchTensors) -> TorchTensors:
     """The tensors with each pair of `name_blocks` and `name_scales` as the weight `name`, in bfloat16, which is exact.
 
     MXFP4 is of the Open Compute Project: https://www.opencompute.org/documents/ocp-microscaling-formats-mx-v1-0-spec-final-pdf.
@@ -154,7 +154,7 @@ def unpack_mxfp4(tensors: Tensors) -> Tensors:
     return unpacked
 
 
-def drop_tensors(tensors: Tensors, suffix: str) -> Tensors:
+def drop_tensors(tensors: TorchTensors, suffix: str) -> TorchTensors:
     """The tensors without those whose names end in `suffix`."""
     return {name: tensor for name, tensor in tensors.items() if not name.endswith(suffix)}
 
@@ -162,7 +162,7 @@ def drop_tensors(tensors: Tensors, suffix: str) -> Tensors:
 # Building
 
 
-def build_model(folder: Path, config: PreTrainedConfig, tensors: Tensors) -> PreTrainedModel:
+def build_model(folder: Path, config: PreTrainedConfig, tensors: TorchTensors) -> PreTrainedModel:
     """A model with these tensors as its parameters, in the precision that most of them have.
 
     Args:
@@ -197,7 +197,7 @@ def build_model(folder: Path, config: PreTrainedConfig, tensors: Tensors) -> Pre
     return model
 
 
-def _without_tied(model_class: type[PreTrainedModel], tensors: Tensors) -> Tensors:
+def _without_tied(model_class: type[PreTrainedModel], tensors: TorchTensors) -> TorchTensors:
     """The tensors without an output layer of their own, where the config promises that it is the embedding's.
 
     Transformers 5 would keep one with other values, as a merge or an adapter's tool may leave it behind.
@@ -207,7 +207,7 @@ def _without_tied(model_class: type[PreTrainedModel], tensors: Tensors) -> Tenso
     return {name: tensor for name, tensor in tensors.items() if tied.get(name) not in tensors}
 
 
-def _dtype_of(folder: Path, tensors: Tensors) -> torch.dtype:
+def _dtype_of(folder: Path, tensors: TorchTensors) -> torch.dtype:
     """The type that most of the weights have."""
     sizes: Counter[torch.dtype] = Counter()
     for tensor in tensors.values():

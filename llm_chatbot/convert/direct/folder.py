@@ -7,17 +7,15 @@ import gc
 import json
 import math
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-
-import openvino as ov
 
 from llm_chatbot.convert.checkpoint.checkpoints import read_chat_tokenizer
 from llm_chatbot.convert.direct.formats import QuantizationFormat, read_format
 from llm_chatbot.convert.direct.header import DirectCheckpoint, read_direct
 from llm_chatbot.convert.direct.tensors import CheckpointTensors
-from llm_chatbot.convert.export.saving import save
+from llm_chatbot.convert.export.saving import WriteGraph, save
 from llm_chatbot.convert.gguf.decompression import mark_decompression
 from llm_chatbot.convert.resources import check_resources
 from llm_chatbot.convert.side_files import write_side_files
@@ -29,11 +27,10 @@ from llm_chatbot.folder.manifest import MODEL_XML
 from llm_chatbot.folder.variant import Variant
 from llm_chatbot.machine.json_progress import write_step
 
-# Writes a graph to the path of its .xml, and its weights beside it.
-Write = Callable[[ov.Model, Path], None]
 
-
-def write_direct(variant: Variant, path: Path, config: Mapping[str, Any], folder: Path, write: Write) -> dict[str, Any]:
+def write_direct(
+    variant: Variant, path: Path, config: Mapping[str, Any], folder: Path, write: WriteGraph
+) -> dict[str, Any]:
     """Writes a variant's files, all but the manifest, to an empty folder.
 
     Args:

@@ -15,7 +15,7 @@ from llm_chatbot.decoder.rows import DecoderRow
 from llm_chatbot.errors import UserError
 from llm_chatbot.gguf.header import GGUFHeader, TensorInfo
 
-FLOATS = {"F32": GGMLQuantizationType.F32, "F16": GGMLQuantizationType.F16, "BF16": GGMLQuantizationType.BF16}
+FLOAT_TYPES = {"F32": GGMLQuantizationType.F32, "F16": GGMLQuantizationType.F16, "BF16": GGMLQuantizationType.BF16}
 
 # Tensors that hold nothing that `config.json` does not say.
 COMPUTED = (".rotary_emb.inv_freq",)
@@ -57,7 +57,7 @@ def read_direct(folder: Path, config: Mapping[str, Any]) -> DirectCheckpoint:
         if name.endswith(COMPUTED):
             continue
         base, _, end = name.rpartition(".")
-        if end in ("weight", "bias") and tensor.type in FLOATS:
+        if end in ("weight", "bias") and tensor.type in FLOAT_TYPES:
             infos[f"{_gguf_name(folder, base, name, settings)}.{end}"] = _info(tensor)
         else:
             parts.setdefault(f"{_gguf_name(folder, base, name, settings)}.weight", {})[end] = tensor
@@ -74,7 +74,7 @@ def settings_tie(config: Mapping[str, Any]) -> bool:
 
 
 def _info(tensor: StoredTensor) -> TensorInfo:
-    return TensorInfo(tensor.path, FLOATS[tensor.type], tensor.shape, tensor.offset, tensor.size)
+    return TensorInfo(tensor.path, FLOAT_TYPES[tensor.type], tensor.shape, tensor.offset, tensor.size)
 
 
 def _gguf_name(folder: Path, base: str, name: str, settings: Settings) -> str:

@@ -33,7 +33,7 @@ GRANITES = {
 }
 
 # Keys that say nothing about how a trained model computes, or what its tensors say anyhow.
-HARMLESS = {
+WITHOUT_EFFECT = {
     "_name_or_path",
     "architectures",
     "attention_bias",
@@ -153,7 +153,7 @@ def read_settings(folder: Path, config: Mapping[str, Any]) -> Settings:
     parsed, defaults = config_class.from_dict(dict(config)).to_dict(), config_class().to_dict()
     names = {**SIZES, **row.keys}
     for key, default in defaults.items():
-        if key not in names.keys() | HARMLESS | READ and parsed.get(key) != default:
+        if key not in names.keys() | WITHOUT_EFFECT | READ and parsed.get(key) != default:
             raise _not_supported(folder, key, parsed.get(key))
     _check_layers(folder, parsed)
     values = {end: parsed[key] for key, ends in names.items() if parsed.get(key) is not None for end in ends}

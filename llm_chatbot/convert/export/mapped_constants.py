@@ -7,7 +7,7 @@ from typing import IO
 import numpy as np
 import openvino as ov
 
-ALIGNMENT = 64  # bytes, as for constants on the heap
+CONSTANT_ALIGNMENT = 64  # bytes, as for constants on the heap
 
 
 class MappedConstants:
@@ -25,7 +25,7 @@ class MappedConstants:
 
     def make(self, parts: Iterable[np.ndarray], shape: Sequence[int], type: ov.Type, name: str | None) -> ov.Node:
         """Creates a constant from the concatenated bytes of all parts."""
-        start = self._file.seek(math.ceil(self._file.tell() / ALIGNMENT) * ALIGNMENT)
+        start = self._file.seek(math.ceil(self._file.tell() / CONSTANT_ALIGNMENT) * CONSTANT_ALIGNMENT)
         size = sum(self._file.write(np.ascontiguousarray(part).view(np.uint8).data) for part in parts)
         self._file.flush()
         mapped = np.memmap(self._file, np.uint8, mode="r", offset=start, shape=size)

@@ -1,10 +1,14 @@
 """`ov.save_model` with a progress bar."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import openvino as ov
 
 from llm_chatbot.machine.progress import watching
+
+# Writes a graph to the path of its .xml, and its weights beside it.
+WriteGraph = Callable[[ov.Model, Path], None]
 
 
 def save(model: ov.Model, path: Path, compress_to_fp16: bool = False) -> None:

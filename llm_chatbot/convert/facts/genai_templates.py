@@ -36,10 +36,10 @@ WITH_TOOLS: dict[str, list[dict[str, Any]]] = {
 
 def main() -> None:
     """Prints the comparison of the folder that is named as the argument as JSON; null without OpenVINO GenAI."""
-    print(json.dumps(compare(Path(sys.argv[1]))))
+    print(json.dumps(compare_templates(Path(sys.argv[1]))))
 
 
-def compare(folder: Path) -> dict[str, Any] | None:
+def compare_templates(folder: Path) -> dict[str, Any] | None:
     """Renders conversations in both ways.
 
     Returns:

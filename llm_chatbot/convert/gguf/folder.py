@@ -6,14 +6,11 @@ The file's own weights need neither PyTorch nor Optimum Intel nor NNCF. Transfor
 import gc
 import math
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import openvino as ov
-
 from llm_chatbot.catalogue.row import ModelConfig
-from llm_chatbot.convert.export.saving import save
+from llm_chatbot.convert.export.saving import WriteGraph, save
 from llm_chatbot.convert.gguf.decompression import mark_decompression
 from llm_chatbot.convert.gguf.settings import generation_config, model_config
 from llm_chatbot.convert.resources import check_resources
@@ -30,9 +27,6 @@ from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
 from llm_chatbot.gguf.tokenizer import tokenizer_of
 from llm_chatbot.machine.json_progress import write_step
 from llm_chatbot.sources.gguf_files import found_files, gguf_path
-
-# Writes a graph to the path of its .xml, and its weights beside it.
-Write = Callable[[ov.Model, Path], None]
 
 
 def write_own_blocks(variant: Variant, folder: Path) -> dict[str, Any]:
@@ -53,7 +47,7 @@ def write_own_blocks(variant: Variant, folder: Path) -> dict[str, Any]:
     return {**facts, "checkpoint_files": files}
 
 
-def write_unpacked(variant: Variant, folder: Path, write: Write) -> dict[str, Any]:
+def write_unpacked(variant: Variant, folder: Path, write: WriteGraph) -> dict[str, Any]:
     """Writes a folder with a GGUF file's weights in 16 bits, or in what `write` makes of them.
 
     Args, returns, raises: as `write_own_blocks`; also a `UserError` for weights that are NaN or infinite, unless the
@@ -80,7 +74,7 @@ def _parameters(header: GGUFHeader) -> int:
 
 
 def _write(
-    header: GGUFHeader, config: ModelConfig, folder: Path, write: Write, unpacking: Unpacking | None = None
+    header: GGUFHeader, config: ModelConfig, folder: Path, write: WriteGraph, unpacking: Unpacking | None = None
 ) -> dict[str, Any]:
     _write_side_files(header, config, folder)
     with tempfile.TemporaryFile(dir=folder) as file:

@@ -36,7 +36,7 @@ MAGIC = b"LLMKV\x00\x00\x01"
 HEADER = struct.Struct("<8s32sI")  # magic, model, number of blocks; then their CRC-32
 CHECKSUM = struct.Struct("<I")
 DIGEST_BYTES = 16
-SUFFIX = ".blocks"
+SEGMENT_SUFFIX = ".blocks"
 OPEN_FLAGS = getattr(os, "O_BINARY", 0)
 
 
@@ -201,7 +201,7 @@ class DiskBlocks:
         if not prune(self._root, size):
             return None
         make_private(self._folder)
-        path = self._folder / f"{int(time.time())}-{secrets.token_hex(8)}{SUFFIX}"
+        path = self._folder / f"{int(time.time())}-{secrets.token_hex(8)}{SEGMENT_SUFFIX}"
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | OPEN_FLAGS, 0o600)
         try:
             write_at(descriptor, 0, layout.header() + bytes(layout.blocks * layout.entry_bytes))
@@ -261,7 +261,7 @@ def make_private(folder: Path) -> None:
 
 def segments(folder: Path) -> list[Path]:
     """The segments in a folder, the oldest first; others' files are left out."""
-    found = [path for path in folder.glob(f"*{SUFFIX}") if path.name.partition("-")[0].isdecimal()]
+    found = [path for path in folder.glob(f"*{SEGMENT_SUFFIX}") if path.name.partition("-")[0].isdecimal()]
     return sorted(found, key=written_at)
 
 
@@ -285,7 +285,7 @@ def prune(root: Path, wanted: int) -> bool:
     sizes: dict[Path, int] = {}
     for path in all_segments(root):
         if 0 <= time.time() - written_at(path) <= MAX_AGE:
-            sizes[path] = size_of(path)
+            sizes[path] = file_size(path)
         else:
             delete(path)
     used = sum(sizes.values())
@@ -298,7 +298,7 @@ def prune(root: Path, wanted: int) -> bool:
 
 def forget(root: Path) -> int:
     """Deletes the blocks of all models, and returns how many bytes they took. What can't be deleted is left."""
-    return sum(size for path in list(all_segments(root)) if (size := size_of(path)) and delete(path))
+    return sum(size for path in list(all_segments(root)) if (size := file_size(path)) and delete(path))
 
 
 def all_segments(root: Path) -> Iterator[Path]:
@@ -306,7 +306,7 @@ def all_segments(root: Path) -> Iterator[Path]:
     return itertools.chain.from_iterable(map(segments, folders))
 
 
-def size_of(path: Path) -> int:
+def file_size(path: Path) -> int:
     """Of a file, in bytes; 0 if another process has deleted it."""
     try:
         return path.stat().st_size

@@ -29,7 +29,7 @@ ASSUMED_SHARE = 0.2  # of the time of a call of the model that a drafted token t
 PLAIN_CALLS, TIMED_CALLS = 2, 3
 LAST_TIMES = 9
 MIN_ROUNDS = 4  # before drafting may stop
-MARGIN = 1.03  # drafts promise this many times the tokens per second of decoding without them
+DRAFT_MARGIN = 1.03  # drafts promise this many times the tokens per second of decoding without them
 SWITCH = 1.05  # another number of tokens promises this many times those of the present one: a change has a price
 
 
@@ -144,7 +144,7 @@ class DraftLength:
         best = max(range(1, MAX_DRAFT + 1), key=rate)
         if self.count and rate(best) < SWITCH * rate(self.count):
             best = self.count
-        self._stopped = self._rounds >= MIN_ROUNDS and rate(best) < MARGIN / plain
+        self._stopped = self._rounds >= MIN_ROUNDS and rate(best) < DRAFT_MARGIN / plain
         self.count = 0 if self._stopped else best
         return self.count
 

@@ -121,11 +121,11 @@ def prefill_all(cache: Cache, ids: Sequence[int]) -> Generator[tuple[int, np.nda
     for start in range(0, len(ids), LOGITS_CHUNK):
         chunk = ids[start : start + LOGITS_CHUNK]
         logits = cache.feed_all(chunk)
-        check_finite(logits)
+        check_logits(logits)
         yield start + len(chunk), logits
 
 
-def check_finite(logits: np.ndarray) -> None:
+def check_logits(logits: np.ndarray) -> None:
     """
     Args:
         logits: float32 [..., vocabulary].
@@ -167,7 +167,7 @@ def decode(
     if proposing is not None:
         proposing.begin_answer(sampling, random, penalties)
     while True:
-        check_finite(logits)
+        check_logits(logits)
         allowed = _allowed(penalties.applied(logits), constraints)
         if np.isneginf(allowed.max()):
             return

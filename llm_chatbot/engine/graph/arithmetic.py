@@ -80,7 +80,7 @@ def faster_arithmetic(model: ov.Model, properties: dict[str, Any]) -> dict[str, 
     processor, version = ov.Core().get_property("CPU", "FULL_DEVICE_NAME"), ov.get_version()
     forms = {str(form): round(share, 2) for form, share in shares.items()}
     key = f"{processor}, OpenVINO {version}, {forms}, {sorted(properties.items())}"
-    return measured_once("arithmetic.json", key, lambda: choose(shares, group, properties))
+    return measured_once("arithmetic.json", key, lambda: choose_arithmetic(shares, group, properties))
 
 
 def common_group(sizes: Iterable[int]) -> int | None:
@@ -117,7 +117,7 @@ def compressed_products(model: ov.Model) -> Iterator[tuple[WeightForm, int]]:
         yield WeightForm(integers.get_element_type(), group, has_zero_point), math.prod(shape)
 
 
-def choose(shares: Mapping[WeightForm, float], group: int, properties: dict[str, Any]) -> dict[str, str]:
+def choose_arithmetic(shares: Mapping[WeightForm, float], group: int, properties: dict[str, Any]) -> dict[str, str]:
     """The arithmetic for products with weights of some forms, by a trial of a second or two for each form.
 
     32 bits are asked for only where the runtime's own precision doesn't quantize activations.

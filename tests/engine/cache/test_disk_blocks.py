@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from llm_chatbot.engine.cache import disk_blocks
-from llm_chatbot.engine.cache.disk_blocks import DiskBlocks, Layout, all_segments, digest_of, forget, size_of
+from llm_chatbot.engine.cache.disk_blocks import DiskBlocks, Layout, all_segments, digest_of, file_size, forget
 
 BLOCK_BYTES, BLOCK_SIZE = 4096, 32
 
@@ -119,7 +119,7 @@ def test_the_oldest_make_room(tmp_path: Path, small_segments, monkeypatch: pytes
     for number in range(4):
         monkeypatch.setattr(time, "time", lambda passed=number: now - 100 + 10 * passed)
         write(disk, range(8 * number, 8 * number + 8))
-    [size] = {size_of(path) for path in all_segments(tmp_path)}
+    [size] = {file_size(path) for path in all_segments(tmp_path)}
     monkeypatch.setattr(disk_blocks, "MAX_BYTES", 3 * size)
     monkeypatch.setattr(time, "time", lambda: now)
     other = DiskBlocks(tmp_path, layout(b"another"))

@@ -15,7 +15,7 @@ from llm_chatbot.engine.graph.arithmetic import (
     PRECISION,
     SMALLEST_GROUP,
     WeightForm,
-    choose,
+    choose_arithmetic,
     common_group,
     compressed_products,
     faster_arithmetic,
@@ -58,7 +58,7 @@ def measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[tuple[dict
 
     monkeypatch.setenv("LLM_CHATBOT_CACHE", str(tmp_path))
     monkeypatch.setattr(arithmetic, "LEAST_WEIGHTS", 0)
-    monkeypatch.setattr(arithmetic, "choose", record)
+    monkeypatch.setattr(arithmetic, "choose_arithmetic", record)
     return trials
 
 
@@ -160,7 +160,7 @@ FORMS = (
 def test_the_group_is_taken_where_it_is_faster(form: WeightForm, monkeypatch: pytest.MonkeyPatch):
     for seconds, expected in (([2.0, 1.0], "16"), ([1.0, 1.0], None)):
         monkeypatch.setattr(arithmetic, "shortest_times", lambda compiled, tokens, columns: seconds)  # noqa: B023
-        assert choose({form: 1.0}, 16, {}).get(GROUP_SIZE) == expected
+        assert choose_arithmetic({form: 1.0}, 16, {}).get(GROUP_SIZE) == expected
 
 
 def test_the_form_of_most_weights_decides(monkeypatch: pytest.MonkeyPatch):
@@ -168,17 +168,17 @@ def test_the_form_of_most_weights_decides(monkeypatch: pytest.MonkeyPatch):
     for share, expected in ((0.9, "64"), (0.1, None)):
         times = iter([*[[2.0, 1.0]] * len(arithmetic.CALLS), *[[1.0, 2.0]] * len(arithmetic.CALLS)])
         monkeypatch.setattr(arithmetic, "shortest_times", lambda *arguments: next(times))  # noqa: B023
-        assert choose({SYMMETRIC: share, other: 1 - share}, 64, {}).get(GROUP_SIZE) == expected
+        assert choose_arithmetic({SYMMETRIC: share, other: 1 - share}, 64, {}).get(GROUP_SIZE) == expected
 
 
 def test_32_bits_are_asked_for_only_where_the_runtime_would_not_quantize(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(arithmetic, "shortest_times", lambda compiled, tokens, columns: [2.0, 1.0])
     monkeypatch.setattr(arithmetic, "_quantizes", lambda graph, properties: False)
     for group in (32, 128):
-        assert choose({SYMMETRIC: 1.0}, group, {}) == {GROUP_SIZE: str(group), PRECISION: "f32"}
+        assert choose_arithmetic({SYMMETRIC: 1.0}, group, {}) == {GROUP_SIZE: str(group), PRECISION: "f32"}
     monkeypatch.setattr(arithmetic, "_quantizes", lambda graph, properties: True)
-    assert choose({SYMMETRIC: 1.0}, 128, {}) == {GROUP_SIZE: "128"}
-    assert choose({SYMMETRIC: 1.0}, 32, {}) == {}  # the runtime's own
+    assert choose_arithmetic({SYMMETRIC: 1.0}, 128, {}) == {GROUP_SIZE: "128"}
+    assert choose_arithmetic({SYMMETRIC: 1.0}, 32, {}) == {}  # the runtime's own
 
 
 def test_without_dynamic_quantization_nothing_is_quantized():
@@ -186,4 +186,4 @@ def test_without_dynamic_quantization_nothing_is_quantized():
 
 
 def test_a_real_trial_chooses_the_group_or_nothing():
-    assert choose({SYMMETRIC: 1.0}, 128, {}).get(GROUP_SIZE) in (None, "128")
+    assert choose_arithmetic({SYMMETRIC: 1.0}, 128, {}).get(GROUP_SIZE) in (None, "128")

@@ -54,7 +54,7 @@ INTERVAL = 0.02  # seconds between two samples of memory
 
 
 class Start(NamedTuple):
-    """What a process took up to its first token: seconds, seconds of processors, peaks of memory in bytes."""
+    """The cost of a process up to its first token: seconds, seconds of processors, peaks of memory in bytes."""
 
     seconds: float
     processors: float

@@ -25,7 +25,7 @@ SEARCHES = {
 
 
 def check_book(book: Path) -> list[str]:
-    """What is wrong with the pages of a folder, a line for each."""
+    """The faults of the pages of a folder, a line for each."""
     pages = [path.relative_to(book).as_posix() for path in sorted(book.rglob("*.html"))]
     problems = broken_links(book, pages)
     with served(book) as address, open_browser() as browser:

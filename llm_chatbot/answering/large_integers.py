@@ -16,7 +16,7 @@ def is_large(value: Any) -> bool:
 
 
 def integer_pattern(low: int | None, high: int | None) -> str:
-    """What the integers from `low` to `high` match, both included; None for no bound. Empty if there are none."""
+    """The rule for the integers from `low` to `high`, both included; None for no bound. Empty if there are none."""
     parts = []
     if low is None or low < 0:
         largest = -1 if high is None else min(high, -1)
@@ -44,7 +44,7 @@ def _natural_pattern(low: int, high: int | None) -> str:
 
 
 def _digits(low: str, high: str) -> str:
-    """What the texts of as many digits from `low` to `high` match."""
+    """The rule for the texts of as many digits from `low` to `high`."""
     if not low:
         return ""
     if low[0] == high[0]:

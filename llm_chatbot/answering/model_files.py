@@ -1,4 +1,4 @@
-"""What a model is opened from: its converted folder, or its GGUF file as it is."""
+"""Finds the files that a model is opened from: its converted folder, or its GGUF file as it is."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from llm_chatbot.sources.gguf_files import gguf_path
 
 
 def model_files(name: str, precision: str, root: Path, may_be_file: bool = True) -> ModelFiles:
-    """What a model is opened from. A GGUF file is downloaded if necessary.
+    """The files that a model is opened from. A GGUF file is downloaded if necessary.
 
     Args:
         name: see `get_model_config`.

@@ -129,7 +129,7 @@ class LoadedModel:
 
     @property
     def served_name(self) -> str:
-        """What requests of the API call it."""
+        """The name by which requests of the API call it."""
         return served_name(self.name, self.config)
 
     @property

@@ -217,7 +217,7 @@ def _type(value: Any) -> str:
 
 
 def _escapes(document: Schema) -> dict[str, Any]:
-    r"""What strings may have besides characters as they are.
+    r"""Escapes that strings may have besides characters as they are.
 
     An object with named properties and others takes an escaped name, such as "\u0061", for one of the others.
     """

@@ -45,7 +45,7 @@ def standalone(schema: Schema, where: str = "#") -> Schema:
 
 
 def resolved(document: Schema, reference: str) -> Any:
-    """What a reference within a document, such as `#/$defs/a`, leads to; None if there is nothing."""
+    """The target of a reference within a document, such as `#/$defs/a`; None if there is nothing."""
     value: Any = document
     for token in reference.removeprefix("#").split("/")[1:]:
         value = _part(value, token)

@@ -29,7 +29,7 @@ from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 
 @dataclass(frozen=True)
 class WeightsFacts:
-    """What is known of a model's weights.
+    """The facts about a model's weights.
 
     Attributes:
         architecture: as in its configuration's `model_type`.
@@ -204,7 +204,7 @@ class LocalModel:
 
 
 def weights_facts(loaded: LoadedModel) -> WeightsFacts:
-    """What is known of the weights of a model on this machine; of another server's nothing is.
+    """The facts about the weights of a model on this machine; of another server's there are none.
 
     It is not loaded for that.
     """

@@ -31,7 +31,7 @@ TEMPERATURE_AGAIN = 0.5
 
 @dataclass(frozen=True)
 class AnswerCheck:
-    """What a whole answer has to match.
+    """The schemas that a whole answer has to match.
 
     Attributes:
         text: for the JSON text of an answer without calls; None: it has to have a call.

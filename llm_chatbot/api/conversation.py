@@ -90,7 +90,7 @@ def check_question(turns: Sequence[tuple[str, str, Sequence[Any]]]) -> None:
 
 
 def chat_request(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> ChatRequest:
-    """What a request asks for, in the words of Chat Completions.
+    """A request in the words of Chat Completions.
 
     Args:
         fields: what the protocol has said.

@@ -51,7 +51,7 @@ class ServedEncoders:
         return _find(self.reranking, name) if self.reranking else _find(self.embedding, name)
 
     async def run(self, request: Request, encoder: EncoderModel, texts: Sequence[Tokens], param: str) -> np.ndarray:
-        """What an encoder says of texts, float32 [texts, ...]. It ends early if the client goes away.
+        """An encoder's result for texts, float32 [texts, ...]. It ends early if the client goes away.
 
         Args:
             request: as it came.

@@ -1,4 +1,4 @@
-"""What is wrong with a request, in the form that each protocol's clients read.
+"""The faults of a request, in the form that each protocol's clients read.
 
 - OpenAI: https://platform.openai.com/docs/guides/error-codes
 - Anthropic: https://docs.anthropic.com/en/api/errors

@@ -1,4 +1,4 @@
-"""What is raised for a request → a response that says it in a sentence."""
+"""An exception → a response that says in a sentence what is wrong."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -146,7 +146,7 @@ def told_fault(faults: Sequence[Any], body: Any) -> dict[str, Any]:
 
 
 def wrong_type(fault: Mapping[str, Any], faults: Sequence[Any], body: Any) -> str:
-    """What was sent in place of what: of a field that may be of several types, all of them are named."""
+    """Names what was sent in place of what: of a field that may be of several types, all of them are named."""
     here = [other for other in faults if request_place(other, body) == fault["loc"]]
     wanted = dict.fromkeys(JSON_TYPES[other["type"]] for other in here if other["type"] in JSON_TYPES)
     sent = next(name for kind, name in SENT_TYPES if isinstance(fault["input"], kind))

@@ -151,12 +151,12 @@ def checked_tokens(facts: ServedFacts, param: str) -> InfillTokens:
 
 
 async def beginning(model: ServedModel) -> Sequence[int]:
-    """What begins every text, such as BOS."""
+    """The ids that begin every text, such as BOS."""
     return await model.prompt_ids(Question(prompt=""))
 
 
 async def middle_ids(model: ServedModel, tokens: InfillTokens, prefix: str, suffix: str) -> list[int]:
-    """What stands in front and what stands behind, up to where the middle begins."""
+    """The texts in front and behind, up to where the middle begins."""
     before, after = [await model.encode(text, control_tokens=False) for text in (prefix, suffix)]
     return [tokens.prefix, *before, tokens.suffix, *after, tokens.middle]
 

@@ -1,4 +1,4 @@
-"""What stands before the routes: who may address the server by which name, HEAD requests, and how bodies are packed."""
+"""Stands before the routes: who may address the server by which name, HEAD requests, and how bodies are packed."""
 
 import zlib
 from collections.abc import Sequence

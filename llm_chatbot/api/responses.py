@@ -31,7 +31,7 @@ class TokenCounts(NamedTuple):
 
 @dataclass(frozen=True)
 class CallPiece:
-    """What is new of a call.
+    """The new part of a call.
 
     Attributes:
         index: of the call in the answer.
@@ -100,7 +100,7 @@ class Choice:
         return Content(reasoning[len(before.reasoning) :], text[len(before.text) :], new_calls, pieces)
 
     def _pieces(self, written: Sequence[ToolCall]) -> Iterator[CallPiece]:
-        """What is new of the calls so far."""
+        """The new parts of the calls so far."""
         for index, call in enumerate(written):
             is_first = index == len(self._sent)
             if is_first:
@@ -205,7 +205,7 @@ class Writer(ABC):
         return f"data: {json_text(chunk)}\n\n"
 
     def sign_of_life(self) -> str:
-        """What a stream sends while there is nothing to say."""
+        """The sign of life of a stream while there is nothing to say."""
         return ": loading the model\n\n" if self.is_loading() else ": waiting\n\n"
 
 
@@ -334,7 +334,7 @@ def _message(content: Content) -> JSON:
 
 
 def _call_delta(piece: CallPiece) -> JSON:
-    """What is new of a call; its id and name come with the first piece only, or clients would join them."""
+    """The new part of a call; its id and name come with the first piece only, or clients would join them."""
     function = {"arguments": piece.arguments}
     if piece.begun is None:
         return {"index": piece.index, "function": function}

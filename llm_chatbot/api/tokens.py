@@ -1,4 +1,4 @@
-"""What a model reads: token ids, their text, and a conversation in its chat format.
+"""Token ids, their text, and a conversation in a model's chat format.
 
 The requests and responses are those of llama.cpp's server and of vLLM, which differ in names only:
 https://github.com/ggml-org/llama.cpp/tree/master/tools/server

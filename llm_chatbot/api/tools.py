@@ -182,7 +182,7 @@ def forced_calls(format: str, tools: Sequence[tuple[str, Schema]], several: bool
 
 
 def _call_header(name: str) -> str:
-    """What stands before the arguments of a call on a channel, in Lark."""
+    """The text before the arguments of a call on a channel, in Lark."""
     return f'{REASONED} <|channel|> "commentary to=functions.{name} " <|constrain|> "json" <|message|>'
 
 

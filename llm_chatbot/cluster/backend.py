@@ -69,7 +69,7 @@ class ClusterModel:
                 answers.cancel()
 
     async def _called(self, method: str, *arguments: Any) -> Any:
-        """What a method of a replica returns."""
+        """The result of a replica's method."""
         try:
             return await getattr(self._connected(), method).remote(*arguments)
         except BackPressureError as error:

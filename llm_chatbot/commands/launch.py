@@ -20,7 +20,7 @@ NO_KEY = "none"  # programs want one, and a server without keys reads none
 
 @dataclass(frozen=True)
 class Target:
-    """What a program is pointed at.
+    """The server and model that a program is pointed at.
 
     Attributes:
         url: of the server, without a path.

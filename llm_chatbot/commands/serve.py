@@ -148,7 +148,7 @@ def prepare_all(arguments: argparse.Namespace, caller: Caller) -> None:
 
 
 def served_sources(arguments: argparse.Namespace, caller: Caller) -> dict[str, Source]:
-    """What each name stands for: the models that are named, and those in a folder.
+    """The models by name: those that are named, and those in a folder.
 
     Raises:
         UserError: there is no such model, none in the folder, or two have one name.

@@ -35,7 +35,7 @@ class Inputs:
         return _dimension(self.input_ids, 0)
 
     def mask(self, window: int | None, slopes: np.ndarray | None = None) -> ov.Node:
-        """What is added to the scores: 0 where a token sees another, else the lowest number.
+        """The numbers added to the scores: 0 where a token sees another, else the lowest number.
 
         Args:
             window: how many tokens a token sees, itself included; None for all before it.

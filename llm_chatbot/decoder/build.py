@@ -76,7 +76,7 @@ def build_graph(header: GGUFHeader, row: DecoderRow, tensors: Tensors, context: 
 
 
 def row_of(header: GGUFHeader) -> DecoderRow:
-    """What the model in a file is made of.
+    """The row of the model in a file.
 
     Raises:
         UserError: the file's architecture is not supported.

@@ -111,7 +111,7 @@ class DecoderGraph:
         return ops.add(one, norm(many, layer, "post_ffw_norm_2"))
 
     def _further_inputs(self, x: ov.Node) -> ov.Node | None:
-        """What each layer gets of the tokens besides its input, [batch, tokens, layers, size] (Gemma 3n and 4)."""
+        """Each layer's further input of the tokens, [batch, tokens, layers, size] (Gemma 3n and 4)."""
         size = int(self._keys.number("embedding_length_per_layer_input", 0))
         if not size:
             return None

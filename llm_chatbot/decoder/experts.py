@@ -73,7 +73,7 @@ def experts(x: ov.Node, layer: Layer, routing: Routing, activation: str, scores_
 
 
 def _hidden(x: ov.Node, layer: Layer, activation: str) -> ov.Node:
-    """What each expert makes of each token before its last product: [experts, tokens, ...]."""
+    """Each expert's values for each token before its last product: [experts, tokens, ...]."""
     if activation == "gpt-oss":
         return _gpt_oss(x, layer)
     if "ffn_gate_up_exps.weight" in layer:

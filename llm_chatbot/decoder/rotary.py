@@ -83,7 +83,7 @@ def _scaling(keys: Keys) -> tuple[str, float, int]:
 
 
 def _factors(tensors: Tensors, long: bool) -> np.ndarray | None:
-    """What divides the frequencies, float32 [size / 2]; all such tensors count as used."""
+    """The divisors of the frequencies, float32 [size / 2]; all such tensors count as used."""
     found = {name: tensors.vector(name) for name in (FACTORS, SHORT_FACTORS, LONG_FACTORS) if name in tensors}
     return found.get(FACTORS, found.get(LONG_FACTORS if long else SHORT_FACTORS))
 
@@ -101,7 +101,7 @@ def _kept_by_yarn(keys: Keys, size: int, base: float, original: int) -> np.ndarr
 
 
 def yarn_growth(keys: Keys) -> float:
-    """What YaRN multiplies queries and keys by in latent attention, besides cosines and sines.
+    """YaRN's factor of queries and keys in latent attention, besides cosines and sines.
 
     The file has a tenth of DeepSeek's `mscale_all_dim`.
     """

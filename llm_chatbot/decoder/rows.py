@@ -1,4 +1,4 @@
-"""What each architecture of GGUF files is made of: one row for each, which states only what differs.
+"""The parts of each architecture of GGUF files: one row for each, which states only what differs.
 
 What a row does not say is seen from the file: a tensor that is there is used. So biases, norms of queries and keys,
 norms after a block, attention sinks, experts and the shared expert need no entry. The rows follow llama.cpp, which

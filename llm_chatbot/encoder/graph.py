@@ -55,7 +55,7 @@ class EncoderGraph:
         return ops.normalize_l2(pooled, constant([1]), 1e-12, "max")
 
     def scores(self) -> ov.Node:
-        """What a classifier with one class says of the first token, before a sigmoid."""
+        """The score of a classifier with one class, of the first token, before a sigmoid."""
         hidden = self.settings.hidden
         first = self._first(self._states())
         if "classifier.weight" in self.tensors:  # BERT

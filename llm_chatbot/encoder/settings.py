@@ -1,4 +1,4 @@
-"""What an encoder's checkpoint says of itself."""
+"""The settings of an encoder's checkpoint."""
 
 import json
 import math
@@ -63,7 +63,7 @@ class EncoderSettings:
 
     @property
     def scale(self) -> float:
-        """What products of queries and keys are multiplied by."""
+        """The factor of products of queries and keys."""
         return 1 / math.sqrt(self.hidden // self.heads)
 
     def may_be_cut(self, dimensions: int) -> bool:

@@ -1,4 +1,4 @@
-"""What a model is opened from: a converted folder. `llm_chatbot.engine.gguf_file` has the other kind."""
+"""The files of a converted folder, from which a model is opened. `llm_chatbot.engine.gguf_file` has the other kind."""
 
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -16,14 +16,14 @@ from llm_chatbot.folder.manifest import MODEL_BIN, MODEL_XML, read_manifest
 
 
 class Weights(Protocol):
-    """What a graph reads its constants from. A model that is compiled with them needs this object all its life."""
+    """The memory that a graph reads its constants from. A model compiled with them needs this object all its life."""
 
     def released_meanwhile(self) -> AbstractContextManager[None]:
         """Gives memory back that was read, while the model is compiled."""
 
 
 class ModelFiles(Protocol):
-    """What a model is opened from.
+    """The files that a model is opened from.
 
     Attributes:
         path: the folder or file, for messages.

@@ -116,7 +116,7 @@ class GGUFFile:
 
 
 def _after_answers(tokenizer: PlainTokenizer, name: str) -> list[str]:
-    """What the chat template writes after an answer. It is checked in a process of its own, once on this machine.
+    """The text that a chat template writes after an answer. It is checked in a process of its own, once on a machine.
 
     Raises:
         UserError: the template does harm.

@@ -110,7 +110,7 @@ def check_vocabulary(files: ModelFiles, draft_files: ModelFiles) -> None:
 
 
 def open_files(model: Path | str | ModelFiles) -> ModelFiles:
-    """What a model is opened from: a converted folder or a GGUF file.
+    """The files that a model is opened from: a converted folder or a GGUF file.
 
     Raises:
         UserError: it is neither, or damaged.

@@ -60,7 +60,7 @@ PROBE_TOOL = {
 
 @dataclass(frozen=True)
 class TemplateForm:
-    """What a template expects of the messages.
+    """The form of messages that a template expects.
 
     Attributes:
         shows_messages: whether the text of a message arrives in the prompt; a template that refuses the probe is

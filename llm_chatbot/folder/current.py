@@ -10,7 +10,7 @@ from llm_chatbot.folder.variant import Variant
 
 @dataclass(frozen=True)
 class Found:
-    """What is where a variant belongs.
+    """The folder where a variant belongs, compared with the variant.
 
     Attributes:
         manifest: of the folder; empty if it isn't there or a file is missing.

@@ -25,7 +25,7 @@ class Source:
 
 
 def served_name(model: str, config: ModelConfig) -> str:
-    """What requests call a model: a local file or folder goes without the path to it."""
+    """The name by which requests call a model: a local file or folder goes without the path to it."""
     return Path(model).name if isinstance(config.checkpoint, Path) else model
 
 

@@ -43,7 +43,7 @@ REFUSALS = (TemplateError, ValueError, TypeError, LookupError, AttributeError)
 
 @dataclass(frozen=True)
 class CheckedTemplates:
-    """What was found out about the chat templates of a checkpoint.
+    """The findings about the chat templates of a checkpoint.
 
     Attributes:
         shows_messages: whether what is said arrives in the prompt.

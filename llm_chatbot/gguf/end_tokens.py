@@ -9,7 +9,7 @@ from llm_chatbot.gguf.tokenizer import END_TOKENS, Vocabulary, stop_token_ids
 
 
 class NamedTokens(Protocol):
-    """What is needed of a tokenizer, Transformers' or ours."""
+    """The part of a tokenizer, Transformers' or ours, that is needed here."""
 
     chat_template: Any
 

@@ -1,4 +1,4 @@
-"""What happens inside a model while it reads: the stream between its layers, and what each head looks at.
+"""The inside of a model while it reads: the stream between its layers, and what each head looks at.
 
 A decoder's layers each add something to a stream of vectors, one for each token. The graph is found to be made so by
 its operations alone, and so this works for graphs that were traced and for those built from a GGUF file.
@@ -22,7 +22,7 @@ ATTENTION = "ScaledDotProductAttention"
 
 @dataclass(frozen=True)
 class LayerReading:
-    """What was computed for a text of T tokens.
+    """The values computed for a text of T tokens.
 
     Attributes:
         ids: the tokens.
@@ -73,7 +73,7 @@ class OpenedGraph:
         return LayerReading(list(ids), stream, attention, logits)
 
     def next_tokens(self, stream: np.ndarray) -> np.ndarray:
-        """What the model would say next after each vector of the stream (nostalgebraist 2020, "logit lens").
+        """The model's next words after each vector of the stream (nostalgebraist 2020, "logit lens").
 
         Args:
             stream: float32 [layers, T, hidden size]; each is read as if it came from the last layer.

@@ -34,7 +34,7 @@ BYTES = 4  # of a number between two operations: the graph computes in 32 bits
 
 
 def plot_lens(words: Sequence[str], said: np.ndarray, decode: Callable[[list[int]], str]) -> Figure:
-    """What each layer would say next after each token: the likeliest one, the surer the darker.
+    """The likeliest next token of each layer after each token: the surer, the darker.
 
     Args:
         words: the texts of the tokens.

@@ -26,7 +26,7 @@ SHOWN_PIECES = 60  # of the line on which the die falls; the rest are one piece
 
 @dataclass(frozen=True)
 class NextTokens:
-    """What may follow a text.
+    """The tokens that may follow a text.
 
     Attributes:
         ids: the likeliest tokens [n].

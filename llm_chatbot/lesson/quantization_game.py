@@ -31,7 +31,7 @@ BITS = tuple(range(2, 9))
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a model is after rounding.
+    """A model after rounding.
 
     Attributes:
         size: bytes of its matrices, with all that belongs to them.

@@ -36,7 +36,7 @@ def with_controls(draw: Callable[..., object], **controls: widgets.ValueWidget) 
 
 
 def attention_sliders(attention: np.ndarray, words: Sequence[str], layer: int, head: int) -> widgets.VBox:
-    """What one head looks at, with a slider for the layer and one for the head, which count from 1.
+    """The attention of one head, with a slider for the layer and one for the head, which count from 1.
 
     Args:
         attention: float32 [layers, heads, tokens, tokens]; see `llm_chatbot.lesson.inside.Reading`.

@@ -1,4 +1,4 @@
-"""What the page's document says of itself, in the place of what Gradio's template says of Gradio."""
+"""Title and metadata of the page's document, in the place of Gradio's own."""
 
 import re
 

@@ -59,7 +59,7 @@ def model_choices(pool: ModelPool) -> list[ModelChoice]:
 
 
 def of_folder(name: str, precision: str, folder: Path) -> ModelChoice:
-    """What a converted folder says of itself."""
+    """The size and context of a converted folder, as its files say them."""
     label = precision_label(folder)
     measured = measured_variants(folder.parent).get(precision, {}).get("decode_tps")
     return ModelChoice(

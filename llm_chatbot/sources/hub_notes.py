@@ -1,4 +1,4 @@
-"""What the Hub said of a repository's files, for the times when it can't be reached.
+"""Notes of what the Hub said of a repository's files, for the times when it can't be reached.
 
 huggingface_hub's cache doesn't say which files a repository has, so a download that broke off looks like a whole one.
 """
@@ -24,7 +24,7 @@ def note_files(repo_id: str, commit: str | None, sizes: dict[str, int]) -> None:
 
 
 def noted_files(repo_id: str, commit: str) -> dict[str, int]:
-    """What was noted of a commit's files; empty if it was nothing, or can't be read."""
+    """The notes of a commit's files; empty if there are none, or they can't be read."""
     try:
         sizes = json_object(_notes(repo_id, commit)).get("files")
     except (OSError, ValueError):

@@ -26,7 +26,7 @@ def asked(path: str, messages: list[dict[str, Any]]) -> tuple[Any, list[dict[str
 
 
 def with_image(path: str, text: str = "See:") -> dict[str, Any]:
-    """What the user says with an image in the protocol of a path."""
+    """A user's message with an image in the protocol of a path."""
     if path == OLLAMA:
         return {"role": "user", "content": text, "images": ["AA=="]}
     kinds = {CHAT: "text", RESPONSES: "input_text", MESSAGES: "text"}

@@ -1,4 +1,4 @@
-"""What is missing in a text: the prompts that a model gets for it, and what comes back."""
+"""The missing part of a text: the prompts that a model gets for it, and what comes back."""
 
 import json
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""What the embedded model reads, as programs ask for it."""
+"""The tokens and prompts of the embedded model, as programs ask for them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What the clients are asked to do, and how a client's script says what it did.
+"""The tasks of the clients, and how a client's script says what it did.
 
 This file is read by the scripts, which run in an environment of their own, so it needs nothing but Python.
 """

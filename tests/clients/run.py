@@ -55,7 +55,7 @@ CLIENTS = {
 
 @dataclass
 class Result:
-    """What a client did.
+    """The checks that a client went through.
 
     Attributes:
         version: of its package.

@@ -1,4 +1,4 @@
-"""What the commands have in common: the precision that is taken where none is named."""
+"""Shared options of the commands: the precision that is taken where none is named."""
 
 from argparse import Namespace
 from pathlib import Path

@@ -20,7 +20,7 @@ AFTER = [0, 15, 16, 17, 31, 32, 47, 63]  # the tokens after which logits are com
 
 @dataclass(frozen=True)
 class Small:
-    """What the file of a small model has.
+    """The keys and tensors of a small model's file.
 
     Attributes:
         architecture: as files name it.

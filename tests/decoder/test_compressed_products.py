@@ -107,7 +107,7 @@ def with_edges(rows: np.ndarray, type: GGML) -> None:
 
 
 def rounding_of_zero_points(rows: np.ndarray, type: GGML) -> np.ndarray:
-    """What half a step of a 16-bit zero point is worth: 2^-11 of a group's minimum; float64 [rows, columns].
+    """The worth of half a step of a 16-bit zero point: 2^-11 of a group's minimum; float64 [rows, columns].
 
     Very small zero points have fewer bits, which is worth 2^-25 of the scale.
     """

@@ -1,4 +1,4 @@
-"""What a file says of its attention, for models that are too large for a test."""
+"""The attention of files whose models are too large for a test."""
 
 from types import SimpleNamespace
 from typing import Any

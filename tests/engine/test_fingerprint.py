@@ -1,4 +1,4 @@
-"""What is kept of one model is never taken for another's."""
+"""The blocks of one model are never taken for another's."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What code draws, in a frame that reaches neither the network nor the page: page/web/markdown/preview.js."""
+"""The drawing of code, in a frame that reaches neither the network nor the page: page/web/markdown/preview.js."""
 
 import json
 from collections.abc import Iterator

@@ -39,7 +39,7 @@ def put(path: Path, model: Path) -> Path:
 
 
 def pull(home: Path, model: Path, *name: str, kinds: tuple[str, ...] = ("template", "model", "params")) -> Path:
-    """What Ollama leaves in its folder when it has pulled a model."""
+    """Writes what Ollama leaves in its folder when it has pulled a model."""
     digest = hashlib.sha256(model.read_bytes()).hexdigest()
     layers = [
         {

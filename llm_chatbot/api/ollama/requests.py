@@ -57,7 +57,7 @@ KeepAlive = Annotated[float | None, BeforeValidator(seconds_of)]
 
 
 class OllamaRequest(Body):
-    """What both kinds of requests have."""
+    """The fields of both kinds of requests."""
 
     model: str
     format: Literal["", "json"] | dict[str, Any] = ""

@@ -27,7 +27,7 @@ class Written:
 
 @dataclass(frozen=True)
 class Reading:
-    """What was read at a place.
+    """The calls that were read at a place.
 
     Attributes:
         calls: the whole ones, in order.

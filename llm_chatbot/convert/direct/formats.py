@@ -1,4 +1,4 @@
-"""What the `quantization_config` of a checkpoint says → how its matrices are read."""
+"""The `quantization_config` of a checkpoint → how its matrices are read."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

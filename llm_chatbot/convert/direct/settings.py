@@ -124,7 +124,7 @@ class CheckpointFields(Fields):
 
 @dataclass(frozen=True)
 class Settings:
-    """What `config.json` says.
+    """The settings of a checkpoint.
 
     Attributes:
         row: how the model's checkpoints differ from a GGUF file.
@@ -203,7 +203,7 @@ def _rotation(folder: Path, said: dict[str, Any], size: int) -> tuple[dict[str, 
 
 
 def _llama3_factors(said: Mapping[str, Any], frequencies: np.ndarray) -> np.ndarray:
-    """What Llama 3.1 divides frequencies by: nothing for fast ones, `factor` for those that did not turn around often
+    """The numbers that Llama 3.1 divides frequencies by: 1 for fast ones, `factor` for those that did not turn often
     enough in the original context, something between for those between.
 
     As `_compute_llama3_parameters` of Transformers.

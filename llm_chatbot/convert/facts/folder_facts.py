@@ -1,4 +1,4 @@
-"""What a converted folder can do, found out by trying: for the manifest, which `info` shows.
+"""Finds out by trying what a converted folder can do: for the manifest, which `info` shows.
 
 Other programs read a folder's chat template and its OpenVINO tokenizer in their own way. What they do otherwise than
 the checkpoint's own files say is measured here, so that nobody has to find it out from wrong answers.
@@ -44,7 +44,7 @@ GENAI_TIMEOUT = 60  # for the comparison with OpenVINO GenAI, which runs in a pr
 
 
 def check_folder(folder: Path, name: str) -> dict[str, Any]:
-    """What was found out about a folder, for its manifest.
+    """Tries a folder, and returns the findings for its manifest.
 
     Args:
         folder: with everything but the manifest.
@@ -110,7 +110,7 @@ def compare_tokenizers(folder: Path, tokenizer: PreTrainedTokenizerFast, partner
 
 
 def _compare_with_genai(folder: Path) -> dict[str, Any] | None:
-    """What `genai_templates` prints; None where OpenVINO GenAI is not installed."""
+    """The output of `genai_templates`; None where OpenVINO GenAI is not installed."""
     code = "from llm_chatbot.convert.facts.genai_templates import main; main()"
     try:
         done = subprocess.run(

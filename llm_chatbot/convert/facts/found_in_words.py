@@ -1,4 +1,4 @@
-"""What was found out about a converted folder, in sentences."""
+"""The findings about a converted folder, in sentences."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a GGUF file says of its model → the `config.json` and `generation_config.json` of a folder.
+"""The keys of a GGUF file → the `config.json` and `generation_config.json` of a folder.
 
 They hold what programs that run the graph look for. How the model computes is in the graph.
 """

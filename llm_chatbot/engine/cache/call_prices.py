@@ -1,4 +1,4 @@
-"""What calls of a model cost: assumed at first, and measured as soon as nobody has waited for an answer for a moment.
+"""The costs of a model's calls: assumed at first, and measured as soon as nobody has waited for an answer for a moment.
 
 Measured while a model is loaded, they would delay the first answer by as much as the rest of the start takes.
 """

@@ -1,4 +1,4 @@
-"""What was read stays read: the full blocks of a pool are written to the disk between answers, and read back later."""
+"""Keeps what was read: the full blocks of a pool are written to the disk between answers, and read back later."""
 
 import logging
 import math

@@ -1,4 +1,4 @@
-"""What changes the logits of single tokens before one is chosen: biases, and penalties on tokens that have occurred."""
+"""Changes the logits of single tokens before one is chosen: biases, and penalties on tokens that have occurred."""
 
 from collections.abc import Sequence
 from copy import copy

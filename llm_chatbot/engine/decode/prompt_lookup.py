@@ -223,7 +223,7 @@ class LookupCache:
 
     @property
     def proposal(self) -> Proposal | None:
-        """What a draft model proposes as the next token, if that was read ahead."""
+        """The next token that a draft model proposes, if that was read ahead."""
         return self._proposals[0] if self._proposals else None
 
     @property

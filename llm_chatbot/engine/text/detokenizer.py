@@ -112,7 +112,7 @@ class StreamingDetokenizer:
 
     @property
     def later_reasoning(self) -> str:
-        """What was reasoned after the first words of `text` outside of its reasoning."""
+        """The reasoning after the first words of `text` outside of it."""
         return visible(self._channels.later_reasoning) if self._channels else ""
 
     def _read(self, token: int) -> None:

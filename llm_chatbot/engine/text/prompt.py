@@ -215,7 +215,7 @@ def _rendered(tokenizer: ChatTokenizer, messages: Sequence[Message], options: Te
 
 
 def _remedy(tokenizer: ChatTokenizer, messages: Sequence[Message], options: TemplateOptions) -> Text:
-    """What to do about a conversation that the template does not take: what it takes is tried."""
+    """The remedy for a conversation that the template does not take, found by trying what it takes."""
     spoken = [message for message in messages if message["role"] != "system"]
     without_calls = [message for message in messages if message["role"] != "tool" and not message.get("tool_calls")]
     without_tools = {name: value for name, value in options.items() if name != "tools"}

@@ -26,7 +26,7 @@ def is_reasoning(text: str) -> bool:
 
 
 def reasoning_opening(tokenizer: ChatTokenizer, ids: Sequence[int]) -> list[int]:
-    """What a model that thinks writes after a prompt that doesn't begin its reasoning; empty where it doesn't think.
+    """The mark that a model that thinks writes after a prompt without it; empty where it doesn't think.
 
     Args:
         tokenizer: the model's.

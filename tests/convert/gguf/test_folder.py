@@ -61,7 +61,7 @@ def converted_logits(path: Path, root: Path, precision: str = AS_IN_FILE) -> np.
 
 
 def unpacked_logits(path: Path) -> np.ndarray:
-    """What the model says when Transformers unpacks it to 32 bits."""
+    """The model's logits when Transformers unpacks it to 32 bits."""
     model = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
     with torch.no_grad():
         return model(input_ids=IDS).logits.numpy()
@@ -242,7 +242,7 @@ def test_a_tensor_that_is_missing_is_named(tmp_path: Path):
 
 
 def pull(ollama: Path, type: GGML, digest: str) -> Path:
-    """What Ollama leaves in its folder when it has pulled the model "small", whose blob is returned."""
+    """Writes what Ollama leaves in its folder when it has pulled the model "small", whose blob is returned."""
     blob = ollama / "blobs" / f"sha256-{digest}"
     manifest = ollama / "manifests" / "registry.ollama.ai" / "library" / "small" / "latest"
     for path in (blob, manifest):

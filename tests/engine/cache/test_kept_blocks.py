@@ -1,4 +1,4 @@
-"""What was read stays read: on a fake model whose logits depend on what its blocks hold."""
+"""Blocks that were read stay read: on a fake model whose logits depend on what its blocks hold."""
 
 import threading
 import time

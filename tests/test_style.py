@@ -1,4 +1,4 @@
-"""A name says where a thing is: none at a module's top level is taken twice in the product."""
+"""Rules of style that linters don't check: names that stand for one thing each, and docstrings that say it."""
 
 import ast
 from collections import defaultdict
@@ -30,3 +30,15 @@ def test_no_public_name_is_defined_twice():
             modules[name].add(path.relative_to(PACKAGE).as_posix())
     twice = {name: found for name, found in modules.items() if len(found) > 1 and not name.startswith("_")}
     assert twice.keys() == SHARED, {name: sorted(found) for name, found in twice.items() if name not in SHARED}
+
+
+def test_no_docstring_begins_with_what():
+    """A noun or a verb says more."""
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    begin_so = [
+        f"{path.relative_to(PACKAGE)}: {text.splitlines()[0]}"
+        for path in PACKAGE.rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, documented) and (text := ast.get_docstring(node)) and text.startswith("What ")
+    ]
+    assert not begin_so

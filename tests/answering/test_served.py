@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
 
 from llm_chatbot.answering import models, served
 from llm_chatbot.answering.errors import QueueFullError
@@ -34,6 +36,7 @@ FAILURES = (
 
 class FakeTokenizer:
     chat_template = None
+    backend_tokenizer = Tokenizer(BPE())
 
 
 class FakeModel:

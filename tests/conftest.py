@@ -9,12 +9,14 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from playwright.sync_api import Browser, sync_playwright
 
 from tests import hub_server, measured_once
 
@@ -39,14 +41,22 @@ from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.folder.place import SUBFOLDERS
 from llm_chatbot.optimum_models import OVChatModel, load_model
 from tests import small_modern_checkpoints
+from tests.browser import launch
 from tests.tiny_models import DATA, export
 
 # What makes a test slow: the embedded model, a browser, conversions of smaller ones.
-SLOW_FIXTURES = {"models_root", "browser", "tiny", "ir", "published"}
+SLOW_FIXTURES = {"models_root", "browser", "browsers", "tiny", "ir", "published"}
 # Files that take long too, though each of their tests is quick.
 LONG = {"test_template_check", "test_exporter", "test_exporter_configs", "test_folder", "test_paged_graph"}
 # Browsers, servers and processes on a busy machine: docs/decisions.md says why these tests get a second attempt.
 PAGE = Path(__file__).with_name("page")
+
+
+@pytest.fixture(scope="session")
+def browsers() -> Iterator[Callable[..., Browser]]:
+    """Gives a browser as `launch` does; each is started once. A process can have one Playwright only."""
+    with sync_playwright() as playwright:
+        yield cache(partial(launch, playwright))
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

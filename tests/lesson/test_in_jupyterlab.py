@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -14,7 +14,6 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from llm_chatbot.lesson.front_end import REMOTE
-from tests.browser import open_browser
 from tests.lesson.test_solutions import ROOT, SHORTER, prepare_folder
 from tests.ports import free_port
 
@@ -33,9 +32,8 @@ RUN_ALL = """() => {
 
 
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with open_browser() as browser:
-        yield browser
+def browser(browsers: Callable[..., Browser]) -> Browser:
+    return browsers("chromium")
 
 
 @pytest.fixture(scope="module")

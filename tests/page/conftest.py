@@ -1,17 +1,16 @@
 """A page that is served, and browsers that visit it; shared by all tests of the page."""
 
 from collections.abc import Callable, Iterator
-from functools import cache, partial
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, ViewportSize, expect
 
 from llm_chatbot.answering import options as settings
 from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
-from tests.browser import launch, permissions
+from tests.browser import permissions
 from tests.page_visit import TIMEOUT, Server, Visit
 from tests.web_modules import open_modules
 
@@ -57,16 +56,9 @@ def own_server(loaded: LoadedModel, models_root: Path, greedy: None) -> Iterator
 
 
 @pytest.fixture(scope="session")
-def browsers() -> Iterator[Callable[..., Browser]]:
-    """Gives a browser as `launch` does; each is started once."""
-    expect.set_options(timeout=TIMEOUT)
-    with sync_playwright() as playwright:
-        yield cache(partial(launch, playwright))
-
-
-@pytest.fixture(scope="session")
 def browser(request: pytest.FixtureRequest, browsers: Callable[..., Browser]) -> Browser:
     """Chromium; for tests that are marked `firefox` that too, and with `--firefox` Firefox for all."""
+    expect.set_options(timeout=TIMEOUT)
     return browsers(request.param)
 
 

@@ -1,9 +1,10 @@
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import Browser
 
 from docs.book.check import broken_links, read_pages, served
-from tests.browser import open_browser
 
 PICTURE = '<img src=\'data:image/svg+xml,<svg xmlns="http://www.w3.org/2000/svg" width="1" height="1"/>\'>'
 WRONG = """<!doctype html><body style="background: white">
@@ -34,10 +35,11 @@ def test_links_lead_to_files_and_to_places_in_them(book: Path):
     ]
 
 
-def test_a_browser_finds_what_is_wrong_on_a_page(book: Path):
+def test_a_browser_finds_what_is_wrong_on_a_page(book: Path, browsers: Callable[..., Browser]):
     (book / "en" / "wrong.html").write_text(WRONG, encoding="utf-8")
     (book / "en" / "right.html").write_text(RIGHT, encoding="utf-8")
-    with served(book) as address, open_browser() as browser:
+    browser = browsers("chromium")
+    with served(book) as address:
         for scheme in ("light", "dark"):
             assert list(read_pages(browser, address, ["en/right.html"], scheme)) == []
         found = list(read_pages(browser, address, ["en/wrong.html"], "dark"))

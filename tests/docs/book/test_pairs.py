@@ -1,14 +1,15 @@
+from collections.abc import Callable, Iterator
+
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from docs.book.pairs import SPLIT_QUERY, terms
-from tests.browser import open_browser
 
 
-@pytest.fixture(scope="module")
-def page():
-    with open_browser() as browser:
-        yield browser.new_page()
+@pytest.fixture
+def page(browsers: Callable[..., Browser]) -> Iterator[Page]:
+    with browsers("chromium").new_context() as context:
+        yield context.new_page()
 
 
 def test_neighbours_in_chinese_and_japanese_are_pairs():

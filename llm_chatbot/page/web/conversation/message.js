@@ -245,14 +245,7 @@ export function messageView(actions, server, refusal) {
       iconButton(ICONS.fork, text("fork"), () => actions.fork(id)),
       isAnswer && againMenu({ server, chat: actions, message, body }),
       isAnswer && figuresButton(message),
-      make(
-        "time",
-        {
-          datetime: new Date(created).toISOString(),
-          title: timeOf(created, { dateStyle: "full", timeStyle: "medium" }),
-        },
-        timeOf(created, { timeStyle: "short" }),
-      ),
+      Number.isFinite(created) && timeElement(created),
     ].filter((button) => button instanceof HTMLElement);
   }
 
@@ -315,4 +308,20 @@ export function messageView(actions, server, refusal) {
   }
 
   return { element, update, showAll, edit: () => !shown.expected && edit() };
+}
+
+/**
+ * When a message was written. A message from elsewhere may not say so, and has none.
+ *
+ * @param {number} created
+ */
+function timeElement(created) {
+  return make(
+    "time",
+    {
+      datetime: new Date(created).toISOString(),
+      title: timeOf(created, { dateStyle: "full", timeStyle: "medium" }),
+    },
+    timeOf(created, { timeStyle: "short" }),
+  );
 }

@@ -29,8 +29,8 @@ def test_what_is_kept_under_the_name_localhost_is_shown_there(context: BrowserCo
     visit.page.evaluate(add)
     visit.page.goto(f"{named}/#c=c")
     expect(visit.questions).to_have_text(["Under the name"])
-    visit.open_panel("Conversations")
-    expect(visit.page.locator("#library-panel")).to_contain_text(f"for {named}. Another address or port has its own")
+    visit.open_panel("Settings")
+    expect(visit.page.locator("#settings-panel")).to_contain_text(f"for {named}. Another address or port has its own")
 
 
 def test_behind_a_proxy_the_page_stays_where_it_is(context: BrowserContext, server: Server):

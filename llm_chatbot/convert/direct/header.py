@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, GGMLQuantizationType, get_tensor_name_map
+from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, GGMLQuantizationType, TensorNameMap, get_tensor_name_map
 
 from llm_chatbot.convert.direct.safetensors_files import StoredTensor, stored_tensors
 from llm_chatbot.convert.direct.settings import Settings, read_settings
@@ -49,43 +49,32 @@ def read_direct(folder: Path, config: Mapping[str, Any]) -> DirectCheckpoint:
     """
     settings = read_settings(folder, config)
     stored = stored_tensors(folder)
-    if config.get("tie_word_embeddings", settings_tie(config)):
+    if settings.is_tied:
         stored.pop("lm_head.weight", None)  # a copy of the embeddings, if it is there
+    names = _name_map(settings)
     infos: dict[str, TensorInfo] = {}
     parts: dict[str, dict[str, StoredTensor]] = {}
     for name, tensor in stored.items():
         if name.endswith(COMPUTED):
             continue
         base, _, end = name.rpartition(".")
+        known = names.get_name(base)
+        if known is None:
+            raise UserError("direct.tensor", folder=folder, tensor=f"{name:.80}")
         if end in ("weight", "bias") and tensor.type in FLOAT_TYPES:
-            infos[f"{_gguf_name(folder, base, name, settings)}.{end}"] = _info(tensor)
+            infos[f"{known}.{end}"] = _info(tensor)
         else:
-            parts.setdefault(f"{_gguf_name(folder, base, name, settings)}.weight", {})[end] = tensor
+            parts.setdefault(f"{known}.weight", {})[end] = tensor
     computed = {} if settings.frequency_factors is None else {FACTORS: settings.frequency_factors}
     header = GGUFHeader(folder / "config.json", settings.fields, infos)
     return DirectCheckpoint(header, settings.row.decoder, parts, computed)
-
-
-def settings_tie(config: Mapping[str, Any]) -> bool:
-    """Whether a checkpoint whose `config.json` is silent about it has one table for input and output."""
-    from transformers import CONFIG_MAPPING
-
-    return bool(CONFIG_MAPPING[config["model_type"]]().tie_word_embeddings)
 
 
 def _info(tensor: StoredTensor) -> TensorInfo:
     return TensorInfo(tensor.path, FLOAT_TYPES[tensor.type], tensor.shape, tensor.offset, tensor.size)
 
 
-def _gguf_name(folder: Path, base: str, name: str, settings: Settings) -> str:
-    """The name that a GGUF file has for a layer's tensor.
-
-    Raises:
-        UserError: it has none.
-    """
+def _name_map(settings: Settings) -> TensorNameMap:
+    """The names that a GGUF file has for the layers of a checkpoint."""
     architecture = next(key for key, known in MODEL_ARCH_NAMES.items() if known == settings.row.architecture)
-    layers = settings.fields[f"{settings.row.architecture}.block_count"]
-    found = get_tensor_name_map(MODEL_ARCH(architecture), layers).get_name(base)
-    if found is None:
-        raise UserError("direct.tensor", folder=folder, tensor=f"{name:.80}")
-    return found
+    return get_tensor_name_map(MODEL_ARCH(architecture), settings.fields[f"{settings.row.architecture}.block_count"])

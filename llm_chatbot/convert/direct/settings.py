@@ -129,11 +129,13 @@ class Settings:
     Attributes:
         row: how the model's checkpoints differ from a GGUF file.
         fields: the same settings as a GGUF file has them.
+        is_tied: whether one table is for input and output.
         frequency_factors: what divides the frequencies of rotary embeddings, float32 [size / 2]; None for nothing.
     """
 
     row: DirectRow
     fields: CheckpointFields
+    is_tied: bool
     frequency_factors: np.ndarray | None = None
 
 
@@ -164,7 +166,8 @@ def read_settings(folder: Path, config: Mapping[str, Any]) -> Settings:
     values |= rotary
     fields = {f"{row.architecture}.{end}": value for end, value in values.items()}
     path = folder / "config.json"
-    return Settings(row, CheckpointFields(path, {"general.architecture": row.architecture, **fields}), factors)
+    fields = {"general.architecture": row.architecture, **fields}
+    return Settings(row, CheckpointFields(path, fields), bool(parsed["tie_word_embeddings"]), factors)
 
 
 def _check_layers(folder: Path, parsed: Mapping[str, Any]) -> None:

@@ -26,6 +26,8 @@ def model_files(name: str, precision: str, root: Path, may_be_file: bool = True)
     if precision != AS_IN_FILE or not may_be_file:
         return FolderFiles(converted_folder(name, precision, root))
     config = get_model_config(name)
+    if config.is_gguf and config.adapters:
+        raise UserError("adapter.precision", precisions=", ".join(precisions_of(config)))
     if not config.is_gguf:
         raise UserError("model.no_gguf", name=name, precisions=", ".join(precisions_of(config)))
     return GGUFFile(gguf_path(config), config.chat_format, config.gpu_precision)

@@ -1,8 +1,10 @@
 """Finds the row of a model by the name that a user gave."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
+from llm_chatbot.catalogue.adapter_names import read_adapter, split_adapters
 from llm_chatbot.catalogue.gguf_names import HUB_ID, gguf_source, is_gguf_name, without_suffix
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
@@ -23,11 +25,18 @@ def get_model_config(name: str) -> ModelConfig:
     Args:
         name: a key of `SUPPORTED_LLM_MODELS`, a local checkpoint (a folder with a config.json, or a .gguf file), a
             GGUF file as `gguf_source` takes it, or a repository of the Hub, like "org/name". As in Transformers, a
-            local folder takes precedence over a repository.
+            local folder takes precedence over a repository. LoRA adapters follow it, as in "name+adapter:0.5"; see
+            `read_adapter`.
 
     Raises:
         UserError: it is none of these.
     """
+    base, adapters = split_adapters(name)
+    config = _base_config(base)
+    return replace(config, adapters=tuple(map(read_adapter, adapters))) if adapters else config
+
+
+def _base_config(name: str) -> ModelConfig:
     if name in SUPPORTED_LLM_MODELS:
         return SUPPORTED_LLM_MODELS[name]
     if local := _local_config(name):

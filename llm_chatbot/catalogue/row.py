@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from llm_chatbot.catalogue.adapter_names import AdapterSource
 from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
 from llm_chatbot.catalogue.gguf_names import HubGGUF, StoredGGUF, is_gguf_name
 
@@ -94,6 +95,7 @@ class ModelConfig:
         system_prompt: the first message of each conversation; None: the chat template's default.
         language: of the example questions, a key of `EXAMPLE_QUESTIONS`.
         gpu_precision: OpenVINO's inference precision on a GPU; None: the device's default.
+        adapters: LoRA adapters that a conversion adds to the weights.
     """
 
     model_id: str
@@ -114,6 +116,7 @@ class ModelConfig:
     system_prompt: str | None = None
     language: str = "en"
     gpu_precision: str | None = None
+    adapters: tuple[AdapterSource, ...] = ()
 
     @property
     def is_gguf(self) -> bool:

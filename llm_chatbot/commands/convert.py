@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TextIO
 
+from llm_chatbot.catalogue.adapter_names import with_adapters
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL, SUPPORTED_LLM_MODELS
 from llm_chatbot.commands.options import Caller, Parser, add_output_option, add_precision_option
@@ -53,6 +54,13 @@ def parser(caller: Caller = CALLER) -> Parser:
     parser.add_argument(
         "--direct", action="store_true", help="write a checkpoint's graph without exporting it by PyTorch"
     )
+    parser.add_argument(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="NAME[:WEIGHT]",
+        help="add a LoRA adapter to the weights: a folder, a .gguf file or org/name; may be given several times",
+    )
     parser.add_argument("--progress", choices=("bars", "json"), default="bars", help="how progress is shown")
     return parser
 
@@ -81,6 +89,7 @@ def convert(arguments: argparse.Namespace, caller: Caller) -> Path:
     name, precision = arguments.name, arguments.precision
     if not name:
         raise UserError("command.no_name", command=caller.command)
+    name = with_adapters(name, arguments.adapter)
     methods = {"awq": arguments.awq, "scale_estimation": arguments.scale_estimation}
     options = ["--settings"] * (arguments.settings != "best")
     options += [f"--{method.replace('_', '-')}" for method, wanted in methods.items() if wanted]

@@ -102,12 +102,16 @@ def _wanted_variant(
     config = get_model_config(name)
     precision = default_precision(config) if asked is None else as_precision(asked)
     if precision not in precisions_of(config):
+        if config.adapters and config.is_gguf:
+            raise UserError("adapter.precision", precisions=", ".join(precisions_of(config)))
         raise UserError("model.no_gguf", name=name, precisions=", ".join(precisions_of(config)))
     if precision == "INT4" and int4 is None:
         int4 = int4_settings(config, settings)
     if prebuilt and (not config.openvino_id or precision != "INT4" or int4):
         with_one = [row for row, other in SUPPORTED_LLM_MODELS.items() if other.openvino_id]
         raise UserError("convert.no_prebuilt", models=", ".join(with_one))
+    if prebuilt and config.adapters:
+        raise UserError("adapter.prebuilt")
     if precision == "INT4" and int4 is not None and not is_multiplied_rightly(int4.group_size):
         raise UserError("convert.groups", size=int4.group_size)
     config = replace(config, int4=int4 or config.int4)
@@ -152,7 +156,7 @@ def _note_missing_npu() -> None:
 
 
 def _found_files(config: ModelConfig) -> dict[str, Any] | None:
-    if config.checkpoint is None or isinstance(config.checkpoint, GGUFWheel):
+    if not config.adapters and (config.checkpoint is None or isinstance(config.checkpoint, GGUFWheel)):
         return None
     from llm_chatbot.sources.gguf_files import found_files  # here, because only some models need it
 

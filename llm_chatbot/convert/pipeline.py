@@ -3,8 +3,10 @@
 Importing this module takes seconds, because it brings PyTorch, Transformers, Optimum Intel and NNCF.
 """
 
+import gc
 import json
 import shutil
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,6 +16,7 @@ import nncf
 import openvino as ov
 from transformers import PreTrainedTokenizerBase
 
+from llm_chatbot.convert.checkpoint.adapted import add_adapters
 from llm_chatbot.convert.checkpoint.architectures import is_quantized, read_checkpoint_config
 from llm_chatbot.convert.checkpoint.checkpoints import fetch_checkpoint, load_checkpoint
 from llm_chatbot.convert.checkpoint.finite import check_finite
@@ -122,8 +125,22 @@ def _convert_checkpoint(variant: Variant, folder: Path) -> dict[str, Any]:
             **write_direct(variant, path, settings, folder, _compressing(variant, folder)),
             "checkpoint_files": files,
         }
+    with tempfile.TemporaryDirectory(dir=folder) as merged:
+        return {**_export(variant, path, folder, Path(merged)), "checkpoint_files": files}
+
+
+def _export(variant: Variant, path: Path, folder: Path, merged: Path) -> dict[str, Any]:
+    """Writes a variant's files from its checkpoint, which Optimum Intel exports. Returns as `write_model`.
+
+    Args:
+        path: the checkpoint's folder.
+        merged: a folder for what adapters make of the weights.
+    """
+    config = variant.config
     with quiet():
         model, tokenizer = load_checkpoint(config, path)
+        if config.adapters:
+            add_adapters(model, config.model_id, config.adapters, merged)
     parameters = model.num_parameters()
     if not config.parameters:
         check_resources(variant, parameters, folder)
@@ -139,7 +156,9 @@ def _convert_checkpoint(variant: Variant, folder: Path) -> dict[str, Any]:
         export(model, tokenizer, folder / "16bit")
         compress_folder(folder / "16bit", folder, variant.compression)
         shutil.rmtree(folder / "16bit")
-    return {"parameters": parameters, "checkpoint_files": files}
+    del model  # before the files that it is mapped from are removed
+    gc.collect()
+    return {"parameters": parameters}
 
 
 def compress_folder(source: Path, folder: Path, compression: dict[str, Any]) -> None:

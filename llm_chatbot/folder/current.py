@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from llm_chatbot.catalogue.adapter_names import AdapterSource
 from llm_chatbot.folder.manifest import complete_manifest
 from llm_chatbot.folder.variant import Variant
 
@@ -51,7 +52,13 @@ def identity(variant: Variant) -> dict[str, Any]:
     checkpoint, config = variant.config.checkpoint, variant.config
     model_id = str(checkpoint.resolve()) if isinstance(checkpoint, Path) else config.model_id
     settings = {"precision": variant.precision, "compression": variant.compression or None}
-    return {"model_id": model_id, "revision": config.revision, **settings}
+    adapters = [_adapter(adapter) for adapter in config.adapters]
+    return {"model_id": model_id, "revision": config.revision, **settings, "adapters": adapters or None}
+
+
+def _adapter(adapter: AdapterSource) -> str:
+    source = adapter.source.resolve() if isinstance(adapter.source, Path) else adapter.source
+    return f"{source}:{adapter.weight:g}"
 
 
 def _plain(value: Any) -> str:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
+from llm_chatbot.catalogue.adapter_names import parse_adapter, split_adapters
 from llm_chatbot.catalogue.gguf_names import HUB_ID, gguf_folder_name, gguf_source, without_suffix
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.errors import UserError
@@ -32,12 +33,13 @@ def as_in_file(quantization: str) -> str:
 
 def default_precision(config: ModelConfig) -> Precision:
     """The precision of a model where the user names none: a GGUF file's own, otherwise INT4."""
-    return AS_IN_FILE if config.is_gguf else "INT4"
+    return AS_IN_FILE if AS_IN_FILE in precisions_of(config) else "INT4"
 
 
 def precisions_of(config: ModelConfig) -> list[Precision]:
-    """The precisions that a model can be converted to."""
-    return [precision for precision in SUBFOLDERS if precision != AS_IN_FILE or config.is_gguf]
+    """The precisions that a model can be converted to. The blocks of a GGUF file are changed by adapters."""
+    has_own = config.is_gguf and not config.adapters
+    return [precision for precision in SUBFOLDERS if precision != AS_IN_FILE or has_own]
 
 
 def as_precision(text: str) -> Precision:
@@ -56,19 +58,24 @@ def model_folder(name: str, precision: str, root: Path = Path(".")) -> Path:
     """Where a variant of a model belongs under `root`, whether it is there or not.
 
     The model's folder has the name of the catalogue's row; for the Hub's `org/name` it is `org--name`, for
-    `ollama:name:tag` it is `ollama--name--tag`, and for a local checkpoint the name of its folder or file.
+    `ollama:name:tag` it is `ollama--name--tag`, and for a local checkpoint the name of its folder or file. The names of
+    adapters follow, as in `name+adapter@0.5`.
 
     Raises:
         UserError: there is no such precision.
     """
+    base, adapters = split_adapters(name)
+    folder_name = "+".join((_base_folder(base), *(parse_adapter(adapter).folder_name for adapter in adapters)))
+    return Path(root) / folder_name / SUBFOLDERS[as_precision(precision)]
+
+
+def _base_folder(name: str) -> str:
     path = Path(name)
     if (source := gguf_source(name)) and not path.exists():
-        folder_name = gguf_folder_name(source)
-    elif re.fullmatch(HUB_ID, name) and not path.exists():
-        folder_name = name.replace("/", "--")
-    else:
-        folder_name = without_suffix(path.resolve().name)
-    return Path(root) / folder_name / SUBFOLDERS[as_precision(precision)]
+        return gguf_folder_name(source)
+    if re.fullmatch(HUB_ID, name) and not path.exists():
+        return name.replace("/", "--")
+    return without_suffix(path.resolve().name)
 
 
 def check_root(root: Path) -> None:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from llm_chatbot.catalogue.adapter_names import split_adapters
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import converted_models
@@ -26,7 +27,9 @@ class Source:
 
 def served_name(model: str, config: ModelConfig) -> str:
     """The name by which requests call a model: a local file or folder goes without the path to it."""
-    return Path(model).name if isinstance(config.checkpoint, Path) else model
+    base, _ = split_adapters(model)
+    name = Path(base).name if isinstance(config.checkpoint, Path) else base
+    return "+".join((name, *map(str, config.adapters)))
 
 
 def models_in(folder: Path, precision: str | None = None) -> dict[str, Source]:

@@ -95,14 +95,21 @@ def found_files(config: ModelConfig) -> dict[str, Any] | None:
 
     Returns:
         What identifies each file, by its name: a GGUF file, all parts of a split one, or the files of a local
-        checkpoint. None if they are not on this machine, or the catalogue or the Hub says which they are.
+        checkpoint; those of local adapters by their paths. None if they are not on this machine, or the catalogue or
+        the Hub says which they are.
     """
-    if config.checkpoint is None or isinstance(config.checkpoint, GGUFWheel):
-        return None
     try:
-        return {path.name: _file_identity(path.resolve()) for path in _files_of(_local_path(config))}
+        adapters = {str(path): _file_identity(path.resolve()) for path in _adapter_files(config)}
+        if config.checkpoint is None or isinstance(config.checkpoint, GGUFWheel):
+            return adapters or None
+        own = {path.name: _file_identity(path.resolve()) for path in _files_of(_local_path(config))}
+        return {**own, **adapters}
     except (UserError, OSError):
         return None
+
+
+def _adapter_files(config: ModelConfig) -> list[Path]:
+    return [path for each in config.adapters if isinstance(each.source, Path) for path in _files_of(each.source)]
 
 
 def _local_path(config: ModelConfig) -> Path:

@@ -26,6 +26,7 @@ from huggingface_hub.errors import (
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import tqdm
 
+from llm_chatbot.catalogue.adapter_names import ADAPTER_CONFIG
 from llm_chatbot.catalogue.gguf_names import is_gguf_name, is_language_model, unsplit_name
 from llm_chatbot.catalogue.lookup import UNKNOWN_LICENSE
 from llm_chatbot.errors import UserError
@@ -59,6 +60,8 @@ SIDE_FILES = (
 CONVERTED_FILES = tuple(
     f"openvino_{part}.{suffix}" for part in ("model", "tokenizer", "detokenizer") for suffix in ("xml", "bin")
 )
+
+ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.safetensors")
 
 # What huggingface_hub raises without a network, and in offline mode.
 UNREACHABLE = (OfflineModeIsEnabled, httpx.ConnectError, httpx.TimeoutException)
@@ -152,6 +155,25 @@ def download_converted(repo_id: str) -> Path:
     Raises:
         UserError: the files cannot be downloaded, or it is no whole converted model.
     """
+    return _download_all(repo_id, (*CONVERTED_FILES, *SIDE_FILES), REQUIRED_FILES, "hub.prebuilt_lacks")
+
+
+def download_adapter(repo_id: str) -> Path:
+    """Path of the files of a LoRA adapter in huggingface_hub's cache, downloaded as a checkpoint.
+
+    Raises:
+        UserError: the files cannot be downloaded, or it is no adapter.
+    """
+    return _download_all(repo_id, ADAPTER_FILES, ADAPTER_FILES, "hub.adapter_lacks")
+
+
+def _download_all(repo_id: str, patterns: Sequence[str], required: Sequence[str], lacks: str) -> Path:
+    """
+    Args:
+        patterns: of the files that are wanted.
+        required: the files that must be there.
+        lacks: the key of the error where one is not.
+    """
     api = HfApi()
     with _translated_errors(repo_id, None):
         try:
@@ -159,9 +181,9 @@ def download_converted(repo_id: str) -> Path:
         except UNREACHABLE:
             return _cached(api, repo_id)
         sizes = _sizes(info)
-        wanted = _matching(sizes, (*CONVERTED_FILES, *SIDE_FILES))
-        if missing := sorted(set(REQUIRED_FILES) - set(wanted)):
-            raise UserError("hub.prebuilt_lacks", repository=repo_id, files=", ".join(missing))
+        wanted = _matching(sizes, patterns)
+        if missing := sorted(set(required) - set(wanted)):
+            raise UserError(lacks, repository=repo_id, files=", ".join(missing))
         _check_free(repo_id, sum(sizes[name] for name in wanted) - cached_bytes(repo_id))
         note_files(repo_id, info.sha, {name: sizes[name] for name in wanted})
         folder = _download(api, repo_id, wanted)

@@ -10,7 +10,7 @@ import pytest
 from huggingface_hub import constants
 
 from llm_chatbot.errors import UserError
-from llm_chatbot.sources.hub import describe_repository, download_checkpoint, download_gguf
+from llm_chatbot.sources.hub import describe_repository, download_adapter, download_checkpoint, download_gguf
 from tests.hub_server import Hub
 
 FILES = {
@@ -314,3 +314,14 @@ def test_offline_a_gguf_comes_from_the_cache(ggufs: Path, hub: Hub, monkeypatch:
     assert download_gguf("some/model", "Q4_K_M") == path
     with pytest.raises(UserError, match="has no Q8_0"):
         download_gguf("some/model", "Q8_0")
+
+
+def test_of_an_adapter_two_files_come(repository: Path, hub: Hub):
+    with pytest.raises(
+        UserError, match=r"some/model is no adapter .* adapter_config\.json, adapter_model\.safetensors"
+    ):
+        download_adapter("some/model")
+    write_files(
+        repository, "adapter_config.json", "adapter_model.safetensors", "adapter_model.bin", "training_args.bin"
+    )
+    assert names(download_adapter("some/model")) == {"adapter_config.json", "adapter_model.safetensors"}

@@ -42,7 +42,7 @@ def read_tensors(folder: Path) -> TorchTensors:
     tensors: TorchTensors = {}
     for path in files_with_weights(folder):
         try:
-            tensors.update(_read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path))
+            tensors.update(read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path))
         except pickle.UnpicklingError as error:
             raise UserError("checkpoint.unsafe", path=path, safetensors=SAFETENSORS) from error
         except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, zipfile.BadZipFile) as error:
@@ -72,7 +72,8 @@ def files_with_weights(folder: Path) -> list[Path]:
     return [folder / name for name in found.names]
 
 
-def _read_safetensors(path: Path) -> TorchTensors:
+def read_safetensors(path: Path) -> TorchTensors:
+    """A file's tensors, mapped."""
     with safe_open(path, framework="pt") as file:
         return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is not a dict
 

@@ -11,9 +11,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from llm_chatbot.convert.adapters.checkpoint_base import CheckpointBase
+from llm_chatbot.convert.adapters.merging import write_merged
 from llm_chatbot.convert.checkpoint.checkpoints import read_chat_tokenizer
 from llm_chatbot.convert.direct.formats import QuantizationFormat, read_format
 from llm_chatbot.convert.direct.header import DirectCheckpoint, read_direct
+from llm_chatbot.convert.direct.safetensors_files import stored_tensors
+from llm_chatbot.convert.direct.settings import read_settings
 from llm_chatbot.convert.direct.tensors import CheckpointTensors
 from llm_chatbot.convert.export.saving import WriteGraph, save
 from llm_chatbot.convert.gguf.decompression import mark_decompression
@@ -47,13 +51,17 @@ def write_direct(
     """
     format = read_format(path, config)
     keeps_integers = format is not None and format.has_integers
+    if format is not None and variant.config.adapters:
+        raise UserError("adapter.quantized", name=variant.config.model_id)
     if format is not None and keeps_integers:
         _check_precision(variant, format)
     checkpoint = read_direct(path, config)
     parameters = _parameters(checkpoint, format)
     check_resources(variant, parameters, folder)
     _write_side_files(variant, path, config, folder)
-    with tempfile.TemporaryFile(dir=folder) as file:
+    with tempfile.TemporaryDirectory(dir=folder) as merged, tempfile.TemporaryFile(dir=folder) as file:
+        if variant.config.adapters:
+            checkpoint = read_direct(path, config, _merged(variant, path, config, Path(merged)))
         memory = FileMemory(file)
         unpacking = None if keeps_integers else unpacking_of(variant)
         with CheckpointTensors(checkpoint, format, memory, unpacking) as tensors:
@@ -63,6 +71,17 @@ def write_direct(
         del graph, tensors, memory  # before the file that holds the constants is closed
         gc.collect()
     return {"parameters": parameters, "quantization": format.name if format else None}
+
+
+def _merged(variant: Variant, path: Path, config: Mapping[str, Any], folder: Path) -> Path:
+    """A file, in a folder, with the tensors that adapters change.
+
+    Raises:
+        UserError: see `write_merged`.
+    """
+    tied = frozenset({"model.embed_tokens.weight"} if read_settings(path, config).is_tied else ())
+    base = CheckpointBase(variant.config.model_id, stored_tensors(path), tied)
+    return write_merged(variant.config.adapters, base, folder)
 
 
 def _check_precision(variant: Variant, format: QuantizationFormat) -> None:

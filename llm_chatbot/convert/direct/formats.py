@@ -12,8 +12,8 @@ from llm_chatbot.convert.direct.quantized import (
     read_compressed_tensors,
     read_gptq,
 )
-from llm_chatbot.convert.direct.safetensors_files import StoredTensor
 from llm_chatbot.convert.direct.settings import read_settings
+from llm_chatbot.convert.safetensors_format import StoredTensor
 from llm_chatbot.errors import UserError
 
 KNOWN = "awq, gptq (2, 3, 4, 8 bits), compressed-tensors (pack-quantized, float-quantized), fp8 (e4m3)"

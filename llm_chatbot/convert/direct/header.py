@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, GGMLQuantizationType, TensorNameMap, get_tensor_name_map
 
-from llm_chatbot.convert.direct.safetensors_files import StoredTensor, stored_tensors
+from llm_chatbot.convert.direct.safetensors_files import stored_tensors
 from llm_chatbot.convert.direct.settings import Settings, read_settings
+from llm_chatbot.convert.safetensors_format import StoredTensor, read_header
 from llm_chatbot.decoder.rotary import FACTORS
 from llm_chatbot.decoder.rows import DecoderRow
 from llm_chatbot.errors import UserError
@@ -38,17 +39,18 @@ class DirectCheckpoint:
     computed: Mapping[str, np.ndarray]
 
 
-def read_direct(folder: Path, config: Mapping[str, Any]) -> DirectCheckpoint:
+def read_direct(folder: Path, config: Mapping[str, Any], merged: Path | None = None) -> DirectCheckpoint:
     """Reads what a checkpoint says of itself.
 
     Args:
         config: the content of its `config.json`.
+        merged: a file with tensors that take the place of the checkpoint's.
 
     Raises:
         UserError: the architecture, a setting or a tensor is not supported, or a file is missing or damaged.
     """
     settings = read_settings(folder, config)
-    stored = stored_tensors(folder)
+    stored = {**stored_tensors(folder), **(read_header(merged) if merged else {})}
     if settings.is_tied:
         stored.pop("lm_head.weight", None)  # a copy of the embeddings, if it is there
     names = _name_map(settings)

@@ -1,81 +1,10 @@
-"""Where the tensors of a checkpoint lie in its safetensors files, so that they can be mapped.
+"""The tensors of a checkpoint, where they lie in its safetensors files."""
 
-The format: https://github.com/huggingface/safetensors#format
-"""
-
-import json
-import math
-import struct
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
 
 from llm_chatbot.convert.checkpoint.weights import files_with_weights
+from llm_chatbot.convert.safetensors_format import StoredTensor, read_header
 from llm_chatbot.errors import UserError
-
-LARGEST_HEADER = 100_000_000  # bytes, as the format has it
-
-# NumPy has no type for BF16 and 8-bit floats: their bits as integers.
-TYPES: dict[str, np.dtype[Any]] = {
-    "F32": np.dtype("<f4"),
-    "F16": np.dtype("<f2"),
-    "BF16": np.dtype("<u2"),
-    "F8_E4M3": np.dtype("u1"),
-    "I64": np.dtype("<i8"),
-    "I32": np.dtype("<i4"),
-    "I8": np.dtype("i1"),
-    "U8": np.dtype("u1"),
-}
-
-
-def _e4m3(bits: int) -> float:
-    """An 8-bit float's value: 4 bits of exponent, 3 of fraction, no infinity (Micikevicius et al. 2022, 2209.05433)."""
-    exponent, fraction = bits >> 3 & 0xF, bits & 7
-    if (exponent, fraction) == (0xF, 7):
-        return math.nan
-    value = math.ldexp(fraction, -9) if exponent == 0 else math.ldexp(8 + fraction, exponent - 10)
-    return -value if bits >> 7 else value
-
-
-E4M3 = np.array([_e4m3(bits) for bits in range(256)], np.float32)
-
-
-@dataclass(frozen=True)
-class StoredTensor:
-    """A tensor in a file.
-
-    Attributes:
-        type: the format's name for it, such as "BF16".
-        offset: its first byte in the file.
-    """
-
-    path: Path
-    type: str
-    shape: tuple[int, ...]
-    offset: int
-
-    @property
-    def size(self) -> int:
-        """In bytes."""
-        return math.prod(self.shape) * TYPES[self.type].itemsize
-
-    def read(self) -> np.ndarray:
-        """The values, mapped; those of types that NumPy lacks as integers of their bits."""
-        if not math.prod(self.shape):
-            return np.empty(self.shape, TYPES[self.type])
-        return np.memmap(self.path, TYPES[self.type], "r", self.offset, self.shape or (1,)).reshape(self.shape)
-
-    def floats(self) -> np.ndarray:
-        """The values of a tensor of floats, float32; of integers as they are."""
-        values = self.read()
-        if self.type == "F8_E4M3":
-            return E4M3[values]
-        if self.type == "BF16":
-            return (values.astype(np.uint32) << 16).view(np.float32)
-        return values.astype(np.float32) if values.dtype.kind == "f" else np.array(values)
 
 
 def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
@@ -89,45 +18,5 @@ def stored_tensors(folder: Path) -> dict[str, StoredTensor]:
         raise UserError("direct.no_safetensors", folder=folder)
     tensors: dict[str, StoredTensor] = {}
     for path in paths:
-        tensors |= _read_header(path)
+        tensors |= read_header(path)
     return tensors
-
-
-def _read_header(path: Path) -> Mapping[str, StoredTensor]:
-    """
-    Raises:
-        UserError: the file is damaged.
-    """
-    try:
-        with path.open("rb") as file:
-            length = struct.unpack("<Q", file.read(8))[0]
-            header = json.loads(file.read(min(length, LARGEST_HEADER)))
-        size = path.stat().st_size
-        return {
-            name: _checked(_tensor(path, entry, 8 + length), entry, size - 8 - length)
-            for name, entry in header.items()
-            if name != "__metadata__"
-        }
-    except (OSError, struct.error, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, UserError):
-            raise
-        raise UserError("checkpoint.weights_damaged", path=path) from error
-
-
-def _tensor(path: Path, entry: Mapping[str, Any], start: int) -> StoredTensor:
-    return StoredTensor(
-        path, str(entry["dtype"]), tuple(map(int, entry["shape"])), start + int(entry["data_offsets"][0])
-    )
-
-
-def _checked(tensor: StoredTensor, entry: Mapping[str, Any], available: int) -> StoredTensor:
-    """
-    Raises:
-        ValueError: the tensor does not lie where the header says, or is of a type that no checkpoint has.
-    """
-    first, end = entry["data_offsets"]
-    if tensor.type not in TYPES or min(tensor.shape, default=0) < 0:
-        raise ValueError(tensor.type)
-    if not 0 <= first <= end <= available or end - first != tensor.size:
-        raise ValueError(f"{first} to {end} of {available} bytes for {tensor.size}")
-    return tensor

@@ -6,6 +6,7 @@ import openvino as ov
 from llm_chatbot.convert.direct.formats import QuantizationFormat
 from llm_chatbot.convert.direct.header import DirectCheckpoint
 from llm_chatbot.convert.direct.quantized import QuantizedMatrix, read_fp8
+from llm_chatbot.convert.safetensors_format import to_bfloat16
 from llm_chatbot.decoder.memory import HeapMemory, Memory
 from llm_chatbot.decoder.tensors import ALL, Packed, Rows, Tensors, Unpacking
 from llm_chatbot.errors import UserError
@@ -73,10 +74,8 @@ class CheckpointTensors(Tensors):
         """A matrix of floats, rounded to the nearest bfloat16."""
         if self._unpacking:
             self._unpacking.check(name, values)
-        bits = np.ascontiguousarray(values).view(np.uint32)
-        rounded = (bits + 0x7FFF + (bits >> 16 & 1)) >> 16
         packed = Packed(self._own_memory.allocate(ov.Type.bf16, values.shape))
-        packed.parts()[0][:] = rounded.astype(np.uint16).reshape(-1).view(np.uint8)
+        packed.parts()[0][:] = to_bfloat16(values).reshape(-1).view(np.uint8)
         return packed.node(values.shape, name)
 
     def _read(self, name: str) -> QuantizedMatrix | np.ndarray:

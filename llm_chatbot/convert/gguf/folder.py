@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from llm_chatbot.catalogue.row import ModelConfig
+from llm_chatbot.convert.adapters.gguf_base import GGUFBase, with_merged
+from llm_chatbot.convert.adapters.merging import write_merged
 from llm_chatbot.convert.export.saving import WriteGraph, save
 from llm_chatbot.convert.gguf.decompression import mark_decompression
 from llm_chatbot.convert.gguf.settings import generation_config, model_config
@@ -55,8 +57,21 @@ def write_unpacked(variant: Variant, folder: Path, write: WriteGraph) -> dict[st
     """
     header, files = _read(variant.config)
     check_resources(variant, _parameters(header), folder)
-    facts = _write(header, variant.config, folder, write, unpacking_of(variant))
+    with tempfile.TemporaryDirectory(dir=folder) as merged:
+        header = _adapted(header, variant, Path(merged))
+        facts = _write(header, variant.config, folder, write, unpacking_of(variant))
     return {**facts, "checkpoint_files": files}
+
+
+def _adapted(header: GGUFHeader, variant: Variant, folder: Path) -> GGUFHeader:
+    """The header with the tensors that adapters change in a file of their own, in a folder.
+
+    Raises:
+        UserError: see `write_merged`.
+    """
+    if not variant.config.adapters:
+        return header
+    return with_merged(header, write_merged(variant.config.adapters, GGUFBase(header), folder))
 
 
 def _read(config: ModelConfig) -> tuple[GGUFHeader, dict[str, Any] | None]:

@@ -95,13 +95,13 @@ class Tensors:
         is_whole = isinstance(rows, slice) and rows.indices(count) == (0, count, 1)
         if is_whole and name in self._made:
             return self._made[name]
-        shape = list(info.shape) if is_whole else [len(self._row_numbers(name, rows)), info.shape[-1]]
+        shape = list(info.shape) if is_whole else [self._count(name, rows), info.shape[-1]]
         if info.type in FLOATS and isinstance(rows, slice) and not self._unpacking:
             tensor = self._memory.adopt(self._bytes(name)[rows], FLOATS[info.type], shape)
             node = _floats(over_tensor(tensor, name))
         else:
             packed = self._allocate(info.type, shape)
-            self._start(name, self._row_numbers(name, rows), packed.parts())
+            self._start(name, rows, [part.reshape(self._count(name, rows), -1) for part in packed.parts()])
             node = packed.node(shape, name)
         if is_whole:
             self._made[name] = node
@@ -122,9 +122,8 @@ class Tensors:
         shape = [*leading, len(names) * rows, columns]
         packed = self._allocate(infos[0].type, shape)
         for turn, name in enumerate(names):
-            numbers = self._row_numbers(name, ALL)
-            mine = [part.reshape(len(numbers), len(names), -1)[:, turn] for part in packed.parts()]
-            self._start(name, numbers, mine)
+            mine = [part.reshape(self._count(name, ALL), len(names), -1)[:, turn] for part in packed.parts()]
+            self._start(name, ALL, mine)
         return packed.node(shape, names[0])
 
     def unused(self) -> list[str]:
@@ -171,37 +170,44 @@ class Tensors:
             self._memory.allocate(ov.Type.f16, [*groups, 1]) if form.has_minimum else None,
         )
 
-    def _start(self, name: str, numbers: np.ndarray, parts: list[np.ndarray]) -> None:
-        """Starts to unpack rows of a matrix into memory, uint8 [rows, ...]."""
-        parts = [part.reshape(len(numbers), -1) if part.ndim == 1 else part for part in parts]
-        self._jobs.append(self._pool.submit(self._unpack, name, numbers, parts))
+    def _start(self, name: str, rows: Rows, parts: list[np.ndarray]) -> None:
+        """Starts to unpack rows of a matrix into memory, uint8 [rows, bytes] each."""
+        self._jobs.append(self._pool.submit(self._unpack, name, rows, parts))
 
-    def _row_numbers(self, name: str, rows: Rows) -> np.ndarray:
-        numbers = np.arange(math.prod(self.infos[name].shape[:-1]))
-        if not isinstance(rows, slice) and rows.max() >= len(numbers):
+    def _count(self, name: str, rows: Rows) -> int:
+        """How many rows these are.
+
+        Raises:
+            UserError: the matrix has too few.
+        """
+        count = math.prod(self.infos[name].shape[:-1])
+        if isinstance(rows, slice):
+            return len(range(*rows.indices(count)))
+        if rows.max() >= count:
             raise UserError("gguf.refused", path=self._path, fault=Text("gguf.few_rows", name=name))
-        return numbers[rows]
+        return len(rows)
 
-    def _unpack(self, name: str, numbers: np.ndarray, parts: list[np.ndarray]) -> None:
+    def _unpack(self, name: str, rows: Rows, parts: list[np.ndarray]) -> None:
         """Writes rows of a matrix to memory for integers, scales and zero points: uint8 [rows, bytes] each."""
         info, data = self.infos[name], self._bytes(name)
+        if isinstance(rows, slice):
+            data = data[rows]
         step = max(1, CHUNK_WEIGHTS // info.shape[-1])
-        for first in range(0, len(numbers), step):
-            wanted = numbers[first : first + step]
-            is_run = (np.diff(wanted) == 1).all()
-            chunk = data[wanted[0] : wanted[-1] + 1] if is_run else data[wanted]
+        for first in range(0, len(parts[0]), step):
+            part = slice(first, first + step)
+            chunk = data[part] if isinstance(rows, slice) else data[rows[part]]
             if self._unpacking:
-                parts[0][first : first + step] = self._unpacking.unpack(name, chunk, info)
+                parts[0][part] = self._unpacking.unpack(name, chunk, info)
                 continue
             if info.type in FLOATS:
-                parts[0][first : first + step] = chunk
+                parts[0][part] = chunk
                 continue
             try:
                 groups = read_groups(chunk, info.type)
             except ValueError as error:
                 raise UserError("gguf.blocks_damaged", name=name, reason=error) from error
-            for part, values in zip(parts, (groups.integers, groups.scale, groups.zero_point), strict=False):
-                part[first : first + step] = np.ascontiguousarray(values).view(np.uint8).reshape(len(wanted), -1)
+            for memory, values in zip(parts, (groups.integers, groups.scale, groups.zero_point), strict=False):
+                memory[part] = np.ascontiguousarray(values).view(np.uint8).reshape(len(chunk), -1)
 
 
 @dataclass(frozen=True)

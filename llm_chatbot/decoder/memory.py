@@ -1,14 +1,16 @@
 """Where the weights of a graph are kept: on the heap, or in files that are mapped into memory."""
 
 import math
+import mmap
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import IO, Protocol
 
 import numpy as np
 import openvino as ov
 
-ALIGNMENT = 64  # bytes, as for tensors on the heap
+from llm_chatbot.machine.memory import called_meanwhile
 
 
 class Memory(Protocol):
@@ -47,18 +49,32 @@ class FileMemory:
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
         self._end = 0
+        self._maps: list[mmap.mmap] = []
         self._arrays: list[np.ndarray] = []  # keeps them alive: OpenVINO only has the address
 
     def allocate(self, type: ov.Type, shape: Sequence[int]) -> ov.Tensor:
         size = math.ceil(math.prod(shape) * type.bitwidth / 8)
-        start = math.ceil(self._end / ALIGNMENT) * ALIGNMENT
+        start = math.ceil(self._end / mmap.ALLOCATIONGRANULARITY) * mmap.ALLOCATIONGRANULARITY
         self._end = start + size
         _reserve(self._file, start, size)
-        return self.adopt(np.memmap(self._file, np.uint8, mode="r+", offset=start, shape=size), type, shape)
+        mapped = mmap.mmap(self._file.fileno(), size, offset=start)
+        self._maps.append(mapped)
+        return self.adopt(np.frombuffer(mapped, np.uint8), type, shape)
 
     def adopt(self, values: np.ndarray, type: ov.Type, shape: Sequence[int]) -> ov.Tensor:
         self._arrays.append(values)
         return ov.Tensor(values, ov.Shape(list(shape)), type)
+
+    @contextmanager
+    def released_meanwhile(self) -> Iterator[None]:
+        """Takes what is unpacked out of memory again and again; on Windows only the system does that."""
+        with called_meanwhile(self._release):
+            yield
+
+    def _release(self) -> None:
+        if hasattr(mmap, "MADV_DONTNEED"):
+            for mapped in list(self._maps):  # another thread may add to them
+                mapped.madvise(mmap.MADV_DONTNEED)  # what is needed again is read from the file
 
 
 def _reserve(file: IO[bytes], start: int, size: int) -> None:

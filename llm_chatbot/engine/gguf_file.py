@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import logging
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
@@ -11,7 +13,9 @@ from typing import Any
 import openvino as ov
 
 from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
-from llm_chatbot.decoder.build import build_decoder
+from llm_chatbot.decoder.build import build_decoder, decoder_tensors, row_of
+from llm_chatbot.decoder.memory import FileMemory
+from llm_chatbot.decoder.tensors import bytes_in_openvino
 from llm_chatbot.engine.files import Weights
 from llm_chatbot.engine.graph.logits import check_state
 from llm_chatbot.engine.model import ChatModel
@@ -22,11 +26,18 @@ from llm_chatbot.folder.template_check import check_chat_template
 from llm_chatbot.gguf.end_tokens import end_token_ids
 from llm_chatbot.gguf.header import read_gguf_header
 from llm_chatbot.gguf.tokenizer import GGUFTokenizer, tokenizer_of
-from llm_chatbot.machine.cache import measured_once
+from llm_chatbot.machine.cache import cache_folder, measured_once
+from llm_chatbot.machine.memory import available_memory
+
+logger = logging.getLogger(__name__)
 
 # The tensors of models whose positions end with the context: learned positions, and longrope's factors, which would be
 # others for longer conversations.
 LIMITING_TENSORS = ("position_embd.weight", "rope_factors_long.weight")
+
+# A model takes so many times the memory of its unpacked weights: the runtime copies them into a layout of its own, and
+# keeps them. Measured with 7B in Q4_K_M.
+COPIES = 2.2
 
 
 class GGUFFile:
@@ -107,8 +118,28 @@ class GGUFFile:
         return graph
 
     def map_graph(self) -> tuple[ov.Model, Weights]:
-        """Raises: as `read_graph`."""
+        """The graph; where memory is short, its unpacked weights are in a file without a name, which ends with them.
+
+        Raises: as `read_graph`.
+        """
+        row_of(self._header)  # fails before the blocks of an unknown architecture are asked for
+        if COPIES * bytes_in_openvino(decoder_tensors(self._header)) > available_memory():
+            try:
+                return self._graph_in_file()
+            except OSError as error:
+                logger.warning(
+                    "%s needs more memory than there is, and no file can hold its weights: %s.", self.path, error
+                )
         return self.read_graph(), OwnedWeights()
+
+    def _graph_in_file(self) -> tuple[ov.Model, Weights]:
+        cache_folder().mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=cache_folder()) as file:  # its maps keep it when it is closed
+            memory = FileMemory(file)
+            with memory.released_meanwhile():
+                graph = build_decoder(self._header, memory)
+        check_state(graph, self.path)
+        return graph, memory
 
     def compile_cache(self) -> dict[str, str]:
         """None: nothing is written."""

@@ -2,10 +2,15 @@
 
 import ctypes
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
+
+# How often memory is given back meanwhile, in seconds.
+INTERVAL = 0.02
 
 
 def available_memory(root: Path = Path("/")) -> int:
@@ -59,3 +64,22 @@ def return_freed_memory() -> None:
     """Returns freed memory to the system. glibc would keep over a gigabyte of it in fragments."""
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
         libc.malloc_trim(0)
+
+
+@contextmanager
+def called_meanwhile(release: Callable[[], None]) -> Iterator[None]:
+    """Calls a function that gives memory back again and again, and once in the end."""
+    done = threading.Event()
+
+    def repeat() -> None:
+        while not done.wait(INTERVAL):
+            release()
+
+    thread = threading.Thread(target=repeat, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        done.set()
+        thread.join()
+        release()

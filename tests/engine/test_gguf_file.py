@@ -1,5 +1,6 @@
 """A GGUF file that is chatted with as it is."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -15,7 +16,8 @@ from llm_chatbot.answering.models import open_loaded_model
 from llm_chatbot.catalogue.chat_formats import ChatFormat
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
-from llm_chatbot.engine.gguf_file import GGUFFile
+from llm_chatbot.decoder.memory import FileMemory
+from llm_chatbot.engine.gguf_file import GGUFFile, OwnedWeights
 from llm_chatbot.engine.loading import open_model
 from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.engine.session import ChatSession
@@ -50,6 +52,28 @@ def test_the_file_answers_as_its_converted_folder_does(embedded_folder: Path):
     assert models[0].stop_ids == models[1].stop_ids
     assert models[0].context_length == models[1].context_length
     assert all(model.paged is not None for model in models)
+
+
+def test_where_memory_is_short_weights_are_in_a_file_that_ends_with_them(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("LLM_CHATBOT_CACHE", str(tmp_path))
+    expected = open_model(small, kv_cache_gb=1e-2, ov_config=EXACT).new_cache().feed([1, 2, 3])
+    with patch("llm_chatbot.engine.gguf_file.available_memory", return_value=1000):
+        assert isinstance(GGUFFile(small).map_graph()[1], FileMemory)
+        model = open_model(small, kv_cache_gb=1e-2, ov_config=EXACT)
+    np.testing.assert_array_equal(model.new_cache().feed([1, 2, 3]), expected)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".json"}
+
+
+def test_without_such_a_file_the_weights_are_in_memory(small: Path, caplog: pytest.LogCaptureFixture):
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with (
+        patch("llm_chatbot.engine.gguf_file.available_memory", return_value=1000),
+        patch("tempfile.TemporaryFile", side_effect=full),
+    ):
+        assert isinstance(GGUFFile(small).map_graph()[1], OwnedWeights)
+    assert "No space left on device" in caplog.text
 
 
 def test_what_is_known_of_a_model_comes_from_its_header(small: Path):

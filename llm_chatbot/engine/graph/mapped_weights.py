@@ -1,7 +1,6 @@
 """A model's weights in the file they are read from, which needs no memory for what has been read."""
 
 import mmap
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -9,8 +8,7 @@ from pathlib import Path
 import numpy as np
 import openvino as ov
 
-# How often the pages that were read are given back, in seconds.
-INTERVAL = 0.02
+from llm_chatbot.machine.memory import called_meanwhile
 
 
 class MappedWeights:
@@ -32,20 +30,8 @@ class MappedWeights:
     @contextmanager
     def released_meanwhile(self) -> Iterator[None]:
         """Gives back what has been read, again and again; on Windows only the system does that."""
-        done = threading.Event()
-
-        def release() -> None:
-            while not done.wait(INTERVAL):
-                self._release()
-
-        thread = threading.Thread(target=release, daemon=True)
-        thread.start()
-        try:
+        with called_meanwhile(self._release):
             yield
-        finally:
-            done.set()
-            thread.join()
-            self._release()
 
     def _release(self) -> None:
         if hasattr(mmap, "MADV_DONTNEED"):

@@ -73,7 +73,10 @@ def _split_byte_names(ov_tokenizer: ov.Model) -> None:
     step = RegexSplitStep(IN_BYTE_NAME, behaviour="mergedwithprevious")
     for bpe in (node for node in ov_tokenizer.get_ops() if node.get_type_name() == "BPETokenizer"):
         pieces = slice(0, 5)  # where the texts begin and end in the pieces, where those do, and their characters
-        _replace(bpe.inputs()[pieces], step.get_ov_subgraph(bpe.input_values()[pieces]))
+        found = bpe.input_values()[pieces]
+        # Whether a piece is an added token. Without it, the split sees only the first of them.
+        skips = [output for output in found[2].get_node().outputs() if output.get_element_type() == ov.Type.boolean]
+        _replace(bpe.inputs()[pieces], step.get_ov_subgraph([*found, *skips])[pieces])
 
 
 def _replace(inputs: Sequence[ov.Input], sources: Sequence[ov.Output]) -> None:

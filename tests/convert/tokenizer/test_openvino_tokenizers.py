@@ -71,6 +71,19 @@ def test_the_name_of_a_byte_that_is_typed_stays_text(tmp_path: Path):
     assert (found["other_ids"], found["other_text"]) == (0, 0), found
 
 
+def test_the_name_of_a_byte_stays_text_between_added_tokens(tmp_path: Path):
+    """Line breaks are added tokens in Gemma's vocabulary, which puts no space before a text."""
+    tokenizer = byte_fallback()
+    tokenizer.backend_tokenizer.normalizer = normalizers.Replace(" ", "▁")
+    tokenizer.backend_tokenizer.decoder = decoders.Sequence(
+        [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse()]
+    )
+    tokenizer.add_tokens(["\n", "\t"])
+    save_as_openvino(tokenizer, tmp_path)
+    found = compare_tokenizers(tmp_path, tokenizer)
+    assert (found["other_ids"], found["other_text"]) == (0, 0), found
+
+
 def test_the_name_of_a_byte_is_counted_where_it_can_not_be_split(tmp_path: Path):
     tokenizer = byte_fallback("<0")
     save_as_openvino(tokenizer, tmp_path)

@@ -201,11 +201,18 @@ def build_model(folder: Path, config: PreTrainedConfig, tensors: TorchTensors) -
 def _without_tied(model_class: type[PreTrainedModel], tensors: TorchTensors) -> TorchTensors:
     """The tensors without an output layer of their own, where the config promises that it is the embedding's.
 
-    Transformers 5 would keep one with other values, as a merge or an adapter's tool may leave it behind.
+    Transformers 5 would keep one with other values, as a merge or an adapter's tool may leave it behind. Names count
+    by their ends, because Transformers reads tensors of a model's part under other beginnings too.
     """
     tied = model_class._tied_weights_keys
-    tied = tied if isinstance(tied, dict) else {}
-    return {name: tensor for name, tensor in tensors.items() if tied.get(name) not in tensors}
+    tables = {_end(head): _end(table) for head, table in tied.items()} if isinstance(tied, dict) else {}
+    ends = {name: _end(name) for name in tensors}
+    return {name: tensor for name, tensor in tensors.items() if tables.get(ends[name]) not in ends.values()}
+
+
+def _end(name: str) -> str:
+    """The last two parts of a tensor's name, such as "lm_head.weight"."""
+    return ".".join(name.split(".")[-2:])
 
 
 def _dtype_of(folder: Path, tensors: TorchTensors) -> torch.dtype:

@@ -18,6 +18,9 @@ from llm_chatbot.gguf.header import GGUFHeader, TensorInfo
 
 FLOAT_TYPES = {"F32": GGMLQuantizationType.F32, "F16": GGMLQuantizationType.F16, "BF16": GGMLQuantizationType.BF16}
 
+# The output layer, whatever a checkpoint calls it.
+OUTPUT_LAYER = "output"
+
 # Tensors that hold nothing that `config.json` does not say.
 COMPUTED = (".rotary_emb.inv_freq",)
 
@@ -51,8 +54,6 @@ def read_direct(folder: Path, config: Mapping[str, Any], merged: Path | None = N
     """
     settings = read_settings(folder, config)
     stored = {**stored_tensors(folder), **(read_header(merged) if merged else {})}
-    if settings.is_tied:
-        stored.pop("lm_head.weight", None)  # a copy of the embeddings, if it is there
     names = _name_map(settings)
     infos: dict[str, TensorInfo] = {}
     parts: dict[str, dict[str, StoredTensor]] = {}
@@ -63,6 +64,8 @@ def read_direct(folder: Path, config: Mapping[str, Any], merged: Path | None = N
         known = names.get_name(base)
         if known is None:
             raise UserError("direct.tensor", folder=folder, tensor=f"{name:.80}")
+        if known == OUTPUT_LAYER and settings.is_tied:  # a copy of the embeddings, or left behind by another tool
+            continue
         if end in ("weight", "bias") and tensor.type in FLOAT_TYPES:
             infos[f"{known}.{end}"] = _info(tensor)
         else:

@@ -10,12 +10,12 @@ import psutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import LlamaForCausalLM
+from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, GPT2Config, GPTNeoXConfig, LlamaForCausalLM
 from transformers.integrations.mxfp4 import convert_moe_packed_tensors
 
 from llm_chatbot.convert.checkpoint.architectures import read_checkpoint
 from llm_chatbot.convert.checkpoint.finite import check_finite
-from llm_chatbot.convert.checkpoint.weights import read_tensors, unpack_mxfp4
+from llm_chatbot.convert.checkpoint.weights import build_model, read_tensors, unpack_mxfp4
 from llm_chatbot.errors import UserError
 from tests.edited_checkpoints import (
     DATA,
@@ -99,6 +99,33 @@ def test_a_head_that_the_config_promises_to_be_tied_is_tied(head: torch.Tensor |
     if head is not None:
         change_config(llama, tie_word_embeddings=False)
         assert torch.equal(read_checkpoint(llama).get_output_embeddings().weight, head)
+
+
+@pytest.mark.parametrize(
+    ("config", "head", "beginning"),
+    [
+        (
+            GPTNeoXConfig(
+                vocab_size=64,
+                hidden_size=32,
+                num_hidden_layers=1,
+                num_attention_heads=2,
+                intermediate_size=64,
+                tie_word_embeddings=True,
+            ),
+            "embed_out.weight",
+            "",
+        ),
+        (GPT2Config(vocab_size=64, n_positions=32, n_embd=32, n_layer=1, n_head=2), "lm_head.weight", "transformer."),
+    ],
+    ids=["another name", "without the name of the model's part"],
+)
+def test_a_promised_head_is_tied_whatever_its_name_and_that_of_the_table(config, head: str, beginning: str):
+    model = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)](config)
+    others = {name.removeprefix(beginning): tensor for name, tensor in model.state_dict().items() if name != head}
+    read = build_model(Path(), config, others | {head: torch.ones(64, 32)})
+    assert read.get_output_embeddings().weight is read.get_input_embeddings().weight
+    assert torch.equal(read.get_input_embeddings().weight, model.get_input_embeddings().weight)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])

@@ -13,6 +13,7 @@ from transformers import PreTrainedModel
 
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
 from llm_chatbot.convert.conversion import convert_model
+from llm_chatbot.convert.direct.header import read_direct
 from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import MODEL_XML, read_manifest
@@ -94,6 +95,19 @@ def test_a_directly_written_folder_has_the_weights_of_an_exported_one(precision:
     assert packed_constants(direct) == packed_constants(exported)
     expected = logits(exported)
     np.testing.assert_allclose(logits(direct), expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("name", ["lm_head.weight", "output_layer.weight", "embed_out.weight"])
+def test_a_head_that_is_promised_to_be_the_table_is_left_out_whatever_its_name(name: str, tmp_path: Path):
+    small_checkpoints.write("tiny-llama-1b-chat", tmp_path)
+    source = tmp_path / SUPPORTED_LLM_MODELS["tiny-llama-1b-chat"].model_id
+    tensors = load_file(source / "model.safetensors")
+    tensors[name] = torch.ones_like(tensors.pop("lm_head.weight"))
+    save_file(tensors, source / "model.safetensors", metadata={"format": "pt"})
+    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    checkpoint = read_direct(source, {**config, "tie_word_embeddings": True})
+    assert "token_embd.weight" in checkpoint.header.tensors and "output.weight" not in checkpoint.header.tensors
+    assert "output.weight" in read_direct(source, {**config, "tie_word_embeddings": False}).header.tensors
 
 
 def packed_constants(folder: Path) -> Counter[bytes]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from llm_chatbot.answering.served import ServedFacts
 from llm_chatbot.catalogue.tool_formats import GENERIC, tool_format
 from llm_chatbot.engine.text.channels import writes_channels
-from llm_chatbot.engine.text.reasoning import REASONING_START
+from llm_chatbot.engine.text.reasoning import marks_in_template
 from llm_chatbot.folder.chat_templates import only_one, template_for
 
 THINKING_VARIABLES = frozenset({"enable_thinking", "reasoning_effort"})
@@ -34,6 +34,6 @@ class ModelInfo:
 def model_info(facts: ServedFacts) -> ModelInfo:
     template = template_for(only_one(facts.chat_template), tools=True)
     has_channels = writes_channels(facts.chat_template)
-    thinks = has_channels or bool(facts.variables & THINKING_VARIABLES) or REASONING_START in str(template)
+    thinks = has_channels or bool(facts.variables & THINKING_VARIABLES) or marks_in_template(template) is not None
     length, format = facts.context_length, tool_format(template)
     return ModelInfo(facts.name, facts.max_tokens, length, format, facts.variables, has_channels, thinks)

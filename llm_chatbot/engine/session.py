@@ -36,7 +36,7 @@ from llm_chatbot.engine.text.prompt import (
     prompt_ids,
     too_long,
 )
-from llm_chatbot.engine.text.reasoning import REASONING_CLOSED, begun_answer, reasoning_opening
+from llm_chatbot.engine.text.reasoning import begun_answer, reasoning_closing, reasoning_opening
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.errors import UserError
 
@@ -378,7 +378,7 @@ class ChatSession:
     def _thinking_budget(self, generation: Generation, detokenizer: StreamingDetokenizer) -> ThinkingBudget | None:
         if generation.thinking_budget is None:
             return None
-        closing = REASONING_CLOSED
+        closing = reasoning_closing(self._tokenizer)
         if detokenizer.has_channels:
             closing = END if generation.constraint else "".join(map("".join, FINAL_BEGUN))
         ids = self._tokenizer(closing, add_special_tokens=False)["input_ids"]

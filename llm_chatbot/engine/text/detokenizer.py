@@ -2,12 +2,13 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby
 
 from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
 from llm_chatbot.catalogue.tool_formats import CALL_MARKS
 from llm_chatbot.engine.text.channels import ChannelReader, channel_marks
-from llm_chatbot.engine.text.reasoning import is_reasoning
+from llm_chatbot.engine.text.reasoning import ReasoningMarks, added_ids, is_reasoning, reasoning_marks
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 
 # Marks in an answer that are read later: the reasoning's, and those of tool calls. They are shown also where a
@@ -23,8 +24,8 @@ class StreamingDetokenizer:
     """Decodes an answer while its tokens arrive, and applies stop strings and replacements.
 
     The text only grows: incomplete characters, and what may be the beginning of a stop string or of a replaced string,
-    are held back. Special tokens are not shown, but for `MARKS`. An answer on channels is read into the form of others,
-    see `llm_chatbot.engine.text.channels`.
+    are held back. Special tokens are not shown, but for `MARKS`. Reasoning between other marks, and an answer on
+    channels, are read into the form of others, see `llm_chatbot.engine.text.reasoning` and `.channels`.
 
     Attributes:
         text: the text that can be shown.
@@ -62,6 +63,8 @@ class StreamingDetokenizer:
         self._written_tokens = {special[token]: token for token in MARKS if token in special}
         self._channel_marks = channel_marks(tokenizer) if chat_format else {}
         self._channels = ChannelReader() if self._channel_marks else None
+        self._reasoning = self._with_stand_ins(reasoning_marks(tokenizer)) if chat_format else ReasoningMarks()
+        self._replaced += [(mark, 0) for mark in self._reasoning.own]
         self._stop_tokens: dict[int, str] = {}
         self.ids: list[int] = []
         self._after = tuple(after)
@@ -69,13 +72,22 @@ class StreamingDetokenizer:
         self._context = self._done = 0  # ids[_context:_done] are the last piece that was decoded
         for token in given:
             self.add_token(token)
-        in_stops = [token for token in special if token not in MARKS and any(token in string for string in stop)]
-        stand_ins = {token: chr(place) for token, place in zip(in_stops, STAND_INS, strict=False)}
-        self._written_tokens |= {special[token]: character for token, character in stand_ins.items()}
+        stand_ins = self._stand_ins(stop)
         self._stop_tokens = {special[string]: string for string in stop if string in special}
         for string in stop:
             searched = {string, replaced_each(string, stand_ins)}
             self._stops += [(string, each, len(self._decoded)) for each in searched]
+
+    def _stand_ins(self, texts: Sequence[str]) -> dict[str, str]:
+        """The character that stands for each special token in some texts, in what is decoded from now on."""
+        ids = {token: id for token, id in added_ids(self._tokenizer, texts).items() if token not in MARKS}
+        for id in ids.values():
+            self._written_tokens.setdefault(id, chr(STAND_INS[len(self._written_tokens)]))
+        return {token: self._written_tokens[id] for token, id in ids.items()}
+
+    def _with_stand_ins(self, marks: ReasoningMarks) -> ReasoningMarks:
+        stand_ins = self._stand_ins(marks.own)
+        return replace(marks, **{name: replaced_each(mark, stand_ins) for name, mark in vars(marks).items()})
 
     def add_token(self, token: int) -> None:
         """Appends a token; `text` grows by what can be shown of it."""
@@ -168,7 +180,7 @@ class StreamingDetokenizer:
         ends = [(end, string) for string, each, begin in self._stops if (end := decoded.find(each, begin)) >= 0]
         self.stopped = bool(ends) or (self._channels is not None and self._channels.is_over)
         end, self.stopped_by = min(ends, default=(len(decoded) - held_back, ""))
-        text = visible(decoded[:end])
+        text = visible(self._reasoning.shown(self.start + decoded[:end]).removeprefix(self.start))
         for written, shown in self._format.replacements:
             text = text.replace(written, shown)
         self.text = self.start + text.removeprefix("\n").lstrip(self._format.strip_start)

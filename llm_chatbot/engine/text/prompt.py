@@ -18,7 +18,13 @@ from tokenizers.models import BPE, Model
 from llm_chatbot.engine.text.channels import MESSAGE, channel_marks, on_channels
 from llm_chatbot.engine.text.generic_tools import told_of_tools
 from llm_chatbot.engine.text.history import Message, shaped, with_objects
-from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START, begun_answer, without_reasoning
+from llm_chatbot.engine.text.reasoning import (
+    REASONING_END,
+    REASONING_START,
+    begun_answer,
+    reasoning_marks,
+    without_reasoning,
+)
 from llm_chatbot.engine.text.tokenizer import SPECIAL_TOKENS, ChatTokenizer
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.chat_templates import PROBE_TOOL, TemplateForm, form_of
@@ -161,8 +167,9 @@ def answer_ids(tokenizer: ChatTokenizer, text: str) -> list[int]:
     if channel_marks(tokenizer):
         written = [(mark, codec.mark(said) if mark == MESSAGE else said) for mark, said in on_channels(text)]
         return codec.encode("".join(map("".join, written)))
-    parts = re.split(f"({REASONING_START}|{REASONING_END})", text)
-    return codec.encode("".join(part if index % 2 else codec.mark(part) for index, part in enumerate(parts)))
+    parts, marks = re.split(f"({REASONING_START}|{REASONING_END})", text), reasoning_marks(tokenizer)
+    said = [marks.written(part) if index % 2 else codec.mark(part) for index, part in enumerate(parts)]
+    return codec.encode("".join(said))
 
 
 def template_variables(tokenizer: ChatTokenizer) -> set[str]:

@@ -100,7 +100,9 @@ class StreamingDetokenizer:
         self._show(self._decoded, max((overlap(self._decoded[begin:], string) for string, begin in awaited), default=0))
 
     def finalize(self) -> None:
-        """Shows the text that was held back; no more tokens follow."""
+        """Shows the text that was held back; no more tokens follow. A stop string ends it for good."""
+        if self.stopped_by:
+            return
         self._append(self._next_piece(is_last=True))
         if self._channels:
             self._decoded += self._channels.finish()

@@ -172,6 +172,7 @@ def test_a_stop_string_that_is_a_token_ends_the_answer_before_it(special: bool, 
         stream.add_token(token)
         if stream.stopped:
             break
+    stream.finalize()
     assert (stream.stopped, stream.stopped_by, stream.text) == (True, "<|my_end|>", "Hello\n")
 
 

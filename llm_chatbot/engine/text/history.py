@@ -50,16 +50,44 @@ def _parsed_arguments(text: str) -> Any:
         return None
 
 
-def shaped(messages: Sequence[dict[str, Any]], form: TemplateForm) -> list[dict[str, Any]]:
+def shaped(messages: Sequence[dict[str, Any]], form: TemplateForm, alternating: bool = False) -> list[dict[str, Any]]:
     """The messages in the form that a template expects.
 
     Args:
         messages: as `with_objects` returns them.
+        alternating: whether user and assistant have to take turns, see `in_turns`.
     """
     if form.call_ids != "any":
         messages = list(_with_ids(messages, keep=form.call_ids == "named"))
     messages = [_shaped(message, form) for message in messages]
-    return in_parts(with_system_in_turns(messages, form), form.content_parts)
+    messages = with_system_in_turns(messages, form)
+    return in_parts(in_turns(messages) if alternating else messages, form.content_parts)
+
+
+def in_turns(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The messages with those of one role that follow each other as one, and an empty one of the user before the first.
+
+    Results of tools stay apart. The empty message is there only where a conversation begins with an answer.
+    """
+    turns: list[dict[str, Any]] = []
+    for message in messages:
+        if turns and message["role"] == turns[-1]["role"] != "tool":
+            turns[-1] = _joined(turns[-1], message)
+        else:
+            turns.append(message)
+    first = len(list(takewhile(lambda turn: turn["role"] == "system", turns)))
+    if first < len(turns) and turns[first]["role"] == "assistant":
+        turns.insert(first, {"role": "user", "content": ""})
+    return turns
+
+
+def _joined(message: dict[str, Any], following: dict[str, Any]) -> dict[str, Any]:
+    """Two messages of one role as one: their texts with an empty line between, and their calls."""
+    both = (message, following)
+    names = [name for name in ("content", "reasoning_content", "thinking") if any(name in each for each in both)]
+    texts = {name: "\n\n".join(filter(None, (each.get(name) for each in both))) for name in names}
+    calls = [call for each in both for call in each.get("tool_calls") or ()]
+    return {**message, **following, **texts, **({"tool_calls": calls} if calls else {})}
 
 
 def with_system_in_turns(messages: Sequence[dict[str, Any]], form: TemplateForm) -> list[dict[str, Any]]:

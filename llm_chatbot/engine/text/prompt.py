@@ -106,6 +106,9 @@ def prompt_ids(
     The reasoning in earlier answers is left out. That of the present turn, which led to tool calls, is given to the
     template as `reasoning_content`.
 
+    Where the template refuses a conversation in which user and assistant don't take turns, messages of one role that
+    follow each other become one.
+
     Args:
         tokenizer: the model's, with its chat template.
         messages: the conversation.
@@ -127,10 +130,14 @@ def prompt_ids(
     options = {name: options[name] for name in read & options.keys()}
     if not form.takes_turns and sum(message["role"] == "user" for message in messages) > 1:
         raise UserError("prompt.one_turn")
-    messages = shaped(messages, form)
     codec = _control_tokens(tokenizer)
-    marked = [{**codec.mark(message), "role": _checked_role(message["role"], codec)} for message in messages]
-    return _with_one_bos(tokenizer, codec.encode(_rendered(tokenizer, marked, codec.mark(options))))
+    said, in_turns = shaped(messages, form), shaped(messages, form, alternating=True)
+    marked = [
+        [{**codec.mark(message), "role": _checked_role(message["role"], codec)} for message in conversation]
+        for conversation in ([said] if said == in_turns else [said, in_turns])
+    ]
+    rendered = _rendered(tokenizer, marked, codec.mark(options))
+    return _with_one_bos(tokenizer, codec.encode(rendered))
 
 
 def _checked_role(role: str, codec: "_ControlTokens") -> str:
@@ -215,10 +222,14 @@ def _applied(tokenizer: ChatTokenizer, messages: Sequence[Any], options: Templat
     return str(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **options))
 
 
-def _rendered(tokenizer: ChatTokenizer, messages: Sequence[Message], options: TemplateOptions) -> str:
-    """The text of a conversation in the model's chat format."""
-    with _template_errors(lambda: _remedy(tokenizer, messages, options)):
-        return _applied(tokenizer, messages, options)
+def _rendered(tokenizer: ChatTokenizer, forms: Sequence[Sequence[Message]], options: TemplateOptions) -> str:
+    """The text of a conversation in the model's chat format, of the first of its forms that the template takes."""
+    *preferred, last = forms
+    with _template_errors(lambda: _remedy(tokenizer, last, options)):
+        for messages in preferred:
+            with suppress(TemplateError):
+                return _applied(tokenizer, messages, options)
+        return _applied(tokenizer, last, options)
 
 
 def _remedy(tokenizer: ChatTokenizer, messages: Sequence[Message], options: TemplateOptions) -> Text:
@@ -226,14 +237,10 @@ def _remedy(tokenizer: ChatTokenizer, messages: Sequence[Message], options: Temp
     spoken = [message for message in messages if message["role"] != "system"]
     without_calls = [message for message in messages if message["role"] != "tool" and not message.get("tool_calls")]
     without_tools = {name: value for name, value in options.items() if name != "tools"}
-    in_turns = [
-        message for message, before in zip(messages, [None, *messages], strict=False) if not _repeats(message, before)
-    ]
     attempts = (
         ("prompt.without_system", spoken, options),
         ("prompt.without_tools", messages, without_tools),
         ("prompt.without_calls", without_calls, without_tools),
-        ("prompt.in_turns", in_turns, options),
     )
     for remedy, others, other_options in attempts:
         if (len(others), other_options) == (len(messages), options):
@@ -242,10 +249,6 @@ def _remedy(tokenizer: ChatTokenizer, messages: Sequence[Message], options: Temp
             _applied(tokenizer, others, other_options)
             return Text(remedy)
     return Text("prompt.new_conversation")
-
-
-def _repeats(message: Message, before: Message | None) -> bool:
-    return before is not None and message["role"] == before["role"] != "tool"
 
 
 def _chat_template(tokenizer: ChatTokenizer) -> Any:

@@ -267,11 +267,6 @@ def refusing(condition: str) -> str:
         ("messages[0].content == 's'", [{"role": "system", "content": "s"}], "try without a system prompt"),
         ("tools", [], "try without tools"),
         ("tools or messages[1].tool_calls", use_of_a_tool(), "try without tools, their calls and results"),
-        (
-            "messages | length > 1 and messages[1].role == 'user'",
-            [{"role": "user", "content": "u"}],
-            "let the messages of user and assistant take turns",
-        ),
         ("true", [{"role": "system", "content": "s"}], "begin a new conversation, or choose another model"),
     ],
 )
@@ -430,3 +425,42 @@ def test_a_template_without_tools_gets_them_as_text(written: str, system: list, 
 def test_calls_of_before_are_text_though_no_tools_are_offered_now(tmp_path: Path):
     text = prompt(tokenizer(tmp_path, TAKES_NO_TOOLS), use_of_a_tool())
     assert "<tool_call>" in text and "<tool_response>\n21\n</tool_response>" in text and "You may call" not in text
+
+
+# As Gemma's and Mistral's templates check it.
+STRICT = (
+    "{% for m in messages if m.role != 'system' %}{% if (m.role == 'user') == loop.index0 % 2 %}"
+    "{{ raise_exception('Roles must alternate') }}{% endif %}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("parts", "expected"),
+    [
+        (("u1", "u2"), "[user]u1\n\nu2\n"),
+        (("u1", "u2", "u3"), "[user]u1\n\nu2\n\nu3\n"),
+        (("u1", "a1", "a2", "u2"), "[user]u1\n[assistant]a1\n\na2\n[user]u2\n"),
+        (("a1", "u1"), "[user]\n[assistant]a1\n[user]u1\n"),
+        (("s1", "a1", "u1", "u2"), "[system]s1\n[user]\n[assistant]a1\n[user]u1\n\nu2\n"),
+        (("u1", "s1", "u2"), "[user]u1\n\ns1\n\nu2\n"),
+        (("u1", "a1", "u2"), "[user]u1\n[assistant]a1\n[user]u2\n"),
+    ],
+)
+def test_messages_take_turns_where_the_template_refuses_others(parts, expected: str, tmp_path: Path):
+    strict = STRICT + TAKING_SYSTEM["at the beginning"]
+    assert expected in prompt(tokenizer(tmp_path, strict), said(*parts))
+
+
+@pytest.mark.parametrize("parts", [("u1", "u2"), ("a1", "u1"), ("u1", "a1", "a2", "u2")])
+def test_messages_stay_apart_where_the_template_takes_them(parts, tmp_path: Path):
+    expected = "".join(f"[{message['role']}]{message['content']}\n" for message in said(*parts))
+    assert expected in prompt(tokenizer(tmp_path, template()), said(*parts))
+
+
+def test_calls_are_kept_where_messages_of_the_assistant_become_one(tmp_path: Path):
+    asked, called, result = use_of_a_tool('{"city": "Rome"}')[:3]
+    strict = refusing("messages | length > 2 and messages[1].role == messages[2].role")
+    messages = [asked, {"role": "assistant", "content": "Let me see."}, called, result]
+    text = prompt(tokenizer(tmp_path, strict), messages)
+    assert "[assistant]Let me see." in text and '"city"' in text
+    assert text.replace("Let me see.", "") == prompt(tokenizer(tmp_path, strict), [asked, called, result])

@@ -18,6 +18,8 @@ MAPS = {"$defs", "definitions", "dependentSchemas", "patternProperties", "proper
 # Keywords whose value is data: a "$ref" in it is no reference.
 DATA = {"const", "default", "enum", "example", "examples"}
 
+TYPE_NAMES = {"array", "boolean", "integer", "null", "number", "object", "string"}
+
 
 def standalone(schema: Schema, where: str = "#") -> Schema:
     """A schema of any draft as one of 2020-12, for a place in another document.
@@ -113,12 +115,32 @@ def _moved(value: Any, moved: Callable[[str], str]) -> Any:
             made[name] = {key: _moved(part, moved) for key, part in item.items()}
         else:
             made[name] = _moved(item, moved)
-    return _modern(made)
+    return _modern(_with_named_required(made, value))
+
+
+def _with_named_required(schema: dict[str, Any], sent: dict[str, Any]) -> dict[str, Any]:
+    """A schema that also requires the properties which say so themselves, as in draft 3 and in mistaken schemas."""
+    properties = sent.get("properties")
+    parts = properties.items() if isinstance(properties, dict) else ()
+    named = [name for name, part in parts if isinstance(part, dict) and part.get("required") is True]
+    listed = [name for name in schema.get("required") or [] if name not in named] if named else []
+    return {**schema, "required": [*listed, *named]} if named else schema
 
 
 def _modern(schema: dict[str, Any]) -> dict[str, Any]:
-    """One level of a schema in the words of 2020-12."""
-    made = dict(schema)
+    """One level of a schema in the words of 2020-12.
+
+    Keywords without a value are left out, as many libraries write them; so is the type "any". Names of types in capital
+    letters are Gemini's.
+    """
+    made = {name: value for name, value in schema.items() if value is not None or name in DATA}
+    if isinstance(made.get("required"), bool):
+        del made["required"]
+    types = made.get("type")
+    if isinstance(types, str) and types.lower() in {*TYPE_NAMES, "any"}:
+        made["type"] = types.lower()
+    if made.get("type") == "any":
+        del made["type"]
     if isinstance(made.get("items"), list):  # up to draft 2019-09
         made["prefixItems"] = made.pop("items")
         if "additionalItems" in made:

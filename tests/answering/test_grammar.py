@@ -121,6 +121,14 @@ TREE = {
         TREE,
         # Keywords that clients send.
         {"type": "string", "format": "password", "maxLength": 5},
+        closed({"x": {"type": "string", "format": "phone"}, "y": {"type": "string", "format": "byte"}}, ["x", "y"]),
+        closed({"at": {"type": "string", "format": "date-time"}, "id": {"type": "string", "format": "uuid"}}, ["at"]),
+        closed({"n": {"type": "integer", "format": "int32", "minimum": 0, "exclusiveMinimum": True}}, ["n"]),
+        closed({"n": {"type": "string", "nullable": True, "example": "x", "xml": {"name": "n"}}}, ["n"]),
+        closed({"r": {"type": "object", "propertyNames": {"type": "string"}, "additionalProperties": {}}}, ["r"]),
+        {"type": "OBJECT", "properties": {"x": {"type": "INTEGER"}}, "required": ["x"], "additionalProperties": False},
+        {"type": "object", "properties": {"x": {"type": "any", "description": None}}, "required": None},
+        {"type": "object", "properties": None, "maxProperties": None},
         {"type": "array", "items": {"type": "null"}, "uniqueItems": False, "maxItems": 2},
         {"type": "object", "propertyNames": {"type": "string"}, "additionalProperties": {"type": "null"}},
         {"type": "object", "propertyNames": {"enum": ["x", "y"]}, "additionalProperties": {"type": "null"}},
@@ -178,6 +186,11 @@ def test_what_can_not_be_masked_is_named(schema: Schema, keyword: str):
     grammar = grammar_of(schema)
     assert keyword in grammar.unmasked
     assert any(written(grammar, seed) for seed in range(30)), "the rest is masked"
+
+
+def test_a_property_that_says_itself_that_it_is_required_is():
+    schema = closed({"a": {"const": 1, "required": True}, "b": {"const": 2, "required": False}}, None)  # type: ignore[arg-type]
+    assert {written(grammar_of(schema), seed) for seed in range(20)} == {'{"a": 1}', '{"a": 1, "b": 2}'}
 
 
 def test_a_name_has_one_spelling_where_others_are_allowed():

@@ -7,11 +7,12 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from llm_chatbot.answering.errors import GrammarError
+from llm_chatbot.answering.notations import MARKED, FunctionGemmaRules, GemmaRules, PythonRules
 from llm_chatbot.answering.rules import Rules
 from llm_chatbot.answering.schemas import Schema
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
@@ -35,6 +36,14 @@ SENTENCEPIECE_DECODER = {
     ],
 }
 
+Notation = Literal["json", "gemma", "function-gemma", "python"]
+NOTATIONS: dict[Notation, type[Rules]] = {
+    "json": Rules,
+    "gemma": GemmaRules,
+    "function-gemma": FunctionGemmaRules,
+    "python": PythonRules,
+}
+
 # How each grammar begins; where a tokenizer's first token has a space of its own, that comes before the answer.
 _START, _START_AFTER_SPACE = "start: answer\n", 'start: " "? answer\n'
 
@@ -48,6 +57,7 @@ class Form:
         before, after: what stands around all of them, in llguidance's Lark.
         between: what stands between two of them; None: there is only one.
         most: how many there may be.
+        notation: of the values.
     """
 
     schema: Schema
@@ -55,11 +65,27 @@ class Form:
     after: str = ""
     between: str | None = None
     most: int = 1
+    notation: Notation = "json"
 
     def rule(self, value: str) -> str:
         """The form in Lark, with the name of the rule for a value."""
         further = "" if self.between is None else f"({self.between} {value}){{0,{self.most - 1}}}"
         return " ".join(filter(None, [self.before, value, further, self.after]))
+
+
+@dataclass(frozen=True)
+class Repeated:
+    """Several forms one after the other, in any order; the other attributes are those of `Form`.
+
+    Attributes:
+        forms: of which each has one value.
+    """
+
+    forms: Sequence[Form]
+    before: str = ""
+    after: str = ""
+    between: str | None = None
+    most: int = 1
 
 
 @dataclass(frozen=True)
@@ -74,12 +100,22 @@ class Grammar:
     unmasked: frozenset[str] = frozenset()
 
 
-def answer_grammar(forms: Sequence[Form]) -> Grammar:
+def answer_grammar(forms: Sequence[Form | Repeated]) -> Grammar:
     """The grammar of the answers in one of the forms; their schemas are valid ones of 2020-12."""
-    rules = [Rules(form.schema, f"form{place}_") for place, form in enumerate(forms)]
-    written = [form.rule(own.root) for form, own in zip(forms, rules, strict=True)]
-    lines = [_START, f"answer: {' | '.join(written)}", *(line for own in rules for line in own.lines), ""]
-    return Grammar("\n".join(lines), frozenset().union(*(own.unmasked for own in rules)))
+    rules: list[Rules] = []
+    groups: list[str] = []
+
+    def written(form: Form | Repeated) -> str:
+        if isinstance(form, Repeated):
+            groups.append(f"group{len(groups)}: {' | '.join(map(written, form.forms))}")
+            name = groups[-1].partition(":")[0]
+            return Form(True, form.before, form.after, form.between, form.most).rule(name)
+        rules.append(NOTATIONS[form.notation](form.schema, f"form{len(rules)}_"))
+        return form.rule(rules[-1].root)
+
+    lines = [_START, f"answer: {' | '.join(map(written, forms))}", *groups]
+    lines += [line for own in rules for line in own.lines]
+    return Grammar("\n".join([*lines, ""]), frozenset().union(*(own.unmasked for own in rules)))
 
 
 class GrammarCompiler:
@@ -100,12 +136,19 @@ class GrammarCompiler:
         """
         from llguidance import LLMatcher, LLParserLimits
 
+        grammar = MARKED.sub(lambda mark: self._mark(mark[1]), grammar)
         if self._adds_space:
             grammar = grammar.replace(_START, _START_AFTER_SPACE, 1)
         source = LLMatcher.grammar_from_lark(grammar)
         matcher = LLMatcher(self._vocabulary, source, log_level=0, limits=LLParserLimits(**LIMITS))
         check_matcher(matcher)
         return GrammarConstraint(matcher)
+
+    def _mark(self, mark: str) -> str:
+        """A mark in Lark: as its token, else as its letters."""
+        added = self._tokenizer.backend_tokenizer.get_added_tokens_decoder()
+        ids = [id for id, token in added.items() if token.content == mark]
+        return f"<[{ids[0]}]>" if ids else json.dumps(mark, ensure_ascii=False)
 
     @cached_property
     def _adds_space(self) -> bool:

@@ -6,8 +6,8 @@ The whole schema is left to llguidance's own compiler, but for the parts with in
 
 import json
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
 
 from llm_chatbot.answering.large_integers import integer_pattern, is_large
 from llm_chatbot.answering.masks import ANNOTATIONS, maskable
@@ -27,6 +27,21 @@ BOUNDS = ("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum")
 NOTED = ANNOTATIONS | {"format"}
 
 
+class ObjectForm(NamedTuple):
+    """How an object is written, in Lark.
+
+    Attributes:
+        begin, end: what stands around its members.
+        key: returns what stands before the value of a property.
+        any_key: what stands before that of one with any name.
+    """
+
+    begin: str
+    end: str
+    key: Callable[[str], str]
+    any_key: str
+
+
 class Rules:
     """The rules for one schema.
 
@@ -38,7 +53,10 @@ class Rules:
         lines: the rules.
         root: the name of that for a whole value.
         unmasked: the keywords of the schema that they say nothing of.
+        comma: what stands between two items, in Lark.
     """
+
+    comma = '", "'
 
     def __init__(self, schema: Schema, prefix: str = "") -> None:
         self._document, unmasked = maskable(schema)
@@ -62,7 +80,7 @@ class Rules:
             return self._referenced(schema["$ref"])
         if said & {"const", "enum"}:
             return self._constants(schema)
-        if said <= {"anyOf", "type"} or said <= {"oneOf", "type"}:
+        if said - {"type"} in ({"anyOf"}, {"oneOf"}):
             options = schema["anyOf"] if "anyOf" in said else schema["oneOf"]
             return self._add(" | ".join(self._value(option) for option in options if option is not False))
         if said == {"allOf"} and len(schema["allOf"]) == 1:
@@ -78,6 +96,10 @@ class Rules:
                 return self._integer(schema)
             case "null" | "boolean" | "string":
                 return self._embedded({name: value for name, value in schema.items() if name not in BOUNDS})
+        return self._roughly(schema)
+
+    def _roughly(self, schema: dict[str, Any]) -> str:
+        """A part that is not written out, without what can't be said of it."""
         self.unmasked.add("integers above 2^53")
         return self._embedded(_without_large(schema))
 
@@ -99,8 +121,16 @@ class Rules:
     def _constants(self, schema: dict[str, Any]) -> str:
         allowed = schema.get("enum", [schema.get("const")])
         own = {name: value for name, value in schema.items() if name != "$ref"}
-        texts = [json.dumps(value, ensure_ascii=False) for value in allowed if _is_valid(own, value)]
-        return self._add(" | ".join(map(json.dumps, texts))) if texts else self._embedded(False)
+        texts = [self._literal(value) for value in allowed if _is_valid(own, value)]
+        return self._add(" | ".join(texts)) if texts else self._embedded(False)
+
+    def _literal(self, value: Any) -> str:
+        """A value in Lark."""
+        return json.dumps(json.dumps(value, ensure_ascii=False))
+
+    def _object_form(self) -> ObjectForm:
+        """How the object is written that comes next."""
+        return ObjectForm('"{"', '"}"', _json_key, f'{self._embedded({"type": "string"})} ": "')
 
     def _integer(self, schema: dict[str, Any]) -> str:
         """Of numbers with such bounds only the integers are written."""
@@ -120,9 +150,9 @@ class Rules:
             item = self._value(others)
             if not first:  # an item like the others, which has no comma before it
                 first = [others]
-            rest = _repeated(f'", " {item}', least - len(first), None if most is None else most - len(first))
+            rest = _repeated(f"{self.comma} {item}", least - len(first), None if most is None else most - len(first))
         for place in reversed(range(len(first))):
-            comma = '", " ' if place else ""
+            comma = f"{self.comma} " if place else ""
             rest = f"{comma}{self._value(first[place])} {rest}"
             if place >= least:
                 rest = f"({rest})?"
@@ -130,24 +160,25 @@ class Rules:
 
     def _object(self, schema: dict[str, Any]) -> str:
         """Objects with the named properties, in order. Others are written only where none are named."""
+        form = self._object_form()
         properties, required = schema.get("properties", {}), schema.get("required", [])
         others = schema.get("additionalProperties", True)
         if not properties and not required:
-            member = f'{self._embedded({"type": "string"})} ": " {self._value(others)}'
-            return self._add(f'"{{" ({member} (", " {member})*)? "}}"')
+            member = f"{form.any_key} {self._value(others)}"
+            return self._add(f"{form.begin} ({member} ({self.comma} {member})*)? {form.end}")
         properties = {**properties, **{name: others for name in required if name not in properties}}
         after: list[str] = []  # the members that follow one
         alone = ""  # the members of an object without that one
         for name, part in reversed(properties.items()):
             if part is False and name not in required:
                 continue
-            member = f"{json.dumps(json.dumps(name, ensure_ascii=False) + ': ')} {self._value(part)}"
+            member = f"{form.key(name)} {self._value(part)}"
             first = " ".join([member, *after])
-            following = f'", " {member}' if name in required else f'(", " {member})?'
+            following = f"{self.comma} {member}" if name in required else f"({self.comma} {member})?"
             alone = first if name in required or not alone else f"({first}) | ({alone})"
             after = [self._add(" ".join([following, *after]))]
         optional = not required
-        return self._add(f'"{{" ({alone}){"?" if optional else ""} "}}"')
+        return self._add(f"{form.begin} ({alone}){'?' if optional else ''} {form.end}")
 
     def _has_large(self, schema: Any, seen: set[str]) -> bool:
         """Whether a value that matches the schema may have an integer that has to be exact."""
@@ -171,6 +202,10 @@ class Rules:
             failed, notes = LLMatcher.validate_grammar_with_warnings(source)
             if not failed and notes:
                 self.unmasked.add("oneOf")
+
+
+def _json_key(name: str) -> str:
+    return json.dumps(json.dumps(name, ensure_ascii=False) + ": ")
 
 
 def _repeated(rule: str, least: int, most: int | None) -> str:

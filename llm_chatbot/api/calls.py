@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 from uuid import uuid4
 
-from llm_chatbot.answering.grammar import Form, Grammar, answer_grammar
+from llm_chatbot.answering.grammar import Form, Grammar, Repeated, answer_grammar
 from llm_chatbot.answering.options import make_generation
 from llm_chatbot.answering.question import Question
 from llm_chatbot.answering.schemas import standalone
@@ -120,7 +120,7 @@ def constraints(request: ChatRequest, info: ModelInfo) -> tuple[Grammar | None, 
     wanted, tools = request.response_format.wanted_schema, request.forced_tools
     if wanted is None and not tools:
         return None, None
-    forms: list[Form] = []
+    forms: list[Form | Repeated] = []
     validator, arguments = None, {}
     if wanted is not None:
         schema, tools = standalone(wanted), request.offered_tools

@@ -5,14 +5,16 @@ import re
 import secrets
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from keyword import iskeyword
 from typing import Any
 
-from llm_chatbot.answering.grammar import Form
+from llm_chatbot.answering.grammar import Form, Notation, Repeated
+from llm_chatbot.answering.notations import MARK
 from llm_chatbot.answering.schemas import Schema, standalone
 from llm_chatbot.api.tool_calls.json_calls import read_objects
 from llm_chatbot.api.tool_calls.readers import CALL_READERS
 from llm_chatbot.api.tool_calls.written import Written
-from llm_chatbot.catalogue.tool_formats import TOOL_FORMATS
+from llm_chatbot.catalogue.tool_formats import CALL_MARKS, TOOL_FORMATS, ToolFormat
 from llm_chatbot.engine.text.detokenizer import overlap
 
 # In Lark, what a masked answer on channels may begin with: its reasoning, which is not masked, and the next message.
@@ -161,7 +163,7 @@ class ToolParser:
         return len(text) if mark.startswith(text[place:]) else end
 
 
-def forced_calls(format: str, tools: Sequence[tuple[str, Schema]], several: bool = False) -> list[Form]:
+def forced_calls(format: str, tools: Sequence[tuple[str, Schema]], several: bool = False) -> Sequence[Form | Repeated]:
     """The forms of an answer that has to call one of the tools.
 
     Args:
@@ -171,14 +173,42 @@ def forced_calls(format: str, tools: Sequence[tuple[str, Schema]], several: bool
     """
     if format == "harmony":
         return [Form(as_arguments(parameters), _call_header(name)) for name, parameters in tools]
+    own = TOOL_FORMATS[format]
+    before, between, after = map(in_lark, own.forced)
+    if own.call and (own.syntax != "python" or all(map(_is_python_call, tools))):
+        forms = [_own_call(own, name, parameters) for name, parameters in tools]
+        return [Repeated(forms, before, after, between if several else None, MOST_FORCED_CALLS)]
     names = [name for name, _ in tools]
-    arguments = TOOL_FORMATS[format].arguments
+    arguments = own.arguments
     schemas = [_call_schema(arguments, name, f"#/$defs/{place}") for place, name in enumerate(names)]
     schema: dict[str, Any] = {"anyOf": schemas} if len(schemas) > 1 else schemas[0]
     places = enumerate(parameters for _, parameters in tools)
     schema = {**schema, "$defs": {str(place): as_arguments(own, f"#/$defs/{place}") for place, own in places}}
-    before, between, after = (json.dumps(text) if text else "" for text in TOOL_FORMATS[format].forced)
     return [Form(schema, before, after, between if several else None, MOST_FORCED_CALLS)]
+
+
+def in_lark(text: str) -> str:
+    """A text as a part of a grammar; marks of calls may be control tokens."""
+    parts = enumerate(re.split(f"({'|'.join(map(re.escape, sorted(CALL_MARKS, key=len, reverse=True)))})", text))
+    return " ".join(MARK.format(part) if place % 2 else json.dumps(part) for place, part in parts if part)
+
+
+def _own_call(format: ToolFormat, name: str, parameters: Schema) -> Form:
+    """A call as the model was trained to write it."""
+    assert format.call is not None
+    notation: Notation = "json"
+    if format.syntax in ("gemma", "python"):
+        notation = "function-gemma" if format.quote == "<escape>" else format.syntax
+    begin, end = format.call
+    return Form(as_arguments(parameters), in_lark(begin.format(name=name)), in_lark(end), notation=notation)
+
+
+def _is_python_call(tool: tuple[str, Schema]) -> bool:
+    """Whether the function and its arguments have names that Python can say."""
+    name, parameters = tool
+    properties = parameters.get("properties") if isinstance(parameters, dict) else None
+    names = [name, *properties] if isinstance(properties, dict) else [name]
+    return all(each.isidentifier() and not iskeyword(each) for each in names)
 
 
 def _call_header(name: str) -> str:

@@ -3,13 +3,14 @@
 - hermes: Hermes, Qwen2.5, Qwen3, Granite 4, and the generic format of `chat_formats`:
   https://github.com/NousResearch/Hermes-Function-Calling#prompt-format
 - qwen-xml: Qwen3-Coder, Qwen3.5: the chat template of https://huggingface.co/Qwen/Qwen3-Coder-30B-A3B-Instruct
+- seed-xml: Seed-OSS: the chat template of https://huggingface.co/ByteDance-Seed/Seed-OSS-36B-Instruct
 - llama: Llama 3: https://github.com/meta-llama/llama-models/blob/main/models/llama3_1/prompt_format.md
 - mistral: up to its tokenizer v3, mistral-named: from v11 on:
   https://docs.mistral.ai/cookbooks/concept-deep-dive-tokenization-tool_calling
 - gemma: Gemma 4, function-gemma: https://ai.google.dev/gemma/docs/functiongemma/formatting-and-best-practices
 - granite: Granite 3: https://www.ibm.com/granite/docs/models/granite
 - lfm: LFM2: https://docs.liquid.ai/lfm/key-concepts/tool-use
-- deepseek: V3, R1 and V3.1: the chat templates of https://huggingface.co/deepseek-ai/DeepSeek-V3.1
+- deepseek-fenced: V3 and R1, deepseek: V3.1: the chat templates of https://huggingface.co/deepseek-ai/DeepSeek-V3.1
 - phi: Phi-4-mini: https://huggingface.co/microsoft/Phi-4-mini-instruct#tool-enabled-function-calling-format
 - harmony: gpt-oss: https://developers.openai.com/cookbook/articles/openai-harmony; the engine has read its calls as
   Hermes'
@@ -36,7 +37,9 @@ class ToolFormat:
         bare: what a call begins with where a model leaves `start` out; empty if nothing tells it from text.
         other_marks: further texts around calls that are not shown.
         quote: what strings are between, in Gemma's syntax.
-        forced: the texts before, between and after the JSON objects of calls that a grammar makes a model write.
+        forced: the texts before, between and after the calls that a grammar makes a model write.
+        call: the texts before and after the arguments of such a call, the first with its `{name}`; empty: it is a JSON
+            object.
     """
 
     template_marks: tuple[str, ...]
@@ -48,6 +51,7 @@ class ToolFormat:
     other_marks: tuple[str, ...] = ()
     quote: str = ""
     forced: tuple[str, str, str] = ("", "\n", "")
+    call: tuple[str, str] | None = None
 
 
 _ONE_BY_ONE = ("<tool_call>\n", "\n</tool_call>\n<tool_call>\n", "\n</tool_call>")
@@ -61,20 +65,66 @@ TOOL_FORMATS = {
     "qwen-xml": ToolFormat(
         ("<tool_call>", "<function="), "<tool_call>", "</tool_call>", "xml", bare="<function=", forced=_ONE_BY_ONE
     ),
-    "hermes": ToolFormat(("<tool_call>",), "<tool_call>", "</tool_call>", forced=_ONE_BY_ONE),
-    "mistral-named": ToolFormat(("[TOOL_CALLS]", "[ARGS]"), "[TOOL_CALLS]", syntax="named"),
-    "mistral": ToolFormat(("[TOOL_CALLS]",), "[TOOL_CALLS]", forced=_LIST),
-    "gemma": ToolFormat(("<|tool_call>",), "<|tool_call>", "<tool_call|>", "gemma", quote='<|"|>'),
-    "function-gemma": ToolFormat(
-        ("<start_function_call>",), "<start_function_call>", "<end_function_call>", "gemma", quote="<escape>"
+    "seed-xml": ToolFormat(
+        ("<seed:tool_call>", "<function="),
+        "<seed:tool_call>",
+        "</seed:tool_call>",
+        "xml",
+        bare="<function=",
+        forced=("<seed:tool_call>\n", "\n</seed:tool_call>\n<seed:tool_call>\n", "\n</seed:tool_call>"),
     ),
-    "lfm": ToolFormat(("<|tool_call_start|>",), "<|tool_call_start|>", "<|tool_call_end|>", "python", forced=_LIST),
+    "hermes": ToolFormat(("<tool_call>",), "<tool_call>", "</tool_call>", forced=_ONE_BY_ONE),
+    "mistral-named": ToolFormat(
+        ("[TOOL_CALLS]", "[ARGS]"),
+        "[TOOL_CALLS]",
+        syntax="named",
+        forced=("", "", ""),
+        call=("[TOOL_CALLS]{name}[ARGS]", ""),
+    ),
+    "mistral": ToolFormat(("[TOOL_CALLS]",), "[TOOL_CALLS]", forced=_LIST),
+    "gemma": ToolFormat(
+        ("<|tool_call>",),
+        "<|tool_call>",
+        "<tool_call|>",
+        "gemma",
+        quote='<|"|>',
+        forced=("", "", ""),
+        call=("<|tool_call>call:{name}", "<tool_call|>"),
+    ),
+    "function-gemma": ToolFormat(
+        ("<start_function_call>",),
+        "<start_function_call>",
+        "<end_function_call>",
+        "gemma",
+        quote="<escape>",
+        forced=("", "", ""),
+        call=("<start_function_call>call:{name}", "<end_function_call>"),
+    ),
+    "lfm": ToolFormat(
+        ("<|tool_call_start|>",),
+        "<|tool_call_start|>",
+        "<|tool_call_end|>",
+        "python",
+        forced=("<|tool_call_start|>[", ", ", "]<|tool_call_end|>"),
+        call=("{name}", ""),
+    ),
+    "deepseek-fenced": ToolFormat(
+        ("<｜tool▁call▁begin｜>", "```json"),
+        "<｜tool▁call▁begin｜>",
+        "<｜tool▁call▁end｜>",
+        "named",
+        other_marks=("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"),
+        forced=("<｜tool▁calls▁begin｜>", "\n", "<｜tool▁calls▁end｜>"),
+        call=("<｜tool▁call▁begin｜>function<｜tool▁sep｜>{name}\n```json\n", "\n```<｜tool▁call▁end｜>"),
+    ),
     "deepseek": ToolFormat(
         ("<｜tool▁call▁begin｜>",),
         "<｜tool▁call▁begin｜>",
         "<｜tool▁call▁end｜>",
         "named",
         other_marks=("<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"),
+        forced=("<｜tool▁calls▁begin｜>", "", "<｜tool▁calls▁end｜>"),
+        call=("<｜tool▁call▁begin｜>{name}<｜tool▁sep｜>", "<｜tool▁call▁end｜>"),
     ),
     "phi": ToolFormat(("<|/tool_call|>",), "<|tool_call|>", "<|/tool_call|>", forced=_LIST),
     "granite": ToolFormat(("<|tool_call|>",), "<|tool_call|>", forced=_LIST),

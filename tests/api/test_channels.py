@@ -1,6 +1,7 @@
 """gpt-oss's answers on channels, from their tokens to what clients get: whole, streamed and masked."""
 
 import json
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from benchmarks.conversion import byte_tokenizer
-from llm_chatbot.answering.grammar import Form, GrammarCompiler, answer_grammar
+from llm_chatbot.answering.grammar import Form, GrammarCompiler, Repeated, answer_grammar
 from llm_chatbot.api.responses import Choice
 from llm_chatbot.api.tools import FINAL_HEADER, ToolParser, forced_calls
 from llm_chatbot.engine.decode.constraints import AfterReasoning
@@ -110,7 +111,7 @@ def test_an_answer_is_continued_on_its_channel(text: str, written: str):
     assert stream.text == text
 
 
-def can_write(forms: list[Form], text: str) -> bool:
+def can_write(forms: Sequence[Form | Repeated], text: str) -> bool:
     stream = StreamingDetokenizer(TOKENIZER)
     grammar = GrammarCompiler(TOKENIZER, STOPS).constraint(answer_grammar(forms).text)
     constraint = AfterReasoning(grammar, lambda: stream.is_reasoning)

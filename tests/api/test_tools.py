@@ -7,6 +7,8 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
+from llm_chatbot.answering.grammar import Form
+from llm_chatbot.answering.notations import MARKED
 from llm_chatbot.api.tool_calls.xml_calls import as_type
 from llm_chatbot.api.tools import ToolCall, ToolParser, forced_calls
 from llm_chatbot.catalogue.tool_formats import TOOL_FORMATS, tool_format
@@ -38,6 +40,7 @@ def parsed(format, text: str, ended: bool = True):
         (HARMONY.replace("tools", "users"), "harmony"),
         ("{{ messages }}", "hermes"),  # the generic format
         (HERMES + "<function=name>", "qwen-xml"),
+        ("{{ tools }}<seed:tool_call><function=name>", "seed-xml"),
         (MISTRAL + "[ARGS]", "mistral-named"),
         ("{{ tools }}", "json"),
         ("{{ tools }}<|tool_call>", "gemma"),
@@ -204,13 +207,20 @@ def test_ids_are_what_mistrals_template_asks_for():
     assert len(call.id) == 9 and call.id.isalnum()
 
 
-@pytest.mark.parametrize("format", sorted(TOOL_FORMATS.keys() - {"harmony"}))
+def in_letters(lark: str | None) -> str:
+    """The text that a part of a grammar stands for."""
+    parts = MARKED.sub(lambda mark: json.dumps(mark[1]), lark or "")
+    return "".join(json.loads(part) for part in re.findall(r'"(?:[^"\\]|\\.)*"', parts))
+
+
+@pytest.mark.parametrize("format", [name for name, own in TOOL_FORMATS.items() if name != "harmony" and not own.call])
 def test_forced_calls_are_ones_that_are_read(format: str):
+    """Those in a notation of their own are in tests/answering/test_notations.py."""
     (form,) = forced_calls(format, [("weather", {"type": "object"}), ("time", {})], several=True)
-    assert isinstance(form.schema, dict)
+    assert isinstance(form, Form) and isinstance(form.schema, dict)
     key = form.schema["anyOf"][0]["required"][1]
     calls = [f'{{"name": "{name}", "{key}": {{"city": "Köln"}}}}' for name in ("weather", "time")]
-    before, between, after = (json.loads(text or '""') for text in (form.before, form.between, form.after))
+    before, between, after = map(in_letters, (form.before, form.between, form.after))
     assert parsed(format, before + calls[0] + after) == ("", [("weather", {"city": "Köln"})])
     both = [("weather", {"city": "Köln"}), ("time", {"city": "Köln"})]
     assert parsed(format, before + between.join(calls) + after) == ("", both)
@@ -218,9 +228,10 @@ def test_forced_calls_are_ones_that_are_read(format: str):
 
 def test_one_forced_call_is_the_only_one():
     (form,) = forced_calls("hermes", [("weather", {})])
-    assert form.rule("value") == '"<tool_call>\\n" value "\\n</tool_call>"'
+    assert isinstance(form, Form)
+    assert form.rule("value") == '⟦<tool_call>⟧ "\\n" value "\\n" ⟦</tool_call>⟧'
     (form,) = forced_calls("mistral", [("weather", {})], several=True)
-    assert form.rule("value") == '"[" value (", " value){0,7} "]"'
+    assert isinstance(form, Form) and form.rule("value") == '"[" value (", " value){0,7} "]"'
 
 
 def test_each_tool_keeps_its_own_definitions():
@@ -229,6 +240,7 @@ def test_each_tool_keeps_its_own_definitions():
         return {"type": "object", "properties": {"x": item}, "$defs": {"Item": {"type": type}}}
 
     (form,) = forced_calls("hermes", [("a", parameters("integer")), ("b", parameters("string"))])
+    assert isinstance(form, Form)
     schema = form.schema
     assert isinstance(schema, dict)
     for call, good, bad in zip(schema["anyOf"], (1, "s"), ("s", 1), strict=True):
@@ -263,6 +275,7 @@ DEEPSEEK_31 = f"<｜tool▁call▁begin｜>weather<｜tool▁sep｜>{AS_JSON}<�
 WRITTEN_CALLS = {
     "hermes": ("hermes", f"<tool_call>\n{OBJECT}\n</tool_call>", "\n"),
     "qwen-xml": ("qwen-xml", XML, "\n"),
+    "seed-xml": ("seed-xml", XML.replace("tool_call", "seed:tool_call"), "\n"),
     "qwen-xml without its first mark": ("qwen-xml", XML.removeprefix("<tool_call>\n"), "\n"),
     "qwen-xml with JSON": ("qwen-xml", f"<tool_call>\n{OBJECT}\n</tool_call>", "\n"),
     "llama": ("llama", OBJECT.replace("arguments", "parameters"), "; "),
@@ -331,7 +344,7 @@ def test_calls_are_read_whatever_the_type_of_their_marks_tokens(format: str, tex
     backend = Tokenizer(models.BPE({token: id for id, token in enumerate(alphabet)}, []))
     backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     backend.decoder = decoders.ByteLevel()
-    marks = re.findall(r"<[|｜][^|｜<>\"]+[|｜]>|<\|\"\|>|<\|?/?[a-z_]+\|?>|\[[A-Z_]+\]", text)
+    marks = re.findall(r"<[|｜][^|｜<>\"]+[|｜]>|<\|\"\|>|<\|?/?[a-z_:]+\|?>|\[[A-Z_]+\]", text)
     backend.add_tokens([AddedToken(mark, special=special, normalized=False) for mark in dict.fromkeys(marks)])
     tokenizer = PlainTokenizer(backend, None, {})
     stream, parser = StreamingDetokenizer(tokenizer), ToolParser(format, {"weather": PARAMETERS})

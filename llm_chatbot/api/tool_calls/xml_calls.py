@@ -1,4 +1,4 @@
-"""Calls as elements: Qwen3-Coder's."""
+"""Calls as elements: Qwen3-Coder's and Seed-OSS's."""
 
 import json
 import re
@@ -14,7 +14,7 @@ _FUNCTION_BEGUN = re.compile(r"\s*(<function=[^>\n]*|<(f(u(n(c(t(i(o(n(=)?)?)?)?
 _PARAMETER = re.compile(r"\s*<parameter=(?P<key>[^>\n]+)>\n?")
 # A value may contain all of these, as a text about calls does.
 _VALUE_END = re.compile(r"\n?</parameter>\s*(?=<parameter=|</function>)")
-_CALL_ENDS = re.compile(r"<parameter=|</function>\s*(?:</tool_call>|<tool_call>|<function=)")
+_CALL_ENDS = re.compile(r"<parameter=|</function>\s*(?:</?(?:seed:)?tool_call>|<function=)")
 _FUNCTION_END = re.compile(r"\s*</function>")
 
 

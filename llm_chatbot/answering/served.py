@@ -3,9 +3,9 @@
 import asyncio
 import math
 import time
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from llm_chatbot.answering.limits import MAX_TOKENS
@@ -62,6 +62,7 @@ class ServedFacts:
         is_loaded: whether it is in memory.
         expires: when it leaves the memory if nobody uses it before, in seconds since 1970; None: not of itself.
         infill: the tokens with which it fills in a text; None: it doesn't.
+        special_tokens: the tokens that begin and end texts, by names such as "eos_token".
     """
 
     name: str
@@ -73,6 +74,7 @@ class ServedFacts:
     infill: InfillTokens | None = None
     is_loaded: bool = True
     expires: float | None = None
+    special_tokens: Mapping[str, str] = field(default_factory=dict)
 
 
 class ServedModel(Protocol):
@@ -137,7 +139,10 @@ class LocalModel:
         template, variables = loaded.tokenizer.chat_template, frozenset(template_variables(loaded.tokenizer))
         name, length, weights = loaded.served_name, loaded.context_length, weights_facts(loaded)
         infill = infill_tokens(loaded.tokenizer.backend_tokenizer)
-        self._facts = ServedFacts(name, max_tokens, length, template, variables, weights, infill)
+        special_tokens = {name: str(token) for name, token in loaded.tokenizer.special_tokens_map.items()}
+        self._facts = ServedFacts(
+            name, max_tokens, length, template, variables, weights, infill, special_tokens=special_tokens
+        )
 
     async def facts(self) -> ServedFacts:
         loaded, expires = self._loaded, None

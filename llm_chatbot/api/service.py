@@ -29,7 +29,8 @@ from llm_chatbot.api.tokens import tokens_router
 LOCAL_NAMES = (*LOCAL_HOSTS, "[::1]")
 
 # Paths of the API beside the page, and how others begin.
-API_PATHS = {"/apply-template", "/detokenize", "/health", "/infill", "/metrics", "/rerank", "/tokenize"}
+API_PATHS = {"/health", "/infill", "/metrics", "/rerank"}
+API_PATHS |= {"/apply-template", "/detokenize", "/tokenize", "/tokenizer_info"}
 API_PREFIXES = ("/api/", "/v1/", "/v2/")
 
 # Of pages whose origin is allowed.
@@ -86,7 +87,7 @@ def create_app(
         openai_router(models, metrics, encoders),
         infill_router(models, metrics),
         embeddings_router(encoders, metrics),
-        tokens_router(models),
+        tokens_router(models, encoders),
         about_router(app, metrics),
     ):
         app.include_router(router, dependencies=checked)

@@ -65,6 +65,14 @@ class EncoderModel:
         """How many tokens a text may have, those included that the tokenizer puts around it."""
         return self.settings.max_tokens
 
+    def ids(self, text: str, around: bool) -> list[int]:
+        """The ids of a text's tokens; `around`: with those that begin and end every text."""
+        return self._tokenizer.encode(well_formed(text), add_special_tokens=around).ids
+
+    def text(self, ids: Sequence[int]) -> str:
+        """The text of tokens, those included that begin and end a text; ids without a token have none."""
+        return self._tokenizer.decode(ids, skip_special_tokens=False)
+
     def calls(self, texts: Sequence[Tokens]) -> Iterator[tuple[list[int], np.ndarray]]:
         """Runs the graph for texts of about the same length at a time.
 

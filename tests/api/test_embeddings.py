@@ -188,3 +188,21 @@ def test_the_documented_commands_are_answered(web: TestClient):
     for command in found:
         words = shlex.split(command)
         assert post(web, urlsplit(words[1]).path, **json.loads(words[words.index("-d") + 1]))["model"] == "small"
+
+
+@pytest.mark.parametrize("text", ["The capital of France", "[SEP] is text", ""])
+def test_an_encoders_tokens_are_those_that_it_reads(text: str, web: TestClient, encoder: Encoder):
+    (read,) = encoder.tokenize([text])
+    around = post(web, "/tokenize", model="small", content=text, add_special=True)
+    assert around == {"tokens": [*read.ids], "count": len(read.ids), "max_model_len": encoder.max_tokens}
+    alone = post(web, "/tokenize", model="small", prompt=text)["tokens"]
+    assert alone == list(read.ids)[1:-1]
+    again = post(web, "/detokenize", model="small", tokens=alone)["content"]
+    assert "[" in text or post(web, "/tokenize", model="small", content=again)["tokens"] == alone
+
+
+def test_an_encoder_has_no_conversations(web: TestClient):
+    messages = [{"role": "user", "content": "Hi"}]
+    for path in ("/tokenize", "/apply-template"):
+        status, param, sentence = fault(web, path, model="small", messages=messages)
+        assert (status, param) == (404, "model") and "choose one of: fake" in sentence

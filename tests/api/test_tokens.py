@@ -44,6 +44,13 @@ def test_tools_and_an_answer_that_is_continued_are_in_the_prompt(service: Servic
     assert '"weather"' in prompt and prompt.endswith("<|im_start|>assistant\nGood mor")
 
 
+def test_the_special_tokens_and_the_template_are_told(service: Service):
+    address = f"{service.url.removesuffix('/v1')}/tokenizer_info"
+    info = httpx.get(address, params={"model": DEFAULT_MODEL}).json()
+    assert info["eos_token"] == "<|im_end|>" and "<|im_start|>" in info["chat_template"]
+    assert post(service, "tokenize", content=info["eos_token"])["count"] == 1
+
+
 def test_what_can_not_be_read_is_refused(service: Service):
     assert "choose one of" in post(service, "tokenize", model="other", content="x")["error"]["message"]
     assert post(service, "detokenize", tokens=[-1])["error"]["param"] == "tokens.0"

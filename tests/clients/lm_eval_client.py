@@ -27,7 +27,7 @@ def choices() -> None:
     lines = [json.dumps(dict(zip(("question", "choices", "answer"), each, strict=True))) for each in QUESTIONS]
     (folder / "data.jsonl").write_text("\n".join(lines), encoding="utf-8")
     (folder / "task.yaml").write_text(TASK.format(data=folder / "data.jsonl"), encoding="utf-8")
-    place = f"model={MODEL},base_url={URL}/v1/completions,tokenizer_backend=None,num_concurrent=1,max_retries=1"
+    place = f"model={MODEL},base_url={URL}/v1/completions,tokenizer_backend=remote,num_concurrent=1,max_retries=1"
     command = [sys.executable, "-m", "lm_eval", "--model", "local-completions", "--model_args", place]
     command += ["--tasks", "two_questions", "--include_path", str(folder), "--batch_size", "1"]
     done = subprocess.run([*command, "--output_path", str(folder / "out")], capture_output=True, text=True)

@@ -1,9 +1,11 @@
 """AutoGen's agent with OpenAIChatCompletionClient."""
 
 import asyncio
+import json
 
 from autogen_agentchat.agents import AssistantAgent
 from autogen_core.models import ModelFamily, UserMessage
+from autogen_core.tools import FunctionTool
 from autogen_ext.models.openai import OpenAIChatCompletionClient
 from checks import MODEL, QUESTION, URL, report
 from pydantic import BaseModel
@@ -43,7 +45,11 @@ async def streamed() -> None:
 
 
 async def with_tools() -> None:
-    assert (await AssistantAgent("helper", client, tools=[weather]).run(task=QUESTION)).messages
+    tool = FunctionTool(weather, "The weather in a city.")
+    asked = [UserMessage(content=QUESTION, source="user")]
+    (call,) = (await client.create(asked, tools=[tool], tool_choice="required")).content
+    assert call.name == "weather" and "city" in json.loads(call.arguments)
+    assert (await AssistantAgent("helper", client, tools=[weather]).run(task=QUESTION)).messages[-1].to_text()
 
 
 async def structured() -> None:

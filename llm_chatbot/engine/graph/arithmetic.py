@@ -21,9 +21,8 @@ import openvino as ov
 import openvino.opset13 as ops
 
 from llm_chatbot.engine.graph.logits import skip
-from llm_chatbot.engine.graph.trial import shortest_times
+from llm_chatbot.engine.graph.trial import shortest_times, tried_once
 from llm_chatbot.engine.graph.zero_points import LEAST_WEIGHTS
-from llm_chatbot.machine.cache import measured_once
 
 GROUP_SIZE, PRECISION = "DYNAMIC_QUANTIZATION_GROUP_SIZE", "INFERENCE_PRECISION_HINT"
 
@@ -77,10 +76,8 @@ def faster_arithmetic(model: ov.Model, properties: dict[str, Any]) -> dict[str, 
     shares: dict[WeightForm, float] = defaultdict(float)
     for form, count in products:
         shares[form] += count / sum(count for _, count in products)
-    processor, version = ov.Core().get_property("CPU", "FULL_DEVICE_NAME"), ov.get_version()
     forms = {str(form): round(share, 2) for form, share in shares.items()}
-    key = f"{processor}, OpenVINO {version}, {forms}, {sorted(properties.items())}"
-    return measured_once("arithmetic.json", key, lambda: choose_arithmetic(shares, group, properties))
+    return tried_once(str(forms), properties, lambda: choose_arithmetic(shares, group, properties))
 
 
 def common_group(sizes: Iterable[int]) -> int | None:

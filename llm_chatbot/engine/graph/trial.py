@@ -1,12 +1,30 @@
 """Times small graphs on this machine's CPU, to choose between forms of the same product."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import openvino as ov
 
+from llm_chatbot.machine.cache import measured_once
+
+Result = TypeVar("Result")
+
 ATTEMPTS = 15
+
+
+def tried_once(what: str, properties: Mapping[str, Any], choose: Callable[[], Result]) -> Result:
+    """What a trial chose on this machine's processor with this release of OpenVINO; later calls know it.
+
+    Args:
+        what: names the trial, and all that it depends on but the properties.
+        properties: those that its graphs are compiled with.
+        choose: returns what JSON can hold.
+    """
+    processor = ov.Core().get_property("CPU", "FULL_DEVICE_NAME")
+    key = f"{processor}, OpenVINO {ov.get_version()}, {what}, {sorted(properties.items())}"
+    return measured_once("arithmetic.json", key, choose)
 
 
 def shortest_times(compiled: Sequence[ov.CompiledModel], tokens: int, columns: int) -> list[float]:

@@ -20,7 +20,7 @@ import openvino as ov
 import openvino.opset13 as ops
 
 from llm_chatbot.engine.graph.logits import skip
-from llm_chatbot.engine.graph.trial import shortest_times
+from llm_chatbot.engine.graph.trial import shortest_times, tried_once
 
 # The trial product: its tokens, the weights' shape and group size, and how much faster the split form has to be. With 8
 # tokens it is twice as fast where it is faster at all, so that noise doesn't decide.
@@ -67,7 +67,8 @@ def splitting_pays(model: ov.Model, properties: dict[str, Any]) -> bool:
         model: before products are merged: an answer of a small model depends on its exact weights.
         properties: those that the model is compiled with.
     """
-    return any(product.weights > LEAST_WEIGHTS for product in _products(model)) and split_form_is_faster(properties)
+    is_large = any(product.weights > LEAST_WEIGHTS for product in _products(model))
+    return is_large and tried_once("split zero points", properties, lambda: split_form_is_faster(properties))
 
 
 def split_zero_points(model: ov.Model) -> int:

@@ -1,5 +1,7 @@
 """Fractional zero points, split off from a product: the same result, and only where it is faster."""
 
+from pathlib import Path
+
 import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
@@ -58,16 +60,29 @@ def test_symmetric_integers_are_left_alone():
     assert split_zero_points(product(fractional(), dtype=np.int8)) == 0
 
 
-def test_without_dynamic_quantization_splitting_does_not_pay(monkeypatch):
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LLM_CHATBOT_CACHE", str(tmp_path))
+
+
+def test_without_dynamic_quantization_splitting_does_not_pay(monkeypatch, cache: None):
     monkeypatch.setattr(zero_points, "LEAST_WEIGHTS", 0)
     assert not splitting_pays(product(fractional()), EXACT)
 
 
-def test_in_a_graph_of_small_products_splitting_does_not_pay(monkeypatch):
+def test_in_a_graph_of_small_products_splitting_does_not_pay(monkeypatch, cache: None):
     monkeypatch.setattr(zero_points, "split_form_is_faster", lambda properties: True)
     assert not splitting_pays(product(fractional()), {})
     monkeypatch.setattr(zero_points, "LEAST_WEIGHTS", 0)
     assert splitting_pays(product(fractional()), {})
+
+
+def test_whether_splitting_pays_is_tried_once_on_a_machine(monkeypatch, cache: None):
+    results = iter([True, False])
+    monkeypatch.setattr(zero_points, "split_form_is_faster", lambda properties: next(results))
+    monkeypatch.setattr(zero_points, "LEAST_WEIGHTS", 0)
+    assert splitting_pays(product(fractional()), {}) and splitting_pays(product(fractional()), {})
+    assert not splitting_pays(product(fractional()), {"NUM_STREAMS": "2"})
 
 
 def test_what_remains_of_zero_points_is_kept_in_16_bits():

@@ -212,6 +212,7 @@ def main() -> None:
                 print(f"| {precision} | {path} | {peak / 2**30:.2f} | {seconds:.0f} | {cpu:.0f} |", flush=True)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "conversion.json").write_text(json.dumps(results) + "\n", encoding="utf-8")
     draw(results, arguments.output / "conversion.png")
 

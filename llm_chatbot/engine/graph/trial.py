@@ -9,13 +9,13 @@ import openvino as ov
 
 from llm_chatbot.machine.cache import measured_once
 
-Result = TypeVar("Result")
+Chosen = TypeVar("Chosen")
 
 ATTEMPTS = 15
 
 
-def tried_once(what: str, properties: Mapping[str, Any], choose: Callable[[], Result]) -> Result:
-    """What a trial chose on this machine's processor with this release of OpenVINO; later calls know it.
+def tried_once(what: str, properties: Mapping[str, Any], choose: Callable[[], Chosen]) -> Chosen:
+    """The choice of a trial on this machine's processor with this release of OpenVINO; later calls know it.
 
     Args:
         what: names the trial, and all that it depends on but the properties.

@@ -31,8 +31,9 @@ def check_book(book: Path) -> list[str]:
     with served(book) as address, open_browser() as browser:
         for scheme in get_args(Scheme):
             problems += read_pages(browser, address, pages, scheme)
-        for language, (words, lesson) in SEARCHES.items():
-            problems += _search(browser, f"{address}/{language}", words, lesson)
+        for place in (address, book.resolve().as_uri()):  # a book is opened as a file too
+            for language, (words, lesson) in SEARCHES.items():
+                problems += _search(browser, f"{place}/{language}", words, lesson)
     return problems
 
 

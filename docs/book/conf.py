@@ -30,6 +30,7 @@ html_title = "LLM chatbot"
 html_show_sphinx = False
 html_show_copyright = False
 html_copy_source = False
+html_show_search_summary = False  # which is fetched, and browsers fetch nothing for a page that is opened as a file
 html_static_path = ["static"]
 html_css_files = ["book.css"]
 html_math_renderer = "mathml"  # browsers draw it themselves; MathJax would come from a foreign host

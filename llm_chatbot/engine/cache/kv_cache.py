@@ -97,8 +97,10 @@ class KVCache:
         held, self.ids = self.ids, []  # if the runtime fails, its state is undefined
         fed = {name: inputs[name] for name in self._input_names}
         started = time.perf_counter()
-        self._request.start_async(fed, share_inputs=True)  # faster than `infer`: runs on the runtime's own thread
-        self._request.wait()
+        try:
+            self._request.start_async(fed, share_inputs=True)  # faster than `infer`: runs on the runtime's own thread
+        finally:
+            self._request.wait()  # Ctrl+C may come between the two, and the thread reads memory that is freed then
         self._pace.note(len(ids), time.perf_counter() - started)
         held.extend(ids)
         self.ids = held

@@ -112,8 +112,10 @@ class PagedRunner:
         for name, array in inputs.items():
             if name in self._ports:
                 self._set_input(name, array)
-        self._request.start_async()  # faster than `infer`: runs on the runtime's own thread
-        self._request.wait()
+        try:
+            self._request.start_async()  # faster than `infer`: runs on the runtime's own thread
+        finally:
+            self._request.wait()  # Ctrl+C may come between the two, and the thread reads memory that is freed then
         logits = self._request.get_tensor(self._logits).data[:, 0]
         ends = np.cumsum([part.logits for part in parts])
         return [logits[end - part.logits : end].copy() for part, end in zip(parts, ends, strict=True)]

@@ -1,4 +1,12 @@
+from pathlib import Path
+from typing import Any
+
 import numpy as np
+import pytest
+
+from llm_chatbot.engine.cache.paged_runner import PagedRunner
+from llm_chatbot.engine.loading import open_model
+from llm_chatbot.engine.precisions import EXACT
 
 
 def test_a_cache_cut_back_goes_on_as_if_the_rest_had_never_been(exact_model, tokenizer):
@@ -48,3 +56,36 @@ def test_the_logits_of_all_tokens_are_those_after_each_of_them(exact_model, toke
     assert whole.ids == ids
     np.testing.assert_allclose(found, [stepwise.feed([id]).copy() for id in ids], atol=1e-3)
     np.testing.assert_allclose(whole.feed([100]).copy(), stepwise.feed([100]), atol=1e-3)
+
+
+class InterruptedRequest:
+    """An infer request: Ctrl+C comes when it has been started."""
+
+    def __init__(self, request: Any) -> None:
+        self._request = request
+        self.has_ended = False
+
+    def start_async(self, *arguments: Any, **options: Any) -> None:
+        self._request.start_async(*arguments, **options)
+        raise KeyboardInterrupt
+
+    def wait(self) -> None:
+        self._request.wait()
+        self.has_ended = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._request, name)
+
+
+def test_ctrl_c_waits_for_what_the_runtime_still_computes(tiny_folders: dict[str, Path]):
+    """The runtime's thread reads memory that is freed at the end of the process: a segmentation fault."""
+    model = open_model(tiny_folders["mpt"], ov_config=EXACT)
+    assert model.paged is not None and isinstance(model.paged.runner, PagedRunner)
+    paged, stateful = model.paged.new_cache(), model.new_stateful_cache()
+    stateful.feed([1])
+    for cache, owner in ((paged, model.paged.runner), (stateful, stateful)):
+        request = InterruptedRequest(owner._request)
+        owner._request = request
+        with pytest.raises(KeyboardInterrupt):
+            cache.feed([1, 2, 3])
+        assert request.has_ended

@@ -1,6 +1,7 @@
 """`llm-chatbot ask`, as a process of its own with the embedded model."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.commands.options import STOPPED
+from llm_chatbot.folder.manifest import write_manifest
+from llm_chatbot.folder.place import model_folder
 
 QUESTION = "What is the capital of France?"
 TIMEOUT = 120  # seconds, for a busy machine
@@ -39,8 +43,17 @@ def test_a_question_that_cannot_be_read_is_one_sentence(models_root: Path, typed
     assert (done.returncode, done.stdout) == (2, b"") and expected in done.stderr and done.stderr.count(b"\n") == 1
 
 
-def test_ctrl_c_stops_an_answer_and_keeps_what_was_written(models_root: Path):
-    arguments = command(models_root, "smollm2-135m-instruct", "Count from 1 to 1000 in words.")
+def endless_model(models_root: Path, root: Path) -> None:
+    """Writes to `root` an embedded model that no token stops: its answers end where its context does."""
+    folder = model_folder(DEFAULT_MODEL, "INT4", root)
+    shutil.copytree(model_folder(DEFAULT_MODEL, "INT4", models_root), folder)
+    (folder / "generation_config.json").write_text("{}", encoding="utf-8")
+    write_manifest(folder)
+
+
+def test_ctrl_c_stops_an_answer_and_keeps_what_was_written(models_root: Path, tmp_path: Path):
+    endless_model(models_root, tmp_path)
+    arguments = command(tmp_path, "--precision", "INT4", DEFAULT_MODEL, "Count from 1 to 1000 in words.")
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout is not None
     first = process.stdout.read(5)

@@ -1,5 +1,6 @@
 """Groups of 4-bit weights that OpenVINO's CPU plugin multiplies wrongly, and the same weights in smaller ones."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -52,12 +53,16 @@ def product(size: int, kind: str, experts: int = 0) -> tuple[ov.Model, np.ndarra
     return ov.Model([result], [activations]), values
 
 
-def error(model: ov.Model, weights: np.ndarray, rows: int) -> float:
-    """The largest error of a product, relative to the largest value in it."""
-    activations = np.random.default_rng(rows).standard_normal((*weights.shape[:-2], rows, weights.shape[-1]))
-    found = ov.Core().compile_model(model, "CPU", EXACT)([activations.astype(np.float32)])[0]
-    expected = activations @ np.swapaxes(weights, -1, -2)
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
+def largest_error(model: ov.Model, weights: np.ndarray, numbers_of_rows: Sequence[int]) -> float:
+    """The largest error of products with so many rows of activations, relative to the largest value in each."""
+    compiled = ov.Core().compile_model(model, "CPU", EXACT)
+    errors = []
+    for rows in numbers_of_rows:
+        activations = np.random.default_rng(rows).standard_normal((*weights.shape[:-2], rows, weights.shape[-1]))
+        expected = activations @ np.swapaxes(weights, -1, -2)
+        found = compiled([activations.astype(np.float32)])[0]
+        errors.append(np.abs(found - expected).max() / np.abs(expected).max())
+    return float(np.max(errors))  # also where one is no number
 
 
 @pytest.mark.parametrize("kind", ["i4", "u4", "fraction", "one"])
@@ -65,7 +70,7 @@ def error(model: ov.Model, weights: np.ndarray, rows: int) -> float:
 def test_groups_are_split_and_every_product_is_right(size: int, kind: str):
     model, weights = product(size, kind)
     assert split_groups(model, FOLDER) == 1
-    assert all(error(model, weights, rows) < 1e-3 for rows in (1, 2, 3, 4, 5, 8))
+    assert largest_error(model, weights, (1, 2, 3, 4, 5, 8)) < 1e-3
     assert split_groups(model, FOLDER) == 0
 
 
@@ -73,7 +78,7 @@ def test_groups_are_split_and_every_product_is_right(size: int, kind: str):
 def test_groups_of_experts_are_split_too(size: int):
     model, weights = product(size, "u4", experts=3)
     assert split_groups(model, FOLDER) == 1
-    assert all(error(model, weights, rows) < 1e-3 for rows in (1, 4, 8))
+    assert largest_error(model, weights, (1, 4, 8)) < 1e-3
 
 
 @pytest.mark.parametrize("size", [8, 16, 24, 32, 64, 128, 512])
@@ -82,7 +87,7 @@ def test_groups_that_are_multiplied_rightly_stay(size: int):
     before = [node.get_friendly_name() for node in model.get_ordered_ops()]
     assert split_groups(model, FOLDER) == 0
     assert [node.get_friendly_name() for node in model.get_ordered_ops()] == before
-    assert all(error(model, weights, rows) < 1e-3 for rows in (1, 4, 8))
+    assert largest_error(model, weights, (1, 4, 8)) < 1e-3
 
 
 @pytest.mark.parametrize("size", [5, 25, 37, 75])

@@ -120,7 +120,7 @@ class GemmaRules(WrittenRules):
         return self._add(f"{self.quote} /([^<]|<[^|])*/ {self.quote}")
 
     def _quoted(self, text: str) -> str:
-        return " ".join([self.quote, *([json.dumps(text, ensure_ascii=False)] if text else []), self.quote])
+        return " ".join([self.quote, *([json.dumps(text)] if text else []), self.quote])
 
     def _object_form(self) -> ObjectForm:
         return ObjectForm('"{"', '"}"', self._key, r'/[A-Za-z_][A-Za-z0-9_.$-]*/ ":"')

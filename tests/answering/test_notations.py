@@ -18,7 +18,7 @@ OWN = [name for name, format in TOOL_FORMATS.items() if format.call]
 PARAMETERS: Schema = {
     "type": "object",
     "properties": {
-        "city": {"enum": ["Köln", 'the "Bonn"', "a <b> c"]},
+        "city": {"enum": ["Köln", 'the "Bonn"', "a <b> c", "⟦<end>⟧"]},
         "days": {"type": "integer", "minimum": 1, "maximum": 9},
         "more": {"$ref": "#/$defs/More"},
         "tags": {"type": "array", "items": {"enum": ["x", None, 1, True, {"k": ["v"]}]}, "maxItems": 2},

@@ -4,6 +4,7 @@ import asyncio
 import gzip
 import json
 from collections.abc import Iterator
+from itertools import product
 from typing import Any
 from urllib.parse import quote
 
@@ -169,9 +170,13 @@ def test_a_limit_above_the_servers_is_lowered(wanted: int | None, limit: int):
 
 def test_the_only_model_answers_to_any_name_with_its_own_and_several_are_listed():
     with client(FakeModel(said("Hi"))) as web:
-        for named in ({}, {"model": "gpt-5"}):
-            answer = web.post("/v1/chat/completions", json={"messages": HELLO["messages"], **named}).json()
-            assert answer["model"] == "fake"
+        asked: dict[str, dict[str, Any]] = {
+            "/v1/chat/completions": {"messages": HELLO["messages"]},
+            "/v1/responses": {"input": "Hello"},
+            "/v1/messages": {"messages": HELLO["messages"], "max_tokens": 9},
+        }
+        for path, named in product(asked, ({}, {"model": "gpt-5"})):
+            assert web.post(path, json={**asked[path], **named}).json()["model"] == "fake"
     models = {name: FakeModel(said(name), about=ServedFacts(name, 100)) for name in ("a", "b")}
     with TestClient(create_app(models)) as web:
         assert web.post("/v1/completions", json={"model": "b", "prompt": "x"}).json()["choices"][0]["text"] == "b"

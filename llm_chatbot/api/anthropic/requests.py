@@ -131,7 +131,7 @@ class CountRequest(Body):
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
-    model: str
+    model: str | None = None
     messages: list[MessageTurn] = Field(min_length=1, max_length=MAX_MESSAGES)
     system: BlockText = ""
     tools: tuple[OfferedTool, ...] = Field((), max_length=MAX_TOOLS)

@@ -147,7 +147,7 @@ class ResponsesRequest(Body):
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
-    model: str
+    model: str | None = None
     input: str | Annotated[list[InputItem], Field(max_length=MAX_MESSAGES)] = Field(min_length=1)
     instructions: str | None = None
     max_output_tokens: int | None = Field(None, ge=1)

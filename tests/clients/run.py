@@ -1,10 +1,10 @@
 """Runs real clients against a server with the embedded model: `make clients`.
 
-    python -m tests.clients.run [--write] [--only NAME]
+    python -m tests.clients.run [--write] [--only NAME …]
 
 Each client is a short script in this folder, and runs in an environment that this makes in build/clients: with pip from
 requirements.txt, and with npm from package.json. `--write` puts what each did, with its version and the date, into the
-table in docs/api.md.
+table in docs/api.md, and leaves the rows of other clients as they are.
 """
 
 import argparse
@@ -147,23 +147,31 @@ def node_version(package: str) -> str:
     return json.loads(path.read_text(encoding="utf-8"))["version"]
 
 
-def table(results: dict[str, Result]) -> str:
-    """The table of docs/api.md."""
-    head = ["client", "version", "date", *CHECKS]
-    rows = [
-        [name, result.version, f"{date.today()}", *(mark(result.faults.get(check)) for check in CHECKS)]
+def rows(results: dict[str, Result]) -> dict[str, str]:
+    """The rows of the table in docs/api.md, by the names of the clients."""
+    cells = {
+        name: [name, result.version, f"{date.today()}", *(mark(result.faults.get(check)) for check in CHECKS)]
         for name, result in results.items()
-    ]
-    return "\n".join(f"| {' | '.join(row)} |" for row in [head, ["---"] * len(head), *rows]) + "\n"
+    }
+    return {name: f"| {' | '.join(row)} |" for name, row in cells.items()}
+
+
+def table(lines: dict[str, str]) -> str:
+    head = ["client", "version", "date", *CHECKS]
+    first = [f"| {' | '.join(row)} |" for row in (head, ["---"] * len(head))]
+    return "\n".join([*first, *(lines[name] for name in CLIENTS if name in lines)]) + "\n"
 
 
 def mark(fault: str | None) -> str:
     return "" if fault is None else "✗" if fault else "✓"
 
 
-def write(text: str) -> None:
-    """Puts the table in its place in docs/api.md."""
+def write(lines: dict[str, str]) -> None:
+    """Puts rows in their places in the table of docs/api.md."""
     page = PAGE.read_text(encoding="utf-8")
+    before = page.partition(BEGIN)[2].partition(END)[0].splitlines()
+    kept = {line.split("|")[1].strip(): line for line in before if line.startswith("| ")}
+    text = table({**kept, **lines})
     page = re.sub(f"(?s){BEGIN}.*?{END}", lambda _: f"{BEGIN}{text}{END}", page)
     PAGE.write_text(page, encoding="utf-8")
 
@@ -176,13 +184,13 @@ def main() -> int:
     install()
     with server() as url:
         results = {name: run(name, url) for name in arguments.only or CLIENTS}
-    print(table(results))
+    print(table(rows(results)))
     for name, result in results.items():
         for check, fault in result.faults.items():
             if fault:
                 print(f"{name}, {check}: {fault}")
     if arguments.write:
-        write(table(results))
+        write(rows(results))
     return int(any(fault for result in results.values() for fault in result.faults.values()))
 
 

@@ -44,8 +44,12 @@ NOTATIONS: dict[Notation, type[Rules]] = {
     "python": PythonRules,
 }
 
+# Where only one text can follow, llguidance would choose the tokens that the tokenizer makes of it, and so a control
+# token for its letters in a schema's value.
+_OPTIONS = '%llguidance {"no_forcing": true}\n'
+
 # How each grammar begins; where a tokenizer's first token has a space of its own, that comes before the answer.
-_START, _START_AFTER_SPACE = "start: answer\n", 'start: " "? answer\n'
+_START, _START_AFTER_SPACE = f"{_OPTIONS}start: answer\n", f'{_OPTIONS}start: " "? answer\n'
 
 
 @dataclass(frozen=True)

@@ -52,7 +52,7 @@ def written(grammar: Grammar, special: bool | None, seed: int) -> str:
     end, size = tokenizer.backend_tokenizer.token_to_id("<end>"), tokenizer.backend_tokenizer.get_vocab_size()
     constraint = GrammarCompiler(tokenizer, {end}).constraint(grammar.text)  # type: ignore[arg-type]
     ids: list[int] = []
-    while len(ids) < 500:
+    while len(ids) < 1000:
         logits = random.normal(size=size).astype(np.float32)
         logits[end] += 3
         constraint.mask(logits)

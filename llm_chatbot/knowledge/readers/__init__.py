@@ -1,0 +1,1 @@
+"""Readers: a file → its text, with headings as in Markdown, and where its pages, slides and sheets begin."""

@@ -1,13 +1,14 @@
 """The state of an answer, from its place in the queue to its end."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.answering.question import Question
 from llm_chatbot.engine.session import Answer
+from llm_chatbot.knowledge.prompt import Quoted
 
 Phase = Literal["waiting", "loading", "reading", "writing", "ended"]
 
@@ -22,6 +23,7 @@ class PendingAnswer:
         started: whether it has left the queue.
         loaded: the model, once it is there.
         waited: seconds in the queue and for the model, once both are over.
+        passages: of the user's collections, which it is given; None: none were looked for.
         begun: the engine's first snapshot, with what the question has of an answer that is continued.
         answer: the engine's latest snapshot.
         error: what went wrong: a `UserError`, or anything else that a bug or the runtime raised.
@@ -36,6 +38,7 @@ class PendingAnswer:
     started: bool = False
     loaded: LoadedModel | None = None
     waited: float = 0.0
+    passages: Sequence[Quoted] | None = None
     begun: Answer | None = None
     answer: Answer | None = None
     error: Exception | None = None

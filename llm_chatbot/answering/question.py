@@ -6,6 +6,7 @@ from uuid import uuid4
 
 from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.engine.text.prompt import NO_OPTIONS, Message, TemplateOptions
+from llm_chatbot.knowledge.prompt import Quoted
 
 GREEDY = Generation()
 
@@ -27,6 +28,9 @@ class Question:
         model: the key of the model to ask; None: the service's own.
         system_prompt: put before the messages; None is the model's own, an empty one puts none.
         conversation: an id. Answers with the same one have the beginning of their prompts in common.
+        collections: ids of those whose passages are put before the last message.
+        query: what is looked for in them.
+        passages: those to put there; None: they are looked for.
         keeps_session: whether the conversation's session is kept for its next answer, with what it has read.
         id: of the answer. A question with the id of an answer that is known is not asked again.
     """
@@ -40,5 +44,8 @@ class Question:
     model: ModelKey | None = None
     system_prompt: str | None = ""
     conversation: str = ""
+    collections: Sequence[str] = ()
+    query: str = ""
+    passages: Sequence[Quoted] | None = None
     keeps_session: bool = False
     id: str = field(default_factory=lambda: uuid4().hex)

@@ -18,6 +18,7 @@ from typing import Any
 from llm_chatbot.answering.errors import ClosedError, QueueFullError
 from llm_chatbot.answering.limits import MAX_CONCURRENT, MAX_WAITING
 from llm_chatbot.answering.models import LoadedModel
+from llm_chatbot.answering.passages import FindPassages, with_passages
 from llm_chatbot.answering.pending import PendingAnswer
 from llm_chatbot.answering.question import ModelKey, Question
 from llm_chatbot.engine.session import Answer, ChatSession
@@ -39,6 +40,7 @@ class Answering:
         max_concurrent: how many answers are generated at a time; other questions wait.
         max_waiting: how many questions may wait.
         kept_seconds: how long an answer is kept after its end.
+        find_passages: finds those of the collections that a question names; None: there are no collections.
     """
 
     def __init__(
@@ -47,9 +49,10 @@ class Answering:
         max_concurrent: int = MAX_CONCURRENT,
         max_waiting: int = MAX_WAITING,
         kept_seconds: float = KEPT_SECONDS,
+        find_passages: FindPassages | None = None,
     ) -> None:
         self.max_concurrent, self.max_waiting = max_concurrent, max_waiting
-        self._model, self._kept_seconds = model, kept_seconds
+        self._model, self._kept_seconds, self._find_passages = model, kept_seconds, find_passages
         self._answers: dict[str, PendingAnswer] = {}
         self._queue: deque[PendingAnswer] = deque()
         self._running = 0
@@ -185,8 +188,9 @@ class Answering:
             log_answer(pending)
 
     def _generate(self, pending: PendingAnswer) -> None:
-        loaded, question = pending.loaded, pending.question
+        loaded = pending.loaded
         assert loaded is not None
+        question = self._with_passages(pending, loaded)
         pending.waited = time.monotonic() - pending.asked
         with loaded.session(question) as session, closing(begin(session, loaded, question)) as answers:
             for answer in answers:
@@ -198,6 +202,16 @@ class Answering:
                 self._update(pending, answer=replace(answer, finish_reason="cancelled") if cancelled else answer)
                 if stopped:
                     return
+
+    def _with_passages(self, pending: PendingAnswer, loaded: LoadedModel) -> Question:
+        question = pending.question
+        passages = question.passages
+        if passages is None and question.collections and self._find_passages is not None:
+            passages = self._find_passages(question, loaded)
+        if passages is None:
+            return question
+        self._update(pending, passages=passages)
+        return with_passages(question, passages)
 
     def _update(self, pending: PendingAnswer, **changes: Any) -> None:
         with self._changed:

@@ -57,7 +57,10 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
             prepare(arguments, caller)
         loaded = first_model(arguments)
         from llm_chatbot.page.app import ChatPage
+        from llm_chatbot.page.knowledge import PageKnowledge
 
+        # Collections hold texts of this machine, and uploads fill its disk.
+        knowledge = PageKnowledge(takes_folders=is_own_page(arguments)) if may_get_models(arguments) else None
         page = ChatPage(
             loaded,
             None if arguments.base_url else arguments.output,
@@ -65,6 +68,7 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
             arguments.max_waiting,
             idle=idle_seconds(arguments),
             get_models=may_get_models(arguments),
+            knowledge=knowledge,
             **memory_options(arguments),
         )
         page.demo.middleware = api_middleware(page, arguments)

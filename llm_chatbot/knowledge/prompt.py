@@ -25,7 +25,8 @@ class Quoted:
         number: from 1, in the order of the answer's passages.
         collection, document: ids, by which its file is opened.
         name: of the file.
-        place: in it, as `place_of_passage` says.
+        kind, label: of the part that it is in, as in `FilePart`.
+        heading, first_line, last_line: as in `Passage`.
         start, end: in the file's text, in characters.
     """
 
@@ -33,7 +34,11 @@ class Quoted:
     collection: str
     document: int
     name: str
-    place: str
+    kind: str
+    label: str
+    heading: str
+    first_line: int
+    last_line: int
     start: int
     end: int
     text: str
@@ -53,9 +58,13 @@ class Quoted:
 def place_of_passage(passage: Passage) -> str:
     """Where a passage stands in its file: its page, slide or sheet, otherwise its lines; and the heading above it."""
     part = passage.part
-    lines = f"lines {passage.first_line}–{passage.last_line}"
-    named = f"sheet “{part.label}”" if part.kind == "sheet" else f"{part.kind} {part.label}" if part.kind else lines
-    return f"{named}, {passage.heading}" if passage.heading else named
+    return _place(part.kind, part.label, passage.heading, passage.first_line, passage.last_line)
+
+
+def _place(kind: str, label: str, heading: str, first_line: int, last_line: int) -> str:
+    lines = f"lines {first_line}–{last_line}"
+    named = f"sheet “{label}”" if kind == "sheet" else f"{kind} {label}" if kind else lines
+    return f"{named}, {heading}" if heading else named
 
 
 def quote(found: Sequence[FoundPassage], count_tokens: Callable[[str], int], room: int) -> list[Quoted]:
@@ -72,8 +81,8 @@ def quote(found: Sequence[FoundPassage], count_tokens: Callable[[str], int], roo
         place, passage = one.place, one.place.passage
         name = Path(place.path).name
         next_one = Quoted(
-            *(len(quoted) + 1, one.collection, place.document, name, place_of_passage(passage)),
-            *(passage.start, passage.end, place.text),
+            *(len(quoted) + 1, one.collection, place.document, name, passage.part.kind, passage.part.label),
+            *(passage.heading, passage.first_line, passage.last_line, passage.start, passage.end, place.text),
         )
         tokens = count_tokens(_quotation(next_one))
         if tokens <= room:
@@ -91,4 +100,5 @@ def _quotation(quoted: Quoted) -> str:
     """A passage under its number and place, between fences that its text does not contain."""
     longest = max([2, *(len(ticks) for ticks in re.findall("`{3,}", quoted.text))])
     fence = "`" * (longest + 1)
-    return f"[{quoted.number}] {quoted.name}, {quoted.place}:\n\n{fence}\n{quoted.text}\n{fence}"
+    place = _place(quoted.kind, quoted.label, quoted.heading, quoted.first_line, quoted.last_line)
+    return f"[{quoted.number}] {quoted.name}, {place}:\n\n{fence}\n{quoted.text}\n{fence}"

@@ -22,6 +22,7 @@ from llm_chatbot.answering.options import (
     described_settings,
     page_generation,
 )
+from llm_chatbot.answering.passages import PassageFinder
 from llm_chatbot.answering.question import Question
 from llm_chatbot.answering.service import Answering
 from llm_chatbot.catalogue.example_questions import EXAMPLE_QUESTIONS
@@ -34,6 +35,8 @@ from llm_chatbot.errors import UserError
 from llm_chatbot.page.compare import compare_route
 from llm_chatbot.page.forget import forget_route
 from llm_chatbot.page.get_model import ModelGetter
+from llm_chatbot.page.knowledge import PageKnowledge
+from llm_chatbot.page.knowledge_routes import knowledge_routes
 from llm_chatbot.page.layout import make_frame
 from llm_chatbot.page.messages import joined, user_message, validate_messages
 from llm_chatbot.page.model_choices import model_choices
@@ -77,6 +80,7 @@ class ChatPage:
         loaded, root, max_concurrent, max_waiting: see `make_demo`.
         idle, memory: see `ModelPool`.
         get_models: whether the page downloads and converts models: for people who may fill this machine's disk.
+        knowledge: the collections that answers can be given passages of; None: there are none.
     """
 
     def __init__(
@@ -87,15 +91,19 @@ class ChatPage:
         max_waiting: int = MAX_WAITING,
         idle: float | None = None,
         get_models: bool = False,
+        knowledge: PageKnowledge | None = None,
         **memory: Any,
     ) -> None:
         self.loaded, self.root = loaded, root
         self.pool = ModelPool(root, loaded, idle, **memory)
         self.getter = ModelGetter(root) if root and get_models else None
-        self.answering = Answering(self.pool.get, max_concurrent, max_waiting)
+        self.knowledge = knowledge
+        find = PassageFinder(knowledge.searcher, knowledge.root) if knowledge else None
+        self.answering = Answering(self.pool.get, max_concurrent, max_waiting, find_passages=find)
         routes = page_routes(self.answering, self.describe, lambda key: described_model(self.pool.get(key)))
         routes += [compare_route(self.pool.get)]
         routes += [forget_route(), *model_routes(self.getter)] if self.getter else []
+        routes += knowledge_routes(knowledge) if knowledge else []
         self.demo = make_frame(loaded.title, routes, self.close)
         with self.demo:
             gr.api(self.chat, api_name="chat", concurrency_limit=None)
@@ -107,6 +115,8 @@ class ChatPage:
         self.pool.close()
         if self.getter:
             self.getter.close()
+        if self.knowledge:
+            self.knowledge.close()
 
     def describe(self) -> dict[str, Any]:
         """The facts that the page needs at its start."""
@@ -118,6 +128,7 @@ class ChatPage:
             "languages": LANGUAGES,
             "examples": EXAMPLE_QUESTIONS,
             "get_models": self.getter is not None,
+            "knowledge": self.knowledge is not None,
         }
 
     # For scripts

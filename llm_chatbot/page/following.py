@@ -101,6 +101,8 @@ def snapshot(pending: PendingAnswer, known_text: int, known_tokens: int) -> dict
             state |= {"tokens_from": known_tokens, "tokens": [chosen(token) for token in answer.tokens[known_tokens:]]}
         if ended:  # whatever the page has, it is replaced
             state |= {"from": 0, "text": answer.text}
+    if pending.passages is not None:
+        state["passages"] = [passage.as_json() for passage in pending.passages]
     if pending.error is not None:
         state["error"] = described(pending.error)
     return state

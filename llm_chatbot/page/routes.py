@@ -25,6 +25,7 @@ from llm_chatbot.answering.service import Answering
 from llm_chatbot.api.json_request import well_formed_json
 from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.errors import UserError
+from llm_chatbot.knowledge.prompt import Quoted
 from llm_chatbot.page.following import Known, described, follow
 from llm_chatbot.page.messages import joined, validate_messages
 from llm_chatbot.texts import LANGUAGES, Text, page_texts
@@ -174,9 +175,27 @@ def question(data: dict[str, Any]) -> Question:
         model=model_key(data.get("model")),
         system_prompt=prompt,
         conversation=text(data, "conversation"),
+        **knowledge(data, settings),
         keeps_session=True,
         id=text(data, "id"),
     )
+
+
+def knowledge(data: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """A question's part about collections: their ids, what is looked for, and the passages that it has already.
+
+    Raises:
+        UserError: it has another form.
+    """
+    ids, query, passages = settings.get("collections") or "", data.get("query") or "", data.get("passages")
+    if not isinstance(ids, str) or not isinstance(query, str) or not isinstance(passages, list | None):
+        raise UserError("page.question_form")
+    if passages is None:
+        return {"collections": ids.split(), "query": query}
+    try:
+        return {"passages": [Quoted.from_json(passage) for passage in passages]}
+    except (TypeError, ValueError) as error:
+        raise UserError("page.question_form") from error
 
 
 def model_key(value: Any) -> ModelKey | None:

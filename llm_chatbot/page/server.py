@@ -19,6 +19,10 @@ from llm_chatbot.page.metadata import OwnMetadata
 # Far more than a conversation that fills the longest context.
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
 
+# Files for a collection: see knowledge_routes.py. They are kept in memory while they are received.
+UPLOADS = "/page/knowledge/add_file"
+MAX_UPLOAD_BYTES = 200 * 1024 * 1024
+
 # Endpoints of Gradio that a chat does not need: uploads, downloads, proxied requests, statistics.
 BLOCKED_PATHS = re.compile(
     r"/(upload|upload_progress|file|file=.*|proxy=.*|stream|process_recording|component_server|deep_link|vibe-[^/]*"
@@ -39,6 +43,7 @@ STYLES = (
     "conversation/conversation.css",
     "composer/composer.css",
     "models/models.css",
+    "knowledge/knowledge.css",
     "screens.css",
 )
 
@@ -179,6 +184,7 @@ def refusal(scope: Scope) -> PlainTextResponse | None:
     length = headers.get("content-length", "")
     if not length.isdigit():  # the body could be of any size
         return PlainTextResponse("The request needs a Content-Length header.", 411)
-    if int(length) > MAX_REQUEST_BYTES:
-        return PlainTextResponse(f"The request is too large; the limit is {MAX_REQUEST_BYTES} bytes.", 413)
+    most = MAX_UPLOAD_BYTES if path.endswith(UPLOADS) else MAX_REQUEST_BYTES
+    if int(length) > most:
+        return PlainTextResponse(f"The request is too large; the limit is {most} bytes.", 413)
     return None

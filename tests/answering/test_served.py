@@ -92,7 +92,7 @@ def question(text: str = "Hello", *, begun: str = "", limit: int = 5) -> Questio
     return Question(tuple(messages), generation=Generation(max_new_tokens=limit))
 
 
-def local(model: FakeModel, interval: float = 0.0, **bounds: int) -> LocalModel:
+def local(model: FakeModel, interval: float = 0.0, **bounds: Any) -> LocalModel:
     loaded = LoadedModel(model, FakeTokenizer(), CONFIG, "fake")  # type: ignore[arg-type]
     return LocalModel(Answering(lambda key: loaded, **bounds), loaded, interval=interval)
 

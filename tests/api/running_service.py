@@ -101,7 +101,7 @@ def running_service(models_root: Path) -> Iterator[Service]:
     tokenizer, with_tools = FolderTokenizer(folder), FolderTokenizer(folder)
     with_tools.chat_template = TOOLS_TEMPLATE
 
-    def local(name: str, tokenizer: FolderTokenizer, **bounds: int) -> LocalModel:
+    def local(name: str, tokenizer: FolderTokenizer, **bounds: Any) -> LocalModel:
         loaded = LoadedModel(model, tokenizer, config, name)
         return LocalModel(Answering(lambda key: loaded, **bounds), loaded)
 

@@ -11,6 +11,8 @@ import { headerView } from "./conversation/header.js";
 import { nameOf } from "./conversation/name.js";
 import { standingView } from "./conversation/standing.js";
 import { migrate } from "./exchange/migrate.js";
+import { knowledgeChoice } from "./knowledge/choice.js";
+import { knownCollections } from "./knowledge/collections.js";
 import { modelChooser } from "./models/chooser.js";
 import { modelMenu } from "./models/model_menu.js";
 import { libraryView } from "./panels/library.js";
@@ -82,12 +84,15 @@ export async function start(root) {
     asked: () => composer.ready(),
     refusal: room.refusal,
   });
+  const collections = knownCollections({ chat });
+  const manage = async () => (await import("./knowledge/knowledge.js")).openKnowledge(collections);
   const composer = composerView({
     store,
     chat,
     room,
     sent: () => conversation.showEnd(),
     say: notice.say,
+    knowledge: server.knowledge ? knowledgeChoice({ collections, manage }) : null,
   });
   const settings = settingsView({
     server,
@@ -149,6 +154,7 @@ export async function start(root) {
       export_json: library.exportAll,
       import: library.choose,
       ...(server.get_models ? { get_model: chooser.get } : {}),
+      ...(server.knowledge ? { knowledge: manage } : {}),
       ...(server.models.length > 1 ? { compare: chooser.compare } : {}),
       shortcuts: () => shortcuts.show(),
     };
@@ -162,7 +168,7 @@ export async function start(root) {
       ...presets.map((preset) => ({
         kind: "palette_preset",
         name: preset.name,
-        act: () => chat.change({ settings: withSettings(preset) }),
+        act: () => chat.change({ settings: withSettings(preset, chat.conversation.settings) }),
       })),
       ...server.models.map(({ title, name, precision }) => ({
         kind: "model",

@@ -36,6 +36,8 @@ export interface Settings {
   /** "Look inside": the answer comes with `tokens`. */
   probabilities?: boolean;
   max_new_tokens?: number;
+  /** Ids of the collections whose passages answers are given, with spaces between. */
+  collections?: string;
   /** The id of the preset that the others came from. */
   preset?: string;
   /** temperature and the other numbers that the server describes, see `NumberSetting`. */
@@ -91,6 +93,8 @@ export interface Message {
   /** Of a question. */
   attachments?: Attachment[];
   tokens?: Token[];
+  /** Of the conversation's collections, which the answer was given; empty: none fitted. */
+  passages?: QuotedPassage[];
   /** The text that the answer had to continue. */
   begun?: string;
   /** It was asked for with another model or other settings than its conversation has. */
@@ -156,13 +160,14 @@ export interface AnswerState {
   figures?: Figures;
   model?: string;
   left_out?: number;
+  passages?: QuotedPassage[];
   error?: PageError;
 }
 
 /** How an answer ended. */
 export type AnswerEnd = Pick<
   Message,
-  "finish_reason" | "figures" | "model" | "left_out" | "error" | "tokens" | "unsaved"
+  "finish_reason" | "figures" | "model" | "left_out" | "error" | "tokens" | "passages" | "unsaved"
 >;
 
 /** An answer from the moment that it is expected until it has ended and been saved. */
@@ -262,6 +267,8 @@ export interface ServerState {
   examples: Record<string, string[]>;
   /** "Get a model" is there. */
   get_models: boolean;
+  /** There are collections. */
+  knowledge: boolean;
   login: boolean;
   /** The server's address that the request arrived at. */
   arrived: string;
@@ -327,4 +334,43 @@ export interface ConversionState {
   total: number | null;
   unit: string;
   error?: PageError | null;
+}
+
+/** A passage that an answer was given: see knowledge/prompt.py. */
+export interface QuotedPassage {
+  number: number;
+  collection: string;
+  document: number;
+  name: string;
+  /** "page", "slide" or "sheet" with its number or name as the label; "": the file has lines. */
+  kind: "" | "page" | "slide" | "sheet";
+  label: string;
+  /** Those above it, from the highest. */
+  heading: string;
+  first_line: number;
+  last_line: number;
+  start: number;
+  end: number;
+  text: string;
+}
+
+/** A collection: see page/knowledge.py. */
+export interface Collection {
+  id: string;
+  name: string;
+  /** "": it is searched by words alone. */
+  encoder: string;
+  documents: number;
+  passages: number;
+  /** Of its files that could not be read. */
+  errors: PageError[];
+  update: { running: boolean; done: number; total: number; name: string; error: PageError | null } | null;
+}
+
+/** What the requests about collections answer. */
+export interface KnowledgeState {
+  collections: Collection[];
+  /** Paths of the server's machine may be typed. */
+  folders: boolean;
+  result?: string | null;
 }

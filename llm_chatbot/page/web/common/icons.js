@@ -1,5 +1,6 @@
 // The page's icons, as lines in a square of 24 units.
 export const ICONS = {
+  book: "M12 6c-2-2-5-2-8-2v14c3 0 6 0 8 2 2-2 5-2 8-2V4c-3 0-6 0-8 2zM12 6v14",
   bin: "M5 7h14M10 7V4h4v3M7 7l1 13h8l1-13",
   clip: "M20 11l-8.5 8.5a5 5 0 0 1-7-7L13 4a3.3 3.3 0 0 1 4.7 4.7L9.5 17a1.7 1.7 0 0 1-2.4-2.4L14.500 7",
   close: "M6 6l12 12M18 6L6 18",

@@ -21,14 +21,23 @@ const TOUCH = window.matchMedia("(pointer: coarse)"); // there, the focus opens 
  * @param {Room} options.room
  * @param {() => void} options.sent called after a message was sent
  * @param {(key: string, values?: TextValues) => void} options.say shows a sentence
+ * @param {{ element: HTMLElement, draw: () => void } | null} options.knowledge the choice of collections
  */
-export function composerView({ store, chat, room, sent, say }) {
+export function composerView({ store, chat, room, sent, say, knowledge }) {
   const box = make("textarea", { dir: "auto", rows: 1, autofocus: true, name: "message" });
   const send = make("button", { type: "submit", id: "send", class: "primary round" }, icon(ICONS.up));
   const stop = make("button", { type: "button", id: "stop", class: "round", onclick: stopAnswer }, icon(ICONS.stop));
   const refused = make("p", { class: "hint warning error", role: "alert", hidden: true });
   const attach = attachView({ store, room: () => room.left(box.value), say, changed: filesChanged });
-  const line = make("div", { class: "line" }, attach.button, make("div", { id: "message" }, box), stop, send);
+  const line = make(
+    "div",
+    { class: "line" },
+    attach.button,
+    knowledge?.element,
+    make("div", { id: "message" }, box),
+    stop,
+    send,
+  );
   const element = make(
     "form",
     { id: "composer", onsubmit: submit },
@@ -114,6 +123,7 @@ export function composerView({ store, chat, room, sent, say }) {
     name(stop, "stop");
     stop.hidden = !chat.running();
     attach.draw();
+    knowledge?.draw();
   }
 
   return {

@@ -179,7 +179,10 @@ export async function openChat({ store, changed }) {
    * @param {string} begun
    * @param {Partial<Message>} [more]
    */
-  const goOn = (id, begun, more = {}) => add(message("assistant", find(id).parent, begun, { begun, ...more }));
+  const goOn = (id, begun, more = {}) => {
+    const { parent, passages } = find(id);
+    return add(message("assistant", parent, begun, { begun, ...(passages ? { passages } : {}), ...more }));
+  };
 
   /** @param {string} id */
   function continueAnswer(id) {

@@ -2,6 +2,7 @@
 
 import { below, currentLanguage, errorText, focused, iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
+import { passagesView } from "../knowledge/passages.js";
 import { copy as copyText } from "../markdown/code.js";
 import { renderInto } from "../markdown/markdown.js";
 import { renderTyped } from "../markdown/typed.js";
@@ -97,6 +98,7 @@ export function messageView(actions, server, refusal) {
   const progress = make("div", { class: "progress" });
   const files = make("ul", { class: "files" });
   const note = make("p", { class: "note" });
+  const passages = passagesView();
   const ending = make("div", { class: "ending" });
   const buttons = make("div", { class: "actions" });
   const element = make(
@@ -108,6 +110,7 @@ export function messageView(actions, server, refusal) {
     unfold,
     inside.element,
     progress,
+    passages.element,
     note,
     ending,
     buttons,
@@ -172,6 +175,7 @@ export function messageView(actions, server, refusal) {
     if (looks) fold.hidden = true;
     files.replaceChildren(...(message.attachments ?? []).map((file) => fileItem(file)));
     files.hidden = !message.attachments?.length;
+    passages.draw(state?.passages ?? message.passages);
     drawProgress(progress, state ?? null, message.content);
     drawEnd();
   }

@@ -87,7 +87,7 @@ export function presetsPanel({ store, known, settings, apply }) {
   async function choose() {
     const preset = presets.find(({ id }) => id === select.value);
     name.value = preset?.name ?? "";
-    await apply(preset ? withSettings(preset) : withoutSettings(settings(), chosen()));
+    await apply(preset ? withSettings(preset, settings()) : withoutSettings(settings(), chosen()));
   }
 
   async function save(event) {
@@ -97,7 +97,7 @@ export function presetsPanel({ store, known, settings, apply }) {
     const changed = withPreset((await store.value(PRESETS)) ?? [], { id: newId(), name: wanted, settings: settings() });
     const saved = changed.find((preset) => preset.name === wanted);
     await keep(changed);
-    if (saved) await apply(withSettings(saved));
+    if (saved) await apply(withSettings(saved, settings()));
     say("presets_saved");
   }
 

@@ -3,7 +3,7 @@
 import { onNextAction } from "../common/actions.js";
 import { below, chooseLanguage, currentLanguage, focused, make, text } from "../common/dom.js";
 import { chooseSize, chooseTheme, chosenSize, chosenTheme, SIZES, THEMES } from "../common/theme.js";
-import { knownSettings, PRESETS } from "../store/presets.js";
+import { knownSettings, onlyCollections, PRESETS } from "../store/presets.js";
 import { field, numberField, segments, switchField } from "./fields.js";
 import { logOutLink } from "./log_out.js";
 import { presetsPanel } from "./presets.js";
@@ -200,7 +200,7 @@ export function settingsView({ server, store, chat, chooser, data, spoken, showS
   }
 
   async function restore() {
-    await chat.change({ settings: {} });
+    await chat.change({ settings: onlyCollections(chat.conversation.settings) });
     build();
   }
 

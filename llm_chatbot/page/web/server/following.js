@@ -3,7 +3,7 @@
 
 import { pathTo } from "../store/branches.js";
 import { failure } from "../store/store.js";
-import { modelMessages } from "./question.js";
+import { modelMessages, searchedText } from "./question.js";
 import { Down, post, Refused } from "./requests.js";
 
 /** @import { Store } from "../store/store.js" */
@@ -75,7 +75,7 @@ export function startFollowing({ store, changed, reached, shown }) {
    * @param {LiveAnswer} entry
    */
   async function ask(entry) {
-    const { id, conversation, parent, begun } = entry.message;
+    const { id, conversation, parent, begun, passages } = entry.message;
     let stored;
     try {
       stored = await store.read(conversation);
@@ -90,7 +90,8 @@ export function startFollowing({ store, changed, reached, shown }) {
     if (begun) messages.push({ role: "assistant", content: begun });
     if (entry.ended) return;
     try {
-      await post("ask", { id, conversation, model: model ?? null, settings: settings ?? {}, messages });
+      const searched = settings?.collections ? { query: searchedText(path), passages } : {};
+      await post("ask", { id, conversation, model: model ?? null, settings: settings ?? {}, messages, ...searched });
       entry.isAsked = true;
       if (entry.ended) await post("stop", { id }); // it was stopped meanwhile
     } catch (error) {
@@ -141,7 +142,7 @@ export function startFollowing({ store, changed, reached, shown }) {
       return ask(entry);
     }
     const { from = 0, text, tokens, tokens_from = 0, version } = state;
-    const { finish_reason, figures, model, left_out, error } = state;
+    const { finish_reason, figures, model, left_out, passages, error } = state;
     if (from > entry.content.length) {
       entry.version = -1; // what is between was lost: it is sent again from the beginning
       return;
@@ -151,7 +152,7 @@ export function startFollowing({ store, changed, reached, shown }) {
     Object.assign(entry, { state, version });
     if (finish_reason) {
       const kept = entry.tokens.length ? { tokens: entry.tokens } : {};
-      return end(entry, { finish_reason, figures, model, left_out, error, ...kept });
+      return end(entry, { finish_reason, figures, model, left_out, passages, error, ...kept });
     }
     changed(entry.message.conversation, entry.message.id);
     if (Date.now() - entry.savedAt < SAVE || !entry.content) return;

@@ -1,6 +1,6 @@
 // What the model reads of a conversation.
 
-import { asMessageText } from "../composer/attachments.js";
+import { asMessageText, estimateTokens } from "../composer/attachments.js";
 
 /** @import { Message, PageError } from "../types" */
 
@@ -20,6 +20,19 @@ export const isTooLong = (error) => TOO_LONG.includes(error?.key ?? "");
  * @returns {string}
  */
 export const modelText = ({ content, attachments }) => asMessageText(attachments ?? [], content);
+
+const SHORT = 6; // tokens of a question that is looked for together with the one before it
+
+/**
+ * What is looked for in the conversation's collections: the last question as it was typed.
+ *
+ * @param {Message[]} path
+ * @returns {string}
+ */
+export function searchedText(path) {
+  const [last = "", before = ""] = path.flatMap(({ role, content }) => (role === "user" ? [content] : [])).reverse();
+  return estimateTokens(last) < SHORT ? `${before}\n${last}`.trim() : last;
+}
 
 /**
  * The messages of a branch that the model reads. The server joins questions that were never answered with the next one.

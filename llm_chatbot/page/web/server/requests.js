@@ -56,6 +56,18 @@ export function whyFailed(error, down) {
 export const get = (path) => send(path, {});
 
 /**
+ * Sends a file.
+ *
+ * @param {string} path below /page
+ * @param {Blob} body
+ * @returns {Promise<any>} what the server answers
+ * @throws {Refused}
+ * @throws {Down}
+ */
+export const put = (path, body) =>
+  send(path, { method: "PUT", headers: { "Content-Type": "application/octet-stream" }, body });
+
+/**
  * @param {string} path below /page
  * @param {unknown} data
  * @param {AbortSignal} [signal]

@@ -16,7 +16,7 @@ const FORMAT = "llm-chatbot presets";
  */
 export function withPreset(presets, { id, name, settings, updated = Date.now() }) {
   const same = presets.find((preset) => preset.name === name);
-  const { preset: _, ...own } = settings;
+  const { preset: _, collections: __, ...own } = settings;
   const preset = { id: same?.id ?? id, name, settings: own, updated };
   return [...presets.filter((preset) => preset !== same), preset].sort((a, b) => a.name.localeCompare(b.name));
 }
@@ -28,12 +28,23 @@ export function withPreset(presets, { id, name, settings, updated = Date.now() }
 export const withoutPreset = (presets, id) => presets.filter((preset) => preset.id !== id);
 
 /**
- * The settings of a conversation with those of a preset in the place of all others.
+ * The settings of a conversation with those of a preset in the place of all others. Its collections stay.
  *
  * @param {Preset} preset
+ * @param {Settings} [before]
  * @returns {Settings}
  */
-export const withSettings = ({ id, settings }) => ({ ...settings, preset: id });
+export const withSettings = ({ id, settings }, before = {}) => ({
+  ...settings,
+  ...onlyCollections(before),
+  preset: id,
+});
+
+/**
+ * @param {Settings} settings
+ * @returns {Settings}
+ */
+export const onlyCollections = ({ collections }) => (collections ? { collections } : {});
 
 /**
  * The settings of a conversation without those that a preset gave it; what was changed since stays.

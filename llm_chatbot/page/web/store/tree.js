@@ -94,6 +94,7 @@ const OPTIONAL = {
   figures: isObject,
   finish_reason: isText,
   model: isText,
+  passages: (value) => Array.isArray(value) && value.every((one) => isText(one?.name) && isText(one.text)),
   attachments: (value) => Array.isArray(value) && value.every((file) => isText(file?.name) && isText(file.text)),
   tokens: Array.isArray,
   begun: isText,

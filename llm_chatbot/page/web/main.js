@@ -111,6 +111,7 @@ export async function start(root) {
     server,
     store,
     chat,
+    drawn: conversation.whole,
     opened: (message) => {
       panels.closeOnPhone();
       if (message) requestAnimationFrame(() => conversation.show(message));

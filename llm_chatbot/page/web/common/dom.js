@@ -1,5 +1,7 @@
 // Small helpers to build elements, and the texts of the page in its language.
 
+import { numberFormat, pluralRules } from "./formats.js";
+
 /** @import { Attributes, Child, PageError, Texts, TextValues } from "../types" */
 
 /**
@@ -19,6 +21,26 @@ export function make(tag, attributes = {}, ...children) {
   }
   node.append(.../** @type {(Node | string)[]} */ (children.flat().filter(isGiven)));
   return node;
+}
+
+/**
+ * Gives an element these children, in this order, and moves none that is in its place: a moved element is styled anew,
+ * and loses the focus.
+ *
+ * @param {Element} parent
+ * @param {Element[]} children
+ */
+export function arrange(parent, children) {
+  let place = parent.firstElementChild;
+  for (const child of children) {
+    if (child === place) place = place.nextElementSibling;
+    else parent.insertBefore(child, place);
+  }
+  while (place) {
+    const next = place.nextElementSibling;
+    place.remove();
+    place = next;
+  }
 }
 
 /**
@@ -104,7 +126,8 @@ const VALUE = /\{(\w+)\}/g;
 
 function lineOf(key, values) {
   const forms = texts[key];
-  return forms?.[new Intl.PluralRules(language).select(Number(values.count))] ?? forms?.other ?? key;
+  if (forms && !("count" in values)) return forms.other ?? key;
+  return forms?.[pluralRules(language).select(Number(values.count))] ?? forms?.other ?? key;
 }
 
 /** @param {any} value */
@@ -133,4 +156,4 @@ export function errorText(error) {
  * @param {number} [digits] after the decimal point
  */
 export const number = (value, digits = 0) =>
-  Number(value).toLocaleString(language, { minimumFractionDigits: digits, maximumFractionDigits: digits });
+  numberFormat(language, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(Number(value));

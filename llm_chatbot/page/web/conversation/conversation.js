@@ -3,12 +3,14 @@
 import { currentLanguage, focused, iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 import { messageView } from "./message.js";
+import { nearMessages } from "./near.js";
 import { welcomeView } from "./welcome.js";
 
 /** @import { Attachment, LiveAnswer, LoadedModel, ServerState } from "../types" */
 /** @import { Chat } from "./chat.js" */
 
 const NEAR = 40; // pixels from the end
+const FORMULAS = 3000; // milliseconds in which formulas are set, also where their library has to be fetched first
 
 /**
  * @param {object} options
@@ -32,6 +34,7 @@ export function conversationView({ server, chat, live, model, standing, examples
     list,
   );
   const views = new Map();
+  const near = nearMessages(element, (id) => views.get(id));
   const jump = iconButton(ICONS.down, "", () => {
     showEnd();
     element.focus({ preventScroll: true });
@@ -69,9 +72,12 @@ export function conversationView({ server, chat, live, model, standing, examples
     jump.setAttribute("aria-label", text("to_end"));
     const pressed = list.contains(document.activeElement) ? focused() : null;
     const place = [...list.children].findIndex((child) => child.contains(pressed));
-    const elements = path.map((message) => {
-      const view = views.get(message.id) ?? messageView(chat, server, refusal);
+    const elements = path.map((message, index) => {
+      const isNear = near.isLate(index, path.length);
+      const known = views.get(message.id);
+      const view = known ?? messageView(chat, server, refusal);
       views.set(message.id, view);
+      if (!known && !isNear) near.watch(view.element);
       const owed = message.role === "assistant" && !message.finish_reason;
       const entry = owed ? live.get(message.id) : undefined; // if another tab saw the end, what it stored is newer
       const current = entry ? { ...message, content: entry.content, tokens: entry.tokens, ...entry.ended } : message;
@@ -82,6 +88,7 @@ export function conversationView({ server, chat, live, model, standing, examples
         isLast: message.id === last,
         looksInside: Boolean(chat.conversation.settings.probabilities),
         language: currentLanguage(),
+        isNear,
       });
       return view.element;
     });
@@ -108,6 +115,7 @@ export function conversationView({ server, chat, live, model, standing, examples
   function keepOnly(ids) {
     for (const [id, view] of views) {
       if (ids.has(id)) continue;
+      near.forget(view.element);
       view.element.remove();
       views.delete(id);
     }
@@ -127,16 +135,35 @@ export function conversationView({ server, chat, live, model, standing, examples
   // A message that was searched for.
   function show(id) {
     follows = false;
+    near.revealAround(
+      chat.path().map((message) => message.id),
+      id,
+    );
     const view = views.get(id);
     view?.showAll(true);
     view?.element.scrollIntoView({ block: "center" });
     view?.element.classList.add("sought");
   }
 
+  /**
+   * The messages, all of them drawn.
+   *
+   * @returns {Promise<Element>}
+   */
+  async function whole() {
+    near.reveal([...views.keys()]);
+    const end = performance.now() + FORMULAS;
+    while (list.querySelector(".math:not(.done)") && performance.now() < end)
+      await new Promise((resolve) => setTimeout(resolve, 20));
+    return list;
+  }
+
+  window.addEventListener("beforeprint", () => near.reveal([...views.keys()]));
+
   const editLast = () => {
     const question = chat.path().findLast((message) => message.role === "user");
     views.get(question?.id)?.edit();
   };
 
-  return { element, examples: welcome.cards, toEndButton, draw, show, showEnd, editLast };
+  return { element, examples: welcome.cards, toEndButton, draw, show, showEnd, whole, editLast };
 }

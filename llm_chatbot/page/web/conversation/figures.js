@@ -1,6 +1,7 @@
 // The figures of an answer: its speed on a button, and where the time went below it.
 
 import { make, number, text } from "../common/dom.js";
+import { dateFormat } from "../common/formats.js";
 import { addPopup } from "../common/popup.js";
 
 /** @import { Figures, Message } from "../types" */
@@ -98,5 +99,4 @@ function draftsText({ drafted_tokens = 0, accepted_tokens = 0, draft_gain = 1 })
  * @param {number} created milliseconds since 1970
  * @param {Intl.DateTimeFormatOptions} format
  */
-export const timeOf = (created, format) =>
-  new Intl.DateTimeFormat(document.documentElement.lang, format).format(created);
+export const timeOf = (created, format) => dateFormat(document.documentElement.lang, format).format(created);

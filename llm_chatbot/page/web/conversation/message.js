@@ -122,6 +122,7 @@ export function messageView(actions, server, refusal) {
   /** @type {boolean | null} */
   let looksByHand = null; // whether the tokens were shown or hidden by hand
   let drawnButtons;
+  let isRevealed = false; // all of it is drawn, and not only its text
 
   /**
    * @param {Message} message with the content of the answer so far
@@ -131,8 +132,10 @@ export function messageView(actions, server, refusal) {
    * @param {boolean} options.isLast of the branch that is shown
    * @param {boolean} options.looksInside
    * @param {string} options.language
+   * @param {boolean} options.isNear otherwise there is only its text, until `reveal`
    */
-  function update(message, { state, versions, isLast, looksInside, language }) {
+  function update(message, { state, versions, isLast, looksInside, language, isNear }) {
+    if (isNear) isRevealed = true;
     const expected = state !== undefined;
     const signature = JSON.stringify([
       message.content.length,
@@ -143,21 +146,31 @@ export function messageView(actions, server, refusal) {
       isLast,
       looksInside,
       language,
+      isRevealed,
     ]);
     if (signature === shown.signature) return;
     const fillsContext = isFull(message.figures);
     shown = { message, expected, versions, isLast, looksInside, signature, state, fillsContext };
-    element.className = `message ${message.role}`;
+    element.className = `message ${message.role}${isRevealed ? "" : " undrawn"}`;
     element.dataset.id = message.id;
     element.dataset.finish = expected ? "" : (message.finish_reason ?? "");
     element.setAttribute("aria-label", text(message.role === "user" ? "you" : "answer"));
     element.setAttribute("aria-busy", String(expected));
-    if (!editing) draw();
+    body.dataset.testid = message.role === "user" ? "user" : "bot";
+    if (!isRevealed) body.textContent = message.content;
+    else if (!editing) draw();
+  }
+
+  function reveal() {
+    if (isRevealed) return;
+    isRevealed = true;
+    body.replaceChildren();
+    element.classList.remove("undrawn");
+    draw();
   }
 
   function draw() {
     const { message, expected, state } = shown;
-    body.dataset.testid = message.role === "user" ? "user" : "bot";
     const parts = withoutReasoning(message.content, message.role === "assistant");
     fold.hidden = !parts.reasoning;
     if (parts.reasoning) {
@@ -311,7 +324,7 @@ export function messageView(actions, server, refusal) {
     editing.scrollIntoView({ block: "nearest" });
   }
 
-  return { element, update, showAll, edit: () => !shown.expected && edit() };
+  return { element, update, reveal, showAll, edit: () => !shown.expected && edit() };
 }
 
 /**

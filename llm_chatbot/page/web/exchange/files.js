@@ -37,8 +37,9 @@ function download(name, type, content) {
  * @param {ServerState} options.server
  * @param {Store} options.store
  * @param {Chat} options.chat
+ * @param {() => Promise<Element>} options.drawn the messages that are shown, all drawn
  */
-export function filesView({ server, store, chat }) {
+export function filesView({ server, store, chat, drawn }) {
   const status = make("p", { role: "status", class: "hint" });
   const input = make("input", {
     type: "file",
@@ -66,12 +67,11 @@ export function filesView({ server, store, chat }) {
     exportBranch(nameOf({ ...chat.conversation, messages }), messages);
   }
 
-  function exportPage() {
+  async function exportPage() {
     const messages = chat.path();
-    const drawn = document.querySelector("#conversation .messages");
-    if (messages.length === 0 || !drawn) return say(text("nothing_to_export"));
+    if (messages.length === 0) return say(text("nothing_to_export"));
     const name = nameOf({ ...chat.conversation, messages });
-    download(`${fileName(name)}.html`, "text/html", toHTML(name, drawn));
+    download(`${fileName(name)}.html`, "text/html", toHTML(name, await drawn()));
   }
 
   /** @param {string} id of a conversation, whose branch that was shown last is exported */

@@ -1,6 +1,7 @@
 // "Get a model": what there is, whether it fits on this machine, and its conversion. See page/get_model.py.
 
 import { below, currentLanguage, errorText, icon, iconButton, make, number, text } from "../common/dom.js";
+import { numberFormat } from "../common/formats.js";
 import { ICONS } from "../common/icons.js";
 import { post, whyFailed } from "../server/requests.js";
 
@@ -90,9 +91,7 @@ export const bytes = (value) =>
   value >= 1e8 ? `${number(value / 1e9, 1)} GB` : `${number(Math.ceil(value / 1e6))} MB`;
 
 const parameters = (count) =>
-  count
-    ? new Intl.NumberFormat(currentLanguage(), { notation: "compact", maximumSignificantDigits: 2 }).format(count)
-    : "";
+  count ? numberFormat(currentLanguage(), { notation: "compact", maximumSignificantDigits: 2 }).format(count) : "";
 
 /**
  * @param {Pick<ConversionState, "done" | "total">} state

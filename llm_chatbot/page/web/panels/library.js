@@ -1,6 +1,6 @@
 // The list of conversations: pinned ones, folders, then by date, and the archive; with a search that shows the place.
 
-import { below, currentLanguage, focused, iconButton, make, text } from "../common/dom.js";
+import { arrange, below, currentLanguage, focused, iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 import { onKey } from "../common/keys.js";
 import { menuOf } from "../common/popup.js";
@@ -9,7 +9,8 @@ import { filesView } from "../exchange/files.js";
 import { post, whyFailed } from "../server/requests.js";
 import { openOverview } from "../store/overview.js";
 import { askFolder } from "./folders.js";
-import { rowOf } from "./rows.js";
+import { rowList } from "./row_list.js";
+import { drawRow } from "./rows.js";
 import { groups, prepare, search as searched } from "./search.js";
 
 /** @import { Chat } from "../conversation/chat.js" */
@@ -21,15 +22,23 @@ import { groups, prepare, search as searched } from "./search.js";
 const FOLDED = "llm-chatbot.folded"; // in localStorage: the groups that were closed by hand
 
 /**
+ * @typedef {object} DrawnGroup
+ * @property {HTMLElement} element
+ * @property {HTMLElement} title
+ * @property {HTMLElement} rows
+ * @property {HTMLElement} [count]
+ * @property {() => void} draw its rows
+ *
  * @param {object} options
  * @param {ServerState} options.server
  * @param {Store} options.store
  * @param {Chat} options.chat
+ * @param {() => Promise<Element>} options.drawn the messages that are shown, all drawn
  * @param {(message: string | null) => void} options.opened called after a conversation was opened, at a message or not
  * @param {(undo: () => Promise<unknown>, shown: string | null, count: number) => void} options.removed called after
  *   Delete, with the id where the conversation was shown
  */
-export function libraryView({ server, store, chat, opened, removed }) {
+export function libraryView({ server, store, chat, drawn, opened, removed }) {
   const overview = openOverview(store);
   const search = make("input", {
     type: "search",
@@ -37,7 +46,9 @@ export function libraryView({ server, store, chat, opened, removed }) {
     onfocus: async () => prepare(await overview.all()),
   });
   const list = make("div", { class: "conversations", tabindex: -1 });
-  const files = filesView({ server, store, chat });
+  const rows = rowList(list);
+  const empty = make("p", { class: "empty" });
+  const files = filesView({ server, store, chat, drawn });
   const bar = make("div", { class: "several", role: "toolbar", hidden: true });
   const element = make("div", { class: "library" }, search, bar, list, files.element);
   const opener = iconButton(ICONS.dots, "");
@@ -57,17 +68,20 @@ export function libraryView({ server, store, chat, opened, removed }) {
   let chosen = null; // ids, while several are chosen
   /** @type {WholeConversation[]} */
   let shown = [];
+  /** @type {Map<string, DrawnGroup>} */
+  const drawnGroups = new Map();
   let renamed = null;
   let isPressed = false; // the pointer is down on the list: there is no click if its element is replaced meanwhile
   let round = 0;
   let answering = new Set(); // conversations in which an answer is expected
 
+  const isSearching = () => search.value.trim() !== "";
   const isBusy = () => renamed || isPressed || list.querySelector(".popup:not([hidden])");
 
   async function draw() {
     if (isBusy()) return;
     const drawing = ++round;
-    const reads = search.value.trim() ? overview.all() : overview.heads();
+    const reads = isSearching() ? overview.all() : overview.heads();
     const [conversations, unfinished] = await Promise.all([reads, store.unfinished()]);
     if (drawing !== round || isBusy()) return;
     answering = new Set(unfinished.map((message) => message.conversation));
@@ -79,12 +93,17 @@ export function libraryView({ server, store, chat, opened, removed }) {
     shown = [...found.values()].map((result) => result.conversation);
     const labels = { pinned: text("found_pinned"), week: text("found_week"), archived: text("archived") };
     const pressed = element.contains(document.activeElement) && focused()?.dataset.key;
-    list.replaceChildren(
-      ...groups(shown, { language: currentLanguage(), labels }).map((group) => groupOf(group, found)),
-    );
-    if (found.size === 0)
-      list.append(make("p", { class: "empty" }, text(conversations.length ? "nothing_found" : "no_conversations")));
-    if (pressed) (below(list, `[data-key="${CSS.escape(pressed)}"]`) ?? list).focus();
+    let place = 0;
+    const drawn = groups(shown, { language: currentLanguage(), labels }).map((group) => {
+      const first = place;
+      place += group.conversations.length;
+      return groupOf(group, found, first);
+    });
+    empty.textContent = text(conversations.length ? "nothing_found" : "no_conversations");
+    arrange(list, found.size === 0 ? [empty] : drawn);
+    rows.keepOnly(new Set(conversations.map(({ id }) => id)));
+    if (pressed && focused()?.dataset.key !== pressed)
+      (below(list, `[data-key="${CSS.escape(pressed)}"]`) ?? list).focus();
     drawBar();
     files.draw();
   }
@@ -92,52 +111,95 @@ export function libraryView({ server, store, chat, opened, removed }) {
   /**
    * @param {Group} group
    * @param {Map<string, Found>} found
+   * @param {number} first place of its conversations in the list
    */
-  function groupOf({ key, label, isFolder, conversations }, found) {
-    const rows = () =>
-      make(
-        "ul",
-        { "aria-label": label },
-        conversations.map((conversation) => item(conversation, /** @type {Found} */ (found.get(conversation.id)))),
+  function groupOf({ key, label, isFolder, conversations }, found, first) {
+    const group = drawnGroups.get(key) ?? (isFolder ? folderGroup(key) : datedGroup());
+    drawnGroups.set(key, group);
+    group.title.textContent = label;
+    group.rows.setAttribute("aria-label", label);
+    group.draw = () =>
+      arrange(
+        group.rows,
+        conversations.map((conversation, index) =>
+          item(conversation, /** @type {Found} */ (found.get(conversation.id)), first + index),
+        ),
       );
-    if (!isFolder) return make("section", {}, make("h3", {}, label), rows());
-    const isOpen = !closed.has(key) || search.value.trim() !== "";
-    const details = make(
-      "details",
-      { open: isOpen },
-      make("summary", {}, make("h3", {}, label), make("small", {}, String(conversations.length))),
-    );
-    if (isOpen) details.append(rows());
-    details.addEventListener("toggle", () => {
-      if (details.open === !closed.has(key)) return;
-      if (details.open) closed.delete(key);
+    if (group.count) group.count.textContent = String(conversations.length);
+    if (group.element instanceof HTMLDetailsElement) group.element.open = !closed.has(key) || isSearching();
+    if (!(group.element instanceof HTMLDetailsElement) || group.element.open) group.draw();
+    else group.rows.replaceChildren();
+    return group.element;
+  }
+
+  /** @returns {DrawnGroup} */
+  function datedGroup() {
+    const title = make("h3");
+    const rows = make("ul");
+    return { element: make("section", {}, title, rows), title, rows, draw: () => {} };
+  }
+
+  /**
+   * A group that can be closed.
+   *
+   * @param {string} key
+   * @returns {DrawnGroup}
+   */
+  function folderGroup(key) {
+    const title = make("h3");
+    const count = make("small");
+    const rows = make("ul");
+    // At once, and not with the event "toggle", which comes after the list may have been drawn again.
+    const onclick = (event) => {
+      event.preventDefault();
+      element.open = !element.open;
+      if (element.open) group.draw();
+      if (isSearching()) return;
+      if (element.open) closed.delete(key);
       else closed.add(key);
       localStorage.setItem(FOLDED, JSON.stringify([...closed]));
-      if (details.open && !details.querySelector("ul")) details.append(rows());
-    });
-    return details;
+    };
+    const element = make("details", {}, make("summary", { onclick }, title, count), rows);
+    const group = { element, title, count, rows, draw: () => {} };
+    return group;
   }
 
   /**
    * @param {WholeConversation} conversation
    * @param {Found} found
+   * @param {number} place in the list
    */
-  function item(conversation, { places, more }) {
-    const { id } = conversation;
-    return rowOf(conversation, {
-      isCurrent: id === chat.conversation.id,
-      isAnswering: answering.has(id),
-      chosen: chosen?.has(id) ?? null,
-      choose: (isChosen) => {
-        if (isChosen) chosen?.add(id);
-        else chosen?.delete(id);
-        drawBar();
-      },
-      open: (message) => open(id, message),
-      places,
-      more,
-      actions,
-    });
+  function item(conversation, { places, more }, place) {
+    const { id, pinned, archived, folder } = conversation;
+    const name = nameOf(conversation);
+    const [isCurrent, isAnswering] = [id === chat.conversation.id, answering.has(id)];
+    const isChosen = chosen?.has(id) ?? null;
+    const state = [name, pinned, archived, folder, isCurrent, isAnswering, isChosen, currentLanguage(), more];
+    const found = places.map(({ message, before, match, after }) => [message?.id, before, match, after]);
+    const draw = (element) =>
+      drawRow(element, conversation, {
+        isCurrent,
+        isAnswering,
+        chosen: isChosen,
+        choose,
+        open: (message) => open(id, message),
+        places,
+        more,
+        actions,
+      });
+    const element = rows.row(id, { signature: JSON.stringify([state, found]), name, draw }, place);
+    element.classList.toggle("current", isCurrent);
+    return element;
+  }
+
+  /**
+   * @param {string} id
+   * @param {boolean} isChosen
+   */
+  function choose(id, isChosen) {
+    if (isChosen) chosen?.add(id);
+    else chosen?.delete(id);
+    drawBar();
   }
 
   /** @type {RowActions} */
@@ -226,6 +288,7 @@ export function libraryView({ server, store, chat, opened, removed }) {
     const finish = async (keep) => {
       if (renamed !== id) return;
       renamed = null;
+      rows.spoil(id);
       if (keep) await chat.rename(id, input.value.trim());
       draw();
     };

@@ -10,6 +10,8 @@ import { nameOf } from "../conversation/name.js";
 /** @import { Place } from "./search.js" */
 
 /**
+ * Draws the row of a conversation.
+ *
  * @typedef {Record<"pin" | "rename" | "move" | "archive" | "exportOne" | "remove",
  *   (conversation: WholeConversation, row: HTMLElement) => unknown>} RowActions
  *
@@ -17,16 +19,21 @@ import { nameOf } from "../conversation/name.js";
  * @property {boolean} isCurrent
  * @property {boolean} isAnswering
  * @property {boolean | null} chosen of several; null: none are chosen at the moment
- * @property {(chosen: boolean) => void} choose
+ * @property {(id: string, chosen: boolean) => void} choose
  * @property {(message?: string | null) => void} open
  * @property {Place[]} places where something was found
  * @property {number} more places
  * @property {RowActions} actions
  *
+ * @param {HTMLElement} element of the list
  * @param {WholeConversation} conversation
  * @param {RowOptions} options
  */
-export function rowOf(conversation, { isCurrent, isAnswering, chosen, choose, open, places, more, actions }) {
+export function drawRow(
+  element,
+  conversation,
+  { isCurrent, isAnswering, chosen, choose, open, places, more, actions },
+) {
   const { id, pinned, archived } = conversation;
   const name = nameOf(conversation);
   const button = make(
@@ -67,7 +74,7 @@ export function rowOf(conversation, { isCurrent, isAnswering, chosen, choose, op
         type: "checkbox",
         checked: chosen,
         "aria-label": `${text("choose")}: ${name}`,
-        onchange: (event) => choose(event.currentTarget.checked),
+        onchange: (event) => choose(id, event.currentTarget.checked),
       }),
     button,
     isAnswering &&
@@ -81,12 +88,10 @@ export function rowOf(conversation, { isCurrent, isAnswering, chosen, choose, op
     event.preventDefault();
     act();
   });
-  return make(
-    "li",
-    { class: isCurrent ? "current" : null },
+  element.replaceChildren(
     row,
     ...places.filter(({ message }) => message).map((place) => foundAt(place, open)),
-    more ? make("p", { class: "hint" }, text("found_more", { count: more })) : null,
+    ...(more ? [make("p", { class: "hint" }, text("found_more", { count: more }))] : []),
   );
 }
 

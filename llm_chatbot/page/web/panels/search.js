@@ -1,5 +1,7 @@
 // Finds and orders conversations. Pure functions: they read what they are given, and draw nothing.
 
+import { dateFormat, relativeTimeFormat } from "../common/formats.js";
+
 /** @import { Conversation, Message, WholeConversation } from "../types" */
 
 const ASCII = /^[\x00-\x7f]*$/;
@@ -84,13 +86,16 @@ export function search(query, conversations, { limit = 3 } = {}) {
   if (!terms.length) return conversations.map((conversation) => ({ conversation, places: [], more: 0 }));
   return conversations.flatMap((conversation) => {
     const missing = new Set(terms);
-    const places = [];
+    const found = [];
     for (const [message, content] of contents(conversation)) {
-      const place = placeIn(content, terms, missing);
-      if (place) places.push({ message, ...place });
+      const match = matchIn(content, terms, missing);
+      if (match) found.push({ message, content, match });
     }
     if (missing.size) return [];
-    return [{ conversation, places: places.slice(0, limit), more: Math.max(0, places.length - limit) }];
+    const places = found
+      .slice(0, limit)
+      .map(({ message, content, match }) => ({ message, ...placeOf(content, match) }));
+    return [{ conversation, places, more: found.length - places.length }];
   });
 }
 
@@ -99,9 +104,9 @@ function* contents({ name, messages }) {
   for (const message of messages) yield [message, message.content];
 }
 
-// The first match of a term in a content, with what is around it; the terms that it has are taken from `missing`.
-function placeIn(content, terms, missing) {
-  const { folded, starts } = foldedOnce(content);
+// The first match of a term in a folded content; the terms that it has are taken from `missing`.
+function matchIn(content, terms, missing) {
+  const { folded } = foldedOnce(content);
   /** @type {[start: number, end: number] | null} */
   let first = null;
   for (const term of terms) {
@@ -110,7 +115,12 @@ function placeIn(content, terms, missing) {
     missing.delete(term);
     if (!first || at < first[0]) first = [at, at + term.length];
   }
-  if (!first) return null;
+  return first;
+}
+
+// A match in the content itself, with what is around it.
+function placeOf(content, first) {
+  const { starts } = foldedOnce(content);
   const [start, end] = starts ? first.map((at) => starts[at]) : first;
   return snippet(content, start, Math.max(end, start + 1));
 }
@@ -156,7 +166,11 @@ const wholeCharacter = (content, at) => (/[\udc00-\udfff]/.test(content[at] ?? "
  */
 export function groupByDate(conversations, { now = Date.now(), language = "en", labels }) {
   const groups = new Map();
-  const add = (label, conversation) => groups.set(label, [...(groups.get(label) ?? []), conversation]);
+  const add = (label, conversation) => {
+    const members = groups.get(label);
+    if (members) members.push(conversation);
+    else groups.set(label, [conversation]);
+  };
   const byAge = [...conversations].sort((a, b) => (b.updated ?? 0) - (a.updated ?? 0));
   for (const conversation of byAge.filter(({ pinned }) => pinned)) add(labels.pinned, conversation);
   for (const conversation of byAge.filter(({ pinned }) => !pinned))
@@ -203,12 +217,12 @@ export function groups(conversations, options) {
 function dayLabel(time, now, language, labels) {
   const days = daysBetween(time, now);
   if (days <= 1) {
-    const relative = new Intl.RelativeTimeFormat(language, { numeric: "auto" }).format(-Math.max(0, days), "day");
+    const relative = relativeTimeFormat(language, { numeric: "auto" }).format(-Math.max(0, days), "day");
     return relative.charAt(0).toLocaleUpperCase(language) + relative.slice(1);
   }
   if (days <= 7) return labels.week;
   const sameYear = new Date(time).getFullYear() === new Date(now).getFullYear();
-  return new Intl.DateTimeFormat(language, { month: "long", ...(sameYear ? {} : { year: "numeric" }) }).format(time);
+  return dateFormat(language, { month: "long", ...(sameYear ? {} : { year: "numeric" }) }).format(time);
 }
 
 // Midnights between two times, in the time zone of the browser; a day with a change of the clock is one day too.

@@ -6,19 +6,38 @@
 /**
  * @typedef {ReturnType<typeof openOverview>} Overview
  *
- * @param {Pick<Store, "conversations" | "read" | "exportAll" | "subscribe">} store
+ * @param {Pick<Store, "conversations" | "head" | "read" | "exportAll" | "subscribe">} store
  */
 export function openOverview(store) {
   /** @type {Map<string, Message[]>} */
   const first = new Map(); // the messages that name the conversations without a name
   /** @type {Map<string, WholeConversation> | null} */
   let whole = null; // all conversations with their messages, from the first search on
+  /** @type {Promise<Map<string, Conversation>> | null} */
+  let known = null; // all conversations that were not deleted, as they were read last
+  /** @type {Set<string>} */
+  const changed = new Set(); // ids of those that are to be read again
 
-  store.subscribe(({ conversation: id }) => {
+  store.subscribe(({ conversation: id, message }) => {
     if (!id) return;
-    first.delete(id);
     whole?.delete(id);
+    if (message) return; // an answer has grown, and nothing else of its conversation has changed
+    first.delete(id);
+    changed.add(id);
   });
+
+  /** @returns {Promise<Conversation[]>} the latest first */
+  async function conversations() {
+    known ??= store.conversations().then((all) => new Map(all.map((each) => [each.id, each])));
+    const byId = await known;
+    const ids = [...changed];
+    changed.clear(); // what changes from here on is read the next time
+    for (const [index, head] of (await Promise.all(ids.map(store.head))).entries()) {
+      if (head && !head.removed) byId.set(ids[index], head);
+      else byId.delete(ids[index]);
+    }
+    return [...byId.values()].sort((a, b) => (b.updated ?? 0) - (a.updated ?? 0));
+  }
 
   /**
    * All conversations that were not deleted, the latest first. `messages` are those that its name may come from.
@@ -26,15 +45,14 @@ export function openOverview(store) {
    * @returns {Promise<WholeConversation[]>}
    */
   async function heads() {
-    const conversations = await store.conversations();
-    return Promise.all(conversations.map(async (head) => ({ ...head, messages: await naming(head) })));
+    return Promise.all((await conversations()).map(async (head) => ({ ...head, messages: await naming(head) })));
   }
 
   /** @param {Conversation} head */
   async function naming({ id, name }) {
     if (name) return [];
-    const known = first.get(id);
-    if (known) return known;
+    const cached = first.get(id);
+    if (cached) return cached;
     const { messages } = await store.read(id);
     const naming = messages.filter(({ parent }) => parent === null);
     first.set(id, naming);
@@ -48,13 +66,12 @@ export function openOverview(store) {
    */
   async function all() {
     whole ??= new Map((await store.exportAll()).conversations.map((each) => [each.id, each]));
-    const known = whole;
-    const conversations = await store.conversations();
+    const cached = whole;
     return Promise.all(
-      conversations.map(async (head) => {
-        const messages = known.get(head.id)?.messages ?? (await store.read(head.id)).messages;
+      (await conversations()).map(async (head) => {
+        const messages = cached.get(head.id)?.messages ?? (await store.read(head.id)).messages;
         const conversation = { ...head, messages };
-        known.set(head.id, conversation);
+        cached.set(head.id, conversation);
         return conversation;
       }),
     );

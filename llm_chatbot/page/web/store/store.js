@@ -117,6 +117,18 @@ export async function openStore() {
     return kept.sort((a, b) => b.updated - a.updated);
   }
 
+  /**
+   * A conversation without its messages, also one that was deleted lately.
+   *
+   * @param {string} id
+   * @returns {Promise<Conversation | undefined>} undefined: there is none
+   */
+  async function head(id) {
+    const stored = await database.get("conversations", id);
+    const unsaved = journal.head(id);
+    return unsaved ? { ...stored, ...unsaved } : stored;
+  }
+
   // Messages of the database with those that it has no room for.
   function withUnsaved(stored, conversation) {
     const ids = new Set(stored.map(({ id }) => id));
@@ -146,10 +158,12 @@ export async function openStore() {
    * @returns {Promise<Message[]>}
    */
   async function unfinished() {
-    const kept = new Set((await conversations()).map(({ id }) => id));
     const stored = await database.getAllFromIndex("messages", "open");
     const unsaved = [...journal.conversations()].flatMap(journal.messages).filter((message) => marked(message).open);
-    return [...stored, ...unsaved].filter((message) => kept.has(message.conversation));
+    const open = [...stored, ...unsaved];
+    const heads = await Promise.all([...new Set(open.map(({ conversation }) => conversation))].map(head));
+    const kept = new Set(heads.filter((each) => each && !each.removed).map((each) => each?.id));
+    return open.filter((message) => kept.has(message.conversation));
   }
 
   /**
@@ -331,6 +345,7 @@ export async function openStore() {
 
   return {
     conversations,
+    head,
     read,
     unfinished,
     add,

@@ -24,9 +24,30 @@ from llm_chatbot.folder.place import AS_IN_FILE
 from tests.browser import open_browser
 from tests.page_visit import Server, Visit
 
-WORDS = "river stone window copper letter morning engine garden signal paper harbour winter silver market bridge".split()
+WORDS = [
+    "river",
+    "stone",
+    "window",
+    "copper",
+    "letter",
+    "morning",
+    "engine",
+    "garden",
+    "signal",
+    "paper",
+    "harbour",
+    "winter",
+    "silver",
+    "market",
+    "bridge",
+]
 QUIET = 400  # milliseconds after which all that an action begins is done
-COUNTERS = {"work": "TaskDuration", "script": "ScriptDuration", "style": "RecalcStyleDuration", "layout": "LayoutDuration"}
+COUNTERS = {
+    "work": "TaskDuration",
+    "script": "ScriptDuration",
+    "style": "RecalcStyleDuration",
+    "layout": "LayoutDuration",
+}
 FIRST_HOUR = 1_700_000_000_000  # milliseconds since 1970
 
 Costs = dict[str, float]  # milliseconds by the names of `COUNTERS`
@@ -44,7 +65,9 @@ def conversation(id: str, messages: int, rng: random.Random) -> dict[str, Any]:
     for place in range(messages):
         role, content = ("assistant", answer(rng)) if place % 2 else ("user", f"About the {words(rng, 8)}?")
         parent = f"{id}-{place - 1}" if place else None
-        made.append({"id": f"{id}-{place}", "parent": parent, "role": role, "content": content, "created": start + place})
+        made.append(
+            {"id": f"{id}-{place}", "parent": parent, "role": role, "content": content, "created": start + place}
+        )
     return {"id": id, "name": "", "created": start, "updated": start + messages, "messages": made}
 
 
@@ -65,7 +88,11 @@ class ListVisit:
         self.cdp: CDPSession = self.page.context.new_cdp_session(self.page)
         self.cdp.send("Performance.enable", {"timeDomain": "threadTicks"})  # of the processor, not of a clock
         visit.open_panel("Conversations")
-        file = {"name": "all.json", "mimeType": "application/json", "buffer": json.dumps({"conversations": kept}).encode()}
+        file = {
+            "name": "all.json",
+            "mimeType": "application/json",
+            "buffer": json.dumps({"conversations": kept}).encode(),
+        }
         self.page.locator("#library-panel input[type=file]").set_input_files(file)  # type: ignore[arg-type]
         self.page.get_by_text(f"Imported {len(kept)} conversations.").wait_for()
 
@@ -112,11 +139,15 @@ def measured(tab: ListVisit, rounds: int) -> dict[str, Costs]:
     """The medians, by what was done."""
     acts = {
         "nothing": [tab.costs(lambda: None) for _ in range(rounds)],
-        "a key in the search": [costs for query in ("rive", "winter")[: max(1, rounds // 3)] for costs in tab.keys(query)],
+        "a key in the search": [
+            costs for query in ("rive", "winter")[: max(1, rounds // 3)] for costs in tab.keys(query)
+        ],
         "opening a conversation": [tab.open(2 + place % 5) for place in range(rounds)],
         "New": [tab.begin() for _ in range(rounds)],
     }
-    return {name: {part: median(each[part] for each in all_costs) for part in COUNTERS} for name, all_costs in acts.items()}
+    return {
+        name: {part: median(each[part] for each in all_costs) for part in COUNTERS} for name, all_costs in acts.items()
+    }
 
 
 def main() -> None:
@@ -131,7 +162,9 @@ def main() -> None:
     server = Server(open_loaded_model(DEFAULT_MODEL, AS_IN_FILE, "CPU", root, may_be_file=False), root)
     with open_browser() as browser, browser.new_context(viewport={"width": 1440, "height": 900}) as context:
         tab = ListVisit(Visit(context, server), conversations(arguments.conversations, arguments.messages))
-        print(f"milliseconds of the main thread, {arguments.conversations} conversations of {arguments.messages} messages")
+        print(
+            f"milliseconds of the main thread, {arguments.conversations} conversations of {arguments.messages} messages"
+        )
         for name, costs in measured(tab, arguments.rounds).items():
             print(f"{name}: {', '.join(f'{part} {value:.0f}' for part, value in costs.items())}")
     server.stop()

@@ -31,6 +31,8 @@ class Question:
         collections: ids of those whose passages are put before the last message.
         query: what is looked for in them.
         passages: those to put there; None: they are looked for.
+        in_background: whether it is answered only while no other question waits or is answered, and ends where one
+            comes.
         keeps_session: whether the conversation's session is kept for its next answer, with what it has read.
         id: of the answer. A question with the id of an answer that is known is not asked again.
     """
@@ -48,4 +50,5 @@ class Question:
     query: str = ""
     passages: Sequence[Quoted] | None = None
     keeps_session: bool = False
+    in_background: bool = False
     id: str = field(default_factory=lambda: uuid4().hex)

@@ -55,6 +55,7 @@ class Answering:
         self._model, self._kept_seconds, self._find_passages = model, kept_seconds, find_passages
         self._answers: dict[str, PendingAnswer] = {}
         self._queue: deque[PendingAnswer] = deque()
+        self._background: deque[PendingAnswer] = deque()  # those that wait until nothing else does
         self._running = 0
         self._seconds = 1.0  # what an answer took lately
         self._changed = threading.Condition()
@@ -92,7 +93,9 @@ class Answering:
                 seconds = math.ceil(self._seconds * (self.waiting + 1) / self.max_concurrent)
                 raise QueueFullError(self.unfinished, seconds)
             pending = self._answers[question.id] = PendingAnswer(question)
-            self._queue.append(pending)
+            (self._background if question.in_background else self._queue).append(pending)
+            if not question.in_background:
+                self._end_background()
             self._start_next()
             return pending
 
@@ -121,10 +124,11 @@ class Answering:
             if pending is None:
                 return False
             pending.stopping = True
-            if pending in self._queue:
-                self._queue.remove(pending)
-                self._end(pending)
-                self._move_up()
+            for queue in (self._queue, self._background):
+                if pending in queue:
+                    queue.remove(pending)
+                    self._end(pending)
+                    self._move_up()
             return True
 
     def forget(self, id: str) -> None:
@@ -158,11 +162,20 @@ class Answering:
 
     def _start_next(self) -> None:
         while self._queue and self._running < self.max_concurrent:
-            pending = self._queue.popleft()
-            pending.started = True
-            self._running += 1
-            self._threads.submit(self._run, pending)
+            self._start(self._queue.popleft())
+        if self._background and not self._queue and self._running == 0:
+            self._start(self._background.popleft())
         self._move_up()
+
+    def _start(self, pending: PendingAnswer) -> None:
+        pending.started = True
+        self._running += 1
+        self._threads.submit(self._run, pending)
+
+    def _end_background(self) -> None:
+        for pending in self._answers.values():
+            if pending.question.in_background and pending.started and pending.ended is None:
+                pending.stopping = True
 
     def _move_up(self) -> None:
         for waiting in self._queue:  # their places have changed

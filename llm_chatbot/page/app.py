@@ -42,6 +42,7 @@ from llm_chatbot.page.messages import joined, user_message, validate_messages
 from llm_chatbot.page.model_choices import model_choices
 from llm_chatbot.page.model_routes import model_routes
 from llm_chatbot.page.routes import page_routes
+from llm_chatbot.page.titles import title_route
 from llm_chatbot.texts import LANGUAGES, translate
 
 
@@ -101,7 +102,7 @@ class ChatPage:
         find = PassageFinder(knowledge.searcher, knowledge.root) if knowledge else None
         self.answering = Answering(self.pool.get, max_concurrent, max_waiting, find_passages=find)
         routes = page_routes(self.answering, self.describe, lambda key: described_model(self.pool.get(key)))
-        routes += [compare_route(self.pool.get)]
+        routes += [compare_route(self.pool.get), title_route(self.answering)]
         routes += [forget_route(), *model_routes(self.getter)] if self.getter else []
         routes += knowledge_routes(knowledge) if knowledge else []
         self.demo = make_frame(loaded.title, routes, self.close)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
 from typing import Any
@@ -204,3 +205,26 @@ def test_the_speed_of_a_model_is_that_of_its_latest_answer_that_is_long_enough_t
         assert eventually(partial(getattr, pending, "ended"))
         assert eventually(lambda: getattr(fake, "tokens_per_second", None) == 30)
     answers.close()
+
+
+def test_what_is_asked_in_the_background_waits_until_nothing_else_does(fake: FakeModel):
+    answers = answers_of(fake)
+    answers.ask(question("a"))
+    answers.ask(replace(question("title"), in_background=True))
+    assert not answers.get("title").started
+    fake.go.set()
+    assert eventually(lambda: ended(answers, "title"))
+    assert seen(answers, "title")["finish_reason"] == "stop" and len(fake.asked) == 2
+
+
+def test_a_question_ends_what_is_answered_in_the_background(fake: FakeModel):
+    answers = answers_of(fake, max_concurrent=1)
+    answers.ask(replace(question("title", LONG), in_background=True))
+    assert eventually(lambda: seen(answers, "title").get("text") == "0")
+    answers.ask(question("a"))
+    fake.go.set()
+    assert eventually(lambda: ended(answers, "a"))
+    assert seen(answers, "title")["finish_reason"] == "cancelled" and seen(answers, "a")["finish_reason"] == "stop"
+    answers.ask(replace(question("b"), in_background=True))
+    answers.stop("b")
+    assert ended(answers, "b") or eventually(lambda: ended(answers, "b"))

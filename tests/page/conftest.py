@@ -14,6 +14,9 @@ from tests.browser import permissions
 from tests.page_visit import TIMEOUT, Server, Visit
 from tests.web_modules import open_modules
 
+# Which words a small model makes a title of is no matter of most tests.
+NO_TITLES = "localStorage.getItem('llm-chatbot.titles') ?? localStorage.setItem('llm-chatbot.titles', 'off')"
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "browser" in metafunc.fixturenames:
@@ -77,6 +80,7 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
     viewport = ViewportSize(width=1280, height=800)
     with browser.new_context(viewport=viewport, permissions=permissions(browser)) as context:
         context.set_default_timeout(TIMEOUT)
+        context.add_init_script(NO_TITLES)
         yield context
 
 

@@ -16,8 +16,9 @@ COUNT = """() => {
   window.counted = { added: 0, formats: 0 };
   const count = (changes) => changes.forEach((it) => (window.counted.added += it.addedNodes.length));
   new MutationObserver(count).observe(document.querySelector(".conversations"), { childList: true, subtree: true });
+  const construct = (...all) => (window.counted.formats++, Reflect.construct(...all));
   for (const name of ["DateTimeFormat", "NumberFormat", "PluralRules", "RelativeTimeFormat"])
-    Intl[name] = new Proxy(Intl[name], { construct: (...all) => (window.counted.formats++, Reflect.construct(...all)) });
+    Intl[name] = new Proxy(Intl[name], { construct });
 }"""
 
 

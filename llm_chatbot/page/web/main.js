@@ -10,6 +10,7 @@ import { conversationView } from "./conversation/conversation.js";
 import { headerView } from "./conversation/header.js";
 import { nameOf } from "./conversation/name.js";
 import { standingView } from "./conversation/standing.js";
+import { titlesFor } from "./conversation/titles.js";
 import { migrate } from "./exchange/migrate.js";
 import { knowledgeChoice } from "./knowledge/choice.js";
 import { knownCollections } from "./knowledge/collections.js";
@@ -69,6 +70,7 @@ export async function start(root) {
     store,
     changed: draw,
     reached: notice.reached,
+    ended: titlesFor({ server, store }).consider,
     shown: () => chat.conversation?.id,
   });
   const chooser = modelChooser({ server, chat, models });

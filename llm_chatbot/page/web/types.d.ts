@@ -46,8 +46,10 @@ export interface Settings {
 
 export interface Conversation {
   id: string;
-  /** Empty until it was given one: the list then shows how its first question begins. */
+  /** Given by hand; empty: none was. */
   name: string;
+  /** Written by the model. Without one, the list shows how the first question begins. */
+  title?: string;
   created: number;
   updated?: number;
   pinned: boolean;

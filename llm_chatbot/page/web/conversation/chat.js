@@ -225,7 +225,8 @@ export async function openChat({ store, changed }) {
       };
     });
     const { isNew, ...head } = { ...fresh(newId()), settings: conversation.settings, model: conversation.model };
-    const stored = { ...head, name: conversation.name, updated: now, leaf: copies[copies.length - 1].id };
+    const { name, title } = conversation;
+    const stored = { ...head, name, ...(title ? { title } : {}), updated: now, leaf: copies[copies.length - 1].id };
     const ended = (copy) =>
       copy.role === "assistant" && !copy.finish_reason ? { ...copy, finish_reason: "interrupted" } : copy;
     await store.add(

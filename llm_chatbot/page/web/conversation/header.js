@@ -36,7 +36,7 @@ export function headerView({ chat, chooser, menu, live }) {
     return { used, length: limit ?? latest?.context_length, limit };
   }
 
-  const name = () => nameOf({ name: chat.conversation.name, messages: chat.path() });
+  const name = () => nameOf({ ...chat.conversation, messages: chat.path() });
 
   function draw() {
     menu.draw();

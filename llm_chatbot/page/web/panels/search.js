@@ -99,9 +99,10 @@ export function search(query, conversations, { limit = 3 } = {}) {
   });
 }
 
-function* contents({ name, messages }) {
-  if (name) yield [null, name];
-  for (const message of messages) yield [message, message.content];
+/** @param {WholeConversation} conversation */
+function* contents({ name, title, messages }) {
+  if (name || title) yield/** @type {[null, string]} */ ([null, name || title]);
+  for (const message of messages) yield/** @type {[Message, string]} */ ([message, message.content]);
 }
 
 // The first match of a term in a folded content; the terms that it has are taken from `missing`.

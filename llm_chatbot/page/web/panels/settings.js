@@ -3,6 +3,7 @@
 import { onNextAction } from "../common/actions.js";
 import { below, chooseLanguage, currentLanguage, focused, make, text } from "../common/dom.js";
 import { chooseSize, chooseTheme, chosenSize, chosenTheme, SIZES, THEMES } from "../common/theme.js";
+import { chooseTitles, wantsTitles } from "../conversation/titles.js";
 import { knownSettings, onlyCollections, PRESETS } from "../store/presets.js";
 import { field, numberField, segments, switchField } from "./fields.js";
 import { logOutLink } from "./log_out.js";
@@ -60,6 +61,7 @@ export function settingsView({ server, store, chat, chooser, data, spoken, showS
       ),
       group("appearance", appearance()),
       group("data", [
+        switchField("titles", true, wantsTitles(), (value) => chooseTitles(value ?? true)),
         make("p", { class: "hint" }, text("conversations_place", { address: location.origin })),
         make(
           "div",

@@ -26,9 +26,10 @@ const UNCLAIMED = 3000; // after which a tab follows what it doesn't show, too
  * @param {Store} options.store
  * @param {(conversation: string, message: string) => void} options.changed called when an answer has grown
  * @param {(isUp: boolean, error?: unknown) => void} options.reached called when the server was or wasn't reached
+ * @param {(conversation: string) => void} options.ended called after an answer has ended and was saved
  * @param {() => string | undefined} options.shown the conversation that this tab shows
  */
-export function startFollowing({ store, changed, reached, shown }) {
+export function startFollowing({ store, changed, reached, ended: endedIn, shown }) {
   /** @type {Map<string, number>} */
   const claims = new Map(); // id → when another tab said that it follows it
   const channel = new BroadcastChannel("llm-chatbot.following");
@@ -124,7 +125,10 @@ export function startFollowing({ store, changed, reached, shown }) {
     // If it can't be saved, it stays live, so that it is seen at least as long as this tab is open.
     const ended = entry.ended;
     await store.updateAnswer({ id, ...ended }).then(
-      () => live.delete(id),
+      () => {
+        live.delete(id);
+        endedIn(conversation);
+      },
       (error) => (ended.unsaved = failure(error)),
     );
     changed(conversation, id);

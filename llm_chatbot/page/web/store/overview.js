@@ -49,8 +49,8 @@ export function openOverview(store) {
   }
 
   /** @param {Conversation} head */
-  async function naming({ id, name }) {
-    if (name) return [];
+  async function naming({ id, name, title }) {
+    if (name || title) return [];
     const cached = first.get(id);
     if (cached) return cached;
     const { messages } = await store.read(id);

@@ -78,6 +78,7 @@ export function conversationOf(head, messages, ending = "stop") {
     created,
     updated: time(head.updated) ?? Math.max(created, ...times),
     pinned: Boolean(head.pinned),
+    ...(isText(head.title) && head.title ? { title: head.title } : {}),
     ...(isText(head.folder) && head.folder ? { folder: head.folder } : {}),
     ...(head.archived ? { archived: true } : {}),
     leaf: connected.some(({ id }) => id === head.leaf) ? head.leaf : (connected.at(-1)?.id ?? null),

@@ -1,0 +1,103 @@
+"""Titles of conversations, which the model writes when it has nothing else to do."""
+
+import asyncio
+import re
+from contextlib import suppress
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from llm_chatbot.answering.pending import PendingAnswer
+from llm_chatbot.answering.question import Question
+from llm_chatbot.answering.service import Answering
+from llm_chatbot.api.json_response import WellFormedJSONResponse
+from llm_chatbot.engine.decode.generation import Generation
+from llm_chatbot.errors import UserError
+from llm_chatbot.page.messages import joined, user_message, validate_messages
+from llm_chatbot.page.routes import guarded, model_key, request_json
+
+# It follows the conversation, so that the model reads nothing but this again.
+REQUEST = (
+    "Write a short title for this conversation, in its language, of at most eight words. Answer with the title alone."
+)
+MAX_WORDS, MAX_WIDE = 8, 24  # words; or characters of a language that has no spaces
+MAX_TOKENS = 40
+WAIT_SECONDS = 30.0  # for the model to have nothing else to do
+
+REASONING = re.compile(r"<think>.*?(</think>|$)", re.DOTALL)
+LABEL = re.compile(r"^(title|タイトル|标题|標題)\s*[:：]\s*", re.IGNORECASE)
+MARKS = " \t*_#`~>-\"'“”„«»‘’「」『』《》"  # quotes, and what Markdown has around a line
+WIDE = re.compile(r"[\u2e80-\uffef]")
+
+
+def title_of(text: str) -> str:
+    """The title in what a model wrote: its first line, without quotes and Markdown, cut at `MAX_WORDS`."""
+    lines = [line.strip(MARKS) for line in REASONING.sub("", text).splitlines()]
+    line = LABEL.sub("", next(filter(None, lines), "")).strip(MARKS)
+    words = " ".join(line.split()[:MAX_WORDS])
+    if len(WIDE.findall(words)) > len(words) / 2:
+        words = words[:MAX_WIDE]
+    return words.rstrip(".。,，;；:：" + MARKS)
+
+
+def title_question(data: dict[str, Any]) -> Question:
+    """What the model is asked, after the beginning of a conversation.
+
+    Raises:
+        UserError: the request has another form.
+    """
+    messages, settings = validate_messages(data.get("messages")), data.get("settings") or {}
+    prompt = settings.get("system_prompt") if isinstance(settings, dict) else False
+    if not messages or not isinstance(prompt, str | None):
+        raise UserError("page.question_form")
+    return Question(
+        joined([*messages, user_message(REQUEST)]),
+        generation=Generation(max_new_tokens=MAX_TOKENS),
+        template_options={"enable_thinking": False},
+        model=model_key(data.get("model")),
+        system_prompt=prompt,
+        in_background=True,
+    )
+
+
+async def answered_in_background(answering: Answering, question: Question, seconds: float) -> str | None:
+    """The answer to a question that waits until nothing else does.
+
+    Returns:
+        None: it wasn't answered within so many seconds, or another question took its place.
+    """
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+    pending = answering.ask(question)
+
+    def wake() -> None:
+        loop.call_soon_threadsafe(changed.set)
+
+    async def end() -> None:
+        while pending.ended is None:
+            await changed.wait()
+            changed.clear()
+
+    pending.listeners.append(wake)
+    try:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(end(), seconds)
+        return whole_text(pending)
+    finally:
+        answering.forget(question.id)
+
+
+def whole_text(pending: PendingAnswer) -> str | None:
+    ended = pending.answer is not None and pending.finish_reason in ("stop", "length")
+    return pending.answer.text if ended and pending.answer else None
+
+
+def title_route(answering: Answering) -> Route:
+    """`/page/title`: the first messages, settings and model of a conversation → {"title": text}; null: not now."""
+
+    async def title(request: Request) -> Response:
+        text = await answered_in_background(answering, title_question(await request_json(request)), WAIT_SECONDS)
+        return WellFormedJSONResponse({"title": None if text is None else title_of(text)})
+
+    return Route("/page/title", guarded(title), methods=["POST"])

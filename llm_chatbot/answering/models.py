@@ -156,6 +156,8 @@ class LoadedModel:
         with self._lock:
             known = self._sessions.pop(conversation, None) if question.keeps_session else None
             session = known or self.new_session()
+            if question.is_private:
+                session.make_private()
             self._users += 1
         try:
             yield session

@@ -34,6 +34,7 @@ class Question:
         in_background: whether it is answered only while no other question waits or is answered, and ends where one
             comes.
         keeps_session: whether the conversation's session is kept for its next answer, with what it has read.
+        is_private: whether nothing of it is kept on the disk.
         id: of the answer. A question with the id of an answer that is known is not asked again.
     """
 
@@ -51,4 +52,5 @@ class Question:
     passages: Sequence[Quoted] | None = None
     keeps_session: bool = False
     in_background: bool = False
+    is_private: bool = False
     id: str = field(default_factory=lambda: uuid4().hex)

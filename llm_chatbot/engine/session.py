@@ -6,7 +6,7 @@ Layers, each a loop over the one below: `Cache.feed` turns tokens into logits, `
 
 import math
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -136,6 +136,12 @@ class ChatSession:
         """Clears the conversation."""
         self.messages = []
         self._cache.reset()
+
+    def make_private(self) -> None:
+        """From now on, nothing that this conversation reads is kept on the disk. Caches without blocks keep nothing."""
+        make: Callable[[], None] | None = getattr(self._cache, "make_private", None)
+        if make is not None:
+            make()
 
     def stream(self, text: str, **generation: Any) -> Generator[Answer, None, None]:
         """Sends a message and yields the answer after every token; both are added to `messages`.

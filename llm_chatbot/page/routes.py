@@ -177,6 +177,7 @@ def question(data: dict[str, Any]) -> Question:
         conversation=text(data, "conversation"),
         **knowledge(data, settings),
         keeps_session=True,
+        is_private=data.get("private") is True,
         id=text(data, "id"),
     )
 

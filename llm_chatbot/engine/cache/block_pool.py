@@ -53,7 +53,7 @@ class BlockPool:
 
     Attributes:
         busy: tables that must not be evicted because a call is writing to them.
-        on_full: is called with each block that enters the tree.
+        on_full: is called with each block that enters the tree, unless its table is private.
     """
 
     def __init__(self, blocks: int, block_size: int, copy: Callable[[int, int], None]) -> None:
@@ -162,11 +162,13 @@ class BlockTable:
     Attributes:
         ids: the cached tokens, in order.
         blocks: the blocks that hold them, then reserved blocks. Only the last block with tokens may be partly filled.
+        is_private: whether the blocks that it fills are told to nobody, and so not kept beyond this process.
     """
 
-    def __init__(self, pool: BlockPool, key: Hashable = None) -> None:
+    def __init__(self, pool: BlockPool, key: Hashable = None, is_private: bool = False) -> None:
         self.ids: list[int] = []
         self.blocks: list[Block] = []
+        self.is_private = is_private
         self._pool = pool
         self._root = pool.root(key)
 
@@ -205,7 +207,7 @@ class BlockTable:
         else:
             block.parent, block.ids, block.digest = parent, ids, digest_of(parent.digest, ids)
             parent.children[ids] = block
-            if self._pool.on_full is not None:
+            if self._pool.on_full is not None and not self.is_private:
                 self._pool.on_full(block)
 
     def _before(self, place: int) -> Block:

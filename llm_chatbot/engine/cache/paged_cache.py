@@ -365,6 +365,10 @@ class PagedCache:
         self._prompted = False
         self.release()
 
+    def make_private(self) -> None:
+        """From now on, nothing that is read is kept on the disk."""
+        self.table.is_private = True
+
     def release(self) -> None:
         """Frees the memory. The tokens are read again by the next `feed`."""
         with self._model.lock:
@@ -423,7 +427,7 @@ class PagedCache:
         if extra != self.extra:
             self.release()
             self.extra = extra
-            self.table = BlockTable(self._model.pool, tuple(extra.items()))
+            self.table = BlockTable(self._model.pool, tuple(extra.items()), self.table.is_private)
 
 
 def open_paged_model(

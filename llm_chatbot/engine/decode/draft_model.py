@@ -46,6 +46,8 @@ class DraftCache(Protocol):
 
     def reset(self) -> None: ...
 
+    def make_private(self) -> None: ...
+
     def release(self) -> None: ...
 
 
@@ -183,6 +185,9 @@ class Drafter:
         """Forgets the conversation."""
         self._cache.reset()
         self.length = DraftLength()
+
+    def make_private(self) -> None:
+        self._cache.make_private()
 
     def release(self) -> None:
         self._cache.release()

@@ -194,6 +194,8 @@ class DraftingCache(Protocol):
 
     def reset(self) -> None: ...
 
+    def make_private(self) -> None: ...
+
     def release(self) -> None: ...
 
 
@@ -235,6 +237,12 @@ class LookupCache:
         """Says how the tokens of the next answer are chosen, for drafts that are likely to be accepted."""
         if self._drafter is not None:
             self._drafter.begin_answer(sampling, random, penalties)
+
+    def make_private(self) -> None:
+        """From now on, nothing that is read is kept on the disk."""
+        self._cache.make_private()
+        if self._drafter is not None:
+            self._drafter.make_private()
 
     def reset(self) -> None:
         """Empties the cache."""

@@ -153,6 +153,7 @@ export async function start(root) {
     const [, , device] = chooser.key();
     const acts = {
       new_conversation: begin,
+      temporary: () => begin().then(() => chat.makeTemporary(true)),
       settings: () => showSettings(settings.focus),
       export_json: library.exportAll,
       import: library.choose,

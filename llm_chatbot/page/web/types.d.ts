@@ -63,6 +63,8 @@ export interface Conversation {
   model: ModelKey | null;
   /** When it was deleted, which can be undone for a while. */
   removed?: number;
+  /** It is kept in this tab's memory alone, and gone with it. */
+  temporary?: boolean;
   /** Not in the store yet. */
   isNew?: boolean;
 }

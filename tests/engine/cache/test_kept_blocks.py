@@ -53,6 +53,17 @@ def test_after_a_restart_only_what_is_new_is_read(tmp_path: Path):
     assert model.pool.inconsistency() is None
 
 
+def test_what_a_private_conversation_reads_is_written_nowhere(tmp_path: Path):
+    model, _ = started(tmp_path)
+    cache = model.new_cache()
+    cache.make_private()
+    read(model, text(200), cache)
+    assert not [file for file in tmp_path.rglob("*") if file.is_file()]
+    assert read(started(tmp_path)[0], text(200)) == 0
+    assert read(model, text(300, seed=1)) < BLOCK_SIZE
+    assert read(started(tmp_path)[0], text(300, seed=1)) == 288, "other conversations are kept as before"
+
+
 def test_a_branch_shares_what_was_kept_and_another_text_nothing(tmp_path: Path):
     read(started(tmp_path)[0], text(200))
     model, _ = started(tmp_path)

@@ -20,14 +20,18 @@ const kept = (conversation) => `files.${conversation}`; // in the store
  * @param {() => number | null} options.room tokens that the next message may have; null: not known
  * @param {(key: string, values?: TextValues) => void} options.say shows a sentence
  * @param {() => void} options.changed called after files were added or removed
+ * @param {() => boolean} options.isTemporary nothing of the conversation is stored
  */
-export function attachView({ store, room, say, changed }) {
+export function attachView({ store, room, say, changed, isTemporary }) {
   const input = make("input", { type: "file", accept: ACCEPT, multiple: true, hidden: true, onchange: choose });
   const button = iconButton(ICONS.clip, "", () => input.click());
   const chips = make("ul", { class: "files" });
   const warning = make("p", { class: "hint warning", role: "status" });
   const chooser = make("dialog", { class: "parts" });
   let conversation = "";
+  let isStored = false; // files of this conversation are in the store
+  /** @type {Map<string, typeof files>} */
+  const inMemory = new Map(); // of temporary conversations
   /** @type {(Attachment & { tokens: number; whole?: string; chosen?: string[] })[]} */
   let files = [];
 
@@ -35,17 +39,27 @@ export function attachView({ store, room, say, changed }) {
     conversation = id;
     files = [];
     draw();
-    const stored = (await store.value(kept(id))) ?? [];
+    const stored = inMemory.get(id) ?? (await store.value(kept(id))) ?? [];
     if (conversation !== id || files.length) return;
     files = stored;
+    isStored = files.length > 0 && !inMemory.has(id);
     draw();
   }
 
   function change(update) {
     files = update;
-    store.putValue(kept(conversation), files);
+    keep();
     draw();
     changed();
+  }
+
+  // Those of a temporary conversation stay in memory.
+  function keep() {
+    if (isTemporary()) {
+      inMemory.set(conversation, files);
+      if (isStored) store.putValue(kept(conversation), []);
+    } else store.putValue(kept(conversation), files);
+    isStored = !isTemporary() && files.length > 0;
   }
 
   async function add(list) {
@@ -199,5 +213,5 @@ export function attachView({ store, room, say, changed }) {
     return taken;
   }
 
-  return { button, input, chips, warning, chooser, open, add, paste, draw, take, files: () => files };
+  return { button, input, chips, warning, chooser, open, keep, add, paste, draw, take, files: () => files };
 }

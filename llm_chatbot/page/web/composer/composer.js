@@ -28,7 +28,13 @@ export function composerView({ store, chat, room, sent, say, knowledge }) {
   const send = make("button", { type: "submit", id: "send", class: "primary round" }, icon(ICONS.up));
   const stop = make("button", { type: "button", id: "stop", class: "round", onclick: stopAnswer }, icon(ICONS.stop));
   const refused = make("p", { class: "hint warning error", role: "alert", hidden: true });
-  const attach = attachView({ store, room: () => room.left(box.value), say, changed: filesChanged });
+  const attach = attachView({
+    store,
+    room: () => room.left(box.value),
+    say,
+    changed: filesChanged,
+    isTemporary: () => Boolean(chat.conversation.temporary),
+  });
   const line = make(
     "div",
     { class: "line" },
@@ -48,6 +54,9 @@ export function composerView({ store, chat, room, sent, say, knowledge }) {
     attach.input,
   );
   let conversation = "";
+  let isTemporary = false;
+  /** @type {Map<string, string>} */
+  const drafts = new Map(); // of temporary conversations
 
   function filesChanged() {
     refuse("");
@@ -61,6 +70,12 @@ export function composerView({ store, chat, room, sent, say, knowledge }) {
 
   function keepDraft() {
     const key = DRAFT + conversation;
+    if (chat.conversation.temporary) {
+      drafts.set(conversation, box.value);
+      localStorage.removeItem(key); // it may have been written before
+      return;
+    }
+    drafts.delete(conversation);
     try {
       if (box.value) localStorage.setItem(key, box.value);
       else localStorage.removeItem(key);
@@ -112,10 +127,15 @@ export function composerView({ store, chat, room, sent, say, knowledge }) {
   function draw() {
     if (conversation !== chat.conversation.id) {
       conversation = chat.conversation.id;
-      box.value = localStorage.getItem(DRAFT + conversation) ?? "";
+      box.value = drafts.get(conversation) ?? localStorage.getItem(DRAFT + conversation) ?? "";
+      isTemporary = Boolean(chat.conversation.temporary);
       refuse("");
       fit();
       attach.open(conversation);
+    } else if (isTemporary !== Boolean(chat.conversation.temporary)) {
+      isTemporary = !isTemporary;
+      keepDraft();
+      attach.keep();
     }
     box.placeholder = text("type_a_message");
     box.setAttribute("aria-label", text("message"));

@@ -224,7 +224,8 @@ export async function openChat({ store, changed }) {
         unsaved: undefined,
       };
     });
-    const { isNew, ...head } = { ...fresh(newId()), settings: conversation.settings, model: conversation.model };
+    const { settings, model, temporary } = conversation;
+    const { isNew, ...head } = { ...fresh(newId()), settings, model, ...(temporary ? { temporary } : {}) };
     const { name, title } = conversation;
     const stored = { ...head, name, ...(title ? { title } : {}), updated: now, leaf: copies[copies.length - 1].id };
     const ended = (copy) =>
@@ -243,12 +244,30 @@ export async function openChat({ store, changed }) {
    */
   async function change(update) {
     conversation = { ...conversation, ...update };
+    if (conversation.temporary) return changeTemporary(update);
     defaults = { settings: conversation.settings, model: conversation.model };
     changed();
     // At once, so that a question that follows is asked with it.
     saving += 1;
     const kept = conversation.isNew ? null : store.putConversation({ id: conversation.id, ...update });
     await Promise.all([kept, store.putValue(DEFAULTS, defaults)]).finally(() => (saving -= 1));
+  }
+
+  // What is set there is no default of others.
+  async function changeTemporary(update) {
+    changed();
+    if (!conversation.isNew) await store.putConversation({ id: conversation.id, ...update });
+  }
+
+  /**
+   * Makes a conversation in which nothing was said yet a temporary one, or not.
+   *
+   * @param {boolean} temporary
+   */
+  function makeTemporary(temporary) {
+    if (!conversation.isNew) return;
+    conversation = { ...conversation, temporary };
+    changed();
   }
 
   /**
@@ -286,6 +305,7 @@ export async function openChat({ store, changed }) {
     showVersion,
     fork,
     change,
+    makeTemporary,
     rename,
   };
 }

@@ -25,11 +25,13 @@ const FORMULAS = 3000; // milliseconds in which formulas are set, also where the
  */
 export function conversationView({ server, chat, live, model, standing, examples, asked, refusal }) {
   const list = make("div", { class: "messages" });
-  const welcome = welcomeView({ model, examples, begin });
+  const welcome = welcomeView({ model, examples, begin, chat });
+  const temporary = make("p", { class: "temporary hint", role: "note" });
   const element = make(
     "section",
     { id: "conversation", role: "log", "aria-live": "polite", tabindex: 0 },
     welcome.element,
+    temporary,
     standing.element,
     list,
   );
@@ -98,6 +100,8 @@ export function conversationView({ server, chat, live, model, standing, examples
     );
     if (pressed && !pressed.isConnected) focusAgain(list.children[place], pressed.title);
     standing.draw();
+    temporary.hidden = !chat.conversation.temporary;
+    temporary.textContent = text("temporary_info");
     welcome.draw(path.length === 0);
     element.parentElement?.classList.toggle("empty", path.length === 0);
     settle();

@@ -58,7 +58,7 @@ export function headerView({ chat, chooser, menu, live }) {
     title.textContent = name();
     title.title = isNew ? "" : `${text("rename")}: ${name()}`;
     title.disabled = isNew;
-    document.title = isNew ? PRODUCT : `${name()} · ${PRODUCT}`;
+    document.title = isNew || chat.conversation.temporary ? PRODUCT : `${name()} · ${PRODUCT}`;
   }
 
   function rename() {

@@ -47,7 +47,7 @@ export function titlesFor({ server, store }) {
   async function ask(id) {
     const { conversation, messages } = await store.read(id);
     const beginning = firstExchange(messages, conversation?.leaf ?? null);
-    if (!conversation || isNamed(conversation)) return "";
+    if (!conversation || conversation.temporary || isNamed(conversation)) return "";
     if (!beginning) {
       asked.delete(id); // the next answer may make one
       return "";

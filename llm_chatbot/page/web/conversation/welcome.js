@@ -3,6 +3,7 @@
 import { currentLanguage, make, text } from "../common/dom.js";
 
 /** @import { LoadedModel } from "../types" */
+/** @import { Chat } from "./chat.js" */
 
 const LOOPBACK = ["127.0.0.1", "localhost", "[::1]"];
 
@@ -10,11 +11,17 @@ const LOOPBACK = ["127.0.0.1", "localhost", "[::1]"];
  * @param {object} options
  * @param {() => Partial<LoadedModel> & { title: string }} options.model
  * @param {() => string[]} options.examples
+ * @param {Chat} options.chat
  * @param {(question: string) => void} options.begin called with an example that was chosen
  */
-export function welcomeView({ model, examples, begin }) {
+export function welcomeView({ model, examples, begin, chat }) {
   const element = make("div", { class: "welcome" });
   const cards = make("div", { class: "examples", role: "group" });
+  const toggle = make("button", {
+    type: "button",
+    class: "text-button",
+    onclick: () => chat.makeTemporary(!chat.conversation.temporary),
+  });
 
   // The page tells where what is written goes, and says nothing that it can't know.
   function place() {
@@ -27,6 +34,9 @@ export function welcomeView({ model, examples, begin }) {
     element.hidden = cards.hidden = !isEmpty;
     if (!isEmpty) return;
     const { title, description = "" } = model();
+    const isTemporary = Boolean(chat.conversation.temporary);
+    toggle.setAttribute("aria-pressed", String(isTemporary));
+    toggle.textContent = text("temporary");
     const signature = JSON.stringify([currentLanguage(), examples(), title]);
     if (element.dataset.signature === signature) return;
     element.dataset.signature = signature;
@@ -39,6 +49,7 @@ export function welcomeView({ model, examples, begin }) {
         make("strong", {}, title),
         description && make("span", { lang: "en" }, description),
       ),
+      toggle,
     );
     cards.setAttribute("aria-label", text("examples"));
     cards.replaceChildren(

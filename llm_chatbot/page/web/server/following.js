@@ -86,13 +86,14 @@ export function startFollowing({ store, changed, reached, ended: endedIn, shown 
     }
     const path = pathTo(stored.messages, parent);
     if (path.some((message) => message.role === "assistant" && !message.finish_reason)) return;
-    const { settings, model } = { ...stored.conversation, ...entry.message.asked };
+    const { settings, model, temporary } = { ...stored.conversation, ...entry.message.asked };
     const messages = modelMessages(path);
     if (begun) messages.push({ role: "assistant", content: begun });
     if (entry.ended) return;
     try {
       const searched = settings?.collections ? { query: searchedText(path), passages } : {};
-      await post("ask", { id, conversation, model: model ?? null, settings: settings ?? {}, messages, ...searched });
+      const asked = { settings: settings ?? {}, messages, private: Boolean(temporary), ...searched };
+      await post("ask", { id, conversation, model: model ?? null, ...asked });
       entry.isAsked = true;
       if (entry.ended) await post("stop", { id }); // it was stopped meanwhile
     } catch (error) {

@@ -33,7 +33,7 @@ export function openOverview(store) {
     const ids = [...changed];
     changed.clear(); // what changes from here on is read the next time
     for (const [index, head] of (await Promise.all(ids.map(store.head))).entries()) {
-      if (head && !head.removed) byId.set(ids[index], head);
+      if (head && !head.removed && !head.temporary) byId.set(ids[index], head);
       else byId.delete(ids[index]);
     }
     return [...byId.values()].sort((a, b) => (b.updated ?? 0) - (a.updated ?? 0));

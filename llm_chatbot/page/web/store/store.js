@@ -4,6 +4,7 @@
 import { openDB } from "../../vendor/idb.js";
 import { inOrder } from "./branches.js";
 import { openJournal } from "./journal.js";
+import { openTemporary } from "./temporary.js";
 
 /** @import { Change, Conversation, Message, StorageFailure, WholeConversation } from "../types" */
 
@@ -69,6 +70,7 @@ const openDatabase = () =>
 export async function openStore() {
   const database = await openDatabase();
   const journal = openJournal();
+  const temporary = openTemporary();
   const channel = new BroadcastChannel(DATABASE);
   /** @type {Set<(change: Change) => unknown>} */
   const listeners = new Set();
@@ -124,6 +126,7 @@ export async function openStore() {
    * @returns {Promise<Conversation | undefined>} undefined: there is none
    */
   async function head(id) {
+    if (temporary.has(id)) return temporary.read(id)?.conversation;
     const stored = await database.get("conversations", id);
     const unsaved = journal.head(id);
     return unsaved ? { ...stored, ...unsaved } : stored;
@@ -142,6 +145,8 @@ export async function openStore() {
    * @returns {Promise<{ conversation?: Conversation; messages: Message[] }>}
    */
   async function read(id) {
+    const own = temporary.read(id);
+    if (own) return own;
     const transaction = database.transaction(["conversations", "messages"]);
     const stored = transaction.objectStore("messages").index("conversation").getAll(id);
     const [conversation, messages] = await Promise.all([transaction.objectStore("conversations").get(id), stored]);
@@ -160,7 +165,7 @@ export async function openStore() {
   async function unfinished() {
     const stored = await database.getAllFromIndex("messages", "open");
     const unsaved = [...journal.conversations()].flatMap(journal.messages).filter((message) => marked(message).open);
-    const open = [...stored, ...unsaved];
+    const open = [...stored, ...unsaved, ...temporary.messages().filter((message) => marked(message).open)];
     const heads = await Promise.all([...new Set(open.map(({ conversation }) => conversation))].map(head));
     const kept = new Set(heads.filter((each) => each && !each.removed).map((each) => each?.id));
     return open.filter((message) => kept.has(message.conversation));
@@ -175,6 +180,11 @@ export async function openStore() {
    * @param {Message[]} messages
    */
   async function add(conversation, messages) {
+    if (conversation.temporary || temporary.has(conversation.id)) {
+      temporary.add(conversation, messages);
+      await tell({ conversation: conversation.id });
+      return;
+    }
     journal.note(conversation, messages);
     await addOpen();
   }
@@ -212,7 +222,7 @@ export async function openStore() {
    * @param {Partial<Message> & { id: string }} update
    */
   async function updateAnswer(update) {
-    const unsaved = journal.update(update, newer);
+    const unsaved = temporary.update(update, newer) ?? journal.update(update, newer);
     if (unsaved)
       return tell({ conversation: unsaved.conversation, message: unsaved.id, grows: !unsaved.finish_reason });
     let stored;
@@ -235,6 +245,10 @@ export async function openStore() {
    * @param {Partial<Conversation> & { id: string }} conversation
    */
   async function putConversation(conversation) {
+    if (temporary.has(conversation.id)) {
+      temporary.add(conversation);
+      return tell({ conversation: conversation.id });
+    }
     journal.change(conversation);
     await write(["conversations"], async (store) =>
       store.put({ ...((await store.get(conversation.id)) ?? journal.head(conversation.id)), ...conversation }),

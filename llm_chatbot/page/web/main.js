@@ -20,6 +20,7 @@ import { libraryView } from "./panels/library.js";
 import { noticeView } from "./panels/notice.js";
 import { paletteView } from "./panels/palette.js";
 import { addPanels } from "./panels/panels.js";
+import { showPrompts } from "./panels/prompts.js";
 import { settingsView } from "./panels/settings.js";
 import { addShortcuts } from "./panels/shortcuts.js";
 import { startFollowing } from "./server/following.js";
@@ -155,6 +156,7 @@ export async function start(root) {
       new_conversation: begin,
       temporary: () => begin().then(() => chat.makeTemporary(true)),
       settings: () => showSettings(settings.focus),
+      prompts: () => showPrompts(store),
       export_json: library.exportAll,
       import: library.choose,
       ...(server.get_models ? { get_model: chooser.get } : {}),

@@ -200,6 +200,14 @@ export interface Preset {
   updated: number;
 }
 
+/** A text under a name, which `/name` in the box brings. */
+export interface Prompt {
+  id: string;
+  name: string;
+  text: string;
+  updated: number;
+}
+
 /** The types of the settings that a preset may have, by their names. */
 export type KnownSettings = Record<string, "string" | "number" | "boolean">;
 

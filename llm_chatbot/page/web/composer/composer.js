@@ -5,6 +5,7 @@ import { icon, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 import { onKey } from "../common/keys.js";
 import { attachView } from "./attach.js";
+import { promptMenu } from "./prompt_menu.js";
 
 /** @import { Chat } from "../conversation/chat.js" */
 /** @import { Store } from "../store/store.js" */
@@ -35,6 +36,7 @@ export function composerView({ store, chat, room, sent, say, knowledge }) {
     changed: filesChanged,
     isTemporary: () => Boolean(chat.conversation.temporary),
   });
+  const prompts = promptMenu({ store, box, insert });
   const line = make(
     "div",
     { class: "line" },
@@ -47,6 +49,7 @@ export function composerView({ store, chat, room, sent, say, knowledge }) {
   const element = make(
     "form",
     { id: "composer", onsubmit: submit },
+    prompts.element,
     attach.chips,
     attach.warning,
     refused,
@@ -99,6 +102,7 @@ export function composerView({ store, chat, room, sent, say, knowledge }) {
     box.value = "";
     keepDraft();
     fit();
+    prompts.draw();
     acted();
     chat.send(written, attach.take());
     sent();
@@ -109,13 +113,24 @@ export function composerView({ store, chat, room, sent, say, knowledge }) {
     box.focus();
   }
 
-  box.addEventListener("input", () => {
+  function typed() {
     refuse("");
     keepDraft();
     fit();
-  });
+    prompts.draw();
+  }
+
+  // As if it had been typed, so that Ctrl+Z takes it back.
+  function insert(content) {
+    box.select();
+    if (!document.execCommand("insertText", false, content)) box.value = content;
+    typed();
+  }
+
+  box.addEventListener("input", typed);
   box.addEventListener("paste", attach.paste);
   onKey(box, (event) => {
+    if (prompts.takesKey(event)) return;
     if (event.key === "Enter" && !event.shiftKey) submit(event);
   });
 

@@ -5,6 +5,7 @@ import { make, text } from "../common/dom.js";
 import { nameOf } from "../conversation/name.js";
 import { pathTo } from "../store/branches.js";
 import { knownSettings, merged, PRESETS } from "../store/presets.js";
+import { mergedPrompts, PROMPTS } from "../store/prompts.js";
 import { toHTML } from "./html.js";
 import { BadFile, fromFile, toJSON, toMarkdown } from "./transfer.js";
 
@@ -58,7 +59,11 @@ export function filesView({ server, store, chat, drawn }) {
   async function exportAll() {
     const { conversations } = await store.exportAll();
     const presets = (await store.value(PRESETS)) ?? [];
-    download("conversations.json", "application/json", toJSON({ conversations, presets }));
+    download(
+      "conversations.json",
+      "application/json",
+      toJSON({ conversations, presets, prompts: (await store.value(PROMPTS)) ?? [] }),
+    );
   }
 
   function exportShown() {
@@ -108,9 +113,10 @@ export function filesView({ server, store, chat, drawn }) {
   }
 
   async function loadOne(file) {
-    const { conversations, presets } = fromFile(await file.text(), knownSettings(server.settings));
+    const { conversations, presets, prompts } = fromFile(await file.text(), knownSettings(server.settings));
     const counts = await store.importAll({ conversations });
     if (presets.length) await store.putValue(PRESETS, merged((await store.value(PRESETS)) ?? [], presets).presets);
+    if (prompts.length) await store.putValue(PROMPTS, mergedPrompts((await store.value(PROMPTS)) ?? [], prompts));
     return counts;
   }
 

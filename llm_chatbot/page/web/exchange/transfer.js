@@ -5,10 +5,11 @@
 
 import { asMessageText } from "../composer/attachments.js";
 import { wellFormed } from "../store/presets.js";
+import { wellFormedPrompts } from "../store/prompts.js";
 import { chain, conversationOf, hash, isMessage, isObject } from "../store/tree.js";
 import { READERS } from "./foreign.js";
 
-/** @import { KnownSettings, Message, Preset, WholeConversation } from "../types" */
+/** @import { KnownSettings, Message, Preset, Prompt, WholeConversation } from "../types" */
 
 const FORMAT = "llm-chatbot";
 const VERSION = 2; // 1 had no format, no ids of messages and no branches
@@ -21,12 +22,12 @@ export class BadFile extends Error {
 /**
  * The whole content of a file with everything.
  *
- * @param {{ conversations: WholeConversation[]; presets?: Preset[] }} content
+ * @param {{ conversations: WholeConversation[]; presets?: Preset[]; prompts?: Prompt[] }} content
  * @returns {string}
  */
-export function toJSON({ conversations, presets = [] }) {
+export function toJSON({ conversations, presets = [], prompts = [] }) {
   const exported = new Date().toISOString();
-  return JSON.stringify({ format: FORMAT, version: VERSION, exported, conversations, presets }, null, 1);
+  return JSON.stringify({ format: FORMAT, version: VERSION, exported, conversations, presets, prompts }, null, 1);
 }
 
 const HEADINGS = { user: "## User", assistant: "## Assistant" };
@@ -49,7 +50,7 @@ export function toMarkdown(name, path) {
 /**
  * @param {string} content
  * @param {KnownSettings} known
- * @returns {{ conversations: WholeConversation[]; presets: Preset[] }}
+ * @returns {{ conversations: WholeConversation[]; presets: Preset[]; prompts: Prompt[] }}
  * @throws {BadFile}
  */
 export function fromFile(content, known) {
@@ -60,8 +61,9 @@ export function fromFile(content, known) {
     (conversation) => conversation?.messages.length,
   );
   const presets = wellFormed(data?.presets, known);
-  if (conversations.length + presets.length === 0) throw new BadFile();
-  return { conversations, presets };
+  const prompts = wellFormedPrompts(data?.prompts);
+  if (conversations.length + presets.length + prompts.length === 0) throw new BadFile();
+  return { conversations, presets, prompts };
 }
 
 function parsed(text) {

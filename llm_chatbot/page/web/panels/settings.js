@@ -8,6 +8,7 @@ import { knownSettings, onlyCollections, PRESETS } from "../store/presets.js";
 import { field, numberField, segments, switchField } from "./fields.js";
 import { logOutLink } from "./log_out.js";
 import { presetsPanel } from "./presets.js";
+import { showPrompts } from "./prompts.js";
 
 /** @import { Chat } from "../conversation/chat.js" */
 /** @import { ModelChooser } from "../models/chooser.js" */
@@ -53,7 +54,11 @@ export function settingsView({ server, store, chat, chooser, data, spoken, showS
     hint.textContent = text("from_next_message");
     element.replaceChildren(
       ...(server.models.length || server.get_models ? [group("model", modelFields())] : []),
-      group("instructions", [promptField(), presets()]),
+      group(
+        "instructions",
+        [promptField(), presets()],
+        action("prompts", () => showPrompts(store)),
+      ),
       group(
         "sampling",
         [...thinkingFields(), ...server.settings.map(number), toggle("probabilities", false)],

@@ -69,7 +69,7 @@ def browser(request: pytest.FixtureRequest, browsers: Callable[..., Browser]) ->
 def modules(browser: Browser) -> Iterator[Page]:
     """A page on which the page's modules are called without being seen; each is a global variable."""
     composer = "composer/attach", "composer/attachments", "composer/parts"
-    pure = "store/presets", "store/prompts", "panels/search", "exchange/transfer"
+    pure = "store/presets", "store/branches", "store/prompts", "panels/search", "exchange/transfer"
     with open_modules(browser, *composer, *pure, "models/get_model", "markdown/markdown") as page:
         yield page
 

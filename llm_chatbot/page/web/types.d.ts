@@ -125,6 +125,8 @@ export interface Attachment {
   text: string;
   /** Estimated. */
   tokens?: number;
+  /** Of the whole file, where only parts of it are in `text`. */
+  of?: number;
 }
 
 /** The text, its probability, and the likeliest texts at this place with theirs. */

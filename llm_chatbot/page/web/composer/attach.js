@@ -208,7 +208,12 @@ export function attachView({ store, room, say, changed, isTemporary }) {
 
   // The files as a message keeps them; from then on, none is attached.
   function take() {
-    const taken = files.map(({ name, text: content, tokens }) => ({ name, text: content, tokens }));
+    const taken = files.map(({ name, text: content, tokens, whole }) => ({
+      name,
+      text: content,
+      tokens,
+      ...(whole && whole !== content ? { of: estimateTokens(whole) } : {}),
+    }));
     if (files.length) change([]);
     return taken;
   }

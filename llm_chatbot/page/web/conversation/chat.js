@@ -1,7 +1,7 @@
 // The conversation that this tab shows, and what can be done in it. It draws nothing: `changed()` is called after each
 // change, and `path()` is what to draw.
 
-import { newestLeaf, pathTo, siblings } from "../store/branches.js";
+import { newestLeaf, pathTo, siblings, turnsLeftOut } from "../store/branches.js";
 import { newId } from "../store/store.js";
 
 /** @import { Following } from "../server/following.js" */
@@ -279,6 +279,10 @@ export async function openChat({ store, changed }) {
   const rename = (id, name) => store.putConversation({ id, name });
 
   const path = () => pathTo(messages, leaf);
+
+  // The latest answer's prompt was without it, as the context has no room for all turns.
+  const isLeftOut = (id) => turnsLeftOut(path()).has(id);
+
   const running = () =>
     path().find((message) => !message.finish_reason && following.live.get(message.id)?.ended === null);
 
@@ -293,6 +297,7 @@ export async function openChat({ store, changed }) {
     },
     versions: (id) => siblings(messages, id),
     path,
+    isLeftOut,
     running,
     stop: () => following.stop(running()?.id),
     open,

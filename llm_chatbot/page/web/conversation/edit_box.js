@@ -1,9 +1,10 @@
 // The box in which a message is changed, with the files of a question.
 
-import { currentLanguage, iconButton, make, number, text } from "../common/dom.js";
+import { currentLanguage, iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 import { onKey } from "../common/keys.js";
 import { ACCEPT, estimateTokens, readFile, UnreadableFile } from "../composer/attachments.js";
+import { sizeOf } from "./file_view.js";
 
 /** @import { Attachment, Message } from "../types" */
 
@@ -12,14 +13,17 @@ import { ACCEPT, estimateTokens, readFile, UnreadableFile } from "../composer/at
  *
  * @param {Attachment} file
  * @param {() => void} [remove]
+ * @param {() => void} [open]
  */
-export const fileItem = ({ name, tokens = 0 }, remove) =>
+export const fileItem = (file, remove, open) =>
   make(
     "li",
     {},
-    make("span", { title: name }, name),
-    make("small", {}, text("about_tokens", { count: number(tokens) })),
-    remove && iconButton(ICONS.close, text("remove_file", { name }), remove),
+    open
+      ? make("button", { type: "button", class: "choose", title: text("file_open"), onclick: open }, file.name)
+      : make("span", { title: file.name }, file.name),
+    make("small", {}, sizeOf(file)),
+    remove && iconButton(ICONS.close, text("remove_file", { name: file.name }), remove),
   );
 
 /**

@@ -10,6 +10,7 @@ import { isTooLong } from "../server/question.js";
 import { againMenu } from "./again.js";
 import { editBox, fileItem } from "./edit_box.js";
 import { figuresButton, timeOf } from "./figures.js";
+import { showFile } from "./file_view.js";
 import { insideView } from "./inside.js";
 import { drawProgress } from "./progress.js";
 
@@ -186,7 +187,11 @@ export function messageView(actions, server, refusal) {
     unfold.hidden = message.role !== "user" || !isLong(message.content);
     showAll(showsAll);
     if (looks) fold.hidden = true;
-    files.replaceChildren(...(message.attachments ?? []).map((file) => fileItem(file)));
+    files.replaceChildren(
+      ...(message.attachments ?? []).map((file) =>
+        fileItem(file, undefined, () => showFile(file, actions.isLeftOut(message.id))),
+      ),
+    );
     files.hidden = !message.attachments?.length;
     passages.draw(state?.passages ?? message.passages);
     drawProgress(progress, state ?? null, message.content);

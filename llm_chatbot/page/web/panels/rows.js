@@ -115,10 +115,15 @@ function neighbour(button, step) {
   return shown[shown.indexOf(button) + step];
 }
 
-const foundAt = ({ message, before, match, after }, open) =>
+/**
+ * @param {Place} place
+ * @param {(message?: string | null) => void} open
+ */
+const foundAt = ({ message, file, before, match, after }, open) =>
   make(
     "button",
-    { class: "found", type: "button", dir: "auto", onclick: () => open(message.id) },
+    { class: "found", type: "button", dir: "auto", onclick: () => open(message?.id) },
+    file && make("b", {}, `${file}: `),
     before,
     make("mark", {}, match),
     after,

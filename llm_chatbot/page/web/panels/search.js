@@ -72,8 +72,13 @@ function termsOf(query) {
 /**
  * The conversations that have every term in their name or messages, in the given order.
  *
- * @typedef {{ message: Message | null; before: string; match: string; after: string }} Place message is null: in the
- *   name
+ * @typedef {object} Place
+ * @property {Message | null} message null: in the name
+ * @property {string} [file] the name of the sent file that has it
+ * @property {string} before
+ * @property {string} match
+ * @property {string} after
+ *
  * @typedef {{ conversation: WholeConversation; places: Place[]; more: number }} Found more: places beyond the limit
  *
  * @param {string} query
@@ -87,22 +92,31 @@ export function search(query, conversations, { limit = 3 } = {}) {
   return conversations.flatMap((conversation) => {
     const missing = new Set(terms);
     const found = [];
-    for (const [message, content] of contents(conversation)) {
+    for (const [message, content, file] of contents(conversation)) {
       const match = matchIn(content, terms, missing);
-      if (match) found.push({ message, content, match });
+      if (match) found.push({ message, content, file, match });
     }
     if (missing.size) return [];
     const places = found
       .slice(0, limit)
-      .map(({ message, content, match }) => ({ message, ...placeOf(content, match) }));
+      .map(({ message, content, file, match }) => ({ message, file, ...placeOf(content, match) }));
     return [{ conversation, places, more: found.length - places.length }];
   });
 }
 
-/** @param {WholeConversation} conversation */
+/**
+ * What is searched of a conversation.
+ *
+ * @typedef {[message: Message | null, content: string, file?: string]} Content
+ *
+ * @param {WholeConversation} conversation
+ */
 function* contents({ name, title, messages }) {
-  if (name || title) yield/** @type {[null, string]} */ ([null, name || title]);
-  for (const message of messages) yield/** @type {[Message, string]} */ ([message, message.content]);
+  if (name || title) yield/** @type {Content} */ ([null, name || title]);
+  for (const message of messages) {
+    yield/** @type {Content} */ ([message, message.content]);
+    for (const file of message.attachments ?? []) yield/** @type {Content} */ ([message, file.text, file.name]);
+  }
 }
 
 // The first match of a term in a folded content; the terms that it has are taken from `missing`.

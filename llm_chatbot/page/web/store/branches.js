@@ -55,3 +55,22 @@ export function newestLeaf(messages, id) {
   for (let next = children(leaf); next.length; next = children(leaf)) leaf = next[next.length - 1].id;
   return leaf;
 }
+
+/**
+ * The ids of the messages that the latest answer's prompt had no room for. A turn is a question with its answer, and
+ * with the questions before it that were never answered.
+ *
+ * @param {Message[]} path
+ * @returns {Set<string>}
+ */
+export function turnsLeftOut(path) {
+  const count = path.findLast(({ role, figures }) => role === "assistant" && figures)?.left_out ?? 0;
+  const ids = new Set();
+  let turns = 0;
+  for (const { id, role, content } of path) {
+    if (turns >= count) break;
+    ids.add(id);
+    if (role === "assistant" && content) turns += 1;
+  }
+  return ids;
+}

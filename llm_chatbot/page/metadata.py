@@ -3,18 +3,32 @@
 import re
 
 from starlette.datastructures import MutableHeaders
+from starlette.middleware.gzip import GZipMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 DESCRIPTION = "Chat with a language model that runs on this machine."
+
+COMPRESSED = ("/", "/page/state")
 
 # Cards for other sites, with Gradio's name and a picture on another host.
 CARDS = re.compile(rb'<meta\s+(?:property="og:|name="twitter:)[^>]*>\s*')
 
 
+class CompressedStart:
+    """ASGI middleware that compresses what the page begins with. Gradio compresses only files, by their endings."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app, self._compressed = app, GZipMiddleware(app)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        is_one = scope["type"] == "http" and scope["path"] in COMPRESSED
+        await (self._compressed if is_one else self._app)(scope, receive, send)
+
+
 class OwnMetadata:
     """ASGI middleware that takes Gradio's cards out of each document, and gives it a description.
 
-    It stands before the one that compresses, which Gradio adds around it.
+    It stands before those that compress.
     """
 
     def __init__(self, app: ASGIApp) -> None:

@@ -16,7 +16,6 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Mount, Route
-from starlette.staticfiles import StaticFiles
 
 from llm_chatbot.answering.errors import QueueFullError
 from llm_chatbot.answering.options import page_generation, page_template_options
@@ -28,6 +27,7 @@ from llm_chatbot.errors import UserError
 from llm_chatbot.knowledge.prompt import Quoted
 from llm_chatbot.page.following import Known, described, follow
 from llm_chatbot.page.messages import joined, validate_messages
+from llm_chatbot.page.packed_files import PackedFiles
 from llm_chatbot.texts import LANGUAGES, Text, page_texts
 
 logger = logging.getLogger(__name__)
@@ -76,9 +76,9 @@ def page_routes(
         )
 
     return [
-        Mount("/page/web", StaticFiles(directory=HERE / "web")),
-        Mount("/page/vendor", StaticFiles(directory=HERE / "vendor", check_dir=False)),
-        Route("/page/texts", guarded(texts)),
+        Mount("/page/web", PackedFiles(directory=HERE / "web")),
+        Mount("/page/vendor", PackedFiles(directory=HERE / "vendor", check_dir=False)),
+        Route("/page/texts.json", guarded(texts)),  # Gradio compresses what has such an ending
         Route("/page/state", guarded(state)),
         Route("/page/ask", guarded(ask), methods=["POST"]),
         Route("/page/stop", guarded(stop), methods=["POST"]),

@@ -14,7 +14,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from llm_chatbot.page.metadata import OwnMetadata
+from llm_chatbot.page.metadata import CompressedStart, OwnMetadata
 
 # Far more than a conversation that fills the longest context.
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
@@ -33,6 +33,9 @@ BLOCKED_PATHS = re.compile(
 CONTENT_SECURITY_POLICY = (
     "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; form-action 'self'"
 )
+
+# The page's own modules and styles, to which a policy means nothing: it would be a tenth of what a first visit fetches.
+UNRESTRICTED = "/page/web/"
 
 # Later ones win.
 STYLES = (
@@ -116,7 +119,12 @@ class ServedBlocks(gr.Blocks):
             "ssr_mode": False,
             "run_history": False,
             "app_kwargs": {
-                "middleware": [Middleware(RequestFilter), Middleware(OwnMetadata), *self.middleware],
+                "middleware": [
+                    Middleware(RequestFilter),
+                    Middleware(CompressedStart),
+                    Middleware(OwnMetadata),
+                    *self.middleware,
+                ],
                 "routes": self._routes,
             },
         }
@@ -153,7 +161,8 @@ class RequestFilter:
         elif (response := refusal(scope)) is not None:
             await response(scope, receive, send)
         else:
-            await self.app(scope, receive, self._with_policy(send, content_security_policy(scope)))
+            own = scope["path"].startswith(UNRESTRICTED)
+            await self.app(scope, receive, send if own else self._with_policy(send, content_security_policy(scope)))
 
     @staticmethod
     def _with_policy(send: Send, policy: str) -> Send:

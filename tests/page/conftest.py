@@ -68,7 +68,7 @@ def browser(request: pytest.FixtureRequest, browsers: Callable[..., Browser]) ->
 @pytest.fixture(scope="session")
 def modules(browser: Browser) -> Iterator[Page]:
     """A page on which the page's modules are called without being seen; each is a global variable."""
-    composer = "composer/attach", "composer/attachments", "composer/parts"
+    composer = "composer/attach", "composer/attachments", "composer/message_text", "composer/parts"
     pure = "store/presets", "store/branches", "store/prompts", "panels/search", "exchange/transfer"
     with open_modules(browser, *composer, *pure, "models/get_model", "markdown/markdown") as page:
         yield page

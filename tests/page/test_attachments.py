@@ -127,14 +127,14 @@ def test_of_what_an_office_program_copied_the_text_is_pasted_and_not_its_picture
 
 def test_the_model_reads_each_file_between_fences_before_the_question(modules: Page):
     files = [{"name": "a.md", "text": "```\nx\n```"}, {"name": "b.pdf", "text": "one\ftwo"}]
-    text = modules.evaluate("(files) => attachments.asMessageText(files, 'What is it?')", files)
+    text = modules.evaluate("(files) => message_text.asMessageText(files, 'What is it?')", files)
     assert text == "a.md:\n\n````\n```\nx\n```\n````\n\nb.pdf:\n\n```\none\n\ntwo\n```\n\nWhat is it?"
-    assert modules.evaluate("attachments.asMessageText([], 'Only this')") == "Only this"
+    assert modules.evaluate("message_text.asMessageText([], 'Only this')") == "Only this"
 
 
 def test_tokens_are_estimated_near_what_tokenizers_count(modules: Page, tokenizer):
     def estimate(text: str) -> int:
-        return modules.evaluate("(text) => attachments.estimateTokens(text)", text)
+        return modules.evaluate("(text) => message_text.estimateTokens(text)", text)
 
     texts = passages()
     for language in ("en", "code"):
@@ -145,9 +145,9 @@ def test_tokens_are_estimated_near_what_tokenizers_count(modules: Page, tokenize
 def test_a_text_never_has_fewer_tokens_than_are_counted_on(modules: Page, tokenizer):
     rules = "=" * 640 + "\n" + "- " * 50 + "\n" + " " * 500
     for text in (*passages().values(), "日本語の文書です。" * 20, rules, "x" * 500, "😀" * 50):
-        fewest = modules.evaluate("(text) => attachments.fewestTokens(text)", text)
+        fewest = modules.evaluate("(text) => message_text.fewestTokens(text)", text)
         assert 0 < fewest <= len(tokenizer(text)["input_ids"])
-    assert modules.evaluate("attachments.fewestTokens('word '.repeat(9000))") == 9000
+    assert modules.evaluate("message_text.fewestTokens('word '.repeat(9000))") == 9000
 
 
 PARTS = "([text, limit]) => parts.parts(text, limit).map(({ key, values, text }) => [key, values, text])"

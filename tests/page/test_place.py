@@ -21,7 +21,7 @@ def test_localhost_leads_to_the_address_where_the_conversations_are(context: Bro
 def test_what_is_kept_under_the_name_localhost_is_shown_there(context: BrowserContext, server: Server):
     visit = Visit(context, server)
     named = server.address.replace("127.0.0.1", "localhost")
-    visit.page.goto(f"{named}/page/texts")
+    visit.page.goto(f"{named}/page/texts.json")
     add = f"""async () => {{
         const {{ openStore }} = await import("/page/web/store/store.js");
         await (await openStore()).add({{ id: "c", name: "", settings: {{}}, updated: 1 }}, [{MESSAGE}]);

@@ -11,7 +11,6 @@ import { headerView } from "./conversation/header.js";
 import { nameOf } from "./conversation/name.js";
 import { standingView } from "./conversation/standing.js";
 import { titlesFor } from "./conversation/titles.js";
-import { migrate } from "./exchange/migrate.js";
 import { knowledgeChoice } from "./knowledge/choice.js";
 import { knownCollections } from "./knowledge/collections.js";
 import { modelChooser } from "./models/chooser.js";
@@ -20,11 +19,9 @@ import { libraryView } from "./panels/library.js";
 import { noticeView } from "./panels/notice.js";
 import { paletteView } from "./panels/palette.js";
 import { addPanels } from "./panels/panels.js";
-import { showPrompts } from "./panels/prompts.js";
 import { settingsView } from "./panels/settings.js";
 import { addShortcuts } from "./panels/shortcuts.js";
 import { startFollowing } from "./server/following.js";
-import { leaveLocalhost } from "./server/place.js";
 import { get } from "./server/requests.js";
 import { PRESETS, withSettings } from "./store/presets.js";
 import { openStore } from "./store/store.js";
@@ -32,9 +29,24 @@ import { openStore } from "./store/store.js";
 /** @import { Store } from "./store/store.js" */
 /** @import { ServerState } from "./types" */
 
+const FIRST_VERSION = "llm-chatbot.conversation."; // in localStorage: see exchange/migrate.js
 const EXAMPLES = [1, 2, 5, 6]; // of the server's, those that show what a model can do
 
-const speak = async () => setTexts(await get(`texts?language=${encodeURIComponent(wantedLanguage())}`));
+const speak = async () => setTexts(await get(`texts.json?language=${encodeURIComponent(wantedLanguage())}`));
+
+/**
+ * Takes over what the first version of the page kept, and leads to the address where the conversations are. Few
+ * visits need either.
+ *
+ * @param {Store} store
+ * @param {ServerState} server
+ * @returns {Promise<boolean>} whether the page is left
+ */
+async function isElsewhere(store, { arrived }) {
+  if (Object.keys(localStorage).some((key) => key.startsWith(FIRST_VERSION)))
+    await (await import("./exchange/migrate.js")).migrate(store);
+  return location.hostname === "localhost" && (await import("./server/place.js")).leaveLocalhost(store, arrived);
+}
 
 /** @param {HTMLElement} root the element with the page in it */
 export async function start(root) {
@@ -42,8 +54,7 @@ export async function start(root) {
   const page = below(root, "#chat-page");
   /** @type {[void, ServerState, Store]} */
   const [, server, store] = await Promise.all([speak(), get("state"), openStore()]);
-  await migrate(store);
-  if (await leaveLocalhost(store, server.arrived)) return;
+  if (await isElsewhere(store, server)) return;
   const models = new Map([[String(server.model.key), server.model]]);
   const notice = noticeView();
   /** @type {Set<{ draw: () => unknown }>} */
@@ -106,6 +117,7 @@ export async function start(root) {
       exportAll: () => library.exportAll(),
       choose: () => library.choose(),
       deleteAll: () => library.deleteAll(),
+      prompts,
     },
     spoken: () => speak().then(redraw),
     showShortcuts: () => shortcuts.show(),
@@ -156,7 +168,7 @@ export async function start(root) {
       new_conversation: begin,
       temporary: () => begin().then(() => chat.makeTemporary(true)),
       settings: () => showSettings(settings.focus),
-      prompts: () => showPrompts(store),
+      prompts,
       export_json: library.exportAll,
       import: library.choose,
       ...(server.get_models ? { get_model: chooser.get } : {}),
@@ -182,6 +194,10 @@ export async function start(root) {
         act: () => chooser.use([name, precision, device]),
       })),
     ];
+  }
+
+  async function prompts() {
+    (await import("./panels/prompts.js")).showPrompts(store);
   }
 
   function showSettings(focus) {

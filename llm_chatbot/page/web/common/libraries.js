@@ -1,4 +1,4 @@
-// The libraries that the page loads when it first needs them. Each function returns a promise of the library.
+// The libraries, and the page's own modules, that are loaded when they are first needed. Each function returns a promise.
 
 /**
  * @template Library
@@ -17,6 +17,12 @@ export const katex = once(async () => {
   document.head.append(link);
   return (await import("../../vendor/katex/katex.js")).default;
 });
+
+/** Reads files that are attached. */
+export const attachments = once(() => import("../composer/attachments.js"));
+
+/** For files that are exported and imported. */
+export const transfer = once(() => import("../exchange/transfer.js"));
 
 export const highlight = once(async () => (await import("../../vendor/highlight.js")).default);
 

@@ -2,8 +2,8 @@
 
 import { currentLanguage, iconButton, make, number, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
-import { ACCEPT, estimateTokens, readFile, UnreadableFile } from "./attachments.js";
-import { parts } from "./parts.js";
+import * as libraries from "../common/libraries.js";
+import { ACCEPT, estimateTokens } from "./message_text.js";
 
 /** @import { Store } from "../store/store.js" */
 /** @import { Attachment, TextValues } from "../types" */
@@ -64,6 +64,7 @@ export function attachView({ store, room, say, changed, isTemporary }) {
 
   async function add(list) {
     const target = conversation;
+    const { readFile, UnreadableFile } = await libraries.attachments();
     for (const file of list) {
       try {
         const { name, text: content } = await readFile(file, currentLanguage());
@@ -129,7 +130,8 @@ export function attachView({ store, room, say, changed, isTemporary }) {
   }
 
   // The reader chooses what of a long text goes in.
-  function choosePart(file) {
+  async function choosePart(file) {
+    const { parts } = await import("./parts.js");
     const whole = file.whole ?? file.text;
     const left = room();
     const free = left === null ? estimateTokens(whole) : Math.max(0, left - total() + file.tokens);

@@ -2,7 +2,6 @@
 
 import { make, text } from "../common/dom.js";
 import { matching, PROMPTS, variablesOf } from "../store/prompts.js";
-import { askVariables } from "./prompt_form.js";
 
 /** @import { Store } from "../store/store.js" */
 /** @import { Prompt } from "../types" */
@@ -59,9 +58,11 @@ export function promptMenu({ store, box, insert }) {
     );
   }
 
+  const filledByHand = async (prompt) => (await import("./prompt_form.js")).askVariables(prompt);
+
   /** @param {Prompt} prompt */
   async function take(prompt) {
-    const content = variablesOf(prompt.text).length ? await askVariables(prompt) : prompt.text;
+    const content = variablesOf(prompt.text).length ? await filledByHand(prompt) : prompt.text;
     box.focus();
     if (content === null) return;
     insert(content);

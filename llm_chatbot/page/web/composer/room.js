@@ -1,7 +1,7 @@
 // How much of the context there is for the next message.
 
 import { number, text } from "../common/dom.js";
-import { asMessageText, estimateTokens, fewestTokens } from "./attachments.js";
+import { asMessageText, estimateTokens, fewestTokens } from "./message_text.js";
 
 /** @import { Chat } from "../conversation/chat.js" */
 /** @import { Attachment } from "../types" */

@@ -1,12 +1,22 @@
 // The box in which a message is changed, with the files of a question.
 
-import { currentLanguage, iconButton, make, text } from "../common/dom.js";
+import { currentLanguage, iconButton, make, number, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 import { onKey } from "../common/keys.js";
-import { ACCEPT, estimateTokens, readFile, UnreadableFile } from "../composer/attachments.js";
-import { sizeOf } from "./file_view.js";
+import * as libraries from "../common/libraries.js";
+import { ACCEPT, estimateTokens } from "../composer/message_text.js";
 
 /** @import { Attachment, Message } from "../types" */
+
+/**
+ * How much of a file was sent, in tokens.
+ *
+ * @param {Attachment} file
+ */
+export const sizeOf = ({ tokens = 0, of: all }) =>
+  all === undefined
+    ? text("about_tokens", { count: number(tokens) })
+    : text("part_tokens", { count: number(tokens), all: number(all) });
 
 /**
  * A file with its size, and a button to take it away.
@@ -86,6 +96,7 @@ export function editBox({ message, refusal, cancel, save }) {
 
   async function add(chosen) {
     input.value = "";
+    const { readFile, UnreadableFile } = await libraries.attachments();
     for (const file of chosen) {
       try {
         const { name, text: content } = await readFile(file, currentLanguage());

@@ -1,19 +1,10 @@
 // A file that was sent, over the page: the text that the model got of it, and how much of the file that is.
 
-import { make, number, text } from "../common/dom.js";
+import { make, text } from "../common/dom.js";
 import { copy } from "../markdown/code.js";
+import { sizeOf } from "./edit_box.js";
 
 /** @import { Attachment } from "../types" */
-
-/**
- * How much of a file was sent, in tokens.
- *
- * @param {Attachment} file
- */
-export const sizeOf = ({ tokens = 0, of: all }) =>
-  all === undefined
-    ? text("about_tokens", { count: number(tokens) })
-    : text("part_tokens", { count: number(tokens), all: number(all) });
 
 /**
  * @param {Attachment} file

@@ -10,7 +10,6 @@ import { isTooLong } from "../server/question.js";
 import { againMenu } from "./again.js";
 import { editBox, fileItem } from "./edit_box.js";
 import { figuresButton, timeOf } from "./figures.js";
-import { showFile } from "./file_view.js";
 import { insideView } from "./inside.js";
 import { drawProgress } from "./progress.js";
 
@@ -189,7 +188,9 @@ export function messageView(actions, server, refusal) {
     if (looks) fold.hidden = true;
     files.replaceChildren(
       ...(message.attachments ?? []).map((file) =>
-        fileItem(file, undefined, () => showFile(file, actions.isLeftOut(message.id))),
+        fileItem(file, undefined, async () =>
+          (await import("./file_view.js")).showFile(file, actions.isLeftOut(message.id)),
+        ),
       ),
     );
     files.hidden = !message.attachments?.length;

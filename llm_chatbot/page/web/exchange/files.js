@@ -2,12 +2,11 @@
 
 import { onNextAction } from "../common/actions.js";
 import { make, text } from "../common/dom.js";
+import * as libraries from "../common/libraries.js";
 import { nameOf } from "../conversation/name.js";
 import { pathTo } from "../store/branches.js";
 import { knownSettings, merged, PRESETS } from "../store/presets.js";
 import { mergedPrompts, PROMPTS } from "../store/prompts.js";
-import { toHTML } from "./html.js";
-import { BadFile, fromFile, toJSON, toMarkdown } from "./transfer.js";
 
 /** @import { Chat } from "../conversation/chat.js" */
 /** @import { Store } from "../store/store.js" */
@@ -57,6 +56,7 @@ export function filesView({ server, store, chat, drawn }) {
   }
 
   async function exportAll() {
+    const { toJSON } = await libraries.transfer();
     const { conversations } = await store.exportAll();
     const presets = (await store.value(PRESETS)) ?? [];
     download(
@@ -75,6 +75,7 @@ export function filesView({ server, store, chat, drawn }) {
   async function exportPage() {
     const messages = chat.path();
     if (messages.length === 0) return say(text("nothing_to_export"));
+    const { toHTML } = await import("./html.js");
     const name = nameOf({ ...chat.conversation, messages });
     download(`${fileName(name)}.html`, "text/html", toHTML(name, await drawn()));
   }
@@ -87,7 +88,10 @@ export function filesView({ server, store, chat, drawn }) {
     exportBranch(nameOf({ ...conversation, messages }), pathTo(messages, conversation.leaf ?? messages[0].id));
   }
 
-  const exportBranch = (name, path) => download(`${fileName(name)}.md`, "text/markdown", toMarkdown(name, path));
+  async function exportBranch(name, path) {
+    const { toMarkdown } = await libraries.transfer();
+    download(`${fileName(name)}.md`, "text/markdown", toMarkdown(name, path));
+  }
 
   async function load() {
     const files = [...(input.files ?? [])];
@@ -95,13 +99,15 @@ export function filesView({ server, store, chat, drawn }) {
     let added = 0;
     let known = 0;
     const failures = [];
+    const { BadFile, fromFile } = await libraries.transfer();
     for (const file of files) {
       try {
-        const counts = await loadOne(file);
+        const counts = await loadOne(file, fromFile);
         added += counts.added;
         known += counts.known;
       } catch (error) {
-        failures.push(whyNotLoaded(file.name, error)); // the others are still read
+        // The others are still read.
+        failures.push(error instanceof BadFile ? text(error.key, { name: file.name }) : whyNotLoaded(file.name, error));
       }
     }
     const isAnyGood = failures.length < files.length;
@@ -112,7 +118,7 @@ export function filesView({ server, store, chat, drawn }) {
     );
   }
 
-  async function loadOne(file) {
+  async function loadOne(file, fromFile) {
     const { conversations, presets, prompts } = fromFile(await file.text(), knownSettings(server.settings));
     const counts = await store.importAll({ conversations });
     if (presets.length) await store.putValue(PRESETS, merged((await store.value(PRESETS)) ?? [], presets).presets);
@@ -121,7 +127,6 @@ export function filesView({ server, store, chat, drawn }) {
   }
 
   function whyNotLoaded(name, error) {
-    if (error instanceof BadFile) return text(error.key, { name });
     if (error instanceof DOMException) return text("import_failed", { name, reason: error.message });
     reportError(error); // a bug of ours, of which the page says something all the same
     return text("bad_import", { name });

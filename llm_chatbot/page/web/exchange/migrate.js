@@ -1,6 +1,6 @@
 // Takes over what an earlier version of the page kept in localStorage.
 
-import { fromFirstVersion } from "./transfer.js";
+import * as libraries from "../common/libraries.js";
 
 /** @import { Store } from "../store/store.js" */
 
@@ -25,6 +25,8 @@ function parsed(key) {
  */
 export async function migrate(store) {
   const keys = Object.keys(localStorage).filter((key) => key.startsWith(PREFIX));
+  if (keys.length === 0) return;
+  const { fromFirstVersion } = await libraries.transfer();
   const conversations = keys.map(parsed).filter(isConversation).map(fromFirstVersion);
   if (conversations.length) await store.importAll({ conversations });
   keys.forEach((key) => localStorage.removeItem(key));

@@ -3,7 +3,7 @@
 // All functions are pure. The ids of what is imported are those of the file or follow from its content, so that a file
 // that is imported twice adds nothing.
 
-import { asMessageText } from "../composer/attachments.js";
+import { asMessageText } from "../composer/message_text.js";
 import { wellFormed } from "../store/presets.js";
 import { wellFormedPrompts } from "../store/prompts.js";
 import { chain, conversationOf, hash, isMessage, isObject } from "../store/tree.js";

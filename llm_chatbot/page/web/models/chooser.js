@@ -3,8 +3,6 @@
 import { text } from "../common/dom.js";
 import { modelMessages } from "../server/question.js";
 import { get, post, whyFailed } from "../server/requests.js";
-import { openCompare } from "./compare.js";
-import { openGetModel } from "./get_model.js";
 
 /** @import { Chat } from "../conversation/chat.js" */
 /** @import { LoadedModel, ModelChoice, ModelKey, ServerState } from "../types" */
@@ -92,7 +90,8 @@ export function modelChooser({ server, chat, models }) {
     await use([name, precision, key()[2]]);
   }
 
-  function compare() {
+  async function compare() {
+    const { openCompare } = await import("./compare.js");
     const [, , device] = key();
     const path = chat.path();
     openCompare({
@@ -113,7 +112,7 @@ export function modelChooser({ server, chat, models }) {
     choiceOf,
     use,
     refresh,
-    get: () => openGetModel({ use: useNew }),
+    get: async () => (await import("./get_model.js")).openGetModel({ use: useNew }),
     compare,
     get loading() {
       return loading;

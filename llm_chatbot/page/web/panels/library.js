@@ -8,7 +8,6 @@ import { nameOf } from "../conversation/name.js";
 import { filesView } from "../exchange/files.js";
 import { post, whyFailed } from "../server/requests.js";
 import { openOverview } from "../store/overview.js";
-import { askFolder } from "./folders.js";
 import { rowList } from "./row_list.js";
 import { drawRow } from "./rows.js";
 import { groups, prepare, search as searched } from "./search.js";
@@ -215,6 +214,7 @@ export function libraryView({ server, store, chat, drawn, opened, removed }) {
   /** @param {WholeConversation[]} conversations */
   async function move(conversations) {
     const known = new Set(shown.map(({ folder }) => folder ?? "").filter(Boolean));
+    const { askFolder } = await import("./folders.js");
     const folder = await askFolder([...known].sort(), conversations[0].folder ?? "");
     if (folder === null) return;
     for (const { id } of conversations) await store.putConversation({ id, folder });

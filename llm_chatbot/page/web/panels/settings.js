@@ -8,7 +8,6 @@ import { knownSettings, onlyCollections, PRESETS } from "../store/presets.js";
 import { field, numberField, segments, switchField } from "./fields.js";
 import { logOutLink } from "./log_out.js";
 import { presetsPanel } from "./presets.js";
-import { showPrompts } from "./prompts.js";
 
 /** @import { Chat } from "../conversation/chat.js" */
 /** @import { ModelChooser } from "../models/chooser.js" */
@@ -24,8 +23,8 @@ const BUDGET = { name: "thinking_budget", default: "", minimum: 0, maximum: null
  * @param {Store} options.store
  * @param {Chat} options.chat
  * @param {ModelChooser} options.chooser
- * @param {Record<"exportAll" | "choose" | "deleteAll", () => unknown>} options.data what can be done with all that is
- *   kept in this browser
+ * @param {Record<"exportAll" | "choose" | "deleteAll" | "prompts", () => unknown>} options.data what can be done with
+ *   all that is kept in this browser
  * @param {() => Promise<void>} options.spoken called after another language was chosen
  * @param {() => void} options.showShortcuts
  */
@@ -54,11 +53,7 @@ export function settingsView({ server, store, chat, chooser, data, spoken, showS
     hint.textContent = text("from_next_message");
     element.replaceChildren(
       ...(server.models.length || server.get_models ? [group("model", modelFields())] : []),
-      group(
-        "instructions",
-        [promptField(), presets()],
-        action("prompts", () => showPrompts(store)),
-      ),
+      group("instructions", [promptField(), presets()], action("prompts", data.prompts)),
       group(
         "sampling",
         [...thinkingFields(), ...server.settings.map(number), toggle("probabilities", false)],

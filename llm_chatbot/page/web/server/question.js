@@ -1,6 +1,6 @@
 // What the model reads of a conversation.
 
-import { asMessageText, estimateTokens } from "../composer/attachments.js";
+import { asMessageText, estimateTokens } from "../composer/message_text.js";
 
 /** @import { Message, PageError } from "../types" */
 

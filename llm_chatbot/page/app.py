@@ -43,7 +43,7 @@ from llm_chatbot.page.model_choices import model_choices
 from llm_chatbot.page.model_routes import model_routes
 from llm_chatbot.page.routes import page_routes
 from llm_chatbot.page.titles import title_route
-from llm_chatbot.texts import LANGUAGES, translate
+from llm_chatbot.texts import LANGUAGES, model_description, translate
 
 
 def make_demo(
@@ -188,7 +188,7 @@ def described_model(loaded: LoadedModel) -> dict[str, Any]:
         "context_length": loaded.context_length,
         "system_prompt": loaded.config.system_prompt or "",
         "language": loaded.config.language,
-        "description": loaded.config.description,
+        "description": model_description(loaded.name, loaded.config.description),
         "remote": loaded.is_remote,
         "thinking": "enable_thinking" in variables,
         "effort": "reasoning_effort" in variables,

@@ -2,7 +2,8 @@
 
 `locale` has a gettext file for each language. A message's id is a key that the code names; its text may have values in
 braces, as in "{path} is damaged; download it again.", and gettext's plural forms if it depends on `count`. Keys with
-"lesson." in front are words of the tutorial, others with a dot are errors, and those without are the page's own.
+"lesson." in front are words of the tutorial, those with "about_model." describe a model of the catalogue, others
+with a dot are errors, and those without are the page's own.
 """
 
 from collections.abc import Mapping
@@ -37,8 +38,21 @@ def texts(language: str) -> Mapping[str, Mapping[str, str]]:
 
 
 def page_texts(language: str) -> dict[str, Mapping[str, str]]:
-    """The page's texts in a language, as `texts`: all but the tutorial's words."""
-    return {key: forms for key, forms in texts(language).items() if not key.startswith("lesson.")}
+    """The page's texts in a language, as `texts`: all but the tutorial's words and what the models are good for."""
+    return {key: forms for key, forms in texts(language).items() if not key.startswith(("lesson.", "about_model."))}
+
+
+def model_description(name: str, description: str) -> dict[str, str]:
+    """What a model is good for, by language; in English alone where it isn't the catalogue's.
+
+    Args:
+        name: of its row in the catalogue.
+        description: in English; another one than the row's is that of a file or folder with the same name.
+    """
+    key = f"about_model.{name}"
+    if texts("en").get(key, {}).get("other") != description:
+        return {"en": description}
+    return {language: texts(language)[key]["other"] for language in LANGUAGES}
 
 
 def translate(language: str, key: str, /, **values: Any) -> str:

@@ -2,9 +2,12 @@
 
 import re
 
-from playwright.sync_api import BrowserContext, expect
+import pytest
+from playwright.sync_api import Browser, BrowserContext, expect
 
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL, SUPPORTED_LLM_MODELS
 from llm_chatbot.page.model_choices import model_choices
+from llm_chatbot.texts import model_description
 from tests.page_visit import FRANCE, Server, Visit
 
 
@@ -182,3 +185,13 @@ def test_escape_asks_before_it_drops_what_was_typed(visit: Visit):
     box.press("Escape")
     expect(box).to_have_count(0)
     expect(visit.questions).to_have_text([FRANCE])
+
+
+@pytest.mark.parametrize("language", ["en", "ja", "zh"])
+def test_the_empty_page_says_in_the_readers_language_what_the_model_is_good_for(
+    browser: Browser, server: Server, language: str
+):
+    description = model_description(DEFAULT_MODEL, SUPPORTED_LLM_MODELS[DEFAULT_MODEL].description)[language]
+    with browser.new_context(locale=language) as context:
+        visit = Visit(context, server)
+        expect(visit.page.locator(f".about [lang={language}]")).to_have_text(description)

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from babel.messages.extract import extract
 
+from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
 from llm_chatbot.errors import UserError
-from llm_chatbot.texts import LANGUAGES, Text, names, page_texts, texts, translate
+from llm_chatbot.texts import LANGUAGES, Text, model_description, names, page_texts, texts, translate
 
 PACKAGE = Path(__file__).resolve().parents[2] / "llm_chatbot"
-KEYS = [key for key in texts("en") if not key.startswith("lesson.")]  # tests/lesson/test_words.py has the others
+KEYS = [key for key in texts("en") if not key.startswith(("lesson.", "about_model."))]  # tests/lesson has the lesson's
 # What takes a key, and as which argument.
 SAYING = {
     "python": {
@@ -123,6 +124,15 @@ def test_an_error_comes_from_another_process_as_it_was():
 def test_the_page_gets_all_but_the_tutorials_words():
     assert page_texts("en")["tokens"] == {"one": "{count} token", "other": "{count} tokens"}
     assert page_texts("ja").keys() == set(KEYS)
+
+
+def test_each_model_of_the_catalogue_is_described_in_each_language():
+    described = [key.removeprefix("about_model.") for key in texts("en") if key.startswith("about_model.")]
+    assert described == list(SUPPORTED_LLM_MODELS)
+    for name, row in SUPPORTED_LLM_MODELS.items():
+        descriptions = model_description(name, row.description)
+        assert descriptions["en"] == row.description and len(set(descriptions.values())) == len(LANGUAGES)
+    assert model_description("qwen3-4b", "qwen3, Q4_K_M") == {"en": "qwen3, Q4_K_M"}
 
 
 def test_a_value_that_is_no_utf_8_can_be_written():

@@ -240,8 +240,8 @@ export interface LoadedModel {
   context_length: number | null;
   system_prompt: string;
   language: string;
-  /** What it is good for, in English. */
-  description: string;
+  /** What it is good for, by language; surely in English. */
+  description: Record<string, string>;
   /** Another server answers. */
   remote: boolean;
   /** Its template can switch reasoning on and off. */

@@ -33,7 +33,8 @@ export function welcomeView({ model, examples, begin, chat }) {
   function draw(isEmpty) {
     element.hidden = cards.hidden = !isEmpty;
     if (!isEmpty) return;
-    const { title, description = "" } = model();
+    const { title, description = {} } = model();
+    const spoken = currentLanguage() in description ? currentLanguage() : "en";
     const isTemporary = Boolean(chat.conversation.temporary);
     toggle.setAttribute("aria-pressed", String(isTemporary));
     toggle.textContent = text("temporary");
@@ -47,7 +48,7 @@ export function welcomeView({ model, examples, begin, chat }) {
         "p",
         { class: "about" },
         make("strong", {}, title),
-        description && make("span", { lang: "en" }, description),
+        description[spoken] && make("span", { lang: spoken }, description[spoken]),
       ),
       toggle,
     );

@@ -2,7 +2,10 @@
 
 import { make, number, text } from "../common/dom.js";
 import { onKey } from "../common/keys.js";
+import { blocksIn, renderInto } from "../markdown/markdown.js";
+import { unwrapTokens, wrapTokens } from "./token_spans.js";
 
+/** @import { Labels } from "../markdown/markdown.js" */
 /** @import { Message, Token } from "../types" */
 
 /**
@@ -32,64 +35,144 @@ function startOfNext(content, position, tokens) {
   return found < 0 ? (tokens.length ? position : content.length) : found;
 }
 
+// Where each line begins.
+function lineStarts(content) {
+  const starts = [0];
+  for (let at = content.indexOf("\n"); at >= 0; at = content.indexOf("\n", at + 1)) starts.push(at + 1);
+  return starts;
+}
+
 const percent = (probability) => `${number(100 * probability, probability < 0.1 ? 2 : 1)} %`;
 const visible = (written) => written.replaceAll("\n", "↵").replaceAll("\t", "⇥").replace(/^ | $/g, "␣") || "∅";
 
-/** @param {(begun: string) => void} goOn goes on from a text as a branch */
-export function insideView(goOn) {
-  const element = make("div", { class: "tokens", role: "group" });
-  const start = make("span");
+/**
+ * @param {(begun: string) => void} goOn goes on from a text as a branch
+ * @param {() => Labels} labels of the Markdown
+ */
+export function insideView(goOn, labels) {
+  const element = make("div", { class: "tokens markdown", role: "group" });
   /** @type {HTMLElement | null} */
   let open = null;
-  /** @type {string[]} */
-  let shown = [];
-  element.append(start);
+  /** @type {{ tokens: Token[]; parts: string[]; begun: string; canBranch: boolean }} */
+  let shown = { tokens: [], parts: [], begun: "", canBranch: false };
+  let drawn = ""; // what is drawn, or is to be drawn soon
+  /** @type {WeakSet<HTMLElement>} */
+  const wrapped = new WeakSet(); // blocks whose tokens are in spans
 
   /**
    * @param {Message} message
    * @param {boolean} canBranch
    */
   function draw({ content, begun = "", tokens = [] }, canBranch) {
-    close();
     element.setAttribute("aria-label", text("look_inside"));
     const parts = pieces(content, begun, tokens);
-    const same = commonStart(shown, parts);
-    [...element.childNodes].slice(same + 1).forEach((node) => node.remove());
-    start.textContent = begun;
-    let written = begun.length + parts.slice(0, same).join("").length;
-    for (let index = same; index < parts.length; index++) {
-      element.append(piece(tokens[index], parts[index], content.slice(0, written), canBranch, index));
-      written += parts[index].length;
+    shown = { tokens, parts, begun, canBranch };
+    const written = begun + parts.join("");
+    const state = JSON.stringify([canBranch, tokens.length, written]);
+    if (state === drawn) return;
+    close();
+    drawn = state;
+    let place = -1;
+    const before = () => {
+      place = Number(focusedToken()?.dataset.index ?? -1);
+      // What grows, or whose end may have been completed, is drawn from its text.
+      for (const node of [...element.children].slice(-2)) release(/** @type {HTMLElement} */ (node));
+    };
+    const after = () => {
+      wrapAll(written);
+      if (place >= 0) tokenAt(place)?.focus({ preventScroll: true });
+    };
+    renderInto(element, written, { streaming: !canBranch, labels: labels(), isPlain: true, before, after });
+  }
+
+  function release(node) {
+    unwrapTokens(node);
+    wrapped.delete(node);
+  }
+
+  /** @param {string} written */
+  function wrapAll(written) {
+    const owners = ownersIn(written);
+    const starts = lineStarts(written);
+    for (const { node, from, to } of blocksIn(element)) {
+      if (wrapped.has(node)) continue;
+      unwrapTokens(node); // a list keeps its first items
+      const [start, end] = [starts[from], starts[to] ?? written.length];
+      wrapTokens(node, written.slice(start, end), owners.slice(start, end), span);
+      wrapped.add(node);
     }
-    shown = canBranch ? parts : []; // the buttons of a growing answer are made anew at its end
+    addAbsent();
+    const first = element.querySelector(".token");
+    if (first) first.setAttribute("tabindex", "0");
   }
 
-  function commonStart(before, after) {
-    let same = 0;
-    while (same < before.length && before[same] === after[same]) same++;
-    return same;
-  }
-
-  function piece(token, written, before, canBranch, index) {
-    const [, probability] = token;
-    const label = `${visible(written)}, ${percent(probability)}`;
-    const span = make(
-      "span",
-      { role: "button", tabindex: index ? -1 : 0, class: "token", title: percent(probability), "aria-label": label },
-      written,
-    );
-    span.style.setProperty("--doubt", `${Math.round(60 * (1 - probability))}%`);
-    const show = () => canBranch && showAlternatives(span, token, before);
-    span.addEventListener("click", show);
-    onKey(span, (event) => {
-      const next = { ArrowRight: span.nextElementSibling, ArrowLeft: span.previousElementSibling }[event.key];
-      if (next?.classList.contains("token")) next.focus();
-      else if (event.key === "Enter" || event.key === " ") show();
-      else return;
-      event.preventDefault();
+  // Those that stand between two blocks, or wrote nothing, such as the end of the answer.
+  function addAbsent() {
+    /** @type {Map<number, Element>} */
+    const there = new Map();
+    for (const token of element.querySelectorAll(".token")) there.set(Number(token.getAttribute("data-index")), token);
+    shown.parts.forEach((part, index) => {
+      if (there.has(index)) return;
+      const own = span(index, part, false);
+      const before = there.get(index - 1);
+      if (before) before.after(own);
+      else (element.firstElementChild ?? element).prepend(own);
+      there.set(index, own);
     });
-    return span;
   }
+
+  // The index of the token of each character; -1: no token wrote it.
+  function ownersIn(written) {
+    const owners = new Array(shown.begun.length).fill(-1);
+    shown.parts.forEach((part, index) => owners.push(...new Array(part.length).fill(index)));
+    return owners.slice(0, written.length);
+  }
+
+  /**
+   * @param {number} index
+   * @param {string} piece
+   * @param {boolean} isSeen
+   */
+  function span(index, piece, isSeen) {
+    const [written, probability] = shown.tokens[index];
+    const label = `${visible(written)}, ${percent(probability)}`;
+    const own = make(
+      "span",
+      {
+        ...{ role: "button", tabindex: -1, class: isSeen ? "token" : "token markup", "data-index": index },
+        ...{ title: percent(probability), "aria-label": label },
+      },
+      isSeen ? piece : piece.replaceAll("\n", "↵"),
+    );
+    own.style.setProperty("--doubt", `${Math.round(60 * (1 - probability))}%`);
+    return own;
+  }
+
+  /** @returns {HTMLElement | null} */
+  const focusedToken = () => element.querySelector(".token:focus");
+  /** @param {number} index @returns {HTMLElement | null} */
+  const tokenAt = (index) => element.querySelector(`[data-index="${index}"]`);
+
+  function show(target) {
+    const token = target instanceof Element ? target.closest(".token") : null;
+    if (!(token instanceof HTMLElement) || !shown.canBranch) return;
+    const index = Number(token.dataset.index);
+    showAlternatives(token, shown.tokens[index], shown.begun + shown.parts.slice(0, index).join(""));
+  }
+
+  element.addEventListener("click", ({ target }) => show(target));
+  onKey(element, (event) => {
+    const token = focusedToken();
+    if (!token) return;
+    const step = { ArrowRight: 1, ArrowLeft: -1 }[event.key];
+    if (step) {
+      const all = [...element.querySelectorAll(".token")];
+      const next = all[all.indexOf(token) + step];
+      if (next instanceof HTMLElement) next.focus();
+    } else if (event.key === "Enter" || event.key === " ") show(token);
+    else return;
+    event.preventDefault();
+  });
 
   function showAlternatives(span, [chosen, , top], before) {
     close();

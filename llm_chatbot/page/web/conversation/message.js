@@ -94,7 +94,7 @@ export function messageView(actions, server, refusal) {
   const fold = make("details", { class: "reasoning" }, summary, reasoning);
   const body = make("div", { class: "markdown body" });
   const unfold = make("button", { type: "button", class: "text-button unfold", onclick: () => showAll(!showsAll) });
-  const inside = insideView((begun) => actions.goOn(shown.message.id, begun));
+  const inside = insideView((begun) => actions.goOn(shown.message.id, begun), labels);
   const progress = make("div", { class: "progress" });
   const files = make("ul", { class: "files" });
   const note = make("p", { class: "note" });

@@ -31,6 +31,17 @@ export function render(text, options) {
   return fragment;
 }
 
+/**
+ * The blocks that `renderInto` put into an element, each with the lines of the text that it was drawn from.
+ *
+ * @param {HTMLElement} element
+ * @returns {{ node: HTMLElement; from: number; to: number }[]} to: the line after its last
+ */
+export function blocksIn(element) {
+  const { blocks = [] } = states.get(element) ?? {};
+  return blocks.map(({ node, tokens }) => ({ node, from: tokens[0].map[0], to: tokens[0].map[1] }));
+}
+
 const states = new WeakMap(); // an element → what `renderInto` put there
 const SHARE = 1 / 30; // of the time may go into a message that grows; painting, which isn't measured, comes on top
 const LATEST = 2000; // milliseconds until more of it is shown, however long that takes: it would seem to hang
@@ -44,26 +55,33 @@ const LATEST = 2000; // milliseconds until more of it is shown, however long tha
  * @typedef {object} RenderOptions
  * @property {boolean} [streaming] the text is still growing; what is open at its end is shown as if it were closed
  * @property {Labels} [labels]
+ * @property {boolean} [isPlain] formulas and code stay as they were written
+ * @property {() => void} [before] called before the element is changed
+ * @property {() => void} [after] called when it was
  *
  * @param {HTMLElement} element
  * @param {string} text
  * @param {RenderOptions} [options]
  */
-export function renderInto(element, text, { streaming = false, labels = LABELS } = {}) {
+export function renderInto(element, text, options = {}) {
+  const { streaming = false, labels = LABELS, isPlain = false } = options;
   const before = states.get(element);
   const started = performance.now();
   clearTimeout(before?.timer);
   if (streaming && before && started < before.rested) {
-    before.timer = setTimeout(() => renderInto(element, text, { streaming, labels }), before.rested - started);
+    before.timer = setTimeout(() => renderInto(element, text, options), before.rested - started);
     return;
   }
-  const state = show(element, text, before, streaming, labels);
+  options.before?.();
+  const state = show(element, text, before, { streaming, labels, isPlain });
+  states.set(element, state);
+  options.after?.();
   if (streaming) element.getBoundingClientRect(); // so that the layout counts too
   const ended = performance.now();
   states.set(element, { ...state, rested: ended + Math.min((ended - started) / SHARE, LATEST) });
 }
 
-function show(element, text, before, streaming, labels) {
+function show(element, text, before, { streaming, labels, isPlain }) {
   const env = {};
   const source = text.replace(/\r\n?/g, "\n").replaceAll("\0", "\uFFFD");
   const shown = streaming ? withoutHalfFence(source.trimEnd()) : source;
@@ -71,7 +89,7 @@ function show(element, text, before, streaming, labels) {
   const context = JSON.stringify([env.references ?? {}, labels]);
   const changed = update(element, before?.context === context ? before.blocks : [], blocks, { env, labels });
   // The block before the first changed one may have been growing until now.
-  for (const { node } of blocks.slice(Math.max(0, changed - 1))) {
+  for (const { node } of isPlain ? [] : blocks.slice(Math.max(0, changed - 1))) {
     typesetMaths(node);
     highlightCode(node, streaming && node === element.lastChild);
   }

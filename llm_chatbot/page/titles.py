@@ -23,27 +23,27 @@ REQUEST = (
     "Write a short title for this conversation, in its language, of at most eight words. Answer with the title alone."
 )
 MAX_WORDS, MAX_WIDE = 8, 24  # words; or characters of a language that has no spaces
-MAX_TOKENS = 40
-WAIT_SECONDS = 30.0  # for the model to have nothing else to do
+MAX_TITLE_TOKENS = 40
+TITLE_SECONDS = 30.0  # for the model to have nothing else to do
 
 REASONING = re.compile(r"<think>.*?(</think>|$)", re.DOTALL)
 LABEL = re.compile(r"^(title|タイトル|标题|標題)\s*[:：]\s*", re.IGNORECASE)
-MARKS = " \t*_#`~>-\"'“”„«»‘’「」『』《》"  # quotes, and what Markdown has around a line
-WIDE = re.compile(r"[\u2e80-\uffef]")
+AROUND_A_TITLE = " \t*_#`~>-\"'“”„«»‘’「」『』《》"  # quotes, and what Markdown has around a line
+WIDE_LETTERS = re.compile(r"[\u2e80-\uffef]")
 
 
-def title_of(text: str) -> str:
+def title_in(text: str) -> str:
     """The title in what a model wrote: its first line, without quotes and Markdown, cut at `MAX_WORDS`."""
-    lines = [line.strip(MARKS) for line in REASONING.sub("", text).splitlines()]
-    line = LABEL.sub("", next(filter(None, lines), "")).strip(MARKS)
+    lines = [line.strip(AROUND_A_TITLE) for line in REASONING.sub("", text).splitlines()]
+    line = LABEL.sub("", next(filter(None, lines), "")).strip(AROUND_A_TITLE)
     words = " ".join(line.split()[:MAX_WORDS])
-    if len(WIDE.findall(words)) > len(words) / 2:
+    if len(WIDE_LETTERS.findall(words)) > len(words) / 2:
         words = words[:MAX_WIDE]
-    return words.rstrip(".。,，;；:：" + MARKS)
+    return words.rstrip(".。,，;；:：" + AROUND_A_TITLE)
 
 
 def title_question(data: dict[str, Any]) -> Question:
-    """What the model is asked, after the beginning of a conversation.
+    """The question to the model, after the beginning of a conversation.
 
     Raises:
         UserError: the request has another form.
@@ -54,7 +54,7 @@ def title_question(data: dict[str, Any]) -> Question:
         raise UserError("page.question_form")
     return Question(
         joined([*messages, user_message(REQUEST)]),
-        generation=Generation(max_new_tokens=MAX_TOKENS),
+        generation=Generation(max_new_tokens=MAX_TITLE_TOKENS),
         template_options={"enable_thinking": False},
         model=model_key(data.get("model")),
         system_prompt=prompt,
@@ -97,7 +97,7 @@ def title_route(answering: Answering) -> Route:
     """`/page/title`: the first messages, settings and model of a conversation → {"title": text}; null: not now."""
 
     async def title(request: Request) -> Response:
-        text = await answered_in_background(answering, title_question(await request_json(request)), WAIT_SECONDS)
-        return WellFormedJSONResponse({"title": None if text is None else title_of(text)})
+        text = await answered_in_background(answering, title_question(await request_json(request)), TITLE_SECONDS)
+        return WellFormedJSONResponse({"title": None if text is None else title_in(text)})
 
     return Route("/page/title", guarded(title), methods=["POST"])

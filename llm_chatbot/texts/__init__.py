@@ -43,7 +43,7 @@ def page_texts(language: str) -> dict[str, Mapping[str, str]]:
 
 
 def model_description(name: str, description: str) -> dict[str, str]:
-    """What a model is good for, by language; in English alone where it isn't the catalogue's.
+    """The sentence on what a model is good for, by language; in English alone where it isn't the catalogue's.
 
     Args:
         name: of its row in the catalogue.

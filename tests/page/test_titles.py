@@ -5,7 +5,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 
-from llm_chatbot.page.titles import MAX_WIDE, title_of
+from llm_chatbot.page.titles import MAX_WIDE, title_in
 from tests.page_visit import FRANCE, ITALY, Visit
 
 TITLES = "localStorage.setItem('llm-chatbot.titles', 'on')"
@@ -24,7 +24,7 @@ TITLES = "localStorage.setItem('llm-chatbot.titles', 'on')"
     ],
 )
 def test_a_title_is_the_first_line_of_at_most_eight_words(text: str, title: str):
-    assert title_of(text) == title
+    assert title_in(text) == title
 
 
 def test_the_first_answer_gives_the_conversation_a_title_that_its_export_has(visit: Visit):

@@ -91,9 +91,11 @@ OWN: dict[str, Any] = {
 def test_what_is_exported_comes_back_as_it_was(modules: Page):
     settings = {"system_prompt": "Be brief.", "temperature": 0}
     presets = [{"id": "p", "name": "Brief", "settings": settings, "updated": 1}]
-    exported = modules.evaluate("(all) => transfer.toJSON(all)", {"conversations": [OWN], "presets": presets})
+    prompts = [{"id": "q", "name": "short", "text": "Shorter, for {{whom}}.", "updated": 1}]
+    content = {"conversations": [OWN], "presets": presets, "prompts": prompts}
+    exported = modules.evaluate("(all) => transfer.toJSON(all)", content)
     assert json.loads(exported)["format"] == "llm-chatbot" and json.loads(exported)["version"] == 2
-    assert read(modules, exported) == {"conversations": [OWN], "presets": presets}
+    assert read(modules, exported) == content
 
 
 def test_an_answer_that_was_not_finished_is_not_asked_for_again(modules: Page):
@@ -121,7 +123,7 @@ def test_presets_are_checked_as_in_a_file_of_their_own(modules: Page):
         {"id": "q", "name": "", "settings": {}},
     ]
     taken = [{"id": "p", "name": "Brief", "settings": {"temperature": 1}, "updated": 0}]
-    assert read(modules, {"presets": presets}) == {"conversations": [], "presets": taken}
+    assert read(modules, {"presets": presets}) == {"conversations": [], "presets": taken, "prompts": []}
     assert read(modules, {"presets": presets[1:]}) == "bad_import"
 
 

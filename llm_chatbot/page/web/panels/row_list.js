@@ -5,7 +5,7 @@ import { make } from "../common/dom.js";
 
 const NEAR = "300px"; // beyond the edges of the list
 const AROUND = 4; // rows before and after the focus, which the arrow keys lead to however fast they are pressed
-const FIRST = 30; // so many are drawn before the browser says which are in sight
+const FIRST = 30; // so many are always drawn, also before the browser says which are in sight
 
 /**
  * @typedef {object} Row
@@ -13,6 +13,7 @@ const FIRST = 30; // so many are drawn before the browser says which are in sigh
  * @property {string} signature of all that is drawn
  * @property {string} name
  * @property {(element: HTMLElement) => void} draw
+ * @property {number} place in the list
  * @property {boolean} isDrawn
  *
  * @param {HTMLElement} scroller the list
@@ -34,7 +35,7 @@ export function rowList(scroller) {
   function show(row, isNear) {
     if (!row || row.isDrawn === isNear) return;
     const isUsed = row.element.contains(document.activeElement) || row.element.querySelector(".popup:not([hidden])");
-    if (!isNear && isUsed) return;
+    if (!isNear && (isUsed || row.place < FIRST)) return;
     row.isDrawn = isNear;
     paint(row);
   }
@@ -64,7 +65,7 @@ export function rowList(scroller) {
   function row(id, drawn, place) {
     const known = rows.get(id);
     const element = known?.element ?? make("li");
-    const row = { ...drawn, element, isDrawn: known?.isDrawn || place < FIRST };
+    const row = { ...drawn, element, place, isDrawn: known?.isDrawn || place < FIRST };
     rows.set(id, row);
     byElement.set(element, row);
     const seen = row.isDrawn ? "signature" : "name";

@@ -17,9 +17,14 @@ export function openOverview(store) {
   let known = null; // all conversations that were not deleted, as they were read last
   /** @type {Set<string>} */
   const changed = new Set(); // ids of those that are to be read again
+  /** @type {Promise<unknown>} */
+  let reading = Promise.resolve(); // one at a time, so that who comes later gets what is being read
+  /** @type {Map<string, number>} */
+  const changes = new Map(); // how many there were of a conversation
 
   store.subscribe(({ conversation: id, message }) => {
     if (!id) return;
+    changes.set(id, (changes.get(id) ?? 0) + 1);
     whole?.delete(id);
     if (message) return; // an answer has grown, and nothing else of its conversation has changed
     first.delete(id);
@@ -28,6 +33,13 @@ export function openOverview(store) {
 
   /** @returns {Promise<Conversation[]>} the latest first */
   async function conversations() {
+    const read = reading.then(readChanged);
+    reading = read.catch(() => {}); // a failure is its caller's
+    const byId = await read;
+    return [...byId.values()].sort((a, b) => (b.updated ?? 0) - (a.updated ?? 0));
+  }
+
+  async function readChanged() {
     known ??= store.conversations().then((all) => new Map(all.map((each) => [each.id, each])));
     const byId = await known;
     const ids = [...changed];
@@ -36,7 +48,7 @@ export function openOverview(store) {
       if (head && !head.removed && !head.temporary) byId.set(ids[index], head);
       else byId.delete(ids[index]);
     }
-    return [...byId.values()].sort((a, b) => (b.updated ?? 0) - (a.updated ?? 0));
+    return byId;
   }
 
   /**
@@ -53,9 +65,10 @@ export function openOverview(store) {
     if (name || title) return [];
     const cached = first.get(id);
     if (cached) return cached;
+    const before = changes.get(id);
     const { messages } = await store.read(id);
     const naming = messages.filter(({ parent }) => parent === null);
-    first.set(id, naming);
+    if (changes.get(id) === before) first.set(id, naming);
     return naming;
   }
 
@@ -69,9 +82,10 @@ export function openOverview(store) {
     const cached = whole;
     return Promise.all(
       (await conversations()).map(async (head) => {
+        const before = changes.get(head.id);
         const messages = cached.get(head.id)?.messages ?? (await store.read(head.id)).messages;
         const conversation = { ...head, messages };
-        cached.set(head.id, conversation);
+        if (changes.get(head.id) === before) cached.set(head.id, conversation);
         return conversation;
       }),
     );

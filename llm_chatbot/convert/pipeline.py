@@ -33,7 +33,7 @@ from llm_chatbot.folder.current import compare_folder
 from llm_chatbot.folder.manifest import MANIFEST, MODEL_BIN, MODEL_CACHE, MODEL_XML
 from llm_chatbot.folder.template_check import check_chat_template
 from llm_chatbot.folder.variant import Variant
-from llm_chatbot.gguf.end_tokens import end_token_ids
+from llm_chatbot.gguf.end_tokens import end_token_ids, listed_ids
 from llm_chatbot.machine.json_progress import write_step
 from llm_chatbot.sources.gguf_files import found_files
 from llm_chatbot.sources.hub import download_converted
@@ -95,8 +95,7 @@ def _add_end_tokens(folder: Path, ids: set[int]) -> None:
     """Adds tokens that end an answer to a folder's generation settings."""
     path = folder / "generation_config.json"
     settings = read_checkpoint_json(path)
-    said = settings.get("eos_token_id")
-    settings["eos_token_id"] = sorted({*(said if isinstance(said, list) else [said]), *ids} - {None})
+    settings["eos_token_id"] = sorted(listed_ids(settings.get("eos_token_id")) | ids)
     path.write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
 
 

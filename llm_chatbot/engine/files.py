@@ -13,6 +13,7 @@ from llm_chatbot.engine.text.tokenizer import ChatTokenizer, FolderTokenizer
 from llm_chatbot.folder.found import precision_label
 from llm_chatbot.folder.json_files import damaged, read_json
 from llm_chatbot.folder.manifest import MODEL_BIN, MODEL_XML, read_manifest
+from llm_chatbot.gguf.end_tokens import listed_ids
 
 
 class Weights(Protocol):
@@ -122,6 +123,4 @@ def read_config(model_dir: Path) -> dict[str, Any]:
 
 def read_stop_ids(model_dir: Path) -> set[int]:
     """Ids of the tokens that end an answer, from the folder's `generation_config.json`."""
-    eos = read_json(model_dir / "generation_config.json").get("eos_token_id")
-    ids = eos if isinstance(eos, list) else [eos]
-    return {id for id in ids if isinstance(id, int)}
+    return listed_ids(read_json(model_dir / "generation_config.json").get("eos_token_id"))

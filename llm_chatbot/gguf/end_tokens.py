@@ -20,6 +20,11 @@ class NamedTokens(Protocol):
     def eos_token_id(self) -> int | None: ...
 
 
+def listed_ids(setting: Any) -> set[int]:
+    """The ids in a setting such as `eos_token_id`, which is one id, a list of them, or null."""
+    return {id for id in (setting if isinstance(setting, list) else [setting]) if isinstance(id, int)}
+
+
 def end_token_ids(tokenizer: NamedTokens, after_answers: Sequence[str]) -> set[int]:
     """Ids of the tokens that end an answer, whatever the generation settings say.
 

@@ -10,6 +10,7 @@ from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.convert.checkpoint.architectures import check_architecture, read_checkpoint, read_checkpoint_config
 from llm_chatbot.convert.tokenizer.chat_format import apply_chat_format
 from llm_chatbot.convert.tokenizer.original_tokenizers import read_tokenizer
+from llm_chatbot.gguf.end_tokens import listed_ids
 from llm_chatbot.sources.hub import download_checkpoint
 
 
@@ -30,9 +31,8 @@ def load_checkpoint(config: ModelConfig, path: Path | None = None) -> tuple[PreT
     path = path or fetch_checkpoint(config)
     model = read_checkpoint(path)
     model.config.name_or_path = config.model_id
-    said = model.generation_config.eos_token_id
-    known = {*(said if isinstance(said, list) else [said])} - {None}
-    tokenizer, model.generation_config.eos_token_id = read_chat_tokenizer(config, path, known)
+    ends = listed_ids(model.generation_config.eos_token_id)
+    tokenizer, model.generation_config.eos_token_id = read_chat_tokenizer(config, path, ends)
     return model, tokenizer
 
 

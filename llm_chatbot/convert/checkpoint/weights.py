@@ -8,14 +8,13 @@ import zipfile
 from collections import Counter
 from collections.abc import Collection, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError, safe_open
 from transformers import MODEL_FOR_CAUSAL_LM_MAPPING, PreTrainedConfig, PreTrainedModel
 
+from llm_chatbot.convert.checkpoint.generation import SPECIAL_IDS, read_generation_config
 from llm_chatbot.errors import UserError
-from llm_chatbot.sources.json_files import damaged_checkpoint, read_checkpoint_json
 from llm_chatbot.sources.weight_files import PICKLE, SAFETENSORS, weight_files
 from llm_chatbot.texts import Text
 
@@ -194,7 +193,7 @@ def build_model(folder: Path, config: PreTrainedConfig, tensors: TorchTensors) -
     _check(folder, "checkpoint.mismatch.shape", {name for name, *_ in report["mismatched_keys"]})
     _check(folder, "checkpoint.mismatch.missing", report["missing_keys"])
     _check(folder, "checkpoint.mismatch.unexpected", report["unexpected_keys"])
-    _read_generation_config(folder, model)
+    _take_special_ids(folder, model)
     return model
 
 
@@ -235,22 +234,13 @@ def _check(folder: Path, problem: str, names: Collection[str]) -> None:
         raise UserError("checkpoint.mismatch", folder=folder, tensors=tensors, problem=Text(problem))
 
 
-def _read_generation_config(folder: Path, model: PreTrainedModel) -> None:
+def _take_special_ids(folder: Path, model: PreTrainedModel) -> None:
     """Takes the special tokens from the checkpoint's `generation_config.json`, if it has one.
 
     Sampling settings are left to the user; some checkpoints' contradict each other, and Transformers refuses to save
     those.
     """
-    path = folder / "generation_config.json"
-    if path.is_file():
-        settings = read_checkpoint_json(path)
-        for name in ("bos_token_id", "eos_token_id", "pad_token_id"):
-            if settings.get(name) is not None:
-                if not _are_ids(settings[name]):
-                    raise damaged_checkpoint(path)
-                setattr(model.generation_config, name, settings[name])
-
-
-def _are_ids(value: Any) -> bool:
-    """Whether this is a token's id, or a list of them."""
-    return all(type(id) is int and id >= 0 for id in (value if isinstance(value, list) else [value]))
+    settings = read_generation_config(folder)
+    for name in SPECIAL_IDS:
+        if settings.get(name) is not None:
+            setattr(model.generation_config, name, settings[name])

@@ -4,7 +4,6 @@ For checkpoints that are quantized already this is the only way: their integers,
 """
 
 import gc
-import json
 import math
 import tempfile
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from typing import Any
 from llm_chatbot.convert.adapters.checkpoint_base import CheckpointBase
 from llm_chatbot.convert.adapters.merging import write_merged
 from llm_chatbot.convert.checkpoint.checkpoints import read_chat_tokenizer
+from llm_chatbot.convert.checkpoint.generation import read_generation_config
 from llm_chatbot.convert.direct.formats import QuantizationFormat, read_format
 from llm_chatbot.convert.direct.header import DirectCheckpoint, read_direct
 from llm_chatbot.convert.direct.safetensors_files import stored_tensors
@@ -29,6 +29,7 @@ from llm_chatbot.decoder.memory import FileMemory
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import MODEL_XML
 from llm_chatbot.folder.variant import Variant
+from llm_chatbot.gguf.end_tokens import listed_ids
 from llm_chatbot.machine.json_progress import write_step
 
 
@@ -102,11 +103,9 @@ def _parameters(checkpoint: DirectCheckpoint, format: QuantizationFormat | None)
 
 def _write_side_files(variant: Variant, path: Path, config: Mapping[str, Any], folder: Path) -> None:
     write_step("Tokenizer")
-    said_file = path / "generation_config.json"
-    generation = json.loads(said_file.read_text(encoding="utf-8")) if said_file.is_file() else {}
-    said = generation.get("eos_token_id", config.get("eos_token_id"))
-    known = {*(said if isinstance(said, list) else [said])} - {None}
-    tokenizer, ends = read_chat_tokenizer(variant.config, path, known)
+    generation = read_generation_config(path)
+    named = listed_ids(generation.get("eos_token_id", config.get("eos_token_id")))
+    tokenizer, ends = read_chat_tokenizer(variant.config, path, named)
     kept = {key: value for key, value in config.items() if key != "quantization_config"}
     kept["name_or_path"] = variant.config.model_id
     write_side_files(folder, tokenizer, kept, {**generation, "eos_token_id": ends})

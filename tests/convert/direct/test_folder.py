@@ -86,6 +86,14 @@ def test_a_damaged_matrix_is_named(tmp_path: Path):
         convert_model(str(tmp_path), "INT4", tmp_path / "models")
 
 
+@pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b'{"eos_token_id": "</s>"}'])
+def test_damaged_generation_settings_are_a_sentence(content: bytes, tmp_path: Path):
+    write_quantized(tmp_path, "AWQ")
+    (tmp_path / "generation_config.json").write_bytes(content)
+    with pytest.raises(UserError, match=r"generation_config\.json is damaged"):
+        convert_model(str(tmp_path), "INT4", tmp_path / "models")
+
+
 @pytest.mark.parametrize("precision", ["INT8", "INT4"])
 def test_a_directly_written_folder_has_the_weights_of_an_exported_one(precision: str, tmp_path: Path):
     small_checkpoints.write("tiny-llama-1b-chat", tmp_path)

@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import numpy as np
 from fastapi import APIRouter, Request
-from pydantic import Field, field_validator
+from pydantic import Field
 from starlette.responses import Response
 
 from llm_chatbot.api.chat_messages import Body
@@ -22,32 +22,23 @@ from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.api.metrics import Metrics
 from llm_chatbot.api.sampling_fields import TokenIds
+from llm_chatbot.api.texts_or_ids import ONE_KIND, listed
 from llm_chatbot.encoder.encoder import CrossEncoder, Encoder, Tokens, probabilities
 
 MAX_TEXTS = 2048
+
+
+SeveralTexts = Annotated[list[str] | list[TokenIds], Field(min_length=1, max_length=MAX_TEXTS)]
 
 
 class EmbeddingRequest(Body):
     """One or several texts, or the ids of their tokens, with those that the tokenizer puts around a text."""
 
     model: str | None = None
-    input: str | TokenIds | Annotated[list[str] | list[TokenIds], Field(min_length=1, max_length=MAX_TEXTS)]
+    input: Annotated[str | TokenIds | SeveralTexts, ONE_KIND]
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: int | None = Field(None, ge=1)
     user: Any = None
-
-    @field_validator("input", mode="before")
-    @classmethod
-    def _check_input(cls, input: Any) -> Any:
-        if isinstance(input, list) and len({type(item) for item in input}) > 1:
-            raise ValueError("a list has either texts or token ids")
-        return input
-
-    @property
-    def texts(self) -> list[Any]:
-        """Each of them a text, or the ids of its tokens."""
-        several = isinstance(self.input, list) and not isinstance(self.input[0], int)
-        return list(self.input) if several else [self.input]
 
 
 class RankedDocument(Body):
@@ -74,7 +65,7 @@ def embeddings_router(encoders: ServedEncoders, metrics: Metrics) -> APIRouter:
     async def embeddings(body: EmbeddingRequest, request: Request) -> Response:
         encoder = encoders.embedder(body.model)
         dimensions = checked_dimensions(encoder, body.dimensions)
-        tokens = await encoders.beside(_read, encoder, body.texts)
+        tokens = await encoders.beside(_read, encoder, listed(body.input))
         vectors = cut(await encoders.run(request, encoder, tokens, "input"), dimensions)
         usage = _usage(metrics, encoder.name, tokens)
 

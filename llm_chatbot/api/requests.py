@@ -8,10 +8,11 @@ not OpenAI's; most servers of open models know them.
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool, field_validator, model_validator
+from pydantic import Field, StrictBool, model_validator
 
 from llm_chatbot.api.chat_messages import Body, ChatMessage, SentBack
 from llm_chatbot.api.sampling_fields import SamplingFields, TokenIds
+from llm_chatbot.api.texts_or_ids import ONE_KIND, listed
 
 # Limits on what one request can cost before the model sees it.
 MAX_BODY_BYTES = 4 * 1024 * 1024
@@ -174,18 +175,14 @@ class ChatRequest(CommonRequest):
         return []
 
 
+SeveralPrompts = Annotated[list[str] | list[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS)]
+
+
 class CompletionRequest(CommonRequest):
-    prompt: str | TokenIds | Annotated[list[str] | list[TokenIds], Field(min_length=1, max_length=MAX_PROMPTS)]
+    prompt: Annotated[str | TokenIds | SeveralPrompts, ONE_KIND]
     logprobs: int | None = Field(None, ge=0, le=20)
     echo: bool = False
     suffix: str = ""
-
-    @field_validator("prompt", mode="before")
-    @classmethod
-    def _check_prompt(cls, prompt: Any) -> Any:
-        if isinstance(prompt, list) and len({type(item) for item in prompt}) > 1:
-            raise ValueError("a list has either texts or token ids")
-        return prompt
 
     @property
     def limit(self) -> int | None:
@@ -195,9 +192,7 @@ class CompletionRequest(CommonRequest):
     @property
     def prompts(self) -> list[str | tuple[int, ...]]:
         """Each of them a text, or the ids of its tokens."""
-        several = isinstance(self.prompt, list) and not isinstance(self.prompt[0], int)
-        prompts: list[Any] = list(self.prompt) if several else [self.prompt]
-        return [prompt if isinstance(prompt, str) else tuple(prompt) for prompt in prompts]
+        return [prompt if isinstance(prompt, str) else tuple(prompt) for prompt in listed(self.prompt)]
 
 
 def check_schema_size(schema: dict[str, Any] | bool | None) -> None:

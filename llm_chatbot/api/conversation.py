@@ -2,14 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 from itertools import takewhile
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from fastapi.exceptions import RequestValidationError
 from pydantic import ValidationError
 
-from llm_chatbot.api.chat_messages import UnreadPart, on_lines, unsupported_part
+from llm_chatbot.api.chat_messages import Body, UnreadPart, on_lines, unsupported_part
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.requests import ChatRequest
+
+AnyRequest = TypeVar("AnyRequest", bound=Body)
 
 # Fields of a Chat Completions request that another protocol says with words of its own.
 SAID_OTHERWISE = frozenset(
@@ -101,9 +103,17 @@ def chat_request(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> ChatReq
     """
     for name in extra.keys() & SAID_OTHERWISE:
         refuse(name, extra, "extra_forbidden", "Extra inputs are not permitted")
-    body = {**extra, **{name: value for name, value in fields.items() if value is not None}}
+    return validated(ChatRequest, {**extra, **{name: value for name, value in fields.items() if value is not None}})
+
+
+def validated(kind: type[AnyRequest], body: Mapping[str, Any]) -> AnyRequest:
+    """A request of this kind.
+
+    Raises:
+        RequestValidationError: a value is out of range, or a field is unknown; as if the body had been sent.
+    """
     try:
-        return ChatRequest.model_validate(body)
+        return kind.model_validate(body)
     except ValidationError as error:
         faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
         raise RequestValidationError(faults, body=body) from error

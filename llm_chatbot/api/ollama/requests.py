@@ -5,11 +5,10 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-from fastapi.exceptions import RequestValidationError
-from pydantic import BeforeValidator, Field, ValidationError, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from llm_chatbot.api.chat_messages import Body, LenientBody, UnreadPart, on_lines, unsupported_part
-from llm_chatbot.api.conversation import chat_request, check_question
+from llm_chatbot.api.conversation import chat_request, check_question, validated
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.model_info import ModelInfo
 from llm_chatbot.api.requests import MAX_MESSAGES, MAX_TOOLS, ChatRequest, CompletionRequest, Tool
@@ -28,7 +27,6 @@ RESOURCES = {
 }
 # Options that are not supported, with the value that changes nothing.
 NEUTRAL_OPTIONS = {"mirostat": 0, "tfs_z": 1, "typical_p": 1}
-
 
 # A part of a duration as Go writes it, "1h30m".
 DURATION = re.compile(r"([0-9.]+)(h|ms|us|µs|ns|m|s)")
@@ -207,14 +205,11 @@ class GenerateRequest(OllamaRequest):
             "model": self.model,
             "prompt": self.prompt,
             "suffix": self.suffix,
+            "stream": self.stream,
         }
         if self.logprobs:
             fields["logprobs"] = self.top_logprobs or 0
-        try:
-            return CompletionRequest.model_validate({**fields, "stream": self.stream})
-        except ValidationError as error:
-            faults = [{**fault, "loc": ("body", *fault["loc"])} for fault in error.errors()]
-            raise RequestValidationError(faults, body=fields) from error
+        return validated(CompletionRequest, fields)
 
 
 class ModelName(LenientBody):

@@ -9,10 +9,10 @@ import numpy as np
 from fastapi import Request
 
 from llm_chatbot.api.errors import APIError
+from llm_chatbot.api.find_model import Kind, find
 from llm_chatbot.api.streams import unless_disconnected
 from llm_chatbot.encoder.encoder import CrossEncoder, Encoder, EncoderModel, TextTooLongError, Tokens
 
-Kind = TypeVar("Kind", bound=EncoderModel)
 Returned = TypeVar("Returned")
 
 
@@ -85,11 +85,4 @@ class ServedEncoders:
 def _find(encoders: Mapping[str, Kind], name: str | None) -> Kind:
     if not encoders:
         raise APIError("api.no_encoder", 501, code="no_encoder")
-    if name is not None and name in encoders:
-        return encoders[name]
-    if len(encoders) == 1:
-        return next(iter(encoders.values()))
-    known = ", ".join(encoders)
-    if name is None:
-        raise APIError("api.which_model", 404, "model", "model_not_found", models=known)
-    raise APIError("api.no_model", 404, "model", "model_not_found", name=repr(name), models=known)
+    return find(encoders, name)

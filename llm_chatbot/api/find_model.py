@@ -1,13 +1,18 @@
 """The model that a request names."""
 
 from collections.abc import Mapping
+from typing import Any, TypeVar
 
-from llm_chatbot.answering.served import ServedModel
 from llm_chatbot.api.errors import APIError
 
+Kind = TypeVar("Kind")
 
-def find(models: Mapping[str, ServedModel], name: str | None) -> ServedModel:
+
+def find(models: Mapping[str, Kind], name: str | None) -> Kind:
     """The model that a request names. Where there is only one, it answers to any name, and its answers have its own.
+
+    Args:
+        models: at least one; those that chat, or encoders.
 
     Raises:
         APIError: there is no such model.
@@ -19,7 +24,7 @@ def find(models: Mapping[str, ServedModel], name: str | None) -> ServedModel:
     return models[name]
 
 
-def no_model(models: Mapping[str, ServedModel], name: str | None) -> APIError:
+def no_model(models: Mapping[str, Any], name: str | None) -> APIError:
     known = ", ".join(models)
     if name is None:
         return APIError("api.which_model", 404, "model", "model_not_found", models=known)

@@ -88,9 +88,9 @@ def embeddings_router(encoders: ServedEncoders, metrics: Metrics) -> APIRouter:
             tokens = await encoders.beside(encoder.tokenize_pairs, body.query, body.texts)
             scores = probabilities((await encoders.run(request, encoder, tokens, "documents"))[:, 0])
         else:
-            tokens = await encoders.beside(encoder.tokenize, [*body.texts, body.query])
-            vectors = await encoders.run(request, encoder, tokens, "documents")
-            scores = vectors[:-1] @ vectors[-1]
+            tokens = await encoders.beside(encoder.tokenize, [body.query, *body.texts])
+            query = await encoders.run(request, encoder, tokens[:1], "query")
+            scores = await encoders.run(request, encoder, tokens[1:], "documents") @ query[0]
         best = np.argsort(-scores, kind="stable")[: body.top_n].tolist()
         usage = _usage(metrics, encoder.name, tokens)
         results = [_result(body, index, float(scores[index])) for index in best]

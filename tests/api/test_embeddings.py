@@ -126,6 +126,13 @@ def test_texts_are_ranked_by_the_products_of_their_vectors(web: TestClient, enco
         assert answer["results"] == [{"index": 2, "relevance_score": pytest.approx(1), "document": {"text": "Rome"}}]
 
 
+def test_a_text_that_is_too_long_to_be_ranked_is_named(web: TestClient):
+    long = "a " * 600
+    assert fault(web, "/rerank", query=long, documents=TEXTS)[1] == "query"
+    status, param, message = fault(web, "/rerank", query="a", documents=[*TEXTS[:2], long])
+    assert (status, param) == (400, "documents") and message.startswith("Text 3 has ")
+
+
 def test_a_model_that_reads_question_and_text_together_ranks_by_its_scores(encoder: Encoder, reranker: CrossEncoder):
     encoders = ServedEncoders({"small": encoder}, {"reader": reranker})
     with TestClient(create_app({"fake": FakeModel(said("Hi"))}, encoders=encoders)) as web:

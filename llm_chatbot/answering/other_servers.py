@@ -286,7 +286,7 @@ def lines_of(texts: Iterable[str]) -> Iterator[str]:
 
 
 def received_events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
-    """The JSON objects of a stream of server-sent received_events."""
+    """The JSON objects of a stream of server-sent events."""
     for line in lines:
         if line.startswith("data:") and (data := line.removeprefix("data:").strip()) != "[DONE]":
             yield json.loads(data)

@@ -1,19 +1,17 @@
 """The tensors of an encoder's checkpoint, from its safetensors files."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
-from safetensors import SafetensorError, deserialize, safe_open
 
 from llm_chatbot.encoder.settings import EncoderSettings
 from llm_chatbot.errors import UserError
+from llm_chatbot.sources.safetensors_format import UNSCALED_FLOATS, StoredTensor, read_header
 from llm_chatbot.sources.weight_files import SAFETENSORS, weight_files
 
 # What a checkpoint may hold besides the encoder: heads of its training, and what is computed from other settings.
 OTHER_TENSORS = ("cls.", "lm_head.", "pooler.")
 OTHER_ENDS = (".position_ids", ".token_type_ids")
-NUMPY_FLOATS = {"F64", "F32", "F16"}  # numpy has these
 
 
 class EncoderTensors:
@@ -29,7 +27,7 @@ class EncoderTensors:
             UserError: there are no safetensors files, or one is damaged.
         """
         self._folder = settings.folder
-        tensors = dict(_read_all(settings.folder))
+        tensors = _stored(settings.folder)
         known = [name for name in tensors if name.endswith("embeddings.word_embeddings.weight")]
         if len(known) != 1:
             raise UserError("encoder.tensor", folder=self._folder, name="embeddings.word_embeddings.weight")
@@ -54,7 +52,7 @@ class EncoderTensors:
         if tensor is None or not fits or any(n not in (-1, m) for n, m in zip(shape, tensor.shape, strict=True)):
             raise UserError("encoder.tensor", folder=self._folder, name=name)
         self._used.add(name)
-        return tensor.astype(np.float32, copy=False)
+        return tensor.floats()
 
     def check_all_used(self) -> None:
         """Refuses a checkpoint that has more than the graph: its vectors would be wrong.
@@ -67,28 +65,11 @@ class EncoderTensors:
                 raise UserError("encoder.not_supported", folder=self._folder, what=name)
 
 
-def _read_all(folder: Path) -> Iterator[tuple[str, np.ndarray]]:
+def _stored(folder: Path) -> dict[str, StoredTensor]:
+    """The checkpoint's tensors of floats."""
     there = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
     found = weight_files(there, lambda index: folder / index)
     if not found.names or found.missing or not all(name.endswith(".safetensors") for name in found.names):
-        missing = ", ".join(found.missing) or SAFETENSORS
-        raise UserError("encoder.no_weights", folder=folder, files=missing)
-    for name in found.names:
-        try:
-            yield from _read_file(folder / name)
-        except (SafetensorError, OSError) as error:
-            raise UserError("checkpoint.weights_damaged", path=folder / name) from error
-
-
-def _read_file(path: Path) -> Iterator[tuple[str, np.ndarray]]:
-    with safe_open(path, framework="numpy") as file:
-        kinds = {name: file.get_slice(name).get_dtype() for name in file.keys()}  # noqa: SIM118, it is not a dict
-        if "BF16" not in kinds.values():
-            yield from ((name, file.get_tensor(name)) for name, kind in kinds.items() if kind in NUMPY_FLOATS)
-            return
-    for name, view in deserialize(path.read_bytes()):  # numpy has no BF16, the upper half of a float32
-        if view["dtype"] == "BF16":
-            wide = np.frombuffer(view["data"], np.uint16).astype(np.uint32) << 16
-            yield name, wide.view(np.float32).reshape(view["shape"])
-        elif view["dtype"] in NUMPY_FLOATS:
-            yield name, np.frombuffer(view["data"], f"f{int(view['dtype'][1:]) // 8}").reshape(view["shape"])
+        raise UserError("encoder.no_weights", folder=folder, files=", ".join(found.missing) or SAFETENSORS)
+    stored = (item for name in found.names for item in read_header(folder / name).items())
+    return {name: tensor for name, tensor in stored if tensor.type in UNSCALED_FLOATS}

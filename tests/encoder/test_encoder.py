@@ -81,11 +81,12 @@ def test_scores_of_a_question_and_texts_are_those_of_transformers(write: Write, 
         load_encoder(str(tmp_path))
 
 
-@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
-def test_weights_of_16_bits_are_read_too(kind: torch.dtype, tmp_path: Path):
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float64])
+def test_weights_of_other_types_are_read_too(kind: torch.dtype, tmp_path: Path):
     model = write_bert(tmp_path, BertModel)
     path = tmp_path / "model.safetensors"
-    save_file({name: tensor.to(kind) for name, tensor in load_file(path).items()}, path)
+    others = {"embeddings.position_ids": torch.arange(TOKENS)[None], "attention_mask": torch.tensor([True])}
+    save_file({**others, **{name: tensor.to(kind) for name, tensor in load_file(path).items()}}, path)
     encoder = load_encoder(str(tmp_path))
     with torch.no_grad():
         rounded = model.to(kind).float()

@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from llm_chatbot.convert.adapters.low_rank import Adapter, LowRank
-from llm_chatbot.convert.safetensors_format import StoredTensor
 from llm_chatbot.errors import UserError
+from llm_chatbot.sources.safetensors_format import StoredTensor
 
 
 class CheckpointBase:

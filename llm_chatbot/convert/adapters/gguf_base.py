@@ -10,10 +10,10 @@ from gguf import GGMLQuantizationType as GGML
 
 from llm_chatbot.convert.adapters.low_rank import Adapter, LowRank
 from llm_chatbot.convert.direct.settings import DIRECT_ROWS
-from llm_chatbot.convert.safetensors_format import read_header
 from llm_chatbot.decoder.keys import Keys
 from llm_chatbot.errors import UserError
 from llm_chatbot.gguf.header import GGUFHeader, TensorInfo
+from llm_chatbot.sources.safetensors_format import read_header
 
 _EMBEDDINGS, _OUTPUT = "token_embd.weight", "output.weight"
 _GGML_TYPES = {"F32": GGML.F32, "F16": GGML.F16, "BF16": GGML.BF16}

@@ -11,8 +11,8 @@ from llm_chatbot.catalogue.adapter_names import AdapterSource
 from llm_chatbot.convert.adapters.gguf_adapter import read_gguf_adapter
 from llm_chatbot.convert.adapters.low_rank import Adapter, LowRank
 from llm_chatbot.convert.adapters.peft import read_peft
-from llm_chatbot.convert.safetensors_format import TensorToWrite, write_safetensors
 from llm_chatbot.errors import UserError
+from llm_chatbot.sources.safetensors_format import TensorToWrite, write_safetensors
 
 _MERGED = "merged.safetensors"
 

@@ -13,8 +13,8 @@ from llm_chatbot.convert.direct.quantized import (
     read_gptq,
 )
 from llm_chatbot.convert.direct.settings import read_settings
-from llm_chatbot.convert.safetensors_format import StoredTensor
 from llm_chatbot.errors import UserError
+from llm_chatbot.sources.safetensors_format import StoredTensor
 
 KNOWN = "awq, gptq (2, 3, 4, 8 bits), compressed-tensors (pack-quantized, float-quantized), fp8 (e4m3)"
 

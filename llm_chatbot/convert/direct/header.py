@@ -10,11 +10,11 @@ from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, GGMLQuantizationType, TensorNameM
 
 from llm_chatbot.convert.direct.safetensors_files import stored_tensors
 from llm_chatbot.convert.direct.settings import Settings, read_settings
-from llm_chatbot.convert.safetensors_format import StoredTensor, read_header
 from llm_chatbot.decoder.rotary import FACTORS
 from llm_chatbot.decoder.rows import DecoderRow
 from llm_chatbot.errors import UserError
 from llm_chatbot.gguf.header import GGUFHeader, TensorInfo
+from llm_chatbot.sources.safetensors_format import StoredTensor, read_header
 
 FLOAT_TYPES = {"F32": GGMLQuantizationType.F32, "F16": GGMLQuantizationType.F16, "BF16": GGMLQuantizationType.BF16}
 

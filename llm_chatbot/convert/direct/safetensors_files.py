@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from llm_chatbot.convert.checkpoint.weights import files_with_weights
-from llm_chatbot.convert.safetensors_format import StoredTensor, read_header
 from llm_chatbot.errors import UserError
+from llm_chatbot.sources.safetensors_format import StoredTensor, read_header
 
 
 def stored_tensors(folder: Path) -> dict[str, StoredTensor]:

@@ -6,10 +6,10 @@ import openvino as ov
 from llm_chatbot.convert.direct.formats import QuantizationFormat
 from llm_chatbot.convert.direct.header import DirectCheckpoint
 from llm_chatbot.convert.direct.quantized import QuantizedMatrix, read_fp8
-from llm_chatbot.convert.safetensors_format import to_bfloat16
 from llm_chatbot.decoder.memory import HeapMemory, Memory
 from llm_chatbot.decoder.tensors import ALL, Packed, Rows, Tensors, Unpacking
 from llm_chatbot.errors import UserError
+from llm_chatbot.sources.safetensors_format import to_bfloat16
 from llm_chatbot.texts import Text
 
 

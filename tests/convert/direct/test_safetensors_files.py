@@ -16,7 +16,10 @@ TENSORS = {
     "half": torch.arange(6, dtype=torch.float16).reshape(2, 3) / 8,
     "bfloat": torch.arange(-3, 3, dtype=torch.bfloat16).reshape(3, 2) / 8,
     "single": torch.tensor([1e-30, 3.5]),
+    "double": torch.tensor([0.25], dtype=torch.float64),
     "integers": torch.tensor([[-7, 7]], dtype=torch.int32),
+    "short": torch.tensor([-300, 300], dtype=torch.int16),
+    "mask": torch.tensor([[True, False]]),
     "number": torch.tensor(2.5),
     "empty": torch.zeros(0, 4),
 }

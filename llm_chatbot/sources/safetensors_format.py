@@ -19,15 +19,22 @@ LARGEST_HEADER = 100_000_000  # bytes, as the format has it
 
 # NumPy has no type for BF16 and 8-bit floats: their bits as integers.
 TYPES: dict[str, np.dtype[Any]] = {
+    "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
     "BF16": np.dtype("<u2"),
     "F8_E4M3": np.dtype("u1"),
     "I64": np.dtype("<i8"),
     "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
     "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
     "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
 }
+UNSCALED_FLOATS = ("F64", "F32", "F16", "BF16")
 
 
 def _e4m3(bits: int) -> float:

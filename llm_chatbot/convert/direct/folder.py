@@ -3,12 +3,13 @@
 For checkpoints that are quantized already this is the only way: their integers, scales and zero points are kept.
 """
 
-import gc
 import math
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import openvino as ov
 
 from llm_chatbot.convert.adapters.checkpoint_base import CheckpointBase
 from llm_chatbot.convert.adapters.merging import write_merged
@@ -19,15 +20,14 @@ from llm_chatbot.convert.direct.header import DirectCheckpoint, read_direct
 from llm_chatbot.convert.direct.safetensors_files import stored_tensors
 from llm_chatbot.convert.direct.settings import read_settings
 from llm_chatbot.convert.direct.tensors import CheckpointTensors
+from llm_chatbot.convert.export.built_graph import write_built
 from llm_chatbot.convert.export.saving import WriteGraph, save
-from llm_chatbot.convert.gguf.decompression import mark_decompression
 from llm_chatbot.convert.resources import check_resources
 from llm_chatbot.convert.side_files import write_side_files
 from llm_chatbot.convert.unpacking import unpacking_of
 from llm_chatbot.decoder.build import build_graph
-from llm_chatbot.decoder.memory import FileMemory
+from llm_chatbot.decoder.memory import Memory
 from llm_chatbot.errors import UserError
-from llm_chatbot.folder.manifest import MODEL_XML
 from llm_chatbot.folder.variant import Variant
 from llm_chatbot.gguf.end_tokens import listed_ids
 from llm_chatbot.machine.json_progress import write_step
@@ -60,17 +60,16 @@ def write_direct(
     parameters = _parameters(checkpoint, format)
     check_resources(variant, parameters, folder)
     _write_side_files(variant, path, config, folder)
-    with tempfile.TemporaryDirectory(dir=folder) as merged, tempfile.TemporaryFile(dir=folder) as file:
+    with tempfile.TemporaryDirectory(dir=folder) as merged:
         if variant.config.adapters:
             checkpoint = read_direct(path, config, _merged(variant, path, config, Path(merged)))
-        memory = FileMemory(file)
-        unpacking = None if keeps_integers else unpacking_of(variant)
-        with CheckpointTensors(checkpoint, format, memory, unpacking) as tensors:
-            graph = build_graph(checkpoint.header, checkpoint.row, tensors)
-        (save if keeps_integers or variant.precision == "FP16" else write)(graph, folder / MODEL_XML)
-        mark_decompression(folder / MODEL_XML)
-        del graph, tensors, memory  # before the file that holds the constants is closed
-        gc.collect()
+
+        def build(memory: Memory) -> ov.Model:
+            unpacking = None if keeps_integers else unpacking_of(variant)
+            with CheckpointTensors(checkpoint, format, memory, unpacking) as tensors:
+                return build_graph(checkpoint.header, checkpoint.row, tensors)
+
+        write_built(build, folder, save if keeps_integers or variant.precision == "FP16" else write)
     return {"parameters": parameters, "quantization": format.name if format else None}
 
 

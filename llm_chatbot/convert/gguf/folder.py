@@ -3,7 +3,6 @@
 The file's own weights need neither PyTorch nor Optimum Intel nor NNCF. Transformers is imported for its tokenizer.
 """
 
-import gc
 import math
 import tempfile
 from pathlib import Path
@@ -12,8 +11,8 @@ from typing import Any
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.convert.adapters.gguf_base import GGUFBase, with_merged
 from llm_chatbot.convert.adapters.merging import write_merged
+from llm_chatbot.convert.export.built_graph import write_built
 from llm_chatbot.convert.export.saving import WriteGraph, save
-from llm_chatbot.convert.gguf.decompression import mark_decompression
 from llm_chatbot.convert.gguf.settings import generation_config, model_config
 from llm_chatbot.convert.resources import check_resources
 from llm_chatbot.convert.side_files import write_side_files
@@ -21,9 +20,7 @@ from llm_chatbot.convert.tokenizer.chat_format import apply_chat_format
 from llm_chatbot.convert.tokenizer.gguf_tokenizer import fast_tokenizer
 from llm_chatbot.convert.unpacking import unpacking_of
 from llm_chatbot.decoder.build import build_decoder, decoder_tensors, row_of
-from llm_chatbot.decoder.memory import FileMemory
 from llm_chatbot.decoder.tensors import Unpacking, bytes_in_openvino
-from llm_chatbot.folder.manifest import MODEL_XML
 from llm_chatbot.folder.variant import Variant
 from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
 from llm_chatbot.gguf.tokenizer import tokenizer_of
@@ -92,13 +89,7 @@ def _write(
     header: GGUFHeader, config: ModelConfig, folder: Path, write: WriteGraph, unpacking: Unpacking | None = None
 ) -> dict[str, Any]:
     _write_side_files(header, config, folder)
-    with tempfile.TemporaryFile(dir=folder) as file:
-        memory = FileMemory(file)
-        graph = build_decoder(header, memory, unpacking=unpacking)
-        write(graph, folder / MODEL_XML)
-        mark_decompression(folder / MODEL_XML)
-        del graph, memory  # before the file that holds the constants is closed
-        gc.collect()
+    write_built(lambda memory: build_decoder(header, memory, unpacking=unpacking), folder, write)
     return {
         "parameters": _parameters(header),
         "gguf_type": header.main_type,

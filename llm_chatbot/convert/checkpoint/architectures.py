@@ -8,7 +8,6 @@ from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub.errors import StrictDataclassError
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_CAUSAL_LM_MAPPING,
@@ -22,6 +21,7 @@ from transformers import (
 )
 
 from llm_chatbot.catalogue.architectures import by_model_type
+from llm_chatbot.convert.checkpoint.invalid import reading_settings
 from llm_chatbot.convert.checkpoint.weights import (
     build_model,
     drop_tensors,
@@ -319,11 +319,8 @@ def _parsed_config(folder: Path, config_class: type[PreTrainedConfig], config: d
     Raises:
         UserError: a value has the wrong type or range.
     """
-    try:
+    with reading_settings(folder):
         return config_class.from_dict(config)
-    except (StrictDataclassError, TypeError, ValueError, KeyError, AttributeError) as error:
-        reason = " ".join(str(error).split())
-        raise UserError("checkpoint.invalid", path=folder / "config.json", reason=reason) from error
 
 
 def _required_ints(folder: Path, config: dict[str, Any], *names: str | tuple[str, ...]) -> list[int]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from transformers import CONFIG_MAPPING
 
+from llm_chatbot.convert.checkpoint.invalid import reading_settings
 from llm_chatbot.decoder.rows import ROWS, DecoderRow
 from llm_chatbot.errors import UserError
 from llm_chatbot.gguf.header import Fields
@@ -146,12 +147,18 @@ def read_settings(folder: Path, config: Mapping[str, Any]) -> Settings:
         config: the content of `config.json`.
 
     Raises:
-        UserError: the architecture is not known here, or a setting changes the computation in a way that is not.
+        UserError: the architecture is not known here, a setting changes the computation in a way that is not, or a
+            value is missing, or has the wrong type or range.
     """
     model_type = config["model_type"]
     if model_type not in DIRECT_ROWS:
         raise UserError("direct.architecture", folder=folder, type=repr(model_type), known=", ".join(DIRECT_ROWS))
-    row, config_class = DIRECT_ROWS[model_type], CONFIG_MAPPING[model_type]
+    with reading_settings(folder):
+        return _settings(folder, config, DIRECT_ROWS[model_type])
+
+
+def _settings(folder: Path, config: Mapping[str, Any], row: DirectRow) -> Settings:
+    config_class = CONFIG_MAPPING[config["model_type"]]
     parsed, defaults = config_class.from_dict(dict(config)).to_dict(), config_class().to_dict()
     names = {**SIZES, **row.keys}
     for key, default in defaults.items():

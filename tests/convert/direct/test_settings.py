@@ -108,6 +108,21 @@ def test_what_the_graph_does_not_follow_is_refused_by_name(model_type: str, sett
         read_settings(Path("checkpoint"), {"model_type": model_type, **SIZES, **settings})
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"hidden_size": "64"},
+        {"num_attention_heads": 0},
+        {"layer_types": ["full_attention"] * 9},
+        {"rope_parameters": {"rope_type": "llama3", "rope_theta": 1e4}},
+        {"rope_parameters": {"rope_type": "linear", "rope_theta": 1e4, "factor": "four"}},
+    ],
+)
+def test_a_damaged_value_is_a_sentence(settings: dict):
+    with pytest.raises(UserError, match=r"config\.json is invalid"):
+        read_settings(Path("checkpoint"), {"model_type": "llama", **SIZES, **settings})
+
+
 def test_a_tensor_that_the_graph_does_not_use_is_refused_by_name(tmp_path: Path):
     model = small_model("llama")
     model.model.layers[0].self_attn.register_parameter("gate", torch.nn.Parameter(torch.ones(4)))

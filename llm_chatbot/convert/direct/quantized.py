@@ -59,20 +59,17 @@ class QuantizedMatrix:
         return np.repeat(of_groups.astype(np.float32), self.group_size, axis=1)
 
 
-def read_awq(arrays: Arrays, bits: int = 4) -> QuantizedMatrix:
-    """AWQ's matrix, which is stored by inputs.
+def read_awq(arrays: Arrays) -> QuantizedMatrix:
+    """AWQ's matrix of 4 bits, which is stored by inputs.
 
     Args:
         arrays: `qweight` int32 [columns, rows / 8], `qzeros` int32 [groups, rows / 8] and `scales` [groups, rows].
-        bits: 4; AWQ has no other.
 
     Raises:
-        ValueError: the shapes don't fit together, or `bits` is not 4.
+        ValueError: the shapes don't fit together.
     """
-    if bits != 4:
-        raise ValueError(f"AWQ with {bits} bits")
     integers, zero_points = (_unpacked_awq(arrays[name]) for name in ("qweight", "qzeros"))
-    return _checked(QuantizedMatrix(integers.T, arrays["scales"].T, zero_points.T, bits))
+    return _checked(QuantizedMatrix(integers.T, arrays["scales"].T, zero_points.T, bits=4))
 
 
 def read_gptq(arrays: Arrays, bits: int, is_first_version: bool = True) -> QuantizedMatrix:
@@ -142,9 +139,11 @@ def read_fp8(arrays: Arrays, block: tuple[int, int] | None = None) -> np.ndarray
             raise ValueError(f"scales {scale.shape} where {needed} belong")
         rows, columns = weight.shape
         scale = scale.repeat(block[0], axis=0)[:rows].repeat(block[1], axis=1)[:, :columns]
-    elif scale.size not in (1, len(weight)):
+    elif scale.size in (1, len(weight)):
+        scale = scale.reshape(-1, 1)
+    else:
         raise ValueError(f"scales {scale.shape} for {weight.shape}")
-    return weight * scale.reshape(scale.shape if scale.ndim == 2 else (-1, 1))
+    return weight * scale
 
 
 def unpack(words: np.ndarray, bits: int, count: int) -> np.ndarray:

@@ -59,6 +59,13 @@ def test_the_last_blocks_of_8_bit_floats_may_be_smaller():
         read_fp8({"weight": weight, "weight_scale": scales[:, 0]})
 
 
+def test_a_scale_for_each_row_is_the_rows_whatever_its_shape():
+    scales = np.array([1, 2, 3], np.float32)
+    for shape in ((3,), (3, 1), (1, 3)):
+        found = read_fp8({"weight": np.ones((3, 3), np.float32), "weight_scale": scales.reshape(shape)})
+        np.testing.assert_array_equal(found[:, 0], scales)
+
+
 @pytest.mark.parametrize("bits", range(2, 9))
 def test_integers_lie_without_gaps(bits: int):
     expected = np.random.default_rng(bits).integers(0, 1 << bits, (3, 40), np.uint8)

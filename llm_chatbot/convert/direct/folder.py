@@ -19,7 +19,7 @@ from llm_chatbot.convert.direct.formats import QuantizationFormat, read_format
 from llm_chatbot.convert.direct.header import DirectCheckpoint, read_direct
 from llm_chatbot.convert.direct.safetensors_files import stored_tensors
 from llm_chatbot.convert.direct.settings import read_settings
-from llm_chatbot.convert.direct.tensors import CheckpointTensors
+from llm_chatbot.convert.direct.tensors import CheckpointTensors, quantized_shape
 from llm_chatbot.convert.export.built_graph import write_built
 from llm_chatbot.convert.export.saving import WriteGraph, save
 from llm_chatbot.convert.resources import check_resources
@@ -96,8 +96,9 @@ def _check_precision(variant: Variant, format: QuantizationFormat) -> None:
 
 
 def _parameters(checkpoint: DirectCheckpoint, format: QuantizationFormat | None) -> int:
-    floats = sum(math.prod(info.shape) for info in checkpoint.header.tensors.values())
-    return floats + (sum(math.prod(format.shape(parts)) for parts in checkpoint.parts.values()) if format else 0)
+    shapes = [info.shape for info in checkpoint.header.tensors.values()]
+    shapes += [quantized_shape(checkpoint, format, name) for name in checkpoint.parts]
+    return sum(map(math.prod, shapes))
 
 
 def _write_side_files(variant: Variant, path: Path, config: Mapping[str, Any], folder: Path) -> None:

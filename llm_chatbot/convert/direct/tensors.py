@@ -48,7 +48,7 @@ class CheckpointTensors(Tensors):
     def shape(self, name: str) -> tuple[int, ...]:
         if name not in self._checkpoint.parts:
             return super().shape(name)
-        return self._matrix_format(name).shape(self._checkpoint.parts[name])
+        return quantized_shape(self._checkpoint, self._format, name)
 
     def matrix(self, name: str, rows: Rows = ALL) -> ov.Node:
         if name not in self._checkpoint.parts:
@@ -65,11 +65,6 @@ class CheckpointTensors(Tensors):
     def unused(self) -> list[str]:
         return super().unused() + [name for name in self._checkpoint.parts if name not in self._read_names]
 
-    def _matrix_format(self, name: str) -> QuantizationFormat:
-        if self._format is None:
-            raise self._refusal(name, ", ".join(sorted(self._checkpoint.parts[name])))
-        return self._format
-
     def _bfloat16(self, values: np.ndarray, name: str) -> ov.Node:
         """A matrix of floats, rounded to the nearest bfloat16."""
         if self._unpacking:
@@ -85,16 +80,12 @@ class CheckpointTensors(Tensors):
         """
         arrays = {end: tensor.floats() for end, tensor in self._checkpoint.parts[name].items()}
         try:
-            format = self._matrix_format(name)
+            format = _format_of(self._checkpoint, self._format, name)
             return format.read(arrays) if format.has_integers else read_fp8(arrays, format.block)
         except (KeyError, ValueError) as error:
             if isinstance(error, UserError):
                 raise
-            raise self._refusal(name, str(error)) from error
-
-    def _refusal(self, name: str, reason: str) -> UserError:
-        fault = Text("direct.matrix", name=name, reason=reason)
-        return UserError("gguf.refused", path=self._checkpoint.header.path, fault=fault)
+            raise _refusal(self._checkpoint, name, str(error)) from error
 
     def _constants(self, matrix: QuantizedMatrix) -> Packed:
         """A matrix in the form that the CPU multiplies compressed: signed where no zero points are needed."""
@@ -114,6 +105,30 @@ class CheckpointTensors(Tensors):
         for part, content in zip(packed.parts(), values, strict=True):
             part[:] = content.reshape(-1).view(np.uint8)
         return packed
+
+
+def quantized_shape(checkpoint: DirectCheckpoint, format: QuantizationFormat | None, name: str) -> tuple[int, int]:
+    """Rows and columns of a quantized matrix.
+
+    Raises:
+        UserError: its parts are not those of the format that the checkpoint names.
+    """
+    try:
+        return _format_of(checkpoint, format, name).shape(checkpoint.parts[name])
+    except (KeyError, ValueError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise _refusal(checkpoint, name, str(error)) from error
+
+
+def _format_of(checkpoint: DirectCheckpoint, format: QuantizationFormat | None, name: str) -> QuantizationFormat:
+    if format is None:
+        raise _refusal(checkpoint, name, ", ".join(sorted(checkpoint.parts[name])))
+    return format
+
+
+def _refusal(checkpoint: DirectCheckpoint, name: str, reason: str) -> UserError:
+    return UserError("gguf.refused", path=checkpoint.header.path, fault=Text("direct.matrix", name=name, reason=reason))
 
 
 def _in_bytes(integers: np.ndarray, wide: bool) -> np.ndarray:

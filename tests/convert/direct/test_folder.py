@@ -86,6 +86,16 @@ def test_a_damaged_matrix_is_named(tmp_path: Path):
         convert_model(str(tmp_path), "INT4", tmp_path / "models")
 
 
+@pytest.mark.parametrize("end", ["qweight", "qzeros"])
+def test_a_matrix_without_one_of_its_parts_is_named(end: str, tmp_path: Path):
+    write_quantized(tmp_path, "AWQ")
+    tensors = load_file(tmp_path / "model.safetensors")
+    del tensors[f"model.layers.1.mlp.up_proj.{end}"]
+    save_file(tensors, tmp_path / "model.safetensors")
+    with pytest.raises(UserError, match=rf"blk\.1\.ffn_up\.weight .*{end}"):
+        convert_model(str(tmp_path), "INT4", tmp_path / "models")
+
+
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b'{"eos_token_id": "</s>"}'])
 def test_damaged_generation_settings_are_a_sentence(content: bytes, tmp_path: Path):
     write_quantized(tmp_path, "AWQ")

@@ -36,11 +36,6 @@ class LoadedModel:
 
     Its memory can be freed while nobody uses it; then it is loaded again when it is next needed.
 
-    Attributes:
-        is_remote: whether another server answers, to which the conversation is sent.
-        load_seconds: how long its latest loading took; None: it was loaded elsewhere, or not yet.
-        tokens_per_second: of its latest answer that was long enough to tell; None: there was none yet.
-
     Args:
         model: compiled for its device; None: it is loaded when it is first needed.
         tokenizer: from the same folder.
@@ -53,6 +48,9 @@ class LoadedModel:
         files: what it is loaded from, for a model that is not loaded yet.
 
     Attributes:
+        is_remote: whether another server answers, to which the conversation is sent.
+        load_seconds: how long its latest loading took; None: it was loaded elsewhere, or not yet.
+        tokens_per_second: of its latest answer that was long enough to tell; None: there was none yet.
         keep_alive: seconds after its last use for which it stays in memory, infinity for as long as there is room;
             None: as long as all models do.
     """

@@ -22,9 +22,7 @@ class Penalties:
 
     def __init__(self, sampling: Sampling, ids: Sequence[int]) -> None:
         self._sampling = sampling
-        self._seen = np.unique(
-            np.array(ids, dtype=np.int64)
-        )  # duplicates may be appended below; the penalty applies once
+        self._seen = np.unique(np.array(ids, dtype=np.int64))  # `accept` may append duplicates: they count once
         self._biased = np.fromiter(sampling.logit_bias.keys(), dtype=np.int64)
         self._biases = np.fromiter(sampling.logit_bias.values(), dtype=np.float32)
         self._counts: dict[int, int] = {}  # how often the answer has each token

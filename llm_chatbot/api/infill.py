@@ -91,14 +91,16 @@ class InfillWriter(Writer):
         body: JSON = {"index": 0, "content": text, "stop": stop, "model": self.model}
         if not stop:
             return body
-        counts, reason = self.choices[0].counts, self.choices[0].finish_reason
-        figures = {"tokens_predicted": counts.completion, "tokens_evaluated": counts.prompt - counts.cached}
+        (choice,) = self.choices
+        word = choice.answer.stopped_by if choice.answer else ""
         return {
             **body,
-            **figures,
-            "tokens_cached": counts.cached,
+            "tokens_predicted": choice.counts.completion,
+            "tokens_evaluated": choice.counts.prompt - choice.counts.cached,
+            "tokens_cached": choice.counts.cached,
             "truncated": False,
-            "stop_type": "limit" if reason == "length" else "eos",
+            "stop_type": "limit" if choice.finish_reason == "length" else "word" if word else "eos",
+            "stopping_word": word,
         }
 
 

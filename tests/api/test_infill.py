@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -39,6 +40,17 @@ def test_an_editors_request_becomes_a_prompt_with_the_models_tokens():
     answer = response.json()
     assert answer["content"] == "b +" and answer["stop"] and answer["stop_type"] == "eos"
     assert (answer["tokens_predicted"], answer["tokens_evaluated"], answer["tokens_cached"]) == (2, 6, 4)
+
+
+@pytest.mark.parametrize(
+    ("end", "expected"), [({"stopped_by": "\n"}, ("word", "\n")), ({"finish_reason": "length"}, ("limit", ""))]
+)
+def test_an_editor_learns_what_ended_the_text(end: dict[str, Any], expected: tuple[str, str]):
+    *begun, last = said("b", "b +")
+    model = FakeModel([*begun, replace(last, **end)], about=ServedFacts("fake", 100, infill=TOKENS))
+    with TestClient(create_app({"fake": model})) as web:
+        answer = web.post("/infill", json={"input_prefix": "a", "stop": "\n"}).json()
+    assert (answer["stop_type"], answer["stopping_word"]) == expected
 
 
 def test_other_files_stand_before_it():

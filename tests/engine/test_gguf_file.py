@@ -66,14 +66,14 @@ def test_where_memory_is_short_weights_are_in_a_file_that_ends_with_them(
     assert {path.suffix for path in tmp_path.iterdir()} == {".json"}
 
 
-def test_without_such_a_file_the_weights_are_in_memory(small: Path, caplog: pytest.LogCaptureFixture):
+def test_without_such_a_file_the_weights_are_in_memory(small: Path, logged: pytest.LogCaptureFixture):
     full = OSError(errno.ENOSPC, "No space left on device")
     with (
         patch("llm_chatbot.engine.gguf_file.available_memory", return_value=1000),
         patch("tempfile.TemporaryFile", side_effect=full),
     ):
         assert isinstance(GGUFFile(small).map_graph()[1], OwnedWeights)
-    assert "No space left on device" in caplog.text
+    assert "No space left on device" in logged.text
 
 
 def test_what_is_known_of_a_model_comes_from_its_header(small: Path):

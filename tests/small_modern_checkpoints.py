@@ -124,10 +124,11 @@ def gemma3_with_images(folder: Path) -> None:
     write_llama_like(folder, published, described, shards=2, pickles=0)
 
 
-def granite4(folder: Path) -> None:
+def granite4(folder: Path, *kinds: str) -> None:
+    """Of layers of these kinds; all with attention by default."""
     config = GraniteMoeHybridConfig(
-        **SIZES,
-        layer_types=["attention"] * LAYERS,
+        **SIZES | {"num_hidden_layers": len(kinds) or LAYERS},
+        layer_types=list(kinds) or ["attention"] * LAYERS,
         num_local_experts=0,
         shared_intermediate_size=FFN,
         position_embedding_type="rope",

@@ -111,7 +111,9 @@ def kv_values_per_token(config: Mapping[str, Any]) -> int | None:
     def first(*names: str) -> int | None:
         return next((config[name] for name in names if isinstance(config.get(name), int)), None)
 
-    layers = first("num_hidden_layers", "n_layers", "n_layer", "num_layers")
+    kinds = config.get("layer_types") or []
+    recurrent = kinds.count("mamba") if isinstance(kinds, list) else 0  # their state does not grow
+    layers = (first("num_hidden_layers", "n_layers", "n_layer", "num_layers") or 0) - recurrent
     heads = first("num_attention_heads", "n_heads", "n_head")
     hidden = first("hidden_size", "d_model", "n_embd")
     groups = first("multi_query_group_num") if config.get("multi_query_attention") else None

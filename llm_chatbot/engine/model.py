@@ -22,7 +22,7 @@ from llm_chatbot.engine.files import ModelFiles
 from llm_chatbot.engine.fingerprint import fingerprint
 from llm_chatbot.engine.graph.arithmetic import faster_arithmetic
 from llm_chatbot.engine.graph.group_sizes import split_groups
-from llm_chatbot.engine.graph.logits import add_logits_to_keep
+from llm_chatbot.engine.graph.logits import add_logits_to_keep, check_growing
 from llm_chatbot.engine.graph.merged_products import merge_products
 from llm_chatbot.engine.graph.paged_graph import PagedAttentionUnavailableError, make_paged
 from llm_chatbot.engine.graph.zero_points import split_zero_points, splitting_pays
@@ -92,7 +92,7 @@ class ChatModel:
                 compiled, facts = self._compile_paged(graph)
                 limits = (self.trained_context, self.max_length, kv_cache_gb)
                 paged = open_paged_model(compiled, *limits, self.extra_inputs, weights, self.pace)
-            if cache_on_disk:
+            if cache_on_disk and not paged.is_hybrid:
                 self._keep_on_disk(paged, compiled, facts)
             return paged
         except PagedAttentionUnavailableError as error:
@@ -131,6 +131,7 @@ class ChatModel:
             UserError: its state is not a KV cache, or it has groups that a CPU multiplies wrongly in any form.
         """
         graph = self._files.read_graph()
+        check_growing(graph, self._files.path)
         if not self._device.upper().startswith(("GPU", "NPU")):
             split_groups(graph, self._files.path)
         return graph

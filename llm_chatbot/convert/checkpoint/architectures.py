@@ -269,7 +269,11 @@ def from_gemma3(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
 
 
 def from_granite_hybrid(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
-    """A dense Granite 4.0, published as a hybrid without Mamba layers and experts, as a Granite."""
+    """A Granite 4.0 with Mamba layers; one with neither these nor experts is read as a Granite."""
+    if "mamba" in (config.get("layer_types") or ["mamba"]):
+        # JSON has no infinity, which is the default's end, so the key may be there without a value.
+        known = {name: value for name, value in config.items() if (name, value) != ("time_step_limit", None)}
+        return from_transformers(folder, known)
     hidden, layers, heads, ffn, vocabulary, context = _required_ints(
         folder,
         config,
@@ -280,8 +284,8 @@ def from_granite_hybrid(folder: Path, config: dict[str, Any]) -> PreTrainedModel
         "vocab_size",
         "max_position_embeddings",
     )
-    if "mamba" in (config.get("layer_types") or ["mamba"]) or config.get("num_local_experts"):
-        raise UserError("checkpoint.mamba", folder=folder)
+    if config.get("num_local_experts"):
+        raise UserError("checkpoint.granite_experts", folder=folder)
     _refuse_options(folder, {"position_embedding_type": config.get("position_embedding_type") != "rope"})
     known = GraniteConfig().to_dict().keys() - {"model_type", "architectures", "intermediate_size"}
     parsed = _parsed_config(

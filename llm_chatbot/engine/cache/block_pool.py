@@ -54,6 +54,7 @@ class BlockPool:
     Attributes:
         busy: tables that must not be evicted because a call is writing to them.
         on_full: is called with each block that enters the tree, unless its table is private.
+        on_evict: is called with each block that leaves it.
     """
 
     def __init__(self, blocks: int, block_size: int, copy: Callable[[int, int], None]) -> None:
@@ -61,6 +62,7 @@ class BlockPool:
         self.block_size = block_size
         self.busy: set[BlockTable] = set()
         self.on_full: Callable[[Block], None] | None = None
+        self.on_evict: Callable[[Block], None] | None = None
         self._copy = copy
         self._free = list(range(blocks))[::-1]  # a stack: the lowest index is taken first
         self._unreferenced: OrderedDict[Block, None] = OrderedDict()  # cached without references, in eviction order
@@ -96,13 +98,18 @@ class BlockPool:
         Raises:
             PoolFullError: there are too few blocks.
         """
-        for other in [other for other in self._tables if other is not table and other not in self.busy]:
-            if self.free >= count:
-                break
-            other.release()
+        while self.free < count and self.release_oldest(table):
+            pass
         if self.free < count:
             raise PoolFullError
         return [Block(self._take(), ref_count=1) for _ in range(count)]
+
+    def release_oldest(self, table: "BlockTable") -> bool:
+        """Releases the least recently used of the other tables that no call is writing to; False: there is none."""
+        oldest = next((other for other in self._tables if other is not table and other not in self.busy), None)
+        if oldest is not None:
+            oldest.release()
+        return oldest is not None
 
     def _take(self) -> int:
         if not self._free:
@@ -113,6 +120,8 @@ class BlockPool:
         """Removes an unreferenced block from the tree. It is a leaf: children are evicted before their parents."""
         assert block.parent is not None and not block.children and not block.ref_count
         del self._unreferenced[block]
+        if self.on_evict is not None:
+            self.on_evict(block)
         del block.parent.children[block.ids]
         self._free.append(block.index)
 
@@ -171,6 +180,18 @@ class BlockTable:
         self.is_private = is_private
         self._pool = pool
         self._root = pool.root(key)
+
+    @property
+    def state(self) -> tuple[int, int]:
+        """The slots of the recurrent state that the next call reads and writes; most models have none."""
+        return 0, 0
+
+    def expect_prompt(self, length: int) -> None:
+        """Notes how many tokens the next prompt has."""
+
+    def next_stop(self, count: int) -> int:
+        """How many of `count` tokens the next call may read."""
+        return count
 
     @property
     def indices(self) -> list[int]:

@@ -5,7 +5,7 @@ import math
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -19,7 +19,15 @@ from llm_chatbot.engine.cache.disk_blocks import DiskBlocks
 from llm_chatbot.engine.cache.kept_blocks import KeptBlocks
 from llm_chatbot.engine.cache.kv_cache import check_length
 from llm_chatbot.engine.cache.pace import Pace
-from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, PagedRunner, Part, block_bytes, tokens_in_a_block
+from llm_chatbot.engine.cache.paged_runner import (
+    BLOCK_SIZE,
+    PagedRunner,
+    Part,
+    block_bytes,
+    state_bytes,
+    tokens_in_a_block,
+)
+from llm_chatbot.engine.cache.state_slots import StatefulTable, StateSlots
 from llm_chatbot.engine.decode.draft_model import Drafter
 from llm_chatbot.engine.decode.prompt_lookup import LookupCache, Prices
 from llm_chatbot.engine.graph.paged_graph import PagedAttentionUnavailableError
@@ -32,6 +40,10 @@ logger = logging.getLogger(__name__)
 FULL_CONVERSATIONS = 8
 SHARE_OF_FREE_MEMORY = 0.4
 UNKNOWN_CONTEXT = 8192
+
+# Of hybrid models: the share of that memory for recurrent states, and how many there are at least and at most.
+SHARE_OF_STATES = 0.5
+FEWEST_STATES, MOST_STATES = 8, 256
 
 DECODE_TOKENS = 32  # requests with at most this many tokens to read count as decoding, not as prefill
 
@@ -82,6 +94,7 @@ class PagedModel:
             values of a conversation depend on them.
         prices: what calls cost, for prompt lookup; None turns prompt lookup off.
         pace: how many tokens of prompts a call reads, by the time that the calls take.
+        slots: the number of recurrent states that the runner has room for; 0 for models without.
 
     Attributes:
         pool: allocates the blocks.
@@ -98,6 +111,7 @@ class PagedModel:
         extra_inputs: Callable[[int], dict[str, float]] = no_extra_inputs,
         prices: Prices | None = None,
         pace: Pace | None = None,
+        slots: int = 0,
     ) -> None:
         self.prices = prices
         self.pace = pace or Pace()
@@ -106,6 +120,7 @@ class PagedModel:
         self.max_length = min(max_length or sys.maxsize, blocks * BLOCK_SIZE)
         self.vocabulary = runner.vocabulary
         self.pool = BlockPool(blocks, BLOCK_SIZE, runner.copy_block)
+        self._slots = StateSlots(slots, self.pool) if slots else None
         self.lock = threading.Condition()
         self.runner = runner
         self._waiting: list[Request] = []
@@ -115,6 +130,17 @@ class PagedModel:
         self._batch_wait = 0.0
         self._idle_work: list[IdleWork] = []
         self._kept: KeptBlocks | None = None
+
+    @property
+    def is_hybrid(self) -> bool:
+        """Whether sequences have a recurrent state, which is cut back to checkpoints only."""
+        return self._slots is not None
+
+    def new_table(self, key: Hashable = None, is_private: bool = False) -> BlockTable:
+        """An empty block table; see `BlockPool.root` for the key."""
+        if self._slots is None:
+            return BlockTable(self.pool, key, is_private)
+        return StatefulTable(self._slots, key, is_private)
 
     def new_cache(self) -> "PagedCache":
         """An empty conversation."""
@@ -159,6 +185,7 @@ class PagedModel:
     def trim_to_prefix(self, table: BlockTable, ids: Sequence[int]) -> None:
         """Keeps or shares the longest prefix of `ids` that is cached in memory or on the disk, and drops the rest."""
         with self.lock:
+            table.expect_prompt(len(ids))
             table.trim_to_prefix(ids)
         if self._kept is not None:
             self._kept.restore(table, ids)
@@ -169,7 +196,7 @@ class PagedModel:
         Raises:
             BusyError: somebody waits for an answer, or all blocks are taken.
         """
-        table = BlockTable(self.pool)
+        table = self.new_table()
         with self.lock:
             if self._answers or self._waiting or self._led or not self.pool.free:
                 raise BusyError
@@ -178,7 +205,7 @@ class PagedModel:
             self._led = True
         started = time.perf_counter()
         try:
-            self.runner.run([Part([0] * rows, 0, table.indices, rows)], self.extra_inputs(1))
+            self.runner.run([Part([0] * rows, 0, table.indices, rows, table.state)], self.extra_inputs(1))
         finally:
             with self.lock:
                 self.pool.busy.clear()
@@ -267,7 +294,7 @@ class PagedModel:
         room = self.pace.tokens
         counts = {}
         for request in sorted(batch, key=lambda request: request.is_prefill):  # decoding before prefill
-            count = request.next_chunk(room) if request.is_prefill else request.missing
+            count = request.until_checkpoint(request.next_chunk(room) if request.is_prefill else request.missing)
             if count <= 0:
                 continue
             try:
@@ -284,7 +311,7 @@ class PagedModel:
         past = len(table.ids)
         ids = request.cache.ids[past : past + count]
         blocks = table.indices[: math.ceil((past + count) / BLOCK_SIZE)]
-        return Part(ids, past, blocks, request.wanted if count == request.missing else 0)
+        return Part(ids, past, blocks, request.wanted if count == request.missing else 0, table.state)
 
     def _note_time(self, seconds: float, tokens: int) -> None:
         self._batch_wait = min(BATCH_WAIT * seconds, MAX_BATCH_WAIT)
@@ -334,6 +361,11 @@ class Request:
         """
         return self.missing if self.missing < 1.5 * room else min(room, self.missing - self.wanted)
 
+    def until_checkpoint(self, count: int) -> int:
+        """Of `count` tokens those before a place where the recurrent state is kept; logits come from one call."""
+        stop = self.cache.table.next_stop(count)
+        return stop if stop <= self.missing - self.wanted else count
+
     def may_join(self, leader: "Request") -> bool:
         return self is leader or (not self.alone and self.cache.extra == leader.cache.extra)
 
@@ -355,7 +387,7 @@ class PagedCache:
     def __init__(self, model: PagedModel) -> None:
         self.ids: list[int] = []
         self.extra: dict[str, float] = {}
-        self.table = BlockTable(model.pool)
+        self.table = model.new_table()
         self._model = model
         self._prompted = False  # whether `extra` has been chosen for the next prompt
 
@@ -427,7 +459,7 @@ class PagedCache:
         if extra != self.extra:
             self.release()
             self.extra = extra
-            self.table = BlockTable(self._model.pool, tuple(extra.items()), self.table.is_private)
+            self.table = self._model.new_table(tuple(extra.items()), self.table.is_private)
 
 
 def open_paged_model(
@@ -453,12 +485,23 @@ def open_paged_model(
     """
     if (size := tokens_in_a_block(compiled)) != BLOCK_SIZE:
         raise PagedAttentionUnavailableError(f"a block has {size} tokens on this device, not {BLOCK_SIZE}")
-    blocks = pool_blocks(block_bytes(compiled), context_length, kv_cache_gb)
-    runner = PagedRunner(compiled, blocks, weights)
-    runner.run([Part([0], 0, [0], 1)], extra_inputs(1))  # the runtime packs the weights in its first call
-    model = PagedModel(runner, blocks, max_length, extra_inputs, ASSUMED_PRICES, pace)
-    model.measure_in_pauses()
+    state = state_bytes(compiled)
+    slots = state_slots(state, kv_cache_gb) if state else 0
+    share = 1 - SHARE_OF_STATES if state else 1.0
+    blocks = pool_blocks(block_bytes(compiled), context_length, kv_cache_gb and share * kv_cache_gb)
+    runner = PagedRunner(compiled, blocks, weights, slots)
+    runner.run([Part([0], 0, [0], 1, (0, 1))], extra_inputs(1))  # the runtime packs the weights in its first call
+    # A draft that is not accepted would cut the sequence back.
+    model = PagedModel(runner, blocks, max_length, extra_inputs, None if state else ASSUMED_PRICES, pace, slots)
+    if not state:
+        model.measure_in_pauses()
     return model
+
+
+def state_slots(size: int, kv_cache_gb: float | None) -> int:
+    """The number of recurrent states that are kept, for states of `size` bytes."""
+    memory = kv_cache_gb * 1e9 if kv_cache_gb else available_memory() * SHARE_OF_FREE_MEMORY
+    return min(max(int(memory * SHARE_OF_STATES) // size, FEWEST_STATES), MOST_STATES)
 
 
 def pool_blocks(size: int, context_length: int | None, kv_cache_gb: float | None) -> int:

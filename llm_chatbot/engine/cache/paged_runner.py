@@ -17,11 +17,20 @@ from llm_chatbot.engine.graph.paged_graph import (
     MAX_CONTEXT_LEN,
     PAST_LENS,
     POSITION_IDS,
+    STATE_BLOCK_INDICES,
+    STATE_BLOCK_INDICES_BEGINS,
+    STATE_CACHE_INTERVAL,
+    STATE_INPUTS,
+    STATE_PAST_LENS,
     SUBSEQUENCE_BEGINS,
 )
 
 # Tokens per block on a CPU.
 BLOCK_SIZE = 32
+
+# Tokens after which a call writes a recurrent state into a further slot: none has so many. With 0, OpenVINO 2026.4.1
+# writes the states of convolutions and not those of Mamba.
+ONLY_AT_THE_END = 1 << 30
 
 # Default properties for compiling a paged graph. The runtime caches kernels for each number of tokens that a call ever
 # had, which takes more and more memory; the limit makes no call slower. The precision of the KV cache is left to the
@@ -38,12 +47,14 @@ class Part:
         past: the number of cached tokens before them.
         blocks: indices of the blocks for its cached and new tokens.
         logits: the number of last tokens of `ids` to compute logits for.
+        state: the slots with the recurrent state after the cached tokens, and for that after the new ones.
     """
 
     ids: Sequence[int]
     past: int
     blocks: Sequence[int]
     logits: int
+    state: tuple[int, int] = (0, 0)
 
 
 class PagedRunner:
@@ -55,9 +66,10 @@ class PagedRunner:
         compiled: see `llm_chatbot.engine.graph.paged_graph.make_paged`.
         blocks: the number of blocks; see `block_bytes` for their size.
         weights: what the compiled model reads its constants from; only kept alive.
+        slots: the number of recurrent states. The first one stays empty.
     """
 
-    def __init__(self, compiled: ov.CompiledModel, blocks: int, weights: object = None) -> None:
+    def __init__(self, compiled: ov.CompiledModel, blocks: int, weights: object = None, slots: int = 0) -> None:
         self.compiled = compiled
         self._weights = weights
         self._ports = {port.any_name: port for port in compiled.inputs}
@@ -69,6 +81,11 @@ class PagedRunner:
             shape = [blocks, *(size.get_length() for size in list(port.partial_shape)[1:])]
             self._tensors.append(ov.Tensor(port.element_type, ov.Shape(shape)))
             self._request.set_tensor(port, self._tensors[-1])
+        for port in state_ports(compiled):
+            shape = [slots, *(size.get_length() for size in list(port.partial_shape)[1:])]
+            table = ov.Tensor(port.element_type, ov.Shape(shape))
+            table.data[0] = 0
+            self._request.set_tensor(port, table)
 
     @property
     def vocabulary(self) -> int:
@@ -141,6 +158,10 @@ def inputs_of(parts: Sequence[Part]) -> dict[str, np.ndarray]:
         SUBSEQUENCE_BEGINS: begins,
         BLOCK_INDICES: np.concatenate([part.blocks for part in parts]).astype(np.int32),
         BLOCK_INDICES_BEGINS: offsets([len(part.blocks) for part in parts]),
+        STATE_BLOCK_INDICES: np.array([slot for part in parts for slot in part.state], dtype=np.int32),
+        STATE_BLOCK_INDICES_BEGINS: offsets([2] * len(parts)),
+        STATE_PAST_LENS: np.array([part.past for part in parts], dtype=np.int32),
+        STATE_CACHE_INTERVAL: np.full(len(parts), ONLY_AT_THE_END, dtype=np.int32),
         MAX_CONTEXT_LEN: np.array(max(part.past + len(part.ids) for part in parts), dtype=np.int32),
         # The output layer does not support zero rows.
         LOGITS_INDICES: np.array([i for indices in wanted for i in indices] or [0], dtype=np.int32),
@@ -155,6 +176,17 @@ def offsets(lengths: Sequence[int]) -> np.ndarray:
 def cache_ports(compiled: ov.CompiledModel) -> list[ov.ConstOutput]:
     """The KV cache inputs, [blocks, heads, tokens, size]; 8-bit caches store their scales in the same tensors."""
     return [port for port in compiled.inputs if port.any_name.startswith(CACHE_INPUTS)]
+
+
+def state_ports(compiled: ov.CompiledModel) -> list[ov.ConstOutput]:
+    """The inputs with recurrent states, [slots, ...]; none for most models."""
+    return [port for port in compiled.inputs if port.any_name.startswith(STATE_INPUTS)]
+
+
+def state_bytes(compiled: ov.CompiledModel) -> int:
+    """The size of one sequence's recurrent state over all layers, in bytes."""
+    shapes = [(port, [size.get_length() for size in list(port.partial_shape)[1:]]) for port in state_ports(compiled)]
+    return sum(prod(shape) * port.element_type.bitwidth // 8 for port, shape in shapes)
 
 
 def block_bytes(compiled: ov.CompiledModel) -> int:

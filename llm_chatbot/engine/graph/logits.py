@@ -47,13 +47,28 @@ def add_logits_to_keep(model: ov.Model) -> None:
 
 
 def check_state(graph: ov.Model, model_dir: Path) -> None:
-    """Refuses a graph whose state is not a KV cache: a conversation on it could not be continued.
+    """Refuses a graph without keys and values in its state: a conversation on it could not be continued.
 
     Raises:
         UserError: it is a state-space model, or has no state.
     """
-    shapes = [list(variable.info.data_shape) for variable in graph.get_variables()]
-    if not shapes:
+    growing = [_grows(variable) for variable in graph.get_variables()]
+    if not growing:
         raise UserError("engine.no_cache", folder=model_dir)
-    if not all(any(size.is_dynamic for size in shape[1:]) for shape in shapes):
+    if not any(growing):
         raise UserError("engine.state_space", folder=model_dir)
+
+
+def check_growing(graph: ov.Model, model_dir: Path) -> None:
+    """Refuses a graph that has recurrent states beside keys and values, which only the paged graph can cut back.
+
+    Raises:
+        UserError: it has.
+    """
+    if not all(_grows(variable) for variable in graph.get_variables()):
+        raise UserError("engine.hybrid", folder=model_dir)
+
+
+def _grows(variable: ov.op.util.Variable) -> bool:
+    """Whether a state grows with the sequence."""
+    return any(size.is_dynamic for size in list(variable.info.data_shape)[1:])

@@ -24,6 +24,11 @@ BLOCK_INDICES = "block_indices"  # the block tables of all sequences, for cached
 BLOCK_INDICES_BEGINS = "block_indices_begins"  # [B + 1] offsets of the sequences in `block_indices`, then its length
 MAX_CONTEXT_LEN = "max_context_len"  # [] length of the longest sequence, cached and new tokens
 LOGITS_INDICES = "logits_indices"  # [L] which of the T tokens to compute logits for; added by this module
+# For B sequences' recurrent states, in hybrid models.
+STATE_BLOCK_INDICES = "la.block_indices"  # for each sequence the slot that is read, then those that are written
+STATE_BLOCK_INDICES_BEGINS = "la.block_indices_begins"  # [B + 1] offsets of the sequences in these, then their number
+STATE_PAST_LENS = "la.past_lens"  # [B] tokens before the new ones
+STATE_CACHE_INTERVAL = "la.cache_interval"  # [B] tokens after which the state is written to the next slot
 KNOWN_INPUTS = {
     INPUT_IDS,
     POSITION_IDS,
@@ -34,7 +39,9 @@ KNOWN_INPUTS = {
     MAX_CONTEXT_LEN,
     LOGITS_INDICES,
 }
+OF_STATES = {STATE_BLOCK_INDICES, STATE_BLOCK_INDICES_BEGINS, STATE_PAST_LENS, STATE_CACHE_INTERVAL}
 CACHE_INPUTS = ("key_cache.", "value_cache.")
+STATE_INPUTS = ("selective_ssm_state_table.", "conv_state_table.", "gated_delta_state_table.")
 
 # Which input of the paged attention operator takes ALiBi's slopes, or an empty constant.
 ALIBI_SLOPES = 11
@@ -69,7 +76,8 @@ def make_paged(model: ov.Model, extra_inputs: Set[str] = frozenset()) -> None:
         reason = str(error).strip().splitlines()[-1]
         raise PagedAttentionUnavailableError(f"OpenVINO can't rewrite this graph: {reason}") from error
     names = {port.any_name for port in model.inputs}
-    unknown = {name for name in names - KNOWN_INPUTS - extra_inputs if not name.startswith(CACHE_INPUTS)}
+    others = names - KNOWN_INPUTS - OF_STATES - extra_inputs
+    unknown = {name for name in others if not name.startswith(CACHE_INPUTS + STATE_INPUTS)}
     missing = KNOWN_INPUTS - {POSITION_IDS} - names
     if model.get_sinks() or unknown or missing:
         raise PagedAttentionUnavailableError("OpenVINO rewrote only a part of this graph")

@@ -23,7 +23,7 @@ CASES: dict[str, dict[str, Any]] = {
     "rank-stabilised": {"use_rslora": True},
     "with patterns": {
         "rank_pattern": {"q_proj": 2, "layers.1.mlp.up_proj": 6},
-        "alpha_pattern": {"v_proj": 3, r"^model\.layers\.1\.mlp\.up_proj": 5, "down_proj": 2},
+        "alpha_pattern": {"^v_proj": 99, "v_proj": 3, r"^model\.layers\.1\.mlp\.up_proj": 5, "down_proj": 2},
     },
     "DoRA": {"use_dora": True, "target_modules": LINEAR},
     "with whole modules": {"target_modules": ["q_proj"], "modules_to_save": ["lm_head", "norm"]},

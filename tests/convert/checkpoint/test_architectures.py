@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from transformers import (
     Gemma3ForConditionalGeneration,
     GptOssForCausalLM,
+    GraniteMoeHybridConfig,
     GraniteMoeHybridForCausalLM,
     PreTrainedModel,
 )
@@ -284,11 +285,21 @@ def test_a_model_read_as_another_architecture_computes_the_same(name: str, origi
     torch.testing.assert_close(found, expected, atol=1e-3 * float(expected.abs().max()), rtol=0)
 
 
+def test_a_granite_with_mamba_layers_is_read_as_it_is(tmp_path: Path):
+    small_modern_checkpoints.granite4(tmp_path, "mamba", "attention", "mamba")
+    ids = torch.arange(3, 60)[None]
+    config = GraniteMoeHybridConfig.from_pretrained(tmp_path, time_step_limit=(0.0, float("inf")))
+    with torch.no_grad():
+        original = GraniteMoeHybridForCausalLM.from_pretrained(tmp_path, config=config, dtype=torch.float32)
+        expected = original(input_ids=ids, use_cache=False).logits
+        found = read_checkpoint(tmp_path).float()(input_ids=ids, use_cache=False).logits
+    torch.testing.assert_close(found, expected)
+
+
 @pytest.mark.parametrize(
     ("changes", "sentence"),
     [
-        ({"layer_types": ["mamba", "attention"]}, "Mamba layers or experts, .*; choose a dense Granite"),
-        ({"num_local_experts": 8}, "Mamba layers or experts"),
+        ({"num_local_experts": 8}, "experts and no Mamba layers, .*; choose a Granite"),
         ({"position_embedding_type": "nope"}, "position_embedding_type"),
     ],
 )

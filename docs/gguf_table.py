@@ -35,7 +35,7 @@ def table_row(name: str, row: DecoderRow) -> str:
         PAIRS[row.rotary],
         "" if row.pattern is None else f"all layers but each {row.pattern}{'nd' if row.pattern == 2 else 'th'}",
         "no: its scores are capped" if row.scores_cap else "yes",
-        f"`{model_type}`" if model_type in CONFIG_MAPPING else "not; GenAI does",
+        f"`{model_type}`" if model_type in CONFIG_MAPPING and not row.recurrent else "not; GenAI does",
     )
     return f"| {' | '.join(cells)} |\n"
 

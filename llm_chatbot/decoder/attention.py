@@ -98,12 +98,13 @@ def _range(start: ov.Node, end: ov.Node, shape: list[int]) -> ov.Node:
 
 
 class LayerCache:
-    """Keys or values of a layer in the graph's state, which grows with each call."""
+    """The graph's state: keys and values of its layers, which grow with each call, and states that are replaced."""
 
     def __init__(self, inputs: Inputs) -> None:
         self._inputs = inputs
         self.sinks: list[ov.Node] = []
         self.variables: list[Variable] = []
+        self._replaced: dict[str, Variable] = {}
 
     def append(self, name: str, new: ov.Node) -> ov.Node:
         """All keys (or values) up to the new ones: float32 [batch, heads, cached and new tokens, size].
@@ -126,6 +127,23 @@ class LayerCache:
         self.sinks.append(ov.op.assign(whole, variable))
         self.variables.append(variable)
         return whole
+
+    def past(self, name: str, shape: list[int]) -> ov.Node:
+        """A state from the last call, zeros before the first: float32 [batch, *shape]. `keep` sets the next one."""
+        info = VariableInfo()
+        info.data_shape = ov.PartialShape([-1, *shape])
+        info.data_type = ov.Type.f32
+        info.variable_id = f"cache_params.past.{name}cache_params.present.{name}"
+        self._replaced[name] = Variable(info)
+        empty = ops.concat([self._inputs.batch, constant(shape)], 0)
+        past = ov.op.read_value(ops.broadcast(number(0), empty), self._replaced[name])
+        return ops.gather(past, self._inputs.beam_idx, constant(0))
+
+    def keep(self, name: str, state: ov.Node) -> None:
+        """Sets a state for the next call."""
+        variable = self._replaced[name]
+        self.sinks.append(ov.op.assign(state, variable))
+        self.variables.append(variable)
 
 
 def split_heads(x: ov.Node, heads: int, size: int) -> ov.Node:

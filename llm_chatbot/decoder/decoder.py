@@ -15,6 +15,7 @@ from llm_chatbot.decoder.latent_attention import LatentAttention
 from llm_chatbot.decoder.rotary import original_context
 from llm_chatbot.decoder.rows import DecoderRow
 from llm_chatbot.decoder.self_attention import SelfAttention
+from llm_chatbot.decoder.short_convolution import short_convolution
 from llm_chatbot.decoder.tensors import Tensors
 
 ROUTINGS = {1: "softmax", 2: "sigmoid", 3: "chosen"}  # by the file's number for them
@@ -66,16 +67,15 @@ class DecoderGraph:
         if "position_embd.weight" in self._tensors:
             table = self._tensors.matrix("position_embd.weight")
             x = ops.add(x, ops.gather(table, self._inputs.position_ids, constant(0)))
-        return norm(x, self._outer, "token_embd_norm") if "token_embd_norm.weight" in self._outer else x
+        has_norm = "token_embd_norm.weight" in self._outer and self._row.output_norm != "token_embd_norm"
+        return norm(x, self._outer, "token_embd_norm") if has_norm else x
 
     def _layer(self, index: int, layer: Layer, x: ov.Node) -> ov.Node:
         """Attention, then the MLP; each adds to what it reads. Without a norm of its own, or if the file says so, the
         MLP reads what the attention reads."""
         mlp_norm = self._row.mlp_norm
         normed = norm(x, layer, "attn_norm") if "attn_norm.weight" in layer else x
-        attended = self._attention.attend(
-            index, layer, norm(x, layer, "attn_norm_2") if "attn_norm_2.weight" in layer else normed
-        )
+        attended = self._mixed(index, layer, norm(x, layer, "attn_norm_2") if "attn_norm_2.weight" in layer else normed)
         if "post_attention_norm.weight" in layer and mlp_norm != "post_attention_norm":
             attended = norm(attended, layer, "post_attention_norm")
         residual = self._residual_scale()
@@ -88,6 +88,12 @@ class DecoderGraph:
         if "post_ffw_norm.weight" in layer:
             out = norm(out, layer, "post_ffw_norm")
         return ops.add(added, scaled(out, residual))
+
+    def _mixed(self, index: int, layer: Layer, x: ov.Node) -> ov.Node:
+        """What a layer takes from the tokens before: by attention or a short convolution."""
+        if "shortconv.conv.weight" in layer:
+            return short_convolution(x, index, layer, self._inputs, self._attention.cache)
+        return self._attention.attend(index, layer, x)
 
     def _residual_scale(self) -> float:
         depth = math.sqrt(self._keys.layers) if self._row.residual_by_depth else 1.0
@@ -144,7 +150,7 @@ class DecoderGraph:
     def _logits(self, x: ov.Node) -> ov.Node:
         """The scores of all tokens for the next position, [batch, tokens, vocabulary]."""
         name = "output" if "output.weight" in self._outer else "token_embd"
-        logits = linear(norm(x, self._outer, "output_norm"), self._outer, name)
+        logits = linear(norm(x, self._outer, self._row.output_norm), self._outer, name)
         scale = self._keys.number("logit_scale", (self._row.logit_scale_of_width or 0) * self._hidden) or 1.0
         logits = scaled(logits, 1 / scale if self._row.logits_divided else scale)
         cap = self._keys.number("final_logit_softcapping", self._row.logits_cap)

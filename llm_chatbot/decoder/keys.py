@@ -20,6 +20,7 @@ HARMLESS = {
     "expert_count",
     "expert_shared_count",
     "leading_dense_block_count",
+    "shortconv.l_cache",
     "interleave_moe_layer_step",
     "attention.q_lora_rank",
     "tensor_data_layout",
@@ -79,14 +80,16 @@ class Keys:
         return value
 
     def sizes(self, key: str, default: list[int] | None = None) -> list[int]:
-        """A key's positive integer for each layer: the file has one for all or an array.
+        """A key's positive integer for each layer: the file has one for all or an array, where 0 stands for a layer
+        that needs none.
 
         Raises:
             UserError: the file lacks it and there is no default, or it is something else.
         """
         value = self.get(key, default)
         values = value[: self.layers] if isinstance(value, list) else [self.size(key)] * self.layers
-        if len(values) < self.layers or not all(isinstance(value, int) and value > 0 for value in values):
+        are_sizes = all(isinstance(value, int) and value >= 0 for value in values)
+        if len(values) < self.layers or not are_sizes or not any(values):
             raise self.refusal("gguf.no_sizes", key=f"{self.architecture}.{key}")
         return values
 

@@ -34,6 +34,7 @@ class DecoderRow:
         alibi: the largest bias of ALiBi where the file does not say; 0 for none.
         activation: of the MLP: "silu", "gelu", "squared relu", or "gpt-oss".
         mlp_norm: the tensor that normalises the MLP's input.
+        output_norm: the tensor that normalises what the output layer reads.
         routing, normalised_routing: see `experts.Routing`, where the file does not say.
         embedding_scale: what embeddings are multiplied by where the file does not say.
         embeddings_by_root: whether that is the root of the hidden size.
@@ -42,6 +43,7 @@ class DecoderRow:
         logits_cap: where logits are capped softly if the file does not say; 0 for nowhere.
         logits_divided: whether the file's scale of logits divides.
         logit_scale_of_width: what the hidden size is multiplied by to get that scale where the file has none.
+        recurrent: whether layers have a recurrent state; Optimum Intel's class for such models gives no positions.
         of_images: keys that have no effect on text.
         model_type: Transformers' name for what computes text the same way, for a folder's `config.json`; None: it has
             the same name there, or none.
@@ -64,6 +66,7 @@ class DecoderRow:
     alibi: float = 0.0
     activation: str = "silu"
     mlp_norm: str = "ffn_norm"
+    output_norm: str = "output_norm"
     routing: str = "softmax"
     normalised_routing: bool = True
     embedding_scale: float = 1.0
@@ -73,6 +76,7 @@ class DecoderRow:
     logits_cap: float = 0.0
     logits_divided: bool = False
     logit_scale_of_width: float | None = None
+    recurrent: bool = False
     of_images: tuple[str, ...] = ()
     model_type: str | None = None
 
@@ -130,6 +134,7 @@ ROWS = {
     "gpt-oss": DecoderRow(
         pattern=2, activation="gpt-oss", mlp_norm="post_attention_norm", routing="chosen", model_type="gpt_oss"
     ),
+    "lfm2": DecoderRow(output_norm="token_embd_norm", recurrent=True),
     "phi3": DecoderRow(),
     "phimoe": DecoderRow(),
     "gemma": DecoderRow(activation="gelu", embeddings_by_root=True),

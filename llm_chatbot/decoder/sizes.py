@@ -54,7 +54,7 @@ def read_heads(keys: Keys, row: DecoderRow, index: int, slides: bool) -> Heads:
         window=keys.size("attention.sliding_window", row.window) if slides else None,
         cap=keys.number("attn_logit_softcapping", row.scores_cap) if row.scores_cap else None,
     )
-    if heads.queries % heads.keys or (row.rotary and (heads.rotated > size or heads.rotated % 2)):
+    if not heads.keys or heads.queries % heads.keys or (row.rotary and (heads.rotated > size or heads.rotated % 2)):
         raise keys.refusal("gguf.head_sizes")
     return heads
 

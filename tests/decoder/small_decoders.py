@@ -66,7 +66,7 @@ class Small:
             shapes["output.weight"] = (VOCABULARY, self.hidden)
         for index in range(self.layers):
             shapes |= {f"blk.{index}.{name}": shape for name, shape in self._layer().items()}
-        return shapes | self.outer
+        return {name: shape for name, shape in {**shapes, **self.outer}.items() if shape}
 
     def _layer(self) -> dict[str, tuple[int, ...]]:
         hidden, queries, keys = self.hidden, self.heads * self.size, self.kv * self.size
@@ -185,6 +185,26 @@ def lite_layers() -> dict[str, tuple[int, ...]]:
     return {f"blk.{i}.{name}": shape for i, layer in enumerate(layers) for name, shape in layer.items() if shape}
 
 
+def lfm2_layers() -> dict[str, tuple[int, ...]]:
+    """Short convolutions, attention in the third layer, and the output's norm by the name that files have for it."""
+    convolution = {
+        "shortconv.conv.weight": (HIDDEN, 3),
+        "shortconv.in_proj.weight": (3 * HIDDEN, HIDDEN),
+        "shortconv.out_proj.weight": (HIDDEN, HIDDEN),
+    }
+    attention = {
+        "attn_q.weight": (HEADS * SIZE, HIDDEN),
+        "attn_k.weight": (KEYS * SIZE, HIDDEN),
+        "attn_v.weight": (KEYS * SIZE, HIDDEN),
+        "attn_output.weight": (HIDDEN, HEADS * SIZE),
+        "attn_q_norm.weight": (SIZE,),
+        "attn_k_norm.weight": (SIZE,),
+    }
+    layers = [convolution, convolution, attention, convolution]
+    shapes = {f"blk.{i}.{name}": shape for i, layer in enumerate(layers) for name, shape in layer.items()}
+    return shapes | {"token_embd_norm.weight": (HIDDEN,), "output_norm.weight": ()}
+
+
 def gemma4_layers() -> dict[str, tuple[int, ...]]:
     """The attention of a small Gemma 4: other heads in layers with a window, and no keys and values in the last two."""
     shapes: dict[str, tuple[int, ...]] = {}
@@ -207,6 +227,14 @@ def gemma4_layers() -> dict[str, tuple[int, ...]]:
 
 SMALL = {
     "llama": Small("llama", output=False),
+    "lfm2": Small(
+        "lfm2",
+        {"attention.head_count_kv": [0, 0, KEYS, 0], "shortconv.l_cache": 3},
+        layers=4,
+        output=False,
+        extra=dict.fromkeys(("attn_q.weight", "attn_k.weight", "attn_v.weight", "attn_output.weight"), ()),
+        outer=lfm2_layers(),
+    ),
     "llama3": Small("llama", outer={"rope_freqs.weight": (SIZE // 2,)}),
     "llama-linear": Small("llama", {"rope.scaling.type": "linear", "rope.scaling.factor": 4.0}),
     "llama-old-linear": Small("llama", {"rope.scale_linear": 4.0}),

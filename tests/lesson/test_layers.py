@@ -13,8 +13,8 @@ from llm_chatbot.lesson.inside_plots import plot_layer
 from llm_chatbot.lesson.layers import Step, layer_steps
 from tests.decoder.small_decoders import CONTEXT, SMALL, write
 
-# Which add more than twice in a layer.
-OTHER_FORM = {"gemma4", "gemma4-experts"}
+# Which add more than twice in a layer, or have no attention in all of them.
+OTHER_FORM = {"gemma4", "gemma4-experts", "lfm2"}
 # Matrices that are one product with the one before them, by turns.
 JOINED = {"gpt-oss": {"ffn_up_exps"}}
 

@@ -194,4 +194,16 @@ def compress_model(
         arguments["dataset"] = calibration_dataset(model, tokenizer)
     if "group_size" in compression:
         arguments["advanced_parameters"] = SMALLER_GROUPS
-    compress_and_save(model, path, **arguments)
+    compress_and_save(_without_outsiders(model), path, **arguments)
+
+
+def _without_outsiders(model: ov.Model) -> ov.Model:
+    """The graph without operations that read from it and lead nowhere, which NNCF takes for a part of it.
+
+    The exporter leaves some behind in the loops of recurrent layers. A clone shares the weights.
+    """
+    own = {node.get_friendly_name() for node in model.get_ops()}
+    readers = (
+        reader.get_node() for node in model.get_ops() for out in node.outputs() for reader in out.get_target_inputs()
+    )
+    return model.clone() if any(reader.get_friendly_name() not in own for reader in readers) else model

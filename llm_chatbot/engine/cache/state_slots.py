@@ -162,10 +162,10 @@ class StatefulTable(BlockTable):
 
     def _move_to(self, slot: int) -> None:
         """Takes over a slot with a reference of this table's, and drops the others."""
-        dropped = {self._slot, self._target} - {slot, None, EMPTY}
+        held = {other for other in (self._slot, self._target) if other is not None}
         self._slot, self._target = slot, None
-        for other in dropped:
-            self._slots.drop(other)  # type: ignore[arg-type]
+        for other in held - {slot, EMPTY}:
+            self._slots.drop(other)
 
     def _checkpointed(self, ids: Sequence[int]) -> list[Block]:
         """The blocks of the tree with a prefix of `ids`, to the last one with a checkpoint."""

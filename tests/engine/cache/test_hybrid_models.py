@@ -21,7 +21,7 @@ from tests.tiny_models import export
 
 IDS = np.random.default_rng(3).integers(1, 160, CHECKPOINT_INTERVAL + 140).tolist()
 EDITED = [*IDS[: CHECKPOINT_INTERVAL + 20], *IDS[5:45]]
-BRANCH = [*IDS[: CHECKPOINT_INTERVAL + 120], *IDS[9:29]]
+BRANCH = [*IDS[: CHECKPOINT_INTERVAL + 130], *IDS[9:29]]
 
 
 def granite_hybrid(experts: int = 0) -> GraniteMoeHybridForCausalLM:
@@ -92,7 +92,7 @@ def test_turns_edits_and_branches_give_the_logits_of_transformers(model: PagedMo
     for length in range(end + 1, len(IDS) + 1):
         assert read(cache, IDS, length) == length - 1
     assert read(cache, EDITED, len(EDITED) - 2) == CHECKPOINT_INTERVAL
-    assert read(branch, BRANCH, len(BRANCH)) == CHECKPOINT_INTERVAL + 120 - 120 % BLOCK_SIZE
+    assert read(branch, BRANCH, len(BRANCH)) == CHECKPOINT_INTERVAL + 4 * BLOCK_SIZE  # the end of a prompt
     assert read(cache, EDITED, len(EDITED)) == len(EDITED) - 2
 
 

@@ -126,3 +126,16 @@ def test_a_block_that_is_evicted_takes_its_checkpoint_along():
         answer(cache, text(CHECKPOINT_INTERVAL + 50, seed=seed))
         cache.release()
         assert len(model._slots._checkpoints) <= 4
+
+
+def test_going_back_gives_slots_and_blocks_back():
+    model, _ = hybrid(slots=4)
+    assert model._slots is not None
+    cache = model.new_cache()
+    for seed in range(6):
+        answer(cache, text(60) + text(40, seed=seed), 3)
+    cache.release()
+    for block in list(model._slots._checkpoints):
+        model._slots.forget(block)
+    assert model._slots.free == 3
+    assert model.pool.inconsistency() is None and model.pool.free == model.pool.blocks

@@ -187,12 +187,12 @@ def lite_layers() -> dict[str, tuple[int, ...]]:
 
 def lfm2_layers() -> dict[str, tuple[int, ...]]:
     """Short convolutions, attention in the third layer, and the output's norm by the name that files have for it."""
-    convolution = {
+    convolution: dict[str, tuple[int, ...]] = {
         "shortconv.conv.weight": (HIDDEN, 3),
         "shortconv.in_proj.weight": (3 * HIDDEN, HIDDEN),
         "shortconv.out_proj.weight": (HIDDEN, HIDDEN),
     }
-    attention = {
+    attention: dict[str, tuple[int, ...]] = {
         "attn_q.weight": (HEADS * SIZE, HIDDEN),
         "attn_k.weight": (KEYS * SIZE, HIDDEN),
         "attn_v.weight": (KEYS * SIZE, HIDDEN),

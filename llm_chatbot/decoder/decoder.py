@@ -90,7 +90,7 @@ class DecoderGraph:
         return ops.add(added, scaled(out, residual))
 
     def _mixed(self, index: int, layer: Layer, x: ov.Node) -> ov.Node:
-        """What a layer takes from the tokens before: by attention or a short convolution."""
+        """The values of the tokens before, mixed by attention or a short convolution."""
         if "shortconv.conv.weight" in layer:
             return short_convolution(x, index, layer, self._inputs, self._attention.cache)
         return self._attention.attend(index, layer, x)

@@ -29,7 +29,8 @@ from transformers import (
 )
 
 from llm_chatbot.convert.checkpoint.architectures import read_checkpoint
-from llm_chatbot.engine.cache.paged_cache import PagedCache, PagedModel, open_paged_model
+from llm_chatbot.engine.cache.opening import open_paged_model
+from llm_chatbot.engine.cache.paged_cache import PagedCache, PagedModel
 from llm_chatbot.engine.graph.paged_graph import make_paged
 from llm_chatbot.engine.precisions import EXACT as EXACT
 from llm_chatbot.engine.qwen import NTK_ALPHA, add_qwen_scaling, ntk_alpha

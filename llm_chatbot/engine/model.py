@@ -12,8 +12,9 @@ import openvino as ov
 
 from llm_chatbot.engine.cache.disk_blocks import DiskBlocks, Layout, blocks_folder
 from llm_chatbot.engine.cache.kv_cache import KVCache
+from llm_chatbot.engine.cache.opening import open_paged_model
 from llm_chatbot.engine.cache.pace import Pace
-from llm_chatbot.engine.cache.paged_cache import PagedModel, open_paged_model
+from llm_chatbot.engine.cache.paged_cache import PagedModel
 from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, PAGED_PROPERTIES, block_bytes
 from llm_chatbot.engine.compile_cache import compile_with_cache
 from llm_chatbot.engine.decode.prompt_lookup import LookupCache

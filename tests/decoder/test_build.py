@@ -11,7 +11,7 @@ import pytest
 
 from llm_chatbot.decoder.build import build_decoder
 from llm_chatbot.decoder.rows import ROWS
-from llm_chatbot.engine.cache.paged_cache import open_paged_model
+from llm_chatbot.engine.cache.opening import open_paged_model
 from llm_chatbot.engine.graph.paged_graph import PagedAttentionUnavailableError, make_paged
 from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError

@@ -11,39 +11,19 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
-import openvino as ov
 
 from llm_chatbot.engine.cache.block_pool import BlockPool, BlockTable, PoolFullError
-from llm_chatbot.engine.cache.call_prices import ASSUMED_PRICES, BusyError, PriceMeter
+from llm_chatbot.engine.cache.call_prices import BusyError, PriceMeter
 from llm_chatbot.engine.cache.disk_blocks import DiskBlocks
 from llm_chatbot.engine.cache.kept_blocks import KeptBlocks
 from llm_chatbot.engine.cache.kv_cache import check_length
 from llm_chatbot.engine.cache.pace import Pace
-from llm_chatbot.engine.cache.paged_runner import (
-    BLOCK_SIZE,
-    PagedRunner,
-    Part,
-    block_bytes,
-    state_bytes,
-    tokens_in_a_block,
-)
+from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, Part
 from llm_chatbot.engine.cache.state_slots import StatefulTable, StateSlots
 from llm_chatbot.engine.decode.draft_model import Drafter
 from llm_chatbot.engine.decode.prompt_lookup import LookupCache, Prices
-from llm_chatbot.engine.graph.paged_graph import PagedAttentionUnavailableError
-from llm_chatbot.errors import UserError
-from llm_chatbot.machine.memory import available_memory
 
 logger = logging.getLogger(__name__)
-
-# The default size of the pool: enough for this many conversations of full length, within this share of free memory.
-FULL_CONVERSATIONS = 8
-SHARE_OF_FREE_MEMORY = 0.4
-UNKNOWN_CONTEXT = 8192
-
-# Of hybrid models: the share of that memory for recurrent states, and how many there are at least and at most.
-SHARE_OF_STATES = 0.5
-FEWEST_STATES, MOST_STATES = 8, 256
 
 DECODE_TOKENS = 32  # requests with at most this many tokens to read count as decoding, not as prefill
 
@@ -460,60 +440,3 @@ class PagedCache:
             self.release()
             self.extra = extra
             self.table = self._model.new_table(tuple(extra.items()), self.table.is_private)
-
-
-def open_paged_model(
-    compiled: ov.CompiledModel,
-    context_length: int | None = None,
-    max_length: int | None = None,
-    kv_cache_gb: float | None = None,
-    extra_inputs: Callable[[int], dict[str, float]] = no_extra_inputs,
-    weights: object = None,
-    pace: Pace | None = None,
-) -> PagedModel:
-    """Creates a pool for a compiled paged graph.
-
-    Args:
-        compiled: see `llm_chatbot.engine.graph.paged_graph.make_paged`.
-        context_length: the model's context length in tokens; None if unknown.
-        max_length, extra_inputs, pace: see `PagedModel`.
-        kv_cache_gb: memory for the keys and values of all conversations, in GB; None chooses by the free memory.
-        weights: see `PagedRunner`.
-
-    Raises:
-        PagedAttentionUnavailableError: the device's block size is not `BLOCK_SIZE`.
-    """
-    if (size := tokens_in_a_block(compiled)) != BLOCK_SIZE:
-        raise PagedAttentionUnavailableError(f"a block has {size} tokens on this device, not {BLOCK_SIZE}")
-    state = state_bytes(compiled)
-    slots = state_slots(state, kv_cache_gb) if state else 0
-    share = 1 - SHARE_OF_STATES if state else 1.0
-    blocks = pool_blocks(block_bytes(compiled), context_length, kv_cache_gb and share * kv_cache_gb)
-    runner = PagedRunner(compiled, blocks, weights, slots)
-    runner.run([Part([0], 0, [0], 1, (0, 1))], extra_inputs(1))  # the runtime packs the weights in its first call
-    # A draft that is not accepted would cut the sequence back.
-    model = PagedModel(runner, blocks, max_length, extra_inputs, None if state else ASSUMED_PRICES, pace, slots)
-    if not state:
-        model.measure_in_pauses()
-    return model
-
-
-def state_slots(size: int, kv_cache_gb: float | None) -> int:
-    """The number of recurrent states that are kept, for states of `size` bytes."""
-    memory = kv_cache_gb * 1e9 if kv_cache_gb else available_memory() * SHARE_OF_FREE_MEMORY
-    return min(max(int(memory * SHARE_OF_STATES) // size, FEWEST_STATES), MOST_STATES)
-
-
-def pool_blocks(size: int, context_length: int | None, kv_cache_gb: float | None) -> int:
-    """The number of blocks of a pool, for blocks of `size` bytes.
-
-    Raises:
-        UserError: `kv_cache_gb` is not a size.
-    """
-    if kv_cache_gb is not None:
-        if not 0 < kv_cache_gb < math.inf:
-            raise UserError("engine.cache_size", size=kv_cache_gb)
-        return max(int(kv_cache_gb * 1e9) // size, 1)
-    wanted = FULL_CONVERSATIONS * math.ceil((context_length or UNKNOWN_CONTEXT) / BLOCK_SIZE)
-    affordable = int(available_memory() * SHARE_OF_FREE_MEMORY) // size
-    return max(min(wanted, affordable), 1)

@@ -1,18 +1,16 @@
 """Batching and prefix sharing between conversations, on a fake model whose logits depend on what its blocks hold."""
 
-import math
 import random
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-import psutil
 import pytest
 
 from llm_chatbot.engine.cache import paged_cache
 from llm_chatbot.engine.cache.pace import MAX_CHUNK
-from llm_chatbot.engine.cache.paged_cache import PagedCache, PagedModel, open_paged_model, pool_blocks
+from llm_chatbot.engine.cache.paged_cache import PagedCache, PagedModel
 from llm_chatbot.errors import UserError
 from tests import paged_models
 from tests.fake_runner import FATAL, assert_same, expected, fake, text
@@ -194,24 +192,6 @@ def test_many_conversations_stopped_and_closed_at_random_each_get_what_they_get_
     assert model.pool.free == model.pool.blocks
 
 
-def test_the_pool_is_as_large_as_asked_for_or_as_eight_full_contexts_or_as_memory_allows(
-    monkeypatch: pytest.MonkeyPatch,
-):
-    assert pool_blocks(1_000_000, 8192, 0.5) == 500
-    assert pool_blocks(1, 8192, None) == 8 * 256
-    monkeypatch.setattr(
-        paged_cache, "available_memory", lambda: 1000
-    )  # in a container, too: see tests/machine/test_memory.py
-    assert pool_blocks(4, 8192, None) == 100
-    assert pool_blocks(5000, 8192, None) == 1
-
-
-@pytest.mark.parametrize("gigabytes", [0, -1, math.inf, math.nan])
-def test_a_pool_of_no_size_is_refused(gigabytes: float):
-    with pytest.raises(UserError, match="a number above 0"):
-        pool_blocks(1000, 8192, gigabytes)
-
-
 @pytest.fixture(scope="module")
 def exact_paged(embedded_folder: Path) -> PagedModel:
     return paged_models.paged(embedded_folder / "openvino_model.xml", kv_cache_gb=0.06)
@@ -244,11 +224,3 @@ def test_a_real_models_answers_beside_others_are_those_that_each_gets_alone(exac
     for table in list(exact_paged.pool._tables):
         table.release()
     assert exact_paged.pool.free == exact_paged.pool.blocks
-
-
-def test_the_pool_takes_memory_only_where_something_is_written(exact_paged):
-    process = psutil.Process()
-    before = process.memory_info().rss
-    model = open_paged_model(exact_paged.runner.compiled, kv_cache_gb=3)
-    assert process.memory_info().rss - before < 100e6
-    assert model.pool.blocks > 1000

@@ -7,7 +7,8 @@ import openvino as ov
 import openvino.opset13 as ops
 import pytest
 
-from llm_chatbot.engine.cache.paged_cache import PagedModel, open_paged_model
+from llm_chatbot.engine.cache.opening import open_paged_model
+from llm_chatbot.engine.cache.paged_cache import PagedModel
 from llm_chatbot.engine.graph import paged_graph
 from llm_chatbot.engine.graph.paged_graph import PagedAttentionUnavailableError, make_paged
 from tests import paged_models

@@ -28,7 +28,8 @@ FOLLOW = """async ([failures]) => {
         updateAnswer: async (update) => saved.push(update),
         subscribe: () => {},
     };
-    const { expect } = following.startFollowing({ store, changed: () => {}, reached: () => {}, shown: () => "c" });
+    const heard = { changed: () => {}, reached: () => {}, ended: () => {} };
+    const { expect } = following.startFollowing({ store, ...heard, shown: () => "c" });
     expect(answer);
     while (reads.length < 5 && !asked.length) await new Promise((resolve) => later(resolve));
     await new Promise((resolve) => later(resolve, 50));
@@ -70,7 +71,8 @@ FOLLOW_TWO = """async () => {
     window.addEventListener("error", (event) => (reported.push(event.message), event.preventDefault()));
     let wasDown = false;
     const reached = (isUp) => (wasDown ||= !isUp);
-    const { expect } = following.startFollowing({ store, changed: () => {}, reached, shown: () => "good" });
+    const heard = { changed: () => {}, reached, ended: () => {} };
+    const { expect } = following.startFollowing({ store, ...heard, shown: () => "good" });
     expect(answer("bad"));
     expect(answer("good"));
     while (!asked.length) await new Promise((resolve) => setTimeout(resolve));

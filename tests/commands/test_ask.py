@@ -54,7 +54,9 @@ def endless_model(models_root: Path, root: Path) -> None:
 def test_ctrl_c_stops_an_answer_and_keeps_what_was_written(models_root: Path, tmp_path: Path):
     endless_model(models_root, tmp_path)
     arguments = command(tmp_path, "--precision", "INT4", DEFAULT_MODEL, "Count from 1 to 1000 in words.")
+    heard = signal.signal(signal.SIGINT, signal.default_int_handler)  # what a shell starts with & doesn't hear it
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    signal.signal(signal.SIGINT, heard)
     assert process.stdout is not None
     first = process.stdout.read(5)
     process.send_signal(signal.SIGINT)

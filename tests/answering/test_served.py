@@ -37,6 +37,7 @@ FAILURES = (
 class FakeTokenizer:
     chat_template = None
     backend_tokenizer = Tokenizer(BPE())
+    special_tokens_map: dict[str, str] = {}  # noqa: RUF012
 
 
 class FakeModel:

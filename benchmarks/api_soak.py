@@ -86,7 +86,7 @@ PROTOCOLS = {
     ),
     "completions": Protocol(
         "/v1/completions",
-        lambda question: {"prompt": question, "max_tokens": TOKENS, "temperature": 0},
+        lambda question: {"prompt": question, "max_tokens": TOKENS, "temperature": 0, "ignore_eos": True},
         lambda event: _choice(event).get("text", ""),
         _done,
     ),

@@ -3,14 +3,14 @@
 import math
 import mmap
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from typing import IO, Protocol
 
 import numpy as np
 import openvino as ov
 
-from llm_chatbot.machine.memory import called_meanwhile
+from llm_chatbot.machine.memory import released_meanwhile
 
 
 class Memory(Protocol):
@@ -65,16 +65,9 @@ class FileMemory:
         self._arrays.append(values)
         return ov.Tensor(values, ov.Shape(list(shape)), type)
 
-    @contextmanager
-    def released_meanwhile(self) -> Iterator[None]:
-        """Takes what is unpacked out of memory again and again; on Windows only the system does that."""
-        with called_meanwhile(self._release):
-            yield
-
-    def _release(self) -> None:
-        if hasattr(mmap, "MADV_DONTNEED"):
-            for mapped in list(self._maps):  # another thread may add to them
-                mapped.madvise(mmap.MADV_DONTNEED)  # what is needed again is read from the file
+    def released_meanwhile(self) -> AbstractContextManager[None]:
+        """Takes what is unpacked out of memory again and again."""
+        return released_meanwhile(self._maps)
 
 
 def _reserve(file: IO[bytes], start: int, size: int) -> None:

@@ -1,9 +1,10 @@
 """This machine's memory: what is available, and returning what was freed."""
 
 import ctypes
+import mmap
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -67,9 +68,20 @@ def return_freed_memory() -> None:
 
 
 @contextmanager
-def called_meanwhile(release: Callable[[], None]) -> Iterator[None]:
-    """Calls a function that gives memory back again and again, and once in the end."""
+def released_meanwhile(maps: Sequence[mmap.mmap]) -> Iterator[None]:
+    """Takes mapped files out of memory again and again, and once in the end; on Windows only the system does that.
+
+    What is needed again is read from the file.
+
+    Args:
+        maps: other threads may add to them.
+    """
     done = threading.Event()
+
+    def release() -> None:
+        if hasattr(mmap, "MADV_DONTNEED"):
+            for mapped in list(maps):
+                mapped.madvise(mmap.MADV_DONTNEED)
 
     def repeat() -> None:
         while not done.wait(INTERVAL):

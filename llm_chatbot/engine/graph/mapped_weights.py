@@ -1,14 +1,13 @@
 """A model's weights in the file they are read from, which needs no memory for what has been read."""
 
 import mmap
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import numpy as np
 import openvino as ov
 
-from llm_chatbot.machine.memory import called_meanwhile
+from llm_chatbot.machine.memory import released_meanwhile
 
 
 class MappedWeights:
@@ -27,12 +26,6 @@ class MappedWeights:
         """The graph in an XML file, with these weights."""
         return ov.Core().read_model(path.read_bytes(), ov.Tensor(self._bytes, self._bytes.shape, ov.Type.u8))
 
-    @contextmanager
-    def released_meanwhile(self) -> Iterator[None]:
-        """Gives back what has been read, again and again; on Windows only the system does that."""
-        with called_meanwhile(self._release):
-            yield
-
-    def _release(self) -> None:
-        if hasattr(mmap, "MADV_DONTNEED"):
-            self._map.madvise(mmap.MADV_DONTNEED)  # the map is read-only, so what is needed again is read again
+    def released_meanwhile(self) -> AbstractContextManager[None]:
+        """Gives back what has been read, again and again."""
+        return released_meanwhile([self._map])

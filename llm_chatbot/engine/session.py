@@ -4,7 +4,6 @@ Layers, each a loop over the one below: `Cache.feed` turns tokens into logits, `
 `ChatSession.answer` yields text. They are generators that the caller drives and closes; there is no background thread.
 """
 
-import math
 import time
 from collections.abc import Callable, Generator, Sequence
 from contextlib import AbstractContextManager, closing
@@ -84,6 +83,7 @@ class Answer:
         tokens: with `top_logprobs`, what was generated; of an answer that was continued, only the continuation; with
             `echo` also the prompt. All snapshots share one growing list, which may be ahead of the text: that is held
             back where a stop string may begin.
+        drafted_tokens, accepted_tokens, draft_gain: see `DraftFigures`; 0, 0 and 1.0 without a draft model.
     """
 
     text: str
@@ -272,10 +272,7 @@ class ChatSession:
         choices: list[TokenChoice] = []
         with self._model.in_use(self._cache):
             # 1. Prefill: the tokens that are not cached. The last token is always fed, for its logits.
-            cached = self._cache.trim_to_prefix(ids[:-1])
-            if generation.echo and generation.top_logprobs is not None:
-                self._cache.truncate(0)  # what is cached has no logits any more
-                cached = 0
+            cached = self._keep_prefix(ids, generation)
             answer = replace(answer, cached_tokens=min(cached, answer.prompt_tokens), tokens=choices)
             for read, logits in self._prefill(ids, cached, generation, choices):  # noqa: B007, used below
                 yield replace(answer, read_tokens=min(cached + read, answer.prompt_tokens))
@@ -284,8 +281,7 @@ class ChatSession:
             # 2. Decode. From the first token on, a cancelled answer is kept.
             self._detokenizer = detokenizer
             stop_ids = self._model.stop_ids | generation.end_ids
-            biases = {**generation.logit_bias, **dict.fromkeys(stop_ids if generation.ignore_eos else (), -math.inf)}
-            sampling = replace(generation, logit_bias=biases)
+            sampling = generation.without(stop_ids) if generation.ignore_eos else generation
             with closing(decode(self._cache, logits, sampling, stop_ids, generation.seed, constraints)) as stream:
                 for count, (token, logits) in enumerate(islice(stream, token_limit), start=1):
                     if count == 1:
@@ -298,14 +294,12 @@ class ChatSession:
                     detokenizer.add_token(token)
                     if detokenizer.stopped:
                         break
-                    answer = replace(
+                    answer = self._grown(
                         answer,
-                        text=detokenizer.text,
-                        later_reasoning=detokenizer.later_reasoning,
-                        completion_tokens=num_continued + count,
+                        detokenizer,
+                        num_continued + count,
                         tokens_per_second=(count - 1) / (time.perf_counter() - first),
                         reasoning_tokens=answer.reasoning_tokens + detokenizer.is_reasoning,
-                        **self._draft_figures(),
                     )
                     self.last_answer = replace(answer, finish_reason="cancelled")  # unless the caller continues
                     yield answer
@@ -313,23 +307,34 @@ class ChatSession:
         # 3. The end: show the text that was held back.
         detokenizer.finalize()
         reason: FinishReason = "length" if count == token_limit and not detokenizer.stopped else "stop"
-        self.last_answer = replace(
-            answer,
-            text=detokenizer.text,
-            later_reasoning=detokenizer.later_reasoning,
-            completion_tokens=num_continued + count,
-            finish_reason=reason,
-            stopped_by=detokenizer.stopped_by,
-            **self._draft_figures(),
+        self.last_answer = self._grown(
+            answer, detokenizer, num_continued + count, finish_reason=reason, stopped_by=detokenizer.stopped_by
         )
         yield self.last_answer
 
-    def _draft_figures(self) -> dict[str, Any]:
-        """How a draft model does in this answer, for `Answer`; empty where there is none."""
-        figures: DraftFigures | None = getattr(self._cache, "draft_figures", None)
-        if figures is None:
-            return {}
-        return {"drafted_tokens": figures.drafted, "accepted_tokens": figures.accepted, "draft_gain": figures.gain}
+    def _keep_prefix(self, ids: Sequence[int], generation: Generation) -> int:
+        """Makes the cache a prefix of all ids but the last, and returns its length."""
+        cached = self._cache.trim_to_prefix(ids[:-1])
+        if generation.echo and generation.top_logprobs is not None:
+            self._cache.truncate(0)  # what is cached has no logits any more
+            return 0
+        return cached
+
+    def _grown(
+        self, answer: Answer, detokenizer: StreamingDetokenizer, completion_tokens: int, **changes: Any
+    ) -> Answer:
+        """The answer with what there is of it by now, and with other changes."""
+        drafts = getattr(self._cache, "draft_figures", None) or DraftFigures()
+        return replace(
+            answer,
+            text=detokenizer.text,
+            later_reasoning=detokenizer.later_reasoning,
+            completion_tokens=completion_tokens,
+            drafted_tokens=drafts.drafted,
+            accepted_tokens=drafts.accepted,
+            draft_gain=drafts.gain,
+            **changes,
+        )
 
     def _prefill(
         self, ids: Sequence[int], cached: int, generation: Generation, choices: list[TokenChoice]
@@ -384,10 +389,10 @@ class ChatSession:
     def _thinking_budget(self, generation: Generation, detokenizer: StreamingDetokenizer) -> ThinkingBudget | None:
         if generation.thinking_budget is None:
             return None
-        closing = reasoning_closing(self._tokenizer)
+        end = reasoning_closing(self._tokenizer)
         if detokenizer.has_channels:
-            closing = END if generation.constraint else "".join(map("".join, FINAL_BEGUN))
-        ids = self._tokenizer(closing, add_special_tokens=False)["input_ids"]
+            end = END if generation.constraint else "".join(map("".join, FINAL_BEGUN))
+        ids = self._tokenizer(end, add_special_tokens=False)["input_ids"]
         return ThinkingBudget(generation.thinking_budget, len(detokenizer.ids), ids, lambda: detokenizer.is_reasoning)
 
     def _continued_ids(self, text: str, answer_prefix: str) -> list[int]:

@@ -3,8 +3,9 @@
 Generators that the caller drives and closes; there is no background thread.
 """
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+import math
+from collections.abc import Generator, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -34,8 +35,8 @@ class Generation(Sampling):
         constraint: limits the tokens of the answer, but not those of reasoning that the prompt begins.
         dry: penalises repetitions; None doesn't.
         ignore_eos: the model can't end the answer: its stop tokens are excluded.
-        end_ids: tokens that end the answer besides the model's own.
         echo: a text that is continued is repeated before what follows, with `top_logprobs` also its tokens.
+        end_ids: tokens that end the answer besides the model's own.
 
     Raises:
         ValueError: a value is out of range.
@@ -60,6 +61,10 @@ class Generation(Sampling):
             raise ValueError("top_logprobs and thinking_budget must be >= 0, or None")
         if isinstance(self.stop, str) or "" in self.stop:
             raise ValueError("stop is a sequence of strings that are not empty")
+
+    def without(self, ids: Iterable[int]) -> "Generation":
+        """The same options, with which none of these tokens is chosen."""
+        return replace(self, logit_bias={**self.logit_bias, **dict.fromkeys(ids, -math.inf)})
 
 
 class Cache(Protocol):

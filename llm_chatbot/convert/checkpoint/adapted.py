@@ -9,16 +9,15 @@ import torch
 from transformers import PreTrainedModel
 
 from llm_chatbot.catalogue.adapter_names import AdapterSource
-from llm_chatbot.convert.adapters.low_rank import Adapter, LowRank
+from llm_chatbot.convert.adapters.checkpoint_base import NamedWeights
 from llm_chatbot.convert.adapters.merging import write_merged
 from llm_chatbot.convert.checkpoint.weights import read_safetensors
-from llm_chatbot.errors import UserError
 
 _TYPES = {torch.float32: "F32", torch.float16: "F16", torch.bfloat16: "BF16"}
 
 
-class TorchBase:
-    """See `llm_chatbot.convert.adapters.merging.Base`.
+class TorchBase(NamedWeights):
+    """The parameters of a Transformers model.
 
     Args:
         name: the model's.
@@ -27,17 +26,9 @@ class TorchBase:
 
     def __init__(self, name: str, parameters: dict[str, torch.nn.Parameter]) -> None:
         uses = Counter(map(id, parameters.values()))
-        self.name = name
-        self.tied = frozenset(key for key, parameter in parameters.items() if uses[id(parameter)] > 1)
+        tied = frozenset(key for key, parameter in parameters.items() if uses[id(parameter)] > 1)
+        super().__init__(name, parameters, tied)
         self._parameters = parameters
-
-    def tensor_of(self, adapter: Adapter, layer: str) -> str | None:
-        if adapter.is_gguf:
-            raise UserError("adapter.gguf_on_checkpoint", name=adapter.name)
-        return next((name for name in (layer, f"{layer}.weight") if name in self._parameters), None)
-
-    def adjusted(self, low_rank: LowRank, tensor: str, adapter: Adapter) -> LowRank:
-        return low_rank
 
     def shape(self, tensor: str) -> tuple[int, ...]:
         return tuple(self._parameters[tensor].shape)

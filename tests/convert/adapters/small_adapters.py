@@ -12,20 +12,12 @@ from gguf.constants import GGUFType, Keys
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedModel
 
+from tests.convert.direct.test_settings import SIZES
+
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]
 IDS = list(range(7, 47))
 
-LLAMA: dict[str, Any] = {
-    "vocab_size": 320,
-    "hidden_size": 64,
-    "intermediate_size": 96,
-    "num_hidden_layers": 2,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "max_position_embeddings": 256,
-    "pad_token_id": 0,
-    "tie_word_embeddings": False,
-}
+LLAMA: dict[str, Any] = {**SIZES, "tie_word_embeddings": False}
 
 
 def small_llama(**settings: Any) -> LlamaForCausalLM:

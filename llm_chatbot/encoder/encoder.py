@@ -142,13 +142,17 @@ class Encoder(EncoderModel):
         """How many tokens a text has, those included that the tokenizer puts around it."""
         return len(self.tokenize([text])[0].ids)
 
-    def embed(self, texts: Sequence[str]) -> np.ndarray:
+    def embed(self, texts: Sequence[str], shorten: bool = False) -> np.ndarray:
         """The vectors of texts, each of length 1, float32 [texts, dimensions].
+
+        Args:
+            shorten: whether as much is read of each text as can be.
 
         Raises:
             TextTooLongError: a text has more than `max_tokens`.
         """
-        return self._all(self.tokenize(texts), self.dimensions)
+        tokens = self.tokenize(texts)
+        return self._all([self.shortened(text) for text in tokens] if shorten else tokens, self.dimensions)
 
 
 class CrossEncoder(EncoderModel):

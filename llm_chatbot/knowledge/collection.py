@@ -183,16 +183,7 @@ class Collection:
 def embed_passages(encoder: Encoder, text: str, passages: Sequence[Passage]) -> np.ndarray:
     """The vectors of a text's passages with their headings, float32 [passages, dimensions]."""
     texts = [f"{passage.heading}\n{text[passage.start : passage.end]}" for passage in passages]
-    return embed_shortened(encoder, texts)
-
-
-def embed_shortened(encoder: Encoder, texts: Sequence[str]) -> np.ndarray:
-    """The vectors of as much of each text as the encoder reads, float32 [texts, dimensions]."""
-    vectors = np.empty((len(texts), encoder.dimensions), np.float32)
-    tokens = [encoder.shortened(text) for text in encoder.tokenize(texts)]
-    for places, found in encoder.calls(tokens):
-        vectors[places] = found
-    return vectors
+    return encoder.embed(texts, shorten=True)
 
 
 def files_of(source: Path) -> Iterator[Path]:

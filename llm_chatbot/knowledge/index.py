@@ -161,11 +161,10 @@ class Index:
             query = "SELECT count(*), coalesce(sum(count), 0) FROM documents WHERE error IS NULL"
             return connection.execute(query).fetchone()
 
-    def text(self, document: int) -> str | None:
-        """The text of a document; None if it is gone."""
+    def text(self, document: int) -> tuple[str, str] | None:
+        """The path and text of a document; None if it is gone."""
         with self._connected() as connection:
-            found = connection.execute("SELECT text FROM documents WHERE id = ?", (document,)).fetchone()
-        return found[0] if found else None
+            return connection.execute("SELECT path, text FROM documents WHERE id = ?", (document,)).fetchone()
 
     def put(
         self,

@@ -9,7 +9,7 @@ import numpy as np
 
 from llm_chatbot.catalogue.encoders import ENCODERS
 from llm_chatbot.encoder.encoder import CrossEncoder, Encoder, TextTooLongError
-from llm_chatbot.knowledge.collection import Collection, embed_shortened
+from llm_chatbot.knowledge.collection import Collection
 from llm_chatbot.knowledge.index import PassagePlace
 from llm_chatbot.knowledge.terms import IS_CJK, is_pair, query_terms
 
@@ -110,7 +110,7 @@ class Searcher:
         if encoder is None:
             return {}
         ids, vectors = self._matrix(collection, encoder.dimensions)
-        products = vectors @ embed_shortened(encoder, [question])[0]
+        products = vectors @ encoder.embed([question], shorten=True)[0]
         return dict(zip(ids.tolist(), products.tolist(), strict=True))
 
     def _matrix(self, collection: Collection, dimensions: int) -> tuple[np.ndarray, np.ndarray]:

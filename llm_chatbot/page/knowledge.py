@@ -104,27 +104,26 @@ class PageKnowledge:
         Raises:
             UserError: it is gone.
         """
-        index = self._open(id).index
-        name = next((Path(one.path).name for one in index.documents() if one.id == document), "")
-        text = index.text(document)
-        if text is None:
+        found = self._open(id).index.text(document)
+        if found is None:
             raise UserError("knowledge.document_gone")
-        return {"name": name, "text": text}
+        path, text = found
+        return {"name": Path(path).name, "text": text}
 
     def _open(self, id: str) -> Collection:
         return open_collection(id, self.root)
 
     def _described(self, collection: Collection) -> dict[str, Any]:
-        documents, passages = collection.index.counts()
-        failed = [one.error.as_json() for one in collection.index.documents() if one.error is not None]
+        documents = collection.index.documents()
+        failed = [one.error.as_json() for one in documents if one.error is not None]
         with self._lock:
             update = self._updates.get(collection.id)
         return {
             "id": collection.id,
             "name": collection.name,
             "encoder": collection.encoder,
-            "documents": documents,
-            "passages": passages,
+            "documents": len(documents) - len(failed),
+            "passages": sum(one.count for one in documents if one.error is None),
             "errors": failed[:SHOWN_ERRORS],
             "update": update.as_json() if update else None,
         }

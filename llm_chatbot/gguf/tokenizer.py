@@ -1,5 +1,6 @@
 """The tokenizer in a GGUF file, with what the file says about its use."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -30,6 +31,16 @@ REPEATED = "\U0010ffff"
 
 # The key of the chat template; further ones have their name behind it, as in "tokenizer.chat_template.tool_use".
 TEMPLATE = "tokenizer.chat_template"
+
+_COMMENT, _BOS_FIRST = re.compile(r"\{#.*?#\}", re.DOTALL), re.compile(r"\s*\{\{-?\s*bos_token\b")
+
+# A template within another that writes BOS where the inner one does not. Jinja takes the line break after `%}`, and it
+# would take spaces before a tag that begins a line. OpenVINO GenAI's engine does not know Jinja's `{%+`.
+WITH_BOS = (
+    "{% set prompt_without_bos %}\n"
+    "TEMPLATE{{ '' }}{% endset %}"
+    "{{ '' if prompt_without_bos.lstrip().startswith(bos_token) else bos_token }}{{ prompt_without_bos }}"
+)
 
 
 @dataclass(frozen=True)
@@ -213,14 +224,21 @@ def _chat_templates(fields: Fields, bos: str | None) -> Templates:
 
     Args:
         bos: the token that begins each text; None: texts begin as the template says. Some templates leave it to the
-            program, as llama.cpp writes it, so it is added to those that don't write it.
+            program, as llama.cpp writes it, so it is added where they don't write it.
     """
     keys = {DEFAULT: TEMPLATE, TOOL_USE: f"{TEMPLATE}.{TOOL_USE}"}
     templates = {name: text for name, key in keys.items() if (text := fields.text(key))}
-    for name, text in templates.items():
-        if bos and bos not in text and "bos_token" not in text:
-            templates[name] = "{{ bos_token }}" + text
-    return only_one(templates)
+    return only_one({name: _with_bos(text, bos) for name, text in templates.items()} if bos else templates)
+
+
+def _with_bos(template: str, bos: str) -> str:
+    """A template whose prompts begin with BOS, also where it writes BOS in some conversations only."""
+    code = _COMMENT.sub("", template)
+    if bos not in code and "bos_token" not in code:
+        return "{{ bos_token }}" + template
+    if code.lstrip().startswith(bos) or _BOS_FIRST.match(code):
+        return template
+    return WITH_BOS.replace("TEMPLATE", template.removesuffix("\n"))
 
 
 def _stripping(fields: Fields) -> Callable[[str], AddedToken]:

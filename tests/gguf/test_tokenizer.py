@@ -164,6 +164,10 @@ def test_a_token_that_the_file_has_twice_is_written_as_the_first_and_both_are_re
         (True, "<|begin|>{{ messages[0]['content'] }}", 1),
         (False, "{{ messages[0]['content'] }}", 0),
         (False, "{{ bos_token }}{{ messages[0]['content'] }}", 1),
+        (True, "{# bos_token comes from the program #}{{ messages[0]['content'] }}", 1),
+        (True, "{% if tools %}{{ bos_token }}{% endif %}{{ messages[0]['content'] }}\n", 1),
+        (True, "{% set start = bos_token %}\n{{- start + messages[0]['content'] }}", 1),
+        (False, "{% if tools %}{{ bos_token }}{% endif %}{{ messages[0]['content'] }}", 0),
     ],
 )
 def test_a_prompt_has_one_bos_where_the_file_says_so(add_bos: bool, template: str, bos: int, tmp_path: Path):

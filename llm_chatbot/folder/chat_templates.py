@@ -86,7 +86,7 @@ class TemplateForm:
 
 
 def read_templates(folder: Path, settings: Mapping[str, Any]) -> Templates:
-    """The chat templates in a folder: in files of their own, else in the tokenizer's settings.
+    """The chat templates in a folder: in its files, and without a default one there, in the tokenizer's settings.
 
     Args:
         settings: the content of `tokenizer_config.json`.
@@ -101,12 +101,16 @@ def read_templates(folder: Path, settings: Mapping[str, Any]) -> Templates:
     named = {path.stem: path.read_text(encoding="utf-8") for path in sorted((folder / MORE_TEMPLATES).glob("*.jinja"))}
     if (folder / TEMPLATE_FILE).is_file():
         named[DEFAULT] = (folder / TEMPLATE_FILE).read_text(encoding="utf-8")
-    found: Any = named or settings.get("chat_template")
+    if DEFAULT in named:
+        return only_one(named)
+    found: Any = settings.get("chat_template")
     if found is None and (folder / OLD_TEMPLATE_FILE).is_file():
         found = json_object(folder / OLD_TEMPLATE_FILE).get("chat_template")
     if isinstance(found, list):
         found = {each["name"]: each["template"] for each in found}
-    return only_one(found)
+    if named and found:
+        found = {**(found if isinstance(found, dict) else {DEFAULT: found}), **named}
+    return only_one(found or named)
 
 
 def only_one(templates: Any) -> Templates:

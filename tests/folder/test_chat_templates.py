@@ -30,6 +30,16 @@ def test_several_templates_are_known_by_their_names(entry: dict, place: str, tmp
     assert [template_for(templates, tools) for tools in (False, True)] == ["D", "T"]
 
 
+def test_a_default_in_the_settings_stays_beside_files_of_other_names(tmp_path: Path):
+    (tmp_path / "additional_chat_templates").mkdir()
+    (tmp_path / "additional_chat_templates" / "tool_use.jinja").write_text("T", encoding="utf-8")
+    assert read_templates(tmp_path, {"chat_template": "D"}) == {"default": "D", "tool_use": "T"}
+    assert read_templates(tmp_path, {"chat_template": {"default": "D", "tool_use": "old"}})["tool_use"] == "T"  # type: ignore[index]
+    assert read_templates(tmp_path, {}) == "T"
+    (tmp_path / "chat_template.jinja").write_text("N", encoding="utf-8")
+    assert read_templates(tmp_path, {"chat_template": "D"}) == {"default": "N", "tool_use": "T"}
+
+
 def test_without_a_default_the_one_for_tools_is_the_default():
     templates = only_one({"rag": "R", "tool_use": "T"})
     assert [template_for(templates, tools) for tools in (False, True)] == ["T", "T"]

@@ -50,18 +50,25 @@ def _parsed_arguments(text: str) -> Any:
         return None
 
 
-def shaped(messages: Sequence[dict[str, Any]], form: TemplateForm, alternating: bool = False) -> list[dict[str, Any]]:
-    """The messages in the form that a template expects.
+def shaped(messages: Sequence[dict[str, Any]], form: TemplateForm) -> list[list[dict[str, Any]]]:
+    """The messages in the form that a template expects, and where user and assistant don't take turns, in others.
+
+    The first that the template takes is the prompt's: as they are, in turns, with an empty answer between a tool and
+    the user, and with what the user says in the result before it.
 
     Args:
         messages: as `with_objects` returns them.
-        alternating: whether user and assistant have to take turns, see `in_turns`.
     """
     if form.call_ids != "any":
         messages = list(_with_ids(messages, keep=form.call_ids == "named"))
     messages = [_shaped(message, form) for message in messages]
     messages = with_system_in_turns(messages, form)
-    return in_parts(in_turns(messages) if alternating else messages, form.content_parts)
+    turns = in_turns(messages)
+    found: list[list[dict[str, Any]]] = []
+    for each in (messages, turns, _with_answers_between(turns), _joined_to_results(turns)):
+        if each not in found:
+            found.append(each)
+    return [in_parts(each, form.content_parts) for each in found]
 
 
 def in_turns(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -79,6 +86,30 @@ def in_turns(messages: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     if first < len(turns) and turns[first]["role"] == "assistant":
         turns.insert(first, {"role": "user", "content": ""})
     return turns
+
+
+def _with_answers_between(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The turns with an empty answer where the user speaks after a result, or after a call that has none.
+
+    Mistral's templates count neither calls nor results as turns.
+    """
+    answered: list[dict[str, Any]] = []
+    for turn in turns:
+        if turn["role"] == "user" and answered and (answered[-1]["role"] == "tool" or answered[-1].get("tool_calls")):
+            answered.append({"role": "assistant", "content": ""})
+        answered.append(turn)
+    return answered
+
+
+def _joined_to_results(turns: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The turns with what the user says after a result in its message: some templates take no empty answer."""
+    joined: list[dict[str, Any]] = []
+    for turn in turns:
+        if turn["role"] == "user" and joined and joined[-1]["role"] == "tool":
+            joined[-1] = _with_text(joined[-1], turn)
+        else:
+            joined.append(turn)
+    return joined
 
 
 def _joined(message: dict[str, Any], following: dict[str, Any]) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from functools import cached_property, lru_cache
-from itertools import takewhile
+from itertools import product, takewhile
 from types import MappingProxyType
 from typing import Any
 
@@ -27,7 +27,7 @@ from llm_chatbot.engine.text.reasoning import (
 )
 from llm_chatbot.engine.text.tokenizer import SPECIAL_TOKENS, ChatTokenizer
 from llm_chatbot.errors import UserError
-from llm_chatbot.folder.chat_templates import PROBE_TOOL, TemplateForm, form_of
+from llm_chatbot.folder.chat_templates import PROBE_TOOL, TemplateForm, form_of, template_for
 from llm_chatbot.folder.template_sandbox import JSONText, variables_of
 from llm_chatbot.machine.json_value import json_value
 from llm_chatbot.texts import Text
@@ -106,8 +106,8 @@ def prompt_ids(
     The reasoning in earlier answers is left out. That of the present turn, which led to tool calls, is given to the
     template as `reasoning_content`.
 
-    Where the template refuses a conversation in which user and assistant don't take turns, messages of one role that
-    follow each other become one.
+    Where the template refuses a conversation in which user and assistant don't take turns, it gets one in which they
+    do, see `shaped`.
 
     Args:
         tokenizer: the model's, with its chat template.
@@ -124,18 +124,18 @@ def prompt_ids(
     messages = [without_reasoning(message, keep=index > asked) for index, message in enumerate(messages)]
     messages = [_with_json_result(message) for message in messages]
     read = template_variables(tokenizer)
-    form = _form(tokenizer, bool("tools" in read and options.get("tools")))
-    if "tools" not in read:
+    has_tools = bool("tools" in read and options.get("tools"))
+    form = _form(tokenizer, has_tools)
+    if "tools" not in variables_of(template_for(tokenizer.chat_template, has_tools) or ""):
         messages = told_of_tools(messages, options.get("tools") or (), form.takes_system)
     options = {name: options[name] for name in read & options.keys()}
     if not form.takes_turns and sum(message["role"] == "user" for message in messages) > 1:
         raise UserError("prompt.one_turn")
     codec = _control_tokens(tokenizer)
-    said, in_turns = shaped(messages, form), shaped(messages, form, alternating=True)
-    marked = [
+    marked = (
         [{**codec.mark(message), "role": _checked_role(message["role"], codec)} for message in conversation]
-        for conversation in ([said] if said == in_turns else [said, in_turns])
-    ]
+        for conversation in shaped(messages, form)
+    )
     rendered = _rendered(tokenizer, marked, codec.mark(options))
     return _with_one_bos(tokenizer, codec.encode(rendered))
 
@@ -222,27 +222,34 @@ def _applied(tokenizer: ChatTokenizer, messages: Sequence[Any], options: Templat
     return str(tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False, **options))
 
 
-def _rendered(tokenizer: ChatTokenizer, forms: Sequence[Sequence[Message]], options: TemplateOptions) -> str:
+def _rendered(tokenizer: ChatTokenizer, forms: Iterator[Sequence[Message]], options: TemplateOptions) -> str:
     """The text of a conversation in the model's chat format, of the first of its forms that the template takes."""
-    *preferred, last = forms
-    with _template_errors(lambda: _remedy(tokenizer, last, options)):
-        for messages in preferred:
-            with suppress(TemplateError):
-                return _applied(tokenizer, messages, options)
-        return _applied(tokenizer, last, options)
+    tried = [next(forms)]
+    with _template_errors(lambda: _remedy(tokenizer, tried, options)):
+        while True:
+            try:
+                return _applied(tokenizer, tried[-1], options)
+            except TemplateError:
+                following = next(forms, None)
+                if following is None:
+                    raise
+                tried.append(following)
 
 
-def _remedy(tokenizer: ChatTokenizer, messages: Sequence[Message], options: TemplateOptions) -> Text:
-    """The remedy for a conversation that the template does not take, found by trying what it takes."""
-    spoken = [message for message in messages if message["role"] != "system"]
-    without_calls = [message for message in messages if message["role"] != "tool" and not message.get("tool_calls")]
+def _remedy(tokenizer: ChatTokenizer, forms: Sequence[Sequence[Message]], options: TemplateOptions) -> Text:
+    """The remedy for a conversation that the template takes in none of its forms, found by trying what it takes."""
     without_tools = {name: value for name, value in options.items() if name != "tools"}
-    attempts = (
-        ("prompt.without_system", spoken, options),
-        ("prompt.without_tools", messages, without_tools),
-        ("prompt.without_calls", without_calls, without_tools),
+    attempts: Sequence[tuple[str, Callable[[Message], bool], TemplateOptions]] = (
+        ("prompt.without_system", lambda message: message["role"] != "system", options),
+        ("prompt.without_tools", lambda message: True, without_tools),
+        (
+            "prompt.without_calls",
+            lambda message: message["role"] != "tool" and not message.get("tool_calls"),
+            without_tools,
+        ),
     )
-    for remedy, others, other_options in attempts:
+    for (remedy, is_kept, other_options), messages in product(attempts, forms):
+        others = list(filter(is_kept, messages))
         if (len(others), other_options) == (len(messages), options):
             continue
         with suppress(TemplateError, *TEMPLATE_FAILURES):

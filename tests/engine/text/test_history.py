@@ -358,6 +358,15 @@ def test_conversations_with_tools_have_the_template_for_them(tmp_path: Path):
     assert prompt(FolderTokenizer(tmp_path), hello) == "[user]Hello\n[assistant]"
 
 
+def test_calls_of_before_reach_a_default_template_that_knows_none(tmp_path: Path):
+    both = tokenizer(tmp_path, "{% for m in messages %}[{{ m.role }}]{{ m.content }}\n{% endfor %}")
+    (tmp_path / "additional_chat_templates").mkdir()
+    (tmp_path / "additional_chat_templates" / "tool_use.jinja").write_text(template(), encoding="utf-8")
+    assert '[assistant]{"a": 1}\n[tool]21\n' in prompt(FolderTokenizer(tmp_path), use_of_a_tool('{"a": 1}'), TOOLS)
+    text = prompt(FolderTokenizer(tmp_path), use_of_a_tool('{"a": 1}'))
+    assert text == prompt(both, use_of_a_tool('{"a": 1}')) and '{"name": "weather", "arguments": {"a": 1}}' in text
+
+
 KNOWS_NAMES = template().replace("[{{ m.role }}]", "[{{ m.role }}{% if m.name %} {{ m.name }}{% endif %}]")
 
 
@@ -449,6 +458,29 @@ STRICT = (
 def test_messages_take_turns_where_the_template_refuses_others(parts, expected: str, tmp_path: Path):
     strict = STRICT + TAKING_SYSTEM["at the beginning"]
     assert expected in prompt(tokenizer(tmp_path, strict), said(*parts))
+
+
+# As Mistral's templates check it: they count neither calls nor results.
+# https://github.com/ggml-org/llama.cpp/blob/master/models/templates/mistralai-Mistral-Small-3.1-24B-Instruct-2503.jinja
+COUNTING = STRICT.replace("if m.role != 'system'", "if m.role not in ('system', 'tool') and not m.tool_calls")
+NO_EMPTY_ANSWER = "{% for m in messages if m.role == 'assistant' and not m.content and not m.tool_calls %}"
+NO_EMPTY_ANSWER += "{{ raise_exception('Say something') }}{% endfor %}"
+CALLED = '[user]How warm is it?\n[assistant]{"a": 1}\n'
+
+
+@pytest.mark.parametrize(
+    ("checks", "left_out", "expected"),
+    [
+        ("", [], CALLED + "[tool]21\n[user]And now?\n"),
+        (COUNTING, [], CALLED + "[tool]21\n[assistant]\n[user]And now?\n"),
+        (COUNTING + NO_EMPTY_ANSWER, [], CALLED + "[tool]21\n\nAnd now?\n"),
+        (COUNTING, [2], CALLED + "[assistant]\n[user]And now?\n"),  # the call was stopped
+        (COUNTING, [3], CALLED + "[tool]21\n"),
+    ],
+)
+def test_the_user_may_speak_after_a_tool(checks: str, left_out: list, expected: str, tmp_path: Path):
+    messages = [each for place, each in enumerate(use_of_a_tool('{"a": 1}')) if place not in left_out]
+    assert prompt(tokenizer(tmp_path, checks + template()), messages) == expected + "[assistant]"
 
 
 @pytest.mark.parametrize("parts", [("u1", "u2"), ("a1", "u1"), ("u1", "a1", "a2", "u2")])

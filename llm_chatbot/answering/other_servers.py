@@ -16,7 +16,7 @@ from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.answering.variables import KEY_VARIABLE
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.engine.decode.generation import Generation
-from llm_chatbot.engine.decode.logprobs import TokenChoice, TopToken
+from llm_chatbot.engine.decode.logprobs import UNLIKELY, TokenChoice, TopToken
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.engine.text.prompt import NO_OPTIONS, TemplateOptions, well_formed
 from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START
@@ -26,9 +26,6 @@ TIMEOUT = httpx.Timeout(10, read=300)  # seconds; the first token of a long prom
 
 # Options that most servers of open models know besides OpenAI's, with the values that change nothing.
 EXTRA_OPTIONS = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
-
-# A log-probability of about none, as OpenAI has it: https://platform.openai.com/docs/api-reference/chat/object.
-UNLIKELY = -9999.0
 
 
 class RemoteModel(LoadedModel):

@@ -11,6 +11,10 @@ from tokenizers import Tokenizer
 from llm_chatbot.engine.decode.sampling import log_softmax
 from llm_chatbot.gguf.tokenizer import REPEATED
 
+# Stands for a probability of none, because JSON has no infinities. As OpenAI has it:
+# https://platform.openai.com/docs/api-reference/chat/object
+UNLIKELY = -9999.0
+
 # A byte that the vocabulary has as a token of its own, in tokenizers that fall back to bytes.
 _BYTE = re.compile("<0x([0-9A-F]{2})>")
 
@@ -31,8 +35,8 @@ class TokenChoice:
     Attributes:
         id: the token.
         text: what it adds to the text; U+FFFD stands for a piece of a character.
-        logprob: its log-probability in the model's own distribution, at temperature 1 without penalty or constraint;
-            NaN for the first token of all, which follows nothing.
+        logprob: its log-probability in the model's own distribution, at temperature 1 without penalty or constraint, at
+            least `UNLIKELY`; NaN for the first token of all, which follows nothing.
         bytes: what it adds to the text in UTF-8; those of several tokens may make one character.
         top: the most likely tokens at this place, the most likely first.
         offset: where it begins in the text, in characters. One that goes on with a character begins there.
@@ -48,7 +52,7 @@ class TokenChoice:
 
 def token_choice(tokenizer: Tokenizer, token: int, logits: np.ndarray, count: int, offset: int = 0) -> TokenChoice:
     """A token and the `count` most likely ones at its place, for the model's own logits float32 [vocabulary]."""
-    logprobs = log_softmax(logits)
+    logprobs = np.maximum(log_softmax(logits), UNLIKELY)
     likely = np.argpartition(-logprobs, min(count, logprobs.size - 1))[:count]
     likely = likely[np.argsort(-logprobs[likely], kind="stable")]
 

@@ -52,3 +52,10 @@ def test_a_choice_has_the_likeliest_tokens_with_their_log_probabilities(count: i
     assert [top[:2] for top in choice.top[:3]] == [(3, "3"), (1, "1"), (5, "5")][:count]
     logprobs = [top.logprob for top in choice.top]
     np.testing.assert_allclose(logprobs, sorted(np.log(probabilities), reverse=True)[:count], atol=1e-5)
+
+
+def test_a_token_without_a_probability_has_a_number_that_json_can_say():
+    logits = np.full(10, -np.inf, dtype=np.float32)
+    logits[4] = 2
+    choice = token_choice(digits(), 7, logits, 3)
+    assert choice.logprob == -9999 and [top.logprob for top in choice.top] == [0, -9999, -9999]

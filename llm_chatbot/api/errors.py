@@ -11,7 +11,7 @@ from starlette.responses import Response
 from llm_chatbot.answering.errors import ClosedError, NoRoomError, QueueFullError
 from llm_chatbot.api.error_forms import error_body
 from llm_chatbot.api.json_response import WellFormedJSONResponse
-from llm_chatbot.engine.errors import ContextLengthError, NonFiniteLogitsError
+from llm_chatbot.engine.errors import ContextLengthError, NonFiniteError
 from llm_chatbot.errors import UserError
 
 RETRY_SECONDS = 10  # after which other answers may have ended
@@ -71,7 +71,7 @@ def as_api_error(error: Exception) -> APIError:
         return APIError("verbatim", 503, code="server_closed", text=error)
     if isinstance(error, NoRoomError):
         return APIError("verbatim", 503, code="no_memory", retry_after=RETRY_SECONDS, text=error)
-    if isinstance(error, NonFiniteLogitsError):
+    if isinstance(error, NonFiniteError):
         return APIError("verbatim", 500, code="runtime_error", text=error)
     if isinstance(error, ContextLengthError):
         return APIError("verbatim", param="messages", code="context_length_exceeded", text=error)

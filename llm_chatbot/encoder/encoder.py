@@ -9,6 +9,7 @@ import openvino as ov
 from tokenizers import Encoding, Tokenizer
 
 from llm_chatbot.encoder.settings import EncoderSettings
+from llm_chatbot.engine.errors import NonFiniteError
 from llm_chatbot.engine.text.prompt import well_formed
 from llm_chatbot.errors import UserError
 
@@ -81,6 +82,7 @@ class EncoderModel:
 
         Raises:
             TextTooLongError: a text is too long; before anything is computed.
+            NonFiniteError: the model computed NaN or infinities.
         """
         for place, text in enumerate(texts):
             if len(text.ids) > self.max_tokens:
@@ -102,7 +104,10 @@ class EncoderModel:
             ids[row, :count], mask[row, :count], types[row, :count] = text.ids, 1, text.types
         with self._lock:
             results = self._request.infer({"input_ids": ids, "attention_mask": mask, "token_type_ids": types})
-            return next(iter(results.values())).copy()
+            values = next(iter(results.values())).copy()
+        if not np.isfinite(values).all():
+            raise NonFiniteError("encoder.not_finite", name=self.name)
+        return values
 
     def _tokens(self, encoding: Encoding) -> Tokens:
         last = self.settings.types - 1

@@ -3,11 +3,11 @@
 from llm_chatbot.errors import UserError
 
 
-class NonFiniteLogitsError(UserError):
-    """The model computed logits that are no numbers, so no token can be chosen."""
+class NonFiniteError(UserError):
+    """A model computed values that are no numbers: no token can be chosen by them, and no texts compared."""
 
-    def __init__(self) -> None:
-        super().__init__("engine.not_finite")
+    def __init__(self, key: str = "engine.not_finite", **values: object) -> None:
+        super().__init__(key, **values)
 
 
 class ContextLengthError(UserError):

@@ -1,6 +1,7 @@
 """Encoders say what Transformers' models say."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer
 from transformers import (
     BertForSequenceClassification,
     BertModel,
@@ -19,6 +21,7 @@ from transformers import (
 
 from llm_chatbot.encoder.encoder import TextTooLongError
 from llm_chatbot.encoder.loading import load_cross_encoder, load_encoder
+from llm_chatbot.engine.errors import NonFiniteError
 from llm_chatbot.errors import UserError
 from tests.encoder.small_encoders import TOKENS, WORDS, write_bert, write_xlm_roberta
 
@@ -130,6 +133,21 @@ def test_ids_are_taken_as_they_are_and_unknown_ones_refused(tmp_path: Path):
     assert encoder.tokens_of(text.ids) == text
     with pytest.raises(UserError, match=rf"has {len(WORDS) + 4} tokens, and 9999 is the id of none"):
         encoder.tokens_of([2, 9999])
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_values_that_are_no_numbers_are_an_error_and_no_vector(value: float, tmp_path: Path):
+    write_bert(tmp_path, BertModel)
+    tensors = load_file(tmp_path / "model.safetensors")
+    tokenizer = Tokenizer.from_file(str(tmp_path / "tokenizer.json"))
+    tensors["embeddings.word_embeddings.weight"][tokenizer.token_to_id("dog")] = value
+    save_file(tensors, tmp_path / "model.safetensors")
+    encoder = load_encoder(str(tmp_path))
+    assert np.isfinite(encoder.embed(["food"])).all()
+    with pytest.raises(
+        NonFiniteError, match=rf"{tmp_path.name} computed values that are no numbers; download it again"
+    ):
+        encoder.embed(["food", "the dog"])
 
 
 def changed(folder: Path, name: str, **values: Any) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 from llm_chatbot.engine.cache.block_pool import common_length
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.decode.penalties import Penalties
-from llm_chatbot.engine.decode.sampling import Proposal, Sampling, propose
+from llm_chatbot.engine.decode.sampling import Proposal, Sampling, can_choose, propose
 
 MAX_DRAFT = 8  # tokens
 DECAY = 0.95  # by which each token's acceptance decays with the next
@@ -214,7 +214,7 @@ class Drafter:
             self._cache.feed(ids[start : start + (left if left < 1.5 * self._pace.tokens else self._pace.tokens)])
 
     def draft(self, ids: Sequence[int], count: int, vocabulary: int) -> list[Proposal]:
-        """The tokens that may follow; none if the draft model can't read the text.
+        """The tokens that may follow; none if the draft model can't read the text, and none after logits that are NaN.
 
         All its calls but those that catch up have one token: a change of their shape has a price.
 
@@ -232,11 +232,15 @@ class Drafter:
         for token in ids[len(self._cache.ids) :]:
             logits = self._cache.feed([token])
         penalties = self._penalties.copy() if self._penalties is not None else None
-        proposals = [self._propose(logits[:vocabulary], penalties)]
-        while len(proposals) < count:
-            logits = self._cache.feed([proposals[-1].token])
+        proposals: list[Proposal] = []
+        while can_choose(logits[:vocabulary]):
             proposals.append(self._propose(logits[:vocabulary], penalties))
-        self.length.note_drafts(count, time.perf_counter() - started)
+            if len(proposals) == count:
+                break
+            logits = self._cache.feed([proposals[-1].token])
+        else:
+            self.length.note_token(accepted=False)  # so that drafts which never come end soon
+        self.length.note_drafts(len(proposals) or 1, time.perf_counter() - started)
         self.figures.seconds += time.perf_counter() - started
         return proposals
 

@@ -14,8 +14,8 @@ from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.decode.constraints import TokenConstraint
 from llm_chatbot.engine.decode.dry import Dry
 from llm_chatbot.engine.decode.penalties import Penalties
-from llm_chatbot.engine.decode.sampling import Proposal, Sampling, choose
-from llm_chatbot.engine.errors import NonFiniteLogitsError
+from llm_chatbot.engine.decode.sampling import Proposal, Sampling, can_choose, choose
+from llm_chatbot.engine.errors import NonFiniteError
 
 LOGITS_CHUNK = 32  # the most tokens for which caches give the logits of all at a time
 
@@ -121,7 +121,7 @@ def prefill_all(cache: Cache, ids: Sequence[int]) -> Generator[tuple[int, np.nda
     memory.
 
     Raises:
-        NonFiniteLogitsError: the model's logits are NaN or infinite.
+        NonFiniteError: the model's logits are NaN or infinite.
     """
     for start in range(0, len(ids), LOGITS_CHUNK):
         chunk = ids[start : start + LOGITS_CHUNK]
@@ -136,10 +136,10 @@ def check_logits(logits: np.ndarray) -> None:
         logits: float32 [..., vocabulary].
 
     Raises:
-        NonFiniteLogitsError: some are NaN, or none of a row is finite. -inf excludes a token.
+        NonFiniteError: some are NaN, or none of a row is finite. -inf excludes a token.
     """
-    if not np.isfinite(logits.max(axis=-1)).all():  # the maximum is NaN where one of them is
-        raise NonFiniteLogitsError
+    if not can_choose(logits):
+        raise NonFiniteError
 
 
 def decode(
@@ -164,7 +164,7 @@ def decode(
         constraints: what else limits the choice, in this order. If no token is left, that ends the answer.
 
     Raises:
-        NonFiniteLogitsError: the model's logits are NaN or infinite.
+        NonFiniteError: the model's logits are NaN or infinite.
     """
     random = np.random.default_rng(seed)
     penalties = Penalties(sampling, cache.ids)

@@ -222,6 +222,11 @@ def exclude_top_choices(
     return ids[stays], probabilities[stays] / probabilities[stays].sum()
 
 
+def can_choose(logits: np.ndarray) -> bool:
+    """Whether a token can be chosen by logits float32 [..., vocabulary]: none is NaN, and not all of a row are -inf."""
+    return bool(np.isfinite(logits.max(axis=-1)).all())  # the maximum is NaN where one of them is
+
+
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """The logarithms of the probabilities, float32 [..., vocabulary] like the logits."""
     shifted = logits - logits.max(axis=-1, keepdims=True)

@@ -1,5 +1,6 @@
 """A draft model: the answers are those without one, and it drafts as many tokens as pay."""
 
+import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
@@ -74,6 +75,14 @@ def test_a_greedy_answer_is_the_same_however_good_the_drafts_are(noise: float, a
     figures = figures_of(cache)
     least, most = {0.0: (1.0, 1.0), 0.02: (0.6, 0.99), 3.0: (0.0, 0.2)}[noise]
     assert figures.drafted >= figures.reached > 0 and least <= figures.accepted / figures.reached <= most
+
+
+@pytest.mark.parametrize("sampling", [GREEDY, Sampling(temperature=1, top_k=5)])
+def test_a_draft_model_whose_logits_are_no_numbers_drafts_nothing(sampling: Sampling, always_three):
+    model, draft = pair(math.nan)
+    ids = text(70)
+    found = answer(model.new_lookup_cache(draft), model, ids, 12, sampling, seed=1)
+    assert found == answer(model.new_lookup_cache(), model, ids, 12, sampling, seed=1)
 
 
 def test_what_is_right_is_accepted_and_verified_in_one_call(always_three):

@@ -7,7 +7,7 @@ from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.cache.paged_cache import PagedModel
 from llm_chatbot.engine.decode.generation import Generation, decode, prefill, prefill_all
 from llm_chatbot.engine.decode.sampling import Sampling
-from llm_chatbot.engine.errors import NonFiniteLogitsError
+from llm_chatbot.engine.errors import NonFiniteError
 from tests.engine.decode.test_prompt_lookup import CHEAP, Repeating
 from tests.fake_runner import expected, text
 
@@ -98,7 +98,7 @@ def test_logits_that_are_no_numbers_end_the_answer_with_an_error(bad: float, sam
     cache = PagedModel(Repeating(64), 64).new_cache()
     logits = cache.feed([7]).copy()
     logits[3] = bad
-    with pytest.raises(NonFiniteLogitsError, match="no numbers"):
+    with pytest.raises(NonFiniteError, match="no numbers"):
         next(decode(cache, logits, sampling, set()))
 
 
@@ -108,5 +108,5 @@ def test_a_prompt_has_no_probabilities_where_its_logits_are_no_numbers(place: in
     logits = cache.feed_all([1, 2, 3]).copy()
     logits[place, 5] = np.nan
     monkeypatch.setattr(cache, "feed_all", lambda ids: logits)
-    with pytest.raises(NonFiniteLogitsError, match="no numbers"):
+    with pytest.raises(NonFiniteError, match="no numbers"):
         next(prefill_all(cache, [1, 2, 3]))

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from huggingface_hub import HfApi, ModelInfo, constants, try_to_load_from_cache
+from huggingface_hub import HfApi, ModelInfo, constants
 from huggingface_hub.errors import (
     GatedRepoError,
     HfHubHTTPError,
@@ -23,7 +23,6 @@ from huggingface_hub.errors import (
     RepositoryNotFoundError,
     RevisionNotFoundError,
 )
-from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import tqdm
 
 from llm_chatbot.catalogue.adapter_names import ADAPTER_CONFIG
@@ -33,6 +32,7 @@ from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import REQUIRED_FILES
 from llm_chatbot.machine.disk import available_disk
 from llm_chatbot.machine.json_progress import DownloadJSONBar, JSONBar
+from llm_chatbot.sources.hub_cache import cached_bytes, cached_size, cached_sizes, check_cached
 from llm_chatbot.sources.hub_notes import note_files, noted_files
 from llm_chatbot.sources.weight_files import WeightFiles, weight_files
 
@@ -62,6 +62,9 @@ CONVERTED_FILES = tuple(
 )
 
 ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.safetensors")
+
+# The kind of notes of GGUF files, of which only one or a few of a repository are wanted.
+GGUF_NOTES = "-gguf"
 
 # What huggingface_hub raises without a network, and in offline mode.
 UNREACHABLE = (OfflineModeIsEnabled, httpx.ConnectError, httpx.TimeoutException)
@@ -131,21 +134,18 @@ def _published_weights(api: HfApi, repo_id: str, revision: str | None, sizes: Ma
     return found
 
 
-def _cached(api: HfApi, repo_id: str, revision: str | None = None) -> Path:
+def _cached(api: HfApi, repo_id: str, revision: str | None = None, required: Sequence[str] = ()) -> Path:
     """The cached folder of a repository.
+
+    Args:
+        required: files that must be there, also where nobody noted what the repository has.
 
     Raises:
         UserError: a file is missing, or shorter than the Hub said when it could be reached.
     """
     folder = Path(api.snapshot_download(repo_id, revision=revision, local_files_only=True))
-    expected = noted_files(repo_id, folder.name)
-    there = {path.relative_to(folder).as_posix(): path.stat().st_size for path in folder.rglob("*") if path.is_file()}
-    lacking = [name for name, size in expected.items() if there.get(name) != size]
-    lacking += [name for name, size in there.items() if not size and name not in lacking]
-    if lacking:
-        files = ", ".join(sorted(lacking))
-        values = {"cache": constants.HF_HUB_CACHE, "hub": constants.ENDPOINT}
-        raise UserError("hub.cache_broken", repo_id=repo_id, files=files, **values)
+    there = cached_sizes(folder)
+    check_cached(repo_id, there, {**dict.fromkeys(required, 0), **there, **noted_files(repo_id, folder.name)})
     return folder
 
 
@@ -179,7 +179,7 @@ def _download_all(repo_id: str, patterns: Sequence[str], required: Sequence[str]
         try:
             info = api.model_info(repo_id, files_metadata=True)
         except UNREACHABLE:
-            return _cached(api, repo_id)
+            return _cached(api, repo_id, required=required)
         sizes = _sizes(info)
         wanted = _matching(sizes, patterns)
         if missing := sorted(set(required) - set(wanted)):
@@ -256,10 +256,10 @@ def download_gguf(repo_id: str, file: str, revision: str | None = None) -> Path:
             return cached_gguf(repo_id, file, revision)
         sizes = _sizes(info)
         wanted = gguf_parts(repo_id, sizes, file)
-        missing = [
-            name for name in wanted if not isinstance(try_to_load_from_cache(repo_id, name, revision=info.sha), str)
-        ]
+        missing = [name for name in wanted if cached_size(repo_id, name, info.sha) != sizes[name]]
         _check_free(repo_id, sum(sizes[name] for name in missing))
+        known = noted_files(repo_id, info.sha, GGUF_NOTES)
+        note_files(repo_id, info.sha, {**known, **{name: sizes[name] for name in wanted}}, GGUF_NOTES)
         folder = _download(api, repo_id, wanted, revision)
         if missing:
             _check_checksums(api, repo_id, folder)
@@ -270,12 +270,15 @@ def cached_gguf(repo_id: str, file: str, revision: str | None = None) -> Path:
     """As `download_gguf`, but without the network.
 
     Raises:
-        UserError: the file is not in the cache.
+        UserError: the file is not in the cache, or not whole.
     """
     with _translated_errors(repo_id, revision):
         folder = Path(HfApi().snapshot_download(repo_id, revision=revision, local_files_only=True))
-    names = [path.relative_to(folder).as_posix() for path in folder.rglob("*")]
-    return folder / gguf_parts(repo_id, names, file)[0]
+    there = cached_sizes(folder)
+    known = {**there, **noted_files(repo_id, folder.name, GGUF_NOTES)}
+    wanted = gguf_parts(repo_id, known, file)
+    check_cached(repo_id, there, {name: known[name] for name in wanted})
+    return folder / wanted[0]
 
 
 def gguf_parts(repo_id: str, names: Iterable[str], file: str) -> list[str]:
@@ -319,12 +322,6 @@ def _download(api: HfApi, repo_id: str, names: Iterable[str], revision: str | No
     """Downloads files that are not in huggingface_hub's cache; returns the folder with all of them there."""
     patterns = [escape(name) for name in names]
     return Path(api.snapshot_download(repo_id, revision=revision, allow_patterns=patterns, tqdm_class=bar_class()))
-
-
-def cached_bytes(repo_id: str) -> int:
-    """How much of a repository is in huggingface_hub's cache."""
-    folder = Path(constants.HF_HUB_CACHE) / repo_folder_name(repo_id=repo_id, repo_type="model")
-    return sum(file.stat().st_size for file in folder.glob("blobs/*"))
 
 
 def _check_free(repo_id: str, size: int) -> None:

@@ -316,6 +316,46 @@ def test_offline_a_gguf_comes_from_the_cache(ggufs: Path, hub: Hub, monkeypatch:
         download_gguf("some/model", "Q8_0")
 
 
+@pytest.mark.parametrize("content", [None, b"", b"cut"], ids=["missing", "empty", "cut"])
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [("Q4_K_M", "some-Q4_K_M.gguf"), ("Q8_0", "Q8_0/some-Q8_0-00002-of-00002.gguf")],
+)
+def test_a_gguf_that_is_not_whole_in_the_cache_is_refused_offline_and_comes_again_online(
+    file: str, name: str, content: bytes | None, ggufs: Path, monkeypatch: pytest.MonkeyPatch
+):
+    download_gguf("some/model", "Q4_K_M")
+    path = download_gguf("some/model", file)
+    folder = path.parent if file == "Q4_K_M" else path.parent.parent
+    blob = (folder / name).resolve()
+    blob.unlink()
+    if content is None:
+        (folder / name).unlink()
+    else:
+        blob.write_bytes(content)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(UserError, match=rf"not whole in .*: {name} missing or damaged; run the command again with"):
+        download_gguf("some/model", file)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    if content is not None:
+        with pytest.raises(UserError, match="was deleted; run the command again"):
+            download_gguf("some/model", file)
+    assert download_gguf("some/model", file) == path and (folder / name).read_bytes() == GGUFS[name]
+
+
+def test_a_part_of_an_adapter_is_missed_in_a_cache_that_somebody_else_filled(
+    repository: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    write_files(repository, "adapter_config.json", "adapter_model.safetensors")
+    folder = download_adapter("some/model")
+    shutil.rmtree(tmp_path / "ours")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert download_adapter("some/model") == folder
+    (folder / "adapter_config.json").unlink()
+    with pytest.raises(UserError, match=r"not whole in .*: adapter_config\.json missing or damaged"):
+        download_adapter("some/model")
+
+
 def test_of_an_adapter_two_files_come(repository: Path, hub: Hub):
     with pytest.raises(
         UserError, match=r"some/model is no adapter .* adapter_config\.json, adapter_model\.safetensors"

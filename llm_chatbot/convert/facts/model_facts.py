@@ -31,7 +31,8 @@ from llm_chatbot.folder.variant import Variant
 from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
 from llm_chatbot.machine.memory import available_memory
 from llm_chatbot.sources.gguf_files import find_ggufs, gguf_path
-from llm_chatbot.sources.hub import cached_bytes, describe_repository
+from llm_chatbot.sources.hub import describe_repository
+from llm_chatbot.sources.hub_cache import cached_bytes
 from llm_chatbot.sources.json_files import read_checkpoint_json
 from llm_chatbot.sources.weight_files import weight_files
 

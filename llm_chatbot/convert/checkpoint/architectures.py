@@ -264,6 +264,8 @@ def from_gemma3(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     if not isinstance(text_config, dict):
         raise _missing_keys(folder, ["text_config"])
     parsed = _parsed_config(folder, Gemma3TextConfig, text_config)
+    if config.get("tie_word_embeddings") is False:  # the head belongs to the whole model, whose settings count too
+        parsed.tie_word_embeddings = False
     tensors = {name: tensor for name, tensor in read_tensors(folder).items() if not name.startswith(GEMMA_3_VISION)}
     return build_model(folder, parsed, rename_tensors(tensors, GEMMA_3_NAMES))
 

@@ -285,6 +285,21 @@ def test_a_model_read_as_another_architecture_computes_the_same(name: str, origi
     torch.testing.assert_close(found, expected, atol=1e-3 * float(expected.abs().max()), rtol=0)
 
 
+@pytest.mark.parametrize("place", ["whole", "text"])
+def test_the_own_head_of_a_model_that_reads_images_is_kept_where_it_says_so(place: str, tmp_path: Path):
+    folder = small_modern_checkpoints.write("gemma-3-4b-it", tmp_path)
+    index = json.loads((folder / "model.safetensors.index.json").read_text(encoding="utf-8"))
+    head = torch.randn(small_modern_checkpoints.VOCABULARY, small_modern_checkpoints.HIDDEN).bfloat16()
+    save_file({"language_model.lm_head.weight": head}, folder / "head.safetensors")
+    index["weight_map"]["language_model.lm_head.weight"] = "head.safetensors"
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index), encoding="utf-8")
+    table = read_checkpoint(folder).lm_head.weight
+    assert not torch.equal(table, head), "the settings promise the embeddings"
+    text = {**read_checkpoint_config(folder)["text_config"], "tie_word_embeddings": place != "text"}
+    change_config(folder, text_config=text, tie_word_embeddings=place != "whole")
+    assert torch.equal(read_checkpoint(folder).lm_head.weight, head)
+
+
 def test_a_granite_with_mamba_layers_is_read_as_it_is(tmp_path: Path):
     small_modern_checkpoints.granite4(tmp_path, "mamba", "attention", "mamba")
     ids = torch.arange(3, 60)[None]

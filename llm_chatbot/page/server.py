@@ -175,9 +175,9 @@ class RequestFilter:
 
 
 def content_security_policy(scope: Scope) -> str:
-    """The policy for a request. A page on http://localhost may also ask this server by its number: see place.js."""
+    """The policy for a request. A page under another name of this machine may also ask by its number: place.js."""
     name, _, port = Headers(scope=scope).get("host", "").partition(":")
-    if name != "localhost" or (port and not port.isdigit()):
+    if name not in ("localhost", "0.0.0.0") or (port and not port.isdigit()):
         return CONTENT_SECURITY_POLICY
     number = f"http://127.0.0.1:{port}" if port else "http://127.0.0.1"
     return f"{CONTENT_SECURITY_POLICY}; connect-src 'self' data: blob: {number}"

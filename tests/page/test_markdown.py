@@ -191,6 +191,7 @@ def test_money_and_code_are_not_formulas(page: Page, text: str):
         ("设$x$为实数", [("x", False)]),
         ("$5-6$, $5.5-6.5$ and $0,5$", [("5-6", False), ("5.5-6.5", False), ("0,5", False)]),
         ("$(0,1)-(2,3)$ $5,5 \\cdot 6,5$", [("(0,1)-(2,3)", False), ("5,5 \\cdot 6,5", False)]),
+        ("at $25^\\circ$C, $90^{\\circ}$F", [("25^\\circ", False), ("90^{\\circ}", False)]),
         ("$n$-1 of $2$-$3$, $2$-3", [("n", False), ("2", False), ("3", False), ("2", False)]),
         ("the $n$th of ($a$/$b$), **$c$**-many", [("n", False), ("a", False), ("b", False), ("c", False)]),
         ("| $a$ | b |\n|---|---|\n| $c$ | d |", [("a", False), ("c", False)]),
@@ -337,6 +338,8 @@ README = "# Title\n\n```bash\npip install x\n```\n\n## Usage\n\n```python\nimpor
     [
         ("```markdown\n", README, "```"),
         ("~~~md\n", README.replace("```", "~~~"), "~~~"),
+        ("```markdown:README.md\n", README, "```"),
+        ("```{.md}\n", README, "```"),
         ("````markdown\n", README + "```\nno language\n```\n", "````"),
         ("```markdown\n", "1. One:\n\n     ```sh\n     ls\n     ```\n\n- ```sh\n  ls\n  ```\n", "```"),
         ("```markdown\n", f"```markdown\n{README}```\n\nend\n", "```"),

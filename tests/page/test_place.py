@@ -2,6 +2,7 @@
 
 import re
 
+import pytest
 from playwright.sync_api import BrowserContext, expect
 
 from tests.page_visit import FRANCE, Server, Visit
@@ -9,11 +10,14 @@ from tests.page_visit import FRANCE, Server, Visit
 MESSAGE = """{ id: "m", conversation: "c", parent: null, role: "user", content: "Under the name" }"""
 
 
-def test_localhost_leads_to_the_address_where_the_conversations_are(context: BrowserContext, server: Server):
+@pytest.mark.parametrize("name", ["localhost", "0.0.0.0"])
+def test_other_names_lead_to_the_address_where_the_conversations_are(
+    name: str, context: BrowserContext, server: Server
+):
     visit = Visit(context, server)
     visit.set(max_new_tokens="4")
     visit.ask(FRANCE)
-    visit.page.evaluate("location.hostname = 'localhost'")
+    visit.page.evaluate("(name) => (location.hostname = name)", name)
     visit.page.wait_for_url(re.compile(f"^{re.escape(server.address)}/#c="))
     expect(visit.questions).to_have_text([FRANCE])
 

@@ -30,6 +30,7 @@ import { openStore } from "./store/store.js";
 /** @import { ServerState } from "./types" */
 
 const FIRST_VERSION = "llm-chatbot.conversation."; // in localStorage: see exchange/migrate.js
+const OTHER_NAMES = ["localhost", "0.0.0.0"]; // of this machine; the latter stands for all its networks
 const EXAMPLES = [1, 2, 5, 6]; // of the server's, those that show what a model can do
 
 const speak = async () => setTexts(await get(`texts.json?language=${encodeURIComponent(wantedLanguage())}`));
@@ -45,7 +46,7 @@ const speak = async () => setTexts(await get(`texts.json?language=${encodeURICom
 async function isElsewhere(store, { arrived }) {
   if (Object.keys(localStorage).some((key) => key.startsWith(FIRST_VERSION)))
     await (await import("./exchange/migrate.js")).migrate(store);
-  return location.hostname === "localhost" && (await import("./server/place.js")).leaveLocalhost(store, arrived);
+  return OTHER_NAMES.includes(location.hostname) && (await import("./server/place.js")).leaveLocalhost(store, arrived);
 }
 
 /** @param {HTMLElement} root the element with the page in it */

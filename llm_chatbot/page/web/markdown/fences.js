@@ -3,7 +3,7 @@
 // By CommonMark, the first closing fence ends the outer block. Models don't lengthen the outer fence, so that their
 // blocks would shatter. A fence with a language can only open a block, so that the next one closes that block.
 
-const MARKDOWN = /^(?:markdown|md|mdx|gfm|rmd|qmd)$/i;
+const MARKDOWN = /^(?:\{\.?)?(?:markdown|md|mdx|gfm|rmd|qmd)(?![\w-])/i; // also `markdown:README.md` and `{.markdown}`
 const OPENING = /^(`{3,}|~{3,})[ \t]*([^\s`]*)[^`]*$/;
 const CLOSING = /^(`{3,}|~{3,})[ \t]*$/;
 const IN_LIST = /^(?:(?:[-*+]|\d{1,9}[.)])[ \t]+)*/; // an inner block may begin in the line of its list item

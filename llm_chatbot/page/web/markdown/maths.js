@@ -8,6 +8,7 @@ const OPENINGS = { $$: "$$", "\\[": "\\]", "\\(": "\\)", $: "$" }; // each with 
 // are Latin ones, as Chinese and Japanese have no spaces around a formula; `$n$th` and `$a$/$b$` are formulas.
 const TEXT_BEFORE = /[A-Za-z0-9]$|(?<!\$)\/$/;
 const TEXT_AFTER = /^(?!(?:st|nd|rd|th)\b)[A-Za-z0-9{]|^\/(?!\$)/;
+const DEGREES = /\^\s*\{?\s*\\circ\s*\}?$/; // what follows may be their unit: `$25^\circ$C`
 const RANGE_AFTER = /^[-–—]\d[\d.,]*\$/; // in `$6, 5$-6$`, where a number is before
 const LONGEST = 16; // characters that these look at
 // Of two numbers alone, a dash of texts, a word or a decimal comma tells prices (`$5,50-6,50$`) from a difference.
@@ -32,7 +33,8 @@ function isEnd(source, start, end) {
   const isRange = /\d/.test(before) && RANGE_AFTER.test(after);
   const content = source.slice(start, end);
   const isMoney = isRange || PRICES.test(content) || PRICES_WITH_COMMA.test(content);
-  return !isCommand && !isMoney && !/\s/.test(before) && !TEXT_AFTER.test(after);
+  const isText = TEXT_AFTER.test(after) && !DEGREES.test(content);
+  return !isCommand && !isMoney && !/\s/.test(before) && !isText;
 }
 
 // `$$` is a shell's process id, too: `echo $$ > pid; kill $$`. Of what stands between two, words are no formula, and

@@ -1,21 +1,21 @@
-// Where the conversations are: a browser keeps them by the page's address, of which this machine has two names.
+// Where the conversations are: a browser keeps them by the page's address, of which this machine has several.
 
 import { PRESETS } from "../store/presets.js";
 
 /** @import { Store } from "../store/store.js" */
 
-const [NAME, NUMBER] = ["localhost", "127.0.0.1"];
+const NUMBER = "127.0.0.1";
 
 /**
- * Leads from http://localhost to http://127.0.0.1, where the page's own address is and so the conversations are.
- * Nothing is done where something is kept under this name, or where the other can't be reached.
+ * Leads from another name of this machine to http://127.0.0.1, where the page's own address is and so the conversations
+ * are. Nothing is done where something is kept under this name, or where the other can't be reached.
  *
  * @param {Store} store
  * @param {string} arrived the server's address that the browser's requests arrive at
  * @returns {Promise<boolean>} whether the page is left
  */
 export async function leaveLocalhost(store, arrived) {
-  const isOther = location.hostname !== NAME || location.pathname !== "/" || arrived !== NUMBER;
+  const isOther = location.pathname !== "/" || arrived !== NUMBER;
   if (isOther || (await isUsed(store))) return false;
   const address = new URL(location.href);
   address.hostname = NUMBER;

@@ -1,7 +1,7 @@
 """Stands before the routes: who may address the server by which name, HEAD requests, and how bodies are packed."""
 
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
@@ -9,6 +9,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_chatbot.api.errors import APIError, response_of
 from llm_chatbot.errors import UserError
+
+MOST_MEMBERS = 100  # of a gzip body; each one costs a copy of the bytes behind it
 
 
 class HostCheck:
@@ -83,10 +85,17 @@ class GzippedBody:
 
 
 class _Unpacked:
-    """A body while it comes. What is raised reaches the app where it reads the body."""
+    """A body while it comes. What is raised reaches the app where it reads the body.
+
+    It may have several members, one after the other, as RFC 1952 allows.
+    """
 
     def __init__(self, receive: Receive, most: int) -> None:
         self._receive, self._left = receive, most
+        self._begin_member()
+        self._members_left = MOST_MEMBERS
+
+    def _begin_member(self) -> None:
         self._unpacker = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)  # 16: with gzip's header
 
     async def receive(self) -> Message:
@@ -94,15 +103,27 @@ class _Unpacked:
         if message["type"] != "http.request":
             return message
         try:
-            body = self._unpacker.decompress(message.get("body", b""), self._left + 1)
+            body = b"".join(self._parts(message.get("body", b"")))
         except zlib.error as error:
             raise _no_gzip() from error
-        self._left -= len(body)
-        if self._left < 0:
-            raise HTTPException(413)
         if not message.get("more_body", False) and not self._unpacker.eof:
             raise _no_gzip()
         return {**message, "body": body}
+
+    def _parts(self, packed: bytes) -> Iterator[bytes]:
+        """Unpacks some more bytes of the body, one part for each member that they belong to."""
+        while packed:
+            if self._unpacker.eof:
+                self._members_left -= 1
+                if not self._members_left:
+                    raise _no_gzip()
+                self._begin_member()
+            part = self._unpacker.decompress(packed, self._left + 1)
+            self._left -= len(part)
+            if self._left < 0:
+                raise HTTPException(413)
+            yield part
+            packed = self._unpacker.unused_data
 
 
 def _no_gzip() -> HTTPException:

@@ -16,6 +16,7 @@ from llm_chatbot.answering.errors import GrammarError
 from llm_chatbot.answering.served import ServedFacts
 from llm_chatbot.api import respond
 from llm_chatbot.api.errors import APIError
+from llm_chatbot.api.middleware import MOST_MEMBERS
 from llm_chatbot.api.requests import MAX_BODY_BYTES
 from llm_chatbot.api.service import APIPaths, allowed_names, create_app
 from llm_chatbot.engine.decode.generation import Generation
@@ -497,6 +498,10 @@ def test_a_body_may_come_with_gzip():
         for content in (packed[:-9], json.dumps(HELLO).encode(), b""):
             status, message, _ = refusal(gzipped(web, content))
             assert status == 400 and "not gzip, or not whole" in message
+        members = b"".join(gzip.compress(bytes([byte])) for byte in json.dumps(HELLO).encode())
+        assert gzipped(web, members).json()["choices"][0]["message"]["content"] == "Hi"
+        for more in (b"x", packed[:-9], gzip.compress(b"") * MOST_MEMBERS):
+            assert gzipped(web, packed + more).status_code == 400
         status, message, _ = refusal(gzipped(web, packed, "br"))
         assert status == 415 and "br" in message
 

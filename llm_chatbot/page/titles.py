@@ -14,6 +14,7 @@ from llm_chatbot.answering.question import Question
 from llm_chatbot.answering.service import Answering
 from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.engine.decode.generation import Generation
+from llm_chatbot.engine.text.reasoning import without_reasoning
 from llm_chatbot.errors import UserError
 from llm_chatbot.page.messages import joined, user_message, validate_messages
 from llm_chatbot.page.routes import guarded, model_key, request_json
@@ -26,7 +27,6 @@ MAX_WORDS, MAX_WIDE = 8, 24  # words; or characters of a language that has no sp
 MAX_TITLE_TOKENS = 40
 TITLE_SECONDS = 30.0  # for the model to have nothing else to do
 
-REASONING = re.compile(r"<think>.*?(</think>|$)", re.DOTALL)
 LABEL = re.compile(r"^(title|タイトル|标题|標題)\s*[:：]\s*", re.IGNORECASE)
 AROUND_A_TITLE = " \t*_#`~>-\"'“”„«»‘’「」『』《》"  # quotes, and what Markdown has around a line
 WIDE_LETTERS = re.compile(r"[\u2e80-\uffef]")
@@ -34,7 +34,8 @@ WIDE_LETTERS = re.compile(r"[\u2e80-\uffef]")
 
 def title_in(text: str) -> str:
     """The title in what a model wrote: its first line, without quotes and Markdown, cut at `MAX_WORDS`."""
-    lines = [line.strip(AROUND_A_TITLE) for line in REASONING.sub("", text).splitlines()]
+    said = without_reasoning({"role": "assistant", "content": text}, keep=False)["content"]
+    lines = [line.strip(AROUND_A_TITLE) for line in said.splitlines()]
     line = LABEL.sub("", next(filter(None, lines), "")).strip(AROUND_A_TITLE)
     words = " ".join(line.split()[:MAX_WORDS])
     if len(WIDE_LETTERS.findall(words)) > len(words) / 2:

@@ -10,7 +10,12 @@ from llm_chatbot.catalogue.tool_formats import ToolFormat
 
 _GEMMA_HEAD = re.compile(r"\s*call:(?P<name>[\w.-]+)\s*(?=\{)")
 _GEMMA_BEGUN = re.compile(r"\s*(c(a(l(l(:[\w.-]*\s*)?)?)?)?)?$")
+_COLON = re.compile(r"\s*:")
 _KEY, _LITERAL = re.compile(r'\s*"?([\w.$ -]+?)"?\s*:'), re.compile(r"\s*([^\s,{}\[\]][^,}\]]*)")
+
+
+# Characters that may come before a colon, until what is written is taken for no call.
+LONGEST_KEY = 200
 
 
 class _Unfinished(Exception):
@@ -43,12 +48,13 @@ def _gemma_object(text: str, start: int, quote: str, members: list[str]) -> tupl
             return found, place + 1
         if text.startswith(quote, place):
             key, place = _gemma_value(text, place, quote)
-            colon = re.compile(r"\s*:").match(text, place)
+            colon = _COLON.match(text, place)
         else:
             colon = _KEY.match(text, place)
             key = colon[1] if colon else ""
         if colon is None:
-            raise _Unfinished if "}" not in text[place:] and len(text) - place < 200 else ValueError
+            is_begun = "}" not in text[place:] and len(text) - place < LONGEST_KEY
+            raise _Unfinished if is_begun else ValueError
         found[key], place = _gemma_value(text, colon.end(), quote)
         members.append(f"{json.dumps(key, ensure_ascii=False)}: {json.dumps(found[key], ensure_ascii=False)}")
 

@@ -85,7 +85,7 @@ class CheckpointTensors(Tensors):
         except (KeyError, ValueError) as error:
             if isinstance(error, UserError):
                 raise
-            raise _refusal(self._checkpoint, name, str(error)) from error
+            raise _refusal(self._checkpoint, name, error) from error
 
     def _constants(self, matrix: QuantizedMatrix) -> Packed:
         """A matrix in the form that the CPU multiplies compressed: signed where no zero points are needed."""
@@ -118,7 +118,7 @@ def quantized_shape(checkpoint: DirectCheckpoint, format: QuantizationFormat | N
     except (KeyError, ValueError) as error:
         if isinstance(error, UserError):
             raise
-        raise _refusal(checkpoint, name, str(error)) from error
+        raise _refusal(checkpoint, name, error) from error
 
 
 def _format_of(checkpoint: DirectCheckpoint, format: QuantizationFormat | None, name: str) -> QuantizationFormat:
@@ -127,8 +127,12 @@ def _format_of(checkpoint: DirectCheckpoint, format: QuantizationFormat | None, 
     return format
 
 
-def _refusal(checkpoint: DirectCheckpoint, name: str, reason: str) -> UserError:
-    return UserError("gguf.refused", path=checkpoint.header.path, fault=Text("direct.matrix", name=name, reason=reason))
+def _refusal(checkpoint: DirectCheckpoint, name: str, reason: str | Exception) -> UserError:
+    if isinstance(reason, KeyError):  # whose text is the missing part's name as Python writes it
+        reason = f"no {reason.args[0]}"
+    return UserError(
+        "gguf.refused", path=checkpoint.header.path, fault=Text("direct.matrix", name=name, reason=str(reason))
+    )
 
 
 def _in_bytes(integers: np.ndarray, wide: bool) -> np.ndarray:

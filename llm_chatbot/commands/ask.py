@@ -27,7 +27,7 @@ CALLER = Caller("llm-chatbot ask", converts=True)
 
 
 def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
-    arguments = parser(caller).parse_args(argv)
+    arguments = parser(caller).parse_intermixed_args(argv)
     set_log_level(arguments.log_level)
     if arguments.question is None and not sys.stdin.isatty():
         arguments.question = read_question()

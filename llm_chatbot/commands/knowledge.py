@@ -18,8 +18,20 @@ NO_ENCODER = "none"
 
 
 class _ActionParser(Parser):
+    """The parser of an action, whose options may stand between its other arguments."""
+
     def __init__(self, **options: Any) -> None:
         argparse.ArgumentParser.__init__(self, **options)
+        self._is_intermixing = False
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        if self._is_intermixing:  # called again by what is called here
+            return super().parse_known_args(args, namespace)
+        self._is_intermixing = True
+        try:
+            return self.parse_known_intermixed_args(args, namespace)
+        finally:
+            self._is_intermixing = False
 
 
 def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:

@@ -44,7 +44,7 @@ CALLER = Caller("python -m llm_chatbot.commands.serve")
 
 def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
     try:
-        arguments = parser(caller).parse_args(argv)
+        arguments = parser(caller).parse_intermixed_args(argv)
         set_log_level(arguments.log_level)
         sources = check_service(arguments, caller)
         prepare_all(arguments, caller)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.commands.ask import parser
 from llm_chatbot.commands.options import STOPPED
 from llm_chatbot.folder.manifest import write_manifest
 from llm_chatbot.folder.place import model_folder
@@ -29,6 +30,11 @@ def ask(models_root: Path, *arguments: str, typed: bytes = b"") -> subprocess.Co
 def test_a_question_is_an_argument(models_root: Path):
     done = ask(models_root, "smollm2-135m-instruct", QUESTION)
     assert (done.returncode, done.stderr) == (0, b"") and b"Paris" in done.stdout
+
+
+def test_options_may_stand_between_the_model_and_the_question():
+    given = parser().parse_intermixed_args(["some-model", "--precision", "INT8", "Why?", "--device", "GPU"])
+    assert (given.model, given.question, given.precision, given.device) == ("some-model", "Why?", "INT8", "GPU")
 
 
 @pytest.mark.parametrize("end", ["", "\n", "\r\n"])

@@ -18,10 +18,10 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_collection_is_made_searched_listed_and_deleted(folder: Path, capsys: pytest.CaptureFixture[str]):
-    assert main(["knowledge", "add", "cider", str(folder), "--encoder", "none"]) == 0
+    assert main(["knowledge", "add", "cider", "--encoder", "none", str(folder)]) == 0
     said = capsys.readouterr()
     assert said.out == "cider\t1 files\t1 passages\twords alone\n" and "bad.pdf is damaged" in said.err
-    assert main(["knowledge", "search", "cider", "When", "is", "the", "press", "oiled?"]) == 0
+    assert main(["knowledge", "search", "cider", "When", "is", "--limit", "1", "the", "press", "oiled?"]) == 0
     found = capsys.readouterr().out
     assert found.startswith(f"[1] {folder / 'press.md'}, lines 1–3, Press\n") and "once a year" in found
     assert main(["knowledge", "list"]) == 0 and "cider" in capsys.readouterr().out

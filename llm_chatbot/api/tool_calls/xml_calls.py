@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Callable
 from typing import Any
 
 from llm_chatbot.answering.schemas import Schema, resolved
@@ -15,6 +16,17 @@ _PARAMETER = re.compile(r"\s*<parameter=(?P<key>[^>\n]+)>\n?")
 # A value may contain all of these, as a text about calls does.
 _VALUE_END = re.compile(r"\n?</parameter>\s*(?=<parameter=|</function>)")
 _CALL_ENDS = re.compile(r"<parameter=|</function>\s*(?:</?(?:seed:)?tool_call>|<function=)")
+_OF_PYTHON = {"true": True, "false": False, "none": None}
+
+# Whether a value of JSON is of a type of JSON Schema.
+_TYPES: dict[str, Callable[[Any], bool]] = {
+    "array": lambda value: isinstance(value, list),
+    "boolean": lambda value: isinstance(value, bool),
+    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
+    "null": lambda value: value is None,
+    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
+    "object": lambda value: isinstance(value, dict),
+}
 _FUNCTION_END = re.compile(r"\s*</function>")
 
 
@@ -64,15 +76,18 @@ def _property(schema: Schema, name: str) -> Schema:
 
 
 def as_type(text: str, schema: Schema) -> Any:
-    """The value that a text stands for: a string where the schema says so, else JSON, and if it is none the text."""
+    """The value that a text stands for: JSON, or what Python writes for it; the text itself where that is a string's.
+
+    A schema that allows strings and others, as that of an optional string does, has the others only by their types.
+    """
     types = _types(schema)
     if types == {"string"}:
         return text
     value, end = json_at(text, 0)
     if end is None or text[end:].strip():
-        lowered = text.strip().lower()  # as Python writes it
-        return {"true": True, "false": False, "none": None}.get(lowered, text) if types else text
-    return text if "string" in types and isinstance(value, str) else value
+        value = _OF_PYTHON.get(text.strip().lower(), text) if types else text
+    is_other = any(_TYPES[type](value) for type in types & _TYPES.keys())
+    return text if "string" in types and not is_other else value
 
 
 def _types(schema: Schema) -> set[str]:

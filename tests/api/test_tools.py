@@ -301,6 +301,7 @@ LISTS = {
     "lfm": ("lfm", f"<|tool_call_start|>[{PYTHON}, {PYTHON}]<|tool_call_end|>"),
     "deepseek": ("deepseek", f"<｜tool▁calls▁begin｜>{DEEPSEEK_3}\n{DEEPSEEK_3}<｜tool▁calls▁end｜>"),
     "bare": ("json", f"[{OBJECT}, {OBJECT}]"),
+    "mistral-named as before": ("mistral-named", f"[TOOL_CALLS] [{OBJECT}, {OBJECT}]"),
 }
 BOTH = {name: (format, f"{call}{between}{call}") for name, (format, call, between) in WRITTEN_CALLS.items()}
 
@@ -384,10 +385,39 @@ def test_a_call_of_another_function_is_text(format: str, call: str):
         ("x\n\ny", {"type": ["string", "null"]}, "x\n\ny"),
         ('"x"', {"type": ["string", "null"]}, '"x"'),
         ("1", {"enum": ["1", "2"]}, "1"),
+        ("5 apples", {}, "5 apples"),
+        ("5", {"type": ["string", "null"]}, "5"),
+        ("5", {"anyOf": [{"type": "string"}, {"type": "null"}]}, "5"),
+        ("true", {"oneOf": [{"type": "string"}, {"type": "null"}]}, "true"),
+        ("True", {"type": ["string", "null"]}, "True"),
+        ("null", {"anyOf": [{"type": "string"}, {"type": "null"}]}, None),
+        ("5", {"anyOf": [{"type": "string"}, {"type": "integer"}]}, 5),
+        ("5.5", {"type": ["string", "integer"]}, "5.5"),
+        ("[1]", {"oneOf": [{"type": "string"}, {"type": "array"}]}, [1]),
+        ("{}", {"type": ["string", "array"]}, "{}"),
+        ('{"a": 1}', {"type": ["object", "string"]}, {"a": 1}),
+        ("True", {"anyOf": [{"type": "string"}, {"type": "boolean"}]}, True),
+        ("1.5", {"type": ["number", "string"]}, 1.5),
     ],
 )
 def test_a_value_without_a_type_gets_that_of_its_schema(value: str, schema: dict, expected: object):
-    assert as_type(value, schema) == expected
+    found = as_type(value, schema)
+    assert (found, type(found)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    ("format", "text"),
+    [
+        ("hermes", '<tool_call>{"name": "weath", "arguments": {"city": "K"'),
+        ("hermes", '<tool_call>{"name": "weather", "arguments": {"city": NaN, "days": 1'),
+        ("mistral-named", "[TOOL_CALLS]weather[ARGS]{city: 1"),
+        ("mistral-named", '[TOOL_CALLS]weather[ARGS]{"city": Infinity, '),
+        ("deepseek", "<｜tool▁call▁begin｜>weather<｜tool▁sep｜>{city"),
+    ],
+)
+def test_nothing_is_sent_of_a_call_that_can_not_become_one(format: str, text: str):
+    state = ToolParser(format, {"weather"}).parse(text, False)
+    assert (state.calls, state.begun) == ((), None)
 
 
 EXAMPLE = (

@@ -42,8 +42,6 @@ def read_objects(text: str, start: int, tools: Tools, format: ToolFormat, ended:
         calls.append(call)
         place = end
         following = None if is_list else _FOLLOWING.match(text, place)
-        if following and following.end() == len(text):
-            return Reading(calls)
         if not is_list and following is None:
             return Reading(calls, place)
         place = following.end() if following else place
@@ -113,9 +111,8 @@ def read_named(text: str, start: int, tools: Tools, format: ToolFormat, ended: b
         return Reading() if _NAMED_BEGUN.match(text, start) else NO_CALL
     if head["name"] not in tools:
         return NO_CALL
-    value, end = json_at(text, head.end())
+    _, end = json_at(text, head.end())
     if end is not None:
-        call = Written(head["name"], escaped(text[head.end() : end]))
-        return Reading([call], end) if isinstance(value, dict) else NO_CALL
+        return Reading([Written(head["name"], escaped(text[head.end() : end]))], end)
     is_begun = begun_value(text[head.end() :]) is not None
     return Reading(begun=Written(head["name"], escaped(text[head.end() :]))) if is_begun else NO_CALL

@@ -88,7 +88,7 @@ _NAMED_OTHERWISE = (
 
 def reasoning_marks(tokenizer: ChatTokenizer) -> ReasoningMarks:
     """The marks of a model's reasoning, which stand in its chat template, or else among its added tokens."""
-    return _marks(str(tokenizer.chat_template or ""), tuple(_added_tokens(tokenizer)))
+    return _marks(tokenizer, str(tokenizer.chat_template or ""))
 
 
 def marks_in_template(template: object) -> ReasoningMarks | None:
@@ -103,8 +103,9 @@ def added_ids(tokenizer: ChatTokenizer, texts: Iterable[str]) -> Mapping[str, in
 
 
 @lru_cache(maxsize=16)
-def _marks(template: str, added_tokens: tuple[str, ...]) -> ReasoningMarks:
-    return _marks_in(template) or _marks_in("\n".join(added_tokens)) or ReasoningMarks()
+def _marks(tokenizer: ChatTokenizer, template: str) -> ReasoningMarks:
+    """As `reasoning_marks`. The template is a part of the key: a tokenizer may get another one."""
+    return _marks_in(template) or _marks_in("\n".join(_added_tokens(tokenizer))) or ReasoningMarks()
 
 
 def _marks_in(text: str) -> ReasoningMarks | None:

@@ -26,7 +26,8 @@ class AfterReasoning:
         constraint: holds outside of the reasoning.
         is_reasoning: returns whether the answer has begun its reasoning, and not ended it.
         opening: the ids that the model begins its reasoning with, where the prompt does not contain them. The answer
-            may begin with the first of them, and the others follow. Empty: it may not.
+            may begin with the first of them, and the others follow. Empty, or the first of several is one that the
+            constraint allows: it may not.
     """
 
     def __init__(
@@ -45,6 +46,9 @@ class AfterReasoning:
                 logits[:] = -np.inf
             else:
                 self._constraint.mask(logits)
+                if len(self._opening) > 1 and logits[first] > -np.inf:  # the answer itself may begin so: `<b>`
+                    self._opening = []
+                    return
             logits[first] = wanted
         elif not self._is_reasoning():
             self._constraint.mask(logits)

@@ -146,6 +146,8 @@ def is_reasoning(text: str) -> bool:
 def reasoning_opening(tokenizer: ChatTokenizer, ids: Sequence[int]) -> list[int]:
     """The mark that a model that thinks writes after a prompt without it; empty where it doesn't think.
 
+    It is a token, or what the chat template has between `<` and `>` in letters.
+
     Args:
         tokenizer: the model's.
         ids: the prompt. One that contains the end of the reasoning wants none.
@@ -155,7 +157,15 @@ def reasoning_opening(tokenizer: ChatTokenizer, ids: Sequence[int]) -> list[int]
         return []
     added = tokenizer.added_tokens_decoder
     opening = tokenizer(marks.start, add_special_tokens=False)["input_ids"]
-    return list(dropwhile(lambda token: token not in added, opening))
+    token = list(dropwhile(lambda token: token not in added, opening))
+    is_text = marks.start.startswith("<") and marks_in_template(tokenizer.chat_template) is not None
+    return token if token or not is_text else _within_text(tokenizer, marks.start)
+
+
+def _within_text(tokenizer: ChatTokenizer, text: str) -> list[int]:
+    """The ids of a text that begins a line; some tokenizers put a space before the first word of all."""
+    before, both = (tokenizer(each, add_special_tokens=False)["input_ids"] for each in ("\n", f"\n{text}"))
+    return both[len(before) :]
 
 
 def reasoning_closing(tokenizer: ChatTokenizer) -> str:

@@ -84,3 +84,10 @@ def test_what_opens_the_reasoning_is_written_to_its_end():
     constraint = AfterReasoning(grammar, lambda: is_reasoning("".join(answer).removeprefix("\n")), [2, 0])
     forced(constraint, answer, [2, 3, 3, 1, 3])
     assert "".join(answer) == "\n<think>a</think>b" and grammar.accepted == [4]
+
+
+def test_an_answer_that_may_begin_as_the_reasoning_does_is_left_to_the_grammar():
+    answer: list[str] = []
+    grammar = OnlyB()
+    forced(AfterReasoning(grammar, lambda: is_reasoning("".join(answer)), [4, 0]), answer, [4, 3])
+    assert "".join(answer) == "bb" and grammar.accepted == [4, 4]

@@ -363,6 +363,10 @@ def test_what_opens_the_reasoning_is_known_where_the_prompt_leaves_it_to_a_model
     asked = prompt_ids(thinking, [user("Why?")])
     assert reasoning_opening(thinking, asked) == [mark]
     assert reasoning_opening(tokenizer, asked) == [], "it has no token for it"
+    in_letters = copy.deepcopy(tokenizer)
+    in_letters.chat_template += "{# <think></think> #}"
+    assert tokenizer.decode(reasoning_opening(in_letters, asked)) == "<think>"
+    assert reasoning_opening(in_letters, [*asked, *answer_ids(tokenizer, "<think>\n\n</think>\n\n")]) == []
     for end in ("<think>", "<think>\n", "<think>\n\n</think>\n\n"):
         assert reasoning_opening(thinking, [*asked, *answer_ids(thinking, end)]) == []
 

@@ -185,7 +185,9 @@ def test_a_call_that_is_cut_off_is_no_text(format, text: str):
     )
 
 
-@pytest.mark.parametrize("text", ['{"city": "K', '{"na": 1', '{"name": "Ann', "[1, 2", '{"answer": [TOOL_CALLS]'])
+@pytest.mark.parametrize(
+    "text", ["[", "[ ", '{"city": "K', '{"na": 1', '{"name": "Ann', "[1, 2", '{"answer": [TOOL_CALLS]']
+)
 @pytest.mark.parametrize("format", ["llama", "mistral"])
 def test_json_that_was_asked_for_stays_text_when_it_is_cut_off(format, text: str):
     assert parsed(format, text) == (text, [])
@@ -462,6 +464,37 @@ def test_a_reference_that_leads_to_itself_is_a_schema_of_any_value():
     circle = {"type": "object", "properties": {"city": {"$ref": "#/properties/city"}}}
     (found,) = ToolParser("qwen-xml", {"weather": circle}).parse(XML, True).calls
     assert json.loads(found.arguments)["city"] == ARGUMENTS["city"]
+
+
+QUOTE = TOOL_FORMATS["gemma"].quote
+
+
+@pytest.mark.parametrize(
+    ("format", "call", "arguments"),
+    [
+        ("lfm", '[weather(city="a <|tool_call_end|> b")]', {"city": "a <|tool_call_end|> b"}),
+        ("lfm", '[weather(x=true, y=[null, False], z={"a": 1})]', {"x": True, "y": [None, False], "z": {"a": 1}}),
+        ("gemma", f"call:weather{{{QUOTE}a b{QUOTE}: 1, {QUOTE},}}{QUOTE}:{QUOTE}x{QUOTE}}}", {"a b": 1, ",}": "x"}),
+        ("gemma", 'call:weather{"a b": "x, }", c:[1,{d:true}]}', {"a b": "x, }", "c": [1, {"d": True}]}),
+    ],
+)  # fmt: skip
+def test_values_and_names_are_read_whatever_is_in_them(format: str, call: str, arguments: dict):
+    own = TOOL_FORMATS[format]
+    assert parsed(format, own.start + call + own.end) == ("", [("weather", arguments)])
+
+
+@pytest.mark.parametrize(
+    ("format", "call"),
+    [
+        ("lfm", '[weather(**{"a": 1})]<|tool_call_end|>'),
+        ("lfm", '[weather("Rome")]<|tool_call_end|>'),
+        ("gemma", "call:weather{no colon} and more"),
+        ("gemma", "call:weather{" + "word " * 60),
+    ],
+)
+def test_what_has_no_names_for_its_values_is_no_call(format: str, call: str):
+    text = TOOL_FORMATS[format].start + call
+    assert parsed(format, text) == (text, [])
 
 
 @pytest.mark.parametrize("value", ["1e400", "-1e400", "[1e999, {'a': -1e999}]"])

@@ -40,6 +40,12 @@ def open_field(visit: Visit, name: str) -> Locator:
     elif name == "name":
         visit.act("Rename", "A name")
         field = visit.page.get_by_role("textbox", name="Conversation name")
+    elif name == "folder":
+        visit.act("Move to a folder", "A name")
+        field = visit.page.locator("#folder-name")
+    elif name == "palette":
+        visit.page.keyboard.press("Control+k")
+        field = visit.page.get_by_role("dialog", name="Go to").get_by_role("searchbox")
     else:
         field = visit.box if name == "composer" else visit.page.get_by_role("searchbox")
     field.fill("A ")
@@ -57,7 +63,7 @@ def compose(page: Page, field: Locator) -> None:
     chromium.send("Input.insertText", {"text": "日本"})
 
 
-@pytest.mark.parametrize("name", ["composer", "edit box", "name", "search"])
+@pytest.mark.parametrize("name", ["composer", "edit box", "name", "search", "folder", "palette"])
 def test_keys_that_choose_a_word_do_nothing_else(visit: Visit, browser: Browser, name: str):
     field = open_field(visit, name)
     if browser.browser_type.name == "chromium":  # Firefox can't be told to compose

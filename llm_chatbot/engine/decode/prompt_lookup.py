@@ -13,7 +13,7 @@ from typing import Protocol
 import numpy as np
 
 from llm_chatbot.engine.cache.block_pool import common_length
-from llm_chatbot.engine.decode.draft_model import Drafter, DraftFigures
+from llm_chatbot.engine.decode.draft_model import DraftCache, Drafter, DraftFigures
 from llm_chatbot.engine.decode.penalties import Penalties
 from llm_chatbot.engine.decode.sampling import Proposal, Sampling
 
@@ -179,24 +179,10 @@ class DraftingModel(Protocol):
     last_others: int
 
 
-class DraftingCache(Protocol):
+class DraftingCache(DraftCache, Protocol):
     """The cache below a `LookupCache`; see `llm_chatbot.engine.cache.paged_cache.PagedCache`."""
 
-    ids: list[int]
-
     def feed_all(self, ids: Sequence[int]) -> np.ndarray: ...
-
-    def feed(self, ids: Sequence[int]) -> np.ndarray: ...
-
-    def truncate(self, length: int) -> None: ...
-
-    def trim_to_prefix(self, ids: Sequence[int]) -> int: ...
-
-    def reset(self) -> None: ...
-
-    def make_private(self) -> None: ...
-
-    def release(self) -> None: ...
 
 
 class LookupCache:

@@ -254,6 +254,7 @@ def sent(**message: Any) -> dict[str, Any]:
         ),
         (sent(content=[{"type": "text", "text": "a"}, {"type": "input_image"}]), "images are not", "content.1"),
         (sent(content=[{"type": "input_audio"}]), "recordings are not supported", "content.0"),
+        (sent(content=[{"type": "poll", "text": "?"}]), "parts of the type 'poll' are not supported", "content.0"),
         (sent(content=[{"type": "text", "text": "a", "weight": 1}]), "leave it out", "content.0.weight"),
         (sent(content=[{"type": "text"}]), "Field required", "content.0.text"),
         (sent(content={"type": "text"}), "an object was sent, and it takes a text or a list", "content"),

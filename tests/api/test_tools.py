@@ -199,6 +199,13 @@ def test_what_begins_like_a_call_without_its_mark_is_text(text: str):
     assert parsed("qwen-xml", f"{text}\n{XML}") == (text, [("weather", ARGUMENTS)])
 
 
+def test_a_call_is_read_behind_a_mark_without_one():
+    assert parsed("hermes", f"<tool_call>oops\n<tool_call>more {CALL}") == (
+        "<tool_call>oops\n<tool_call>more",
+        [("weather", {"city": "Köln"})],
+    )
+
+
 def test_a_text_may_stand_before_mistrals_mark():
     said = f"Let me see. [TOOL_CALLS] [{json.dumps(WEATHER)}]"
     assert parsed("mistral", said) == ("Let me see.", [("weather", {"city": "Köln"})])

@@ -7,14 +7,16 @@ import json
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from llm_chatbot.answering.element_rules import ElementRules, SeedElementRules
 from llm_chatbot.answering.errors import GrammarError
 from llm_chatbot.answering.notations import MARKED, FunctionGemmaRules, GemmaRules, PythonRules
 from llm_chatbot.answering.rules import Rules
 from llm_chatbot.answering.schemas import Schema
+from llm_chatbot.catalogue.tool_formats import Notation
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 
 if TYPE_CHECKING:
@@ -36,12 +38,13 @@ SENTENCEPIECE_DECODER = {
     ],
 }
 
-Notation = Literal["json", "gemma", "function-gemma", "python"]
 NOTATIONS: dict[Notation, type[Rules]] = {
     "json": Rules,
     "gemma": GemmaRules,
     "function-gemma": FunctionGemmaRules,
     "python": PythonRules,
+    "elements": ElementRules,
+    "seed-elements": SeedElementRules,
 }
 
 # Where only one text can follow, llguidance would choose the tokens that the tokenizer makes of it, and so a control

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from llm_chatbot.answering.large_integers import integer_pattern, is_large
 from llm_chatbot.answering.masks import ANNOTATIONS, maskable
-from llm_chatbot.answering.schemas import LISTS, MAPS, ONE, Schema, resolved, standalone
+from llm_chatbot.answering.schemas import LISTS, MAPS, ONE, Schema, constants_of, resolved, standalone, type_of
 
 # Compact JSON, one space after a comma or colon. Free white space would let a small model write nothing else.
 STYLE: dict[str, Any] = {
@@ -63,12 +63,17 @@ class Rules:
         self.unmasked, self.lines = set(unmasked), list[str]()
         self._prefix, self._of_references = prefix, dict[str, str]()
         self._style = {**STYLE, **_escapes(self._document)}
-        self.root = self._value(self._document)
+        self.root = self._whole()
         self._note_overlaps()
 
-    def _add(self, rule: str) -> str:
+    def _whole(self) -> str:
+        """The name of the rule for a whole value."""
+        return self._value(self._document)
+
+    def _add(self, rule: str, mark: str = "") -> str:
+        """The name of a new rule; `mark` stands after it where it is defined, such as "[lazy]"."""
         name = f"{self._prefix}{len(self.lines)}"
-        self.lines.append(f"{name}: {rule}")
+        self.lines.append(f"{name}{mark}: {rule}")
         return name
 
     def _value(self, schema: Schema) -> str:
@@ -119,9 +124,9 @@ class Rules:
         return self._of_references[reference]
 
     def _constants(self, schema: dict[str, Any]) -> str:
-        allowed = schema.get("enum", [schema.get("const")])
+        allowed = constants_of(schema)
         own = {name: value for name, value in schema.items() if name != "$ref"}
-        texts = [self._literal(value) for value in allowed if _is_valid(own, value)]
+        texts = [self._literal(value) for value in allowed if is_valid(own, value)]
         return self._add(" | ".join(texts)) if texts else self._embedded(False)
 
     def _literal(self, value: Any) -> str:
@@ -212,7 +217,8 @@ def _repeated(rule: str, least: int, most: int | None) -> str:
     return "" if most == 0 else f"({rule}){{{max(least, 0)},{'' if most is None else most}}}"
 
 
-def _is_valid(schema: Schema, value: Any) -> bool:
+def is_valid(schema: Schema, value: Any) -> bool:
+    """Whether a value matches a schema of 2020-12 without references."""
     from jsonschema_rs import Draft202012Validator
 
     return Draft202012Validator(schema, offline=True).is_valid(value)
@@ -241,14 +247,8 @@ def _without_large(schema: Any) -> Any:
     for name in ("const", "enum"):
         if is_large(kept.get(name)):
             values = kept.pop(name) if name == "enum" else [kept.pop(name)]
-            kept.setdefault("type", sorted({_type(value) for value in values}))
+            kept.setdefault("type", sorted({type_of(value) for value in values}))
     return {name: _without_large(value) for name, value in kept.items()}
-
-
-def _type(value: Any) -> str:
-    """The type of a JSON value, in a schema's words."""
-    names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
-    return names.get(type(value), "null")
 
 
 def _escapes(document: Schema) -> dict[str, Any]:

@@ -54,6 +54,37 @@ def resolved(document: Schema, reference: str) -> Any:
     return value
 
 
+def type_of(value: Any) -> str:
+    """The type of a JSON value, in a schema's words."""
+    names = {bool: "boolean", int: "integer", float: "number", str: "string", list: "array", dict: "object"}
+    return names.get(type(value), "null")
+
+
+def types_of(schema: Any, document: Schema, followed: frozenset[str] = frozenset()) -> set[str]:
+    """The types that a part of a document names, itself or in its alternatives; empty if it names none.
+
+    Args:
+        followed: the references that led to it; they may lead in a circle.
+    """
+    if not isinstance(schema, dict):
+        return set()
+    reference = schema.get("$ref")
+    if isinstance(reference, str) and reference not in followed:
+        return types_of(resolved(document, reference), document, followed | {reference})
+    named = schema.get("type", [])
+    found = {named} if isinstance(named, str) else {each for each in named if isinstance(each, str)}
+    for options in (schema.get(name) for name in ("allOf", "anyOf", "oneOf")):
+        for option in options if isinstance(options, list) else ():
+            found |= types_of(option, document, followed)
+    return found or {type_of(value) for value in constants_of(schema)}
+
+
+def constants_of(schema: dict[str, Any]) -> list[Any]:
+    """The values of `enum` or `const`."""
+    values = schema.get("enum", [schema["const"]] if "const" in schema else [])
+    return values if isinstance(values, list) else []
+
+
 def _part(value: Any, token: str) -> Any:
     """The part of a value that one token of a JSON pointer names."""
     if isinstance(value, list):

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from keyword import iskeyword
 from typing import Any
 
-from llm_chatbot.answering.grammar import Form, Notation, Repeated
+from llm_chatbot.answering.element_rules import can_be_elements
+from llm_chatbot.answering.grammar import Form, Repeated
 from llm_chatbot.answering.notations import MARK
 from llm_chatbot.answering.schemas import Schema, standalone
 from llm_chatbot.api.tool_calls.json_calls import read_objects
@@ -70,7 +71,8 @@ class ToolParser:
 
     def __init__(self, format: str, tools: Mapping[str, Schema] | Collection[str]) -> None:
         self._format = TOOL_FORMATS[format]
-        self._tools = tools if isinstance(tools, Mapping) else dict.fromkeys(tools, True)
+        schemas: Mapping[str, Schema] = tools if isinstance(tools, Mapping) else dict.fromkeys(tools, True)
+        self._tools = {name: standalone(schema) for name, schema in schemas.items()}
         self._ids: list[str] = []  # of the calls, which stay the same while the answer grows
 
     def parse(self, text: str, ended: bool) -> Parsed:
@@ -175,7 +177,7 @@ def forced_calls(format: str, tools: Sequence[tuple[str, Schema]], several: bool
         return [Form(as_arguments(parameters), _call_header(name)) for name, parameters in tools]
     own = TOOL_FORMATS[format]
     before, between, after = map(in_lark, own.forced)
-    if own.call and (own.syntax != "python" or all(map(_is_python_call, tools))):
+    if own.call and all(_can_be_own_call(own, name, as_arguments(parameters)) for name, parameters in tools):
         forms = [_own_call(own, name, parameters) for name, parameters in tools]
         return [Repeated(forms, before, after, between if several else None, MOST_FORCED_CALLS)]
     names = [name for name, _ in tools]
@@ -196,19 +198,16 @@ def in_lark(text: str) -> str:
 def _own_call(format: ToolFormat, name: str, parameters: Schema) -> Form:
     """A call as the model was trained to write it."""
     assert format.call is not None
-    notation: Notation = "json"
-    if format.syntax in ("gemma", "python"):
-        notation = "function-gemma" if format.quote == "<escape>" else format.syntax
     begin, end = format.call
-    return Form(as_arguments(parameters), in_lark(begin.format(name=name)), in_lark(end), notation=notation)
+    return Form(as_arguments(parameters), in_lark(begin.format(name=name)), in_lark(end), notation=format.notation)
 
 
-def _is_python_call(tool: tuple[str, Schema]) -> bool:
-    """Whether the function and its arguments have names that Python can say."""
-    name, parameters = tool
-    properties = parameters.get("properties") if isinstance(parameters, dict) else None
-    names = [name, *properties] if isinstance(properties, dict) else [name]
-    return all(each.isidentifier() and not iskeyword(each) for each in names)
+def _can_be_own_call(format: ToolFormat, name: str, parameters: Schema) -> bool:
+    """Whether the format can say the names of the function and its arguments, and the values."""
+    if format.syntax == "python":
+        properties = parameters.get("properties", {}) if isinstance(parameters, dict) else {}
+        return all(each.isidentifier() and not iskeyword(each) for each in (name, *properties))
+    return format.syntax != "xml" or can_be_elements(name, parameters)
 
 
 def _call_header(name: str) -> str:

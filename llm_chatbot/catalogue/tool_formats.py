@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Syntax = Literal["json", "named", "xml", "python", "gemma"]
+Notation = Literal["json", "gemma", "function-gemma", "python", "elements", "seed-elements"]
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,7 @@ class ToolFormat:
         forced: the texts before, between and after the calls that a grammar makes a model write.
         call: the texts before and after the arguments of such a call, the first with its `{name}`; empty: it is a JSON
             object.
+        notation: of the arguments in `call`.
     """
 
     template_marks: tuple[str, ...]
@@ -52,10 +54,12 @@ class ToolFormat:
     quote: str = ""
     forced: tuple[str, str, str] = ("", "\n", "")
     call: tuple[str, str] | None = None
+    notation: Notation = "json"
 
 
 _ONE_BY_ONE = ("<tool_call>\n", "\n</tool_call>\n<tool_call>\n", "\n</tool_call>")
 _LIST = ("[", ", ", "]")
+_FUNCTION = ("<function={name}>\n", "</function>")
 
 _CHANNELS = ("<|start|>", "<|channel|>", "<|message|>")
 
@@ -63,7 +67,14 @@ _CHANNELS = ("<|start|>", "<|channel|>", "<|message|>")
 TOOL_FORMATS = {
     "harmony": ToolFormat(_CHANNELS, "<tool_call>", "</tool_call>"),
     "qwen-xml": ToolFormat(
-        ("<tool_call>", "<function="), "<tool_call>", "</tool_call>", "xml", bare="<function=", forced=_ONE_BY_ONE
+        ("<tool_call>", "<function="),
+        "<tool_call>",
+        "</tool_call>",
+        "xml",
+        bare="<function=",
+        forced=_ONE_BY_ONE,
+        call=_FUNCTION,
+        notation="elements",
     ),
     "seed-xml": ToolFormat(
         ("<seed:tool_call>", "<function="),
@@ -72,6 +83,8 @@ TOOL_FORMATS = {
         "xml",
         bare="<function=",
         forced=("<seed:tool_call>\n", "\n</seed:tool_call>\n<seed:tool_call>\n", "\n</seed:tool_call>"),
+        call=_FUNCTION,
+        notation="seed-elements",
     ),
     "hermes": ToolFormat(("<tool_call>",), "<tool_call>", "</tool_call>", forced=_ONE_BY_ONE),
     "mistral-named": ToolFormat(
@@ -90,6 +103,7 @@ TOOL_FORMATS = {
         quote='<|"|>',
         forced=("", "", ""),
         call=("<|tool_call>call:{name}", "<tool_call|>"),
+        notation="gemma",
     ),
     "function-gemma": ToolFormat(
         ("<start_function_call>",),
@@ -99,6 +113,7 @@ TOOL_FORMATS = {
         quote="<escape>",
         forced=("", "", ""),
         call=("<start_function_call>call:{name}", "<end_function_call>"),
+        notation="function-gemma",
     ),
     "lfm": ToolFormat(
         ("<|tool_call_start|>",),
@@ -107,6 +122,7 @@ TOOL_FORMATS = {
         "python",
         forced=("<|tool_call_start|>[", ", ", "]<|tool_call_end|>"),
         call=("{name}", ""),
+        notation="python",
     ),
     "deepseek-fenced": ToolFormat(
         ("<｜tool▁call▁begin｜>", "```json"),

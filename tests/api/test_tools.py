@@ -9,6 +9,7 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from llm_chatbot.answering.grammar import Form
 from llm_chatbot.answering.notations import MARKED
+from llm_chatbot.answering.schemas import types_of
 from llm_chatbot.api.tool_calls.xml_calls import as_type
 from llm_chatbot.api.tools import ToolCall, ToolParser, forced_calls
 from llm_chatbot.catalogue.tool_formats import TOOL_FORMATS, tool_format
@@ -407,10 +408,19 @@ def test_a_call_of_another_function_is_text(format: str, call: str):
         ('{"a": 1}', {"type": ["object", "string"]}, {"a": 1}),
         ("True", {"anyOf": [{"type": "string"}, {"type": "boolean"}]}, True),
         ("1.5", {"type": ["number", "string"]}, 1.5),
+        ("1", {"enum": ["1", 2]}, 1),
+        ("none", {"type": ["string", "integer"]}, "none"),
+        ("5", {"anyOf": [{"type": "string"}, {"type": "number"}]}, 5),
+        ("5.0", {"anyOf": [{"type": "string"}, {"type": "integer"}]}, "5.0"),
+        ("5", {"anyOf": [{"$ref": "#/$defs/Text"}, {"type": "null"}], "$defs": {"Text": {"type": "string"}}}, "5"),
+        ("5", {"allOf": [{"$ref": "#/$defs/Text"}], "$defs": {"Text": {"const": "5"}}}, "5"),
+        ("['a', None, True]", {"type": "array"}, ["a", None, True]),
+        ("{'a': 1", {"type": "object"}, "{'a': 1"),
+        ("[f(x)]", {"type": "array"}, "[f(x)]"),
     ],
 )
 def test_a_value_without_a_type_gets_that_of_its_schema(value: str, schema: dict, expected: object):
-    found = as_type(value, schema)
+    found = as_type(value, types_of(schema, schema))
     assert (found, type(found)) == (expected, type(expected))
 
 

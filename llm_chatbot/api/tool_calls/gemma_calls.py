@@ -78,7 +78,7 @@ def _gemma_value(text: str, start: int, quote: str) -> tuple[Any, int]:
     literal = _LITERAL.match(text, place)
     if literal is None or literal.end() == len(text):
         raise _Unfinished
-    return as_type(literal[1].strip(), {"type": ["number", "boolean", "null"]}), literal.end()
+    return as_type(literal[1].strip(), {"number", "boolean", "null"}), literal.end()
 
 
 def _gemma_list(text: str, start: int, quote: str) -> tuple[list[Any], int]:

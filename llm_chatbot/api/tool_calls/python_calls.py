@@ -42,6 +42,16 @@ def _python_calls(code: str, tools: Tools) -> list[Written] | None:
         return None
 
 
+def literal(text: str) -> Any:
+    """The value of a literal that JSON can say too; else the text."""
+    try:
+        value = _constant(ast.parse(text.strip(), mode="eval").body)
+        json.dumps(value, allow_nan=False)
+    except (SyntaxError, TypeError, ValueError, MemoryError, RecursionError):
+        return text
+    return value
+
+
 def _python_call(node: ast.AST, tools: Tools) -> Written:
     if not isinstance(node, ast.Call) or node.args:
         raise ValueError("no call with named arguments")

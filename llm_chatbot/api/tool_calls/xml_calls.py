@@ -2,12 +2,12 @@
 
 import json
 import re
-from collections.abc import Callable
 from typing import Any
 
-from llm_chatbot.answering.schemas import Schema, resolved
+from llm_chatbot.answering.schemas import Schema, type_of, types_of
 from llm_chatbot.api.tool_calls.json_calls import read_objects
-from llm_chatbot.api.tool_calls.written import NO_CALL, Reading, Tools, Written, json_at
+from llm_chatbot.api.tool_calls.python_calls import literal
+from llm_chatbot.api.tool_calls.written import NO_CALL, Reading, Tools, Written, begun_value, json_at
 from llm_chatbot.catalogue.tool_formats import ToolFormat
 
 _FUNCTION = re.compile(r"\s*<function=(?P<name>[^>\n]+)>\s*")
@@ -15,18 +15,9 @@ _FUNCTION_BEGUN = re.compile(r"\s*(<function=[^>\n]*|<(f(u(n(c(t(i(o(n(=)?)?)?)?
 _PARAMETER = re.compile(r"\s*<parameter=(?P<key>[^>\n]+)>\n?")
 # A value may contain all of these, as a text about calls does.
 _VALUE_END = re.compile(r"\n?</parameter>\s*(?=<parameter=|</function>)")
+_JSON_END = re.compile(r"\s*</parameter>\s*(?=<parameter=|</function>)")
 _CALL_ENDS = re.compile(r"<parameter=|</function>\s*(?:</?(?:seed:)?tool_call>|<function=)")
 _OF_PYTHON = {"true": True, "false": False, "none": None}
-
-# Whether a value of JSON is of a type of JSON Schema.
-_TYPES: dict[str, Callable[[Any], bool]] = {
-    "array": lambda value: isinstance(value, list),
-    "boolean": lambda value: isinstance(value, bool),
-    "integer": lambda value: isinstance(value, int) and not isinstance(value, bool),
-    "null": lambda value: value is None,
-    "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-    "object": lambda value: isinstance(value, dict),
-}
 _FUNCTION_END = re.compile(r"\s*</function>")
 
 
@@ -39,9 +30,13 @@ def read_xml(text: str, start: int, tools: Tools, format: ToolFormat, ended: boo
     if head["name"] not in tools:
         return NO_CALL
     place, members = head.end(), list[str]()
-    while (parameter := _PARAMETER.match(text, place)) and (end := _value_end(text, parameter.end(), ended)):
-        written = text[parameter.end() : end.start()]
-        value = as_type(written, _property(tools[head["name"]], parameter["key"]))
+    schema = tools[head["name"]]
+    while parameter := _PARAMETER.match(text, place):
+        types = types_of(_property(schema, parameter["key"]), schema)
+        end = _value_end(text, parameter.end(), types, ended)
+        if end is None:
+            break
+        value = as_type(text[parameter.end() : end.start()], types)
         members.append(f"{json.dumps(parameter['key'], ensure_ascii=False)}: {json.dumps(value, ensure_ascii=False)}")
         place = end.end()
     arguments = "{" + ", ".join(members)
@@ -50,12 +45,19 @@ def read_xml(text: str, start: int, tools: Tools, format: ToolFormat, ended: boo
     return Reading(begun=Written(head["name"], arguments))
 
 
-def _value_end(text: str, start: int, ended: bool) -> re.Match[str] | None:
+def _value_end(text: str, start: int, types: set[str], ended: bool) -> re.Match[str] | None:
     """The end of the value that begins at a place; None: it has not come yet.
 
-    It closes no element that the value itself opens, and the call goes on there or ends as calls do. Where an answer
-    ends without such a place, it is the first that may be one.
+    JSON ends where its value does. A text closes no element that it opens itself, and the call goes on there or ends as
+    calls do. Where an answer ends without such a place, it is the first that may be one.
     """
+    if types != {"string"}:
+        value, end = json_at(text, start)
+        is_text = "string" in types and isinstance(value, str)
+        if end is not None and not is_text and (place := _JSON_END.match(text, end)):
+            return place
+        if end is None and not ended and begun_value(text[start:]) is not None:
+            return None
     places = list(_VALUE_END.finditer(text, start))
     for place in places:
         value = text[start : place.start()]
@@ -65,39 +67,32 @@ def _value_end(text: str, start: int, ended: bool) -> re.Match[str] | None:
     return places[0] if places and ended else None
 
 
-def _property(schema: Schema, name: str) -> Schema:
-    properties = schema.get("properties") if isinstance(schema, dict) else None
-    found = properties.get(name, True) if isinstance(properties, dict) else True
-    followed: set[str] = set()  # references may lead in a circle
-    while isinstance(found, dict) and isinstance(reference := found.get("$ref"), str) and reference not in followed:
-        followed.add(reference)
-        found = resolved(schema, reference)
-    return found if isinstance(found, dict) else True
+def _property(schema: Schema, name: str) -> Any:
+    """The schema of an argument; None if there is none."""
+    if isinstance(schema, bool):
+        return None
+    properties = schema.get("properties")
+    others = schema.get("additionalProperties")
+    return properties.get(name, others) if isinstance(properties, dict) else others
 
 
-def as_type(text: str, schema: Schema) -> Any:
-    """The value that a text stands for: JSON, or what Python writes for it; the text itself where that is a string's.
+def as_type(text: str, types: set[str]) -> Any:
+    """The value that a text stands for: a string where that is its only type, else JSON, and if it is none the text.
 
-    A schema that allows strings and others, as that of an optional string does, has the others only by their types.
+    What may be a string is one unless it is a value of one of the other types.
     """
-    types = _types(schema)
     if types == {"string"}:
         return text
     value, end = json_at(text, 0)
     if end is None or text[end:].strip():
-        value = _OF_PYTHON.get(text.strip().lower(), text) if types else text
-    is_other = any(_TYPES[type](value) for type in types & _TYPES.keys())
-    return text if "string" in types and not is_other else value
+        value = _as_python(text, types)
+    kind = type_of(value)
+    is_other = kind != "string" and (kind in types or (kind == "integer" and "number" in types))
+    return value if "string" not in types or is_other else text
 
 
-def _types(schema: Schema) -> set[str]:
-    if isinstance(schema, bool):
-        return set()
-    types = schema.get("type", [])
-    found = {types} if isinstance(types, str) else {type for type in types if isinstance(type, str)}
-    for options in (schema.get("anyOf"), schema.get("oneOf")):
-        for option in options if isinstance(options, list) else []:
-            found |= _types(option) if isinstance(option, dict) else set()
-    if not found and isinstance(schema.get("enum"), list) and all(isinstance(one, str) for one in schema["enum"]):
-        return {"string"}
-    return found
+def _as_python(text: str, types: set[str]) -> Any:
+    """The value of a text in Python's words, as Seed-OSS's template writes lists too; the text if it is none."""
+    if types & {"array", "object"} and "string" not in types:
+        return literal(text)
+    return _OF_PYTHON.get(text.strip().lower(), text) if types else text

@@ -59,6 +59,19 @@ class Content:
     calls: tuple[ToolCall, ...] = ()
     pieces: tuple[CallPiece, ...] = ()
 
+    @property
+    def at_once(self) -> "Content":
+        """The same with each whole call as one piece."""
+        return replace(
+            self, pieces=tuple(CallPiece(place, call, call.arguments) for place, call in enumerate(self.calls))
+        )
+
+    @property
+    def in_order(self) -> tuple[Sequence[CallPiece], Sequence[CallPiece]]:
+        """The piece of a call that was begun before the text, and those of the calls that follow it."""
+        is_further = bool(self.pieces) and self.pieces[0].begun is None
+        return self.pieces[:is_further], self.pieces[is_further:]
+
 
 class Choice:
     """One of the answers to a request.

@@ -133,6 +133,32 @@ def test_a_stream_is_made_of_the_clients_types():
     assert found[-2]["usage"] == whole["usage"] and found[-2]["delta"]["stop_reason"] == "end_turn"
 
 
+def test_the_input_of_a_call_streams_as_it_grows():
+    call = '<tool_call>{"name": "weather", "arguments": {"city": "Rome"}}</tool_call>'
+    text = f"Look: {call}{call}"
+    model = FakeModel(said(*(text[:size] for size in range(1, len(text) + 1))))
+    found = events(ask({"tools": [TOOL], "stream": True}, model))
+    for index in (1, 2):
+        begun, *deltas, ended = [event for event in found if event.get("index") == index]
+        assert begun["content_block"]["input"] == {} and ended["type"] == "content_block_stop" and len(deltas) > 5
+        assert "".join(event["delta"]["partial_json"] for event in deltas) == '{"city": "Rome"}'
+    assert found[-2]["delta"]["stop_reason"] == "tool_use"
+    whole = ask({"tools": [TOOL]}, FakeModel(said(text))).json()
+    Message.model_validate(whole)
+    assert [block.get("input") for block in whole["content"]] == [None, {"city": "Rome"}, {"city": "Rome"}]
+
+
+def test_what_is_said_after_a_call_is_a_block_after_it():
+    call = '<tool_call>{"name": "weather", "arguments": {"city": "Rome"}}</tool_call>'
+    model = FakeModel(said(call[:50], f"{call} Done.", f"{call} Done. {call}"))
+    found = events(ask({"tools": [TOOL], "stream": True}, model))
+    inputs = {0: "", 1: "", 2: ""}
+    for event in found:
+        if event["type"] == "content_block_delta":
+            inputs[event["index"]] += event["delta"].get("partial_json", event["delta"].get("text"))
+    assert inputs == {0: '{"city": "Rome"}', 1: " Done.", 2: '{"city": "Rome"}'}
+
+
 @pytest.mark.parametrize("thinking", [{}, {"type": "disabled"}, {"type": "adaptive", "display": "omitted"}])
 def test_thinking_that_nobody_asked_to_see_is_not_shown(thinking: dict[str, str]):
     body = {"thinking": thinking} if thinking else {}

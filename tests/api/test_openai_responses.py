@@ -1,6 +1,7 @@
 """Responses: OpenAI's client with the embedded model, and shapes that are checked by the client's own types."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import openai
@@ -133,6 +134,32 @@ def test_a_stream_is_made_of_the_clients_types_and_ends_in_the_whole_response():
 
     assert said_in(found[-1]["response"]) == said_in(whole) == [("reasoning", "Hm."), ("message", "Hi there")]
     assert whole["store"] is False and whole["metadata"] == {"a": "b"}
+
+
+def test_the_arguments_of_a_call_stream_as_they_grow():
+    call = '<tool_call>{"name": "weather", "arguments": {"city": "Rome"}}</tool_call>'
+    text = f"Look: {call}{call}"
+    model = FakeModel(said(*(text[:size] for size in range(1, len(text) + 1))))
+    found = events(ask({"tools": [TOOL], "stream": True}, model))
+    arguments = [event for event in found if event["type"].startswith("response.function_call_arguments")]
+    for index in (1, 2):
+        *deltas, done = [event for event in arguments if event["output_index"] == index]
+        assert (
+            len(deltas) > 5 and "".join(event["delta"] for event in deltas) == done["arguments"] == '{"city": "Rome"}'
+        )
+    assert [item["type"] for item in found[-1]["response"]["output"]] == ["message", "function_call", "function_call"]
+    assert {item["status"] for item in found[-1]["response"]["output"]} == {"completed"}
+    whole = ask({"tools": [TOOL]}, FakeModel(said(text))).json()
+    assert [item.get("arguments") for item in whole["output"]] == [None, '{"city": "Rome"}', '{"city": "Rome"}']
+
+
+def test_a_call_that_is_cut_off_is_an_incomplete_item_of_a_stream():
+    text = '<tool_call>{"name": "weather", "arguments": {"city": "Ro'
+    *states, last = said(text[:50], text)
+    model = FakeModel([*states, replace(last, finish_reason="length")])
+    *_, ended = events(ask({"tools": [TOOL], "stream": True}, model))
+    (item,) = ended["response"]["output"]
+    assert (item["status"], item["arguments"], ended["type"]) == ("incomplete", '{"city": "Ro', "response.incomplete")
 
 
 def test_what_agents_send_as_it_comes_is_read():

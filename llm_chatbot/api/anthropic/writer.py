@@ -7,8 +7,7 @@ from llm_chatbot.api.anthropic.requests import MessagesRequest
 from llm_chatbot.api.error_forms import error_body
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.json_response import json_text
-from llm_chatbot.api.responses import JSON, Choice, Content, TokenCounts, Writer
-from llm_chatbot.api.tools import ToolCall
+from llm_chatbot.api.responses import JSON, CallPiece, Choice, Content, TokenCounts, Writer
 from llm_chatbot.machine.json_value import json_value
 
 STOP_REASONS = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
@@ -39,14 +38,13 @@ class MessagesWriter(Writer):
         return [{"type": "message_start", "message": {**self._head, **unfinished, "usage": messages_usage(counts)}}]
 
     def chunks(self, index: int, new: Content) -> list[JSON]:
-        events: list[JSON] = []
+        before, after = new.in_order
+        events = [event for piece in before for event in self._call(piece)]
         if new.reasoning and self._shows_thinking:
             events += self._grow("thinking", new.reasoning)
         if new.text:
             events += self._grow("text", new.text)
-        for call in new.calls:
-            events += self._call(call)
-        return events
+        return [*events, *(event for piece in after for event in self._call(piece))]
 
     def end(self) -> list[JSON]:
         events = [] if self._blocks else self._grow("text", "")
@@ -57,11 +55,14 @@ class MessagesWriter(Writer):
         return [error_body(str(error), error.status, path="/v1/messages")]
 
     def whole(self) -> JSON:
-        self.chunks(0, self.choices[0].content)
+        content = self.choices[0].content
+        self.chunks(0, content.at_once)
         self.end()
+        inputs = (json_value(call.arguments) for call in content.calls)
+        blocks = [{**block, "input": next(inputs)} if block["type"] == "tool_use" else block for block in self._blocks]
         return {
             **self._head,
-            "content": self._blocks,
+            "content": blocks,
             **self._reason(),
             "usage": messages_usage(self.choices[0].counts),
         }
@@ -82,12 +83,13 @@ class MessagesWriter(Writer):
         self._blocks[-1][kind] += text
         return [*events, self._delta({"type": f"{kind}_delta", kind: text})]
 
-    def _call(self, call: ToolCall) -> list[JSON]:
-        events = self._close()
-        block: JSON = {"type": "tool_use", "id": f"toolu_{call.id}", "name": call.name}
-        events.append(self._begin({**block, "input": {}}))
-        self._blocks[-1] = {**block, "input": json_value(call.arguments)}
-        return [*events, self._delta({"type": "input_json_delta", "partial_json": call.arguments}), *self._close()]
+    def _call(self, piece: CallPiece) -> list[JSON]:
+        """The events of a new part of a call."""
+        events: list[JSON] = []
+        if call := piece.begun:
+            block = {"type": "tool_use", "id": f"toolu_{call.id}", "name": call.name, "input": {}}
+            events = [*self._close(), self._begin(block)]
+        return [*events, self._delta({"type": "input_json_delta", "partial_json": piece.arguments})]
 
     def _begin(self, block: JSON) -> JSON:
         self._is_open = True

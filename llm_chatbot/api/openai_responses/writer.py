@@ -8,11 +8,13 @@ from typing import Any
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.json_response import json_text
 from llm_chatbot.api.openai_responses.requests import ResponsesRequest
-from llm_chatbot.api.responses import JSON, Choice, Content, TokenCounts, Writer, chat_logprobs
-from llm_chatbot.api.tools import ToolCall
+from llm_chatbot.api.responses import JSON, CallPiece, Choice, Content, TokenCounts, Writer, chat_logprobs
 
 # The kinds of items that grow: (prefix of their ids, type of their one part).
 GROWING = {"reasoning": ("rs_", "reasoning_text"), "message": ("msg_", "output_text")}
+
+# What the events of a call's arguments are called.
+ARGUMENTS = "response.function_call_arguments"
 
 
 class ResponsesWriter(Writer):
@@ -40,14 +42,13 @@ class ResponsesWriter(Writer):
     def chunks(self, index: int, new: Content) -> list[JSON]:
         if self._wants_logprobs:
             self._logprobs += chat_logprobs(self.choices[index].new_tokens())["content"]
-        events: list[JSON] = []
+        before, after = new.in_order
+        events = [event for piece in before for event in self._call(piece)]
         if new.reasoning:
             events += self._grow("reasoning", new.reasoning)
         if new.text:
             events += self._grow("message", new.text)
-        for call in new.calls:
-            events += self._call(call)
-        return events
+        return [*events, *(event for piece in after for event in self._call(piece))]
 
     def end(self) -> list[JSON]:
         events: list[JSON] = [] if self._items else self._grow("message", "")
@@ -67,7 +68,7 @@ class ResponsesWriter(Writer):
         return [self._event("response.failed", response=failed)]
 
     def whole(self) -> JSON:
-        *_, last = [*self.chunks(0, self.choices[0].content), *self.end()]
+        *_, last = [*self.chunks(0, self.choices[0].content.at_once), *self.end()]
         return last["response"]
 
     def _grow(self, kind: str, text: str) -> list[JSON]:
@@ -103,6 +104,11 @@ class ResponsesWriter(Writer):
             return []
         item, self._open = self._open, None
         item["status"] = status
+        if item["type"] == "function_call":
+            return [
+                self._event(f"{ARGUMENTS}.done", **self._place(), name=item["name"], arguments=item["arguments"]),
+                self._event("response.output_item.done", output_index=len(self._items) - 1, item=item),
+            ]
         part, place = item["content"][0], {**self._place(), "content_index": 0}
         ended: JSON = {"text": part["text"]} | ({"logprobs": part["logprobs"]} if "logprobs" in part else {})
         return [
@@ -111,21 +117,19 @@ class ResponsesWriter(Writer):
             self._event("response.output_item.done", output_index=len(self._items) - 1, item=item),
         ]
 
-    def _call(self, call: ToolCall) -> list[JSON]:
-        """The events of an item that is whole at once."""
-        events = self._close()
-        item: JSON = {"id": new_id("fc_"), "type": "function_call", "call_id": call.id, "name": call.name}
-        if call.name in self._namespaces:
-            item["namespace"] = self._namespaces[call.name]
-        events.append(self._add({**item, "arguments": "", "status": "in_progress"}))
-        whole = self._items[-1] = {**item, "arguments": call.arguments, "status": "completed"}
-        name = "response.function_call_arguments"
-        return [
-            *events,
-            self._event(f"{name}.delta", **self._place(), delta=call.arguments),
-            self._event(f"{name}.done", **self._place(), name=call.name, arguments=call.arguments),
-            self._event("response.output_item.done", output_index=len(self._items) - 1, item=whole),
-        ]
+    def _call(self, piece: CallPiece) -> list[JSON]:
+        """The events of a new part of a call."""
+        events: list[JSON] = []
+        if call := piece.begun:
+            item: JSON = {"id": new_id("fc_"), "type": "function_call", "call_id": call.id, "name": call.name}
+            if call.name in self._namespaces:
+                item["namespace"] = self._namespaces[call.name]
+            item |= {"arguments": "", "status": "in_progress"}
+            events = [*self._close(), self._add(dict(item))]
+            self._open = self._items[-1] = item
+        assert self._open is not None
+        self._open["arguments"] += piece.arguments
+        return [*events, self._event(f"{ARGUMENTS}.delta", **self._place(), delta=piece.arguments)]
 
     def _add(self, item: JSON) -> JSON:
         self._items.append(item)

@@ -81,6 +81,10 @@ class ServedEncoders:
         """Calls a function in the thread of the encoders."""
         return await asyncio.get_running_loop().run_in_executor(self._thread, function, *arguments)
 
+    def close(self) -> None:
+        """Ends the thread of the encoders, after the call in which it is."""
+        self._thread.shutdown(cancel_futures=True)
+
 
 def _find(encoders: Mapping[str, Kind], name: str | None) -> Kind:
     if not encoders:

@@ -75,4 +75,5 @@ def encoder_card(encoder: EncoderModel) -> dict[str, Any]:
 
 def _named(name: str) -> dict[str, Any]:
     openai = {"id": name, "object": "model", "created": 0, "owned_by": "llm-chatbot"}
-    return {**openai, "type": "model", "display_name": name, "created_at": "1970-01-01T00:00:00Z"}
+    anthropic = {"type": "model", "display_name": name, "created_at": "1970-01-01T00:00:00Z", "lifecycle": "active"}
+    return {**openai, **anthropic}

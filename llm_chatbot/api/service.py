@@ -72,7 +72,7 @@ def create_app(
             watch(metrics, name, model)
     app = FastAPI(
         title="llm-chatbot",
-        lifespan=closing(models),
+        lifespan=closing(models, encoders),
         max_body_size=MAX_BODY_BYTES,
         docs_url=None,  # these are below, behind the keys
         redoc_url=None,
@@ -137,8 +137,8 @@ def about_router(app: FastAPI, metrics: Metrics) -> APIRouter:
     return router
 
 
-def closing(models: Mapping[str, ServedModel]) -> Any:
-    """Ends the answers of this process with the app."""
+def closing(models: Mapping[str, ServedModel], encoders: ServedEncoders) -> Any:
+    """Ends the answers of this process, and the thread of its encoders, with the app."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -146,6 +146,7 @@ def closing(models: Mapping[str, ServedModel]) -> Any:
         for model in models.values():
             if isinstance(model, LocalModel):
                 model.answering.close()
+        encoders.close()
 
     return lifespan
 

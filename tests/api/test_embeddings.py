@@ -11,6 +11,7 @@ import numpy as np
 import ollama
 import openai
 import pytest
+from openai.types import CreateEmbeddingResponse
 from starlette.testclient import TestClient
 from transformers import BertForSequenceClassification, BertModel
 
@@ -77,6 +78,13 @@ def test_openais_client_gets_the_vectors_of_texts_and_of_ids(client: openai.Open
     ]:
         answer = client.embeddings.create(model="any name", input=input, encoding_format="float", user="me")  # type: ignore[arg-type]
         np.testing.assert_allclose([one.embedding for one in answer.data], rows, atol=1e-6)
+
+
+def test_embeddings_are_of_the_clients_types(web: TestClient):
+    answer = CreateEmbeddingResponse.model_validate(post(web, "/v1/embeddings", input=TEXTS))
+    assert not answer.model_extra and not answer.data[0].model_extra and not answer.usage.model_extra
+    asked = {"model": "small", "input": TEXTS}
+    assert not ollama.EmbedResponse.model_validate(post(web, "/api/embed", **asked)).model_extra
 
 
 def test_base64_is_32_bit_numbers_with_the_lowest_byte_first(web: TestClient, encoder: Encoder):
@@ -178,6 +186,15 @@ def test_a_server_without_an_encoder_says_how_to_start_it_with_one():
             assert web.post(path, json=body).status_code == 401
             response = web.post(path, json=body, headers=headers)
             assert response.status_code == 501 and "--embedding-model" in response.json()["error"]["message"]
+
+
+def test_the_encoders_thread_ends_with_the_server(encoder: Encoder):
+    encoders = ServedEncoders({"small": encoder})
+    with TestClient(create_app({"fake": FakeModel(said("Hi"))}, encoders=encoders)) as web:
+        post(web, "/v1/embeddings", input="a")
+        (thread,) = encoders._thread._threads
+        assert thread.is_alive()
+    assert not thread.is_alive()
 
 
 def test_several_encoders_have_to_be_named(encoder: Encoder):

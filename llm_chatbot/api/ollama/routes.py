@@ -33,7 +33,14 @@ from llm_chatbot.api.responses import Choice
 
 def ollama_router(models: Mapping[str, ServedModel], metrics: Metrics, encoders: ServedEncoders) -> APIRouter:
     """The routes of these models, by the names that requests call them."""
-    router = APIRouter(prefix="/api", route_class=WellFormedRoute)
+    router = APIRouter(prefix="/api")
+    for part in (answers_router(models, metrics), embed_router(encoders, metrics), names_router(models, encoders)):
+        router.include_router(part)
+    return router
+
+
+def answers_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRouter:
+    router = APIRouter(route_class=WellFormedRoute)
 
     @router.post("/chat")
     async def chat(body: OllamaChatRequest, request: Request) -> Response:
@@ -61,6 +68,12 @@ def ollama_router(models: Mapping[str, ServedModel], metrics: Metrics, encoders:
         answers = [model.generate(question) for question in questions]
         return await respond(request, completion, answers, new_writer(info.name, [Choice(raw=True)]), metrics)
 
+    return router
+
+
+def embed_router(encoders: ServedEncoders, metrics: Metrics) -> APIRouter:
+    router = APIRouter(route_class=WellFormedRoute)
+
     @router.post("/embed")
     async def embed(body: EmbedRequest, request: Request) -> dict[str, Any]:
         return await embedded(body, request, encoders, metrics)
@@ -69,6 +82,13 @@ def ollama_router(models: Mapping[str, ServedModel], metrics: Metrics, encoders:
     async def embed_one(body: OldEmbedRequest, request: Request) -> dict[str, Any]:
         answer = await embedded(body.as_newer(), request, encoders, metrics)
         return {"embedding": answer["embeddings"][0] if answer["embeddings"] else []}
+
+    return router
+
+
+def names_router(models: Mapping[str, ServedModel], encoders: ServedEncoders) -> APIRouter:
+    """Which models there are, and what is known of them."""
+    router = APIRouter(route_class=WellFormedRoute)
 
     @router.get("/tags")
     async def tags() -> dict[str, Any]:

@@ -155,7 +155,9 @@ def plain_ids(tokenizer: ChatTokenizer, text: str) -> list[int]:
 
 def completion_ids(tokenizer: ChatTokenizer, text: str) -> list[int]:
     """`plain_ids` of a text that is to be continued, after the tokens that begin every text, such as BOS."""
-    return [*tokenizer("", add_special_tokens=True)["input_ids"], *plain_ids(tokenizer, text)]
+    encoded = tokenizer.backend_tokenizer.encode("a", add_special_tokens=True)  # an empty text may get BOS and EOS
+    added = takewhile(lambda pair: pair[1], zip(encoded.ids, encoded.special_tokens_mask, strict=True))
+    return [*(id for id, _ in added), *plain_ids(tokenizer, text)]
 
 
 def check_ids(tokenizer: ChatTokenizer, ids: Iterable[int]) -> None:

@@ -3,10 +3,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
 from llm_chatbot.engine.text.history import with_objects
-from llm_chatbot.engine.text.prompt import prompt_ids
+from llm_chatbot.engine.text.prompt import completion_ids, plain_ids, prompt_ids
 from llm_chatbot.engine.text.tokenizer import FolderTokenizer
 from llm_chatbot.errors import UserError
 
@@ -344,6 +344,16 @@ def test_a_conversation_is_refused_where_a_template_takes_one_message(written: s
 def test_a_prompt_begins_with_one_bos(start: str, tmp_path: Path):
     ids = prompt_ids(tokenizer(tmp_path, start + template()), [{"role": "user", "content": "<s>"}])
     assert ids[0] == 0 and ids.count(0) == 1
+
+
+@pytest.mark.parametrize(
+    ("written", "ids"), [("<s> $A", [0]), ("<s> $A <|end|>", [0]), ("$A <|end|>", []), ("<s> <|end|> $A", [0, 1])]
+)
+def test_a_text_that_is_continued_begins_as_every_text_and_does_not_end(written: str, ids: list[int], tmp_path: Path):
+    own = tokenizer(tmp_path, template())
+    special_tokens = [("<s>", 0), ("<|end|>", 1)]
+    own.backend_tokenizer.post_processor = processors.TemplateProcessing(single=written, special_tokens=special_tokens)
+    assert completion_ids(own, "<s>Hi") == [*ids, *plain_ids(own, "<s>Hi")]
 
 
 def test_conversations_with_tools_have_the_template_for_them(tmp_path: Path):

@@ -85,6 +85,8 @@ def _read(folder: Path, model_type: Any) -> PreTrainedTokenizerFast:
     else:
         raise UserError("tokenizer.missing", folder=folder)
     tokenizer.init_kwargs.pop("auto_map", None)
+    tokenizer.backend_tokenizer.no_truncation()  # a training's, which the saved tokenizers would have too
+    tokenizer.backend_tokenizer.no_padding()
     return tokenizer
 
 

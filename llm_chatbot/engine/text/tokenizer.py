@@ -120,11 +120,15 @@ class FolderTokenizer(PlainTokenizer):
 
 
 def _read_tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a file, which may have been saved while its training cut and padded texts to a length."""
     content = path.read_bytes()
     try:
-        return Tokenizer.from_buffer(content)
+        tokenizer = Tokenizer.from_buffer(content)
     except Exception as error:  # tokenizers has no class for it: what it can't read is a bare `Exception`
         raise damaged(path) from error
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def _folder_templates(folder: Path, settings: dict[str, Any]) -> Templates:

@@ -2,6 +2,7 @@ import base64
 import json
 import random
 import re
+import shutil
 import unicodedata
 from collections.abc import Callable
 from pathlib import Path
@@ -175,6 +176,17 @@ def test_a_tokenizer_json_is_taken_as_it_stands_whatever_class_it_names(folders)
     original = Tokenizer.from_file(str(folders["byte_level"] / "tokenizer.json"))
     found = read_tokenizer(folders["byte_level"])
     assert [found(text)["input_ids"] for text in TEXTS] == [original.encode(text).ids for text in TEXTS]
+
+
+def test_a_length_that_texts_were_cut_and_padded_to_in_training_is_not_kept(folders, tmp_path: Path):
+    shutil.copytree(folders["byte_level"], tmp_path / "cut")
+    original = Tokenizer.from_file(str(tmp_path / "cut" / "tokenizer.json"))
+    original.enable_truncation(3)
+    original.enable_padding(length=40)
+    original.save(str(tmp_path / "cut" / "tokenizer.json"))
+    read_tokenizer(tmp_path / "cut").save_pretrained(tmp_path / "saved")
+    saved = Tokenizer.from_file(str(tmp_path / "saved" / "tokenizer.json"))
+    assert (saved.truncation, saved.padding) == (None, None)
 
 
 def write_vocabulary_and_merges(original: Tokenizer, folder: Path) -> None:

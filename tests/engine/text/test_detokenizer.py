@@ -62,6 +62,14 @@ def test_tokens_in_any_order_only_ever_add_to_the_text(tokenizer, llama_tokenize
             assert stream.text == tokenizer.decode(ids, skip_special_tokens=True)
 
 
+@pytest.mark.parametrize("stop", [("ld", "wor"), ("wor", "ld")])
+def test_the_first_of_several_stop_strings_in_a_token_ends_the_text(tokenizer, stop: tuple[str, str]):
+    (token,) = tokenizer(" world", add_special_tokens=False)["input_ids"]
+    stream = StreamingDetokenizer(tokenizer, stop=stop)
+    stream.add_token(token)
+    assert (stream.text, stream.stopped_by) == (" ", "wor")
+
+
 def test_special_tokens_are_not_shown(tokenizer):
     _, stream = pushed(tokenizer, "<|im_start|>Hello<|im_end|>")
     assert stream.text == "Hello"

@@ -38,6 +38,16 @@ def test_texts_have_the_ids_that_transformers_gives_them(embedded_folder: Path, 
     assert ours.added_tokens_decoder.keys() == tokenizer.added_tokens_decoder.keys()
 
 
+def test_texts_are_neither_cut_nor_padded_as_in_training(folder: Path):
+    text = "Hello there, how are you today?"
+    expected = FolderTokenizer(folder)(text, add_special_tokens=False)
+    saved = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    for limit in (saved.enable_truncation, lambda size: saved.enable_padding(length=20 * size)):
+        limit(3)
+        saved.save(str(folder / "tokenizer.json"))
+        assert FolderTokenizer(folder)(text, add_special_tokens=False) == expected
+
+
 @pytest.mark.parametrize("chat_format", [None, *FORMATS.values()], ids=["the model's own", *FORMATS])
 def test_a_conversation_is_written_as_transformers_writes_it(folder: Path, chat_format: ChatFormat | None):
     if chat_format is not None:

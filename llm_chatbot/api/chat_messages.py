@@ -24,7 +24,7 @@ PARTS = {
 LEFT_OUT = "[{what} left out: this model reads text only]"
 # Fields of answers that say nothing in a conversation that is sent back.
 WRITTEN_BY_SERVERS = {"annotations", "audio", "id", "index", "parsed", "parsed_arguments", "provider_specific_fields"}
-WRITTEN_BY_SERVERS |= {"cache_control", "reasoning_details"}
+WRITTEN_BY_SERVERS |= {"cache_control", "extra_content", "reasoning_details", "thinking_blocks"}
 
 
 def unsupported_part(kind: str) -> ValueError:

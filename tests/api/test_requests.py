@@ -141,8 +141,16 @@ def test_messages_reach_the_engine_as_chat_templates_take_them():
 
 def test_what_servers_and_clients_write_into_messages_is_left_out():
     function = {"name": "f", "arguments": "{}", "parsed_arguments": {}}
-    call = {"id": "1", "index": 0, "type": "function", "function": function}
-    written = {"annotations": [], "audio": None, "refusal": None, "parsed": {}, "index": 0, "id": "m"}
+    call = {"id": "1", "index": 0, "type": "function", "function": function, "extra_content": {"google": {}}}
+    written = {
+        "annotations": [],
+        "audio": None,
+        "refusal": None,
+        "parsed": {},
+        "index": 0,
+        "id": "m",
+        "thinking_blocks": [],
+    }
     parts = [{"type": "text", "text": "a", "cache_control": {"type": "ephemeral"}}, {"type": "refusal", "refusal": "b"}]
     messages = [
         {"role": "user", "content": "Hello", "name": "ann", "id": "u"},

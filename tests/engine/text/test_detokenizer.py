@@ -62,6 +62,13 @@ def test_tokens_in_any_order_only_ever_add_to_the_text(tokenizer, llama_tokenize
             assert stream.text == tokenizer.decode(ids, skip_special_tokens=True)
 
 
+def test_what_may_begin_a_stop_string_is_shown_where_a_token_ends_the_text(tokenizer):
+    stream = StreamingDetokenizer(tokenizer, stop=("<|im_end|>", " and more"))
+    for token in tokenizer("Hello and<|im_end|>", add_special_tokens=False)["input_ids"]:
+        stream.add_token(token)
+    assert (stream.text, stream.stopped_by) == ("Hello and", "<|im_end|>")
+
+
 @pytest.mark.parametrize("stop", [("ld", "wor"), ("wor", "ld")])
 def test_the_first_of_several_stop_strings_in_a_token_ends_the_text(tokenizer, stop: tuple[str, str]):
     (token,) = tokenizer(" world", add_special_tokens=False)["input_ids"]

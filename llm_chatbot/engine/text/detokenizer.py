@@ -79,8 +79,11 @@ class StreamingDetokenizer:
             self._stops += [(string, each, len(self._decoded)) for each in searched]
 
     def _stand_ins(self, texts: Sequence[str]) -> dict[str, str]:
-        """The character that stands for each special token in some texts, in what is decoded from now on."""
-        ids = {token: id for token, id in added_ids(self._tokenizer, texts).items() if token not in MARKS}
+        """The character that stands for each special token in some texts, in what is decoded from now on.
+
+        Those in `MARKS` stand for themselves.
+        """
+        ids = added_ids(self._tokenizer, texts)
         for id in ids.values():
             self._written_tokens.setdefault(id, chr(STAND_INS[len(self._written_tokens)]))
         return {token: self._written_tokens[id] for token, id in ids.items()}

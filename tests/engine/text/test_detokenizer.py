@@ -7,7 +7,7 @@ from transformers import PreTrainedTokenizerFast
 
 from llm_chatbot.catalogue.chat_formats import ChatFormat
 from llm_chatbot.engine.decode.logprobs import token_bytes
-from llm_chatbot.engine.text.detokenizer import StreamingDetokenizer
+from llm_chatbot.engine.text.detokenizer import StreamingDetokenizer, replaced_each
 from tests import small_checkpoints
 
 
@@ -60,6 +60,10 @@ def test_tokens_in_any_order_only_ever_add_to_the_text(tokenizer, llama_tokenize
         assert len(shown[-1]) > len(stream.text) / 2
         if any_tokenizer is tokenizer:  # the other decodes differently where bytes make no characters
             assert stream.text == tokenizer.decode(ids, skip_special_tokens=True)
+
+
+def test_of_texts_that_begin_alike_the_longest_is_replaced():
+    assert replaced_each("<a><a>b<a", {"<a>": "1", "<a>b": "2", "<": "3"}) == "123a"
 
 
 def test_what_may_begin_a_stop_string_is_shown_where_a_token_ends_the_text(tokenizer):

@@ -27,6 +27,7 @@ JSON_TYPES = {
     "int_from_float": "a whole number",
     "float_type": "a number",
     "bool_type": "true or false",
+    "bool_parsing": "true or false",
 }
 SENT_TYPES = (
     (type(None), "null"),
@@ -119,9 +120,7 @@ def validation_error(error: RequestValidationError) -> APIError:
     if fault["type"] == "json_invalid":
         return APIError("api.not_json")
     place = ".".join(str(part) for part in fault["loc"])
-    reason = fault["msg"].removeprefix("Value error, ").rstrip(".")
-    if place and fault["type"] in JSON_TYPES:
-        reason = wrong_type(fault, error.errors(), error.body)
+    reason = reason_of(fault, [other for other in error.errors() if request_place(other, error.body) == fault["loc"]])
     if not place and fault["type"] == "value_error":
         return APIError("api.invalid", code="invalid_value", reason=reason)
     if not place:
@@ -135,22 +134,38 @@ def told_fault(faults: Sequence[Any], body: Any) -> dict[str, Any]:
     """The fault that says most to the sender, with its place in the request.
 
     Where a field may be of several types, pydantic names the faults for each of them, and the types in their places.
-    What was sent is rather of the type in which the fault lies deepest, or is not that it is another type.
+    What was sent is rather of the type in which the fault lies deepest, which knows the field, or takes such a value.
     """
     placed = [{**fault, "loc": request_place(fault, body)} for fault in faults]
     first = placed[0]["loc"][:1]
-    return max(
-        (fault for fault in placed if fault["loc"][:1] == first),
-        key=lambda fault: (len(fault["loc"]), not fault["type"].endswith("_type")),
-    )
+
+    def says(fault: Mapping[str, Any]) -> tuple[int, bool, bool]:
+        return len(fault["loc"]), fault["type"] != "extra_forbidden", not wanted_type(fault)
+
+    return max((fault for fault in placed if fault["loc"][:1] == first), key=says)
 
 
-def wrong_type(fault: Mapping[str, Any], faults: Sequence[Any], body: Any) -> str:
-    """Names what was sent in place of what: of a field that may be of several types, all of them are named."""
-    here = [other for other in faults if request_place(other, body) == fault["loc"]]
-    wanted = dict.fromkeys(JSON_TYPES[other["type"]] for other in here if other["type"] in JSON_TYPES)
-    sent = next(name for kind, name in SENT_TYPES if isinstance(fault["input"], kind))
-    return f"{sent} was sent, and it takes {' or '.join(wanted)}"
+def reason_of(fault: Mapping[str, Any], here: Sequence[Any]) -> str:
+    """The reason why a field is refused. Of one that may be of several types, all of them are named.
+
+    Args:
+        fault: the one that is told.
+        here: all in its place.
+    """
+    wanted = list(dict.fromkeys(filter(None, map(wanted_type, here))))
+    if wanted_type(fault):
+        sent = next(name for kind, name in SENT_TYPES if isinstance(fault["input"], kind))
+        return f"{sent} was sent, and it takes {' or '.join(wanted)}"
+    reason = fault["msg"].removeprefix("Value error, ").rstrip(".")
+    return ", or ".join([reason, *wanted]) if fault["type"] == "literal_error" else reason
+
+
+def wanted_type(fault: Mapping[str, Any]) -> str:
+    """The type that a field takes in place of what was sent; empty if that is not the fault."""
+    is_word = fault["type"] == "literal_error" and fault["ctx"]["expected"].startswith("'")
+    if is_word and not isinstance(fault["input"], str):
+        return "a text"
+    return JSON_TYPES.get(fault["type"], "")
 
 
 def request_place(fault: Mapping[str, Any], body: Any) -> tuple[int | str, ...]:

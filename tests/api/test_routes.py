@@ -285,6 +285,29 @@ def test_a_fault_is_named_by_what_was_sent(body: dict[str, Any], message: str, p
     )
 
 
+@pytest.mark.parametrize(
+    ("path", "field", "value", "reason"),
+    [
+        ("/tokenize", "content", 5, "a number was sent, and it takes a text"),
+        ("/api/chat", "format", 5, "a number was sent, and it takes a text or an object"),
+        ("/api/chat", "format", "xml", "Input should be '' or 'json', or an object"),
+        ("/api/chat", "think", 5, "a number was sent, and it takes true or false or a text"),
+        ("/api/chat", "think", "much", "'high' or 'max', or true or false"),
+        ("/api/chat", "keep_alive", "soon", "it takes a number of seconds, or a duration such as '5m'"),
+        ("/api/chat", "keep_alive", [1], "it takes a number of seconds, or a duration such as '5m'"),
+        ("/v1/chat/completions", "stream", "please", "a text was sent, and it takes true or false"),
+        ("/v1/responses", "tool_choice", 5, "a number was sent, and it takes a text or an object"),
+    ],
+)
+def test_a_field_of_several_types_names_them_all(path: str, field: str, value: Any, reason: str):
+    body: dict[str, Any] = {"model": "fake", field: value}
+    if path != "/tokenize":
+        body["input" if path == "/v1/responses" else "messages"] = HELLO["messages"]
+    with client(FakeModel(said("Hi"))) as web:
+        response = web.post(path, json=body)
+    assert response.status_code == 400 and f"'{field}'" in response.text and reason in response.text
+
+
 ABOUT_TOOLS = ServedFacts("fake", 100, None, HERMES_TEMPLATE, frozenset({"tools"}))
 CALL = '<tool_call>{"name": "weather", "arguments": {"city": "Köln"}}</tool_call>'
 

@@ -45,10 +45,20 @@ def seconds_of(value: Any) -> Any:
         if parts and "".join(number + unit for number, unit in parts) == text:
             value = float(f"{sign}1") * sum(float(number) * SECONDS[unit] for number, unit in parts)
         else:
-            value = float(value)
-    if isinstance(value, float) and math.isnan(value):
-        raise ValueError("it is no number")
-    return math.inf if isinstance(value, int | float) and value < 0 else value
+            value = as_number(value)
+    if value is None:
+        return None
+    if not isinstance(value, int | float) or math.isnan(value):
+        raise ValueError("it takes a number of seconds, or a duration such as '5m'")
+    return math.inf if value < 0 else value
+
+
+def as_number(text: str) -> float:
+    """The number that a text is; NaN if it is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 KeepAlive = Annotated[float | None, BeforeValidator(seconds_of)]

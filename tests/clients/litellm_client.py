@@ -3,7 +3,7 @@
 from typing import Any
 
 import litellm
-from checks import ENCODER, FUNCTION, MESSAGES, MODEL, SCHEMA, URL, matches, report
+from checks import ENCODER, FUNCTION, MESSAGES, MODEL, QUESTION, SCHEMA, URL, matches, report
 
 place: Any = {"model": f"openai/{MODEL}", "api_base": f"{URL}/v1", "api_key": "none", "messages": MESSAGES}
 
@@ -37,4 +37,12 @@ def embeddings() -> None:
     assert len(done.data) == 2
 
 
+def rerank() -> None:
+    """Cohere's protocol."""
+    documents = ["It rains.", "The capital of France is Paris."]
+    done = litellm.rerank(f"cohere/{ENCODER}", QUESTION, documents, api_base=f"{URL}/v2/rerank", api_key="none")
+    assert [one["index"] for one in done.results] == [1, 0] and done.results[0]["relevance_score"] > 0.5
+
+
 report(chat=chat, stream=stream, tools=call, structured=structured, responses=responses, embeddings=embeddings)
+report(rerank=rerank)

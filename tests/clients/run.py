@@ -34,7 +34,7 @@ PLACE = ROOT / "build" / "clients"
 PAGE = ROOT / "docs" / "api.md"
 BEGIN, END = "<!-- clients -->\n", "<!-- /clients -->\n"
 
-CHECKS = ("chat", "stream", "tools", "structured", "responses", "embeddings", "choices")
+CHECKS = ("chat", "stream", "tools", "structured", "responses", "embeddings", "rerank", "choices")
 SECONDS = 600  # for one client
 
 # The script of each client, and the package whose version it is.

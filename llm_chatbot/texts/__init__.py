@@ -16,6 +16,11 @@ from typing import Any, Self
 LANGUAGES = {"en": "English", "ja": "日本語", "zh": "中文"}
 
 LOCALE = Path(__file__).resolve().parent / "locale"
+
+# How the keys begin of what the page doesn't say: the tutorial's words, what the models are good for, which comes with
+# each model, and errors of other programs and of arguments.
+ELSEWHERE = ("lesson.", "about_model.", "cluster.", "command.", "launch.")
+
 CATEGORIES = ("zero", "one", "two", "few", "many", "other")  # of plurals, in gettext's order
 
 
@@ -38,8 +43,8 @@ def texts(language: str) -> Mapping[str, Mapping[str, str]]:
 
 
 def page_texts(language: str) -> dict[str, Mapping[str, str]]:
-    """The page's texts in a language, as `texts`: all but the tutorial's words and what the models are good for."""
-    return {key: forms for key, forms in texts(language).items() if not key.startswith(("lesson.", "about_model."))}
+    """The page's texts in a language, as `texts`: all but those that no page shows."""
+    return {key: forms for key, forms in texts(language).items() if not key.startswith(ELSEWHERE)}
 
 
 def model_description(name: str, description: str) -> dict[str, str]:

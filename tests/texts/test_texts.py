@@ -121,9 +121,9 @@ def test_an_error_comes_from_another_process_as_it_was():
         assert isinstance(again, UserError) and again.in_language("zh") == error.in_language("zh")
 
 
-def test_the_page_gets_all_but_the_tutorials_words():
+def test_the_page_gets_all_but_what_is_said_elsewhere():
     assert page_texts("en")["tokens"] == {"one": "{count} token", "other": "{count} tokens"}
-    assert page_texts("ja").keys() == set(KEYS)
+    assert page_texts("ja").keys() == {key for key in KEYS if not key.startswith(("cluster.", "command.", "launch."))}
 
 
 def test_each_model_of_the_catalogue_is_described_in_each_language():

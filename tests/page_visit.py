@@ -15,6 +15,7 @@ from llm_chatbot.answering.pending import PendingAnswer
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.page.app import ChatPage
 from llm_chatbot.page.knowledge import PageKnowledge
+from llm_chatbot.page.tools import PageTools
 from tests.ports import free_port
 
 SCREENSHOTS = Path(__file__).resolve().parents[1] / "screenshots"
@@ -50,10 +51,15 @@ class Server:
     """A page that is served on a port of its own, which it keeps over a restart."""
 
     def __init__(
-        self, loaded: LoadedModel, root: Path | None, knowledge: PageKnowledge | None = None, **limits: int
+        self,
+        loaded: LoadedModel,
+        root: Path | None,
+        knowledge: PageKnowledge | None = None,
+        tools: Callable[[], PageTools] | None = None,
+        **limits: int,
     ) -> None:
         bounds = limits.get("concurrent", 2), limits.get("waiting", 30)
-        self.make = lambda: ChatPage(loaded, root, *bounds, knowledge=knowledge)
+        self.make = lambda: ChatPage(loaded, root, *bounds, knowledge=knowledge, tools=tools() if tools else None)
         self.port = free_port()
         self.address = f"http://127.0.0.1:{self.port}"
         self.start()

@@ -9,6 +9,7 @@ from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.answering.question import Question
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.knowledge.prompt import Quoted
+from llm_chatbot.tools.offers import Offer
 
 Phase = Literal["waiting", "loading", "reading", "writing", "ended"]
 
@@ -24,6 +25,7 @@ class PendingAnswer:
         loaded: the model, once it is there.
         waited: seconds in the queue and for the model, once both are over.
         passages: of the user's collections, which it is given; None: none were looked for.
+        offer: the tools that it may call; None: none were asked for.
         begun: the engine's first snapshot, with what the question has of an answer that is continued.
         answer: the engine's latest snapshot.
         error: what went wrong: a `UserError`, or anything else that a bug or the runtime raised.
@@ -39,6 +41,7 @@ class PendingAnswer:
     loaded: LoadedModel | None = None
     waited: float = 0.0
     passages: Sequence[Quoted] | None = None
+    offer: Offer | None = None
     begun: Answer | None = None
     answer: Answer | None = None
     error: Exception | None = None

@@ -7,6 +7,7 @@ from uuid import uuid4
 from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.engine.text.prompt import NO_OPTIONS, Message, TemplateOptions
 from llm_chatbot.knowledge.prompt import Quoted
+from llm_chatbot.tools.offers import ToolKey
 
 GREEDY = Generation()
 
@@ -31,6 +32,8 @@ class Question:
         collections: ids of those whose passages are put before the last message.
         query: what is looked for in them.
         passages: those to put there; None: they are looked for.
+        tools: those that the answer may call; they are added to `template_options` when it begins.
+        forced_tool: the one that it has to call; None: none.
         in_background: whether it is answered only while no other question waits or is answered, and ends where one
             comes.
         keeps_session: whether the conversation's session is kept for its next answer, with what it has read.
@@ -50,6 +53,8 @@ class Question:
     collections: Sequence[str] = ()
     query: str = ""
     passages: Sequence[Quoted] | None = None
+    tools: Sequence[ToolKey] = ()
+    forced_tool: ToolKey | None = None
     keeps_session: bool = False
     in_background: bool = False
     is_private: bool = False

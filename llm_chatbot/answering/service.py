@@ -24,12 +24,16 @@ from llm_chatbot.answering.question import ModelKey, Question
 from llm_chatbot.engine.session import Answer, ChatSession
 from llm_chatbot.engine.text.prompt import Message
 from llm_chatbot.errors import UserError
+from llm_chatbot.tools.offers import Offer
 
 logger = logging.getLogger(__name__)
 
 KEPT_SECONDS = 600  # after the end of an answer
 CLOSE_SECONDS = 10  # for running answers to end
 ENOUGH_TOKENS = 16  # of an answer, to say how fast its model is
+
+# Makes a question one that its model may answer with calls of the tools that the question names.
+OfferTools = Callable[[Question, LoadedModel], tuple[Question, Offer]]
 
 
 class Answering:
@@ -41,6 +45,7 @@ class Answering:
         max_waiting: how many questions may wait.
         kept_seconds: how long an answer is kept after its end.
         find_passages: finds those of the collections that a question names; None: there are no collections.
+        offer_tools: offers those that a question names; None: there are no tools.
     """
 
     def __init__(
@@ -50,9 +55,11 @@ class Answering:
         max_waiting: int = MAX_WAITING,
         kept_seconds: float = KEPT_SECONDS,
         find_passages: FindPassages | None = None,
+        offer_tools: OfferTools | None = None,
     ) -> None:
         self.max_concurrent, self.max_waiting = max_concurrent, max_waiting
-        self._model, self._kept_seconds, self._find_passages = model, kept_seconds, find_passages
+        self._model, self._kept_seconds = model, kept_seconds
+        self._find_passages, self._offer_tools = find_passages, offer_tools
         self._answers: dict[str, PendingAnswer] = {}
         self._queue: deque[PendingAnswer] = deque()
         self._background: deque[PendingAnswer] = deque()  # those that wait until nothing else does
@@ -203,7 +210,7 @@ class Answering:
     def _generate(self, pending: PendingAnswer) -> None:
         loaded = pending.loaded
         assert loaded is not None
-        question = self._with_passages(pending, loaded)
+        question = self._with_tools(pending, loaded, self._with_passages(pending, loaded))
         pending.waited = time.monotonic() - pending.asked
         with loaded.session(question) as session, closing(begin(session, loaded, question)) as answers:
             for answer in answers:
@@ -225,6 +232,13 @@ class Answering:
             return question
         self._update(pending, passages=passages)
         return with_passages(question, passages)
+
+    def _with_tools(self, pending: PendingAnswer, loaded: LoadedModel, question: Question) -> Question:
+        if not question.tools or self._offer_tools is None:
+            return question
+        question, offer = self._offer_tools(question, loaded)
+        self._update(pending, offer=offer)
+        return question
 
     def _update(self, pending: PendingAnswer, **changes: Any) -> None:
         with self._changed:

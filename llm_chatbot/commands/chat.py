@@ -5,6 +5,7 @@ import os
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from llm_chatbot.api.address import LOCAL_HOSTS, check_port
@@ -28,6 +29,7 @@ from llm_chatbot.commands.options import (
     set_log_level,
 )
 from llm_chatbot.errors import UserError
+from llm_chatbot.tools.configuration import read_servers, tool_key
 
 if TYPE_CHECKING:
     import gradio as gr
@@ -58,6 +60,7 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
         loaded = first_model(arguments)
         from llm_chatbot.page.app import ChatPage
         from llm_chatbot.page.knowledge import PageKnowledge
+        from llm_chatbot.page.tools import page_tools
 
         # Collections hold texts of this machine, and uploads fill its disk.
         knowledge = PageKnowledge(takes_folders=is_own_page(arguments)) if may_get_models(arguments) else None
@@ -69,6 +72,7 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
             idle=idle_seconds(arguments),
             get_models=may_get_models(arguments),
             knowledge=knowledge,
+            tools=page_tools(arguments.mcp, arguments.mcp_for_visitors) if arguments.mcp else None,
             **memory_options(arguments),
         )
         page.demo.middleware = api_middleware(page, arguments)
@@ -132,6 +136,19 @@ def parser(caller: Caller = CALLER) -> Parser:
         "--base-url", help="address of a server with OpenAI's API that has the model, in place of a folder"
     )
     parser.add_argument("--root-path", help="path of the page behind a reverse proxy, such as /chat")
+    parser.add_argument(
+        "--mcp",
+        type=Path,
+        metavar="FILE",
+        help='names the MCP servers whose tools may be called, each call once it is allowed: {"mcpServers": {…}}',
+    )
+    parser.add_argument(
+        "--mcp-for-visitors",
+        nargs="+",
+        default=[],
+        metavar="SERVER/TOOL",
+        help="tools that people at other machines may use too",
+    )
     add_access_options(parser)
     add_queue_options(parser)
     add_idle_option(parser)
@@ -167,6 +184,7 @@ def check_page(arguments: argparse.Namespace, caller: Caller = CALLER) -> None:
         get_model_config(arguments.model)
         if not caller.converts:
             prepare(arguments, caller)
+    check_tools(arguments)
     check_port(arguments.host, arguments.port)
     check_at_least(arguments, max_concurrent=1, max_waiting=0)
     check_idle(arguments)
@@ -176,6 +194,19 @@ def check_page(arguments: argparse.Namespace, caller: Caller = CALLER) -> None:
         check_device(arguments.device)
     if credentials(arguments.auth) is None and arguments.host not in LOCAL_HOSTS:
         print(f"Anyone who can reach {arguments.host} can use this page; require a login with --auth.", file=sys.stderr)
+
+
+def check_tools(arguments: argparse.Namespace) -> None:
+    """Raises a `UserError` if the file of the MCP servers, or what is said of them, is wrong."""
+    if arguments.mcp is None:
+        if arguments.mcp_for_visitors:
+            raise UserError("command.mcp_visitors_alone")
+        return
+    if arguments.base_url:
+        raise UserError("command.mcp_remote")
+    names = [server.name for server in read_servers(arguments.mcp)]
+    for tool in arguments.mcp_for_visitors:
+        tool_key(tool, names)
 
 
 def credentials(auth: str | None) -> tuple[str, str] | None:

@@ -1,6 +1,6 @@
 """The chat page: its models, its answers, and what scripts can ask."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
@@ -43,6 +43,8 @@ from llm_chatbot.page.model_choices import model_choices
 from llm_chatbot.page.model_routes import model_routes
 from llm_chatbot.page.routes import page_routes
 from llm_chatbot.page.titles import title_route
+from llm_chatbot.page.tool_routes import tool_routes
+from llm_chatbot.page.tools import PageTools, page_tools
 from llm_chatbot.texts import LANGUAGES, model_description, translate
 
 
@@ -54,6 +56,8 @@ def make_demo(
     root: Path | None = None,
     max_concurrent: int = MAX_CONCURRENT,
     max_waiting: int = MAX_WAITING,
+    mcp: Path | None = None,
+    mcp_for_visitors: Sequence[str] = (),
 ) -> gr.Blocks:
     """Makes a page on which any number of people can chat with the model, each in their own conversation.
 
@@ -65,8 +69,15 @@ def make_demo(
         root: the folder of the converted models that can be chosen on the page; None offers no choice.
         max_concurrent: how many answers are generated at a time; other questions wait.
         max_waiting: how many questions may wait; more are refused.
+        mcp: a file that names MCP servers, see `llm_chatbot.tools.configuration`; None: there are no tools.
+        mcp_for_visitors: the tools that people at other machines may use, each as "SERVER/TOOL".
+
+    Raises:
+        UserError: the file or the name of a tool has another form.
     """
-    return ChatPage(LoadedModel(model, tokenizer, config, title), root, max_concurrent, max_waiting).demo
+    tools = page_tools(mcp, mcp_for_visitors) if mcp else None
+    loaded = LoadedModel(model, tokenizer, config, title)
+    return ChatPage(loaded, root, max_concurrent, max_waiting, tools=tools).demo
 
 
 class ChatPage:
@@ -82,6 +93,7 @@ class ChatPage:
         idle, memory: see `ModelPool`.
         get_models: whether the page downloads and converts models: for people who may fill this machine's disk.
         knowledge: the collections that answers can be given passages of; None: there are none.
+        tools: those that answers may call; None: there are none.
     """
 
     def __init__(
@@ -93,18 +105,21 @@ class ChatPage:
         idle: float | None = None,
         get_models: bool = False,
         knowledge: PageKnowledge | None = None,
+        tools: PageTools | None = None,
         **memory: Any,
     ) -> None:
         self.loaded, self.root = loaded, root
         self.pool = ModelPool(root, loaded, idle, **memory)
         self.getter = ModelGetter(root) if root and get_models else None
-        self.knowledge = knowledge
+        self.knowledge, self.tools = knowledge, tools
         find = PassageFinder(knowledge.searcher, knowledge.root) if knowledge else None
-        self.answering = Answering(self.pool.get, max_concurrent, max_waiting, find_passages=find)
-        routes = page_routes(self.answering, self.describe, lambda key: described_model(self.pool.get(key)))
+        offer = tools.offer if tools else None
+        self.answering = Answering(self.pool.get, max_concurrent, max_waiting, find_passages=find, offer_tools=offer)
+        routes = page_routes(self.answering, self.describe, lambda key: described_model(self.pool.get(key)), tools)
         routes += [compare_route(self.pool.get), title_route(self.answering)]
         routes += [forget_route(), *model_routes(self.getter)] if self.getter else []
         routes += knowledge_routes(knowledge) if knowledge else []
+        routes += tool_routes(tools, self.pool.get) if tools else []
         self.demo = make_frame(loaded.title, routes, self.close)
         with self.demo:
             gr.api(self.chat, api_name="chat", concurrency_limit=None)
@@ -118,6 +133,8 @@ class ChatPage:
             self.getter.close()
         if self.knowledge:
             self.knowledge.close()
+        if self.tools:
+            self.tools.close()
 
     def describe(self) -> dict[str, Any]:
         """The facts that the page needs at its start."""
@@ -192,4 +209,5 @@ def described_model(loaded: LoadedModel) -> dict[str, Any]:
         "remote": loaded.is_remote,
         "thinking": "enable_thinking" in variables,
         "effort": "reasoning_effort" in variables,
+        "tools": "tools" in variables,
     }

@@ -1,4 +1,4 @@
-"""An answer as the browser follows it."""
+"""An answer, or a call of a tool, as the browser follows it."""
 
 import asyncio
 import logging
@@ -13,8 +13,10 @@ from llm_chatbot.api.json_response import json_text
 from llm_chatbot.engine.decode.logprobs import TokenChoice
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.errors import UserError
+from llm_chatbot.page.calls import asks_for_calls, call_state, text_and_calls
 from llm_chatbot.page.messages import figures_of
 from llm_chatbot.texts import Text
+from llm_chatbot.tools.calls import Calls, PendingCall
 
 logger = logging.getLogger(__name__)
 
@@ -24,18 +26,19 @@ FOLLOW_SECONDS, UPDATE_INTERVAL = 1.0, 0.05
 Known = dict[str, dict[str, int]]  # by an answer's id: the version that the browser has, and how much of the text
 
 
-async def follow(answering: Answering, known: Known) -> dict[str, Any]:
-    """The states of these answers, once one of them has changed, or after `FOLLOW_SECONDS`.
+async def follow(answering: Answering, known: Known, calls: Calls | None = None) -> dict[str, Any]:
+    """The states of these answers and calls, once one of them has changed, or after `FOLLOW_SECONDS`.
 
     Args:
         known: what the browser has of each answer: its "version", and the numbers of characters ("text") and of
             "tokens".
+        calls: of tools; None: there are none.
 
     Returns:
         By id; None for an answer that isn't known.
     """
     loop, changed = asyncio.get_running_loop(), asyncio.Event()
-    pendings = [pending for id in known if (pending := answering.get(id)) is not None]
+    pendings = [pending for id in known if (pending := find_followed(answering, calls, id)) is not None]
 
     def wake() -> None:
         loop.call_soon_threadsafe(changed.set)
@@ -43,28 +46,36 @@ async def follow(answering: Answering, known: Known) -> dict[str, Any]:
     for pending in pendings:
         pending.listeners.append(wake)
     try:
-        if not has_news(answering, known):
+        if not has_news(answering, calls, known):
             with suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), FOLLOW_SECONDS)
                 await asyncio.sleep(UPDATE_INTERVAL)  # a thread writes faster than a browser draws
     finally:
         for pending in pendings:
             pending.listeners.remove(wake)
-    return {id: sendable_state(answering, id, has.get("text", 0), has.get("tokens", 0)) for id, has in known.items()}
+    return {
+        id: sendable_state(answering, id, has.get("text", 0), has.get("tokens", 0), calls) for id, has in known.items()
+    }
 
 
-def has_news(answering: Answering, known: Known) -> bool:
+def find_followed(answering: Answering, calls: Calls | None, id: str) -> PendingAnswer | PendingCall | None:
+    return answering.get(id) or (calls.get(id) if calls else None)
+
+
+def has_news(answering: Answering, calls: Calls | None, known: Known) -> bool:
     for id, has in known.items():
-        pending = answering.get(id)
+        pending = find_followed(answering, calls, id)
         if pending is None or pending.version != has.get("version"):
             return True
     return False
 
 
-def sendable_state(answering: Answering, id: str, known_text: int, known_tokens: int) -> dict[str, Any] | None:
+def sendable_state(
+    answering: Answering, id: str, known_text: int, known_tokens: int, calls: Calls | None = None
+) -> dict[str, Any] | None:
     """`state`, or its error: a browser follows all its answers with one request, which no answer may spoil."""
     try:
-        sent = state(answering, id, known_text, known_tokens)
+        sent = state(answering, id, known_text, known_tokens, calls)
         json_text(sent)
         return sent
     except Exception as error:  # a bug of ours: this answer ends with a sentence, and the log says where
@@ -72,15 +83,20 @@ def sendable_state(answering: Answering, id: str, known_text: int, known_tokens:
         return {"version": 0, "phase": "ended", "finish_reason": "error", "error": described(error)}
 
 
-def state(answering: Answering, id: str, known_text: int = 0, known_tokens: int = 0) -> dict[str, Any] | None:
-    """An answer as the page follows it; None if it isn't known (any more).
+def state(
+    answering: Answering, id: str, known_text: int = 0, known_tokens: int = 0, calls: Calls | None = None
+) -> dict[str, Any] | None:
+    """An answer or a call as the page follows it; None if it isn't known (any more).
 
     Args:
         known_text, known_tokens: how many characters and tokens the page has already.
     """
-    pending = answering.get(id)
+    pending = find_followed(answering, calls, id)
     if pending is None:
         return None
+    if isinstance(pending, PendingCall):
+        error = {"error": described(pending.error)} if pending.error else {}
+        return {**call_state(pending), **error}
     place = answering.place(pending)
     return {"version": pending.version, "place": place, **snapshot(pending, known_text, known_tokens)}
 
@@ -94,15 +110,22 @@ def snapshot(pending: PendingAnswer, known_text: int, known_tokens: int) -> dict
     if answer is not None and pending.loaded is not None:
         context = {"context_length": pending.loaded.context_length, "waited": pending.waited}
         figures = {**figures_of(answer), **context}
-        state |= {"from": known_text, "text": answer.text[known_text:], "figures": figures}
+        text, calls = text_and_calls(pending)
+        state |= {"from": known_text, "text": text[known_text:], "figures": figures}
+        if calls:
+            state["calls"] = calls
+        if asks_for_calls(pending, calls):
+            state["finish_reason"] = "tool_calls"
         state["left_out"] = answer.dropped_turns
         state["reading"] = reading(pending, answer)
         if answer.tokens:
             state |= {"tokens_from": known_tokens, "tokens": [chosen(token) for token in answer.tokens[known_tokens:]]}
         if ended:  # whatever the page has, it is replaced
-            state |= {"from": 0, "text": answer.text}
+            state |= {"from": 0, "text": text}
     if pending.passages is not None:
         state["passages"] = [passage.as_json() for passage in pending.passages]
+    if pending.offer is not None and pending.offer.faults:
+        state["not_offered"] = [fault.as_json() for fault in pending.offer.faults]
     if pending.error is not None:
         state["error"] = described(pending.error)
     return state

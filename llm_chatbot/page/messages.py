@@ -1,10 +1,11 @@
 """A conversation as the page sends it and shows it.
 
-A message is `{"role": …, "content": …}`.
+A message is `{"role": …, "content": …}`; see `validate_messages` for those with calls of tools.
 """
 
 from typing import Any
 
+from llm_chatbot.api.chat_messages import as_object
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.engine.text.prompt import Message
 from llm_chatbot.errors import UserError
@@ -24,34 +25,72 @@ def figures_of(answer: Answer) -> dict[str, float]:
 
 
 def validate_messages(messages: Any) -> list[Message]:
-    """Returns the roles and contents of a conversation that came from a browser or a script.
+    """Returns what a model reads of a conversation from a browser or a script: roles, contents, calls and results.
+
+    A call is `{"id": …, "name": …, "arguments": JSON text}`, in the `tool_calls` of an answer; its result is a message
+    of the role "tool" with the `tool_call_id` and the `name`.
 
     Raises:
         UserError: it has another form.
     """
     if not isinstance(messages, list) or not all(map(_is_message, messages)):
         raise UserError("page.conversation_form")
-    return [{"role": message["role"], "content": message["content"]} for message in messages]
+    return [_for_template(message) for message in messages]
 
 
 def joined(messages: list[Message]) -> list[Message]:
     """The messages that a model reads; neighbours with the same role are joined, and empty answers left out.
 
-    There are such neighbours where a question was never answered; many chat templates refuse them.
+    There are such neighbours where a question was never answered; many chat templates refuse them. Calls and their
+    results stay as they are.
     """
     joined: list[Message] = []
     for message in messages:
         role, content = message["role"], message["content"]
-        if joined and joined[-1]["role"] == role:
+        if joined and _is_plain(message) and _is_plain(joined[-1]) and joined[-1]["role"] == role:
             joined[-1] = {"role": role, "content": f"{joined[-1]['content']}\n\n{content}"}
-        elif content or role == "user":
-            joined.append({"role": role, "content": content})
+        elif content or role == "user" or not _is_plain(message):
+            joined.append(message)
     return joined
 
 
+def _is_plain(message: Message) -> bool:
+    return message["role"] != "tool" and "tool_calls" not in message
+
+
+def _for_template(message: dict[str, Any]) -> Message:
+    role, content = message["role"], message["content"]
+    if role == "tool":
+        names = {"tool_call_id": message["tool_call_id"], "name": message["name"]}
+        return {"role": role, "content": content, **names}
+    calls = message.get("tool_calls") if role == "assistant" else None
+    if not calls:
+        return {"role": role, "content": content}
+    return {"role": role, "content": content, "tool_calls": [_function_call(**_texts_of_call(call)) for call in calls]}
+
+
+def _function_call(id: str, name: str, arguments: str) -> dict[str, Any]:
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": as_object(arguments)}}
+
+
+def _texts_of_call(call: Any) -> dict[str, str]:
+    return {name: call[name] for name in ("id", "name", "arguments")}
+
+
 def _is_message(message: Any) -> bool:
-    return (
-        isinstance(message, dict)
-        and message.get("role") in ("user", "assistant")
-        and isinstance(message.get("content"), str)
-    )
+    if not isinstance(message, dict) or not isinstance(message.get("content"), str):
+        return False
+    role, calls = message.get("role"), message.get("tool_calls")
+    if role == "tool":
+        return _has_texts(message, "tool_call_id", "name")
+    if calls is not None and not (isinstance(calls, list) and all(map(_is_call, calls))):
+        return False
+    return role in ("user", "assistant")
+
+
+def _is_call(call: Any) -> bool:
+    return isinstance(call, dict) and _has_texts(call, "id", "name", "arguments")
+
+
+def _has_texts(values: dict[str, Any], *names: str) -> bool:
+    return all(isinstance(values.get(name), str) for name in names)

@@ -10,6 +10,7 @@ import asyncio
 import inspect
 import logging
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,14 @@ from llm_chatbot.api.json_request import well_formed_json
 from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.errors import UserError
 from llm_chatbot.knowledge.prompt import Quoted
+from llm_chatbot.machine.json_value import json_value
 from llm_chatbot.page.following import Known, described, follow
 from llm_chatbot.page.messages import joined, validate_messages
 from llm_chatbot.page.packed_files import PackedFiles
+from llm_chatbot.page.tools import PageTools
+from llm_chatbot.page.visitors import is_visitor
 from llm_chatbot.texts import LANGUAGES, Text, page_texts
+from llm_chatbot.tools.offers import ToolKey
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +43,10 @@ Handler = Callable[[Request], Awaitable[Response]]
 
 
 def page_routes(
-    answering: Answering, describe: Callable[[], dict[str, Any]], load: Callable[[ModelKey | None], dict[str, Any]]
+    answering: Answering,
+    describe: Callable[[], dict[str, Any]],
+    load: Callable[[ModelKey | None], dict[str, Any]],
+    tools: PageTools | None = None,
 ) -> list[BaseRoute]:
     """All routes, under `/page`.
 
@@ -46,6 +54,7 @@ def page_routes(
         answering: answers the questions.
         describe: what the page has to know at its start.
         load: loads a model and describes it; may take long, and raises UserError.
+        tools: those that answers may call; None: there are none.
     """
 
     async def texts(request: Request) -> Response:
@@ -58,17 +67,23 @@ def page_routes(
         arrived, _ = request.scope.get("server") or ("", None)
         if "x-forwarded-for" in request.headers:  # the browser's requests arrive at a proxy
             arrived = ""
-        return WellFormedJSONResponse({**described, "login": request.app.auth is not None, "arrived": arrived})
+        has_tools = tools is not None and tools.are_for(is_visitor(request))
+        own = {"login": request.app.auth is not None, "arrived": arrived, "tools": has_tools}
+        return WellFormedJSONResponse({**described, **own})
 
     async def ask(request: Request) -> Response:
-        answering.ask(question(await request_json(request)))
+        asked = question(await request_json(request))
+        allowed = tools.allowed(asked.tools, is_visitor(request)) if tools else []
+        answering.ask(replace(asked, tools=allowed))
         return WellFormedJSONResponse({}, 202)
 
     async def stop(request: Request) -> Response:
-        return WellFormedJSONResponse({"known": answering.stop(text(await request_json(request), "id"))})
+        id = text(await request_json(request), "id")
+        return WellFormedJSONResponse({"known": answering.stop(id) or (tools is not None and tools.calls.stop(id))})
 
     async def follow_answers(request: Request) -> Response:
-        return WellFormedJSONResponse(await follow(answering, known_answers(await request_json(request))))
+        known, calls = known_answers(await request_json(request)), tools.calls if tools else None
+        return WellFormedJSONResponse(await follow(answering, known, calls))
 
     async def load_model(request: Request) -> Response:
         return WellFormedJSONResponse(
@@ -176,6 +191,7 @@ def question(data: dict[str, Any]) -> Question:
         system_prompt=prompt,
         conversation=text(data, "conversation"),
         **knowledge(data, settings),
+        **tools_of(data, settings),
         keeps_session=True,
         is_private=data.get("private") is True,
         id=text(data, "id"),
@@ -197,6 +213,34 @@ def knowledge(data: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
         return {"passages": [Quoted.from_json(passage) for passage in passages]}
     except (TypeError, ValueError) as error:
         raise UserError("page.question_form") from error
+
+
+def tools_of(data: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:
+    """A question's part about tools: those that may be called, and the one that has to be.
+
+    A tool is [server, tool]; the settings have a JSON text of those that were chosen, as web/tools/chosen.js writes it.
+
+    Raises:
+        UserError: it has another form.
+    """
+    forced = data.get("forced_tool")
+    try:
+        tools = json_value(str(settings.get("tools") or "[]"))
+    except ValueError:
+        tools = None
+    if not isinstance(tools, list):
+        raise UserError("page.question_form")
+    return {
+        "tools": [asked_tool(tool) for tool in tools],
+        "forced_tool": None if forced is None else asked_tool(forced),
+    }
+
+
+def asked_tool(value: Any) -> ToolKey:
+    if not isinstance(value, list) or len(value) != 2 or not all(isinstance(part, str) for part in value):
+        raise UserError("page.question_form")
+    server, tool = value
+    return server, tool
 
 
 def model_key(value: Any) -> ModelKey | None:

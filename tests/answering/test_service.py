@@ -67,7 +67,7 @@ def answers_of(fake: FakeModel, **limits: float) -> Any:
     return Answering(lambda key: fake, **limits)  # type: ignore[arg-type, return-value]
 
 
-def seen(answers: Any, id: str, **known: int) -> Any:
+def seen(answers: Any, id: str, **known: Any) -> Any:
     return state(answers, id, **known)
 
 

@@ -1,6 +1,7 @@
 // Starts the page in an element.
 
 import { below, currentLanguage, make, setTexts, text, wantedLanguage } from "./common/dom.js";
+import * as libraries from "./common/libraries.js";
 import { startTheme } from "./common/theme.js";
 import { acceptDrops, composerView } from "./composer/composer.js";
 import { roomView } from "./composer/room.js";
@@ -27,6 +28,7 @@ import { PRESETS, withSettings } from "./store/presets.js";
 import { openStore } from "./store/store.js";
 
 /** @import { Store } from "./store/store.js" */
+/** @import { Rounds, WithRounds } from "./tools/rounds.js" */
 /** @import { ServerState } from "./types" */
 
 const FIRST_VERSION = "llm-chatbot.conversation."; // in localStorage: see exchange/migrate.js
@@ -79,11 +81,22 @@ export async function start(root) {
   const draw = () => drawLater(header, conversation, composer, settings);
 
   const chat = await openChat({ store, changed: (...what) => changed(...what) });
+  /** @type {Promise<Rounds> | undefined} */
+  let loadedRounds;
+  /** @type {WithRounds} */
+  const rounds = (act) => {
+    loadedRounds ??= libraries.rounds().then(({ toolRounds }) => toolRounds({ store, following }));
+    return loadedRounds.then(act);
+  };
+  const titles = titlesFor({ server, store });
   const following = startFollowing({
     store,
     changed: draw,
     reached: notice.reached,
-    ended: titlesFor({ server, store }).consider,
+    ended: (id, message) => {
+      if (message.calls || message.call) rounds((all) => all.advance(id, message));
+      titles.consider(id);
+    },
     shown: () => chat.conversation?.id,
   });
   const chooser = modelChooser({ server, chat, models });
@@ -98,6 +111,7 @@ export async function start(root) {
     examples,
     asked: () => composer.ready(),
     refusal: room.refusal,
+    rounds,
   });
   const collections = knownCollections({ chat });
   const manage = async () => (await import("./knowledge/knowledge.js")).openKnowledge(collections);
@@ -108,6 +122,7 @@ export async function start(root) {
     sent: () => conversation.showEnd(),
     say: notice.say,
     knowledge: server.knowledge ? knowledgeChoice({ collections, manage }) : null,
+    tools: server.tools ? (await libraries.tools()).toolsChoice({ chat, rounds, model: chooser.model }) : null,
   });
   const settings = settingsView({
     server,

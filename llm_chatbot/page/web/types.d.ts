@@ -13,6 +13,22 @@ export type Child = Node | string | number | boolean | null | undefined;
 /** Name, precision and device of a model. */
 export type ModelKey = [name: string, precision: string, device: string];
 
+/** The names of a server and of its tool. */
+export type ToolKey = [server: string, tool: string];
+
+/** A call that an answer asks for: see page/calls.py. */
+export interface ToolCall {
+  id: string;
+  /** What the model calls the tool. */
+  name: string;
+  server: string;
+  tool: string;
+  /** JSON text, as it is shown and sent. */
+  arguments: string;
+  /** It is still being written. */
+  begun?: boolean;
+}
+
 /** The plural forms of each text by its key: see llm_chatbot/texts. */
 export type Texts = Record<string, Partial<Record<Intl.LDMLPluralRule, string>>>;
 
@@ -38,6 +54,8 @@ export interface Settings {
   max_new_tokens?: number;
   /** Ids of the collections whose passages answers are given, with spaces between. */
   collections?: string;
+  /** The tools that answers may ask for, as the JSON text of a list: see tools/chosen.js. */
+  tools?: string;
   /** The id of the preset that the others came from. */
   preset?: string;
   /** temperature and the other numbers that the server describes, see `NumberSetting`. */
@@ -61,6 +79,8 @@ export interface Conversation {
   settings: Settings;
   /** null: the server's own. */
   model: ModelKey | null;
+  /** The tools that are called in it without asking. It is neither exported nor imported: nobody else allows a call. */
+  allowed?: ToolKey[];
   /** When it was deleted, which can be undone for a while. */
   removed?: number;
   /** It is kept in this tab's memory alone, and gone with it. */
@@ -72,7 +92,8 @@ export interface Conversation {
 /** As it is exported and imported. */
 export type WholeConversation = Conversation & { messages: Message[] };
 
-export type Role = "user" | "assistant";
+/** "tool": a call that was decided on, with its result as the content. */
+export type Role = "user" | "assistant" | "tool";
 
 /**
  * Messages are only ever added. An answer's content grows until it has a `finish_reason`; from then on it is fixed. So
@@ -87,8 +108,9 @@ export interface Message {
   content: string;
   created: number;
   /**
-   * "stop", "length", "cancelled", "stopped", "interrupted" or "error". An answer without one is still expected from
-   * the server, under the message's own id.
+   * "stop", "length", "cancelled", "stopped", "interrupted" or "error"; of an answer that asks for calls "tool_calls"; of
+   * a call "failed" where its tool says so, and "refused". An answer or a call without one is still expected from the
+   * server, under the message's own id.
    */
   finish_reason?: string;
   figures?: Figures;
@@ -99,6 +121,16 @@ export interface Message {
   tokens?: Token[];
   /** Of the conversation's collections, which the answer was given; empty: none fitted. */
   passages?: QuotedPassage[];
+  /** Those that the answer asks for. */
+  calls?: ToolCall[];
+  /** Of a message with a result: the call. */
+  call?: ToolCall;
+  /** So many characters of the result were left out. */
+  cut?: number;
+  /** Why tools were not offered that were chosen. */
+  not_offered?: PageError[];
+  /** The tool that the answer has to call. */
+  forced?: ToolKey;
   /** The text that the answer had to continue. */
   begun?: string;
   /** It was asked for with another model or other settings than its conversation has. */
@@ -150,7 +182,7 @@ export interface Figures {
 
 /** The server's part of an answer that is expected. Without any of it, the server doesn't have the question yet. */
 export interface AnswerState {
-  phase?: "waiting" | "loading" | "reading" | "writing" | "ended" | "no_room";
+  phase?: "waiting" | "loading" | "reading" | "writing" | "calling" | "ended" | "no_room";
   version?: number;
   /** In the queue, from 1. */
   place?: number;
@@ -167,13 +199,26 @@ export interface AnswerState {
   model?: string;
   left_out?: number;
   passages?: QuotedPassage[];
+  calls?: ToolCall[];
+  cut?: number;
+  not_offered?: PageError[];
   error?: PageError;
 }
 
-/** How an answer ended. */
+/** How an answer or a call ended. */
 export type AnswerEnd = Pick<
   Message,
-  "finish_reason" | "figures" | "model" | "left_out" | "error" | "tokens" | "passages" | "unsaved"
+  | "finish_reason"
+  | "figures"
+  | "model"
+  | "left_out"
+  | "error"
+  | "tokens"
+  | "passages"
+  | "calls"
+  | "cut"
+  | "not_offered"
+  | "unsaved"
 >;
 
 /** An answer from the moment that it is expected until it has ended and been saved. */
@@ -248,6 +293,8 @@ export interface LoadedModel {
   thinking: boolean;
   /** Its template knows how much effort goes into reasoning. */
   effort: boolean;
+  /** Its template has tools; others are told of them in words. */
+  tools: boolean;
 }
 
 /** A model that can be loaded: see page/model_choices.py. */
@@ -283,6 +330,8 @@ export interface ServerState {
   get_models: boolean;
   /** There are collections. */
   knowledge: boolean;
+  /** There are tools, which whoever asks may use. */
+  tools: boolean;
   login: boolean;
   /** The server's address that the request arrived at. */
   arrived: string;
@@ -387,4 +436,12 @@ export interface KnowledgeState {
   /** Paths of the server's machine may be typed. */
   folders: boolean;
   result?: string | null;
+}
+
+/** A server of tools: see page/tools.py. */
+export interface ToolServer {
+  name: string;
+  state: "starting" | "running" | "failed";
+  tools: { name: string; description: string }[];
+  error: PageError | null;
 }

@@ -10,11 +10,16 @@ const once = (load) => {
   return () => (promise ??= load());
 };
 
-export const katex = once(async () => {
+/** @param {string} path from this file */
+function addStyle(path) {
   const link = document.createElement("link");
   link.rel = "stylesheet";
-  link.href = String(new URL("../../vendor/katex/katex.css", import.meta.url));
+  link.href = String(new URL(path, import.meta.url));
   document.head.append(link);
+}
+
+export const katex = once(async () => {
+  addStyle("../../vendor/katex/katex.css");
   return (await import("../../vendor/katex/katex.js")).default;
 });
 
@@ -23,6 +28,27 @@ export const attachments = once(() => import("../composer/attachments.js"));
 
 /** For files that are exported and imported. */
 export const transfer = once(() => import("../exchange/transfer.js"));
+
+/** Goes on with answers that ask for calls of tools. */
+export const rounds = once(() => import("../tools/rounds.js"));
+
+/** Draws calls of tools. */
+export const calls = once(() => {
+  addStyle("../tools/tools.css");
+  return import("../tools/calls.js");
+});
+
+/** Asks whether a call may be made. */
+export const asking = once(async () => {
+  await calls(); // its style
+  return import("../tools/ask.js");
+});
+
+/** Chooses tools. */
+export const tools = once(async () => {
+  await calls();
+  return import("../tools/choice.js");
+});
 
 export const highlight = once(async () => (await import("../../vendor/highlight.js")).default);
 

@@ -36,10 +36,12 @@ export function addPopup(button, { class: own = "", label, content, closed = () 
   function draw() {
     element.setAttribute("aria-label", label());
     element.replaceChildren(.../** @type {Node[]} */ (content(() => close()).filter(Boolean)));
+    if (!element.hidden && !element.classList.contains("above")) putInSight(); // it may have grown
   }
 
   // Above the button where there is no room below it, and inside the window.
   function putInSight() {
+    element.style.removeProperty("translate");
     element.classList.remove("above");
     const { bottom, height } = element.getBoundingClientRect();
     const top = button.getBoundingClientRect().top;
@@ -50,7 +52,6 @@ export function addPopup(button, { class: own = "", label, content, closed = () 
   }
 
   function open() {
-    element.style.removeProperty("translate");
     draw();
     element.hidden = false;
     button.setAttribute("aria-expanded", "true");

@@ -23,8 +23,9 @@ const TOUCH = window.matchMedia("(pointer: coarse)"); // there, the focus opens 
  * @param {() => void} options.sent called after a message was sent
  * @param {(key: string, values?: TextValues) => void} options.say shows a sentence
  * @param {{ element: HTMLElement, draw: () => void } | null} options.knowledge the choice of collections
+ * @param {{ element: HTMLElement, draw: () => void } | null} options.tools the choice of tools
  */
-export function composerView({ store, chat, room, sent, say, knowledge }) {
+export function composerView({ store, chat, room, sent, say, knowledge, tools }) {
   const box = make("textarea", { dir: "auto", rows: 1, autofocus: true, name: "message" });
   const send = make("button", { type: "submit", id: "send", class: "primary round" }, icon(ICONS.up));
   const stop = make("button", { type: "button", id: "stop", class: "round", onclick: stopAnswer }, icon(ICONS.stop));
@@ -42,6 +43,7 @@ export function composerView({ store, chat, room, sent, say, knowledge }) {
     { class: "line" },
     attach.button,
     knowledge?.element,
+    tools?.element,
     make("div", { id: "message" }, box),
     stop,
     send,
@@ -159,6 +161,7 @@ export function composerView({ store, chat, room, sent, say, knowledge }) {
     stop.hidden = !chat.running();
     attach.draw();
     knowledge?.draw();
+    tools?.draw();
   }
 
   return {

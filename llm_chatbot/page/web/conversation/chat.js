@@ -1,12 +1,13 @@
 // The conversation that this tab shows, and what can be done in it. It draws nothing: `changed()` is called after each
 // change, and `path()` is what to draw.
 
-import { newestLeaf, pathTo, siblings, turnsLeftOut } from "../store/branches.js";
+import * as libraries from "../common/libraries.js";
+import { newestLeaf, openCall, pathTo, siblings, turnsLeftOut } from "../store/branches.js";
 import { newId } from "../store/store.js";
 
 /** @import { Following } from "../server/following.js" */
 /** @import { Store } from "../store/store.js" */
-/** @import { Attachment, Conversation, Message, Settings } from "../types" */
+/** @import { Attachment, Conversation, Message, Settings, ToolKey } from "../types" */
 
 const DEFAULTS = "defaults"; // of the store: settings and model of the conversation that was set last
 
@@ -28,6 +29,8 @@ export async function openChat({ store, changed }) {
   /** @type {Following} */
   let following;
   let openings = 0; // so that of two at a time the later one counts
+  /** @type {ToolKey | null} */
+  let forced = null; // the tool that the next answer has to call
   let saving = 0; // changes that are on their way to the store, which is behind until then
 
   /**
@@ -105,7 +108,7 @@ export async function openChat({ store, changed }) {
     changed("added");
     const update = isNew ? conversation : { id: head.id, leaf, updated: conversation.updated };
     await store.add(update, added);
-    for (const message of added) if (message.role === "assistant") following.expect(message);
+    for (const message of added) if (message.role !== "user") following.expect(message);
   }
 
   /**
@@ -134,7 +137,9 @@ export async function openChat({ store, changed }) {
    */
   function ask(content, parent, attachments = []) {
     const question = message("user", parent, content, attachments.length ? { attachments } : {});
-    return add(question, message("assistant", question.id, "", { created: question.created + 1 }));
+    const call = forced ? { forced } : {};
+    forced = null;
+    return add(question, message("assistant", question.id, "", { created: question.created + 1, ...call }));
   }
 
   /**
@@ -153,7 +158,10 @@ export async function openChat({ store, changed }) {
    * @param {string} content
    * @param {Attachment[]} [attachments]
    */
-  const send = (content, attachments) => ask(content, leaf, attachments);
+  async function send(content, attachments) {
+    if (openCall(path())) await add(...(await libraries.rounds()).refusals(path()));
+    return ask(content, leaf, attachments);
+  }
 
   /**
    * @param {string} id of a question, which is asked anew, or of an answer, which gets a version
@@ -170,7 +178,10 @@ export async function openChat({ store, changed }) {
    * @param {string} id of an answer, which gets a version
    * @param {Message["asked"]} [asked] what differs from the conversation
    */
-  const regenerate = (id, asked) => add(message("assistant", find(id).parent, "", asked ? { asked } : {}));
+  function regenerate(id, asked) {
+    const { parent, forced } = find(id);
+    return add(message("assistant", parent, "", { ...(asked ? { asked } : {}), ...(forced ? { forced } : {}) }));
+  }
 
   /**
    * Adds an answer that begins with `begun`: a longer version of another, or one that goes another way.
@@ -229,7 +240,7 @@ export async function openChat({ store, changed }) {
     const { name, title } = conversation;
     const stored = { ...head, name, ...(title ? { title } : {}), updated: now, leaf: copies[copies.length - 1].id };
     const ended = (copy) =>
-      copy.role === "assistant" && !copy.finish_reason ? { ...copy, finish_reason: "interrupted" } : copy;
+      copy.role !== "user" && !copy.finish_reason ? { ...copy, finish_reason: "interrupted" } : copy;
     await store.add(
       stored,
       copies.map((copy) => ended({ ...copy, conversation: stored.id })),
@@ -280,6 +291,12 @@ export async function openChat({ store, changed }) {
 
   const path = () => pathTo(messages, leaf);
 
+  /** @param {ToolKey | null} key of the tool that the next answer has to call */
+  function force(key) {
+    forced = key;
+    changed();
+  }
+
   // The latest answer's prompt was without it, as the context has no room for all turns.
   const isLeftOut = (id) => turnsLeftOut(path()).has(id);
 
@@ -297,6 +314,9 @@ export async function openChat({ store, changed }) {
     },
     versions: (id) => siblings(messages, id),
     path,
+    openCall: () => openCall(path()),
+    force,
+    forced: () => forced,
     isLeftOut,
     running,
     stop: () => following.stop(running()?.id),

@@ -2,11 +2,14 @@
 
 import { currentLanguage, focused, iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
+import * as libraries from "../common/libraries.js";
 import { messageView } from "./message.js";
 import { nearMessages } from "./near.js";
 import { welcomeView } from "./welcome.js";
 
 /** @import { Attachment, LiveAnswer, LoadedModel, ServerState } from "../types" */
+/** @import { AskView } from "../tools/ask.js" */
+/** @import { WithRounds } from "../tools/rounds.js" */
 /** @import { Chat } from "./chat.js" */
 
 const NEAR = 40; // pixels from the end
@@ -22,10 +25,12 @@ const FORMULAS = 3000; // milliseconds in which formulas are set, also where the
  * @param {() => string[]} options.examples questions to begin with
  * @param {() => void} options.asked called after one of them was sent
  * @param {(content: string, attachments: Attachment[]) => string} options.refusal why a question can't be sent, or ""
+ * @param {WithRounds} options.rounds does something with the rounds of calls
  */
-export function conversationView({ server, chat, live, model, standing, examples, asked, refusal }) {
+export function conversationView({ server, chat, live, model, standing, examples, asked, refusal, rounds }) {
   const list = make("div", { class: "messages" });
   const welcome = welcomeView({ model, examples, begin, chat });
+  const asking = make("div", { class: "asking-place", hidden: true });
   const temporary = make("p", { class: "temporary hint", role: "note" });
   const element = make(
     "section",
@@ -34,6 +39,7 @@ export function conversationView({ server, chat, live, model, standing, examples
     temporary,
     standing.element,
     list,
+    asking,
   );
   const views = new Map();
   const near = nearMessages(element, (id) => views.get(id));
@@ -44,6 +50,8 @@ export function conversationView({ server, chat, live, model, standing, examples
   const toEndButton = make("div", { class: "to-end" }, jump);
   let follows = true; // the end is in sight, and stays so
   let top = 0; // where the reader was
+  /** @type {AskView | undefined} */
+  let ask;
 
   const toGo = () => element.scrollHeight - element.scrollTop - element.clientHeight;
   const toEnd = () => (element.scrollTop = element.scrollHeight);
@@ -77,10 +85,10 @@ export function conversationView({ server, chat, live, model, standing, examples
     const elements = path.map((message, index) => {
       const isNear = near.isLate(index, path.length);
       const known = views.get(message.id);
-      const view = known ?? messageView(chat, server, refusal);
+      const view = known ?? messageView(chat, server, refusal, rounds);
       views.set(message.id, view);
       if (!known && !isNear) near.watch(view.element);
-      const owed = message.role === "assistant" && !message.finish_reason;
+      const owed = message.role !== "user" && !message.finish_reason;
       const entry = owed ? live.get(message.id) : undefined; // if another tab saw the end, what it stored is newer
       const current = entry ? { ...message, content: entry.content, tokens: entry.tokens, ...entry.ended } : message;
       const state = !owed || entry?.ended ? undefined : (entry?.state ?? {});
@@ -99,12 +107,40 @@ export function conversationView({ server, chat, live, model, standing, examples
       (child, index) => list.children[index] !== child && list.insertBefore(child, list.children[index] ?? null),
     );
     if (pressed && !pressed.isConnected) focusAgain(list.children[place], pressed.title);
+    drawAsking();
     standing.draw();
     temporary.hidden = !chat.conversation.temporary;
     temporary.textContent = text("temporary_info");
     welcome.draw(path.length === 0);
     element.parentElement?.classList.toggle("empty", path.length === 0);
     settle();
+  }
+
+  // The question whether the call may be made that the conversation waits for.
+  async function drawAsking() {
+    if (!chat.openCall()) return closeAsking();
+    const [{ askView }, { nextStep }] = await Promise.all([libraries.asking(), libraries.rounds()]);
+    ask ??= askView(decide);
+    const step = nextStep(chat.path()); // as it is by now
+    if (!step?.call) return closeAsking();
+    ask.draw({ ...step, call: step.call }, currentLanguage());
+    if (!ask.element.isConnected) asking.append(ask.element);
+    asking.hidden = false;
+    settle();
+  }
+
+  /** @param {"once" | "always" | "refuse"} decision */
+  function decide(decision) {
+    const last = chat.path().at(-1);
+    if (last) rounds((all) => all.decide(chat.conversation.id, last, decision));
+  }
+
+  function closeAsking() {
+    if (asking.hidden) return;
+    if (asking.contains(document.activeElement)) element.focus({ preventScroll: true });
+    asking.replaceChildren();
+    asking.hidden = true;
+    ask?.forget();
   }
 
   // The focus stays where it was in another version: on the button that was pressed; at the last version on its

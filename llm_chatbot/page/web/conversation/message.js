@@ -2,6 +2,7 @@
 
 import { below, currentLanguage, errorText, focused, iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
+import * as libraries from "../common/libraries.js";
 import { passagesView } from "../knowledge/passages.js";
 import { copy as copyText } from "../markdown/code.js";
 import { renderInto } from "../markdown/markdown.js";
@@ -14,6 +15,7 @@ import { insideView } from "./inside.js";
 import { drawProgress } from "./progress.js";
 
 /** @import { AnswerState, Attachment, Figures, Message, ServerState } from "../types" */
+/** @import { WithRounds } from "../tools/rounds.js" */
 /** @import { Chat } from "./chat.js" */
 
 const LONG = { characters: 1500, lines: 15 }; // of a question; of a longer one, only the beginning is shown at first
@@ -55,12 +57,13 @@ const CUT = {
  * @param {Message} message
  * @param {boolean} expected
  */
-function noteLines({ role, error, finish_reason, left_out = 0, unsaved }, expected) {
+function noteLines({ role, error, finish_reason, left_out = 0, not_offered = [], unsaved }, expected) {
   return [
-    !expected && errorText(error ?? (finish_reason === "error" ? {} : null)),
+    ...not_offered.map(errorText),
+    !expected && role !== "tool" && errorText(error ?? (finish_reason === "error" ? {} : null)),
     !expected && isTooLong(error) && text("too_long_way_out"),
     left_out > 0 && text("left_out", { count: left_out }),
-    unsaved && role === "assistant" && text(unsaved),
+    unsaved && role !== "user" && text(unsaved),
   ];
 }
 
@@ -87,8 +90,9 @@ const isLong = (content) => content.length > LONG.characters || content.split("\
  * @param {Chat} actions
  * @param {ServerState} server
  * @param {(content: string, attachments: Attachment[]) => string} refusal why a question can't be sent, or ""
+ * @param {WithRounds} rounds does something with the rounds of calls
  */
-export function messageView(actions, server, refusal) {
+export function messageView(actions, server, refusal, rounds) {
   const reasoning = make("div", { class: "markdown" });
   const summary = make("summary");
   const fold = make("details", { class: "reasoning" }, summary, reasoning);
@@ -98,6 +102,7 @@ export function messageView(actions, server, refusal) {
   const progress = make("div", { class: "progress" });
   const files = make("ul", { class: "files" });
   const note = make("p", { class: "note" });
+  const calls = make("div", { class: "calls", hidden: true });
   const passages = passagesView();
   const ending = make("div", { class: "ending" });
   const buttons = make("div", { class: "actions" });
@@ -109,6 +114,7 @@ export function messageView(actions, server, refusal) {
     body,
     unfold,
     inside.element,
+    calls,
     progress,
     passages.element,
     note,
@@ -154,9 +160,9 @@ export function messageView(actions, server, refusal) {
     element.className = `message ${message.role}${isRevealed ? "" : " undrawn"}`;
     element.dataset.id = message.id;
     element.dataset.finish = expected ? "" : (message.finish_reason ?? "");
-    element.setAttribute("aria-label", text(message.role === "user" ? "you" : "answer"));
+    element.setAttribute("aria-label", labelOf(message));
     element.setAttribute("aria-busy", String(expected));
-    body.dataset.testid = message.role === "user" ? "user" : "bot";
+    body.dataset.testid = { user: "user", assistant: "bot", tool: "tool" }[message.role];
     if (!isRevealed) body.textContent = message.content;
     else if (!editing) draw();
   }
@@ -182,7 +188,7 @@ export function messageView(actions, server, refusal) {
     const looks = isLookedInto();
     inside.element.hidden = !looks;
     if (looks) inside.draw(message, !expected);
-    body.hidden = !parts.answer || looks;
+    body.hidden = !parts.answer || looks || message.role === "tool";
     unfold.hidden = message.role !== "user" || !isLong(message.content);
     showAll(showsAll);
     if (looks) fold.hidden = true;
@@ -195,8 +201,21 @@ export function messageView(actions, server, refusal) {
     );
     files.hidden = !message.attachments?.length;
     passages.draw(state?.passages ?? message.passages);
-    drawProgress(progress, state ?? null, message.content);
+    drawProgress(progress, (message.role !== "tool" && state) || null, message.content || (state?.calls ? " " : ""));
+    drawCalls();
     drawEnd();
+  }
+
+  // What an answer asks for, or what a call has given.
+  async function drawCalls() {
+    const { role, calls: asked = shown.state?.calls } = shown.message;
+    calls.hidden = !asked && role !== "tool";
+    if (calls.hidden) return;
+    const { drawCalls: drawAsked, drawResult } = await libraries.calls();
+    const { message, expected, state } = shown; // as it is by now
+    const now = message.calls ?? state?.calls;
+    if (message.call) drawResult(calls, { ...message, call: message.call }, expected);
+    else if (now) drawAsked(calls, now);
   }
 
   function showAll(all) {
@@ -256,7 +275,8 @@ export function messageView(actions, server, refusal) {
     const { id, role, finish_reason = "", content, error } = message;
     const isAnswer = role === "assistant";
     const { answer } = withoutReasoning(content, isAnswer);
-    const again = isAnswer && (finish_reason === "error" || !content) && !isTooLong(error);
+    if (message.call) return resultButtons(message, versions);
+    const again = isAnswer && !message.calls && (finish_reason === "error" || !content) && !isTooLong(error);
     const { created } = message;
     return [
       ...versionButtons(message, versions),
@@ -268,6 +288,24 @@ export function messageView(actions, server, refusal) {
       iconButton(ICONS.fork, text("fork"), () => actions.fork(id)),
       isAnswer && againMenu({ server, chat: actions, message, body }),
       isAnswer && figuresButton(message),
+      Number.isFinite(created) && timeElement(created),
+    ].filter((button) => button instanceof HTMLElement);
+  }
+
+  /**
+   * @param {Message} message with the result of a call
+   * @param {Message[]} versions
+   */
+  function resultButtons(message, versions) {
+    const { id, conversation, content, created, finish_reason = "" } = message;
+    const isUndone = !["stop", "failed", "refused"].includes(finish_reason);
+    const goesOn = shown.isLast && isUndone && !actions.openCall();
+    return [
+      ...versionButtons(message, versions),
+      isUndone && textButton("call_again", () => rounds((all) => all.again(conversation, message))),
+      goesOn && textButton("call_go_on", () => rounds((all) => all.goOn(conversation, message))),
+      content && iconButton(ICONS.copy, text("copy_message"), (event) => copy(event.currentTarget, content)),
+      iconButton(ICONS.fork, text("fork"), () => actions.fork(id)),
       Number.isFinite(created) && timeElement(created),
     ].filter((button) => button instanceof HTMLElement);
   }
@@ -331,6 +369,12 @@ export function messageView(actions, server, refusal) {
   }
 
   return { element, update, reveal, showAll, edit: () => !shown.expected && edit() };
+}
+
+/** @param {Message} message */
+function labelOf({ role, call }) {
+  if (call) return text("call_written", { server: call.server, tool: call.tool });
+  return text(role === "user" ? "you" : "answer");
 }
 
 /**

@@ -77,14 +77,15 @@ export function titlesFor({ server, store }) {
 }
 
 /**
- * The first question and its answer, where that has ended well.
+ * The first question and its answer, where that has ended well, with the calls that led to it.
  *
  * @param {Message[]} messages
  * @param {string | null} leaf
  * @returns {Message[] | null}
  */
 function firstExchange(messages, leaf) {
-  const beginning = pathTo(messages, leaf).slice(0, 2);
-  const { finish_reason = "", content = "" } = beginning[1] ?? {};
-  return content && ["stop", "length"].includes(finish_reason) ? beginning : null;
+  const path = pathTo(messages, leaf);
+  const at = path.findIndex(({ role, finish_reason }) => role === "assistant" && finish_reason !== "tool_calls");
+  const { finish_reason = "", content = "" } = path[at] ?? {};
+  return content && ["stop", "length"].includes(finish_reason) ? path.slice(0, at + 1) : null;
 }

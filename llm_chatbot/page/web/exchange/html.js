@@ -22,7 +22,7 @@ blockquote { margin: 0; padding-inline-start: 1rem; border-inline-start: 3px sol
 `;
 
 const LEFT_OUT =
-  ".actions, .ending, .unfold, .progress, .tokens, .alternatives, .code-tools, .line-numbers, .preview, .katex-html, [hidden]";
+  ".actions, .asking, .ending, .unfold, .progress, .tokens, .alternatives, .code-tools, .line-numbers, .preview, .katex-html, [hidden]";
 
 /**
  * @param {string} name

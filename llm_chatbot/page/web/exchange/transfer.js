@@ -30,7 +30,7 @@ export function toJSON({ conversations, presets = [], prompts = [] }) {
   return JSON.stringify({ format: FORMAT, version: VERSION, exported, conversations, presets, prompts }, null, 1);
 }
 
-const HEADINGS = { user: "## User", assistant: "## Assistant" };
+const HEADINGS = { user: "## User", assistant: "## Assistant", tool: "## Tool" };
 
 /**
  * One branch for people to read. Lines that look like one of its headings begin with a backslash.
@@ -41,10 +41,18 @@ const HEADINGS = { user: "## User", assistant: "## Assistant" };
  */
 export function toMarkdown(name, path) {
   const escaped = (content) => content.replace(/^(\\*## (User|Assistant))$/gm, "\\$1");
-  const parts = path.map(
-    (message) => `${HEADINGS[message.role]}\n\n${escaped(asMessageText(message.attachments ?? [], message.content))}\n`,
-  );
+  const parts = path.map((message) => `${HEADINGS[message.role]}\n\n${escaped(textOf(message))}\n`);
   return [`# ${name.replace(/\s+/g, " ")}\n`, ...parts].join("\n");
+}
+
+/**
+ * What a message says to people who read a file: of a call, what was called, and its result.
+ *
+ * @param {Message} message
+ */
+function textOf({ content, attachments = [], call }) {
+  if (!call) return asMessageText(attachments, content);
+  return asMessageText([{ name: `${call.server}/${call.tool}`, text: call.arguments }], content);
 }
 
 /**

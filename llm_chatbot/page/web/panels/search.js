@@ -116,6 +116,7 @@ function* contents({ name, title, messages }) {
   for (const message of messages) {
     yield/** @type {Content} */ ([message, message.content]);
     for (const file of message.attachments ?? []) yield/** @type {Content} */ ([message, file.text, file.name]);
+    for (const call of message.calls ?? []) yield/** @type {Content} */ ([message, call.arguments, call.tool]);
   }
 }
 

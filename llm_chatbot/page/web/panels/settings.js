@@ -4,7 +4,7 @@ import { onNextAction } from "../common/actions.js";
 import { below, chooseLanguage, currentLanguage, focused, make, text } from "../common/dom.js";
 import { chooseSize, chooseTheme, chosenSize, chosenTheme, SIZES, THEMES } from "../common/theme.js";
 import { chooseTitles, wantsTitles } from "../conversation/titles.js";
-import { knownSettings, onlyCollections, PRESETS } from "../store/presets.js";
+import { knownSettings, ofConversation, PRESETS } from "../store/presets.js";
 import { field, numberField, segments, switchField } from "./fields.js";
 import { logOutLink } from "./log_out.js";
 import { presetsPanel } from "./presets.js";
@@ -202,7 +202,7 @@ export function settingsView({ server, store, chat, chooser, data, spoken, showS
   }
 
   async function restore() {
-    await chat.change({ settings: onlyCollections(chat.conversation.settings) });
+    await chat.change({ settings: ofConversation(chat.conversation.settings) });
     build();
   }
 

@@ -1,20 +1,44 @@
-// Asks the server the questions that wait for an answer, and follows the answers until they end. An answer belongs to
+// Asks the server the questions that wait for an answer and the calls that were allowed, and follows them until they end. An answer belongs to
 // its message: whichever tab is open follows it, after a reload too, and asks again what the server doesn't know.
 
+import { errorText, text as textOf } from "../common/dom.js";
 import { pathTo } from "../store/branches.js";
 import { failure } from "../store/store.js";
 import { modelMessages, searchedText } from "./question.js";
 import { Down, post, Refused } from "./requests.js";
 
 /** @import { Store } from "../store/store.js" */
-/** @import { AnswerEnd, AnswerState, LiveAnswer, Message } from "../types" */
+/** @import { AnswerEnd, AnswerState, LiveAnswer, Message, ModelKey, QuotedPassage, ToolCall } from "../types" */
 
 const PACE = 40; // milliseconds between two requests that follow answers
 const RETRY = 1000; // after the server couldn't be reached or had no room, or a question couldn't be read
 const TRIES = 5; // to read a question, before its answer says that this browser can't
 const SAVE = 1000; // between two savings of a growing answer
 const CLAIM = 1000; // between two messages to other tabs about what this one follows
+const UNKNOWN = 5000; // after which a call that the server doesn't know isn't on its way to it any more
 const UNCLAIMED = 3000; // after which a tab follows what it doesn't show, too
+
+/**
+ * The passages that the answers of a turn were given so far: those after calls get the same.
+ *
+ * @param {Message[]} path
+ * @returns {QuotedPassage[] | undefined}
+ */
+function passagesOfTurn(path) {
+  const asked = path.findLastIndex(({ role }) => role === "user");
+  return path.slice(asked + 1).find(({ passages }) => passages)?.passages;
+}
+
+/**
+ * What a message holds at its end: of a call without a result, the sentence that stands for it, which the model reads.
+ *
+ * @param {LiveAnswer} entry
+ * @param {AnswerEnd} update
+ */
+function contentOf({ message, content }, { finish_reason = "", error }) {
+  if (!message.call || ["stop", "failed"].includes(finish_reason)) return content;
+  return error ? errorText(error) : textOf(`call_${finish_reason}_result`);
+}
 
 /**
  * Starts it. Answers are `live` from the moment they are expected until they have ended and been saved. Each tab
@@ -26,7 +50,8 @@ const UNCLAIMED = 3000; // after which a tab follows what it doesn't show, too
  * @param {Store} options.store
  * @param {(conversation: string, message: string) => void} options.changed called when an answer has grown
  * @param {(isUp: boolean, error?: unknown) => void} options.reached called when the server was or wasn't reached
- * @param {(conversation: string) => void} options.ended called after an answer has ended and was saved
+ * @param {(conversation: string, message: Message) => void} options.ended called after an answer or a call has ended and
+ *   was saved
  * @param {() => string | undefined} options.shown the conversation that this tab shows
  */
 export function startFollowing({ store, changed, reached, ended: endedIn, shown }) {
@@ -76,7 +101,7 @@ export function startFollowing({ store, changed, reached, ended: endedIn, shown 
    * @param {LiveAnswer} entry
    */
   async function ask(entry) {
-    const { id, conversation, parent, begun, passages } = entry.message;
+    const { id, conversation, parent, begun, forced, call } = entry.message;
     let stored;
     try {
       stored = await store.read(conversation);
@@ -85,15 +110,17 @@ export function startFollowing({ store, changed, reached, ended: endedIn, shown 
       return unread(entry);
     }
     const path = pathTo(stored.messages, parent);
-    if (path.some((message) => message.role === "assistant" && !message.finish_reason)) return;
+    if (path.some((message) => message.role !== "user" && !message.finish_reason)) return;
     const { settings, model, temporary } = { ...stored.conversation, ...entry.message.asked };
     const messages = modelMessages(path);
     if (begun) messages.push({ role: "assistant", content: begun });
     if (entry.ended) return;
     try {
+      const passages = entry.message.passages ?? passagesOfTurn(path);
       const searched = settings?.collections ? { query: searchedText(path), passages } : {};
       const asked = { settings: settings ?? {}, messages, private: Boolean(temporary), ...searched };
-      await post("ask", { id, conversation, model: model ?? null, ...asked });
+      if (call) await makeCall(entry, call, model ?? null);
+      else await post("ask", { id, conversation, model: model ?? null, ...asked, forced_tool: forced });
       entry.isAsked = true;
       if (entry.ended) await post("stop", { id }); // it was stopped meanwhile
     } catch (error) {
@@ -102,6 +129,22 @@ export function startFollowing({ store, changed, reached, ended: endedIn, shown 
       else await end(entry, { finish_reason: "error", error: error.error });
     }
     changed(conversation, id);
+  }
+
+  /**
+   * Once: where it isn't known whether the server got it, it isn't sent again.
+   *
+   * @param {LiveAnswer} entry
+   * @param {ToolCall} call
+   * @param {ModelKey | null} model that reads the result
+   */
+  async function makeCall(entry, { server, tool, arguments: values }, model) {
+    try {
+      await post("tools/call", { id: entry.message.id, server, tool, arguments: values, model });
+    } catch (error) {
+      if (error instanceof Down) entry.isAsked = true;
+      throw error;
+    }
   }
 
   /**
@@ -121,14 +164,14 @@ export function startFollowing({ store, changed, reached, ended: endedIn, shown 
    */
   async function end(entry, update) {
     const { id, conversation } = entry.message;
-    entry.ended = { content: entry.content, ...update };
+    entry.ended = { content: contentOf(entry, update), ...update };
     changed(conversation, id);
     // If it can't be saved, it stays live, so that it is seen at least as long as this tab is open.
     const ended = entry.ended;
     await store.updateAnswer({ id, ...ended }).then(
       () => {
         live.delete(id);
-        endedIn(conversation);
+        endedIn(conversation, { ...entry.message, ...ended });
       },
       (error) => (ended.unsaved = failure(error)),
     );
@@ -142,12 +185,14 @@ export function startFollowing({ store, changed, reached, ended: endedIn, shown 
   async function apply(entry, state) {
     if (entry.ended) return; // it was stopped meanwhile
     if (state === null) {
-      if (entry.content !== (entry.message.begun ?? "")) return end(entry, { finish_reason: "interrupted" });
+      const { call, created, begun = "" } = entry.message;
+      if (call && Date.now() - created < UNKNOWN) return; // another tab may be about to send it
+      if (call || entry.content !== begun) return end(entry, { finish_reason: "interrupted" });
       entry.isAsked = false; // the server was restarted before it answered
       return ask(entry);
     }
     const { from = 0, text, tokens, tokens_from = 0, version } = state;
-    const { finish_reason, figures, model, left_out, passages, error } = state;
+    const { finish_reason, figures, model, left_out, passages, cut, not_offered, error } = state;
     if (from > entry.content.length) {
       entry.version = -1; // what is between was lost: it is sent again from the beginning
       return;
@@ -157,7 +202,9 @@ export function startFollowing({ store, changed, reached, ended: endedIn, shown 
     Object.assign(entry, { state, version });
     if (finish_reason) {
       const kept = entry.tokens.length ? { tokens: entry.tokens } : {};
-      return end(entry, { finish_reason, figures, model, left_out, passages, error, ...kept });
+      const asked = finish_reason === "tool_calls" ? { calls: state.calls } : {};
+      const said = { figures, model, left_out, passages, cut, not_offered, error };
+      return end(entry, { finish_reason, ...said, ...kept, ...asked });
     }
     changed(entry.message.conversation, entry.message.id);
     if (Date.now() - entry.savedAt < SAVE || !entry.content) return;

@@ -2,7 +2,7 @@
 
 import { asMessageText, estimateTokens } from "../composer/message_text.js";
 
-/** @import { Message, PageError } from "../types" */
+/** @import { Message, PageError, ToolCall } from "../types" */
 
 const TOO_LONG = ["prompt.too_long", "too_large", "too_long"]; // the last in answers of the page's first versions
 
@@ -39,16 +39,29 @@ export function searchedText(path) {
  * One that was too long is left out, with those that it was joined with: else all that follow would be too long as well.
  *
  * @param {Message[]} path
- * @returns {Pick<Message, "role" | "content">[]}
+ * @returns {(Pick<Message, "role" | "content"> & Record<string, unknown>)[]}
  */
 export function modelMessages(path) {
   const read = [];
+  const results = new Set(path.flatMap(({ call }) => (call ? [call.id] : [])));
   let answered = 0; // so many of them precede the questions that were not answered
   for (const message of path) {
-    const { role, content, error } = message;
-    if (role === "user" || content) read.push({ role, content: role === "user" ? modelText(message) : content });
+    const { role, content, error, call } = message;
+    const calls = (message.calls ?? []).filter(({ id }) => results.has(id)); // the others were never decided on
+    if (call) read.push({ role, content, tool_call_id: call.id, name: call.name });
+    else if (role === "user" || content || calls.length) read.push(asRead(message, calls));
     else if (isTooLong(error)) read.length = answered;
-    if (role === "assistant" && content) answered = read.length;
+    if (role === "assistant" && content && !calls.length) answered = read.length;
   }
   return read;
+}
+
+/**
+ * @param {Message} message a question or an answer
+ * @param {ToolCall[]} calls
+ */
+function asRead(message, calls) {
+  const { role, content } = message;
+  const asked = calls.map(({ id, name, arguments: values }) => ({ id, name, arguments: values }));
+  return { role, content: role === "user" ? modelText(message) : content, ...(asked.length && { tool_calls: asked }) };
 }

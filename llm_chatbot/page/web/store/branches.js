@@ -1,6 +1,6 @@
 // The branches of a conversation, whose messages are a tree. The functions are pure.
 
-/** @import { Message } from "../types" */
+/** @import { Message, ToolCall } from "../types" */
 
 /**
  * The messages from the first one to `leaf`. Unknown ids give an empty path.
@@ -57,6 +57,17 @@ export function newestLeaf(messages, id) {
 }
 
 /**
+ * The call of a branch's last answer that is to be decided on next.
+ *
+ * @param {Message[]} path
+ * @returns {ToolCall | undefined} undefined: there is none, or what is above it has not ended
+ */
+export function openCall(path) {
+  const at = path.findLastIndex(({ role }) => role !== "tool");
+  return path.at(-1)?.finish_reason ? path[at]?.calls?.[path.length - 1 - at] : undefined;
+}
+
+/**
  * The ids of the messages that the latest answer's prompt had no room for. A turn is a question with its answer, and
  * with the questions before it that were never answered.
  *
@@ -67,10 +78,12 @@ export function turnsLeftOut(path) {
   const count = path.findLast(({ role, figures }) => role === "assistant" && figures)?.left_out ?? 0;
   const ids = new Set();
   let turns = 0;
+  let isAnswered = false;
   for (const { id, role, content } of path) {
+    if (role === "user" && isAnswered) turns += 1;
     if (turns >= count) break;
     ids.add(id);
-    if (role === "assistant" && content) turns += 1;
+    isAnswered = role !== "user" && (isAnswered || Boolean(content));
   }
   return ids;
 }

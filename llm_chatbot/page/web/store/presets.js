@@ -16,7 +16,7 @@ const FORMAT = "llm-chatbot presets";
  */
 export function withPreset(presets, { id, name, settings, updated = Date.now() }) {
   const same = presets.find((preset) => preset.name === name);
-  const { preset: _, collections: __, ...own } = settings;
+  const { preset: _, collections: __, tools: ___, ...own } = settings;
   const preset = { id: same?.id ?? id, name, settings: own, updated };
   return [...presets.filter((preset) => preset !== same), preset].sort((a, b) => a.name.localeCompare(b.name));
 }
@@ -28,7 +28,7 @@ export function withPreset(presets, { id, name, settings, updated = Date.now() }
 export const withoutPreset = (presets, id) => presets.filter((preset) => preset.id !== id);
 
 /**
- * The settings of a conversation with those of a preset in the place of all others. Its collections stay.
+ * The settings of a conversation with those of a preset in the place of all others. Its collections and tools stay.
  *
  * @param {Preset} preset
  * @param {Settings} [before]
@@ -36,7 +36,7 @@ export const withoutPreset = (presets, id) => presets.filter((preset) => preset.
  */
 export const withSettings = ({ id, settings }, before = {}) => ({
   ...settings,
-  ...onlyCollections(before),
+  ...ofConversation(before),
   preset: id,
 });
 
@@ -44,7 +44,10 @@ export const withSettings = ({ id, settings }, before = {}) => ({
  * @param {Settings} settings
  * @returns {Settings}
  */
-export const onlyCollections = ({ collections }) => (collections ? { collections } : {});
+export const ofConversation = ({ collections, tools }) => ({
+  ...(collections ? { collections } : {}),
+  ...(tools ? { tools } : {}),
+});
 
 /**
  * The settings of a conversation without those that a preset gave it; what was changed since stays.

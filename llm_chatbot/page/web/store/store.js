@@ -40,7 +40,7 @@ const hasMore = (stored, message) =>
  * @returns {Message}
  */
 function marked({ open, unsaved, ...message }) {
-  return message.role === "assistant" && !message.finish_reason ? { ...message, open: 1 } : message;
+  return message.role !== "user" && !message.finish_reason ? { ...message, open: 1 } : message;
 }
 
 /**

@@ -12,7 +12,11 @@ export const isObject = (value) => typeof value === "object" && value !== null &
  * @param {any} value
  * @returns {boolean}
  */
-export const isMessage = ({ role, content }) => ["user", "assistant"].includes(role) && typeof content === "string";
+export const isMessage = ({ role, content, call }) =>
+  typeof content === "string" && (role === "tool" ? isCall(call) : ["user", "assistant"].includes(role));
+
+const isCall = (value) =>
+  isObject(value) && ["id", "name", "server", "tool", "arguments"].every((name) => isText(value[name]));
 
 /**
  * 64 bits that follow from a text: two FNV-1a hashes with different factors.
@@ -96,6 +100,9 @@ const OPTIONAL = {
   finish_reason: isText,
   model: isText,
   passages: (value) => Array.isArray(value) && value.every((one) => isText(one?.name) && isText(one.text)),
+  calls: (value) => Array.isArray(value) && value.length > 0 && value.every(isCall),
+  call: isCall,
+  cut: Number.isFinite,
   attachments: (value) => Array.isArray(value) && value.every((file) => isText(file?.name) && isText(file.text)),
   tokens: Array.isArray,
   begun: isText,
@@ -109,7 +116,7 @@ function messageOf(conversation, message, ending) {
   const { id, parent, role, content, created } = message;
   const known = Object.entries(OPTIONAL).filter(([name, isValid]) => isValid(message[name] ?? null));
   const optional = Object.fromEntries(known.map(([name]) => [name, message[name]]));
-  if (role === "assistant" && !optional.finish_reason) {
+  if (role !== "user" && !optional.finish_reason) {
     optional.finish_reason = optional.figures ? (optional.figures.finish_reason ?? "interrupted") : ending;
   }
   return {

@@ -89,10 +89,10 @@ class LoadedModel:
     def model(self) -> Model:
         """The model, loaded again if its memory was freed; raises like `open_loaded_model` then."""
         with self._lock:
-            self._used = time.monotonic()
             if self._model is None:
                 self._model = self._opened()
                 self.context_length = self._model.context_length
+            self._used = time.monotonic()
             return self._model
 
     def _opened(self) -> Model:

@@ -2,6 +2,7 @@
 
 import math
 import threading
+import time
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -64,6 +65,17 @@ def test_a_request_without_a_question_loads_the_model_or_frees_it():
         assert not web.get("/api/ps").json()["models"][0]["expires_at"].startswith("2262")
         answer = web.post("/api/generate", json={"model": DEFAULT_MODEL, "keep_alive": 0}).json()
         assert answer["done_reason"] == "unload" and names() == [] and not loaded.is_loaded
+
+
+def test_loading_does_not_count_as_time_without_use():
+    ends: list[float] = []
+
+    def load() -> Any:
+        ends.append(time.monotonic())
+        return LOADED
+
+    loaded = not_loaded(load)
+    assert loaded.model is LOADED and loaded.last_used >= ends[0]
 
 
 def test_loading_is_seen_in_a_stream_and_in_the_servers_health(monkeypatch: pytest.MonkeyPatch):

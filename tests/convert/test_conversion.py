@@ -3,6 +3,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -40,13 +42,20 @@ ROOT = Path(__file__).resolve().parents[2]
 TINY = ModelConfig(model_id="tiny", description="", license="", checkpoint=None, parameters=500_000)  # type: ignore[arg-type]
 
 
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The 16-bit IR of a tiny model."""
+    folder = tmp_path_factory.mktemp("exported")
+    export(tiny_model(), byte_tokenizer(), folder)
+    return folder
+
+
 @pytest.fixture
-def tiny(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def tiny(exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder with a model in the catalogue whose 16-bit variant is there, so that a conversion takes seconds."""
     monkeypatch.setitem(SUPPORTED_LLM_MODELS, "tiny", TINY)
     fp16 = Variant("tiny", TINY, "FP16", tmp_path)
-    fp16.folder.mkdir(parents=True)
-    export(tiny_model(), byte_tokenizer(), fp16.folder)
+    shutil.copytree(exported, fp16.folder)
     write_manifest(fp16.folder, name="tiny", parameters=1_000_000, **identity(fp16))
     return tmp_path
 
@@ -77,22 +86,29 @@ def test_a_variant_knows_the_capital_of_france_and_ends_by_itself(precision: str
     assert answer.finish_reason == "stop"
 
 
+@pytest.fixture(scope="module")
+def genai() -> Callable:
+    """Opens a folder with GenAI; the latest one is kept for the next test."""
+    return lru_cache(maxsize=1)(lambda folder: openvino_genai.LLMPipeline(folder, "CPU", **EXACT))
+
+
 @pytest.mark.parametrize("precision", SUBFOLDERS)
-def test_optimum_and_genai_load_a_folder_as_it_stands_and_agree(precision: str, models_root: Path, tokenizer):
+def test_optimum_and_genai_load_a_folder_as_it_stands_and_agree(
+    precision: str, genai: Callable, models_root: Path, tokenizer
+):
     folder = model_folder(DEFAULT_MODEL, precision, models_root)
     prompt = "The three largest cities of Italy are"
     inputs = tokenizer(prompt, return_tensors="pt")
     optimum = OVModelForCausalLM.from_pretrained(folder, ov_config=EXACT)
     ids = optimum.generate(**inputs, max_new_tokens=20, do_sample=False)[0, inputs["input_ids"].shape[1] :]
-    genai = openvino_genai.LLMPipeline(folder, "CPU", **EXACT)
-    text = genai.generate(prompt, max_new_tokens=20, do_sample=False, apply_chat_template=False)
+    text = genai(folder).generate(prompt, max_new_tokens=20, do_sample=False, apply_chat_template=False)
     assert text == tokenizer.decode(ids, skip_special_tokens=True)
 
 
-def test_genai_uses_the_chat_template_of_the_folder(embedded_folder: Path, exact_model, tokenizer):
-    genai = openvino_genai.LLMPipeline(embedded_folder, "CPU", **EXACT)
+def test_genai_uses_the_chat_template_of_the_folder(genai: Callable, embedded_folder: Path, exact_model, tokenizer):
     *_, answer = ChatSession(exact_model, tokenizer).stream("What is the capital of France?")
-    assert genai.generate("What is the capital of France?", max_new_tokens=30, do_sample=False) == answer.text
+    found = genai(embedded_folder).generate("What is the capital of France?", max_new_tokens=30, do_sample=False)
+    assert found == answer.text
 
 
 def test_16_bit_logits_stay_close_to_the_checkpoint_at_every_position(models_root: Path, tokenizer):

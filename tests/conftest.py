@@ -75,8 +75,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker("slow")
         if PAGE in item.path.parents:
             item.add_marker(pytest.mark.flaky(reruns=1))
-        if getattr(item, "cell", {}).get("id") == "cost-table":
-            item.cell.source = measured_once.FIRST + item.cell.source  # type: ignore[attr-defined]
+        if cell := getattr(item, "cell", None):  # of a notebook
+            cell.source = measured_once.with_shared_results(cell.get("id"), cell.source)
     slow = {item.path for item in items if item.get_closest_marker("slow")}
 
     def place(item: pytest.Item) -> int:

@@ -14,6 +14,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, Page, expect
 
 from llm_chatbot.lesson.front_end import REMOTE
+from tests import measured_once
 from tests.lesson.test_solutions import ROOT, SHORTER, prepare_folder
 from tests.ports import free_port
 
@@ -43,7 +44,8 @@ def lab(models_root: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     notebook = nbformat.read(ROOT / "llm-chatbot.ipynb", as_version=4)
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.source, cell.outputs, cell.execution_count = SHORTER.get(cell.id, cell.source), [], None
+            shared = measured_once.with_shared_results(cell.id, cell.source)
+            cell.source, cell.outputs, cell.execution_count = SHORTER.get(cell.id, shared), [], None
     nbformat.write(notebook, models_root / "lesson.ipynb")
     home = tmp_path_factory.mktemp("jupyter")
     settings = home / "settings" / SETTINGS

@@ -38,6 +38,8 @@ LIMITING_TENSORS = ("position_embd.weight", "rope_factors_long.weight")
 # A model takes so many times the memory of its unpacked weights: the runtime copies them into a layout of its own, and
 # keeps them. Measured with 7B in Q4_K_M.
 COPIES = 2.2
+# Up to so many bytes, weights are written to a file as fast as to memory, which it leaves once the runtime packed them.
+SMALL = 512 << 20
 
 
 class GGUFFile:
@@ -118,18 +120,22 @@ class GGUFFile:
         return graph
 
     def map_graph(self) -> tuple[ov.Model, Weights]:
-        """The graph; where memory is short, its unpacked weights are in a file without a name, which ends with them.
+        """The graph. Where its unpacked weights are small, or memory is short, they are in a file without a name, which
+        ends with them.
 
         Raises: as `read_graph`.
         """
         row_of(self._header)  # fails before the blocks of an unknown architecture are asked for
-        if COPIES * bytes_in_openvino(decoder_tensors(self._header)) > available_memory():
+        size = bytes_in_openvino(decoder_tensors(self._header))
+        is_short = COPIES * size > available_memory()
+        if is_short or size <= SMALL:
             try:
                 return self._graph_in_file()
             except OSError as error:
-                logger.warning(
-                    "%s needs more memory than there is, and no file can hold its weights: %s.", self.path, error
-                )
+                if is_short:
+                    logger.warning(
+                        "%s needs more memory than there is, and no file can hold its weights: %s.", self.path, error
+                    )
         return self.read_graph(), OwnedWeights()
 
     def _graph_in_file(self) -> tuple[ov.Model, Weights]:

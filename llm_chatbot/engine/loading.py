@@ -15,6 +15,7 @@ from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.precisions import KV_CACHE_PRECISIONS
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import ORIGINAL_MODEL_TYPE, check_complete
+from llm_chatbot.machine.memory import return_freed_memory
 
 
 class MPTModel(ChatModel):
@@ -99,6 +100,7 @@ def open_model(
         chat_model.draft = open_model(draft_files, device, ov_config, kv_cache_gb, paged, "auto", cache_on_disk)
         if chat_model.paged is None or chat_model.draft.paged is None:
             raise UserError("engine.draft_device", device=device)
+    return_freed_memory()  # a tenth of it, after reading and compiling the graph
     return chat_model
 
 

@@ -54,26 +54,33 @@ def test_the_file_answers_as_its_converted_folder_does(embedded_folder: Path):
     assert all(model.paged is not None for model in models)
 
 
-def test_where_memory_is_short_weights_are_in_a_file_that_ends_with_them(
-    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("available", "size"), [(1000, 0), (2**40, 2**30)], ids=["short of memory", "a small model"])
+def test_where_memory_is_short_or_a_model_small_weights_are_in_a_file_that_ends_with_them(
+    available: int, size: int, small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setenv("LLM_CHATBOT_CACHE", str(tmp_path))
+    monkeypatch.setattr("llm_chatbot.engine.gguf_file.SMALL", 0)
+    assert isinstance(GGUFFile(small).map_graph()[1], OwnedWeights)
     expected = open_model(small, kv_cache_gb=1e-2, ov_config=EXACT).new_cache().feed([1, 2, 3])
-    with patch("llm_chatbot.engine.gguf_file.available_memory", return_value=1000):
-        assert isinstance(GGUFFile(small).map_graph()[1], FileMemory)
-        model = open_model(small, kv_cache_gb=1e-2, ov_config=EXACT)
+    monkeypatch.setattr("llm_chatbot.engine.gguf_file.SMALL", size)
+    monkeypatch.setattr("llm_chatbot.engine.gguf_file.available_memory", lambda: available)
+    assert isinstance(GGUFFile(small).map_graph()[1], FileMemory)
+    model = open_model(small, kv_cache_gb=1e-2, ov_config=EXACT)
     np.testing.assert_array_equal(model.new_cache().feed([1, 2, 3]), expected)
     assert {path.suffix for path in tmp_path.iterdir()} == {".json"}
 
 
-def test_without_such_a_file_the_weights_are_in_memory(small: Path, logged: pytest.LogCaptureFixture):
+@pytest.mark.parametrize(("available", "said"), [(1000, True), (2**40, False)], ids=["short of memory", "enough"])
+def test_without_such_a_file_the_weights_are_in_memory(
+    available: int, said: bool, small: Path, logged: pytest.LogCaptureFixture
+):
     full = OSError(errno.ENOSPC, "No space left on device")
     with (
-        patch("llm_chatbot.engine.gguf_file.available_memory", return_value=1000),
+        patch("llm_chatbot.engine.gguf_file.available_memory", return_value=available),
         patch("tempfile.TemporaryFile", side_effect=full),
     ):
         assert isinstance(GGUFFile(small).map_graph()[1], OwnedWeights)
-    assert "No space left on device" in logged.text
+    assert ("No space left on device" in logged.text) is said
 
 
 def test_what_is_known_of_a_model_comes_from_its_header(small: Path):

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 from gradio_client import Client
 
@@ -38,6 +39,11 @@ def start_page(*arguments: str, **environment: str) -> subprocess.Popen:
         text=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
     )
+
+
+def mapped_files(pid: int) -> list[str]:
+    """The libraries that a process has loaded; none are known on macOS, which asks for rights of the administrator."""
+    return [] if sys.platform == "darwin" else [file.path for file in psutil.Process(pid).memory_maps()]
 
 
 def test_the_page_starts_behind_a_password_and_a_proxy(models_root: Path):
@@ -76,6 +82,8 @@ def test_the_page_has_the_api_and_stands_in_front_of_another_page_that_has_it(mo
         client = Client(f"http://127.0.0.1:{ports[1]}", verbose=False, httpx_kwargs={"timeout": TIMEOUT})
         texts = list(client.submit("Write a story about a dragon.", max_new_tokens=100, api_name="/chat"))
         assert len(texts) > 1 and texts[-1]
+        libraries = [Path(name).parts for name in mapped_files(pages[1].pid)]
+        assert not [parts for parts in libraries if {"pandas", "cryptography"} & set(parts)], "no page uses them"
         assert httpx.get(f"http://127.0.0.1:{ports[1]}/v1/models", timeout=TIMEOUT).status_code == 404
     finally:
         for page in pages:

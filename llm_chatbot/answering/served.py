@@ -156,6 +156,16 @@ class LocalModel:
         """Whether the model is being loaded."""
         return self._loaded.is_loading
 
+    @property
+    def is_loaded(self) -> bool:
+        """Whether the model is in memory."""
+        return self._loaded.is_loaded
+
+    @property
+    def load_seconds(self) -> float:
+        """How long its latest loading took; 0 if it was never loaded."""
+        return self._loaded.load_seconds or 0.0
+
     def keep_alive(self, seconds: float) -> None:
         """Lets the model stay in memory for so long after its last use."""
         self._loaded.keep_alive = seconds

@@ -58,9 +58,11 @@ async def respond_to_chat(
 
 
 def watching_client(writer: Writer, model: ServedModel) -> Writer:
-    """The writer, which can say that the model is being loaded."""
+    """The writer, which can say that the model is being loaded, and how long that took."""
     if isinstance(model, LocalModel):
         writer.is_loading = lambda: model.is_loading
+        if not model.is_loaded:
+            writer.load_seconds = lambda: model.load_seconds
     return writer
 
 

@@ -185,6 +185,7 @@ class Writer(ABC):
         media_type: of a stream.
         last_line: what ends a stream that didn't fail.
         is_loading: whether the model is being loaded.
+        load_seconds: how long it was loaded for this request.
     """
 
     media_type = "text/event-stream"
@@ -192,6 +193,7 @@ class Writer(ABC):
     model: str
     choices: Sequence[Choice]
     is_loading: Callable[[], bool] = staticmethod(lambda: False)
+    load_seconds: Callable[[], float] = staticmethod(lambda: 0.0)
 
     @abstractmethod
     def begin(self) -> list[JSON]:

@@ -16,7 +16,10 @@ from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.answering.served import LocalModel
 from llm_chatbot.answering.service import Answering
 from llm_chatbot.api import respond
-from llm_chatbot.api.ollama.requests import OllamaRequest
+from llm_chatbot.api.ollama.requests import OllamaChatRequest, OllamaRequest
+from llm_chatbot.api.ollama.writer import OllamaWriter
+from llm_chatbot.api.respond import watching_client
+from llm_chatbot.api.responses import Choice
 from llm_chatbot.api.service import create_app
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
@@ -76,6 +79,22 @@ def test_loading_does_not_count_as_time_without_use():
 
     loaded = not_loaded(load)
     assert loaded.model is LOADED and loaded.last_used >= ends[0]
+
+
+def test_an_answer_says_how_long_its_model_was_loaded_for_it():
+    loaded = not_loaded(lambda: LOADED)
+    model = LocalModel(Answering(lambda key: loaded), loaded)
+
+    body = OllamaChatRequest(model="a", messages=[], tools=[])
+
+    def load_duration() -> int:
+        writer = watching_client(OllamaWriter(body, "a", [Choice()], is_chat=True), model)
+        _ = loaded.model
+        loaded.load_seconds = 2.5
+        return writer.end()[-1]["load_duration"]
+
+    assert load_duration() == 2_500_000_000
+    assert load_duration() == 0, "it was there"
 
 
 def test_loading_is_seen_in_a_stream_and_in_the_servers_health(monkeypatch: pytest.MonkeyPatch):

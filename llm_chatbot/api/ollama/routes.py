@@ -27,7 +27,7 @@ from llm_chatbot.api.ollama.embed import (
 )
 from llm_chatbot.api.ollama.requests import GenerateRequest, ModelName, OllamaChatRequest, OllamaRequest
 from llm_chatbot.api.ollama.writer import OllamaWriter
-from llm_chatbot.api.respond import respond, respond_to_chat
+from llm_chatbot.api.respond import respond, respond_to_chat, watching_client
 from llm_chatbot.api.responses import Choice
 
 
@@ -66,7 +66,8 @@ def answers_router(models: Mapping[str, ServedModel], metrics: Metrics) -> APIRo
         plain = not completion.suffix
         questions = completion_questions(completion, info) if plain else await suffix_questions(completion, model)
         answers = [model.generate(question) for question in questions]
-        return await respond(request, completion, answers, new_writer(info.name, [Choice(raw=True)]), metrics)
+        writer = watching_client(new_writer(info.name, [Choice(raw=True)]), model)
+        return await respond(request, completion, answers, writer, metrics)
 
     return router
 

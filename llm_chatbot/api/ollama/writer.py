@@ -86,7 +86,7 @@ class OllamaWriter(Writer):
             "done": True,
             "done_reason": "length" if choice.finish_reason == "length" else "stop",
             "total_duration": int((time.perf_counter() - self._started) * NANOSECONDS),
-            "load_duration": 0,
+            "load_duration": int(self.load_seconds() * NANOSECONDS),
             "prompt_eval_count": counts.prompt,
             "prompt_eval_duration": int(first * NANOSECONDS),
             "eval_count": counts.completion,

@@ -6,8 +6,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import gradio as gr
-
 from llm_chatbot.answering.errors import QueueFullError
 from llm_chatbot.answering.limits import MAX_CONCURRENT, MAX_WAITING
 from llm_chatbot.answering.models import LoadedModel, ModelPool
@@ -35,6 +33,7 @@ from llm_chatbot.errors import UserError
 from llm_chatbot.page.compare import compare_route
 from llm_chatbot.page.forget import forget_route
 from llm_chatbot.page.get_model import ModelGetter
+from llm_chatbot.page.gradio_without_mcp import gradio as gr
 from llm_chatbot.page.knowledge import PageKnowledge
 from llm_chatbot.page.knowledge_routes import knowledge_routes
 from llm_chatbot.page.layout import make_frame

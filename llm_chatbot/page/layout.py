@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-import gradio as gr
 from starlette.routing import BaseRoute
 
+from llm_chatbot.page.gradio_without_mcp import gradio as gr
 from llm_chatbot.page.server import ServedBlocks
 
 # Everything that is seen is drawn by `web/main.js` in one `gr.HTML`: `gr.Chatbot` has neither versions of a message nor

@@ -7,13 +7,13 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
-import gradio as gr
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.middleware import Middleware
 from starlette.responses import PlainTextResponse
 from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from llm_chatbot.page.gradio_without_mcp import gradio as gr
 from llm_chatbot.page.metadata import CompressedStart, OwnMetadata
 
 # Far more than a conversation that fills the longest context.

@@ -32,8 +32,9 @@ KEPT_SECONDS = 600  # after the end of an answer
 CLOSE_SECONDS = 10  # for running answers to end
 ENOUGH_TOKENS = 16  # of an answer, to say how fast its model is
 
-# Makes a question one that its model may answer with calls of the tools that the question names.
-OfferTools = Callable[[Question, LoadedModel], tuple[Question, Offer]]
+# Makes a question one that its model may answer with calls of the tools that the question names. It may take long; the
+# last argument says whether nobody waits for the answer any more.
+OfferTools = Callable[[Question, LoadedModel, Callable[[], bool]], tuple[Question, Offer]]
 
 
 class Answering:
@@ -236,7 +237,7 @@ class Answering:
     def _with_tools(self, pending: PendingAnswer, loaded: LoadedModel, question: Question) -> Question:
         if not question.tools or self._offer_tools is None:
             return question
-        question, offer = self._offer_tools(question, loaded)
+        question, offer = self._offer_tools(question, loaded, lambda: pending.stopping)
         self._update(pending, offer=offer)
         return question
 

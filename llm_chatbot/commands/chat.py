@@ -152,10 +152,10 @@ def parser(caller: Caller = CALLER) -> Parser:
     )
     parser.add_argument(
         "--mcp-for-visitors",
-        nargs="+",
+        action="append",
         default=[],
         metavar="SERVER/TOOL",
-        help="tools that people at other machines may use too",
+        help="tool that people at other machines may use too; may be given more than once",
     )
     add_access_options(parser)
     add_queue_options(parser)

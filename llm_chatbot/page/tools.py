@@ -114,8 +114,13 @@ class PageTools:
             raise UserError("tools.arguments")
         return self.calls.ask(id, key, values, lambda result: shortened(result, reader()))
 
-    def offer(self, question: Question, loaded: LoadedModel) -> tuple[Question, Offer]:
+    def offer(
+        self, question: Question, loaded: LoadedModel, is_stopped: Callable[[], bool] = lambda: False
+    ) -> tuple[Question, Offer]:
         """The question with the tools that it names, and what they are. Those of a server that fails are left out.
+
+        Args:
+            is_stopped: whether nobody waits for the answer any more.
 
         Raises:
             UserError: the tool that has to be called is not there, or has no valid description.
@@ -124,7 +129,7 @@ class PageTools:
         faults: dict[str, Text] = {}  # by server
         for key in question.tools:
             try:
-                tools.append(self.servers.find(*key))
+                tools.append(self.servers.find(*key, is_stopped))
             except UserError as error:
                 fault = error if error.key in GONE else UserError("tools.unavailable", server=key[0])
                 if key == question.forced_tool:

@@ -2,8 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ from llm_chatbot.tools.configuration import ServerConfig
 from llm_chatbot.tools.server import Limits, State, ToolServer
 from llm_chatbot.tools.tool import ServerTool, ToolResult
 
+LOOK_SECONDS = 0.1  # between two looks whether a server is still wanted
 SERVERS_CLOSE_SECONDS = 10.0  # for the servers to end; the SDK kills a program after four
 
 T = TypeVar("T")
@@ -69,14 +71,23 @@ class ToolServers:
 
         self._run(again())
 
-    def find(self, server: str, tool: str) -> ServerTool:
+    def find(self, server: str, tool: str, is_stopped: Callable[[], bool] = lambda: False) -> ServerTool:
         """A tool as its server lists it. Waits for the server to start.
 
+        Args:
+            is_stopped: whether nobody wants it any more.
+
         Raises:
-            UserError: there is no such server or tool, or the server doesn't start.
+            UserError: there is no such server or tool, or the server doesn't start or has not when nobody wants it.
         """
         one = self._server(server)
-        self._run(one.start()).result()
+        starting = self._run(one.start())
+        while not is_stopped():
+            with suppress(TimeoutError):
+                starting.result(LOOK_SECONDS)
+                break
+        else:
+            raise UserError("tools.stopped", server=server)
         found = next((each for each in one.tools if each.name == tool), None)
         if found is None:
             raise UserError("tools.no_tool", server=server, tool=tool)

@@ -29,6 +29,7 @@ from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 60  # seconds, for a busy machine
+SERVERS = str(ROOT / "tests" / "data" / "mcp.json")
 
 
 def start_page(*arguments: str, **environment: str) -> subprocess.Popen:
@@ -117,7 +118,8 @@ def imported_by(*arguments: str) -> set[str]:
 
 def test_wrong_arguments_are_refused_before_anything_heavy_is_imported():
     imported = imported_by("--output", "nowhere")
-    assert "llm_chatbot.catalogue.rows" in imported and not {"gradio", "torch", "openvino", "transformers"} & imported
+    heavy = {"gradio", "mcp", "openvino", "torch", "transformers"}
+    assert "llm_chatbot.catalogue.rows" in imported and not heavy & imported
 
 
 def test_a_device_that_is_not_there_is_refused_before_the_page_is_imported(models_root: Path):
@@ -143,6 +145,10 @@ def test_a_device_that_is_not_there_is_refused_before_the_page_is_imported(model
         (["--port", "99999"], "--port"),
         (["--port", "many"], "invalid int value: 'many'; see python"),
         (["--host", "300.1.1.1"], "300.1.1.1 is no address of this machine; choose another with --host"),
+        (["--mcp", "nowhere.json"], "nowhere.json, which names the MCP servers, can't be read"),
+        (["--mcp", SERVERS, "--mcp-for-visitors", "read"], "write SERVER/TOOL, with one of these servers: files"),
+        (["--mcp", SERVERS, "--base-url", "http://127.0.0.1:1/v1"], "leave out --mcp or --base-url"),
+        (["--mcp-for-visitors", "files/read"], "Name the MCP servers with --mcp FILE"),
     ],
 )
 def test_the_command_line_says_what_is_wrong_in_one_sentence(arguments: list[str], expected: str, models_root: Path):

@@ -84,3 +84,43 @@ FOLLOW_TWO = """async () => {
 def test_a_fault_with_one_answer_ends_it_and_the_others_are_asked_for(browser: Browser):
     with open_modules(browser, "server/following") as page:
         assert page.evaluate(FOLLOW_TWO) == [["good"], [["bad", "error", "answer_lost"]], False, 1]
+
+
+# The connection is lost while a call of a tool is sent. Pauses pass at once.
+CALL = """async () => {
+    const later = window.setTimeout;
+    let now = 0;
+    Date.now = () => now;
+    window.setTimeout = (act, time = 0) => later(() => ((now += time), act()));
+    const sent = [];
+    window.fetch = async (address, { body }) => {
+        const path = String(address).split("/page/")[1];
+        sent.push(path);
+        if (path === "tools/call") throw new TypeError("Failed to fetch");
+        return Response.json(Object.fromEntries(Object.keys(JSON.parse(body)).map((id) => [id, null])));
+    };
+    const call = { id: "1", name: "add", server: "notes", tool: "add", arguments: "{}" };
+    const question = { id: "q", conversation: "c", parent: null, role: "user", content: "Hello" };
+    const asks = { finish_reason: "tool_calls", calls: [call] };
+    const above = { id: "a", conversation: "c", parent: "q", role: "assistant", content: "", ...asks };
+    const saved = [];
+    const store = {
+        read: async () => ({ conversation: { id: "c" }, messages: [question, above] }),
+        unfinished: async () => [],
+        updateAnswer: async (update) => saved.push(update),
+        subscribe: () => {},
+    };
+    const heard = { changed: () => {}, reached: () => {}, ended: () => {} };
+    const { expect } = following.startFollowing({ store, ...heard, shown: () => "c" });
+    expect({ id: "a.0", conversation: "c", parent: "a", role: "tool", content: "", created: 0, call });
+    while (!saved.length) await new Promise((resolve) => later(resolve));
+    await new Promise((resolve) => later(resolve, 50));
+    return [sent, saved, now];
+}"""
+
+
+def test_a_call_that_may_have_been_made_is_not_made_again(browser: Browser):
+    with open_modules(browser, "server/following") as page:
+        sent, saved, now = page.evaluate(CALL)
+    assert sent.count("tools/call") == 1 and sent.count("follow") > 1 and now >= 5000
+    assert saved == [{"id": "a.0", "content": "call_interrupted_result", "finish_reason": "interrupted"}]

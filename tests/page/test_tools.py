@@ -225,8 +225,9 @@ def test_each_call_of_an_answer_is_decided_on_and_then_answered(web: Page):
         ("a.1.a", None, "a.1"),
         None,
     ]
-    assert web.evaluate("(path) => rounds.isLong(rounds.nextStep(path))", ASKED[1:] * 9)
-    assert not web.evaluate("(path) => rounds.isLong(rounds.nextStep(path))", ASKED[1:] * 8)
+    is_long = "(path) => rounds.isLong(rounds.nextStep(path))"
+    assert web.evaluate(is_long, [ASKED[0], *[ASKED[1], FIRST, SECOND] * 4, ASKED[1]])
+    assert not web.evaluate(is_long, [ASKED[0], *[ASKED[1], FIRST, SECOND] * 3, ASKED[1], FIRST])
 
 
 def test_who_says_something_else_refuses_the_calls(web: Page):

@@ -128,6 +128,8 @@ def test_each_server_that_fails_has_a_sentence_and_others_work():
 def test_a_server_that_says_nothing_is_given_up_and_ended_while_it_starts():
     servers = ToolServers([program("silent", "silent")], Limits(start=0.5))
     try:
+        with pytest.raises(UserError, match="was ended while it was starting"):
+            servers.find("silent", "add", lambda: True)
         assert key_of(servers, "add", "silent") == "tools.start_timeout"
         future = servers.call("silent", "add", {})
         time.sleep(0.1)

@@ -1,7 +1,7 @@
 // The question whether a call may be made: what is called, with which arguments, and three ways to answer.
 
 import { focused, make, text } from "../common/dom.js";
-import { argumentsOf } from "./calls.js";
+import { argumentsOf, namesOf } from "./calls.js";
 import { isLong } from "./rounds.js";
 
 /** @import { ToolCall } from "../types" */
@@ -24,12 +24,11 @@ export function askView(decide) {
     const signature = `${step.id} ${language}`;
     if (signature === drawn) return;
     drawn = signature;
-    const { server, tool } = step.call;
     const hadFocus = element.contains(focused());
     element.replaceChildren(
-      make("h3", { id: "asked-call" }, text("call_asked", { server, tool })),
+      make("h3", { id: "asked-call" }, text("call_asked", namesOf(step.call))),
       argumentsOf(step.call),
-      ...(isLong(step) ? [make("p", { class: "hint" }, text("call_rounds", { count: step.rounds }))] : []),
+      ...(isLong(step) ? [make("p", { class: "hint" }, text("call_rounds", { count: step.made }))] : []),
       make(
         "div",
         { class: "buttons" },

@@ -12,11 +12,11 @@ const UNSEEN = /[\u00ad\u061c\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]/g;
  *
  * @param {string} content
  */
-const visible = (content) =>
+export const visible = (content) =>
   content.replace(UNSEEN, (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`);
 
-/** @param {ToolCall} call */
-const names = ({ server, tool }) => ({ server, tool });
+/** @param {ToolCall} call whose server and tool are named in a text */
+export const namesOf = ({ server, tool }) => ({ server: visible(server), tool: visible(tool) });
 
 /**
  * @param {string} content
@@ -30,7 +30,7 @@ const block = (content, label) =>
  *
  * @param {ToolCall} call
  */
-export const argumentsOf = (call) => block(call.arguments, text("call_arguments", { tool: call.tool }));
+export const argumentsOf = (call) => block(call.arguments, text("call_arguments", namesOf(call)));
 
 /**
  * Draws the calls of an answer, each folded.
@@ -45,7 +45,7 @@ export function drawCalls(element, calls) {
       make(
         "details",
         { class: call.begun && "begun", open: Boolean(call.begun || wasOpen[index]) },
-        make("summary", {}, text("call_written", names(call))),
+        make("summary", {}, text("call_written", namesOf(call))),
         argumentsOf(call),
       ),
     ),
@@ -64,10 +64,10 @@ const SAID = { stop: "call_result", failed: "call_failed", refused: "call_refuse
 export function drawResult(element, { call, content, finish_reason = "", cut = 0 }, isExpected) {
   if (isExpected) {
     const running = make("p", { class: "progress" }, make("span", { class: "pulse" }, make("i"), make("i"), make("i")));
-    running.append(make("span", { class: "phase" }, text("call_running", names(call))));
+    running.append(make("span", { class: "phase" }, text("call_running", namesOf(call))));
     return element.replaceChildren(running);
   }
-  const title = text(SAID[finish_reason] ?? "call_without_result", names(call));
+  const title = text(SAID[finish_reason] ?? "call_without_result", namesOf(call));
   const hasResult = ["stop", "failed"].includes(finish_reason);
   if (!hasResult)
     return element.replaceChildren(

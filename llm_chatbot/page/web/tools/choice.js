@@ -4,6 +4,7 @@ import { errorText, iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 import { addPopup } from "../common/popup.js";
 import { post, whyFailed } from "../server/requests.js";
+import { visible } from "./calls.js";
 import { chosenTools, withTools } from "./chosen.js";
 import { hasKey } from "./rounds.js";
 
@@ -136,7 +137,7 @@ export function toolsChoice({ chat, rounds, model }) {
     return make(
       "div",
       { class: "tool" },
-      make("label", {}, box, make("span", {}, tool, make("small", {}, description))),
+      make("label", {}, box, make("span", {}, visible(tool), make("small", {}, visible(description)))),
       next,
       hasKey(chat.conversation.allowed, key) && allowedLine(key),
     );

@@ -8,13 +8,13 @@ import { openCall, pathTo } from "../store/branches.js";
 /** @import { Store } from "../store/store.js" */
 /** @import { Conversation, Message, ToolCall, ToolKey } from "../types" */
 
-const MOST_ROUNDS = 8; // after a question, in which calls are made without asking each time
+const MOST_CALLS = 8; // for one question, that are made without asking each time
 const GOES_ON = ["stop", "failed", "error", "refused"]; // after a call that ended so; one that was stopped ends the answer
 
 /**
  * What comes next on a branch: a call to decide on, or without one an answer to all results.
  *
- * @typedef {{ id: string; parent: string; call?: ToolCall; rounds: number }} Step
+ * @typedef {{ id: string; parent: string; call?: ToolCall; made: number }} Step made: calls for this question so far
  *
  * @param {Message[]} path
  * @returns {Step | null} null: nothing, or not before its last message has ended
@@ -25,9 +25,9 @@ export function nextStep(path) {
   if (!last?.finish_reason || answer?.finish_reason !== "tool_calls" || !answer.calls) return null;
   const call = openCall(path);
   const asked = path.findLastIndex(({ role }) => role === "user");
-  const rounds = path.slice(asked + 1).filter(({ role, calls }) => role === "assistant" && calls).length;
-  if (call) return { id: `${answer.id}.${answer.calls.indexOf(call)}`, parent: last.id, call, rounds };
-  return { id: `${last.id}.a`, parent: last.id, rounds };
+  const made = path.slice(asked + 1).filter(({ role }) => role === "tool").length;
+  if (call) return { id: `${answer.id}.${answer.calls.indexOf(call)}`, parent: last.id, call, made };
+  return { id: `${last.id}.a`, parent: last.id, made };
 }
 
 /** @param {ToolCall} call @returns {ToolKey} */
@@ -39,8 +39,8 @@ export const keyOf = ({ server, tool }) => [server, tool];
  */
 export const hasKey = (keys, [server, tool]) => (keys ?? []).some(([one, other]) => one === server && other === tool);
 
-/** @param {Step} step whether so many rounds went by that each call is asked for again */
-export const isLong = ({ rounds }) => rounds > MOST_ROUNDS;
+/** @param {Step} step whether so many calls were made that each further one is asked for */
+export const isLong = ({ made }) => made >= MOST_CALLS;
 
 /**
  * A message with a call that was refused.
@@ -180,7 +180,7 @@ export function toolRounds({ store, following }) {
    */
   async function again(id, message) {
     const { parent, call } = message;
-    const step = { id: `${message.id}.${Date.now().toString(36)}`, parent: String(parent), call, rounds: 0 };
+    const step = { id: `${message.id}.${Date.now().toString(36)}`, parent: String(parent), call, made: 0 };
     await add(id, messageOf(step, id));
   }
 

@@ -29,7 +29,7 @@ from llm_chatbot.commands.options import (
     set_log_level,
 )
 from llm_chatbot.errors import UserError
-from llm_chatbot.machine.deferred_import import defer_import, hidden_library
+from llm_chatbot.machine.deferred_import import defer_import
 from llm_chatbot.tools.configuration import read_servers, tool_key
 
 if TYPE_CHECKING:
@@ -58,8 +58,8 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
         settle_cache(arguments)
         if not arguments.base_url:
             prepare(arguments, caller)
+        defer_import("pandas")  # Gradio imports it: 66 MB that the page doesn't use
         loaded = first_model(arguments)
-        import_page()
         from llm_chatbot.page.app import ChatPage
         from llm_chatbot.page.knowledge import PageKnowledge
         from llm_chatbot.page.tools import page_tools
@@ -103,15 +103,9 @@ def first_model(arguments: argparse.Namespace) -> "LoadedModel":
     with ThreadPoolExecutor(max_workers=1) as thread:
         options = {**memory_options(arguments), **draft_options(arguments)}
         opening = thread.submit(open_loaded_model, *model, **options)
-        import_page()  # meanwhile: it takes as long as compiling a small model
+        import llm_chatbot.page.app  # noqa: F401, meanwhile: Gradio's import takes as long as compiling a small model
+
         return opening.result()
-
-
-def import_page() -> None:
-    """Imports the page without what Gradio would import and the page doesn't use: 66 MB of pandas, 25 MB of MCP."""
-    defer_import("pandas")
-    with hidden_library("mcp"):
-        import llm_chatbot.page.app  # noqa: F401
 
 
 def api_middleware(page: "ChatPage", arguments: argparse.Namespace) -> "list[Middleware]":

@@ -1,8 +1,6 @@
 """A library that another one imports, and that this process may never use, is loaded when something of it is used."""
 
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib.util import find_spec, module_from_spec
 from threading import RLock
 from types import ModuleType
@@ -41,20 +39,3 @@ def defer_import(name: str) -> None:
     module = module_from_spec(spec)
     module.__class__ = DeferredModule  # type: ignore[assignment]
     sys.modules[name] = module
-
-
-@contextmanager
-def hidden_library(name: str) -> Iterator[None]:
-    """Meanwhile, importing a library fails as if it weren't installed, for those that can do without it.
-
-    Does nothing if it is imported already.
-    """
-    if name in sys.modules:
-        yield
-        return
-    # None makes an import fail: https://docs.python.org/3/reference/import.html#the-module-cache
-    sys.modules[name] = None  # type: ignore[assignment]
-    try:
-        yield
-    finally:
-        del sys.modules[name]

@@ -1,12 +1,10 @@
 import subprocess
 import sys
-from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
-from llm_chatbot.machine.deferred_import import defer_import, hidden_library
+from llm_chatbot.machine.deferred_import import defer_import
 
 
 @pytest.fixture
@@ -62,11 +60,3 @@ def test_a_library_that_is_not_there_or_is_imported_already_is_left_alone() -> N
     before = sys.modules["subprocess"]
     defer_import("subprocess")
     assert sys.modules["subprocess"] is before
-
-
-def test_a_hidden_library_can_not_be_imported_and_then_it_can(library: str) -> None:
-    with hidden_library("slow_library"), pytest.raises(ImportError):
-        import_module("slow_library")
-    with hidden_library("subprocess"):
-        assert import_module("subprocess") is subprocess  # it is there already
-    assert "slow_library" not in sys.modules and find_spec("slow_library")

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
+from starlette.applications import Starlette
 from starlette.requests import Request
+from starlette.testclient import TestClient
 
 from llm_chatbot.answering.models import LoadedModel, open_loaded_model
 from llm_chatbot.answering.question import Question
@@ -19,14 +21,15 @@ from llm_chatbot.engine.text.prompt import prompt_ids
 from llm_chatbot.errors import UserError
 from llm_chatbot.page.following import state
 from llm_chatbot.page.messages import joined, validate_messages
-from llm_chatbot.page.routes import question
+from llm_chatbot.page.routes import page_routes, question
+from llm_chatbot.page.tool_routes import tool_routes
 from llm_chatbot.page.tools import MAX_CHARACTERS, SHARE, PageTools, count_tokens, page_tools, shortened
 from llm_chatbot.page.visitors import is_visitor
 from llm_chatbot.tools.server import Limits
 from llm_chatbot.tools.servers import ToolServers
 from llm_chatbot.tools.tool import ToolResult
 from tests.mcp_servers import CONTROL_TOKENS, PROGRAM, program
-from tests.page_visit import Server, Visit
+from tests.page_visit import Server, Visit, eventually
 from tests.web_modules import open_modules
 
 QUESTION = "Add two numbers."
@@ -56,7 +59,7 @@ def server(loaded: LoadedModel) -> Iterator[Server]:
 
 @pytest.fixture
 def visit(context: BrowserContext, server: Server) -> Visit:
-    return Visit(context, server, max_new_tokens="60")
+    return Visit(context, server, max_new_tokens="40")
 
 
 # The model
@@ -189,6 +192,47 @@ def test_who_is_not_at_this_machine_or_comes_by_another_name_is_a_visitor():
     assert [is_visitor(request) for request in [*here, *there]] == [False] * 2 + [True] * 5
 
 
+def client_from(address: str, tools: PageTools, loaded: LoadedModel) -> TestClient:
+    routes = [
+        *tool_routes(tools, lambda _: loaded),
+        *page_routes(Answering(lambda _: loaded), dict, lambda _: {}, tools),
+    ]
+    app = Starlette(routes=routes)
+    app.auth, app.auth_dependency = None, None  # type: ignore[attr-defined]
+    return TestClient(app, base_url="http://127.0.0.1", client=(address, 1))
+
+
+def test_a_call_is_made_followed_and_its_result_kept(tools: PageTools, loaded: LoadedModel):
+    web = client_from("127.0.0.1", tools, loaded)
+    assert web.get("/page/state").json()["tools"] is True
+    sent = {"id": "r", "server": "notes", "tool": "add", "arguments": '{"a": 2, "b": 3}'}
+    assert web.post("/page/tools/call", json=sent).status_code == 202
+
+    def followed() -> dict:
+        return web.post("/page/follow", json={"r": {"version": 0}}).json()["r"]
+
+    assert eventually(lambda: followed()["phase"] == "ended")
+    assert (followed()["text"], followed()["finish_reason"], followed()["cut"]) == ("5", "stop", 0)
+    assert web.post("/page/tools/call", json={**sent, "arguments": "[]"}).json()["error"]["key"] == "tools.arguments"
+    assert web.post("/page/stop", json={"id": "r"}).json() == {"known": False}
+    assert web.post("/page/tools/restart", json={"server": "other"}).json()["error"]["key"] == "tools.no_server"
+
+
+def test_another_site_calls_nothing_and_a_visitor_only_what_is_named(tools: PageTools, loaded: LoadedModel):
+    web = client_from("192.168.0.2", tools, loaded)
+    for path in ("", "/restart", "/call"):
+        assert web.post(f"/page/tools{path}", content="{}").status_code == 415
+        assert web.get(f"/page/tools{path}").status_code == 405
+    sent = {"id": "s", "server": "notes", "tool": "die", "arguments": "{}"}
+    assert web.post("/page/tools/call", json=sent).json()["error"]["key"] == "tools.not_for_visitors"
+    tools.servers.find("notes", "add")
+    [described] = web.post("/page/tools", json={}).json()["servers"]
+    assert [tool["name"] for tool in described["tools"]] == ["add"]
+    web.post("/page/tools/restart", json={"server": "notes"})  # a visitor ends no server that runs
+    assert tools.servers.states()[0].state == "running"
+    assert client_from("192.168.0.2", PageTools(tools.servers), loaded).get("/page/state").json()["tools"] is False
+
+
 # What the browser keeps
 
 
@@ -211,7 +255,8 @@ WHOLE = [*ASKED, FIRST, SECOND]
 
 @pytest.fixture(scope="module")
 def web(browser: Browser) -> Iterator[Page]:
-    with open_modules(browser, "tools/rounds", "server/question", "exchange/transfer", "panels/search") as page:
+    names = "tools/rounds", "tools/calls", "server/question", "exchange/transfer", "panels/search"
+    with open_modules(browser, *names) as page:
         yield page
 
 
@@ -259,6 +304,19 @@ def test_files_and_the_search_have_calls_but_nobody_elses_permission(web: Page):
     assert "## Tool\n\nnotes/add:\n\n```\n{" in written and "needle" in written
 
 
+def test_no_character_of_a_call_is_hidden(web: Page):
+    hidden = {**call("1"), "tool": "a\u202eb", "arguments": '{"a": "\u200b\u202e1"}'}
+    html = web.evaluate(
+        """(asked) => {
+            const place = document.createElement("div");
+            calls.drawCalls(place, asked);
+            return place.innerHTML;
+        }""",
+        [hidden],
+    )
+    assert "\\u200b\\u202e1" in html and "\u202e" not in html
+
+
 # In the browser
 
 
@@ -303,26 +361,19 @@ def test_a_call_runs_only_once_it_is_allowed_and_all_of_it_is_kept(visit: Visit)
 
     call_next(visit)
     visit.send(QUESTION)
-    asked(visit).get_by_role("button", name="Allow once").click()
-    expect(results(visit).last.locator("summary")).to_have_text("Result of add (notes)")
+    asked(visit).get_by_role("button", name="Always in this conversation").click()
     expect(visit.answers).to_have_count(4)
     visit.wait_for_end()
-
     call_next(visit)
     visit.send(QUESTION)
-    asked(visit).get_by_role("button", name="Always in this conversation").click()
     expect(visit.answers).to_have_count(6)
     visit.wait_for_end()
-    call_next(visit)
-    visit.send(QUESTION)
-    expect(visit.answers).to_have_count(8)
-    visit.wait_for_end()
     visit.reload()
-    expect(results(visit)).to_have_count(4)
+    expect(results(visit)).to_have_count(3)
     stored = visit.stored()
     call = stored[-3]["calls"][0]
     assert stored[-2]["call"] == call and stored[-2]["content"] == str(sum(json.loads(call["arguments"]).values()))
-    assert [message["role"] for message in stored] == ["user", "assistant", "tool", "assistant"] * 4
+    assert [message["role"] for message in stored] == ["user", "assistant", "tool", "assistant"] * 3
 
     results(visit).last.locator("summary").press("Enter")
     expect(results(visit).last.locator("pre")).to_have_text(stored[-2]["content"])

@@ -124,7 +124,7 @@ def choose_arithmetic(shares: Mapping[WeightForm, float], group: int, properties
         group: how many activations are quantized together.
         properties: see `faster_arithmetic`.
     """
-    graphs = {form: _trial_graph(form) for form in shares}
+    graphs = {form: trial_graph(form) for form in shares}
     choice = {GROUP_SIZE: str(group)}
     if not any(_quantizes(graph, properties) for graph in graphs.values()):
         choice[PRECISION] = "f32"
@@ -150,8 +150,8 @@ def _quantizes(graph: ov.Model, properties: dict[str, Any]) -> bool:
     return not np.array_equal(*results)
 
 
-def _trial_graph(form: WeightForm) -> ov.Model:
-    """A product whose weights are of a form; groups of whole rows are as long as the trial's rows."""
+def trial_graph(form: WeightForm) -> ov.Model:
+    """A product with `TRIAL_ROWS` rows of weights of a form; groups of whole rows are as long as the trial's rows."""
     size = min(form.group, TRIAL_COLUMNS)
     shape, per_group = [TRIAL_ROWS, TRIAL_COLUMNS // size, size], [TRIAL_ROWS, TRIAL_COLUMNS // size, 1]
     weight = ops.convert(_random_integers(form.type, shape), np.float16)

@@ -182,7 +182,7 @@ def test_32_bits_are_asked_for_only_where_the_runtime_would_not_quantize(monkeyp
 
 
 def test_without_dynamic_quantization_nothing_is_quantized():
-    assert not arithmetic._quantizes(arithmetic._trial_graph(SYMMETRIC), EXACT)
+    assert not arithmetic._quantizes(arithmetic.trial_graph(SYMMETRIC), EXACT)
 
 
 def test_a_real_trial_chooses_the_group_or_nothing():

@@ -60,9 +60,8 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
             prepare(arguments, caller)
         defer_import("pandas")  # Gradio imports it: 66 MB that the page doesn't use
         loaded = first_model(arguments)
-        from llm_chatbot.page.app import ChatPage
+        from llm_chatbot.page.app import ChatPage, tools_of_file
         from llm_chatbot.page.knowledge import PageKnowledge
-        from llm_chatbot.page.tools import page_tools
 
         # Collections hold texts of this machine, and uploads fill its disk.
         knowledge = PageKnowledge(takes_folders=is_own_page(arguments)) if may_get_models(arguments) else None
@@ -74,7 +73,7 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
             idle=idle_seconds(arguments),
             get_models=may_get_models(arguments),
             knowledge=knowledge,
-            tools=page_tools(arguments.mcp, arguments.mcp_for_visitors) if arguments.mcp else None,
+            tools=tools_of_file(arguments.mcp, arguments.mcp_for_visitors) if arguments.mcp else None,
             **memory_options(arguments),
         )
         page.demo.middleware = api_middleware(page, arguments)

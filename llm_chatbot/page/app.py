@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_chatbot.answering.errors import QueueFullError
 from llm_chatbot.answering.limits import MAX_CONCURRENT, MAX_WAITING
@@ -42,9 +42,10 @@ from llm_chatbot.page.model_choices import model_choices
 from llm_chatbot.page.model_routes import model_routes
 from llm_chatbot.page.routes import page_routes
 from llm_chatbot.page.titles import title_route
-from llm_chatbot.page.tool_routes import tool_routes
-from llm_chatbot.page.tools import PageTools, page_tools
 from llm_chatbot.texts import LANGUAGES, model_description, translate
+
+if TYPE_CHECKING:
+    from llm_chatbot.page.tools import PageTools
 
 
 def make_demo(
@@ -74,9 +75,16 @@ def make_demo(
     Raises:
         UserError: the file or the name of a tool has another form.
     """
-    tools = page_tools(mcp, mcp_for_visitors) if mcp else None
+    tools = tools_of_file(mcp, mcp_for_visitors) if mcp else None
     loaded = LoadedModel(model, tokenizer, config, title)
     return ChatPage(loaded, root, max_concurrent, max_waiting, tools=tools).demo
+
+
+def tools_of_file(path: Path, visitors: Sequence[str] = ()) -> "PageTools":
+    """The tools of the servers that a file names; see `page_tools`."""
+    from llm_chatbot.page.tools import page_tools  # what reads and forces calls is imported for pages with tools alone
+
+    return page_tools(path, visitors)
 
 
 class ChatPage:
@@ -104,7 +112,7 @@ class ChatPage:
         idle: float | None = None,
         get_models: bool = False,
         knowledge: PageKnowledge | None = None,
-        tools: PageTools | None = None,
+        tools: "PageTools | None" = None,
         **memory: Any,
     ) -> None:
         self.loaded, self.root = loaded, root
@@ -118,7 +126,10 @@ class ChatPage:
         routes += [compare_route(self.pool.get), title_route(self.answering)]
         routes += [forget_route(), *model_routes(self.getter)] if self.getter else []
         routes += knowledge_routes(knowledge) if knowledge else []
-        routes += tool_routes(tools, self.pool.get) if tools else []
+        if tools:
+            from llm_chatbot.page.tool_routes import tool_routes
+
+            routes += tool_routes(tools, self.pool.get)
         self.demo = make_frame(loaded.title, routes, self.close)
         with self.demo:
             gr.api(self.chat, api_name="chat", concurrency_limit=None)

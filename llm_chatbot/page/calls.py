@@ -3,14 +3,15 @@
 import hashlib
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from llm_chatbot.answering.pending import PendingAnswer
-from llm_chatbot.api.tools import ToolCall, ToolParser
 from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START
 from llm_chatbot.machine.json_value import json_value
-from llm_chatbot.page.tools import format_of_calls
 from llm_chatbot.tools.calls import PendingCall
+
+if TYPE_CHECKING:
+    from llm_chatbot.api.tools import ToolCall
 
 ID_LENGTH = 9  # letters and digits, as Mistral's template asks for
 
@@ -24,13 +25,16 @@ def text_and_calls(pending: PendingAnswer) -> tuple[str, list[dict[str, Any]]]:
     assert answer is not None and loaded is not None
     if offer is None or not offer.tools:
         return answer.text, []
+    from llm_chatbot.api.tools import ToolParser  # for pages with tools alone
+    from llm_chatbot.page.tools import format_of_calls
+
     reasoning, text = _split(answer.text)
     ended = answer.finish_reason is not None or pending.ended is not None
     schemas = {one.function: one.tool.parameters for one in offer.tools}
     parsed = ToolParser(format_of_calls(loaded), schemas).parse(text, ended)
     tools = {one.function: one.tool for one in offer.tools}
 
-    def described(place: int, call: ToolCall) -> dict[str, Any]:
+    def described(place: int, call: "ToolCall") -> dict[str, Any]:
         tool = tools[call.name]
         id = hashlib.sha256(f"{pending.question.id}:{place}".encode()).hexdigest()[:ID_LENGTH]
         return {"id": id, "name": call.name, "server": tool.server, "tool": tool.name}

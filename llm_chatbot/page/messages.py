@@ -5,7 +5,6 @@ A message is `{"role": …, "content": …}`; see `validate_messages` for those 
 
 from typing import Any
 
-from llm_chatbot.api.chat_messages import as_object
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.engine.text.prompt import Message
 from llm_chatbot.errors import UserError
@@ -70,6 +69,8 @@ def _for_template(message: dict[str, Any]) -> Message:
 
 
 def _function_call(id: str, name: str, arguments: str) -> dict[str, Any]:
+    from llm_chatbot.api.chat_messages import as_object  # for conversations with calls alone
+
     return {"id": id, "type": "function", "function": {"name": name, "arguments": as_object(arguments)}}
 
 

@@ -12,7 +12,7 @@ import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -30,10 +30,12 @@ from llm_chatbot.machine.json_value import json_value
 from llm_chatbot.page.following import Known, described, follow
 from llm_chatbot.page.messages import joined, validate_messages
 from llm_chatbot.page.packed_files import PackedFiles
-from llm_chatbot.page.tools import PageTools
 from llm_chatbot.page.visitors import is_visitor
 from llm_chatbot.texts import LANGUAGES, Text, page_texts
 from llm_chatbot.tools.offers import ToolKey
+
+if TYPE_CHECKING:
+    from llm_chatbot.page.tools import PageTools
 
 logger = logging.getLogger(__name__)
 
@@ -46,7 +48,7 @@ def page_routes(
     answering: Answering,
     describe: Callable[[], dict[str, Any]],
     load: Callable[[ModelKey | None], dict[str, Any]],
-    tools: PageTools | None = None,
+    tools: "PageTools | None" = None,
 ) -> list[BaseRoute]:
     """All routes, under `/page`.
 

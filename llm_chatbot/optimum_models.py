@@ -23,6 +23,7 @@ from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.qwen import NTK_ALPHA, ntk_alpha
 from llm_chatbot.engine.session import Answer as Answer
 from llm_chatbot.engine.session import ChatSession as ChatSession
+from llm_chatbot.engine.vision.reader import ImageReader
 from llm_chatbot.folder.json_files import damaged
 from llm_chatbot.folder.manifest import MODEL_XML
 
@@ -98,6 +99,11 @@ class OVChatModel(OVModelForCausalLM):
     def pace(self) -> Pace:
         """How many tokens of a prompt to read at once."""
         return self.engine.pace
+
+    @property
+    def images(self) -> ImageReader | None:
+        """Prepares pictures for the model; None: it reads none."""
+        return self.engine.images
 
     def new_cache(self) -> LookupCache | KVCache:
         """An empty KV cache for a conversation."""

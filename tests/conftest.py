@@ -40,12 +40,12 @@ from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.folder.place import SUBFOLDERS
 from llm_chatbot.optimum_models import OVChatModel, load_model
-from tests import small_modern_checkpoints
+from tests import small_image_checkpoints, small_modern_checkpoints
 from tests.browser import launch
 from tests.tiny_models import DATA, export
 
 # What makes a test slow: the embedded model, a browser, conversions of smaller ones.
-SLOW_FIXTURES = {"models_root", "browser", "browsers", "tiny", "ir", "published"}
+SLOW_FIXTURES = {"models_root", "browser", "browsers", "tiny", "ir", "published", "image_folder"}
 # Files that take long too, though each of their tests is quick.
 LONG = {"test_template_check", "test_exporter", "test_exporter_configs", "test_folder", "test_paged_graph"}
 # Browsers, servers and processes on a busy machine: docs/decisions.md says why these tests get a second attempt.
@@ -194,3 +194,16 @@ def tiny_folders(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         **sizes, vocab_size=64, pad_token_id=0, original_max_position_embeddings=64, rope_parameters=longrope
     )
     return {name: export(model, root / name) for name, model in {**models, "phi3": Phi3ForCausalLM(phi3)}.items()}
+
+
+@pytest.fixture(scope="session")
+def image_folder(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, Path]]:
+    """Gives a small checkpoint that reads images, and its 16-bit folder: each is converted once."""
+
+    @cache
+    def converted(name: str) -> tuple[Path, Path]:
+        root = tmp_path_factory.mktemp("images")
+        checkpoint = small_image_checkpoints.write(name, root / name)
+        return checkpoint, convert_model(str(checkpoint), "FP16", root)
+
+    return converted

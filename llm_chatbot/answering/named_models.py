@@ -112,4 +112,4 @@ class NamedModels:
 
 def needed_memory(files: ModelFiles) -> int:
     """An estimate of the memory that a model takes, in bytes, by the size of its weights."""
-    return int(files.weights_file.stat().st_size * (1 + SHARE_BESIDE_WEIGHTS))
+    return int(sum(path.stat().st_size for path in files.graph_files) * (1 + SHARE_BESIDE_WEIGHTS))

@@ -27,6 +27,7 @@ class Architecture:
         tokenizer_file, read_tokenizer: the tokenizer's file in the original format, and what reads it.
         exporter: Optimum Intel's export configuration, where its limit on the version of Transformers is lifted: the
             graphs compute what the torch models do, see tests/convert/export/test_exporter_configs.py.
+        image_exporter: the same for an architecture that reads images, of its language model and its vision tower.
         chat_format: for checkpoints outside the catalogue whose original format has no chat template.
         engine_model: the subclass of `ChatModel` that runs it.
         optimum_model: the subclass of `OVChatModel` for Transformers' `generate`.
@@ -36,6 +37,7 @@ class Architecture:
     tokenizer_file: str | None = None
     read_tokenizer: str | None = None
     exporter: str | None = None
+    image_exporter: str | None = None
     chat_format: ChatFormat | None = None
     engine_model: str | None = None
     optimum_model: str | None = None
@@ -53,11 +55,15 @@ ARCHITECTURES = {
     ),
     "gemma": Architecture(exporter=f"{EXPORTERS}:GemmaOpenVINOConfig"),
     "gemma2": Architecture(exporter=f"{EXPORTERS}:Gemma2OpenVINOConfig"),
-    "gemma3": Architecture(read_checkpoint=f"{READERS}:from_gemma3"),
+    "gemma3": Architecture(
+        read_checkpoint=f"{READERS}:from_gemma3", image_exporter=f"{EXPORTERS}:Gemma3OpenVINOConfig"
+    ),
     "gemma3_text": Architecture(exporter=f"{EXPORTERS}:Gemma3TextOpenVINOConfig"),
     "glm": Architecture(exporter=f"{EXPORTERS}:GLMOpenVINOConfig"),
     "gpt_oss": Architecture(read_checkpoint=f"{READERS}:from_gpt_oss"),
     "granitemoehybrid": Architecture(read_checkpoint=f"{READERS}:from_granite_hybrid"),
+    "idefics3": Architecture(image_exporter=f"{EXPORTERS}:Idefics3OpenVINOConfig"),
+    "llava": Architecture(image_exporter=f"{EXPORTERS}:LlavaOpenVINOConfig"),
     "mpt": Architecture(
         read_checkpoint=f"{READERS}:from_mpt",
         engine_model=f"{ENGINE}.loading:MPTModel",
@@ -72,6 +78,9 @@ ARCHITECTURES = {
         engine_model=f"{ENGINE}.qwen:QwenModel",
         optimum_model=f"{OPTIMUM_MODELS}:OVQWENModel",
     ),
+    "qwen2_5_vl": Architecture(image_exporter=f"{EXPORTERS}:Qwen2_5_VLOpenVINOConfig"),
+    "qwen2_vl": Architecture(image_exporter=f"{EXPORTERS}:Qwen2VLOpenVINOConfig"),
+    "smolvlm": Architecture(image_exporter=f"{EXPORTERS}:SmolVLMOpenVINOConfig"),
 }
 
 USUAL = Architecture()

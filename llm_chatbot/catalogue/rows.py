@@ -385,9 +385,9 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     ),
     "gemma-3-4b-it": ModelConfig(
         model_id="google/gemma-3-4b-it",
-        description="The text part of a model that also reads images; well-written answers in many languages.",
+        description="Reads images too; well-written answers in many languages.",
         license="Gemma Terms of Use",
-        parameters=3_880_263_168,
+        parameters=4_300_079_472,
         kv_values=69_632,
         gated=True,
     ),

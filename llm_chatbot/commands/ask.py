@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from llm_chatbot.catalogue.lookup import get_model_config
@@ -31,11 +32,13 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
     set_log_level(arguments.log_level)
     if arguments.question is None and not sys.stdin.isatty():
         arguments.question = read_question()
+    images = [read_image(path) for path in arguments.image]
     session = open_session(arguments, caller)
     if arguments.question is not None:
-        return show_answer(session, arguments.question, arguments.max_new_tokens)
+        return show_answer(session, arguments.question, arguments.max_new_tokens, images)
     for question in questions():
-        show_answer(session, question, arguments.max_new_tokens)
+        show_answer(session, question, arguments.max_new_tokens, images)
+        images = []
     return 0
 
 
@@ -43,6 +46,14 @@ def parser(caller: Caller = CALLER) -> Parser:
     parser = Parser(caller, "Ask one question, or talk: without a question, a conversation begins.")
     parser.add_argument("model", nargs="?", default=DEFAULT_MODEL, help=f"name of the model (default: {DEFAULT_MODEL})")
     parser.add_argument("question", nargs="?", help="without one, it is read from the standard input")
+    parser.add_argument(
+        "--image",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a picture for the first question; may be given several times",
+    )
     parser.add_argument("--max-new-tokens", type=int, help="most tokens of an answer (default: as the context allows)")
     add_model_options(parser, caller, named=False)
     return parser
@@ -64,6 +75,18 @@ def open_session(arguments: argparse.Namespace, caller: Caller) -> "ChatSession"
     files = model_files(arguments.model, arguments.precision, arguments.output)
     model = open_model(files, arguments.device, **memory_options(arguments), **draft_options(arguments))
     return ChatSession(model, files.tokenizer, config.system_prompt, config.chat_format)
+
+
+def read_image(path: Path) -> bytes:
+    """The bytes of a file.
+
+    Raises:
+        UserError: it can't be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise UserError("command.no_image", path=path, reason=error.strerror) from error
 
 
 def read_question() -> str:
@@ -96,14 +119,17 @@ def questions() -> Iterator[str]:
             yield question
 
 
-def show_answer(session: "ChatSession", question: str, max_new_tokens: int | None) -> int:
+def show_answer(session: "ChatSession", question: str, max_new_tokens: int | None, images: Sequence[bytes] = ()) -> int:
     """Prints an answer as it grows. Ctrl+C stops it; what was written stays in the conversation.
+
+    Args:
+        images: files with pictures, which belong to the question.
 
     Returns:
         0, or `STOPPED`.
     """
     shown = 0
-    with closing(session.stream(question, max_new_tokens=max_new_tokens)) as answers:
+    with closing(session.stream(question, images=images, max_new_tokens=max_new_tokens)) as answers:
         try:
             for answer in answers:
                 print(answer.text[shown:], end="", flush=True)

@@ -54,6 +54,7 @@ def parser(caller: Caller = CALLER) -> Parser:
     parser.add_argument(
         "--direct", action="store_true", help="write a checkpoint's graph without exporting it by PyTorch"
     )
+    parser.add_argument("--text-only", action="store_true", help="leave out what reads images, of a Gemma 3")
     parser.add_argument(
         "--adapter",
         action="append",
@@ -111,6 +112,7 @@ def convert(arguments: argparse.Namespace, caller: Caller) -> Path:
         arguments.prebuilt,
         arguments.allow_non_finite,
         arguments.direct,
+        arguments.text_only,
     )
 
 

@@ -50,6 +50,7 @@ def convert_model(
     prebuilt: bool = False,
     allow_non_finite: bool = False,
     direct: bool = False,
+    text_only: bool = False,
 ) -> Path:
     """Converts a model, unless its folder is complete and was made with the same settings.
 
@@ -70,6 +71,7 @@ def convert_model(
         direct: write the graph of a checkpoint with OpenVINO's operations, as a GGUF file's, instead of exporting a
             PyTorch model; for the architectures of `convert/direct/settings.py`. A checkpoint that is quantized already
             is always converted so, and keeps its integers.
+        text_only: leave out what reads images, of a model that does; it takes less disk and memory so.
 
     Returns:
         The folder, which Optimum Intel and OpenVINO GenAI load as it is.
@@ -79,7 +81,7 @@ def convert_model(
             too small, or the checkpoint cannot be downloaded or read.
     """
     variant = _wanted_variant(name, precision, Path(output_root), int4, settings, prebuilt)
-    variant = replace(variant, allow_non_finite=allow_non_finite, direct=direct)
+    variant = replace(variant, allow_non_finite=allow_non_finite, direct=direct, text_only=text_only)
     if compare_folder(variant).is_current:
         return variant.folder
     try:

@@ -30,7 +30,18 @@ from llm_chatbot.convert.gguf.folder import write_unpacked
 from llm_chatbot.convert.resources import check_resources
 from llm_chatbot.convert.tokenizer.original_tokenizers import read_tokenizer
 from llm_chatbot.folder.current import compare_folder
-from llm_chatbot.folder.manifest import MANIFEST, MODEL_BIN, MODEL_CACHE, MODEL_XML
+from llm_chatbot.folder.manifest import (
+    IMAGE_SETTINGS,
+    LANGUAGE_XML,
+    MANIFEST,
+    MERGER_XML,
+    MODEL_CACHE,
+    PROCESSOR_SETTINGS,
+    TEXT_EMBEDDINGS_XML,
+    VISION_XML,
+    graph_files,
+    reads_images,
+)
 from llm_chatbot.folder.template_check import check_chat_template
 from llm_chatbot.folder.variant import Variant
 from llm_chatbot.gguf.end_tokens import end_token_ids, listed_ids
@@ -106,7 +117,7 @@ def _convert_gguf(variant: Variant, folder: Path) -> dict[str, Any]:
 
 def _compressing(variant: Variant, folder: Path) -> Callable[[ov.Model, Path], None]:
     """Compresses a graph and writes it, once the folder has its tokenizer."""
-    return lambda graph, path: compress_model(graph, path, read_tokenizer(folder), variant.compression)
+    return lambda graph, path: compress_part(graph, path, read_tokenizer(folder), variant.compression)
 
 
 def _convert_checkpoint(variant: Variant, folder: Path) -> dict[str, Any]:
@@ -137,7 +148,7 @@ def _export(variant: Variant, path: Path, folder: Path, merged: Path) -> dict[st
     """
     config = variant.config
     with quiet():
-        model, tokenizer = load_checkpoint(config, path)
+        model, tokenizer = load_checkpoint(config, path, variant.text_only)
         if config.adapters:
             add_adapters(model, config.model_id, config.adapters, merged)
     parameters = model.num_parameters()
@@ -149,12 +160,14 @@ def _export(variant: Variant, path: Path, folder: Path, merged: Path) -> dict[st
     if variant.precision == "FP16":
         export(model, tokenizer, folder)
     elif can_hand_over():
-        export(model, tokenizer, folder, lambda ir, path: compress_model(ir, path, tokenizer, variant.compression))
+        export(model, tokenizer, folder, lambda ir, path: compress_part(ir, path, tokenizer, variant.compression))
     else:
         print("This version of Optimum Intel is untested, so the conversion takes more disk space and time.")
         export(model, tokenizer, folder / "16bit")
         compress_folder(folder / "16bit", folder, variant.compression)
         shutil.rmtree(folder / "16bit")
+    if reads_images(folder):
+        copy_image_settings(path, folder)
     del model  # before the files that it is mapped from are removed
     gc.collect()
     return {"parameters": parameters}
@@ -169,14 +182,39 @@ def compress_folder(source: Path, folder: Path, compression: dict[str, Any]) -> 
         compression: see `Variant.compression`.
     """
     copy_side_files(source, folder)
-    model = ov.Core().read_model(source / MODEL_XML)
-    compress_model(model, folder / MODEL_XML, read_tokenizer(source), compression)
+    for part in graph_files(source):
+        compress_part(ov.Core().read_model(part), folder / part.name, read_tokenizer(source), compression)
 
 
 def copy_side_files(source: Path, folder: Path) -> None:
     """Copies the files of a converted folder that its variants have in common: all but graph, weights and manifest."""
-    own = shutil.ignore_patterns(MODEL_XML, MODEL_BIN, MANIFEST, MODEL_CACHE)
+    graphs = (file.with_suffix(suffix).name for file in graph_files(source) for suffix in (".xml", ".bin"))
+    own = shutil.ignore_patterns(*graphs, MANIFEST, MODEL_CACHE)
     shutil.copytree(source, folder, ignore=own, dirs_exist_ok=True)
+
+
+def copy_image_settings(checkpoint: Path, folder: Path) -> None:
+    """Copies the settings for images to a folder, without names of Python files, which nobody is to run.
+
+    Raises:
+        UserError: a file of them is damaged.
+    """
+    for name in (IMAGE_SETTINGS, PROCESSOR_SETTINGS):
+        if (checkpoint / name).is_file():
+            settings = read_checkpoint_json(checkpoint / name)
+            settings.pop("auto_map", None)
+            (folder / name).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
+
+
+def compress_part(ir: ov.Model, path: Path, tokenizer: PreTrainedTokenizerBase, compression: dict[str, Any]) -> None:
+    """Compresses a graph of a folder: as the settings say, or to 8 bits if it reads images or has the tokens' vectors.
+
+    Args: as `compress_model`.
+    """
+    if path.name in (TEXT_EMBEDDINGS_XML, VISION_XML, MERGER_XML):
+        compress_and_save(ir, path, mode=nncf.CompressWeightsMode.INT8_ASYM)
+    else:
+        compress_model(ir, path, tokenizer, compression)
 
 
 def compress_model(
@@ -190,7 +228,10 @@ def compress_model(
         compression: see `Variant.compression`.
     """
     arguments = {**compression, "mode": nncf.CompressWeightsMode[compression["mode"]]}
-    if compression.get("scale_estimation"):
+    if compression.get("scale_estimation") and path.name == LANGUAGE_XML:
+        print("The language model of one that reads images takes no sample text, so scale estimation is left out.")
+        del arguments["scale_estimation"]
+    elif compression.get("scale_estimation"):
         arguments["dataset"] = calibration_dataset(model, tokenizer)
     if "group_size" in compression:
         arguments["advanced_parameters"] = SMALLER_GROUPS

@@ -8,7 +8,7 @@ from typing import Any
 
 import openvino as ov
 
-from llm_chatbot.folder.manifest import MODEL_BIN, MODEL_CACHE, MODEL_XML
+from llm_chatbot.folder.manifest import MODEL_CACHE, graph_files
 
 
 def compile_cache(model_dir: Path) -> dict[str, str]:
@@ -16,7 +16,7 @@ def compile_cache(model_dir: Path) -> dict[str, str]:
 
     The name is a hash of the size and time of the model's files. Folders for earlier versions of them are removed.
     """
-    files = [model_dir / MODEL_XML, model_dir / MODEL_BIN]
+    files = [file.with_suffix(suffix) for file in graph_files(model_dir) for suffix in (".xml", ".bin")]
     facts = [(path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     root = model_dir / MODEL_CACHE
     current = root / hashlib.sha256(repr(facts).encode()).hexdigest()[:16]

@@ -1,5 +1,6 @@
 """The files of a converted folder, from which a model is opened. `llm_chatbot.engine.gguf_file` has the other kind."""
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
@@ -8,11 +9,13 @@ import openvino as ov
 
 from llm_chatbot.engine.compile_cache import compile_cache
 from llm_chatbot.engine.graph.logits import check_state
-from llm_chatbot.engine.graph.mapped_weights import MappedWeights
+from llm_chatbot.engine.graph.mapped_weights import AllWeights, MappedWeights
+from llm_chatbot.engine.graph.picture_rows import joined_graphs, without_pictures
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer, FolderTokenizer
+from llm_chatbot.engine.vision.reader import ImageReader
 from llm_chatbot.folder.found import precision_label
 from llm_chatbot.folder.json_files import damaged, read_json
-from llm_chatbot.folder.manifest import MODEL_BIN, MODEL_XML, read_manifest
+from llm_chatbot.folder.manifest import IMAGE_SETTINGS, graph_files, read_manifest, reads_images, weights_file
 from llm_chatbot.gguf.end_tokens import listed_ids
 
 
@@ -34,6 +37,7 @@ class ModelFiles(Protocol):
         weights_file: the file whose size and time tell the weights from others.
         graph_files: those that the graph and its weights are read from, with what they depend on.
         label: the name of the weights' precision for people; empty if it is unknown.
+        images: prepares pictures for the model; None: it reads none.
     """
 
     path: Path
@@ -41,6 +45,7 @@ class ModelFiles(Protocol):
     gpu_precision: str | None
     weights_file: Path
     label: str
+    images: ImageReader | None
 
     @property
     def graph_files(self) -> list[Path]: ...
@@ -81,8 +86,11 @@ class FolderFiles:
         self.config = read_config(folder)
         self.stop_ids = read_stop_ids(folder)
         self.gpu_precision: str | None = read_manifest(folder).get("gpu_precision")
-        self.weights_file = folder / MODEL_BIN
-        self.graph_files = [folder / name for name in (MODEL_XML, MODEL_BIN, "config.json")]
+        self.weights_file = weights_file(folder)
+        self.images = ImageReader(folder, self.config) if reads_images(folder) else None
+        self._graphs = graph_files(folder)
+        parts = [part.with_suffix(suffix) for part in self._graphs for suffix in (".xml", ".bin")]
+        self.graph_files = [*parts, folder / "config.json", *([folder / IMAGE_SETTINGS] if self.images else [])]
         self.label = precision_label(folder)
 
     @property
@@ -94,15 +102,29 @@ class FolderFiles:
         return FolderTokenizer(self.path)
 
     def read_graph(self) -> ov.Model:
-        graph = ov.Core().read_model(self.path / MODEL_XML)
+        graph = self._read(ov.Core().read_model)
+        if self.images is not None:
+            without_pictures(graph)
         check_state(graph, self.path)
         return graph
 
     def map_graph(self) -> tuple[ov.Model, Weights]:
-        weights = MappedWeights(self.weights_file)
-        graph = weights.read_graph(self.path / MODEL_XML)
+        parts: list[MappedWeights] = []
+
+        def read(path: Path) -> ov.Model:
+            parts.append(MappedWeights(path.with_suffix(".bin")))
+            return parts[-1].read_graph(path)
+
+        graph = self._read(read)
         check_state(graph, self.path)
-        return graph, weights
+        return graph, AllWeights(parts)
+
+    def _read(self, read: Callable[[Path], ov.Model]) -> ov.Model:
+        """The graph as one, whether or not the tokens' vectors are made by one of its own."""
+        if self.images is None:
+            return read(self._graphs[0])
+        language, text_embeddings = map(read, self._graphs[:2])
+        return joined_graphs(language, text_embeddings)
 
     def compile_cache(self) -> dict[str, str]:
         return compile_cache(self.path)

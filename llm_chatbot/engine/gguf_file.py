@@ -20,6 +20,7 @@ from llm_chatbot.engine.files import Weights
 from llm_chatbot.engine.graph.logits import check_state
 from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.text.tokenizer import PlainTokenizer
+from llm_chatbot.engine.vision.reader import ImageReader
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.place import as_in_file
 from llm_chatbot.folder.template_check import check_chat_template
@@ -62,6 +63,7 @@ class GGUFFile:
         self.path = self.weights_file = path
         self.gpu_precision = gpu_precision
         self._header = read_gguf_header(path)
+        self.images: ImageReader | None = None
         self.label = as_in_file(self._header.quantization)
         self._chat_format = chat_format
         self.is_limited = any(name in self._header.tensors for name in LIMITING_TENSORS)

@@ -26,7 +26,9 @@ from llm_chatbot.engine.graph.group_sizes import split_groups
 from llm_chatbot.engine.graph.logits import add_logits_to_keep, check_growing
 from llm_chatbot.engine.graph.merged_products import merge_products
 from llm_chatbot.engine.graph.paged_graph import PagedAttentionUnavailableError, make_paged
+from llm_chatbot.engine.graph.picture_rows import add_picture_rows
 from llm_chatbot.engine.graph.zero_points import split_zero_points, splitting_pays
+from llm_chatbot.engine.vision.reader import ImageReader
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +56,7 @@ class ChatModel:
         pace: how many tokens of a prompt to read at once.
         paged: what all conversations share; None if each has an infer request of its own.
         draft: a model that drafts for this one; None: there is none.
+        images: prepares pictures for it; None: it reads none, or not on this device.
     """
 
     max_idle_caches = 8
@@ -74,6 +77,7 @@ class ChatModel:
         self.draft: ChatModel | None = None
         self._files, self._device = files, device
         self._properties = {**device_properties(device, files.gpu_precision), **properties}
+        self.images: ImageReader | None = None
         self._compiling = threading.Lock()
         self._idle: dict[int, KVCache] = {}
         self._idle_lock = threading.Lock()
@@ -83,6 +87,9 @@ class ChatModel:
             if self.paged is None:
                 self.compiled  # noqa: B018, fails now if the device can't run the model
             self.stop_ids = stop_ids.result()
+        if self.paged is not None and files.images is not None:
+            self.images = files.images
+            self.images.use(self._properties)
 
     def _open_paged(self, kv_cache_gb: float | None, cache_on_disk: bool) -> PagedModel | None:
         try:
@@ -111,6 +118,8 @@ class ChatModel:
         """The compiled graph, and what was decided for it."""
         split_groups(graph, self._files.path)
         self.add_inputs(graph)
+        if self._files.images is not None:
+            add_picture_rows(graph)
         # Without a compile cache: OpenVINO can't load a cached paged graph.
         properties = self._with_arithmetic(graph, {**PAGED_PROPERTIES, **self._properties})
         is_split = splitting_pays(graph, properties)
@@ -219,5 +228,6 @@ class ChatModel:
 
 def trained_context(config: Mapping[str, Any]) -> int | None:
     """The context length in tokens that a configuration names; None if it names none."""
+    config = {**config, **config.get("text_config", {})}
     names = ("max_position_embeddings", "n_positions", "max_seq_len", "seq_length")
     return next((config[name] for name in names if isinstance(config.get(name), int)), None)

@@ -23,6 +23,7 @@ from llm_chatbot.engine.decode.logprobs import TokenChoice, first_choice, token_
 from llm_chatbot.engine.errors import ContextLengthError
 from llm_chatbot.engine.text.channels import END, FINAL_BEGUN
 from llm_chatbot.engine.text.detokenizer import StreamingDetokenizer
+from llm_chatbot.engine.text.pictures import has_pictures, pictures_in
 from llm_chatbot.engine.text.prompt import (
     NO_OPTIONS,
     NOTHING_ASKED,
@@ -37,6 +38,7 @@ from llm_chatbot.engine.text.prompt import (
 )
 from llm_chatbot.engine.text.reasoning import begun_answer, reasoning_closing, reasoning_opening
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
+from llm_chatbot.engine.vision.reader import ImageReader
 from llm_chatbot.errors import UserError
 
 # How many tokens of a prompt are decoded with what follows it: a character has up to four.
@@ -56,6 +58,9 @@ class Model(Protocol):
 
     @property
     def pace(self) -> Pace: ...
+
+    @property
+    def images(self) -> ImageReader | None: ...
 
     def new_cache(self) -> Any: ...
 
@@ -143,20 +148,22 @@ class ChatSession:
         if make is not None:
             make()
 
-    def stream(self, text: str, **generation: Any) -> Generator[Answer, None, None]:
+    def stream(self, text: str, *, images: Sequence[bytes] = (), **generation: Any) -> Generator[Answer, None, None]:
         """Sends a message and yields the answer after every token; both are added to `messages`.
 
         Closing the iterator stops the answer; `messages` keeps the part that was generated.
 
         Args:
             text: the user's message.
+            images: files with pictures, which stand before the text.
             generation: see `answer`.
 
         Raises:
-            UserError: the message alone does not fit into the context.
+            UserError: the message alone does not fit into the context, or as for `answer`.
         """
+        parts = [*({"type": "image", "image": image} for image in images), {"type": "text", "text": text}]
         system = [] if self.system_prompt is None else [{"role": "system", "content": self.system_prompt}]
-        asked = [*self.messages, {"role": "user", "content": text}]
+        asked = [*self.messages, {"role": "user", "content": parts if images else text}]
         with closing(self.answer([*system, *asked], **generation)) as answers:
             for answer in answers:
                 if answer.completion_tokens or answer.finish_reason:
@@ -179,7 +186,8 @@ class ChatSession:
 
         Args:
             messages: the conversation. It ends with a message of the user or a tool, or with an answer that is to be
-                continued.
+                continued. A content may be a list of parts: `{"type": "text", "text": …}` and, with the bytes of a
+                file, `{"type": "image", "image": …}`.
             template_options: variables for the chat template, such as `enable_thinking` or `tools`; see
                 `llm_chatbot.engine.text.prompt.template_variables`.
             generation: how the answer is generated; None: as the `options` say.
@@ -199,6 +207,7 @@ class ChatSession:
             empty = prompt_ids(self._tokenizer, NOTHING_ASKED, template_options)
             answer_prefix = begun_answer(self._tokenizer, empty)
             continued_ids = self._continued_ids(text, answer_prefix)
+        messages = self._with_pictures(messages)
         limit = self._prompt_limit(len(continued_ids), generation.max_new_tokens) if room is None else None
         prompt, dropped = fitting_prompt(self._tokenizer, messages, limit, template_options)
         if not continued_ids:
@@ -210,7 +219,22 @@ class ChatSession:
         if detokenizer.has_channels and continued_ids:
             text = detokenizer.text
         answer = Answer(text, len(prompt), 0, dropped, len(continued_ids))
+        show: Callable[[Sequence[Any]], None] | None = getattr(self._cache, "show", None)
+        if show is not None:
+            show(pictures_in(messages))
         yield from self._generate([*prompt, *continued_ids], answer, detokenizer, generation, started, room)
+
+    def _with_pictures(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """The messages with each picture prepared for the model.
+
+        Raises:
+            UserError: the model reads none, or one is damaged.
+        """
+        if not has_pictures(messages):
+            return messages
+        if (images := self._model.images) is None:
+            raise UserError("prompt.reads_no_pictures")
+        return images.prepared(messages)
 
     def complete(
         self,
@@ -383,7 +407,8 @@ class ChatSession:
 
             constraints.insert(0, AfterReasoning(generation.constraint, is_reasoning, opening))
         if (dry := generation.dry) is not None and dry.multiplier and dry.last_n:
-            constraints.insert(0, DryPenalty(dry, ids, token_breakers(self._tokenizer, dry.breakers)))
+            spoken = [id for id in ids if id >= 0]
+            constraints.insert(0, DryPenalty(dry, spoken, token_breakers(self._tokenizer, dry.breakers)))
         return constraints
 
     def _thinking_budget(self, generation: Generation, detokenizer: StreamingDetokenizer) -> ThinkingBudget | None:

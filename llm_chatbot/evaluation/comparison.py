@@ -27,7 +27,7 @@ from llm_chatbot.evaluation.loading import measure_loading
 from llm_chatbot.evaluation.metrics import TokenScores, concatenate, divergence, rolling_windows, score_tokens
 from llm_chatbot.evaluation.texts import passages
 from llm_chatbot.evaluation.weight_storage import WeightStorage, weight_storage
-from llm_chatbot.folder.manifest import MODEL_BIN, MODEL_XML, check_complete, read_manifest
+from llm_chatbot.folder.manifest import check_complete, graph_files, read_manifest, weights_file
 from llm_chatbot.machine.memory import available_memory
 
 WINDOW = 512  # tokens that are predicted in one go
@@ -111,7 +111,7 @@ def compare(
     paths = [Path(folder) for folder in folders]
     storages = check_variants(paths)
     reference = next(path for path, storage in storages.items() if storage.is_16bit)
-    sizes = {path: (path / MODEL_BIN).stat().st_size for path in paths}
+    sizes = {path: weights_file(path).stat().st_size for path in paths}
     check_memory(sum(sizes.values()) - sizes[reference] + 4 * storages[reference].total)
     scores, answers = measure_quality(paths, reference, passages() if texts is None else texts, questions, progress)
     progress("Timing", 0, None)
@@ -149,7 +149,7 @@ def check_variants(folders: Sequence[Path]) -> dict[Path, WeightStorage]:
     for folder in folders[1:]:
         if _identity(folder) != _identity(folders[0]):
             raise UserError("measure.different", folder=folder, first=folders[0])
-    storages = {folder: weight_storage(folder / MODEL_XML) for folder in folders}
+    storages = {folder: weight_storage(graph_files(folder)[0]) for folder in folders}
     if not any(storage.is_16bit for storage in storages.values()):
         raise UserError("measure.no_16_bit")
     return storages

@@ -51,7 +51,11 @@ def identity(variant: Variant) -> dict[str, Any]:
     """The manifest's entries that have to be the same for a folder to hold this variant."""
     checkpoint, config = variant.config.checkpoint, variant.config
     model_id = str(checkpoint.resolve()) if isinstance(checkpoint, Path) else config.model_id
-    settings = {"precision": variant.precision, "compression": variant.compression or None}
+    settings = {
+        "precision": variant.precision,
+        "compression": variant.compression or None,
+        "text_only": variant.text_only or None,
+    }
     adapters = [_adapter(adapter) for adapter in config.adapters]
     return {"model_id": model_id, "revision": config.revision, **settings, "adapters": adapters or None}
 

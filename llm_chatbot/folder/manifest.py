@@ -10,6 +10,14 @@ from llm_chatbot.machine.json_object import json_object
 MANIFEST = "conversion.json"
 MODEL_XML, MODEL_BIN = "openvino_model.xml", "openvino_model.bin"
 TOKENIZER_XML, DETOKENIZER_XML = "openvino_tokenizer.xml", "openvino_detokenizer.xml"
+# In place of the model, where it reads images: Optimum Intel and OpenVINO GenAI know the parts by these names.
+LANGUAGE_XML = "openvino_language_model.xml"
+TEXT_EMBEDDINGS_XML = "openvino_text_embeddings_model.xml"
+VISION_XML = "openvino_vision_embeddings_model.xml"
+MERGER_XML = "openvino_vision_embeddings_merger_model.xml"  # of some: what comes after the patches
+IMAGE_PARTS = (LANGUAGE_XML, TEXT_EMBEDDINGS_XML, VISION_XML)
+IMAGE_SETTINGS, PROCESSOR_SETTINGS = "preprocessor_config.json", "processor_config.json"
+
 MODEL_CACHE = "model_cache"  # a folder, of what the runtime has compiled
 
 # The entry of `config.json` with the checkpoint's own `model_type`, where the model was converted as another one.
@@ -19,15 +27,35 @@ ORIGINAL_MODEL_TYPE = "original_model_type"
 # `max_position_embeddings` stays at `seq_length` for other runtimes, which don't scale it.
 SCALED_CONTEXT = "scaled_context"
 
-REQUIRED_FILES = (
-    MODEL_XML,
-    MODEL_BIN,
+GRAPH_FILES = (MODEL_XML, MODEL_BIN)
+SIDE_FILES_REQUIRED = (
     "config.json",
     "generation_config.json",
     "tokenizer_config.json",
     TOKENIZER_XML,
     DETOKENIZER_XML,
 )
+# The files that hold weights, of all that a folder may have.
+WEIGHTS = (MODEL_BIN, *(part.replace(".xml", ".bin") for part in (*IMAGE_PARTS, MERGER_XML)))
+REQUIRED_FILES = (*GRAPH_FILES, *SIDE_FILES_REQUIRED)
+FILES_FOR_IMAGES = (*IMAGE_PARTS, *(part.replace(".xml", ".bin") for part in IMAGE_PARTS), IMAGE_SETTINGS)
+
+
+def reads_images(folder: Path) -> bool:
+    """Whether a converted folder holds a model that reads images."""
+    return (folder / LANGUAGE_XML).is_file()
+
+
+def graph_files(folder: Path) -> list[Path]:
+    """The .xml files of a folder's model, the one of the language model first. Each has a .bin beside it."""
+    if not reads_images(folder):
+        return [folder / MODEL_XML]
+    return [folder / name for name in (*IMAGE_PARTS, *([MERGER_XML] if (folder / MERGER_XML).is_file() else []))]
+
+
+def weights_file(folder: Path) -> Path:
+    """The file with the weights of a folder's language model."""
+    return graph_files(folder)[0].with_suffix(".bin")
 
 
 def write_manifest(folder: Path, **facts: Any) -> None:
@@ -78,7 +106,8 @@ def check_complete(folder: Path) -> None:
 
 
 def _missing_files(folder: Path, manifest: dict[str, Any]) -> list[str]:
-    missing = [name for name in REQUIRED_FILES if not (folder / name).is_file()]
+    required = (*(FILES_FOR_IMAGES if reads_images(folder) else GRAPH_FILES), *SIDE_FILES_REQUIRED)
+    missing = [name for name in required if not (folder / name).is_file()]
     sizes = manifest.get("files", {}).items()
     return missing + [name for name, size in sizes if name not in missing and not _has_size(folder / name, size)]
 

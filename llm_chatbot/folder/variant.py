@@ -22,6 +22,7 @@ class Variant:
             `llm_chatbot.sources.gguf_files.found_files`; None: they were not looked for or are not there.
         allow_non_finite: whether a checkpoint with weights that are NaN or infinite is converted all the same.
         direct: whether a checkpoint's graph is written by `llm_chatbot.decoder`, as a GGUF file's, and not exported.
+        text_only: whether what reads images is left out.
     """
 
     name: str
@@ -32,6 +33,7 @@ class Variant:
     files: dict[str, Any] | None = None
     allow_non_finite: bool = False
     direct: bool = False
+    text_only: bool = False
 
     @property
     def folder(self) -> Path:

@@ -9,7 +9,7 @@ from llm_chatbot.engine.model import trained_context
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import converted_models, measured_variants, precision_label
 from llm_chatbot.folder.json_files import read_json
-from llm_chatbot.folder.manifest import MODEL_BIN
+from llm_chatbot.folder.manifest import weights_file
 from llm_chatbot.folder.place import AS_IN_FILE, model_folder
 from llm_chatbot.sources.gguf_files import gguf_path
 
@@ -63,7 +63,7 @@ def of_folder(name: str, precision: str, folder: Path) -> ModelChoice:
     label = precision_label(folder)
     measured = measured_variants(folder.parent).get(precision, {}).get("decode_tps")
     return ModelChoice(
-        title_of(name, label), name, precision, label, size_of(folder / MODEL_BIN), context_of(folder), measured
+        title_of(name, label), name, precision, label, size_of(weights_file(folder)), context_of(folder), measured
     )
 
 

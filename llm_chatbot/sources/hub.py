@@ -40,6 +40,8 @@ from llm_chatbot.sources.weight_files import WeightFiles, weight_files
 SIDE_FILES = (
     "config.json",
     "generation_config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
     "chat_template.jinja",
     "chat_template.json",
     "additional_chat_templates/*.jinja",

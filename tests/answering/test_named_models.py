@@ -34,7 +34,7 @@ class Machine:
 
         def files(model: str, precision: str, root: Path) -> SimpleNamespace:
             config = {"max_position_embeddings": 2048, "model": precision}
-            return SimpleNamespace(weights_file=weights, tokenizer=None, config=config, label="")
+            return SimpleNamespace(graph_files=[weights], tokenizer=None, config=config, label="")
 
         def open_model(files: SimpleNamespace, device: str, **options: Any) -> SimpleNamespace:
             self.loaded.append(files.config["model"])

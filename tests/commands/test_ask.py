@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from llm_chatbot.commands.ask import parser
 from llm_chatbot.commands.options import STOPPED
 from llm_chatbot.folder.manifest import write_manifest
 from llm_chatbot.folder.place import model_folder
+from tests.pictures import picture_file
 
 QUESTION = "What is the capital of France?"
 TIMEOUT = 120  # seconds, for a busy machine
@@ -47,6 +49,18 @@ def test_a_question_in_the_standard_input_has_no_line_break_at_its_end(models_ro
 def test_a_question_that_cannot_be_read_is_one_sentence(models_root: Path, typed: bytes, expected: bytes):
     done = ask(models_root, typed=typed)
     assert (done.returncode, done.stdout) == (2, b"") and expected in done.stderr and done.stderr.count(b"\n") == 1
+
+
+def test_a_picture_belongs_to_the_question(image_folder: Callable[[str], tuple[Path, Path]], tmp_path: Path):
+    checkpoint, folder = image_folder("llava")
+    picture = tmp_path / "picture.png"
+    picture.write_bytes(picture_file(50, 40))
+    asked = (str(checkpoint), QUESTION, "--precision", "FP16", "--max-new-tokens", "4")
+    answers = [ask(folder.parents[1], *asked, *image) for image in ((), ("--image", str(picture)))]
+    assert [(done.returncode, done.stderr) for done in answers] == [(0, b"")] * 2
+    assert answers[0].stdout != answers[1].stdout
+    done = ask(folder.parents[1], *asked, "--image", str(tmp_path / "none.png"))
+    assert (done.returncode, done.stdout) == (2, b"") and b"none.png can't be read" in done.stderr
 
 
 def endless_model(models_root: Path, root: Path) -> None:

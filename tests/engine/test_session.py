@@ -336,6 +336,7 @@ class CountingModel:
     """After token n comes n + 1, after 9 the end, and after any other 0; the cache is the list of what was fed."""
 
     context_length: int | None = None
+    images = None
 
     def __init__(self) -> None:
         self.stop_ids = {10}

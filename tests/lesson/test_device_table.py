@@ -12,6 +12,7 @@ class FakeModel:
     """Counts upwards; `wrong_from` says where another device begins to answer otherwise."""
 
     context_length = None
+    images = None
 
     def __init__(self, wrong_from: int | None = None) -> None:
         self.stop_ids: set[int] = set()

@@ -11,6 +11,7 @@ from typing import Any
 from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_CAUSAL_LM_MAPPING,
+    MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
     Gemma3TextConfig,
     GlmConfig,
     GptOssConfig,
@@ -20,7 +21,7 @@ from transformers import (
     Qwen2Config,
 )
 
-from llm_chatbot.catalogue.architectures import by_model_type
+from llm_chatbot.catalogue.architectures import architecture, by_model_type
 from llm_chatbot.convert.checkpoint.invalid import reading_settings
 from llm_chatbot.convert.checkpoint.weights import (
     build_model,
@@ -34,7 +35,8 @@ from llm_chatbot.convert.checkpoint.weights import (
 from llm_chatbot.convert.direct.formats import check_direct
 from llm_chatbot.convert.export.exporter_configs import check_exportable, nearest_types
 from llm_chatbot.errors import UserError
-from llm_chatbot.folder.manifest import ORIGINAL_MODEL_TYPE, SCALED_CONTEXT
+from llm_chatbot.folder.image_settings import processor_name
+from llm_chatbot.folder.manifest import IMAGE_SETTINGS, ORIGINAL_MODEL_TYPE, SCALED_CONTEXT
 from llm_chatbot.sources.json_files import read_checkpoint_json
 
 # ChatGLM3's `<|user|>` and `<|observation|>`: it ends its turn by naming who speaks next.
@@ -81,10 +83,13 @@ GEMMA_3_NAMES = {
 GEMMA_3_VISION = ("vision_tower.", "multi_modal_projector.", "model.vision_tower.", "model.multi_modal_projector.")
 
 
-def read_checkpoint(folder: Path) -> PreTrainedModel:
+def read_checkpoint(folder: Path, text_only: bool = False) -> PreTrainedModel:
     """The model in a folder, in the checkpoint's own precision, with its weights mapped from the files.
 
     Nothing in the folder is executed: `auto_map` is ignored, and pickles may hold only tensors.
+
+    Args:
+        text_only: leave out what reads images.
 
     Raises:
         UserError: a file is missing or damaged, the weights are not those that `config.json` describes, or the
@@ -93,6 +98,12 @@ def read_checkpoint(folder: Path) -> PreTrainedModel:
     config = read_checkpoint_config(folder)
     model_type = config["model_type"]
     check_architecture(folder, config)
+    if not text_only and has_vision(folder, config):
+        return from_image_model(folder, config)
+    if model_type not in converters and architecture(model_type).image_exporter:
+        if text_only:
+            raise UserError("checkpoint.text_only", type=repr(model_type))
+        raise UserError("checkpoint.no_image_settings", folder=folder, type=repr(model_type), file=IMAGE_SETTINGS)
     model = converters.get(model_type, from_transformers)(folder, config)
     model.config.name_or_path = str(folder)
     if model.config.model_type != model_type:
@@ -113,8 +124,13 @@ def check_architecture(folder: Path, config: dict[str, Any]) -> None:
     if model_type not in converters and model_type not in CONFIG_MAPPING:
         advice = nearest_types(model_type)
         raise UserError("checkpoint.unknown_type", folder=folder, type=repr(model_type), advice=advice)
-    if model_type not in converters:
+    if model_type not in converters and not architecture(model_type).image_exporter:
         check_exportable(model_type)
+
+
+def has_vision(folder: Path, config: dict[str, Any]) -> bool:
+    """Whether a checkpoint reads images, and says how they are prepared for it."""
+    return bool(architecture(config["model_type"]).image_exporter) and (folder / IMAGE_SETTINGS).is_file()
 
 
 def is_quantized(config: dict[str, Any]) -> bool:
@@ -149,6 +165,15 @@ def from_transformers(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     if type(parsed) not in MODEL_FOR_CAUSAL_LM_MAPPING or parsed.is_encoder_decoder:
         raise UserError("checkpoint.no_language_model", folder=folder, type=repr(parsed.model_type))
     return build_model(folder, parsed, read_tensors(folder))
+
+
+def from_image_model(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
+    """A language model with the vision tower before it."""
+    processor_name(read_checkpoint_json(folder / IMAGE_SETTINGS), folder / IMAGE_SETTINGS)
+    parsed = _parsed_config(folder, CONFIG_MAPPING[config["model_type"]], config)
+    model = build_model(folder, parsed, read_tensors(folder), MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING)
+    model.config.name_or_path = str(folder)
+    return model
 
 
 def from_mpt(folder: Path, config: dict[str, Any]) -> PreTrainedModel:

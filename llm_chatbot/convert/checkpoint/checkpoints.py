@@ -14,12 +14,15 @@ from llm_chatbot.gguf.end_tokens import listed_ids
 from llm_chatbot.sources.hub import download_checkpoint
 
 
-def load_checkpoint(config: ModelConfig, path: Path | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
+def load_checkpoint(
+    config: ModelConfig, path: Path | None = None, text_only: bool = False
+) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     """Loads the model's checkpoint in its own precision.
 
     Args:
         config: the model's row of the catalogue.
         path: what `fetch_checkpoint` returned; None: it is called.
+        text_only: leave out what reads images.
 
     Returns:
         The model, whose generation settings name every token that ends an answer, and the tokenizer, with the model's
@@ -29,7 +32,7 @@ def load_checkpoint(config: ModelConfig, path: Path | None = None) -> tuple[PreT
         UserError: the checkpoint cannot be downloaded or read, or is not what the catalogue says.
     """
     path = path or fetch_checkpoint(config)
-    model = read_checkpoint(path)
+    model = read_checkpoint(path, text_only)
     model.config.name_or_path = config.model_id
     ends = listed_ids(model.generation_config.eos_token_id)
     tokenizer, model.generation_config.eos_token_id = read_chat_tokenizer(config, path, ends)

@@ -6,7 +6,7 @@ Weights are mapped into memory, not read: they take hardly any memory until some
 import pickle
 import zipfile
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 import torch
@@ -27,6 +27,7 @@ E2M1_VALUES = (0.0, 0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 DTYPES = (torch.float16, torch.bfloat16, torch.float32)
 
 TorchTensors = dict[str, torch.Tensor]
+ModelClasses = Mapping[type[PreTrainedConfig], type[PreTrainedModel]]
 
 
 # Reading
@@ -162,16 +163,19 @@ def drop_tensors(tensors: TorchTensors, suffix: str) -> TorchTensors:
 # Building
 
 
-def build_model(folder: Path, config: PreTrainedConfig, tensors: TorchTensors) -> PreTrainedModel:
+def build_model(
+    folder: Path, config: PreTrainedConfig, tensors: TorchTensors, classes: ModelClasses = MODEL_FOR_CAUSAL_LM_MAPPING
+) -> PreTrainedModel:
     """A model with these tensors as its parameters, in the precision that most of them have.
 
     Args:
         folder: the checkpoint, for its `generation_config.json` and for messages.
+        classes: Transformers' classes of models by those of their configs.
 
     Raises:
         UserError: they are not the tensors of a model with this config.
     """
-    model_class, dtype = MODEL_FOR_CAUSAL_LM_MAPPING[type(config)], _dtype_of(folder, tensors)
+    model_class, dtype = classes[type(config)], _dtype_of(folder, tensors)
     if config.tie_word_embeddings:
         tensors = _without_tied(model_class, tensors)
     # Shapes are compared first: Transformers would allocate every tensor that does not fit.

@@ -17,11 +17,10 @@ from optimum.exporters.openvino import export_from_model
 from optimum.intel import OVConfig
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from llm_chatbot.convert.export.exporter_configs import TASK
-from llm_chatbot.convert.export.quiet import quiet
+from llm_chatbot.convert.export.exporter_configs import IMAGE_TASK, TASK
+from llm_chatbot.convert.export.quiet import quiet, without_log
 from llm_chatbot.convert.patching import patched
 from llm_chatbot.convert.tokenizer.openvino_tokenizers import save_as_openvino
-from llm_chatbot.folder.manifest import MODEL_BIN
 from llm_chatbot.machine.json_progress import write_step
 from llm_chatbot.machine.progress import watching
 
@@ -42,16 +41,19 @@ def export(
     """Writes to `folder` the model as OpenVINO IR, its configurations, and the tokenizer for Transformers and OpenVINO.
 
     Args:
-        model: with the parameters in the checkpoint's own type. 16-bit parameters are kept; 32-bit ones become float16
+        model: a language model, or one that reads images: then its parts become a graph each, see `IMAGE_PARTS`. It has
+            the parameters in the checkpoint's own type. 16-bit parameters are kept; 32-bit ones become float16
             one by one as they are written.
-        write: called with the IR and the path of its .xml instead of Optimum's writer; requires `can_hand_over()`.
+        write: called with each IR and the path of its .xml instead of Optimum's writer; requires `can_hand_over()`.
     """
     is_16bit = any(parameter.dtype in (torch.float16, torch.bfloat16) for parameter in model.parameters())
-    weights = folder / MODEL_BIN
-    with quiet(), ExitStack() as bar, ExitStack() as patches:
+    task = IMAGE_TASK if hasattr(model.config, "vision_config") else TASK
+    with quiet(), without_log(), ExitStack() as bar, ExitStack() as patches:
         bar.enter_context(
             watching(
-                "Exporting", 2 * model.num_parameters(), lambda: weights.stat().st_size if weights.is_file() else 0
+                "Exporting",
+                2 * model.num_parameters(),
+                lambda: sum(f.stat().st_size for f in folder.glob("*_model.bin")),
             )
         )
 
@@ -66,7 +68,7 @@ def export(
         export_from_model(
             model,
             output=folder,
-            task=TASK,
+            task=task,
             # "auto" keeps each constant's type. With None, models over 1B parameters are compressed to 8 bits.
             ov_config=OVConfig(dtype="auto" if is_16bit or write else "fp16"),
             preprocessors=[tokenizer],

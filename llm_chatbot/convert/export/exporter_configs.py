@@ -14,7 +14,7 @@ from llm_chatbot.catalogue.architectures import by_model_type
 from llm_chatbot.errors import UserError
 from llm_chatbot.texts import Text
 
-TASK = "text-generation-with-past"
+TASK, IMAGE_TASK = "text-generation-with-past", "image-text-to-text"
 
 # Optimum Intel 2.2 allows them up to Transformers 5.0. With 5.5 the graphs compute what the torch models do: see the
 # tests.
@@ -25,6 +25,12 @@ register = TasksManager.create_register("openvino", overwrite_existing=True)
 
 for model_type, exporter in by_model_type("exporter").items():
     register(model_type, "text-generation", TASK, library_name="transformers")(
+        type(exporter.__name__, (exporter,), {"MAX_TRANSFORMERS_VERSION": PROVEN_VERSION})
+    )
+
+
+for model_type, exporter in by_model_type("image_exporter").items():
+    register(model_type, IMAGE_TASK, library_name="transformers")(
         type(exporter.__name__, (exporter,), {"MAX_TRANSFORMERS_VERSION": PROVEN_VERSION})
     )
 

@@ -11,6 +11,16 @@ import transformers
 
 
 @contextmanager
+def without_log() -> Iterator[None]:
+    """Silences every log: OpenVINO's front end reports what the exporter then does in another way as an error."""
+    logging.disable(logging.ERROR)
+    try:
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+@contextmanager
 def quiet() -> Iterator[None]:
     """Silences the log messages, warnings and progress bars of tracing and compression, which no user can act on."""
     level = transformers.logging.get_verbosity()

@@ -25,7 +25,7 @@ from llm_chatbot.convert.resources import (
 )
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import converted_models, precision_label
-from llm_chatbot.folder.manifest import MODEL_BIN, complete_manifest
+from llm_chatbot.folder.manifest import WEIGHTS, complete_manifest
 from llm_chatbot.folder.place import AS_IN_FILE, Precision, as_in_file, default_precision, precisions_of
 from llm_chatbot.folder.variant import Variant
 from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
@@ -186,7 +186,8 @@ def _variant(variant: Variant, file: tuple[str, int] | None) -> VariantFacts | N
         return None
     own = file[1] if is_own and file else None
     label = as_in_file(file[0]) if is_own and file else precision_label(variant.folder) or variant.precision
-    weights = manifest.get("files", {}).get(MODEL_BIN) or own or int(weights_size(variant, parameters or 0))
+    converted = sum(manifest.get("files", {}).get(name, 0) for name in WEIGHTS)
+    weights = converted or own or int(weights_size(variant, parameters or 0))
     in_memory = weights_in_memory(weights, variant.precision)
     kv_values = variant.config.kv_values or (_kv_values_of(variant.folder) if manifest else None)
     return VariantFacts(

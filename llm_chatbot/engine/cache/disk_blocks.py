@@ -32,7 +32,7 @@ MAX_AGE = 7 * 24 * 3600.0  # seconds
 SEGMENT_BYTES = 64_000_000
 MIN_BLOCKS, MAX_BLOCKS = 8, 1024  # in a segment
 
-MAGIC = b"LLMKV\x00\x00\x01"
+MAGIC = b"LLMKV\x00\x00\x02"
 HEADER = struct.Struct("<8s32sI")  # magic, model, number of blocks; then their CRC-32
 CHECKSUM = struct.Struct("<I")
 DIGEST_BYTES = 16
@@ -46,8 +46,8 @@ def digest_of(before: bytes, ids: Sequence[int]) -> bytes:
 
 
 def packed(ids: Sequence[int]) -> bytes:
-    """Tokens as 32-bit integers."""
-    return np.array(ids, dtype="<i4").tobytes()
+    """Tokens as 64-bit integers: those that stand for pictures are that large."""
+    return np.array(ids, dtype="<i8").tobytes()
 
 
 def blocks_folder() -> Path:
@@ -72,7 +72,7 @@ class Layout:
     @property
     def entry(self) -> struct.Struct:
         """Digest, tokens and the block's CRC-32; then their CRC-32."""
-        return struct.Struct(f"<{DIGEST_BYTES}s{4 * self.block_size}sI")
+        return struct.Struct(f"<{DIGEST_BYTES}s{8 * self.block_size}sI")
 
     @property
     def entry_bytes(self) -> int:

@@ -21,7 +21,9 @@ from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, Part
 from llm_chatbot.engine.cache.state_slots import StatefulTable, StateSlots
 from llm_chatbot.engine.decode.draft_model import Drafter
+from llm_chatbot.engine.decode.generation import whole_pictures
 from llm_chatbot.engine.decode.prompt_lookup import LookupCache, Prices
+from llm_chatbot.engine.vision.reader import Picture, places_of, positions_of, rows_of
 
 logger = logging.getLogger(__name__)
 
@@ -291,7 +293,10 @@ class PagedModel:
         past = len(table.ids)
         ids = request.cache.ids[past : past + count]
         blocks = table.indices[: math.ceil((past + count) / BLOCK_SIZE)]
-        return Part(ids, past, blocks, request.wanted if count == request.missing else 0, table.state)
+        wanted = request.wanted if count == request.missing else 0
+        cache, end = request.cache, past + count
+        positions = positions_of(cache.ids[:end], cache.places)[:, past:] if cache.places else None
+        return Part(ids, past, blocks, wanted, table.state, rows_of(ids, cache.places), positions)
 
     def _note_time(self, seconds: float, tokens: int) -> None:
         self._batch_wait = min(BATCH_WAIT * seconds, MAX_BATCH_WAIT)
@@ -339,7 +344,9 @@ class Request:
 
         Those whose logits are wanted go into one call.
         """
-        return self.missing if self.missing < 1.5 * room else min(room, self.missing - self.wanted)
+        if self.missing < 1.5 * room or self.missing == self.wanted:
+            return self.missing
+        return whole_pictures(self.cache.ids, len(self.cache.table.ids), min(room, self.missing - self.wanted))
 
     def until_checkpoint(self, count: int) -> int:
         """Of `count` tokens those before a place where the recurrent state is kept; logits come from one call."""
@@ -362,9 +369,11 @@ class PagedCache:
         ids: its tokens, in order. Tokens whose blocks were evicted are read again by the next `feed`.
         extra: the values of the extra inputs that its keys and values depend on.
         table: its block table.
+        places: where the vectors of its negative ids are; see `rows_of`.
     """
 
     def __init__(self, model: PagedModel) -> None:
+        self.places: Mapping[int, tuple[Picture, int]] = {}
         self.ids: list[int] = []
         self.extra: dict[str, float] = {}
         self.table = model.new_table()
@@ -376,6 +385,10 @@ class PagedCache:
         self.ids = []
         self._prompted = False
         self.release()
+
+    def show(self, pictures: Sequence[Picture]) -> None:
+        """Says which pictures the negative ids of the next prompt are of."""
+        self.places = places_of(pictures)
 
     def make_private(self) -> None:
         """From now on, nothing that is read is kept on the disk."""
@@ -422,6 +435,7 @@ class PagedCache:
         check_length(before + len(ids), self._model.max_length)
         if not self._prompted:
             self._depend_on(len(ids))
+        rows_of(ids, self.places)  # in this thread: the leader's makes the calls of all
         self.ids += ids
         request = Request(self, wanted)
         try:

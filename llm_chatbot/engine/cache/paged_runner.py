@@ -16,6 +16,7 @@ from llm_chatbot.engine.graph.paged_graph import (
     LOGITS_INDICES,
     MAX_CONTEXT_LEN,
     PAST_LENS,
+    PICTURE_ROWS,
     POSITION_IDS,
     STATE_BLOCK_INDICES,
     STATE_BLOCK_INDICES_BEGINS,
@@ -23,6 +24,7 @@ from llm_chatbot.engine.graph.paged_graph import (
     STATE_INPUTS,
     STATE_PAST_LENS,
     SUBSEQUENCE_BEGINS,
+    TOKEN_TYPE_IDS,
 )
 
 # Tokens per block on a CPU.
@@ -43,11 +45,14 @@ class Part:
     """One sequence's part of a call.
 
     Attributes:
-        ids: its new tokens, at least one.
+        ids: its new tokens, at least one. Negative ones are of pictures.
         past: the number of cached tokens before them.
         blocks: indices of the blocks for its cached and new tokens.
         logits: the number of last tokens of `ids` to compute logits for.
         state: the slots with the recurrent state after the cached tokens, and for that after the new ones.
+        rows: the vectors of those of `ids` that are negative, float32 [n, hidden]; None if none is.
+        positions: of `ids`, for models in which time, height and width have one each, int64 [3, n]; None: those of a
+            text.
     """
 
     ids: Sequence[int]
@@ -55,6 +60,8 @@ class Part:
     blocks: Sequence[int]
     logits: int
     state: tuple[int, int] = (0, 0)
+    rows: np.ndarray | None = None
+    positions: np.ndarray | None = None
 
 
 class PagedRunner:
@@ -126,6 +133,10 @@ class PagedRunner:
             RuntimeError: the runtime failed; the contents of the new tokens' blocks are undefined.
         """
         inputs = {name: np.array([value], dtype=np.float32) for name, value in extra.items()} | inputs_of(parts)
+        if (rows := self._ports.get(PICTURE_ROWS)) is not None:
+            inputs[PICTURE_ROWS] = rows_of_parts(parts, rows.partial_shape[-1].get_length())
+        if (ids := self._ports.get(POSITION_IDS)) is not None and len(ids.partial_shape) > 1:
+            inputs[POSITION_IDS] = np.concatenate([positions_of_part(part) for part in parts], axis=1)
         for name, array in inputs.items():
             if name in self._ports:
                 self._set_input(name, array)
@@ -149,10 +160,12 @@ class PagedRunner:
 def inputs_of(parts: Sequence[Part]) -> dict[str, np.ndarray]:
     """The inputs of a call by name; `llm_chatbot.engine.graph.paged_graph` describes them."""
     begins = offsets([len(part.ids) for part in parts])
+    ids = np.concatenate([np.array(part.ids, dtype=np.int64) for part in parts])
     wanted = [range(end - part.logits, end) for part, end in zip(parts, begins[1:], strict=True)]
     positions = [np.arange(part.past, part.past + len(part.ids)) for part in parts]
     return {
-        INPUT_IDS: np.concatenate([part.ids for part in parts]).astype(np.int64),
+        TOKEN_TYPE_IDS: (ids < 0).astype(np.int64)[:, None],
+        INPUT_IDS: _numbered(ids),
         POSITION_IDS: np.concatenate(positions).astype(np.int64),
         PAST_LENS: np.array([part.past for part in parts], dtype=np.int32),
         SUBSEQUENCE_BEGINS: begins,
@@ -166,6 +179,26 @@ def inputs_of(parts: Sequence[Part]) -> dict[str, np.ndarray]:
         # The output layer does not support zero rows.
         LOGITS_INDICES: np.array([i for indices in wanted for i in indices] or [0], dtype=np.int32),
     }
+
+
+def _numbered(ids: np.ndarray) -> np.ndarray:
+    """The ids of a call, with -1, -2, … for those that are negative."""
+    is_row = ids < 0
+    ids[is_row] = -1 - np.arange(is_row.sum())
+    return ids
+
+
+def positions_of_part(part: Part) -> np.ndarray:
+    """The positions of its tokens in time, height and width, int64 [3, n]."""
+    if part.positions is not None:
+        return part.positions
+    return np.tile(np.arange(part.past, part.past + len(part.ids), dtype=np.int64), (3, 1))
+
+
+def rows_of_parts(parts: Sequence[Part], hidden: int) -> np.ndarray:
+    """The vectors of all parts, float32 [rows, hidden]; one of zeros if there is none: the graph wants a row."""
+    rows = [part.rows for part in parts if part.rows is not None]
+    return np.concatenate(rows) if rows else np.zeros((1, hidden), np.float32)
 
 
 def offsets(lengths: Sequence[int]) -> np.ndarray:

@@ -108,10 +108,23 @@ def prefill(cache: Cache, ids: Sequence[int], pace: Pace) -> Generator[tuple[int
     yield fed, None
     while fed < len(ids):
         left = len(ids) - fed
-        size = left if left < 1.5 * pace.tokens else pace.tokens
+        size = left if left < 1.5 * pace.tokens else whole_pictures(ids, fed, pace.tokens)
         logits = cache.feed(ids[fed : fed + size])
         fed += size
         yield fed, logits if fed == len(ids) else None
+
+
+def whole_pictures(ids: Sequence[int], start: int, count: int) -> int:
+    """`count`, or as many ids as it takes not to cut a picture: some models look at all of it from each place in it.
+
+    Args:
+        ids: negative ones are a picture's.
+        start: of the `count` ids.
+    """
+    end = start + count
+    while count > 0 and end < len(ids) and ids[end - 1] < 0 and ids[end] < 0:
+        end += 1
+    return end - start
 
 
 def prefill_all(cache: Cache, ids: Sequence[int]) -> Generator[tuple[int, np.ndarray], None, None]:

@@ -17,12 +17,13 @@ class Penalties:
 
     Args:
         sampling: those of it that are 0, or 1 for the repetition penalty, cost nothing.
-        ids: the tokens before the answer.
+        ids: the tokens before the answer; negative ones are of pictures, and count for nothing.
     """
 
     def __init__(self, sampling: Sampling, ids: Sequence[int]) -> None:
         self._sampling = sampling
-        self._seen = np.unique(np.array(ids, dtype=np.int64))  # `accept` may append duplicates: they count once
+        seen = np.unique(np.array(ids, dtype=np.int64))
+        self._seen = seen[seen >= 0]  # others are of pictures; `accept` may append duplicates: they count once
         self._biased = np.fromiter(sampling.logit_bias.keys(), dtype=np.int64)
         self._biases = np.fromiter(sampling.logit_bias.values(), dtype=np.float32)
         self._counts: dict[int, int] = {}  # how often the answer has each token

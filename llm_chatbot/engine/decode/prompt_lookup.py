@@ -8,6 +8,7 @@ is the same with and without drafts. The idea is Apoorv Saxena's: https://github
 
 import time
 from collections.abc import Mapping, Sequence
+from itertools import takewhile
 from typing import Protocol
 
 import numpy as np
@@ -16,6 +17,7 @@ from llm_chatbot.engine.cache.block_pool import common_length
 from llm_chatbot.engine.decode.draft_model import DraftCache, Drafter, DraftFigures
 from llm_chatbot.engine.decode.penalties import Penalties
 from llm_chatbot.engine.decode.sampling import Proposal, Sampling
+from llm_chatbot.engine.vision.reader import Picture
 
 # Tokens that must match before a draft is considered.
 NGRAM = 3
@@ -101,7 +103,7 @@ class PromptLookup:
 
     def guesses(self, count: int) -> list[int]:
         """A draft of `count` tokens. Past the end of the text, it continues as if the text repeated itself."""
-        following = self.ids[self._draft_start : self._draft_start + count]
+        following = list(takewhile(is_token, self.ids[self._draft_start : self._draft_start + count]))
         while following and len(following) < count:
             following += following[: count - len(following)]
         return following
@@ -127,6 +129,11 @@ class PromptLookup:
 
         best = max(DRAFT_LENGTHS, key=rate)
         return best if rate(best) > MARGIN * rate(0) else 0
+
+
+def is_token(id: int) -> bool:
+    """Whether an id is a token's, and not that of a picture's vector."""
+    return id >= 0
 
 
 def match_length(ids: Sequence[int], place: int) -> int:
@@ -184,6 +191,8 @@ class DraftingCache(DraftCache, Protocol):
 
     def feed_all(self, ids: Sequence[int]) -> np.ndarray: ...
 
+    def show(self, pictures: Sequence[Picture]) -> None: ...
+
 
 class LookupCache:
     """A KV cache that reads draft tokens ahead of what it is fed, and truncates those that are rejected.
@@ -223,6 +232,12 @@ class LookupCache:
         """Says how the tokens of the next answer are chosen, for drafts that are likely to be accepted."""
         if self._drafter is not None:
             self._drafter.begin_answer(sampling, random, penalties)
+
+    def show(self, pictures: Sequence[Picture]) -> None:
+        """See `PagedCache.show`. A draft model sees none, so it drafts no more in this conversation."""
+        self._cache.show(pictures)
+        if pictures:
+            self._drafter = None
 
     def make_private(self) -> None:
         """From now on, nothing that is read is kept on the disk."""

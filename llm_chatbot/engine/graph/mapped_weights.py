@@ -1,6 +1,7 @@
 """A model's weights in the file they are read from, which needs no memory for what has been read."""
 
 import mmap
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -26,6 +27,21 @@ class MappedWeights:
         """The graph in an XML file, with these weights."""
         return ov.Core().read_model(path.read_bytes(), ov.Tensor(self._bytes, self._bytes.shape, ov.Type.u8))
 
+    @property
+    def maps(self) -> list[mmap.mmap]:
+        return [self._map]
+
     def released_meanwhile(self) -> AbstractContextManager[None]:
         """Gives back what has been read, again and again."""
-        return released_meanwhile([self._map])
+        return released_meanwhile(self.maps)
+
+
+class AllWeights:
+    """The weights of a graph that was made of several."""
+
+    def __init__(self, parts: Sequence[MappedWeights]) -> None:
+        self._parts = parts
+
+    def released_meanwhile(self) -> AbstractContextManager[None]:
+        """As `MappedWeights.released_meanwhile`."""
+        return released_meanwhile([each for part in self._parts for each in part.maps])

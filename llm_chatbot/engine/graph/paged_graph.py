@@ -24,6 +24,10 @@ BLOCK_INDICES = "block_indices"  # the block tables of all sequences, for cached
 BLOCK_INDICES_BEGINS = "block_indices_begins"  # [B + 1] offsets of the sequences in `block_indices`, then its length
 MAX_CONTEXT_LEN = "max_context_len"  # [] length of the longest sequence, cached and new tokens
 LOGITS_INDICES = "logits_indices"  # [L] which of the T tokens to compute logits for; added by this module
+# Of models that read pictures: vectors [rows, hidden], float32, at least one, of which the id -1 - r is read as row r.
+PICTURE_ROWS = "picture_rows"
+# Where such a model looks at all of a picture from each place in it: [T, 1], 1 for ids of a picture and 0 for others.
+TOKEN_TYPE_IDS = "token_type_ids"
 # For B sequences' recurrent states, in hybrid models.
 STATE_BLOCK_INDICES = "la.block_indices"  # for each sequence the slot that is read, then those that are written
 STATE_BLOCK_INDICES_BEGINS = "la.block_indices_begins"  # [B + 1] offsets of the sequences in these, then their number
@@ -39,6 +43,7 @@ KNOWN_INPUTS = {
     MAX_CONTEXT_LEN,
     LOGITS_INDICES,
 }
+OF_SOME = {PICTURE_ROWS, TOKEN_TYPE_IDS}
 OF_STATES = {STATE_BLOCK_INDICES, STATE_BLOCK_INDICES_BEGINS, STATE_PAST_LENS, STATE_CACHE_INTERVAL}
 CACHE_INPUTS = ("key_cache.", "value_cache.")
 STATE_INPUTS = ("selective_ssm_state_table.", "conv_state_table.", "gated_delta_state_table.")
@@ -76,7 +81,7 @@ def make_paged(model: ov.Model, extra_inputs: Set[str] = frozenset()) -> None:
         reason = str(error).strip().splitlines()[-1]
         raise PagedAttentionUnavailableError(f"OpenVINO can't rewrite this graph: {reason}") from error
     names = {port.any_name for port in model.inputs}
-    others = names - KNOWN_INPUTS - OF_STATES - extra_inputs
+    others = names - KNOWN_INPUTS - OF_STATES - OF_SOME - extra_inputs
     unknown = {name for name in others if not name.startswith(CACHE_INPUTS + STATE_INPUTS)}
     missing = KNOWN_INPUTS - {POSITION_IDS} - names
     if model.get_sinks() or unknown or missing:

@@ -18,6 +18,13 @@ from tokenizers.models import BPE, Model
 from llm_chatbot.engine.text.channels import MESSAGE, channel_marks, on_channels
 from llm_chatbot.engine.text.generic_tools import told_of_tools
 from llm_chatbot.engine.text.history import Message, shaped, with_objects
+from llm_chatbot.engine.text.pictures import (
+    pictures_in,
+    with_image_parts,
+    with_marks,
+    with_picture_ids,
+    with_picture_texts,
+)
 from llm_chatbot.engine.text.reasoning import (
     REASONING_END,
     REASONING_START,
@@ -111,7 +118,7 @@ def prompt_ids(
 
     Args:
         tokenizer: the model's, with its chat template.
-        messages: the conversation.
+        messages: the conversation; a content may be a list of parts, of which some are pictures, see `pictures_in`.
         options: variables for the chat template; those that it does not read are ignored, but for `tools`: of those the
             model is told in the generic format.
 
@@ -119,7 +126,7 @@ def prompt_ids(
         UserError: there is no chat template, it does not allow such a conversation, leaves out what is said, or fails;
             or a role contains a control token, or the arguments of a call are no object.
     """
-    messages = with_objects(messages)
+    pictures, messages = pictures_in(messages), with_objects(with_marks(messages))
     asked = max((index for index, message in enumerate(messages) if message["role"] == "user"), default=0)
     messages = [without_reasoning(message, keep=index > asked) for index, message in enumerate(messages)]
     messages = [_with_json_result(message) for message in messages]
@@ -133,11 +140,14 @@ def prompt_ids(
         raise UserError("prompt.one_turn")
     codec = _control_tokens(tokenizer)
     marked = (
-        [{**codec.mark(message), "role": _checked_role(message["role"], codec)} for message in conversation]
+        [
+            with_image_parts({**codec.mark(message), "role": _checked_role(message["role"], codec)})
+            for message in conversation
+        ]
         for conversation in shaped(messages, form)
     )
-    rendered = _rendered(tokenizer, marked, codec.mark(options))
-    return _with_one_bos(tokenizer, codec.encode(rendered))
+    rendered = with_picture_texts(_rendered(tokenizer, marked, codec.mark(options)), pictures)
+    return with_picture_ids(tokenizer, _with_one_bos(tokenizer, codec.encode(rendered)), pictures)
 
 
 def _checked_role(role: str, codec: "_ControlTokens") -> str:

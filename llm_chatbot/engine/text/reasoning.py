@@ -132,10 +132,15 @@ def _added_tokens(tokenizer: ChatTokenizer) -> Iterable[str]:
 
 def begun_answer(tokenizer: ChatTokenizer, ids: Sequence[int]) -> str:
     """The part of the answer that the prompt already contains: the start of its reasoning, or nothing."""
-    marks, end = reasoning_marks(tokenizer), tokenizer.decode(ids[-_LAST_TOKENS:])
+    marks, end = reasoning_marks(tokenizer), _end_of(tokenizer, ids)
     start = end.rfind(marks.start)
     begun = end[start + len(marks.start) :]
     return REASONING_START + begun if start >= 0 and not begun.strip() else ""
+
+
+def _end_of(tokenizer: ChatTokenizer, ids: Sequence[int]) -> str:
+    """The text of a prompt's last tokens, without pictures."""
+    return tokenizer.decode([id for id in ids[-_LAST_TOKENS:] if id >= 0])
 
 
 def is_reasoning(text: str) -> bool:
@@ -153,7 +158,7 @@ def reasoning_opening(tokenizer: ChatTokenizer, ids: Sequence[int]) -> list[int]
         ids: the prompt. One that contains the end of the reasoning wants none.
     """
     marks = reasoning_marks(tokenizer)
-    if tokenizer.decode(ids[-_LAST_TOKENS:]).rstrip().endswith(marks.end) or begun_answer(tokenizer, ids):
+    if _end_of(tokenizer, ids).rstrip().endswith(marks.end) or begun_answer(tokenizer, ids):
         return []
     added = tokenizer.added_tokens_decoder
     opening = tokenizer(marks.start, add_special_tokens=False)["input_ids"]

@@ -5,7 +5,7 @@ import pytest
 
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.cache.paged_cache import PagedModel
-from llm_chatbot.engine.decode.generation import Generation, decode, prefill, prefill_all
+from llm_chatbot.engine.decode.generation import Generation, decode, prefill, prefill_all, whole_pictures
 from llm_chatbot.engine.decode.sampling import Sampling
 from llm_chatbot.engine.errors import NonFiniteError
 from tests.engine.decode.test_prompt_lookup import CHEAP, Repeating
@@ -81,6 +81,25 @@ def test_a_prompt_is_read_in_chunks_of_which_the_last_may_be_half_as_long_again(
     assert [id for chunk in cache.fed for id in chunk] == list(range(length))
     assert [fed for fed, _ in steps] == [sum(sizes[:count]) for count in range(len(sizes) + 1)]
     assert [logits is not None for _, logits in steps] == [False] * len(sizes) + [True]
+
+
+@pytest.mark.parametrize(
+    ("ids", "sizes"),
+    [
+        ([1, 2, -1, -2, -3, -4, 3, 4, 5, 6], [6, 4]),
+        ([1, 2, 3, 4, -1, -2, -3, 5, 6, 7, 8, 9, 10], [4, 4, 5]),
+        ([-1, -2, -3, -4, -5, -6, -7], [7]),
+    ],
+)
+def test_a_picture_is_read_in_one_chunk(ids: list[int], sizes: list[int]):
+    cache, pace = Recorder(), Pace()
+    pace.tokens = 4
+    assert list(prefill(cache, ids, pace))  # type: ignore[arg-type]
+    assert [len(chunk) for chunk in cache.fed] == sizes
+
+
+def test_without_room_no_part_of_a_picture_is_read():
+    assert whole_pictures([-1, -2, -3], 1, 0) == 0
 
 
 @pytest.mark.parametrize(

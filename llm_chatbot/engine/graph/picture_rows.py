@@ -1,0 +1,91 @@
+"""A language model that reads pictures, as one graph: vectors of pictures stand in place of those of tokens."""
+
+import numpy as np
+import openvino as ov
+import openvino.opset13 as ops
+
+from llm_chatbot.engine.graph.paged_graph import INPUT_IDS, PICTURE_ROWS, POSITION_IDS, TOKEN_TYPE_IDS
+
+# The output that holds the tokens' vectors, as Optimum Intel names it.
+INPUTS_EMBEDS = "inputs_embeds"
+
+
+def joined_graphs(language: ov.Model, text_embeddings: ov.Model) -> ov.Model:
+    """A language model that takes tokens' vectors, with the graph that makes them before it.
+
+    Args:
+        language: with the input `INPUTS_EMBEDS`; it is changed.
+        text_embeddings: its one input are ids [batch, tokens].
+
+    Returns:
+        `language`, with the input `INPUT_IDS` instead.
+    """
+    vectors, made = language.input(INPUTS_EMBEDS), text_embeddings.outputs[0].node.input_value(0)
+    ids = ops.parameter([-1, -1], np.int64, name=INPUT_IDS)
+    ids.output(0).set_names({INPUT_IDS})
+    for reader in text_embeddings.inputs[0].get_target_inputs():
+        reader.replace_source_output(ids.output(0))
+    for reader in vectors.get_target_inputs():
+        reader.replace_source_output(made)
+    language.remove_parameter(vectors.node)
+    made.set_names({INPUTS_EMBEDS})
+    language.add_parameters([ids])
+    language.validate_nodes_and_infer_types()
+    return language
+
+
+def without_pictures(graph: ov.Model) -> None:
+    """Makes a graph that `joined_graphs` made read texts alone, without the input `TOKEN_TYPE_IDS`."""
+    types = [port for port in graph.inputs if TOKEN_TYPE_IDS in port.names]
+    for port in types:
+        no_picture = ops.multiply(graph.input(INPUT_IDS).node, np.int64(0))
+        for reader in port.get_target_inputs():
+            reader.replace_source_output(no_picture.output(0))
+        graph.remove_parameter(port.node)
+    graph.validate_nodes_and_infer_types()
+    with_one_position(graph)
+
+
+def with_one_position(graph: ov.Model) -> None:
+    """Makes a graph whose positions have a row each for time, height and width read a text, where they are the same."""
+    positions = graph.input(POSITION_IDS)
+    if len(positions.partial_shape) != 3:
+        return
+    one = ops.parameter([-1, -1], np.int64, name=POSITION_IDS)
+    rows = ops.unsqueeze(one, ops.constant(0))
+    three = ops.concat([rows] * 3, 0)
+    for reader in positions.get_target_inputs():
+        reader.replace_source_output(three.output(0))
+    graph.remove_parameter(positions.node)
+    one.output(0).set_names({POSITION_IDS})
+    graph.add_parameters([one])
+    graph.validate_nodes_and_infer_types()
+
+
+def add_picture_rows(graph: ov.Model) -> None:
+    """Adds the input `PICTURE_ROWS` to a graph that `joined_graphs` made: negative ids are read as rows of it."""
+    ids = graph.input(INPUT_IDS)
+    vectors = next(
+        output for node in graph.get_ordered_ops() for output in node.outputs() if INPUTS_EMBEDS in output.get_names()
+    )
+    readers = vectors.get_target_inputs()
+    hidden = vectors.get_partial_shape()[-1].get_length()
+    rows = ops.parameter([-1, hidden], np.float32, name=PICTURE_ROWS)
+    rows.output(0).set_names({PICTURE_ROWS})
+    _read_as_tokens(ids)
+    zero = np.int64(0)
+    picked = ops.gather(rows, ops.maximum(ops.subtract(np.int64(-1), ids.node), zero), ops.constant(0))
+    is_row = ops.unsqueeze(ops.less(ids.node, zero), ops.constant(-1))
+    mixed = ops.select(is_row, ops.convert_like(picked, vectors), vectors)
+    for reader in readers:
+        reader.replace_source_output(mixed.output(0))
+    graph.add_parameters([rows])
+    graph.validate_nodes_and_infer_types()
+
+
+def _read_as_tokens(ids: ov.Output) -> None:
+    """Makes whoever reads ids read 0 for those that are no tokens."""
+    readers = ids.get_target_inputs()
+    tokens = ops.maximum(ids.node, np.int64(0))
+    for reader in readers:
+        reader.replace_source_output(tokens.output(0))

@@ -1,0 +1,255 @@
+"""Checkpoints of models that read images in small: the files and names of their repositories, with random weights."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from tokenizers import Tokenizer
+from transformers import (
+    CLIPVisionConfig,
+    Gemma3Config,
+    Gemma3ForConditionalGeneration,
+    LlamaConfig,
+    LlavaConfig,
+    LlavaForConditionalGeneration,
+    PreTrainedConfig,
+    PreTrainedModel,
+    Qwen2_5_VLConfig,
+    Qwen2_5_VLForConditionalGeneration,
+    Qwen2VLConfig,
+    Qwen2VLForConditionalGeneration,
+    SmolVLMConfig,
+    SmolVLMForConditionalGeneration,
+)
+
+from tests.small_checkpoints import Tensors, of_transformers, write_json, write_llama_like
+from tests.small_checkpoints import llama_tokenizer as write_tokenizer
+
+TEXT = LlamaConfig(
+    hidden_size=64,
+    num_hidden_layers=2,
+    num_attention_heads=4,
+    num_key_value_heads=2,
+    intermediate_size=128,
+    vocab_size=640,
+    max_position_embeddings=2048,
+    bos_token_id=1,
+    eos_token_id=2,
+    pad_token_id=0,
+)
+
+SHARED = {
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "num_key_value_heads", "intermediate_size"),
+    *("vocab_size", "max_position_embeddings", "bos_token_id", "eos_token_id", "pad_token_id"),
+}
+
+LLAVA_TEMPLATE = (
+    "{% for message in messages %}{{ message['role'].upper() }}: {% if message['content'] is string %}"
+    "{{ message['content'] }}{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<image>\n{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
+    "{{ '</s>' if message['role'] == 'assistant' else ' ' }}{% endfor %}"
+    "{% if add_generation_prompt %}ASSISTANT:{% endif %}"
+)
+SMOLVLM_TEMPLATE = (
+    "<s>{% for message in messages %}{{ message['role'].capitalize() }}"
+    "{{ ':' if message['content'][0]['type'] == 'image' else ': ' }}{% for part in message['content'] %}"
+    "{% if part['type'] == 'text' %}{{ part['text'] }}{% elif part['type'] == 'image' %}{{ '<image>' }}{% endif %}"
+    "{% endfor %}<end_of_utterance>\n{% endfor %}{% if add_generation_prompt %}Assistant:{% endif %}"
+)
+
+
+def llava(folder: Path) -> None:
+    """As llava-hf/llava-1.5-7b-hf: CLIP, of which the layer before the last one counts, and a LLaMA."""
+    vision = CLIPVisionConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        image_size=42,
+        patch_size=14,
+        projection_dim=32,
+    )
+    ids = add_tokens(folder, LLAVA_TEMPLATE, ["<image>"])
+    config = LlavaConfig(vision_config=vision, text_config=TEXT, image_token_index=ids["<image>"])
+    save(folder, LlavaForConditionalGeneration, config, published_llava)
+    settings = {"size": {"shortest_edge": 42}, "crop_size": {"height": 42, "width": 42}, "resample": 3}
+    mean, std = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
+    write_image_settings(folder, "CLIPImageProcessor", settings, mean, std)
+
+
+def published_llava(name: str) -> str:
+    """The name of a tensor as it is published: Transformers 5 swaps the first two parts of some."""
+    if name.startswith("model.language_model."):
+        return name.replace("model.language_model.", "language_model.model.")
+    return name.replace("lm_head.", "language_model.lm_head.").removeprefix("model.")
+
+
+def smolvlm(folder: Path) -> None:
+    """As HuggingFaceTB/SmolVLM2-2.2B-Instruct: SigLIP, of whose patches four become a vector, and a LLaMA."""
+    vision = {
+        "model_type": "smolvlm_vision",
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 56,
+        "patch_size": 14,
+    }
+    tokens = ["<image>", "<fake_token_around_image>", "<global-img>", "<end_of_utterance>"]
+    tokens += [f"<row_{row}_col_{column}>" for row in range(1, 5) for column in range(1, 5)]
+    ids = add_tokens(folder, SMOLVLM_TEMPLATE, tokens)
+    config = SmolVLMConfig(
+        vision_config=vision, text_config=TEXT.to_dict(), image_token_id=ids["<image>"], scale_factor=2, pad_token_id=0
+    )
+    save(folder, SmolVLMForConditionalGeneration, config, str)
+    settings = {
+        "size": {"longest_edge": 4 * 56},
+        "max_image_size": {"longest_edge": 56},
+        "resample": 1,
+        "do_image_splitting": True,
+        "do_pad": True,
+    }
+    write_image_settings(folder, "SmolVLMImageProcessor", settings, [0.5] * 3, [0.5] * 3)
+
+
+GEMMA_TEMPLATE = (
+    "<s>{% for message in messages %}<|{{ message['role'] }}|>{% if message['content'] is string %}"
+    "{{ message['content'] }}{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'image' %}<start_of_image>{% else %}{{ part['text'] | trim }}{% endif %}{% endfor %}"
+    "{% endif %}<end_of_turn>\n{% endfor %}{% if add_generation_prompt %}<|model|>{% endif %}"
+)
+
+
+def gemma3(folder: Path) -> None:
+    """As google/gemma-3-4b-it: SigLIP, of whose patches each square becomes a vector, and layers with a window."""
+    vision = {
+        "hidden_size": 32,
+        "intermediate_size": 64,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "image_size": 112,
+        "patch_size": 14,
+    }
+    text = {name: value for name, value in TEXT.to_dict().items() if name in SHARED} | {
+        "head_dim": 16,
+        "sliding_window": 24,
+        "layer_types": ["sliding_attention", "full_attention"],
+        "tie_word_embeddings": True,
+    }
+    tokens = ["<start_of_image>", "<image_soft_token>", "<end_of_image>", "<end_of_turn>"]
+    ids = add_tokens(folder, GEMMA_TEMPLATE, tokens)
+    config = Gemma3Config(
+        vision_config=vision,
+        text_config=text,
+        mm_tokens_per_image=16,
+        boi_token_index=ids["<start_of_image>"],
+        image_token_index=ids["<image_soft_token>"],
+        eoi_token_index=ids["<end_of_image>"],
+    )
+    save(folder, Gemma3ForConditionalGeneration, config, published_llava)
+    settings = {"size": {"height": 112, "width": 112}, "resample": 2}
+    write_image_settings(folder, "Gemma3ImageProcessor", settings, [0.5] * 3, [0.5] * 3)
+
+
+QWEN_TEMPLATE = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{% if message['content'] is string %}"
+    "{{ message['content'] }}{% else %}{% for part in message['content'] %}{% if part['type'] == 'image' %}"
+    "<|vision_start|><|image_pad|><|vision_end|>{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}"
+    "<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def qwen2_vl(folder: Path) -> None:
+    """As Qwen/Qwen2-VL-2B-Instruct: patches in squares of four, and positions in time, height and width."""
+    vision = {"embed_dim": 32, "hidden_size": 64, "depth": 2, "num_heads": 2, "mlp_ratio": 2}
+    qwen_vl(folder, Qwen2VLForConditionalGeneration, Qwen2VLConfig, vision)
+
+
+def qwen2_5_vl(folder: Path) -> None:
+    """As Qwen/Qwen2.5-VL-3B-Instruct: the first layer looks at windows of two by two vectors."""
+    vision = {
+        **{"hidden_size": 32, "out_hidden_size": 64, "depth": 2, "num_heads": 2, "intermediate_size": 64},
+        **{"fullatt_block_indexes": [1], "window_size": 56},
+    }
+    qwen_vl(folder, Qwen2_5_VLForConditionalGeneration, Qwen2_5_VLConfig, vision)
+
+
+def qwen_vl(
+    folder: Path, model_class: type[PreTrainedModel], config_class: type[PreTrainedConfig], vision: dict[str, Any]
+) -> None:
+    tokens = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
+    ids = add_tokens(folder, QWEN_TEMPLATE, tokens)
+    text = {name: value for name, value in TEXT.to_dict().items() if name in SHARED} | {
+        "rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10000.0},
+        "tie_word_embeddings": False,
+    }
+    config = config_class(
+        vision_config={**vision, "patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2},
+        text_config=text,
+        image_token_id=ids["<|image_pad|>"],
+        video_token_id=ids["<|video_pad|>"],
+        vision_start_token_id=ids["<|vision_start|>"],
+        vision_end_token_id=ids["<|vision_end|>"],
+        tie_word_embeddings=False,
+    )
+    save(folder, model_class, config, str)
+    settings = {"min_pixels": 56 * 56, "max_pixels": 40 * 28 * 28, "resample": 3}
+    mean, std = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
+    write_image_settings(folder, "Qwen2VLImageProcessor", settings, mean, std)
+
+
+def add_tokens(folder: Path, template: str, tokens: list[str]) -> dict[str, int]:
+    """Writes a tokenizer that has these special tokens too, and returns their ids."""
+    write_tokenizer(folder, template)
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.add_special_tokens(tokens)
+    tokenizer.save(str(folder / "tokenizer.json"))
+    return {token: tokenizer.token_to_id(token) for token in tokens}
+
+
+def save(
+    folder: Path,
+    model_class: type[PreTrainedModel],
+    config: PreTrainedConfig,
+    published: Callable[[str], str],
+) -> None:
+    tokenizer = {path: path.read_bytes() for path in folder.glob("*token*.json")}
+    tensors, described = of_transformers(model_class, config, torch.float16)
+    for name, tensor in tensors.items():
+        if name.endswith("mm_input_projection_weight"):  # Transformers begins with zeros, which would hide the picture
+            tensors[name] = 0.2 * torch.randn(tensor.shape, dtype=torch.float16)
+    if config.get_text_config().tie_word_embeddings:
+        tensors.pop("lm_head.weight")
+    renamed: Tensors = {published(name): tensor for name, tensor in tensors.items()}
+    write_llama_like(folder, renamed, described, shards=1, pickles=0)
+    for path, content in tokenizer.items():
+        path.write_bytes(content)
+
+
+def write_image_settings(folder: Path, name: str, settings: dict, mean: list[float], std: list[float]) -> None:
+    usual = {"do_resize": True, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True}
+    colours = {"image_mean": mean, "image_std": std, "do_convert_rgb": True}
+    crops = {"do_center_crop": True} if "crop_size" in settings else {}
+    write_json(
+        folder / "preprocessor_config.json",
+        {"image_processor_type": name, **usual, **colours, **crops, **settings},
+    )
+
+
+WRITERS: dict[str, Callable[[Path], None]] = {
+    "gemma3": gemma3,
+    "llava": llava,
+    "qwen2_5_vl": qwen2_5_vl,
+    "qwen2_vl": qwen2_vl,
+    "smolvlm": smolvlm,
+}
+
+
+def write(name: str, folder: Path) -> Path:
+    """Writes a checkpoint to a folder, the same at every call."""
+    folder.mkdir(parents=True)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        WRITERS[name](folder)
+    return folder

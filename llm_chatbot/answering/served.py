@@ -25,6 +25,7 @@ from llm_chatbot.engine.text.prompt import (
     well_formed,
 )
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
+from llm_chatbot.engine.vision.reader import ImageReader
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ class ServedFacts:
         expires: when it leaves the memory if nobody uses it before, in seconds since 1970; None: not of itself.
         infill: the tokens with which it fills in a text; None: it doesn't.
         special_tokens: the tokens that begin and end texts, by names such as "eos_token".
+        reads_images: whether it reads pictures.
     """
 
     name: str
@@ -75,6 +77,7 @@ class ServedFacts:
     is_loaded: bool = True
     expires: float | None = None
     special_tokens: Mapping[str, str] = field(default_factory=dict)
+    reads_images: bool = False
 
 
 class ServedModel(Protocol):
@@ -140,8 +143,11 @@ class LocalModel:
         name, length, weights = loaded.served_name, loaded.context_length, weights_facts(loaded)
         infill = infill_tokens(loaded.tokenizer.backend_tokenizer)
         special_tokens = {name: str(token) for name, token in loaded.tokenizer.special_tokens_map.items()}
+        self._images = images_of(loaded)
         self._facts = ServedFacts(
-            name, max_tokens, length, template, variables, weights, infill, special_tokens=special_tokens
+            *(name, max_tokens, length, template, variables, weights, infill),
+            special_tokens=special_tokens,
+            reads_images=self._images is not None,
         )
 
     async def facts(self) -> ServedFacts:
@@ -207,7 +213,7 @@ class LocalModel:
             self.answering.forget(question.id)
 
     async def prompt_ids(self, question: Question) -> Sequence[int]:
-        return await asyncio.to_thread(question_ids, self._tokenizer, question)
+        return await asyncio.to_thread(question_ids, self._tokenizer, question, self._images)
 
     async def encode(self, text: str, control_tokens: bool) -> Sequence[int]:
         if control_tokens:
@@ -235,10 +241,24 @@ def weights_facts(loaded: LoadedModel) -> WeightsFacts:
     return WeightsFacts(source.config["model_type"], format, loaded.label, parameters, stat.st_size, stat.st_mtime)
 
 
-def question_ids(tokenizer: ChatTokenizer, question: Question) -> list[int]:
-    """The ids of all that a model reads before its answer to a question."""
+def images_of(loaded: LoadedModel) -> ImageReader | None:
+    """The reader of pictures for a model on this machine; None: it reads none."""
+    if loaded.is_loaded and isinstance(loaded.model, ChatModel):
+        return loaded.model.images
+    return None if loaded.files is None or loaded.device.upper() != "CPU" else loaded.files.images
+
+
+def question_ids(tokenizer: ChatTokenizer, question: Question, images: ImageReader | None = None) -> list[int]:
+    """The ids of all that a model reads before its answer to a question; for a picture's vectors those of its token.
+
+    Raises:
+        UserError: a picture is damaged, or the chat template doesn't take the messages.
+    """
     if question.messages:
-        return conversation_ids(tokenizer, question.messages, question.template_options)
+        messages = question.messages if images is None else images.prepared(question.messages)
+        ids = conversation_ids(tokenizer, messages, question.template_options)
+        row = None if images is None else tokenizer.backend_tokenizer.token_to_id(images.processor.row_token)
+        return [row if row is not None and id < 0 else id for id in ids]
     if isinstance(question.prompt, str):
         return completion_ids(tokenizer, question.prompt)
     return list(question.prompt)

@@ -33,8 +33,8 @@ def chat_questions(request: ChatRequest, info: ModelInfo) -> tuple[list[Question
     """
     parts = [[] if isinstance(message.content, str) else message.content for message in request.messages]
     roles = [message.role for message in request.messages]
-    check_question([(role, f"messages.{i}.content", parts[i]) for i, role in enumerate(roles)])
-    messages = tuple(message.for_template() for message in request.messages)
+    check_question([(role, f"messages.{i}.content", parts[i]) for i, role in enumerate(roles)], info.reads_images)
+    messages = tuple(message.for_template(info.reads_images) for message in request.messages)
     grammar, check = constraints(request, info)
     options = generation(request, info, request.top_logprobs if request.logprobs else None)
     question = Question(
@@ -140,4 +140,5 @@ def conversation_of(request: ChatRequest, messages: Sequence[dict[str, Any]]) ->
     if request.prompt_cache_key:
         return request.prompt_cache_key
     first = next((place for place, message in enumerate(messages) if message["role"] == "user"), len(messages))
-    return hashlib.sha256(json.dumps(messages[: first + 1]).encode()).hexdigest()
+    beginning = json.dumps(messages[: first + 1], default=lambda file: hashlib.sha256(file).hexdigest())
+    return hashlib.sha256(beginning.encode()).hexdigest()

@@ -9,6 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, model_validator
 
+from llm_chatbot.api.pictures import file_of
 from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START
 from llm_chatbot.machine.json_value import json_value
 
@@ -20,6 +21,8 @@ PARTS = {
     "file": ("file", "files"),
     "document": ("document", "documents"),
 }
+# The types of pictures in Chat Completions and in Responses.
+IMAGE_KINDS = ("image_url", "input_image")
 # The words that stand for a part in a conversation that goes on without it.
 LEFT_OUT = "[{what} left out: this model reads text only]"
 # Fields of answers that say nothing in a conversation that is sent back.
@@ -34,8 +37,10 @@ def unsupported_part(kind: str) -> ValueError:
 
 
 def kind_of_part(part: Any) -> str:
-    """Whether a part of a message is "said", or "unread": of a kind that only other models read."""
+    """Whether a part of a message is "said", an "image", or "unread": of a kind that only other models read."""
     kind = part.get("type") if isinstance(part, dict) else getattr(part, "type", None)
+    if isinstance(kind, str) and kind in IMAGE_KINDS:
+        return "image"
     return "unread" if isinstance(kind, str) and any(mark in kind for mark in PARTS) else "said"
 
 
@@ -96,8 +101,24 @@ class UnreadPart(LenientBody):
         return LEFT_OUT.format(what=next(one for mark, (one, _) in PARTS.items() if mark in self.type))
 
 
+class ImagePart(UnreadPart):
+    """A picture, which some models read; for others it is an `UnreadPart`.
+
+    Attributes:
+        image_url: the address, or an object with one. It is looked at only where the picture is read.
+    """
+
+    type: Literal["image_url", "input_image"]
+    image_url: Any = None
+
+    @property
+    def url(self) -> Any:
+        return self.image_url.get("url") if isinstance(self.image_url, dict) else self.image_url
+
+
 MessagePart = Annotated[
-    Annotated[TextPart, Tag("said")] | Annotated[UnreadPart, Tag("unread")], Discriminator(kind_of_part)
+    Annotated[TextPart, Tag("said")] | Annotated[ImagePart, Tag("image")] | Annotated[UnreadPart, Tag("unread")],
+    Discriminator(kind_of_part),
 ]
 
 
@@ -140,8 +161,14 @@ class ChatMessage(SentBack):
             raise ValueError("'tool_calls' belong to an assistant message")
         return self
 
-    def for_template(self) -> dict[str, Any]:
-        """As the engine takes it: one text that begins with its reasoning, and the arguments of calls as objects."""
+    def for_template(self, reads_images: bool = False) -> dict[str, Any]:
+        """As the engine takes it: one text that begins with its reasoning, and the arguments of calls as objects.
+
+        Args:
+            reads_images: whether the user's pictures stay pictures; the content is a list of parts then.
+        """
+        if reads_images and self.role == "user" and (parts := with_pictures(self.content)):
+            return {"role": "user", "content": parts, **({"name": self.name} if self.name else {})}
         text = self.content if isinstance(self.content, str) else text_of_parts(self.content)
         if self.reasoning_content:
             text = f"{REASONING_START}\n{self.reasoning_content}\n{REASONING_END}\n\n{text}"
@@ -168,6 +195,21 @@ def text_of_parts(parts: Sequence[TextPart | UnreadPart]) -> str:
     for part in parts:
         lines += [part.text, ""] if isinstance(part, UnreadPart) else [lines.pop() + part.text]
     return on_lines(*lines)
+
+
+def with_pictures(content: str | Sequence[TextPart | UnreadPart]) -> list[dict[str, Any]]:
+    """The parts of a message as the engine takes them, with the bytes of pictures; empty if there are no pictures.
+
+    What can't be read is words: `check_question` refuses it where the user asks about it now.
+    """
+    parts: list[dict[str, Any]] = []
+    for part in [] if isinstance(content, str) else content:
+        try:
+            new = {"type": "image", "image": file_of(part.url)} if isinstance(part, ImagePart) else None
+        except ValueError:
+            new = None
+        parts.append(new or {"type": "text", "text": part.text})
+    return parts if any(part["type"] == "image" for part in parts) else []
 
 
 def on_lines(*texts: str) -> str:

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 
 from llm_chatbot.api.chat_messages import Body, UnreadPart, on_lines, unsupported_part
 from llm_chatbot.api.errors import APIError
+from llm_chatbot.api.pictures import file_of
 from llm_chatbot.api.requests import ChatRequest
 
 AnyRequest = TypeVar("AnyRequest", bound=Body)
@@ -44,9 +45,29 @@ class Conversation:
             message = self._assistant()
             message["content"] = on_lines(message["content"], text)
         elif self._is_begun(role):
-            self.messages[-1]["content"] = on_lines(self.messages[-1]["content"], text)
+            self._go_on(text)
         else:
             self.messages.append({"role": role, "content": text})
+
+    def show(self, url: Any) -> None:
+        """Adds a picture of the user, where texts of the user are merged."""
+        part = {"type": "image_url", "image_url": {"url": url}}
+        if not self._is_begun("user"):
+            self.messages.append({"role": "user", "content": []})
+        message = self.messages[-1]
+        if isinstance(message["content"], str):
+            message["content"] = [{"type": "text", "text": message["content"]}]
+        message["content"].append(part)
+
+    def _go_on(self, text: str) -> None:
+        """Adds a text to the last message."""
+        message = self.messages[-1]
+        if isinstance(message["content"], str):
+            message["content"] = on_lines(message["content"], text)
+        elif message["content"] and message["content"][-1]["type"] == "text":
+            message["content"][-1]["text"] = on_lines(message["content"][-1]["text"], text)
+        else:
+            message["content"].append({"type": "text", "text": text})
 
     def think(self, text: str) -> None:
         message = self._assistant()
@@ -72,13 +93,14 @@ class Conversation:
         return is_opening or role in self._merged
 
 
-def check_question(turns: Sequence[tuple[str, str, Sequence[Any]]]) -> None:
-    """Refuses parts that are no text where the user asks about them now.
+def check_question(turns: Sequence[tuple[str, str, Sequence[Any]]], reads_images: bool) -> None:
+    """Refuses parts that the model can't read where the user asks about them now.
 
     In turns that are answered, and in the results of tools, words stand for them: one image would end the conversation.
 
     Args:
         turns: of each its role, the place of its parts in the request, and the parts.
+        reads_images: whether the model reads pictures.
 
     Raises:
         APIError: there is such a part; the sentence names its place.
@@ -86,9 +108,22 @@ def check_question(turns: Sequence[tuple[str, str, Sequence[Any]]]) -> None:
     open_turns = takewhile(lambda turn: turn[0] != "assistant", reversed(turns))
     for place, parts in ((place, parts) for role, place, parts in open_turns if role == "user"):
         for index, part in enumerate(parts):
-            if isinstance(part, UnreadPart):
-                param, reason = f"{place}.{index}", str(unsupported_part(part.type))
+            if reason := why_unread(part, reads_images):
+                param = f"{place}.{index}"
                 raise APIError("api.invalid_field", param=param, code="invalid_value", field=repr(param), reason=reason)
+
+
+def why_unread(part: Any, reads_images: bool) -> str:
+    """Why a part is not read; empty if it is."""
+    if not isinstance(part, UnreadPart):
+        return ""
+    if not reads_images or not hasattr(part, "url"):
+        return str(unsupported_part(part.type))
+    try:
+        file_of(part.url)
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def chat_request(fields: Mapping[str, Any], extra: Mapping[str, Any]) -> ChatRequest:

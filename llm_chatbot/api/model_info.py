@@ -20,6 +20,7 @@ class ModelInfo:
         tool_format: how the model writes tool calls, one of `llm_chatbot.catalogue.tool_formats.TOOL_FORMATS`.
         has_channels: whether the model answers on channels, see `llm_chatbot.engine.text.channels`.
         thinks: whether its chat template knows of reasoning.
+        reads_images: as in `ServedFacts`.
     """
 
     name: str
@@ -29,6 +30,7 @@ class ModelInfo:
     variables: frozenset[str] = frozenset()
     has_channels: bool = False
     thinks: bool = False
+    reads_images: bool = False
 
 
 def model_info(facts: ServedFacts) -> ModelInfo:
@@ -36,4 +38,5 @@ def model_info(facts: ServedFacts) -> ModelInfo:
     has_channels = writes_channels(facts.chat_template)
     thinks = has_channels or bool(facts.variables & THINKING_VARIABLES) or marks_in_template(template) is not None
     length, format = facts.context_length, tool_format(template)
-    return ModelInfo(facts.name, facts.max_tokens, length, format, facts.variables, has_channels, thinks)
+    known = (facts.name, facts.max_tokens, length, format, facts.variables)
+    return ModelInfo(*known, has_channels, thinks, facts.reads_images)

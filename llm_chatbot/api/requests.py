@@ -15,7 +15,7 @@ from llm_chatbot.api.sampling_fields import SamplingFields, TokenIds
 from llm_chatbot.api.texts_or_ids import ONE_KIND, listed
 
 # Limits on what one request can cost before the model sees it.
-MAX_BODY_BYTES = 4 * 1024 * 1024
+MAX_BODY_BYTES = 24 * 1024 * 1024  # a photo in Base64, and those of earlier turns
 MAX_MESSAGES = 2048
 MAX_CHOICES = 8
 MAX_PROMPTS = 64

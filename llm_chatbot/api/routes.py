@@ -62,10 +62,11 @@ def openai_router(models: Mapping[str, ServedModel], metrics: Metrics, encoders:
 def model_card(facts: ServedFacts) -> dict[str, Any]:
     """A model as it is listed, for OpenAI's clients and Anthropic's, whose lists have the same path.
 
-    `max_model_len` is vLLM's name for the length of the context.
+    `max_model_len` is vLLM's name for the length of the context, `input_modalities` is OpenRouter's for what it reads.
     """
     limits = {"max_input_tokens": facts.context_length, "max_tokens": facts.max_tokens}
-    return {**_named(facts.name), **limits, "max_model_len": facts.context_length}
+    inputs = ["text", *(["image"] if facts.reads_images else [])]
+    return {**_named(facts.name), **limits, "max_model_len": facts.context_length, "input_modalities": inputs}
 
 
 def encoder_card(encoder: EncoderModel) -> dict[str, Any]:

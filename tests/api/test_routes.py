@@ -350,9 +350,9 @@ def test_other_servers_answers_are_read(message: dict[str, Any], content: str):
 
 def test_a_body_that_is_too_large_broken_or_of_another_type_is_refused():
     with client(FakeModel(said("Hi"))) as web:
-        large = {**HELLO, "messages": [{"role": "user", "content": "x" * 5_000_000}]}
+        large = {**HELLO, "messages": [{"role": "user", "content": "x" * MAX_BODY_BYTES}]}
         assert web.post("/v1/chat/completions", json=large).status_code == 413
-        many_parts = (b" " * 1_000_000 for _ in range(6))
+        many_parts = (b" " * 1_000_000 for _ in range(MAX_BODY_BYTES // 1_000_000 + 2))
         headers = {"Content-Type": "application/json"}
         assert web.post("/v1/chat/completions", content=many_parts, headers=headers).status_code == 413
         assert refusal(web.post("/v1/chat/completions", content=b"{", headers=headers))[0] == 400
@@ -532,7 +532,7 @@ def test_a_body_may_come_with_gzip():
 
 def test_a_body_that_unpacks_to_more_than_the_limit_is_refused():
     bomb = gzip.compress(json.dumps({**HELLO, "user": "x" * MAX_BODY_BYTES}).encode())
-    assert len(bomb) < 10_000
+    assert len(bomb) < 100_000
     with client(FakeModel(said("Hi"))) as web:
         assert gzipped(web, bomb).status_code == 413
 

@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 from llm_chatbot.api.chat_messages import Body, LenientBody, UnreadPart, on_lines, unsupported_part
 from llm_chatbot.api.conversation import Conversation, chat_request, check_question, refuse
 from llm_chatbot.api.model_info import ModelInfo
+from llm_chatbot.api.pictures import data_url
 from llm_chatbot.api.requests import MAX_MESSAGES, MAX_TOOLS, ChatRequest, function_tool
 
 # What is for a server's records, caches and prices. Of a context that is managed nothing is left out: a prompt that is
@@ -34,7 +35,25 @@ class TextBlock(LenientBody):
 
 
 class UnreadBlock(UnreadPart):
-    type: Literal["image", "document"]
+    type: Literal["document"]
+
+
+class ImageBlock(UnreadPart):
+    """A picture, which some models read.
+
+    Attributes:
+        source: looked at only where the picture is read.
+    """
+
+    type: Literal["image"]
+    source: Any = None
+
+    @property
+    def url(self) -> Any:
+        source = self.source if isinstance(self.source, dict) else {}
+        if source.get("type") == "base64":
+            return data_url(source.get("data"), source.get("media_type"))
+        return source.get("url")
 
 
 class ThinkingBlock(LenientBody):
@@ -55,7 +74,7 @@ class ToolUseBlock(LenientBody):
     input: dict[str, Any] = Field(default_factory=dict)
 
 
-SaidBlock = Annotated[TextBlock | UnreadBlock, Field(discriminator="type"), BeforeValidator(_check_block)]
+SaidBlock = Annotated[TextBlock | ImageBlock | UnreadBlock, Field(discriminator="type"), BeforeValidator(_check_block)]
 BlockText = str | list[SaidBlock]
 
 
@@ -66,7 +85,7 @@ class ToolResultBlock(LenientBody):
 
 
 ContentBlock = Annotated[
-    TextBlock | UnreadBlock | ThinkingBlock | RedactedThinkingBlock | ToolUseBlock | ToolResultBlock,
+    TextBlock | ImageBlock | UnreadBlock | ThinkingBlock | RedactedThinkingBlock | ToolUseBlock | ToolResultBlock,
     Field(discriminator="type"),
     BeforeValidator(_check_block),
 ]
@@ -155,7 +174,7 @@ class CountRequest(Body):
         effort, thinking = self.output_config.effort, self.thinking.is_wanted
         fields = {
             "model": self.model,
-            "messages": self._messages(),
+            "messages": self._messages(info.reads_images),
             "max_tokens": self.max_tokens,
             "stop": list(self.stop_sequences),
             "tools": [function_tool(tool.name, tool.description, tool.input_schema) for tool in self.tools],
@@ -171,10 +190,10 @@ class CountRequest(Body):
             fields["reasoning_effort"] = "high" if effort in ("xhigh", "max") else effort
         return chat_request(fields, self.model_extra or {})
 
-    def _messages(self) -> list[dict[str, Any]]:
+    def _messages(self, reads_images: bool) -> list[dict[str, Any]]:
         parts = [[] if isinstance(message.content, str) else message.content for message in self.messages]
         turns = [(message.role, f"messages.{i}.content", parts[i]) for i, message in enumerate(self.messages)]
-        check_question(turns)
+        check_question(turns, reads_images)
         conversation = Conversation(merges_users=True)
         if system := block_text(self.system):
             conversation.say("system", system)
@@ -183,7 +202,7 @@ class CountRequest(Body):
             if isinstance(blocks, str):
                 blocks = [TextBlock(type="text", text=blocks)]
             for block in blocks:
-                add_block(conversation, message.role, block)
+                add_block(conversation, message.role, block, reads_images)
         if not conversation.messages:
             refuse("messages", {"messages": self.messages}, "value_error", "they say nothing")
         return conversation.messages
@@ -204,8 +223,10 @@ class MessagesRequest(CountRequest):
         return tuple(filter(None, strings))
 
 
-def add_block(conversation: Conversation, role: str, block: Any) -> None:
-    if isinstance(block, TextBlock | UnreadBlock):
+def add_block(conversation: Conversation, role: str, block: Any, reads_images: bool) -> None:
+    if isinstance(block, ImageBlock) and reads_images and role == "user":
+        conversation.show(block.url)
+    elif isinstance(block, TextBlock | UnreadPart):
         conversation.say(role, block.text)
     elif isinstance(block, ThinkingBlock):
         conversation.think(block.thinking)
@@ -215,5 +236,5 @@ def add_block(conversation: Conversation, role: str, block: Any) -> None:
         conversation.result(block.tool_use_id, block_text(block.content))
 
 
-def block_text(content: str | Sequence[TextBlock | UnreadBlock]) -> str:
+def block_text(content: str | Sequence[TextBlock | UnreadPart]) -> str:
     return content if isinstance(content, str) else on_lines(*(block.text for block in content))

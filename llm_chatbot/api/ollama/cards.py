@@ -64,7 +64,8 @@ def description(facts: ServedFacts, info: ModelInfo) -> dict[str, Any]:
 
 def capabilities(info: ModelInfo) -> list[str]:
     tools = ["tools"] if info.tool_format is not None else []
-    return ["completion", *tools, *(["thinking"] if info.thinks else [])]
+    more = {"vision": info.reads_images, "thinking": info.thinks}
+    return ["completion", *tools, *(name for name, has in more.items() if has)]
 
 
 def count_text(parameters: int | None) -> str:

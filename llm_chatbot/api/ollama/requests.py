@@ -3,14 +3,16 @@
 import json
 import math
 import re
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from llm_chatbot.api.chat_messages import Body, LenientBody, UnreadPart, on_lines, unsupported_part
+from llm_chatbot.api.chat_messages import Body, ImagePart, LenientBody, on_lines, unsupported_part
 from llm_chatbot.api.conversation import chat_request, check_question, validated
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.model_info import ModelInfo
+from llm_chatbot.api.pictures import data_url
 from llm_chatbot.api.requests import MAX_MESSAGES, MAX_TOOLS, ChatRequest, CompletionRequest, Tool
 
 # What Ollama takes where a request says nothing: https://docs.ollama.com/modelfile
@@ -145,6 +147,18 @@ class OllamaCall(LenientBody):
         return {"id": self.id, "function": {"name": self.function.name, "arguments": arguments}}
 
 
+def image_parts(images: Sequence[Any]) -> list[ImagePart]:
+    """Files in Base64 as the parts of a message."""
+    return [ImagePart(type="image_url", image_url=data_url(image)) for image in images]
+
+
+def content_of(text: str, parts: Sequence[ImagePart], reads_images: bool) -> str | list[dict[str, Any]]:
+    """The content of a Chat Completions message: pictures before the text, as in Ollama, or words for them after it."""
+    if not parts or not reads_images:
+        return on_lines(text, *(part.text for part in parts))
+    return [*(part.model_dump() for part in parts), {"type": "text", "text": text}]
+
+
 class OllamaMessage(LenientBody):
     role: Literal["system", "user", "assistant", "tool"]
     content: str = ""
@@ -155,13 +169,13 @@ class OllamaMessage(LenientBody):
     tool_call_id: str = ""
 
     @property
-    def parts(self) -> list[UnreadPart]:
-        return [UnreadPart(type="image") for _ in self.images]
+    def parts(self) -> list[ImagePart]:
+        return image_parts(self.images)
 
-    def as_chat(self) -> dict[str, Any]:
+    def as_chat(self, reads_images: bool) -> dict[str, Any]:
         fields = {
             "role": self.role,
-            "content": on_lines(self.content, *(part.text for part in self.parts)),
+            "content": content_of(self.content, self.parts, reads_images and self.role == "user"),
             "reasoning_content": self.thinking,
             "tool_calls": [call.as_chat() for call in self.tool_calls],
             "name": self.tool_name if self.role == "tool" else "",
@@ -176,13 +190,15 @@ class OllamaChatRequest(OllamaRequest):
 
     def as_chat(self, info: ModelInfo) -> ChatRequest:
         turns = enumerate(self.messages)
-        check_question([(message.role, f"messages.{index}.images", message.parts) for index, message in turns])
-        return self.chat_of([message.as_chat() for message in self.messages], self.tools, info)
+        places = [(message.role, f"messages.{index}.images", message.parts) for index, message in turns]
+        check_question(places, info.reads_images)
+        return self.chat_of([message.as_chat(info.reads_images) for message in self.messages], self.tools, info)
 
 
 class GenerateRequest(OllamaRequest):
     prompt: str = ""
     system: str = ""
+    images: tuple[Any, ...] = ()
     raw: bool = False
     suffix: str = ""
 
@@ -192,17 +208,20 @@ class GenerateRequest(OllamaRequest):
         """Fields that say nothing are accepted: clients send them all."""
         if not isinstance(values, dict):
             return values
-        if values.get("images"):
+        if values.get("images") and (values.get("raw") or values.get("suffix")):
             raise unsupported_part("image")
         if values.get("context"):
             raise ValueError("'context' is not supported; send the conversation to /api/chat")
         if values.get("template"):
             raise ValueError("'template' is not supported; write the whole prompt and set 'raw'")
-        return {name: value for name, value in values.items() if name not in ("images", "context", "template")}
+        return {name: value for name, value in values.items() if name not in ("context", "template")}
 
     def as_chat(self, info: ModelInfo) -> ChatRequest:
         system = [{"role": "system", "content": self.system}] if self.system else []
-        return self.chat_of([*system, {"role": "user", "content": self.prompt}], [], info)
+        parts = image_parts(self.images)
+        check_question([("user", "images", parts)], info.reads_images)
+        content = content_of(self.prompt, parts, info.reads_images)
+        return self.chat_of([*system, {"role": "user", "content": content}], [], info)
 
     def as_completion(self, info: ModelInfo) -> CompletionRequest:
         """

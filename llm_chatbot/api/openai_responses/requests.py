@@ -5,8 +5,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Discriminator, Field, StrictBool, Tag, field_validator, model_validator
 
-from llm_chatbot.api.chat_messages import Body, LenientBody, UnreadPart, kind_of_part, on_lines, unsupported_part
+from llm_chatbot.api.chat_messages import (
+    Body,
+    ImagePart,
+    LenientBody,
+    UnreadPart,
+    kind_of_part,
+    on_lines,
+    unsupported_part,
+)
 from llm_chatbot.api.conversation import Conversation, chat_request, check_question, refuse
+from llm_chatbot.api.model_info import ModelInfo
 from llm_chatbot.api.requests import MAX_MESSAGES, MAX_TOOLS, ChatRequest, Function, function_tool
 
 # What a client may add for a server's records, its cache or its prices, and what only changes the stream's shape.
@@ -38,7 +47,8 @@ class ItemPart(LenientBody):
 
 
 AnyPart = Annotated[
-    Annotated[ItemPart, Tag("said")] | Annotated[UnreadPart, Tag("unread")], Discriminator(kind_of_part)
+    Annotated[ItemPart, Tag("said")] | Annotated[ImagePart, Tag("image")] | Annotated[UnreadPart, Tag("unread")],
+    Discriminator(kind_of_part),
 ]
 ItemContent = str | list[AnyPart]
 
@@ -197,15 +207,18 @@ class ResponsesRequest(Body):
     def wants_logprobs(self) -> bool:
         return LOGPROBS in self.include or bool(self.top_logprobs)
 
-    def as_chat(self) -> ChatRequest:
+    def as_chat(self, info: ModelInfo) -> ChatRequest:
         """
+        Args:
+            info: whether the model reads pictures.
+
         Raises:
             RequestValidationError: a value is out of range, or nobody knows a field.
         """
         effort = self.reasoning.effort
         fields = {
             "model": self.model,
-            "messages": self._messages(),
+            "messages": self._messages(info.reads_images),
             "max_tokens": self.max_output_tokens,
             "temperature": self.temperature,
             "top_p": self.top_p,
@@ -226,21 +239,25 @@ class ResponsesRequest(Body):
             return {"type": "function", "function": {"name": self.tool_choice.name}}
         return self.tool_choice
 
-    def _messages(self) -> list[dict[str, Any]]:
+    def _messages(self, reads_images: bool) -> list[dict[str, Any]]:
         if not isinstance(self.input, str):
-            check_question([turn_of(item, f"input.{index}") for index, item in enumerate(self.input)])
+            check_question([turn_of(item, f"input.{index}") for index, item in enumerate(self.input)], reads_images)
         conversation = Conversation()
         if self.instructions:
             conversation.say("system", self.instructions)
         for item in [MessageItem(role="user", content=self.input)] if isinstance(self.input, str) else self.input:
-            add_item(conversation, item)
+            add_item(conversation, item, reads_images)
         if not conversation.messages:
             refuse("input", {"input": self.input}, "value_error", "it says nothing")
         return conversation.messages
 
 
-def add_item(conversation: Conversation, item: MessageItem | CallItem | ResultItem | ReasoningItem) -> None:
-    if isinstance(item, MessageItem):
+def add_item(
+    conversation: Conversation, item: MessageItem | CallItem | ResultItem | ReasoningItem, reads_images: bool
+) -> None:
+    if isinstance(item, MessageItem) and reads_images and item.role == "user" and not isinstance(item.content, str):
+        conversation.messages.append({"role": "user", "content": [chat_part(part) for part in item.content]})
+    elif isinstance(item, MessageItem):
         conversation.say("system" if item.role == "developer" else item.role, item_text(item.content))
     elif isinstance(item, CallItem):
         conversation.call(item.call_id, item.name, item.arguments)
@@ -248,6 +265,13 @@ def add_item(conversation: Conversation, item: MessageItem | CallItem | ResultIt
         conversation.result(item.call_id, item_text(item.output))
     elif thought := item_text(item.content) or item_text(item.summary):
         conversation.think(thought)
+
+
+def chat_part(part: ItemPart | UnreadPart) -> dict[str, Any]:
+    """A part of the user's message as Chat Completions has it."""
+    if isinstance(part, ImagePart):
+        return {"type": "image_url", "image_url": {"url": part.url}}
+    return {"type": "text", "text": part.said if isinstance(part, ItemPart) else part.text}
 
 
 def item_text(content: str | Sequence[ItemPart | UnreadPart]) -> str:

@@ -181,15 +181,20 @@ def request_from(client: str, **headers: str) -> Request:
 
 
 def test_who_is_not_at_this_machine_or_comes_by_another_name_is_a_visitor():
-    here = [request_from("127.0.0.1", host="127.0.0.1:7860"), request_from("::1", host="localhost")]
+    here = [
+        request_from("127.0.0.1", host="127.0.0.1:7860", origin="http://127.0.0.1:7860"),
+        request_from("::1", host="localhost"),
+    ]
     there = [
         request_from("192.168.0.2", host="127.0.0.1:7860"),
         request_from("127.0.0.1", host="rebound.example:7860"),
         request_from("127.0.0.1", host="localhost", x_forwarded_for="127.0.0.1"),
+        request_from("127.0.0.1", host="localhost:7860", origin="http://localhost:3000"),
+        request_from("127.0.0.1", host="localhost:7860", origin="null"),
         request_from("127.0.0.1"),
         request_from("", host="localhost"),
     ]
-    assert [is_visitor(request) for request in [*here, *there]] == [False] * 2 + [True] * 5
+    assert [is_visitor(request) for request in [*here, *there]] == [False] * 2 + [True] * 7
 
 
 def client_from(address: str, tools: PageTools, loaded: LoadedModel) -> TestClient:

@@ -118,7 +118,7 @@ export function conversationView({ server, chat, live, model, standing, examples
 
   // The question whether the call may be made that the conversation waits for.
   async function drawAsking() {
-    if (!chat.openCall()) return closeAsking();
+    if (!server.tools || !chat.openCall()) return closeAsking();
     const [{ askView }, { nextStep }] = await Promise.all([libraries.asking(), libraries.rounds()]);
     ask ??= askView(decide);
     const step = nextStep(chat.path()); // as it is by now

@@ -302,7 +302,7 @@ export function messageView(actions, server, refusal, rounds) {
     const goesOn = shown.isLast && isUndone && !actions.openCall();
     return [
       ...versionButtons(message, versions),
-      isUndone && textButton("call_again", () => rounds((all) => all.again(conversation, message))),
+      isUndone && server.tools && textButton("call_again", () => rounds((all) => all.again(conversation, message))),
       goesOn && textButton("call_go_on", () => rounds((all) => all.goOn(conversation, message))),
       content && iconButton(ICONS.copy, text("copy_message"), (event) => copy(event.currentTarget, content)),
       iconButton(ICONS.fork, text("fork"), () => actions.fork(id)),

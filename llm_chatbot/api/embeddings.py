@@ -21,7 +21,7 @@ from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.api.metrics import Metrics
-from llm_chatbot.api.sampling_fields import TokenIds
+from llm_chatbot.api.number_types import PositiveInteger, TokenIds
 from llm_chatbot.api.texts_or_ids import ONE_KIND, listed
 from llm_chatbot.encoder.encoder import CrossEncoder, Encoder, Tokens, probabilities
 
@@ -37,7 +37,7 @@ class EmbeddingRequest(Body):
     model: str | None = None
     input: Annotated[str | TokenIds | SeveralTexts, ONE_KIND]
     encoding_format: Literal["float", "base64"] = "float"
-    dimensions: int | None = Field(None, ge=1)
+    dimensions: PositiveInteger | None = None
     user: Any = None
 
 
@@ -49,7 +49,7 @@ class RerankRequest(Body):
     model: str | None = None
     query: str
     documents: list[str | RankedDocument] = Field(min_length=1, max_length=MAX_TEXTS)
-    top_n: int | None = Field(None, ge=1)
+    top_n: PositiveInteger | None = None
     return_documents: bool = False
 
     @property

@@ -21,7 +21,8 @@ from llm_chatbot.api.find_model import find
 from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.metrics import Metrics
 from llm_chatbot.api.model_info import model_info
-from llm_chatbot.api.requests import NO_LIMIT, CommonRequest, CompletionRequest
+from llm_chatbot.api.number_types import NO_LIMIT
+from llm_chatbot.api.requests import CommonRequest, CompletionRequest
 from llm_chatbot.api.respond import respond
 from llm_chatbot.api.responses import JSON, Choice, Content, Writer
 from llm_chatbot.engine.text.infill import InfillTokens

@@ -11,7 +11,8 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, StrictBool, model_validator
 
 from llm_chatbot.api.chat_messages import Body, ChatMessage, SentBack
-from llm_chatbot.api.sampling_fields import SamplingFields, TokenIds
+from llm_chatbot.api.number_types import NO_LIMIT, Count, Integer, NumLogprobs, TokenIds, TokenLimit
+from llm_chatbot.api.sampling_fields import SamplingFields
 from llm_chatbot.api.texts_or_ids import ONE_KIND, listed
 
 # Limits on what one request can cost before the model sees it.
@@ -28,8 +29,6 @@ NEUTRAL: dict[str, tuple[Any, ...]] = {"best_of": (1,), "echo": (False,), "modal
 # Fields that change no answer: labels for the operator's records, prices, what is kept, and hints for speed.
 IGNORED = {"cache_prompt", "metadata", "prediction", "prompt_cache_retention", "safety_identifier", "service_tier"}
 IGNORED |= {"store", "user", "verbosity"}
-
-NO_LIMIT = -1  # as `max_tokens`, in llama.cpp's and LM Studio's words
 
 
 class Function(SentBack):
@@ -92,8 +91,8 @@ class CommonRequest(SamplingFields):
     """The fields that both kinds of requests have."""
 
     model: str | None = None
-    max_tokens: int | None = Field(None, ge=-1)
-    n: int = Field(1, ge=1, le=MAX_CHOICES)
+    max_tokens: TokenLimit | None = None
+    n: Integer = Field(1, ge=1, le=MAX_CHOICES)
     stream: bool = False
     stream_options: StreamOptions = StreamOptions()
     prompt_cache_key: str | None = Field(None, max_length=256)
@@ -120,16 +119,16 @@ class CommonRequest(SamplingFields):
 
 class ChatRequest(CommonRequest):
     messages: list[ChatMessage] = Field(min_length=1, max_length=MAX_MESSAGES)
-    max_completion_tokens: int | None = Field(None, ge=-1)
+    max_completion_tokens: TokenLimit | None = None
     logprobs: bool = False
-    top_logprobs: int = Field(0, ge=0, le=20)
+    top_logprobs: NumLogprobs = 0
     response_format: ResponseFormat = ResponseFormat(type="text")
     tools: list[Tool] = Field([], max_length=MAX_TOOLS)
     tool_choice: Literal["none", "auto", "required"] | NamedTool = "auto"
     parallel_tool_calls: bool = True
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     chat_template_kwargs: dict[str, Any] = Field({})
-    thinking_budget: int | None = Field(None, ge=0)
+    thinking_budget: Count | None = None
 
     @model_validator(mode="after")
     def _check(self) -> "ChatRequest":
@@ -180,7 +179,7 @@ SeveralPrompts = Annotated[list[str] | list[TokenIds], Field(min_length=1, max_l
 
 class CompletionRequest(CommonRequest):
     prompt: Annotated[str | TokenIds | SeveralPrompts, ONE_KIND]
-    logprobs: int | None = Field(None, ge=0, le=20)
+    logprobs: NumLogprobs | None = None
     echo: bool = False
     suffix: str = ""
 

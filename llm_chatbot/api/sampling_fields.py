@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from llm_chatbot.api.chat_messages import Body
+from llm_chatbot.api.number_types import Bias, Integer, Number, TokenId
 from llm_chatbot.engine.decode.dry import BREAKERS, Dry
 
 MAX_STOPS = 64
@@ -16,28 +17,24 @@ MAX_BIASES = 1024
 MAX_BREAKERS = 32
 
 
-TokenId = Annotated[int, Field(ge=0, lt=2**31)]
-TokenIds = Annotated[list[TokenId], Field(min_length=1)]
-
-
 class SamplingFields(Body):
-    temperature: float = Field(1.0, ge=0, le=2)
-    top_p: float = Field(1.0, ge=0, le=1)
-    top_k: int = Field(0, ge=-1)
-    min_p: float = Field(0.0, ge=0, le=1)
-    repetition_penalty: float = Field(1.0, gt=0, le=2)
-    presence_penalty: float = Field(0.0, ge=-2, le=2)
-    frequency_penalty: float = Field(0.0, ge=-2, le=2)
-    logit_bias: dict[TokenId, Annotated[float, Field(ge=-100, le=100)]] = Field({}, max_length=MAX_BIASES)
-    dry_multiplier: float = Field(0.0, ge=0, le=100)
-    dry_base: float = Field(1.75, ge=1, le=100)
-    dry_allowed_length: int = Field(2, ge=0)
-    dry_penalty_last_n: int = Field(-1, ge=-1)
+    temperature: Number = Field(1.0, ge=0, le=2)
+    top_p: Number = Field(1.0, ge=0, le=1)
+    top_k: Integer = Field(0, ge=-1)
+    min_p: Number = Field(0.0, ge=0, le=1)
+    repetition_penalty: Number = Field(1.0, gt=0, le=2)
+    presence_penalty: Number = Field(0.0, ge=-2, le=2)
+    frequency_penalty: Number = Field(0.0, ge=-2, le=2)
+    logit_bias: dict[TokenId, Bias] = Field({}, max_length=MAX_BIASES)
+    dry_multiplier: Number = Field(0.0, ge=0, le=100)
+    dry_base: Number = Field(1.75, ge=1, le=100)
+    dry_allowed_length: Integer = Field(2, ge=0)
+    dry_penalty_last_n: Integer = Field(-1, ge=-1)
     dry_sequence_breakers: list[str] = Field(list(BREAKERS), max_length=MAX_BREAKERS)
-    xtc_probability: float = Field(0.0, ge=0, le=1)
-    xtc_threshold: float = Field(0.1, ge=0, le=1)
+    xtc_probability: Number = Field(0.0, ge=0, le=1)
+    xtc_threshold: Number = Field(0.1, ge=0, le=1)
     ignore_eos: bool = False
-    seed: int | None = None
+    seed: Integer | None = None
     stop: str | Annotated[list[str], Field(max_length=MAX_STOPS)] = Field([])
 
     @property

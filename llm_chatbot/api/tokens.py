@@ -18,8 +18,8 @@ from llm_chatbot.api.encoders import ServedEncoders
 from llm_chatbot.api.find_model import find, no_model
 from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.model_info import model_info
+from llm_chatbot.api.number_types import TokenId
 from llm_chatbot.api.requests import ChatRequest
-from llm_chatbot.api.sampling_fields import TokenId
 from llm_chatbot.encoder.encoder import EncoderModel
 
 

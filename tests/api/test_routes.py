@@ -270,6 +270,9 @@ def sent(**message: Any) -> dict[str, Any]:
         ({**HELLO, "prompt": 5}, "a number was sent, and it takes a text or a list", "prompt"),
         ({**HELLO, "prompt": [1, "a"]}, "either texts or token ids", "prompt"),
         ({**HELLO, "prompt": [1, -2]}, "greater than or equal to 0", "prompt.1"),
+        ({**HELLO, "prompt": [1, True]}, "either texts or token ids", "prompt"),
+        ({**HELLO, "prompt": [True]}, "true or false was sent, and it takes a whole number", "prompt.0"),
+        ({**HELLO, "temperature": True}, "true or false was sent, and it takes a number", "temperature"),
     ],
 )
 def test_a_fault_is_named_by_what_was_sent(body: dict[str, Any], message: str, param: str):
@@ -294,6 +297,7 @@ def test_a_fault_is_named_by_what_was_sent(body: dict[str, Any], message: str, p
         ("/api/chat", "think", 5, "a number was sent, and it takes true or false or a text"),
         ("/api/chat", "think", "much", "'high' or 'max', or true or false"),
         ("/api/chat", "keep_alive", "soon", "it takes a number of seconds, or a duration such as '5m'"),
+        ("/api/chat", "keep_alive", True, "it takes a number of seconds, or a duration such as '5m'"),
         ("/api/chat", "keep_alive", [1], "it takes a number of seconds, or a duration such as '5m'"),
         ("/v1/chat/completions", "stream", "please", "a text was sent, and it takes true or false"),
         ("/v1/responses", "tool_choice", 5, "a number was sent, and it takes a text or an object"),

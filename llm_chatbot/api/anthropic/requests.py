@@ -9,6 +9,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, field_validator, model_
 from llm_chatbot.api.chat_messages import Body, LenientBody, UnreadPart, on_lines, unsupported_part
 from llm_chatbot.api.conversation import Conversation, chat_request, check_question, refuse
 from llm_chatbot.api.model_info import ModelInfo
+from llm_chatbot.api.number_types import Count, PositiveInteger
 from llm_chatbot.api.pictures import data_url
 from llm_chatbot.api.requests import MAX_MESSAGES, MAX_TOOLS, ChatRequest, function_tool
 
@@ -123,7 +124,7 @@ class ToolChoice(LenientBody):
 
 class Thinking(LenientBody):
     type: Literal["enabled", "disabled", "adaptive", "between_tools"] = "disabled"
-    budget_tokens: int | None = Field(default=None, ge=0)
+    budget_tokens: Count | None = None
     display: Literal["summarized", "omitted"] = "summarized"
 
     @property
@@ -157,7 +158,7 @@ class CountRequest(Body):
     tool_choice: ToolChoice = ToolChoice()
     thinking: Thinking = Thinking()
     output_config: OutputConfig = OutputConfig()
-    max_tokens: int | None = Field(None, ge=1)
+    max_tokens: PositiveInteger | None = None
     stop_sequences: tuple[str, ...] = ()
     stream: bool = False
 
@@ -215,7 +216,7 @@ class CountRequest(Body):
 
 
 class MessagesRequest(CountRequest):
-    max_tokens: int = Field(ge=1)
+    max_tokens: PositiveInteger
 
     @field_validator("stop_sequences")
     @classmethod

@@ -12,6 +12,7 @@ from llm_chatbot.api.chat_messages import LenientBody
 from llm_chatbot.api.embeddings import MAX_TEXTS, checked_dimensions, cut
 from llm_chatbot.api.encoders import ServedEncoders
 from llm_chatbot.api.metrics import Metrics
+from llm_chatbot.api.number_types import PositiveInteger
 from llm_chatbot.api.ollama.cards import NEVER
 from llm_chatbot.api.ollama.writer import NANOSECONDS, timestamp
 from llm_chatbot.encoder.encoder import EncoderModel
@@ -23,7 +24,7 @@ class EmbedRequest(LenientBody):
     model: str
     input: str | list[str] = Field([], max_length=MAX_TEXTS)
     truncate: bool = True
-    dimensions: int | None = Field(default=None, ge=1)
+    dimensions: PositiveInteger | None = None
 
 
 class OldEmbedRequest(LenientBody):

@@ -12,6 +12,7 @@ from llm_chatbot.api.chat_messages import Body, ImagePart, LenientBody, on_lines
 from llm_chatbot.api.conversation import chat_request, check_question, validated
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.model_info import ModelInfo
+from llm_chatbot.api.number_types import Integer
 from llm_chatbot.api.pictures import data_url
 from llm_chatbot.api.requests import MAX_MESSAGES, MAX_TOOLS, ChatRequest, CompletionRequest, Tool
 
@@ -50,7 +51,7 @@ def seconds_of(value: Any) -> Any:
             value = as_number(value)
     if value is None:
         return None
-    if not isinstance(value, int | float) or math.isnan(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or math.isnan(value):
         raise ValueError("it takes a number of seconds, or a duration such as '5m'")
     return math.inf if value < 0 else value
 
@@ -76,7 +77,7 @@ class OllamaRequest(Body):
     think: bool | Literal["low", "medium", "high", "max"] | None = None
     keep_alive: KeepAlive = None
     logprobs: bool = False
-    top_logprobs: int | None = None
+    top_logprobs: Integer | None = None
     truncate: bool = False
     shift: bool = False
 

@@ -16,6 +16,7 @@ from llm_chatbot.api.chat_messages import (
 )
 from llm_chatbot.api.conversation import Conversation, chat_request, check_question, refuse
 from llm_chatbot.api.model_info import ModelInfo
+from llm_chatbot.api.number_types import Integer, Number, PositiveInteger
 from llm_chatbot.api.requests import MAX_MESSAGES, MAX_TOOLS, ChatRequest, Function, function_tool
 
 # What a client may add for a server's records, its cache or its prices, and what only changes the stream's shape.
@@ -160,10 +161,10 @@ class ResponsesRequest(Body):
     model: str | None = None
     input: str | Annotated[list[InputItem], Field(max_length=MAX_MESSAGES)] = Field(min_length=1)
     instructions: str | None = None
-    max_output_tokens: int | None = Field(None, ge=1)
-    temperature: float | None = None
-    top_p: float | None = None
-    top_logprobs: int | None = None
+    max_output_tokens: PositiveInteger | None = None
+    temperature: Number | None = None
+    top_p: Number | None = None
+    top_logprobs: Integer | None = None
     include: tuple[str, ...] = ()
     tools: tuple[AnyTool, ...] = Field((), max_length=MAX_TOOLS)
     tool_choice: Literal["none", "auto", "required"] | NamedFunctionTool = "auto"

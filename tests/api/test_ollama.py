@@ -178,6 +178,8 @@ def test_a_request_without_a_question_says_that_the_model_is_there(client: ollam
     [
         ("chat", {**HELLO, "options": {"mirostat": 2}}, 400, "'mirostat' is not supported"),
         ("chat", {**HELLO, "options": {"temperature": 3}}, 400, "less than or equal to 2"),
+        ("chat", {**HELLO, "options": {"num_predict": "5x"}}, 400, "valid integer"),
+        ("chat", {**HELLO, "options": {"seed": [1]}}, 400, "a list was sent"),
         ("chat", {"messages": [{"role": "user", "content": "x", "images": ["x"]}]}, 400, "images are not supported"),
         ("generate", {"prompt": "x", "suffix": "y"}, 400, "no tokens for filling in"),
         ("generate", {"prompt": "x", "context": [1]}, 400, "send the conversation to /api/chat"),

@@ -94,10 +94,11 @@ class OllamaRequest(Body):
         """The options by the names of Chat Completions."""
         options = {name: value for name, value in self.options.items() if value is not None}
         fields = {RENAMED.get(name, name): options[name] for name in options if name in PASSED_ON | RENAMED.keys()}
-        if options.get("num_predict", 0) > 0:
-            fields["max_tokens"] = options["num_predict"]
-        if options.get("seed", -1) >= 0:
-            fields["seed"] = options["seed"]
+        limit, seed = options.get("num_predict", -1), options.get("seed", -1)
+        if not isinstance(limit, int | float) or limit > 0:  # what is no number is refused where the fields are read
+            fields["max_tokens"] = limit
+        if not isinstance(seed, int | float) or seed >= 0:
+            fields["seed"] = seed
         return {**DEFAULTS, **fields}
 
     def chat_of(self, messages: list[dict[str, Any]], tools: list[Tool], info: ModelInfo) -> ChatRequest:

@@ -5,7 +5,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, Depends, FastAPI
-from fastapi.openapi.docs import get_swagger_ui_html
 from starlette.middleware.cors import CORSMiddleware
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -74,9 +73,9 @@ def create_app(
         title="llm-chatbot",
         lifespan=closing(models, encoders),
         max_body_size=MAX_BODY_BYTES,
-        docs_url=None,  # these are below, behind the keys
+        docs_url=None,  # these pages load their scripts from another host
         redoc_url=None,
-        openapi_url=None,
+        openapi_url=None,  # it is below, behind the keys
     )
     add_error_handlers(app)
     checked = [Depends(KeyCheck(keys))]
@@ -129,10 +128,6 @@ def about_router(app: FastAPI, metrics: Metrics) -> APIRouter:
     @router.get("/openapi.json")
     async def schema() -> dict[str, Any]:
         return app.openapi()
-
-    @router.get("/docs")
-    async def documentation() -> Response:
-        return get_swagger_ui_html(openapi_url="openapi.json", title=app.title)
 
     return router
 

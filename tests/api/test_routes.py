@@ -452,7 +452,7 @@ def test_tools_are_offered_to_every_model_and_required_ones_may_be_several():
 def test_keys_guard_everything_but_the_health_check():
     with client(FakeModel(said("Hi")), keys=["secret"]) as web:
         assert web.get("/health").json() == {"status": "ok"} and web.get("/").text == "llm-chatbot is running"
-        for path in ("/v1/models", "/metrics", "/docs", "/openapi.json"):
+        for path in ("/v1/models", "/metrics", "/openapi.json"):
             response = web.get(path)
             assert refusal(response)[0] == 401 and response.headers["WWW-Authenticate"] == "Bearer"
             assert web.get(path, headers={"Authorization": "Bearer secret"}).status_code == 200
@@ -554,7 +554,8 @@ def test_head_and_options_are_answered():
 def test_the_schema_describes_every_protocol():
     with client(FakeModel(said("Hi"))) as web:
         paths = web.get("/openapi.json").json()["paths"]
-        assert "openapi.json" in web.get("/docs").text
+        # FastAPI's pages for it load their scripts from other hosts.
+        assert {web.get(path).status_code for path in ("/docs", "/redoc")} == {404}
     assert {"/v1/responses", "/v1/messages", "/api/chat", "/tokenize", "/v1/chat/completions"} <= paths.keys()
 
 

@@ -18,7 +18,8 @@ from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.engine.decode.logprobs import UNLIKELY, TokenChoice, TopToken
 from llm_chatbot.engine.session import Answer
-from llm_chatbot.engine.text.prompt import NO_OPTIONS, TemplateOptions, well_formed
+from llm_chatbot.engine.text.control_tokens import well_formed
+from llm_chatbot.engine.text.prompt import NO_OPTIONS, TemplateOptions
 from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START
 from llm_chatbot.errors import UserError
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.answering.question import Question
-from llm_chatbot.engine.text.prompt import Message, plain_ids
+from llm_chatbot.engine.text.control_tokens import plain_ids
+from llm_chatbot.engine.text.prompt import Message
 from llm_chatbot.knowledge.collection import open_collection
 from llm_chatbot.knowledge.prompt import SHARE, Quoted, quote, with_quotations
 from llm_chatbot.knowledge.search import Searcher

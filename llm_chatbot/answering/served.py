@@ -16,14 +16,9 @@ from llm_chatbot.answering.service import Answering
 from llm_chatbot.engine.files import ModelFiles
 from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.session import Answer
+from llm_chatbot.engine.text.control_tokens import plain_ids, well_formed
 from llm_chatbot.engine.text.infill import InfillTokens, infill_tokens
-from llm_chatbot.engine.text.prompt import (
-    completion_ids,
-    conversation_ids,
-    plain_ids,
-    template_variables,
-    well_formed,
-)
+from llm_chatbot.engine.text.prompt import completion_ids, conversation_ids, template_variables
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.engine.vision.reader import ImageReader
 

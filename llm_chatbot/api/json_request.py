@@ -8,7 +8,7 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
-from llm_chatbot.engine.text.prompt import well_formed
+from llm_chatbot.engine.text.control_tokens import well_formed
 from llm_chatbot.machine.json_value import json_value
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 from starlette.responses import JSONResponse
 
-from llm_chatbot.engine.text.prompt import well_formed
+from llm_chatbot.engine.text.control_tokens import well_formed
 
 # Ends of lines for Python's `str.splitlines` and JavaScript of before 2019; JSON itself allows them in strings.
 LINE_ENDS = {ord(character): f"\\u{ord(character):04x}" for character in "\u0085\u2028\u2029"}

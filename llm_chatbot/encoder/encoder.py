@@ -10,7 +10,7 @@ from tokenizers import Encoding, Tokenizer
 
 from llm_chatbot.encoder.settings import EncoderSettings
 from llm_chatbot.engine.errors import NonFiniteError
-from llm_chatbot.engine.text.prompt import well_formed
+from llm_chatbot.engine.text.control_tokens import well_formed
 from llm_chatbot.errors import UserError
 
 # The most tokens of one call of the runtime, padding included: longer calls are no faster, and others wait for them.

@@ -14,7 +14,7 @@ from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.requests import function_tool
 from llm_chatbot.api.tools import as_arguments, forced_calls
 from llm_chatbot.catalogue.tool_formats import tool_format
-from llm_chatbot.engine.text.prompt import well_formed
+from llm_chatbot.engine.text.control_tokens import well_formed
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.chat_templates import only_one, template_for
 from llm_chatbot.machine.json_value import json_value

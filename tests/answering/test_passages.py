@@ -11,7 +11,8 @@ from llm_chatbot.answering.question import Question
 from llm_chatbot.answering.service import Answering
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.engine.decode.generation import Generation
-from llm_chatbot.engine.text.prompt import plain_ids, prompt_ids
+from llm_chatbot.engine.text.control_tokens import plain_ids
+from llm_chatbot.engine.text.prompt import prompt_ids
 from llm_chatbot.errors import UserError
 from llm_chatbot.knowledge.collection import Collection, make_collection
 from llm_chatbot.knowledge.index import FileState

@@ -5,8 +5,9 @@ from typing import Any
 import pytest
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors
 
+from llm_chatbot.engine.text.control_tokens import plain_ids
 from llm_chatbot.engine.text.history import with_objects
-from llm_chatbot.engine.text.prompt import completion_ids, plain_ids, prompt_ids
+from llm_chatbot.engine.text.prompt import completion_ids, prompt_ids
 from llm_chatbot.engine.text.tokenizer import FolderTokenizer
 from llm_chatbot.errors import UserError
 

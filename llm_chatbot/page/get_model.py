@@ -27,6 +27,7 @@ from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import measured_variants
 from llm_chatbot.folder.manifest import is_complete
 from llm_chatbot.folder.place import SUBFOLDERS, as_precision, lock_file, model_folder, partial_folder, release_lock
+from llm_chatbot.texts import model_description
 
 CONVERTER = (sys.executable, "-m", "llm_chatbot.commands.convert")
 MEASURE = (sys.executable, "-m", "llm_chatbot.commands.measure")
@@ -198,7 +199,7 @@ class ModelGetter:
     def models(self) -> dict[str, Any]:
         """All models on hand; see `llm_chatbot.convert.facts.model_facts.all_models`. Takes a second or more.
 
-        Each has what was measured of its variants too, as `measured`; see `measured_variants`.
+        Each has its `descriptions` by language too, and what was `measured` of its variants; see `measured_variants`.
 
         Raises:
             UserError: the converter can't say.
@@ -269,10 +270,11 @@ class ModelGetter:
             raise UserError("page.no_list") from error
         if "error" in answer:
             raise UserError.from_json(answer["error"])
-        return self._with_measured(answer)
+        return self._for_the_page(answer)
 
-    def _with_measured(self, facts: dict[str, Any]) -> dict[str, Any]:
+    def _for_the_page(self, facts: dict[str, Any]) -> dict[str, Any]:
         for model in facts.get("models", []):
+            model["descriptions"] = model_description(model["name"], model.get("description", ""))
             folders = variant_folders(model["name"], self.root)
             model["measured"] = measured_variants(next(iter(folders.values())).parent) if folders else {}
         return facts

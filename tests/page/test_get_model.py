@@ -261,7 +261,9 @@ def test_a_model_is_looked_up_converted_with_a_bar_and_talked_to(
     visit.ask("Hello")
 
 
-def test_what_the_converter_refuses_is_said_in_the_language_of_the_page(hub: Hub, getting: Server, browser: Browser):
+def test_models_and_what_the_converter_refuses_are_described_in_the_language_of_the_page(
+    hub: Hub, getting: Server, browser: Browser
+):
     def label(key: str) -> str:
         return translate("ja", key)
 
@@ -275,6 +277,8 @@ def test_what_the_converter_refuses_is_said_in_the_language_of_the_page(hub: Hub
         expect(dialog.get_by_role("status").first).to_contain_text(
             "にモデル org/nothing はありません。名前を確かめるか、"
         )
+        described = translate("ja", "about_model.qwen3-8b")
+        expect(dialog.get_by_role("row", name=re.compile("qwen3-8b"))).to_contain_text(described)
 
 
 def test_openvinos_own_folder_is_taken_where_it_is_ticked(

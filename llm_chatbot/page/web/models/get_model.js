@@ -381,7 +381,7 @@ export function openGetModel({ use }) {
         "th",
         { scope: "row" },
         make("strong", {}, model.name),
-        make("small", {}, description(model)),
+        description(model),
         taken(model) && make("small", {}, text("get_model_taken", { id: model.openvino_id })),
       ),
       cell("license", model.license, model.gated && make("small", {}, text("get_model_gated"))),
@@ -393,7 +393,10 @@ export function openGetModel({ use }) {
     );
   }
 
-  const description = (model) => errorText(model.error) || model.description;
+  function description({ error, descriptions = {} }) {
+    const lang = currentLanguage() in descriptions ? currentLanguage() : "en";
+    return error ? make("small", {}, errorText(error)) : make("small", { lang }, descriptions[lang]);
+  }
 
   function verdict(model, need) {
     if (model.error) return make("span", { class: "no" }, text("get_model_unusable"));

@@ -1,13 +1,40 @@
-"""The front end in which a notebook is open: its language, and whether a page of this machine can be shown there."""
+"""The front end in which a notebook is open: its language, and how a page of this machine is shown there."""
 
 import os
 import re
 import sys
+from typing import Protocol
 
 from IPython import get_ipython
+from IPython.display import HTML, display
 
 # Set where the browser is on another machine, which does not reach 127.0.0.1 here.
 REMOTE = ("JUPYTERHUB_USER", "BINDER_SERVICE_HOST", "COLAB_RELEASE_TAG", "SSH_CONNECTION")
+
+# JupyterLab says on its body whether its theme is light. A page of another address can't see that, and is told.
+FRAME = """<iframe width="100%" height="600" style="border: 0" allow="clipboard-read; clipboard-write"></iframe>
+<script>{{
+  const frame = document.currentScript.previousElementSibling;
+  const {{ jpThemeLight }} = document.body.dataset;
+  const theme = jpThemeLight ? `?__theme=${{jpThemeLight === "false" ? "dark" : "light"}}` : "";
+  frame.src = "{address}" + theme;
+}}</script>"""
+
+
+class Page(Protocol):
+    """A page as `make_demo` makes it."""
+
+    @property
+    def local_url(self) -> str: ...
+
+    def launch(self, inline: bool, prevent_thread_lock: bool) -> object: ...
+
+
+def show_page(page: Page) -> None:
+    """Starts a page, and shows it below the cell where the front end can; its address is printed."""
+    page.launch(inline=False, prevent_thread_lock=True)
+    if shows_pages():
+        display(HTML(FRAME.format(address=page.local_url)))
 
 
 def shows_pages() -> bool:

@@ -1,7 +1,10 @@
+from collections.abc import Callable
+
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
+from playwright.sync_api import Browser
 
-from llm_chatbot.lesson.front_end import REMOTE, notebook_language, shows_pages
+from llm_chatbot.lesson.front_end import FRAME, REMOTE, notebook_language, shows_pages
 
 
 @pytest.fixture(autouse=True)
@@ -16,6 +19,18 @@ def test_a_page_is_shown_in_jupyterlab_on_this_machine_only(monkeypatch):
     assert shows_pages()
     monkeypatch.setenv("JUPYTERHUB_USER", "ann")
     assert not shows_pages()
+
+
+# JupyterLab's own page has these attributes; that it runs the scripts of an output was seen by hand.
+@pytest.mark.parametrize(
+    ("light", "theme"), [("data-jp-theme-light=false", "dark"), ("data-jp-theme-light=true", "light"), ("", None)]
+)
+def test_a_page_in_the_notebook_is_told_the_front_ends_theme(light: str, theme: str, browsers: Callable[..., Browser]):
+    with browsers("chromium").new_page() as page:
+        page.route("http://127.0.0.1:9/**", lambda route: route.fulfill(body="<p>The page</p>"))
+        page.set_content(f"<body {light}>{FRAME.format(address='http://127.0.0.1:9/')}")
+        page.frame_locator("iframe").get_by_text("The page").wait_for()
+        assert page.frames[1].url == f"http://127.0.0.1:9/{f'?__theme={theme}' if theme else ''}"
 
 
 @pytest.mark.parametrize(

@@ -79,6 +79,15 @@ def words(rng: random.Random, count: int) -> str:
     return " ".join(rng.choices(WORDS, k=count))
 
 
+def import_conversations(visit: Visit, kept: list[dict[str, Any]]) -> None:
+    """Imports them, and leaves the list open."""
+    visit.open_panel("Conversations")
+    content = json.dumps({"conversations": kept}).encode()
+    file = {"name": "all.json", "mimeType": "application/json", "buffer": content}
+    visit.page.locator("#library-panel input[type=file]").set_input_files(file)  # type: ignore[arg-type]
+    visit.page.get_by_text(f"Imported {len(kept)} conversation").wait_for()
+
+
 class ListVisit:
     """A tab with many conversations, whose list is open, and what actions in it cost."""
 
@@ -87,14 +96,7 @@ class ListVisit:
         self.page: Page = visit.page
         self.cdp: CDPSession = self.page.context.new_cdp_session(self.page)
         self.cdp.send("Performance.enable", {"timeDomain": "threadTicks"})  # of the processor, not of a clock
-        visit.open_panel("Conversations")
-        file = {
-            "name": "all.json",
-            "mimeType": "application/json",
-            "buffer": json.dumps({"conversations": kept}).encode(),
-        }
-        self.page.locator("#library-panel input[type=file]").set_input_files(file)  # type: ignore[arg-type]
-        self.page.get_by_text(f"Imported {len(kept)} conversations.").wait_for()
+        import_conversations(visit, kept)
 
     def costs(self, act: Callable[[], Any]) -> Costs:
         """What an act costs the main thread until the page is quiet again, in milliseconds."""

@@ -28,6 +28,8 @@ class Question:
         grammar: what the answer has to match, see `answering.grammar`; None: it is free.
         model: the key of the model to ask; None: the service's own.
         system_prompt: put before the messages; None is the model's own, an empty one puts none.
+        summary: what was said before the messages, in few words; the model reads it after the system prompt.
+        summarised: how many messages it stands for.
         conversation: an id. Answers with the same one have the beginning of their prompts in common.
         collections: ids of those whose passages are put before the last message.
         query: what is looked for in them.
@@ -49,6 +51,8 @@ class Question:
     grammar: str | None = None
     model: ModelKey | None = None
     system_prompt: str | None = ""
+    summary: str = ""
+    summarised: int = 0
     conversation: str = ""
     collections: Sequence[str] = ()
     query: str = ""

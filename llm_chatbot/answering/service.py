@@ -30,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 KEPT_SECONDS = 600  # after the end of an answer
 CLOSE_SECONDS = 10  # for running answers to end
+SUMMARY = "Summary of what was said before in this conversation:\n\n{summary}"
 ENOUGH_TOKENS = 16  # of an answer, to say how fast its model is
 
 # Makes a question one that its model may answer with calls of the tools that the question names. It may take long; the
@@ -276,9 +277,11 @@ def begin(session: ChatSession, loaded: LoadedModel, question: Question) -> Gene
 
 
 def with_system_prompt(question: Question, loaded: LoadedModel) -> Sequence[Message]:
-    """The messages of a question, after the system prompt if there is one."""
+    """The messages of a question, after the system prompt and the summary of what was said before, if there are any."""
     prompt = loaded.config.system_prompt if question.system_prompt is None else question.system_prompt
-    return [{"role": "system", "content": prompt}, *question.messages] if prompt else question.messages
+    summary = SUMMARY.format(summary=question.summary) if question.summary else ""
+    content = "\n\n".join(filter(None, (prompt, summary)))
+    return [{"role": "system", "content": content}, *question.messages] if content else question.messages
 
 
 def note_speed(pending: PendingAnswer) -> None:

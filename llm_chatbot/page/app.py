@@ -41,6 +41,7 @@ from llm_chatbot.page.messages import joined, user_message, validate_messages
 from llm_chatbot.page.model_choices import model_choices
 from llm_chatbot.page.model_routes import model_routes
 from llm_chatbot.page.routes import page_routes
+from llm_chatbot.page.summaries import summary_route
 from llm_chatbot.page.titles import title_route
 from llm_chatbot.texts import LANGUAGES, model_description, translate
 
@@ -123,7 +124,7 @@ class ChatPage:
         offer = tools.offer if tools else None
         self.answering = Answering(self.pool.get, max_concurrent, max_waiting, find_passages=find, offer_tools=offer)
         routes = page_routes(self.answering, self.describe, lambda key: described_model(self.pool.get(key)), tools)
-        routes += [compare_route(self.pool.get), title_route(self.answering)]
+        routes += [compare_route(self.pool.get), title_route(self.answering), summary_route(self.answering)]
         routes += [forget_route(), *model_routes(self.getter)] if self.getter else []
         routes += knowledge_routes(knowledge) if knowledge else []
         if tools:

@@ -58,6 +58,31 @@ async def follow(answering: Answering, known: Known, calls: Calls | None = None)
     }
 
 
+async def wait_for_end(pending: PendingAnswer, seconds: float) -> bool:
+    """Waits until an answer has ended, so many seconds at most.
+
+    Returns:
+        Whether it has.
+    """
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+
+    def wake() -> None:
+        loop.call_soon_threadsafe(changed.set)
+
+    async def end() -> None:
+        while pending.ended is None:
+            await changed.wait()
+            changed.clear()
+
+    pending.listeners.append(wake)
+    try:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(end(), seconds)
+    finally:
+        pending.listeners.remove(wake)
+    return pending.ended is not None
+
+
 def find_followed(answering: Answering, calls: Calls | None, id: str) -> PendingAnswer | PendingCall | None:
     return answering.get(id) or (calls.get(id) if calls else None)
 
@@ -122,6 +147,8 @@ def snapshot(pending: PendingAnswer, known_text: int, known_tokens: int) -> dict
             state |= {"tokens_from": known_tokens, "tokens": [chosen(token) for token in answer.tokens[known_tokens:]]}
         if ended:  # whatever the page has, it is replaced
             state |= {"from": 0, "text": text}
+    if pending.question.summarised:
+        state["summarised"] = pending.question.summarised
     if pending.passages is not None:
         state["passages"] = [passage.as_json() for passage in pending.passages]
     if pending.offer is not None and pending.offer.faults:

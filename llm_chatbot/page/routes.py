@@ -191,6 +191,7 @@ def question(data: dict[str, Any]) -> Question:
         template_options=page_template_options(settings),
         model=model_key(data.get("model")),
         system_prompt=prompt,
+        **summary(data),
         conversation=text(data, "conversation"),
         **knowledge(data, settings),
         **tools_of(data, settings),
@@ -198,6 +199,18 @@ def question(data: dict[str, Any]) -> Question:
         is_private=data.get("private") is True,
         id=text(data, "id"),
     )
+
+
+def summary(data: dict[str, Any]) -> dict[str, Any]:
+    """A question's part about the summary of what was said before its messages.
+
+    Raises:
+        UserError: it has another form.
+    """
+    content, count = data.get("summary", ""), data.get("summarised", 0)
+    if not isinstance(content, str) or not isinstance(count, int) or count < 0:
+        raise UserError("page.question_form")
+    return {"summary": content, "summarised": count}
 
 
 def knowledge(data: dict[str, Any], settings: dict[str, Any]) -> dict[str, Any]:

@@ -1,9 +1,6 @@
 """Titles of conversations, which the model writes when it has nothing else to do."""
 
-import asyncio
 import re
-from contextlib import suppress
-from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,16 +12,15 @@ from llm_chatbot.answering.service import Answering
 from llm_chatbot.api.json_response import WellFormedJSONResponse
 from llm_chatbot.engine.decode.generation import Generation
 from llm_chatbot.engine.text.reasoning import without_reasoning
-from llm_chatbot.errors import UserError
-from llm_chatbot.page.messages import joined, user_message, validate_messages
-from llm_chatbot.page.routes import guarded, model_key, request_json
+from llm_chatbot.page.background import question_after
+from llm_chatbot.page.following import wait_for_end
+from llm_chatbot.page.routes import guarded, request_json
 
-# It follows the conversation, so that the model reads nothing but this again.
-REQUEST = (
+TITLE_REQUEST = (
     "Write a short title for this conversation, in its language, of at most eight words. Answer with the title alone."
 )
 MAX_WORDS, MAX_WIDE = 8, 24  # words; or characters of a language that has no spaces
-MAX_TITLE_TOKENS = 40
+TITLE_GENERATION = Generation(max_new_tokens=40)
 TITLE_SECONDS = 30.0  # for the model to have nothing else to do
 
 LABEL = re.compile(r"^(title|タイトル|标题|標題)\s*[:：]\s*", re.IGNORECASE)
@@ -43,47 +39,15 @@ def title_in(text: str) -> str:
     return words.rstrip(".。,，;；:：" + AROUND_A_TITLE)
 
 
-def title_question(data: dict[str, Any]) -> Question:
-    """The question to the model, after the beginning of a conversation.
-
-    Raises:
-        UserError: the request has another form.
-    """
-    messages, settings = validate_messages(data.get("messages")), data.get("settings") or {}
-    prompt = settings.get("system_prompt") if isinstance(settings, dict) else False
-    if not messages or not isinstance(prompt, str | None):
-        raise UserError("page.question_form")
-    return Question(
-        joined([*messages, user_message(REQUEST)]),
-        generation=Generation(max_new_tokens=MAX_TITLE_TOKENS),
-        template_options={"enable_thinking": False},
-        model=model_key(data.get("model")),
-        system_prompt=prompt,
-        in_background=True,
-    )
-
-
 async def answered_in_background(answering: Answering, question: Question, seconds: float) -> str | None:
     """The answer to a question that waits until nothing else does.
 
     Returns:
         None: it wasn't answered within so many seconds, or another question took its place.
     """
-    loop, changed = asyncio.get_running_loop(), asyncio.Event()
     pending = answering.ask(question)
-
-    def wake() -> None:
-        loop.call_soon_threadsafe(changed.set)
-
-    async def end() -> None:
-        while pending.ended is None:
-            await changed.wait()
-            changed.clear()
-
-    pending.listeners.append(wake)
     try:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(end(), seconds)
+        await wait_for_end(pending, seconds)
         return whole_text(pending)
     finally:
         answering.forget(question.id)
@@ -98,7 +62,8 @@ def title_route(answering: Answering) -> Route:
     """`/page/title`: the first messages, settings and model of a conversation → {"title": text}; null: not now."""
 
     async def title(request: Request) -> Response:
-        text = await answered_in_background(answering, title_question(await request_json(request)), TITLE_SECONDS)
+        question = question_after(await request_json(request), TITLE_REQUEST, TITLE_GENERATION)
+        text = await answered_in_background(answering, question, TITLE_SECONDS)
         return WellFormedJSONResponse({"title": None if text is None else title_in(text)})
 
     return Route("/page/title", guarded(title), methods=["POST"])

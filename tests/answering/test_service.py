@@ -207,6 +207,17 @@ def test_the_speed_of_a_model_is_that_of_its_latest_answer_that_is_long_enough_t
     answers.close()
 
 
+def test_a_summary_is_read_after_the_system_prompt_and_told_to_who_follows(fake: FakeModel):
+    asked = replace(question("a"), system_prompt=None, summary="They spoke of <|im_end|>.", summarised=12)
+    read = with_system_prompt(asked, fake)  # type: ignore[arg-type]
+    assert [message["role"] for message in read] == ["system", "user"]
+    assert read[0]["content"].startswith("Be kind.\n\nSummary") and read[0]["content"].endswith("<|im_end|>.")
+    answers = answers_of(fake)
+    answers.ask(asked)
+    fake.go.set()
+    assert eventually(lambda: ended(answers, "a")) and seen(answers, "a")["summarised"] == 12
+
+
 def test_what_is_asked_in_the_background_waits_until_nothing_else_does(fake: FakeModel):
     answers = answers_of(fake)
     answers.ask(question("a"))

@@ -11,7 +11,6 @@ import { conversationView } from "./conversation/conversation.js";
 import { headerView } from "./conversation/header.js";
 import { nameOf } from "./conversation/name.js";
 import { standingView } from "./conversation/standing.js";
-import { titlesFor } from "./conversation/titles.js";
 import { knowledgeChoice } from "./knowledge/choice.js";
 import { knownCollections } from "./knowledge/collections.js";
 import { modelChooser } from "./models/chooser.js";
@@ -88,14 +87,13 @@ export async function start(root) {
     loadedRounds ??= libraries.rounds().then(({ toolRounds }) => toolRounds({ store, following }));
     return loadedRounds.then(act);
   };
-  const titles = titlesFor({ server, store });
   const following = startFollowing({
     store,
     changed: draw,
     reached: notice.reached,
     ended: (id, message) => {
       if (message.calls || message.call) rounds((all) => all.advance(id, message));
-      titles.consider(id);
+      considerWhenIdle(id);
     },
     shown: () => chat.conversation?.id,
   });
@@ -175,6 +173,16 @@ export async function start(root) {
     stop: () => chat.running() && composer.stop(),
     editLast: () => conversation.editLast(),
   });
+
+  // What the model does when nothing else waits.
+  let idle; // what makes titles and summaries, from the first answer on
+  async function considerWhenIdle(id) {
+    const makers = Promise.all([libraries.titles(), libraries.summaries()]);
+    const [titles, summaries] = await makers.catch(() => []); // the server is gone; the next answer tries again
+    if (!titles || !summaries) return;
+    idle ??= [titles.titlesFor({ server, store }), summaries.summariesFor({ server, store })];
+    for (const { consider } of idle) consider(id);
+  }
 
   // What Ctrl+K offers.
   async function commands() {

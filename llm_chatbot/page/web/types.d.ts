@@ -92,8 +92,11 @@ export interface Conversation {
 /** As it is exported and imported. */
 export type WholeConversation = Conversation & { messages: Message[] };
 
-/** "tool": a call that was decided on, with its result as the content. */
-export type Role = "user" | "assistant" | "tool";
+/**
+ * "tool": a call that was decided on, with its result as the content. A "summary" stands for the messages from the
+ * first one to its parent; one without content was deleted.
+ */
+export type Role = "user" | "assistant" | "tool" | "summary";
 
 /**
  * Messages are only ever added. An answer's content grows until it has a `finish_reason`; from then on it is fixed. So
@@ -142,6 +145,8 @@ export interface Message {
   error?: PageError;
   /** So many of the oldest turns did not fit into the context. */
   left_out?: number;
+  /** Instead of so many of the first messages, the model read a summary of them. */
+  summarised?: number;
   /** 1 while the answer is expected: an index of the store finds it by this. */
   open?: 1;
   /** It is not in the store, for this reason. Never stored itself. */
@@ -198,6 +203,7 @@ export interface AnswerState {
   figures?: Figures;
   model?: string;
   left_out?: number;
+  summarised?: number;
   passages?: QuotedPassage[];
   calls?: ToolCall[];
   cut?: number;
@@ -212,6 +218,7 @@ export type AnswerEnd = Pick<
   | "figures"
   | "model"
   | "left_out"
+  | "summarised"
   | "error"
   | "tokens"
   | "passages"
@@ -342,7 +349,8 @@ export interface ModelFacts {
   name: string;
   /** "catalogue", "gguf", "hub", "folder", or "converted" where only the result is known. */
   source: string;
-  description?: string;
+  /** By language; surely in English. */
+  descriptions?: Record<string, string>;
   license?: string;
   gated?: boolean;
   parameters?: number | null;

@@ -2,12 +2,16 @@
 
 /**
  * @template Library
- * @param {() => Promise<Library>} load
+ * @param {() => Promise<Library>} load is called again where it failed, as while the server is down
  * @returns {() => Promise<Library>}
  */
 const once = (load) => {
   let promise;
-  return () => (promise ??= load());
+  const again = (error) => {
+    promise = undefined;
+    throw error;
+  };
+  return () => (promise ??= load().catch(again));
 };
 
 /** @param {string} path from this file */
@@ -28,6 +32,18 @@ export const attachments = once(() => import("../composer/attachments.js"));
 
 /** For files that are exported and imported. */
 export const transfer = once(() => import("../exchange/transfer.js"));
+
+/** Makes titles. */
+export const titles = once(() => import("../conversation/titles.js"));
+
+/** Makes summaries of long conversations. */
+export const summaries = once(() => import("../conversation/summaries.js"));
+
+/** Shows them. */
+export const summary = once(() => {
+  addStyle("../conversation/summary.css");
+  return import("../conversation/summary_view.js");
+});
 
 /** Goes on with answers that ask for calls of tools. */
 export const rounds = once(() => import("../tools/rounds.js"));

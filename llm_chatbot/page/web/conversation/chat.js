@@ -4,6 +4,7 @@
 import * as libraries from "../common/libraries.js";
 import { newestLeaf, openCall, pathTo, siblings, turnsLeftOut } from "../store/branches.js";
 import { newId } from "../store/store.js";
+import { readOf, summaryMessage, summaryOn } from "../store/summaries.js";
 
 /** @import { Following } from "../server/following.js" */
 /** @import { Store } from "../store/store.js" */
@@ -71,7 +72,7 @@ export async function openChat({ store, changed }) {
   // Where the branch ends that was shown last; where that isn't known, the newest one.
   function shownLeaf() {
     const known = messages.find(({ id }) => id === conversation.leaf);
-    const newest = known ?? [...messages].sort((a, b) => b.created - a.created)[0];
+    const newest = known ?? messages.filter(({ role }) => role !== "summary").sort((a, b) => b.created - a.created)[0];
     return newest ? newestLeaf(messages, newest.id) : null;
   }
 
@@ -223,7 +224,8 @@ export async function openChat({ store, changed }) {
   async function fork(id) {
     const ids = new Map();
     const now = Date.now();
-    const copies = pathTo(messages, id).map((original, index) => {
+    const originals = pathTo(messages, id);
+    const copies = [...originals, ...summariesOf(originals)].map((original, index) => {
       ids.set(original.id, newId());
       const parent = ids.get(original.parent) ?? null;
       return {
@@ -238,7 +240,7 @@ export async function openChat({ store, changed }) {
     const { settings, model, temporary } = conversation;
     const { isNew, ...head } = { ...fresh(newId()), settings, model, ...(temporary ? { temporary } : {}) };
     const { name, title } = conversation;
-    const stored = { ...head, name, ...(title ? { title } : {}), updated: now, leaf: copies[copies.length - 1].id };
+    const stored = { ...head, name, ...(title ? { title } : {}), updated: now, leaf: copies[originals.length - 1].id };
     const ended = (copy) =>
       copy.role !== "user" && !copy.finish_reason ? { ...copy, finish_reason: "interrupted" } : copy;
     await store.add(
@@ -246,6 +248,21 @@ export async function openChat({ store, changed }) {
       copies.map((copy) => ended({ ...copy, conversation: stored.id })),
     );
     await open(stored.id);
+  }
+
+  /** @param {Message[]} originals */
+  function summariesOf(originals) {
+    const ids = new Set(originals.map(({ id }) => id));
+    return messages.filter(({ role, parent }) => role === "summary" && ids.has(parent ?? ""));
+  }
+
+  /** @param {string} content of the summary that counts; "" deletes it */
+  async function reviseSummary(content) {
+    const { id } = conversation;
+    const revised = summaryMessage(id, summaryOn(path(), messages)?.message.parent ?? null, content);
+    messages = [...messages, revised];
+    changed();
+    await store.add({ id }, [revised]);
   }
 
   /**
@@ -297,6 +314,10 @@ export async function openChat({ store, changed }) {
     changed();
   }
 
+  // How the summary at the same place read that was there last, also where it was deleted.
+  const lastSummary = ({ parent }) =>
+    messages.filter((each) => each.role === "summary" && each.parent === parent && each.content).at(-1)?.content ?? "";
+
   // The latest answer's prompt was without it, as the context has no room for all turns.
   const isLeftOut = (id) => turnsLeftOut(path()).has(id);
 
@@ -317,6 +338,10 @@ export async function openChat({ store, changed }) {
     openCall: () => openCall(path()),
     force,
     forced: () => forced,
+    read: () => readOf(path(), messages),
+    summary: () => summaryOn(path(), messages),
+    lastSummary,
+    reviseSummary,
     isLeftOut,
     running,
     stop: () => following.stop(running()?.id),

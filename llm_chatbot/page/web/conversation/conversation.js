@@ -52,6 +52,9 @@ export function conversationView({ server, chat, live, model, standing, examples
   let top = 0; // where the reader was
   /** @type {AskView | undefined} */
   let ask;
+  let shownId = ""; // of the conversation that was drawn last
+  /** @type {ReturnType<typeof import("./summary_view.js").summaryView> | undefined} */
+  let summary;
 
   const toGo = () => element.scrollHeight - element.scrollTop - element.clientHeight;
   const toEnd = () => (element.scrollTop = element.scrollHeight);
@@ -77,6 +80,8 @@ export function conversationView({ server, chat, live, model, standing, examples
   function draw() {
     const path = chat.path();
     const last = path.at(-1)?.id;
+    const isOpened = chat.conversation.id !== shownId;
+    shownId = chat.conversation.id;
     element.setAttribute("aria-label", text("conversation"));
     jump.title = text("to_end");
     jump.setAttribute("aria-label", text("to_end"));
@@ -88,6 +93,7 @@ export function conversationView({ server, chat, live, model, standing, examples
       const view = known ?? messageView(chat, server, refusal, rounds);
       views.set(message.id, view);
       if (!known && !isNear) near.watch(view.element);
+      if (!known && !isOpened) view.element.dataset.new = ""; // it appears; all of a long conversation would take long
       const owed = message.role !== "user" && !message.finish_reason;
       const entry = owed ? live.get(message.id) : undefined; // if another tab saw the end, what it stored is newer
       const current = entry ? { ...message, content: entry.content, tokens: entry.tokens, ...entry.ended } : message;
@@ -103,6 +109,7 @@ export function conversationView({ server, chat, live, model, standing, examples
       return view.element;
     });
     keepOnly(new Set(path.map(({ id }) => id)));
+    placeSummary(elements);
     elements.forEach(
       (child, index) => list.children[index] !== child && list.insertBefore(child, list.children[index] ?? null),
     );
@@ -141,6 +148,21 @@ export function conversationView({ server, chat, live, model, standing, examples
     asking.replaceChildren();
     asking.hidden = true;
     ask?.forget();
+  }
+
+  // Below the last message that it stands for. Few conversations have one, and the first visit does without the view.
+  function placeSummary(elements) {
+    const known = chat.summary();
+    if (!known) return summary?.element.remove();
+    if (!summary) return loadSummary();
+    summary.draw(known);
+    elements.splice(known.count, 0, summary.element);
+  }
+
+  async function loadSummary() {
+    const { summaryView } = await libraries.summary();
+    summary ??= summaryView(chat);
+    draw();
   }
 
   // The focus stays where it was in another version: on the button that was pressed; at the last version on its

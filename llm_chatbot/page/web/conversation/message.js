@@ -33,7 +33,7 @@ function withoutReasoning(content, isAnswer) {
   return { reasoning: match[1].trim(), answer: content.slice(match[0].length), thinking: match[2] === "" };
 }
 
-const labels = () => ({
+export const labels = () => ({
   copy: text("copy"),
   copied: text("copied"),
   copyCode: text("copy_code"),
@@ -57,11 +57,13 @@ const CUT = {
  * @param {Message} message
  * @param {boolean} expected
  */
-function noteLines({ role, error, finish_reason, left_out = 0, not_offered = [], unsaved }, expected) {
+function noteLines(message, expected) {
+  const { role, error, finish_reason, left_out = 0, summarised = 0, not_offered = [], unsaved } = message;
   return [
     ...not_offered.map(errorText),
     !expected && role !== "tool" && errorText(error ?? (finish_reason === "error" ? {} : null)),
     !expected && isTooLong(error) && text("too_long_way_out"),
+    summarised > 0 && text("read_summarised", { count: summarised }),
     left_out > 0 && text("left_out", { count: left_out }),
     unsaved && role !== "user" && text(unsaved),
   ];

@@ -2,19 +2,14 @@
 
 import { modelMessages } from "../server/question.js";
 import { Down, post, Refused } from "../server/requests.js";
+import { wantsTitles } from "../store/background.js";
 import { pathTo } from "../store/branches.js";
 
 /** @import { Store } from "../store/store.js" */
 /** @import { Conversation, Message, ServerState } from "../types" */
 
-const WANTED = "llm-chatbot.titles"; // in localStorage
 const RETRY = 10_000; // milliseconds after the model had other things to do
 const TRIES = 4;
-
-export const wantsTitles = () => localStorage.getItem(WANTED) !== "off";
-
-/** @param {boolean} isWanted */
-export const chooseTitles = (isWanted) => localStorage.setItem(WANTED, isWanted ? "on" : "off");
 
 /**
  * @param {object} options

@@ -1,7 +1,6 @@
 // The model of the conversation: choosing, loading and getting one, for the menu in the head and the settings.
 
 import { text } from "../common/dom.js";
-import { modelMessages } from "../server/question.js";
 import { get, post, whyFailed } from "../server/requests.js";
 
 /** @import { Chat } from "../conversation/chat.js" */
@@ -97,7 +96,7 @@ export function modelChooser({ server, chat, models }) {
     openCompare({
       choices: server.models.map(({ title, name, precision }) => ({ title, key: [name, precision, device] })),
       chosen: key(),
-      messages: modelMessages(path),
+      read: chat.read(),
       settings: chat.conversation.settings,
       keep: async ({ question, key: kept, answer }) => {
         await chat.keep(path.at(-1)?.id ?? null, question, answer);

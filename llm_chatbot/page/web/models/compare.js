@@ -5,6 +5,7 @@ import { ICONS } from "../common/icons.js";
 import { post, Refused, whyFailed } from "../server/requests.js";
 import { newId } from "../store/store.js";
 
+/** @import { Chat } from "../conversation/chat.js" */
 /** @import { Message, ModelKey, Settings } from "../types" */
 
 const PACE = 100; // milliseconds between two looks at an answer
@@ -16,12 +17,12 @@ const SIDES = ["left", "right"];
  * @param {object} options
  * @param {{ title: string; key: ModelKey }[]} options.choices at least two
  * @param {ModelKey} options.chosen the first
- * @param {Pick<Message, "role" | "content">[]} options.messages of the conversation so far, as the model reads them
+ * @param {ReturnType<Chat["read"]>} options.read what the model reads of the conversation so far
  * @param {Settings} options.settings of the conversation
  * @param {(kept: { question: string; key: ModelKey; answer: Partial<Message> & { content: string } }) => void}
  *   options.keep goes on with one of the answers
  */
-export function openCompare({ choices, chosen, messages, settings, keep }) {
+export function openCompare({ choices, chosen, read, settings, keep }) {
   const run = { id: "", asked: "" }; // the answer that is expected, and the question
   const box = make("textarea", { dir: "auto", id: "compare-question", rows: 3 });
   const first = Math.max(
@@ -118,9 +119,9 @@ export function openCompare({ choices, chosen, messages, settings, keep }) {
   async function follow(side, content) {
     const id = newId();
     run.id = id;
-    const asked = [...messages, { role: "user", content }];
+    const messages = [...read.messages, { role: "user", content }];
     side.answer.textContent = text("compare_loading");
-    await post("ask", { id, conversation: id, model: side.key, settings, messages: asked });
+    await post("ask", { id, conversation: id, model: side.key, settings, ...read, messages });
     for (let version = -1; dialog.isConnected; ) {
       const state = (await post("follow", { [id]: { version, text: side.content.length } }))[id];
       if (!state) throw new Refused(404, { key: "get_model_no_server" });

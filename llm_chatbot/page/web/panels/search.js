@@ -105,7 +105,7 @@ export function search(query, conversations, { limit = 3 } = {}) {
 }
 
 /**
- * What is searched of a conversation.
+ * What is searched of a conversation: of summaries, the messages that they stand for.
  *
  * @typedef {[message: Message | null, content: string, file?: string]} Content
  *
@@ -113,7 +113,7 @@ export function search(query, conversations, { limit = 3 } = {}) {
  */
 function* contents({ name, title, messages }) {
   if (name || title) yield/** @type {Content} */ ([null, name || title]);
-  for (const message of messages) {
+  for (const message of messages.filter(({ role }) => role !== "summary")) {
     yield/** @type {Content} */ ([message, message.content]);
     for (const file of message.attachments ?? []) yield/** @type {Content} */ ([message, file.text, file.name]);
     for (const call of message.calls ?? []) yield/** @type {Content} */ ([message, call.arguments, call.tool]);

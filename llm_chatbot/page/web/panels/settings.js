@@ -3,10 +3,9 @@
 import { onNextAction } from "../common/actions.js";
 import { below, chooseLanguage, currentLanguage, focused, make, text } from "../common/dom.js";
 import { chooseSize, chooseTheme, chosenSize, chosenTheme, SIZES, THEMES } from "../common/theme.js";
-import { chooseTitles, wantsTitles } from "../conversation/titles.js";
+import { chooseSummaries, chooseTitles, wantsSummaries, wantsTitles } from "../store/background.js";
 import { knownSettings, ofConversation, PRESETS } from "../store/presets.js";
 import { field, numberField, segments, switchField } from "./fields.js";
-import { logOutLink } from "./log_out.js";
 import { presetsPanel } from "./presets.js";
 
 /** @import { Chat } from "../conversation/chat.js" */
@@ -16,6 +15,10 @@ import { presetsPanel } from "./presets.js";
 
 /** @type {NumberSetting} */
 const BUDGET = { name: "thinking_budget", default: "", minimum: 0, maximum: null, step: 1 };
+
+// Gradio's own address for it, of this browser only.
+const logOutLink = () =>
+  make("a", { class: "log-out", href: new URL("logout?all_session=false", document.baseURI) }, text("log_out"));
 
 /**
  * @param {object} options
@@ -44,7 +47,9 @@ export function settingsView({ server, store, chat, chooser, data, spoken, showS
     const { id, settings, model } = chat.conversation;
     const signature = JSON.stringify([settings, model, currentLanguage(), server.models.length]);
     const isTyped = id === shown.id && element.contains(document.activeElement);
-    if (isTyped || (id === shown.id && signature === shown.signature)) return;
+    const isSame = signature === shown.signature && !element.querySelector(":invalid"); // of another conversation, too
+    shown.id = isTyped ? shown.id : id;
+    if (isTyped || isSame) return;
     build();
     shown = { id, signature };
   }
@@ -52,16 +57,17 @@ export function settingsView({ server, store, chat, chooser, data, spoken, showS
   function build() {
     hint.textContent = text("from_next_message");
     element.replaceChildren(
-      ...(server.models.length || server.get_models ? [group("model", modelFields())] : []),
+      ...(server.models.length || server.get_models ? [group("model", modelFields(), modelActions())] : []),
       group("instructions", [promptField(), presets()], action("prompts", data.prompts)),
       group(
         "sampling",
         [...thinkingFields(), ...server.settings.map(number), toggle("probabilities", false)],
         action("defaults", restore),
       ),
-      group("appearance", appearance()),
+      group("appearance", appearance(), action("shortcuts", showShortcuts)),
       group("data", [
         switchField("titles", true, wantsTitles(), (value) => chooseTitles(value ?? true)),
+        switchField("summaries", true, wantsSummaries(), (value) => chooseSummaries(value ?? true)),
         make("p", { class: "hint" }, text("conversations_place", { address: location.origin })),
         make(
           "div",
@@ -69,8 +75,8 @@ export function settingsView({ server, store, chat, chooser, data, spoken, showS
           action("export_json", data.exportAll),
           action("import", data.choose),
           action("delete_all", data.deleteAll, "text-button danger"),
+          server.login && logOutLink(),
         ),
-        make("div", { class: "row" }, action("shortcuts", showShortcuts), server.login && logOutLink()),
       ]),
     );
   }
@@ -151,17 +157,16 @@ export function settingsView({ server, store, chat, chooser, data, spoken, showS
       chooser.use([chosenName, chosenPrecision, where.value]);
     };
     for (const select of [model, where]) select.addEventListener("change", load);
-    return [
-      make("div", { class: "model-fields" }, field("model", model), field("device", where)),
-      status,
-      make(
-        "div",
-        { class: "row" },
-        server.get_models && action("get_model", chooser.get),
-        server.models.length > 1 && action("compare", chooser.compare),
-      ),
-    ];
+    return [make("div", { class: "model-fields" }, field("model", model), field("device", where)), status];
   }
+
+  const modelActions = () =>
+    make(
+      "div",
+      { class: "row" },
+      server.get_models && action("get_model", chooser.get),
+      server.models.length > 1 && action("compare", chooser.compare),
+    );
 
   chooser.subscribe(() => {
     if (status.textContent === chooser.said) return draw();

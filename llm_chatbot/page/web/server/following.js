@@ -4,7 +4,8 @@
 import { errorText, text as textOf } from "../common/dom.js";
 import { pathTo } from "../store/branches.js";
 import { failure } from "../store/store.js";
-import { modelMessages, searchedText } from "./question.js";
+import { readOf } from "../store/summaries.js";
+import { searchedText } from "./question.js";
 import { Down, post, Refused } from "./requests.js";
 
 /** @import { Store } from "../store/store.js" */
@@ -112,13 +113,13 @@ export function startFollowing({ store, changed, reached, ended: endedIn, shown 
     const path = pathTo(stored.messages, parent);
     if (path.some((message) => message.role !== "user" && !message.finish_reason)) return;
     const { settings, model, temporary } = { ...stored.conversation, ...entry.message.asked };
-    const messages = modelMessages(path);
+    const { messages, ...before } = readOf(path, stored.messages);
     if (begun) messages.push({ role: "assistant", content: begun });
     if (entry.ended) return;
     try {
       const passages = entry.message.passages ?? passagesOfTurn(path);
       const searched = settings?.collections ? { query: searchedText(path), passages } : {};
-      const asked = { settings: settings ?? {}, messages, private: Boolean(temporary), ...searched };
+      const asked = { settings: settings ?? {}, messages, ...before, private: Boolean(temporary), ...searched };
       if (call) await makeCall(entry, call, model ?? null);
       else await post("ask", { id, conversation, model: model ?? null, ...asked, forced_tool: forced });
       entry.isAsked = true;
@@ -192,7 +193,7 @@ export function startFollowing({ store, changed, reached, ended: endedIn, shown 
       return ask(entry);
     }
     const { from = 0, text, tokens, tokens_from = 0, version } = state;
-    const { finish_reason, figures, model, left_out, passages, cut, not_offered, error } = state;
+    const { finish_reason, figures, model, left_out, summarised, passages, cut, not_offered, error } = state;
     if (from > entry.content.length) {
       entry.version = -1; // what is between was lost: it is sent again from the beginning
       return;
@@ -203,7 +204,7 @@ export function startFollowing({ store, changed, reached, ended: endedIn, shown 
     if (finish_reason) {
       const kept = entry.tokens.length ? { tokens: entry.tokens } : {};
       const asked = finish_reason === "tool_calls" ? { calls: state.calls } : {};
-      const said = { figures, model, left_out, passages, cut, not_offered, error };
+      const said = { figures, model, left_out, summarised, passages, cut, not_offered, error };
       return end(entry, { finish_reason, ...said, ...kept, ...asked });
     }
     changed(entry.message.conversation, entry.message.id);

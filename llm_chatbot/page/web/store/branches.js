@@ -50,7 +50,8 @@ export function siblings(messages, id) {
  * @returns {string}
  */
 export function newestLeaf(messages, id) {
-  const children = (parent) => messages.filter((message) => message.parent === parent).sort(inOrder);
+  const said = messages.filter(({ role }) => role !== "summary");
+  const children = (parent) => said.filter((message) => message.parent === parent).sort(inOrder);
   let leaf = id;
   for (let next = children(leaf); next.length; next = children(leaf)) leaf = next[next.length - 1].id;
   return leaf;
@@ -68,18 +69,19 @@ export function openCall(path) {
 }
 
 /**
- * The ids of the messages that the latest answer's prompt had no room for. A turn is a question with its answer, and
- * with the questions before it that were never answered.
+ * The ids of the messages that the latest answer's prompt had no room for, or only their summary. A turn is a question
+ * with its answer, and with the questions before it that were never answered.
  *
  * @param {Message[]} path
  * @returns {Set<string>}
  */
 export function turnsLeftOut(path) {
-  const count = path.findLast(({ role, figures }) => role === "assistant" && figures)?.left_out ?? 0;
-  const ids = new Set();
+  const latest = path.findLast(({ role, figures }) => role === "assistant" && figures);
+  const { left_out: count = 0, summarised = 0 } = latest ?? {};
+  const ids = new Set(path.slice(0, summarised).map(({ id }) => id));
   let turns = 0;
   let isAnswered = false;
-  for (const { id, role, content } of path) {
+  for (const { id, role, content } of path.slice(summarised)) {
     if (role === "user" && isAnswered) turns += 1;
     if (turns >= count) break;
     ids.add(id);

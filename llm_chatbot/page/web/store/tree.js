@@ -13,7 +13,7 @@ export const isObject = (value) => typeof value === "object" && value !== null &
  * @returns {boolean}
  */
 export const isMessage = ({ role, content, call }) =>
-  typeof content === "string" && (role === "tool" ? isCall(call) : ["user", "assistant"].includes(role));
+  typeof content === "string" && (role === "tool" ? isCall(call) : ["user", "assistant", "summary"].includes(role));
 
 const isCall = (value) =>
   isObject(value) && ["id", "name", "server", "tool", "arguments"].every((name) => isText(value[name]));
@@ -85,7 +85,9 @@ export function conversationOf(head, messages, ending = "stop") {
     ...(isText(head.title) && head.title ? { title: head.title } : {}),
     ...(isText(head.folder) && head.folder ? { folder: head.folder } : {}),
     ...(head.archived ? { archived: true } : {}),
-    leaf: connected.some(({ id }) => id === head.leaf) ? head.leaf : (connected.at(-1)?.id ?? null),
+    leaf: connected.some(({ id, role }) => id === head.leaf && role !== "summary")
+      ? head.leaf
+      : (connected.findLast(({ role }) => role !== "summary")?.id ?? null),
     settings: isObject(head.settings) ? head.settings : {},
     model: Array.isArray(head.model) && head.model.every(isText) ? head.model : null,
     messages: connected,
@@ -109,6 +111,7 @@ const OPTIONAL = {
   asked: isObject,
   continues: isText,
   left_out: Number.isFinite,
+  summarised: Number.isFinite,
   error: isObject,
 };
 

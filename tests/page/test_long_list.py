@@ -99,6 +99,21 @@ def test_a_long_conversation_is_drawn_where_it_is_read(context: BrowserContext, 
     expect(messages.first).to_be_in_viewport()
 
 
+def test_only_what_is_new_in_a_conversation_moves_and_settings_that_are_the_same_stay(tab: ListVisit):
+    tab.visit.names.first.click()
+    expect(tab.visit.questions).to_have_count(1)
+    tab.page.evaluate("window.field = document.querySelector('#set-temperature')")
+    tab.visit.names.nth(1).click()
+    expect(tab.visit.names.nth(1)).to_have_attribute("aria-current", "true")
+    expect(tab.page.locator(".message[data-new]")).to_have_count(0)
+    assert tab.page.evaluate("window.field.isConnected")
+    tab.visit.set(max_new_tokens="3")
+    tab.visit.ask("Hello")
+    expect(tab.page.locator(".message[data-new]")).to_have_count(2)
+    tab.visit.names.nth(2).click()
+    expect(tab.page.locator("#set-max_new_tokens")).not_to_have_value("3")
+
+
 def test_a_place_that_was_searched_for_stays_in_sight(context: BrowserContext, server: Server):
     made: list[dict[str, Any]] = conversations(1, LONG)
     made[0]["messages"][9]["content"] = "# Here\n\nThe **needle** is here."

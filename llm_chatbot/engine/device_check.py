@@ -15,6 +15,7 @@ from llm_chatbot.engine.decode.generation import stream_ids
 from llm_chatbot.engine.decode.sampling import Sampling
 from llm_chatbot.engine.files import ModelFiles
 from llm_chatbot.engine.model import ChatModel
+from llm_chatbot.engine.text.prompt import completion_ids
 from llm_chatbot.machine.cache import measured_once
 
 logger = logging.getLogger(__name__)
@@ -39,7 +40,7 @@ def warn_of_wrong_answers(
         return
 
     def compare() -> int:
-        ids = files.tokenizer(PROMPT, add_special_tokens=True)["input_ids"]
+        ids = completion_ids(files.tokenizer, PROMPT)
         return common_length(_greedy(model, ids), _greedy(open_on_cpu(), ids))
 
     equal = measured_once("devices.json", _key(files, device), compare)

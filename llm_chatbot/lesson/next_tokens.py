@@ -14,6 +14,7 @@ from matplotlib.figure import Figure
 
 from llm_chatbot.engine.decode.sampling import Sampling, candidates, log_softmax
 from llm_chatbot.engine.session import Model
+from llm_chatbot.engine.text.prompt import completion_ids
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.lesson.inside_plots import shown_token
 from llm_chatbot.lesson.plots import BLUE, GREY, ORANGE, label
@@ -125,7 +126,7 @@ class TokenByToken:
 
     def begin(self, text: str) -> None:
         """Takes another text, or the same from its beginning."""
-        self.ids: list[int] = self._tokenizer(text or " ", add_special_tokens=True)["input_ids"]
+        self.ids = completion_ids(self._tokenizer, text or " ")
         self.begun = len(self.ids)
         self._cache.reset()
         self._logits = self._cache.feed(self.ids).copy()

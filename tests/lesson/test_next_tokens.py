@@ -1,5 +1,8 @@
+from copy import deepcopy
+
 import numpy as np
 import pytest
+from tokenizers.processors import TemplateProcessing
 
 from llm_chatbot.engine.decode.sampling import Sampling
 from llm_chatbot.lesson import next_tokens as module
@@ -51,6 +54,16 @@ def test_a_text_grows_by_a_token_with_each_throw(exact_model, tokenizer):
     assert texts[0] == texts[1]  # the die is the same each time
     assert texts[0][0] == "The capital of France is" and texts[0][1].startswith(" Paris")
     assert len(state.ids) == state.begun + 4
+
+
+def test_a_text_that_grows_has_no_end_token_behind_it(exact_model, tokenizer):
+    own = deepcopy(tokenizer)
+    processor = TemplateProcessing(single="$A <|im_end|>", special_tokens=[("<|im_end|>", own.eos_token_id)])
+    own.backend_tokenizer.post_processor = processor
+    state = TokenByToken(exact_model, own, "The capital of France is")
+    assert state.texts == ("The capital of France is", "") and own.eos_token_id not in state.ids
+    state.throw(Sampling(temperature=1, top_k=1))
+    assert state.texts[1] == " Paris"
 
 
 def test_each_press_is_a_token_and_each_control_draws(exact_model, tokenizer, monkeypatch):

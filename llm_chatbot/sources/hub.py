@@ -4,35 +4,28 @@ Progress bars, resuming, proxies, `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_H
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
-from glob import escape
 from pathlib import Path
-from typing import Any
 
-import httpx
-from huggingface_hub import HfApi, ModelInfo, constants
-from huggingface_hub.errors import (
-    GatedRepoError,
-    HfHubHTTPError,
-    HFValidationError,
-    LocalEntryNotFoundError,
-    OfflineModeIsEnabled,
-    RepositoryNotFoundError,
-    RevisionNotFoundError,
-)
-from huggingface_hub.utils import tqdm
+from huggingface_hub import HfApi, constants
 
 from llm_chatbot.catalogue.adapter_names import ADAPTER_CONFIG
 from llm_chatbot.catalogue.gguf_names import is_gguf_name, is_language_model, unsplit_name
 from llm_chatbot.catalogue.lookup import UNKNOWN_LICENSE
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import REQUIRED_FILES
-from llm_chatbot.machine.disk import available_disk
-from llm_chatbot.machine.json_progress import DownloadJSONBar, JSONBar
 from llm_chatbot.sources.hub_cache import cached_bytes, cached_size, cached_sizes, check_cached
+from llm_chatbot.sources.hub_download import (
+    UNREACHABLE,
+    bar_class,
+    check_checksums,
+    check_free,
+    download_files,
+    file_sizes,
+    hub_errors,
+)
 from llm_chatbot.sources.hub_notes import note_files, noted_files
 from llm_chatbot.sources.weight_files import WeightFiles, weight_files
 
@@ -68,21 +61,6 @@ ADAPTER_FILES = (ADAPTER_CONFIG, "adapter_model.safetensors")
 # The kind of notes of GGUF files, of which only one or a few of a repository are wanted.
 GGUF_NOTES = "-gguf"
 
-# What huggingface_hub raises without a network, and in offline mode.
-UNREACHABLE = (OfflineModeIsEnabled, httpx.ConnectError, httpx.TimeoutException)
-
-
-class TerminalBar(tqdm):
-    """huggingface_hub's progress bar, shown in terminals only."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **{"disable": None, **kwargs})
-
-
-def bar_class() -> type:
-    """The progress bar of downloads: for people, or for a program that follows."""
-    return TerminalBar if JSONBar.stream is None else DownloadJSONBar
-
 
 def download_checkpoint(
     repo_id: str, revision: str | None = None, check: Callable[[Path], None] = lambda folder: None
@@ -101,19 +79,19 @@ def download_checkpoint(
         UserError: the files cannot be downloaded, or what `check` raises.
     """
     api = HfApi()
-    with _translated_errors(repo_id, revision):
+    with hub_errors(repo_id, revision):
         try:
             info = api.model_info(repo_id, revision=revision, files_metadata=True)
         except UNREACHABLE:
             return _cached(api, repo_id, revision)
-        sizes = _sizes(info)
+        sizes = file_sizes(info)
         if "config.json" in sizes:
             check(Path(api.hf_hub_download(repo_id, "config.json", revision=revision, tqdm_class=bar_class())).parent)
         wanted = wanted_files(sizes, _published_weights(api, repo_id, revision, sizes).all_names)
-        _check_free(repo_id, sum(sizes[name] for name in wanted) - cached_bytes(repo_id))
+        check_free(repo_id, sum(sizes[name] for name in wanted) - cached_bytes(repo_id))
         note_files(repo_id, info.sha, {name: sizes[name] for name in wanted})
-        folder = _download(api, repo_id, wanted, revision)
-        _check_checksums(api, repo_id, folder)
+        folder = download_files(api, repo_id, wanted, revision)
+        check_checksums(api, repo_id, folder)
     return folder
 
 
@@ -177,19 +155,19 @@ def _download_all(repo_id: str, patterns: Sequence[str], required: Sequence[str]
         lacks: the key of the error where one is not.
     """
     api = HfApi()
-    with _translated_errors(repo_id, None):
+    with hub_errors(repo_id, None):
         try:
             info = api.model_info(repo_id, files_metadata=True)
         except UNREACHABLE:
             return _cached(api, repo_id, required=required)
-        sizes = _sizes(info)
+        sizes = file_sizes(info)
         wanted = _matching(sizes, patterns)
         if missing := sorted(set(required) - set(wanted)):
             raise UserError(lacks, repository=repo_id, files=", ".join(missing))
-        _check_free(repo_id, sum(sizes[name] for name in wanted) - cached_bytes(repo_id))
+        check_free(repo_id, sum(sizes[name] for name in wanted) - cached_bytes(repo_id))
         note_files(repo_id, info.sha, {name: sizes[name] for name in wanted})
-        folder = _download(api, repo_id, wanted)
-        _check_checksums(api, repo_id, folder)
+        folder = download_files(api, repo_id, wanted)
+        check_checksums(api, repo_id, folder)
     return folder
 
 
@@ -219,10 +197,10 @@ def describe_repository(repo_id: str, revision: str | None = None) -> Repository
         UserError: there is no such repository, it is not whole, or the Hub can't be reached.
     """
     api = HfApi()
-    with _translated_errors(repo_id, revision):
+    with hub_errors(repo_id, revision):
         try:
             info = api.model_info(repo_id, revision=revision, files_metadata=True)
-            files = _sizes(info)
+            files = file_sizes(info)
             has_config = "config.json" in files
             config = Path(api.hf_hub_download(repo_id, "config.json", revision=revision)) if has_config else None
             weights = _published_weights(api, repo_id, revision, files).names
@@ -251,20 +229,20 @@ def download_gguf(repo_id: str, file: str, revision: str | None = None) -> Path:
         UserError: the repository has no such file, or several; or it can't be had.
     """
     api = HfApi()
-    with _translated_errors(repo_id, revision):
+    with hub_errors(repo_id, revision):
         try:
             info = api.model_info(repo_id, revision=revision, files_metadata=True)
         except UNREACHABLE:
             return cached_gguf(repo_id, file, revision)
-        sizes = _sizes(info)
+        sizes = file_sizes(info)
         wanted = gguf_parts(repo_id, sizes, file)
         missing = [name for name in wanted if cached_size(repo_id, name, info.sha) != sizes[name]]
-        _check_free(repo_id, sum(sizes[name] for name in missing))
+        check_free(repo_id, sum(sizes[name] for name in missing))
         known = noted_files(repo_id, info.sha, GGUF_NOTES)
         note_files(repo_id, info.sha, {**known, **{name: sizes[name] for name in wanted}}, GGUF_NOTES)
-        folder = _download(api, repo_id, wanted, revision)
+        folder = download_files(api, repo_id, wanted, revision)
         if missing:
-            _check_checksums(api, repo_id, folder)
+            check_checksums(api, repo_id, folder)
     return folder / wanted[0]
 
 
@@ -274,7 +252,7 @@ def cached_gguf(repo_id: str, file: str, revision: str | None = None) -> Path:
     Raises:
         UserError: the file is not in the cache, or not whole.
     """
-    with _translated_errors(repo_id, revision):
+    with hub_errors(repo_id, revision):
         folder = Path(HfApi().snapshot_download(repo_id, revision=revision, local_files_only=True))
     there = cached_sizes(folder)
     known = {**there, **noted_files(repo_id, folder.name, GGUF_NOTES)}
@@ -313,60 +291,3 @@ def wanted_files(names: Iterable[str], weights: Sequence[str]) -> list[str]:
 
 def _matching(names: Iterable[str], patterns: Iterable[str]) -> list[str]:
     return [name for name in names if any(fnmatch(name, pattern) for pattern in patterns)]
-
-
-def _sizes(info: ModelInfo) -> dict[str, int]:
-    """The sizes in bytes of a repository's files, by name."""
-    return {file.rfilename: file.size or 0 for file in info.siblings or []}
-
-
-def _download(api: HfApi, repo_id: str, names: Iterable[str], revision: str | None = None) -> Path:
-    """Downloads files that are not in huggingface_hub's cache; returns the folder with all of them there."""
-    patterns = [escape(name) for name in names]
-    return Path(api.snapshot_download(repo_id, revision=revision, allow_patterns=patterns, tqdm_class=bar_class()))
-
-
-def _check_free(repo_id: str, size: int) -> None:
-    """Refuses to download this many bytes if they do not fit on the disk."""
-    cache = Path(constants.HF_HUB_CACHE)
-    free = available_disk(cache)
-    if free < size:
-        sizes = {"size": f"{size / 1e9:.1f} GB", "free": f"{free / 1e9:.1f} GB"}
-        raise UserError("hub.disk", repository=repo_id, folder=cache, **sizes)
-
-
-def _check_checksums(api: HfApi, repo_id: str, folder: Path) -> None:
-    """Deletes files with a wrong checksum: huggingface_hub itself compares only the sizes."""
-    wrong = api.verify_repo_checksums(repo_id, revision=folder.name).mismatches
-    for mismatch in wrong:
-        path = folder / mismatch["path"]
-        path.resolve().unlink()  # the cached file, to which `path` is a link where the system has links
-        path.unlink(missing_ok=True)
-    if wrong:
-        names = ", ".join(mismatch["path"] for mismatch in wrong)
-        raise UserError("hub.damaged", files=names, repository=repo_id)
-
-
-@contextmanager
-def _translated_errors(repo_id: str, revision: str | None) -> Iterator[None]:
-    """Turns huggingface_hub's errors into UserErrors that name the remedy."""
-    hub = constants.ENDPOINT
-    try:
-        yield
-    except GatedRepoError as error:
-        raise UserError("hub.gated", repository=repo_id, address=f"{hub}/{repo_id}") from error
-    except RepositoryNotFoundError as error:
-        raise UserError("hub.no_model", repository=repo_id, hub=hub) from error
-    except RevisionNotFoundError as error:
-        commits = f"{hub}/{repo_id}/commits/main"
-        raise UserError("hub.no_revision", repository=repo_id, revision=repr(revision), address=commits) from error
-    except HFValidationError as error:
-        raise UserError("hub.name", name=repr(repo_id)) from error
-    except LocalEntryNotFoundError as error:
-        raise UserError("hub.offline", repository=repo_id, cache=constants.HF_HUB_CACHE, hub=hub) from error
-    except HfHubHTTPError as error:
-        answer = f"{error.response.status_code} {error.response.reason_phrase}".strip()
-        raise UserError("hub.answer", hub=hub, answer=repr(answer), repository=repo_id) from error
-    except (httpx.HTTPError, OSError) as error:
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise UserError("hub.interrupted", repository=repo_id, reason=reason) from error

@@ -230,10 +230,11 @@ def save(
 def write_image_settings(folder: Path, name: str, settings: dict, mean: list[float], std: list[float]) -> None:
     usual = {"do_resize": True, "do_rescale": True, "rescale_factor": 1 / 255, "do_normalize": True}
     colours = {"image_mean": mean, "image_std": std, "do_convert_rgb": True}
+    python = {"auto_map": {"AutoImageProcessor": "image_processing_evil.Processor"}}  # which nobody may run
     crops = {"do_center_crop": True} if "crop_size" in settings else {}
     write_json(
         folder / "preprocessor_config.json",
-        {"image_processor_type": name, **usual, **colours, **crops, **settings},
+        {"image_processor_type": name, **usual, **colours, **crops, **settings, **python},
     )
 
 

@@ -61,13 +61,10 @@ def test_a_model_that_is_not_converted_without_it_says_so(image_folder: ImageFol
         convert_model(str(checkpoint), "FP16", tmp_path, text_only=True)
 
 
-def test_settings_for_images_name_no_python(tmp_path: Path):
-    checkpoint = small_image_checkpoints.write("llava", tmp_path / "llava")
-    path = checkpoint / "preprocessor_config.json"
-    settings = {**json.loads(path.read_text(encoding="utf-8")), "auto_map": {"AutoImageProcessor": "evil.Evil"}}
-    path.write_text(json.dumps(settings), encoding="utf-8")
-    folder = convert_model(str(checkpoint), "FP16", tmp_path)
-    assert "evil" not in (folder / path.name).read_text(encoding="utf-8")
+def test_settings_for_images_name_no_python(image_folder: ImageFolder):
+    folders = image_folder("llava")
+    texts = [(folder / "preprocessor_config.json").read_text(encoding="utf-8") for folder in folders]
+    assert ["image_processing_evil" in text for text in texts] == [True, False]
 
 
 def test_a_processor_that_is_not_known_is_refused_before_the_weights_are_read(tmp_path: Path):

@@ -295,7 +295,7 @@ class PagedModel:
         blocks = table.indices[: math.ceil((past + count) / BLOCK_SIZE)]
         wanted = request.wanted if count == request.missing else 0
         cache, end = request.cache, past + count
-        positions = positions_of(cache.ids[:end], cache.places)[:, past:] if cache.places else None
+        positions = positions_of(cache.ids[:end], cache.places)[:, past:] if cache.has_grids else None
         return Part(ids, past, blocks, wanted, table.state, rows_of(ids, cache.places), positions)
 
     def _note_time(self, seconds: float, tokens: int) -> None:
@@ -370,10 +370,12 @@ class PagedCache:
         extra: the values of the extra inputs that its keys and values depend on.
         table: its block table.
         places: where the vectors of its negative ids are; see `rows_of`.
+        has_grids: whether the positions of its pictures are not those of a text.
     """
 
     def __init__(self, model: PagedModel) -> None:
         self.places: Mapping[int, tuple[Picture, int]] = {}
+        self.has_grids = False
         self.ids: list[int] = []
         self.extra: dict[str, float] = {}
         self.table = model.new_table()
@@ -389,6 +391,7 @@ class PagedCache:
     def show(self, pictures: Sequence[Picture]) -> None:
         """Says which pictures the negative ids of the next prompt are of."""
         self.places = places_of(pictures)
+        self.has_grids = any(picture.grid is not None for picture in pictures)
 
     def make_private(self) -> None:
         """From now on, nothing that is read is kept on the disk."""

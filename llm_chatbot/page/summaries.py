@@ -22,9 +22,8 @@ SUMMARY_REQUEST = (
 )
 WITH_SUMMARY = " Keep what the summary of what was said before says."
 MAX_SUMMARY_TOKENS = 400
-SUMMARY_GENERATION = Generation(
-    max_new_tokens=MAX_SUMMARY_TOKENS, repetition_penalty=1.1
-)  # small ones say all again otherwise
+# Without the penalty, small models say the same until they are cut.
+SUMMARY_GENERATION = Generation(max_new_tokens=MAX_SUMMARY_TOKENS, repetition_penalty=1.1)
 SUMMARY_SECONDS = 20.0  # of one request: proxies end those that take a minute
 
 

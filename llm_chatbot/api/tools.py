@@ -205,8 +205,9 @@ def _own_call(format: ToolFormat, name: str, parameters: Schema) -> Form:
 def _can_be_own_call(format: ToolFormat, name: str, parameters: Schema) -> bool:
     """Whether the format can say the names of the function and its arguments, and the values."""
     if format.syntax == "python":
-        properties = parameters.get("properties", {}) if isinstance(parameters, dict) else {}
-        return all(each.isidentifier() and not iskeyword(each) for each in (name, *properties))
+        schema = parameters if isinstance(parameters, dict) else {}
+        names = (name, *schema.get("properties", {}), *schema.get("required", []))
+        return all(each.isidentifier() and not iskeyword(each) for each in names)
     return format.syntax != "xml" or can_be_elements(name, parameters)
 
 

@@ -7,7 +7,7 @@ import pytest
 from jsonschema_rs import Draft202012Validator
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from llm_chatbot.answering.grammar import Form
+from llm_chatbot.answering.grammar import Form, Repeated
 from llm_chatbot.answering.notations import MARKED
 from llm_chatbot.answering.schemas import types_of
 from llm_chatbot.api.tool_calls.xml_calls import as_type
@@ -242,6 +242,14 @@ def test_one_forced_call_is_the_only_one():
     assert form.rule("value") == '⟦<tool_call>⟧ "\\n" value "\\n" ⟦</tool_call>⟧'
     (form,) = forced_calls("mistral", [("weather", {})], several=True)
     assert isinstance(form, Form) and form.rule("value") == '"[" value (", " value){0,7} "]"'
+
+
+@pytest.mark.parametrize("parameters", [{"properties": {"a-b": {}}}, {"required": ["a-b"]}, {"required": ["class"]}])
+def test_a_call_with_a_name_that_python_can_not_say_is_json(parameters: dict):
+    (form,) = forced_calls("lfm", [("f", {"type": "object", **parameters})])
+    assert isinstance(form, Form) and form.notation == "json"
+    (own,) = forced_calls("lfm", [("f", {"type": "object", "required": ["a_b"]})])
+    assert isinstance(own, Repeated)
 
 
 def test_each_tool_keeps_its_own_definitions():

@@ -17,7 +17,8 @@ from llm_chatbot.answering.schemas import Schema, constants_of, resolved, types_
 ARGUMENT_KEYWORDS = {"type", "properties", "required", "additionalProperties"}
 TEXT_KEYWORDS = {"type", "format", "minLength", "maxLength"}
 
-NAME, ANY_NAME = re.compile(r"[^<>\s]+"), "/[A-Za-z_][A-Za-z0-9_.-]*/"
+WRITABLE_NAME = re.compile(r"[^<>\s]+")
+NEW_NAME = "/[A-Za-z_][A-Za-z0-9_.-]*/"  # in Lark: of an argument that the schema doesn't name
 
 # What ends a text's element for a reader, besides the element's own end.
 ELEMENT_ENDS = r"<parameter=|</parameter>\s*</function>"
@@ -54,7 +55,7 @@ class ElementRules(Rules):
         properties = {**arguments.get("properties", {})}
         properties |= {name: others for name in required if name not in properties}
         if not properties:
-            return self._add('""' if others is False else f"({self._element(ANY_NAME, others)})*")
+            return self._add('""' if others is False else f"({self._element(NEW_NAME, others)})*")
         elements = [
             self._element(json.dumps(name), part) + ("" if name in required else "?")
             for name, part in properties.items()
@@ -130,7 +131,7 @@ def can_be_elements(name: str, parameters: Schema) -> bool:
         return False
     properties = parameters.get("properties", {})
     names = [name, *properties, *parameters.get("required", [])]
-    return all(map(NAME.fullmatch, names)) and all(
+    return all(map(WRITABLE_NAME.fullmatch, names)) and all(
         _has_readable_texts(each, parameters) for each in properties.values()
     )
 

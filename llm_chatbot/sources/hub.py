@@ -125,7 +125,8 @@ def _cached(api: HfApi, repo_id: str, revision: str | None = None, required: Seq
     """
     folder = Path(api.snapshot_download(repo_id, revision=revision, local_files_only=True))
     there = cached_sizes(folder)
-    check_cached(repo_id, there, {**dict.fromkeys(required, 0), **there, **noted_files(repo_id, folder.name)})
+    wanted = {name: there.get(name, 0) for name in (*required, *there)}
+    check_cached(repo_id, there, {**wanted, **noted_files(repo_id, folder.name)})
     return folder
 
 

@@ -13,9 +13,7 @@ _GEMMA_BEGUN = re.compile(r"\s*(c(a(l(l(:[\w.-]*\s*)?)?)?)?)?$")
 _COLON = re.compile(r"\s*:")
 _KEY, _LITERAL = re.compile(r'\s*"?([\w.$ -]+?)"?\s*:'), re.compile(r"\s*([^\s,{}\[\]][^,}\]]*)")
 
-
-# Characters that may come before a colon, until what is written is taken for no call.
-LONGEST_KEY = 200
+LONGEST_KEY = 200  # characters; a longer text without a colon is taken for no key
 
 
 class _Unfinished(Exception):

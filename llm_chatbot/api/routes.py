@@ -14,9 +14,10 @@ from llm_chatbot.api.infill import suffix_questions
 from llm_chatbot.api.json_request import WellFormedRoute
 from llm_chatbot.api.metrics import Metrics
 from llm_chatbot.api.model_info import model_info
+from llm_chatbot.api.openai_writer import ChatWriter, CompletionWriter
 from llm_chatbot.api.requests import ChatRequest, CompletionRequest
 from llm_chatbot.api.respond import respond, respond_to_chat, watching_client
-from llm_chatbot.api.responses import ChatWriter, Choice, CompletionWriter, Writer
+from llm_chatbot.api.responses import Choice, Writer
 from llm_chatbot.encoder.encoder import EncoderModel
 
 

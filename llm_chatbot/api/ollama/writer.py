@@ -8,7 +8,8 @@ from llm_chatbot.api.error_forms import error_body
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.json_response import json_text
 from llm_chatbot.api.ollama.requests import OllamaRequest
-from llm_chatbot.api.responses import JSON, Choice, Content, Writer, chat_logprobs
+from llm_chatbot.api.openai_writer import chat_logprobs
+from llm_chatbot.api.responses import JSON, Choice, Content, Writer
 from llm_chatbot.machine.json_value import json_value
 
 NANOSECONDS = 1_000_000_000

@@ -8,7 +8,8 @@ from typing import Any
 from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.json_response import json_text
 from llm_chatbot.api.openai_responses.requests import ResponsesRequest
-from llm_chatbot.api.responses import JSON, CallPiece, Choice, Content, TokenCounts, Writer, chat_logprobs
+from llm_chatbot.api.openai_writer import chat_logprobs
+from llm_chatbot.api.responses import JSON, CallPiece, Choice, Content, TokenCounts, Writer
 
 # The kinds of items that grow: (prefix of their ids, type of their one part).
 GROWING = {"reasoning": ("rs_", "reasoning_text"), "message": ("msg_", "output_text")}

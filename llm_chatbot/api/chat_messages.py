@@ -24,7 +24,7 @@ PARTS = {
 # The types of pictures in Chat Completions and in Responses.
 IMAGE_KINDS = ("image_url", "input_image")
 # The words that stand for a part in a conversation that goes on without it.
-LEFT_OUT = "[{what} left out: this model reads text only]"
+LEFT_OUT = "[{what} left out: it can't be read here]"
 # Fields of answers that say nothing in a conversation that is sent back.
 WRITTEN_BY_SERVERS = {"annotations", "audio", "id", "index", "parsed", "parsed_arguments", "provider_specific_fields"}
 WRITTEN_BY_SERVERS |= {"cache_control", "extra_content", "reasoning_details", "thinking_blocks"}

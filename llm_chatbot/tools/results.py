@@ -9,8 +9,8 @@ from llm_chatbot.tools.tool import MAX_DESCRIPTION, ServerTool, ToolResult
 if TYPE_CHECKING:
     import mcp
 
-# The words that stand for what a model of texts can't read.
-UNREAD_BLOCK = "[{kind} left out: this model reads text only]"
+# The words that stand for what is no text.
+UNREAD_BLOCK = "[{kind} left out: it can't be read here]"
 
 
 def offered_tool(server: str, tool: "mcp.Tool") -> ServerTool:

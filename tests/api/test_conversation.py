@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 from llm_chatbot.api.service import create_app
 from tests.fake_model import FakeModel, said
 
-LEFT_OUT = "[image left out: this model reads text only]"
+LEFT_OUT = "[image left out: it can't be read here]"
 SOURCE = {"type": "base64", "media_type": "image/png", "data": "AA=="}
 URL = {"url": "data:image/png;base64,AA=="}
 CHAT, RESPONSES, MESSAGES, OLLAMA = "/v1/chat/completions", "/v1/responses", "/v1/messages", "/api/chat"
@@ -106,4 +106,4 @@ def test_texts_stay_together_around_other_parts(part: dict, word: str):
     texts = [{"type": "text", "text": text} for text in ("a", "b", "c")]
     content = [*texts[:2], part, texts[2]]
     _, messages = asked(CHAT, [{"role": "user", "content": content}, ANSWER, NEXT])
-    assert messages[0]["content"] == f"ab\n[{word} left out: this model reads text only]\nc"
+    assert messages[0]["content"] == f"ab\n[{word} left out: it can't be read here]\nc"

@@ -27,7 +27,7 @@ class PendingCall:
         result: once it is there.
         error: what went wrong.
         stopped: whether it was stopped before its end.
-        asked, ended: when it was asked for, and when it ended (`time.monotonic`).
+        ended: when it ended (`time.monotonic`); None: it has not.
         listeners: called after each change, in the thread that made it.
     """
 
@@ -35,7 +35,6 @@ class PendingCall:
     result: ToolResult | None = None
     error: Exception | None = None
     stopped: bool = False
-    asked: float = field(default_factory=time.monotonic)
     ended: float | None = None
     listeners: list[Callable[[], None]] = field(default_factory=list)
 

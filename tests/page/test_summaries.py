@@ -170,3 +170,18 @@ def test_a_long_conversation_is_summarised_and_goes_on_from_there(context: Brows
 
 def prompt_tokens(visit: Visit, index: int = -1) -> int:
     return [message["figures"]["prompt_tokens"] for message in visit.stored() if message.get("figures")][index]
+
+
+def test_a_conversation_that_could_not_be_read_once_is_considered_again(pure: Page):
+    tried = """async () => {
+        let reads = 0;
+        const read = async () => {
+            if (reads++ === 0) throw new Error("the storage is busy");
+            return { conversation: undefined, messages: [] };
+        };
+        const { consider } = plans.summariesFor({ server: { model: {} }, store: { read } });
+        const first = await consider("a").catch((error) => error.message);
+        await consider("a");
+        return [first, reads];
+    }"""
+    assert pure.evaluate(tried) == ["the storage is busy", 2]

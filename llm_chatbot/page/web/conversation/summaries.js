@@ -38,14 +38,17 @@ export function summariesFor({ server, store }) {
   async function consider(id) {
     if (!wantsSummaries() || server.model.remote || asked.has(id)) return; // another server's work may cost money
     asked.add(id);
-    for (let tries = 0; tries < TRIES; ) {
-      const made = await summarise(id);
-      if (made === false) break;
-      if (made) continue; // there may be more than one summary's worth
-      tries += 1;
-      await new Promise((resolve) => setTimeout(resolve, RETRY));
+    try {
+      for (let tries = 0; tries < TRIES; ) {
+        const made = await summarise(id);
+        if (made === false) return;
+        if (made) continue; // there may be more than one summary's worth
+        tries += 1;
+        await new Promise((resolve) => setTimeout(resolve, RETRY));
+      }
+    } finally {
+      asked.delete(id);
     }
-    asked.delete(id);
   }
 
   /**

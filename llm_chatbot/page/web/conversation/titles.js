@@ -27,12 +27,15 @@ export function titlesFor({ server, store }) {
   async function consider(id) {
     if (!wantsTitles() || server.model.remote || asked.has(id)) return; // another server's work may cost money
     asked.add(id);
-    for (let tries = 0; tries < TRIES; tries++) {
-      const title = await ask(id);
-      if (title !== null) return;
-      await new Promise((resolve) => setTimeout(resolve, RETRY));
+    let isDone = false;
+    try {
+      for (let tries = 0; tries < TRIES && !isDone; tries++) {
+        isDone = (await ask(id)) !== null;
+        if (!isDone) await new Promise((resolve) => setTimeout(resolve, RETRY));
+      }
+    } finally {
+      if (!isDone) asked.delete(id); // the next answer may have more luck
     }
-    asked.delete(id);
   }
 
   /**

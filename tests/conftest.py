@@ -40,6 +40,7 @@ from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.folder.place import SUBFOLDERS
 from llm_chatbot.optimum_models import OVChatModel, load_model
+from llm_chatbot.sources import hub_notes
 from tests import small_image_checkpoints, small_modern_checkpoints
 from tests.browser import launch
 from tests.tiny_models import DATA, export
@@ -102,9 +103,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture
 def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_server.Hub]:
-    """An empty hub, and an empty cache of what came from it."""
+    """An empty hub, and an empty cache of what came from it, without notes of other tests."""
     HUB.reset(tmp_path / "hub")
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(hub_notes, "cache_folder", lambda: tmp_path / "ours")
     yield HUB
 
 

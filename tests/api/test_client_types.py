@@ -75,9 +75,10 @@ def test_completions(web: TestClient):
 
 
 def test_models(web: TestClient):
-    """One card is for OpenAI's clients and Anthropic's: each knows its own fields, and vLLM's is for others."""
+    """One card is for OpenAI's clients and Anthropic's, each with its own fields; two are vLLM's and OpenRouter's."""
     (model,) = web.get("/v1/models").json()["data"]
-    assert said_by(openai.types.Model, json.dumps(model)) & said_by(ModelInfo, json.dumps(model)) == {"max_model_len"}
+    others = said_by(openai.types.Model, json.dumps(model)) & said_by(ModelInfo, json.dumps(model))
+    assert others == {"max_model_len", "input_modalities"}
 
 
 def test_counts_of_messages(web: TestClient):

@@ -35,8 +35,9 @@ serve: $(INSTALLED_CHAT)  ## serve the model with OpenAI's API on http://127.0.0
 notebook: $(INSTALLED)  ## open the tutorial in JupyterLab
 	$(BIN)/jupyter lab llm-chatbot.ipynb
 
-# Three runs: after thousands of tests, a process takes several times as long for the same ones.
-PYTEST := $(BIN)/python -m pytest -n 2 --dist loadscope --nbval-lax --nbval-current-env
+# Three runs: after thousands of tests, a process takes several times as long for the same ones. Tests of browsers and
+# notebooks wait for others a third of the time, so there are three at once of them.
+PYTEST := $(BIN)/python -m pytest --dist loadscope --nbval-lax --nbval-current-env
 LESSON_TESTS := llm-chatbot.ipynb docs tests/lesson tests/evaluation tests/page
 ENGINE_TESTS := tests/engine tests/decoder tests/gguf tests/encoder
 OTHER_TESTS := tests $(addprefix --ignore=,$(filter tests/%,$(LESSON_TESTS) $(ENGINE_TESTS)))
@@ -44,7 +45,7 @@ OTHER_TESTS := tests $(addprefix --ignore=,$(filter tests/%,$(LESSON_TESTS) $(EN
 test: $(INSTALLED_DEV)  ## run all tests: unit, notebook, browser
 	$(BIN)/python tests/browser.py
 	export TEST_RUN_FOLDER=$$(mktemp -d); failed=; \
-	for tests in "$(LESSON_TESTS)" "$(ENGINE_TESTS)" "$(OTHER_TESTS)"; do $(PYTEST) $$tests || failed=yes; done; \
+	for tests in "-n 3 $(LESSON_TESTS)" "-n 2 $(ENGINE_TESTS)" "-n 2 $(OTHER_TESTS)"; do $(PYTEST) $$tests || failed=yes; done; \
 	[ -z "$$failed" ]
 
 test-fast: $(INSTALLED_DEV)  ## run the tests that need neither the embedded model nor a browser

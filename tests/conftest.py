@@ -1,6 +1,6 @@
 """Fixtures of several tests: a model hub on this machine, and the embedded model, converted once for the whole run.
 
-Several processes (`pytest -n 2 --dist loadscope`, where each runs whole files) share that conversion. Each has its own
+Several processes (`pytest --dist loadscope`, where each runs whole files) share that conversion. Each has its own
 hub.
 """
 

@@ -73,7 +73,7 @@ clients: $(INSTALLED_DEV)  ## try eleven real clients with the API, in an enviro
 	$(BIN)/python -m tests.clients.run --write
 
 RUN := $(BIN)/jupyter nbconvert --to notebook --execute --inplace --ExecutePreprocessor.record_timing=False \
-	--ExecutePreprocessor.coalesce_streams=True
+	--CoalesceStreamsPreprocessor.enabled=True
 
 outputs: translate  ## run the tutorial in its three languages, for the outputs that its files show
 	$(subst --inplace,--stdout,$(RUN)) llm-chatbot.ipynb > /dev/null  # converts the models: GitHub shows a bar at 0%

@@ -1,4 +1,4 @@
-"""A GGUF file that is chatted with as it is: its graph is built in memory, and nothing is written."""
+"""A GGUF file that is chatted with as it is: its graph is built anew each time, and nothing is left on the disk."""
 
 import hashlib
 import json

@@ -1,9 +1,11 @@
 """The state of an answer, from its place in the queue to its end."""
 
+import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, Protocol
 
 from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.answering.question import Question
@@ -68,3 +70,27 @@ class PendingAnswer:
         if self.ended is not None and (self.answer is None or self.answer.finish_reason is None):
             return "cancelled"
         return self.answer.finish_reason if self.answer else None
+
+
+class Followed(Protocol):
+    """An answer or a call, which other threads change; see `PendingAnswer.listeners`."""
+
+    listeners: list[Callable[[], None]]
+
+
+@contextmanager
+def changes_of(pendings: Sequence[Followed]) -> Iterator[asyncio.Event]:
+    """An event of the running loop, which each change of one of them sets."""
+    loop, changed = asyncio.get_running_loop(), asyncio.Event()
+
+    def wake() -> None:
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            loop.call_soon_threadsafe(changed.set)
+
+    for pending in pendings:
+        pending.listeners.append(wake)
+    try:
+        yield changed
+    finally:
+        for pending in pendings:
+            pending.listeners.remove(wake)

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 from llm_chatbot.answering.limits import MAX_TOKENS
 from llm_chatbot.answering.models import LoadedModel
-from llm_chatbot.answering.pending import PendingAnswer
+from llm_chatbot.answering.pending import PendingAnswer, changes_of
 from llm_chatbot.answering.question import ModelKey, Question
 from llm_chatbot.answering.service import Answering
 from llm_chatbot.engine.files import ModelFiles
@@ -265,14 +265,8 @@ async def states(pending: PendingAnswer, interval: float = 0.0) -> AsyncGenerato
     Raises:
         Exception: what the answer ended with.
     """
-    loop, changed, version, latest = asyncio.get_running_loop(), asyncio.Event(), -1, None
-
-    def wake() -> None:
-        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(changed.set)
-
-    pending.listeners.append(wake)
-    try:
+    version, latest = -1, None
+    with changes_of([pending]) as changed:
         while pending.ended is None or version != pending.version:
             if version == pending.version:
                 await changed.wait()
@@ -285,8 +279,6 @@ async def states(pending: PendingAnswer, interval: float = 0.0) -> AsyncGenerato
                 await until_end(pending, changed, interval)
         if pending.error is not None:
             raise pending.error
-    finally:
-        pending.listeners.remove(wake)
 
 
 async def until_end(pending: PendingAnswer, changed: asyncio.Event, seconds: float) -> None:

@@ -7,7 +7,8 @@ import time
 from contextlib import suppress
 from typing import Any
 
-from llm_chatbot.answering.pending import PendingAnswer
+from llm_chatbot.answering.pending import PendingAnswer, changes_of
+from llm_chatbot.answering.served import until_end
 from llm_chatbot.answering.service import Answering
 from llm_chatbot.api.json_response import json_text
 from llm_chatbot.engine.decode.logprobs import TokenChoice
@@ -37,22 +38,12 @@ async def follow(answering: Answering, known: Known, calls: Calls | None = None)
     Returns:
         By id; None for an answer that isn't known.
     """
-    loop, changed = asyncio.get_running_loop(), asyncio.Event()
     pendings = [pending for id in known if (pending := find_followed(answering, calls, id)) is not None]
-
-    def wake() -> None:
-        loop.call_soon_threadsafe(changed.set)
-
-    for pending in pendings:
-        pending.listeners.append(wake)
-    try:
+    with changes_of(pendings) as changed:
         if not has_news(answering, calls, known):
             with suppress(TimeoutError):
                 await asyncio.wait_for(changed.wait(), FOLLOW_SECONDS)
                 await asyncio.sleep(UPDATE_INTERVAL)  # a thread writes faster than a browser draws
-    finally:
-        for pending in pendings:
-            pending.listeners.remove(wake)
     return {
         id: sendable_state(answering, id, has.get("text", 0), has.get("tokens", 0), calls) for id, has in known.items()
     }
@@ -64,22 +55,8 @@ async def wait_for_end(pending: PendingAnswer, seconds: float) -> bool:
     Returns:
         Whether it has.
     """
-    loop, changed = asyncio.get_running_loop(), asyncio.Event()
-
-    def wake() -> None:
-        loop.call_soon_threadsafe(changed.set)
-
-    async def end() -> None:
-        while pending.ended is None:
-            await changed.wait()
-            changed.clear()
-
-    pending.listeners.append(wake)
-    try:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(end(), seconds)
-    finally:
-        pending.listeners.remove(wake)
+    with changes_of([pending]) as changed:
+        await until_end(pending, changed, seconds)
     return pending.ended is not None
 
 

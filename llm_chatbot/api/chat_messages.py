@@ -10,6 +10,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Discriminator, Tag, model_validator
 
 from llm_chatbot.api.pictures import file_of
+from llm_chatbot.engine.text.history import LEFT_OUT
 from llm_chatbot.engine.text.reasoning import REASONING_END, REASONING_START
 from llm_chatbot.machine.json_value import json_value
 
@@ -23,8 +24,6 @@ PARTS = {
 }
 # The types of pictures in Chat Completions and in Responses.
 IMAGE_KINDS = ("image_url", "input_image")
-# The words that stand for a part in a conversation that goes on without it.
-LEFT_OUT = "[{what} left out: it can't be read here]"
 # Fields of answers that say nothing in a conversation that is sent back.
 WRITTEN_BY_SERVERS = {"annotations", "audio", "id", "index", "parsed", "parsed_arguments", "provider_specific_fields"}
 WRITTEN_BY_SERVERS |= {"cache_control", "extra_content", "reasoning_details", "thinking_blocks"}

@@ -30,9 +30,9 @@ def text_and_calls(pending: PendingAnswer) -> tuple[str, list[dict[str, Any]]]:
 
     reasoning, text = _split(answer.text)
     ended = answer.finish_reason is not None or pending.ended is not None
-    schemas = {one.function: one.tool.parameters for one in offer.tools}
-    parsed = ToolParser(format_of_calls(loaded), schemas).parse(text, ended)
     tools = {one.function: one.tool for one in offer.tools}
+    schemas = {function: tool.parameters for function, tool in tools.items()}
+    parsed = ToolParser(format_of_calls(loaded), schemas).parse(text, ended)
 
     def described(place: int, call: "ToolCall") -> dict[str, Any]:
         tool = tools[call.name]

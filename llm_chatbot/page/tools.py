@@ -85,8 +85,7 @@ class PageTools:
             self.servers.restart(name)
 
     def _described(self, state: ServerState, is_visitor: bool) -> dict[str, Any]:
-        allowed = set(self.allowed([(tool.server, tool.name) for tool in state.tools], is_visitor))
-        tools = [tool for tool in state.tools if (tool.server, tool.name) in allowed]
+        tools = [tool for tool in state.tools if self.allowed([_key(tool)], is_visitor)]
         return {
             "name": state.name,
             "state": "starting" if state.state == "idle" else state.state,

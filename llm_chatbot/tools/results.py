@@ -4,13 +4,11 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from llm_chatbot.engine.text.history import LEFT_OUT
 from llm_chatbot.tools.tool import MAX_DESCRIPTION, ServerTool, ToolResult
 
 if TYPE_CHECKING:
     import mcp
-
-# The words that stand for what is no text.
-UNREAD_BLOCK = "[{kind} left out: it can't be read here]"
 
 
 def offered_tool(server: str, tool: "mcp.Tool") -> ServerTool:
@@ -36,4 +34,4 @@ def _texts_of(block: Any) -> Iterator[str]:
     elif block.type == "resource" and hasattr(block.resource, "text"):
         yield block.resource.text
     else:
-        yield UNREAD_BLOCK.format(kind=block.type)
+        yield LEFT_OUT.format(what=block.type)

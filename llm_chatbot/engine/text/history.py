@@ -14,6 +14,9 @@ from llm_chatbot.machine.json_value import json_value
 # As in Transformers: a "role" and a "content", which may be None beside "tool_calls".
 Message = dict[str, Any]
 
+# The words that stand for a part that is no text, in a conversation that goes on without it.
+LEFT_OUT = "[{what} left out: it can't be read here]"
+
 SHORT_ID_LENGTH = 9
 SHORT_ID_LETTERS = string.ascii_letters + string.digits
 

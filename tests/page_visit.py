@@ -8,6 +8,7 @@ from threading import Event
 from typing import Any
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import BrowserContext, Locator, Page, expect
 
 from llm_chatbot.answering.models import LoadedModel
@@ -235,10 +236,20 @@ class Visit:
             }"""
         )
 
-    def screenshot(self, name: str) -> None:
-        SCREENSHOTS.mkdir(exist_ok=True)
+    def wait_until_still(self) -> None:
+        """Waits for what moves or fades in; what turns for ever doesn't count."""
         moving = "it.playState == 'running' && it.effect.getTiming().iterations != Infinity"
         self.page.wait_for_function(f"!document.getAnimations().some((it) => {moving})")
+
+    def serious_problems(self) -> list[str]:
+        """Those that axe finds on the page as it stands."""
+        self.wait_until_still()  # text that fades in has no contrast yet
+        found = Axe().run(self.page).response["violations"]
+        return [f"{it['id']}: {it['nodes']}" for it in found if it["impact"] in ("serious", "critical")]
+
+    def screenshot(self, name: str) -> None:
+        SCREENSHOTS.mkdir(exist_ok=True)
+        self.wait_until_still()
         self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
 
 

@@ -4,17 +4,11 @@ import re
 from collections.abc import Callable
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, expect
 
 from tests.page_visit import FRANCE, STORY, Server, Visit
 
 MAX_PAGE_BYTES = 600_000
-
-
-def serious(visit: Visit) -> list[str]:
-    found = Axe().run(visit.page).response["violations"]
-    return [f"{it['id']}: {it['nodes']}" for it in found if it["impact"] in ("serious", "critical")]
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -31,7 +25,7 @@ def test_nothing_scrolls_sideways_and_axe_finds_no_serious_problem(
         visit.screenshot(f"start-{width}-{scheme}")
         visit.ask("Write a Python function that adds two numbers, in a code block. " + "x" * 300)
         assert visit.page.evaluate("document.documentElement.scrollWidth") == width
-        assert serious(visit) == []
+        assert visit.serious_problems() == []
         visit.screenshot(f"conversation-{width}-{scheme}")
         for panel in ("Conversations", "Settings"):
             visit.open_panel(panel)
@@ -40,7 +34,7 @@ def test_nothing_scrolls_sideways_and_axe_finds_no_serious_problem(
                 visit.close_panel(panel)
         visit.screenshot(f"panels-{width}-{scheme}")
         assert visit.page.evaluate("document.documentElement.scrollWidth") == width
-        assert serious(visit) == []
+        assert visit.serious_problems() == []
 
 
 def test_the_list_is_open_on_wide_screens(browser: Browser, server: Server):

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, expect
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -324,11 +323,6 @@ def test_no_character_of_a_call_is_hidden(web: Page):
 # In the browser
 
 
-def serious(visit: Visit) -> list[str]:
-    found = Axe().run(visit.page).response["violations"]
-    return [f"{it['id']}: {it['nodes']}" for it in found if it["impact"] in ("serious", "critical")]
-
-
 def call_next(visit: Visit, tool: str = "add") -> None:
     """Has the next answer call a tool, by the popup of the tools."""
     visit.page.get_by_role("button", name=re.compile("^Tools")).click()
@@ -392,7 +386,7 @@ def test_it_is_used_by_keyboard_on_a_small_dark_screen(browser: Browser, server:
         expect(popup.get_by_role("region", name="notes")).to_contain_text("Adds two numbers.")
         expect(popup.get_by_role("region", name="broken")).to_contain_text("missing")
         visit.screenshot("tools-choice")
-        assert serious(visit) == []
+        assert visit.serious_problems() == []
         visit.button("Call add for the next question").press("Enter")
         expect(visit.button("Call add for the next question")).to_be_focused()
         visit.page.keyboard.press("Escape")
@@ -400,7 +394,7 @@ def test_it_is_used_by_keyboard_on_a_small_dark_screen(browser: Browser, server:
         allow = asked(visit).get_by_role("button", name="Allow once")
         expect(allow).to_be_in_viewport()
         visit.screenshot("tools-asked")
-        assert serious(visit) == []
+        assert visit.serious_problems() == []
         assert visit.page.evaluate("document.documentElement.scrollWidth") == 390
         visit.page.keyboard.press("Shift+Tab")  # from the box, past the buttons beside it, back to the question
         for _ in range(10):
@@ -416,4 +410,4 @@ def test_it_is_used_by_keyboard_on_a_small_dark_screen(browser: Browser, server:
         visit.wait_for_end()
         results(visit).locator("summary").click()
         visit.screenshot("tools-result")
-        assert serious(visit) == []
+        assert visit.serious_problems() == []

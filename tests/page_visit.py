@@ -223,7 +223,8 @@ class Visit:
         # By WebDriver BiDi, Playwright tells of no download.
         self.page.evaluate(NOTE_FILE)
         act()
-        name, text = self.page.wait_for_function("window.file").json_value()
+        self.wait_until("window.file")
+        name, text = self.page.evaluate("window.file")
         return name, text.encode()
 
     def stored(self) -> list[dict[str, Any]]:
@@ -236,10 +237,14 @@ class Visit:
             }"""
         )
 
+    def wait_until(self, expression: str) -> None:
+        """Waits for something of the page. Its policy forbids Playwright's `wait_for_function` to evaluate a text."""
+        assert eventually(lambda: self.page.evaluate(f"Boolean({expression})")), expression
+
     def wait_until_still(self) -> None:
         """Waits for what moves or fades in; what turns for ever doesn't count."""
         moving = "it.playState == 'running' && it.effect.getTiming().iterations != Infinity"
-        self.page.wait_for_function(f"!document.getAnimations().some((it) => {moving})")
+        self.wait_until(f"!document.getAnimations().some((it) => {moving})")
 
     def serious_problems(self) -> list[str]:
         """Those that axe finds on the page as it stands."""

@@ -36,11 +36,11 @@ from llm_chatbot.page.get_model import ModelGetter
 from llm_chatbot.page.gradio_without_mcp import gradio as gr
 from llm_chatbot.page.knowledge import PageKnowledge
 from llm_chatbot.page.knowledge_routes import knowledge_routes
-from llm_chatbot.page.layout import make_frame
 from llm_chatbot.page.messages import joined, user_message, validate_messages
 from llm_chatbot.page.model_choices import model_choices
 from llm_chatbot.page.model_routes import model_routes
 from llm_chatbot.page.routes import page_routes
+from llm_chatbot.page.server import ServedBlocks
 from llm_chatbot.page.summaries import summary_route
 from llm_chatbot.page.titles import title_route
 from llm_chatbot.texts import LANGUAGES, model_description, translate
@@ -131,7 +131,7 @@ class ChatPage:
             from llm_chatbot.page.tool_routes import tool_routes
 
             routes += tool_routes(tools, self.pool.get)
-        self.demo = make_frame(loaded.title, routes, self.close)
+        self.demo = ServedBlocks(routes, self.close, title=loaded.title, analytics_enabled=False)
         with self.demo:
             gr.api(self.chat, api_name="chat", concurrency_limit=None)
         self.demo.queue(max_size=None)  # `answering` has the queue

@@ -1,4 +1,4 @@
-"""The requests of the page's own script, beside Gradio's.
+"""The page's document, and the requests of its script, beside those of Gradio's client.
 
 Gradio's events belong to a browser tab: they end with it, and a page that comes back cannot attach to one. An answer
 here belongs to the id of its message, so these are plain requests that can be repeated at any time: a reload, a lost
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 from starlette.routing import BaseRoute, Mount, Route
 
 from llm_chatbot.answering.errors import QueueFullError
@@ -59,6 +59,9 @@ def page_routes(
         tools: those that answers may call; None: there are none.
     """
 
+    async def document(request: Request) -> Response:
+        return FileResponse(HERE / "web" / "index.html")
+
     async def texts(request: Request) -> Response:
         asked = request.query_params.get("language", "")
         language = asked if asked in LANGUAGES else "en"
@@ -95,8 +98,9 @@ def page_routes(
     return [
         Mount("/page/web", PackedFiles(directory=HERE / "web")),
         Mount("/page/vendor", PackedFiles(directory=HERE / "vendor", check_dir=False)),
-        Route("/page/texts.json", guarded(texts)),  # Gradio compresses what has such an ending
-        Route("/page/state", guarded(state)),
+        Route("/", document),
+        Route("/page/texts.json", texts),  # Gradio compresses what has such an ending
+        Route("/page/state.json", guarded(state)),
         Route("/page/ask", guarded(ask), methods=["POST"]),
         Route("/page/stop", guarded(stop), methods=["POST"]),
         Route("/page/follow", guarded(follow_answers), methods=["POST"]),

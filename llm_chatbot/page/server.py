@@ -1,4 +1,4 @@
-"""How the page is served: its theme and script, and which requests are refused."""
+"""How the page is served, and which requests are refused."""
 
 import re
 import sys
@@ -14,7 +14,6 @@ from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_chatbot.page.gradio_without_mcp import gradio as gr
-from llm_chatbot.page.metadata import CompressedStart, OwnMetadata
 
 # Far more than a conversation that fills the longest context.
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
@@ -31,61 +30,15 @@ BLOCKED_PATHS = re.compile(
 
 # The page loads nothing from other hosts, and an answer can't make the browser send a request to one.
 CONTENT_SECURITY_POLICY = (
-    "default-src 'self' 'unsafe-inline' 'unsafe-eval' data: blob:; object-src 'none'; form-action 'self'"
+    "default-src 'self' 'unsafe-inline' data: blob:; object-src 'none'; form-action 'self'"
 )
 
 # The page's own modules and styles, to which a policy means nothing: it would be a tenth of what a first visit fetches.
 UNRESTRICTED = "/page/web/"
 
-# Later ones win.
-STYLES = (
-    "theme.css",
-    "markdown/markdown.css",
-    "page.css",
-    "panels/panels.css",
-    "conversation/conversation.css",
-    "composer/composer.css",
-    "models/models.css",
-    "knowledge/knowledge.css",
-    "screens.css",
-)
-
-# The style is linked and not given to Gradio, which would rewrite it. The script and the texts are fetched meanwhile.
-HEAD = "\n".join(
-    [
-        '<link rel="icon" type="image/svg+xml" href="page/web/favicon.svg">',
-        '<link rel="preload" as="font" type="font/woff2" href="page/vendor/inter/latin.woff2" crossorigin>',
-        *(f'<link rel="stylesheet" href="page/web/{style}">' for style in STYLES),
-        '<link rel="modulepreload" href="page/web/main.js">',
-    ]
-)
-
-# Gradio's own parts have the colours of web/theme.css too: its login, and the page before its script has run.
-THEME = gr.themes.Base(
-    primary_hue="blue",
-    neutral_hue="zinc",
-    radius_size="lg",
-    font=["Inter Variable", "system-ui", "-apple-system", "Segoe UI", "Roboto", "Noto Sans", "sans-serif"],
-    font_mono=["ui-monospace", "SFMono-Regular", "Menlo", "Consolas", "monospace"],
-).set(
-    body_background_fill="#ffffff",
-    body_background_fill_dark="#1a1a1c",
-    body_text_color="#1b1b1e",
-    body_text_color_dark="#ebebed",
-    # Gradio's defaults are too pale: WCAG requires a contrast of 4.5.
-    body_text_color_subdued="*neutral_600",
-    body_text_color_subdued_dark="*neutral_400",
-    block_info_text_color="*neutral_600",
-    block_info_text_color_dark="*neutral_400",
-    input_placeholder_color="*neutral_500",
-    input_placeholder_color_dark="*neutral_400",
-    button_primary_background_fill="#2b5fd9",
-    button_primary_background_fill_hover="#234fb8",
-)
-
 
 class ServedBlocks(gr.Blocks):
-    """Blocks that are launched with the page's own theme, style, routes and request filter.
+    """Gradio's server with the page's own routes and request filter. None of Gradio's front end is served.
 
     Args:
         routes: served before Gradio's.
@@ -113,18 +66,10 @@ class ServedBlocks(gr.Blocks):
         defaults: dict[str, Any] = {
             "share": False,
             "show_error": True,
-            "theme": THEME,
-            "head": HEAD,
-            "footer_links": [],
             "ssr_mode": False,
             "run_history": False,
             "app_kwargs": {
-                "middleware": [
-                    Middleware(RequestFilter),
-                    Middleware(CompressedStart),
-                    Middleware(OwnMetadata),
-                    *self.middleware,
-                ],
+                "middleware": [Middleware(RequestFilter), *self.middleware],
                 "routes": self._routes,
             },
         }

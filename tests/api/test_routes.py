@@ -509,7 +509,7 @@ def test_beside_the_page_the_paths_of_the_api_are_its_own():
     for path in ("/v1/models", "/api/tags", "/health", "/metrics"):
         assert web.get(path).status_code == 200 and not web.get(path).text.startswith("page")
     assert web.post("/tokenize", json={"content": "a"}).json()["tokens"] == [97]
-    for path in ("/", "/page/state", "/docs", "/apis", "/v1"):
+    for path in ("/", "/page/state.json", "/docs", "/apis", "/v1"):
         assert web.get(path).text == f"page {path}"
 
 

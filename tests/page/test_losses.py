@@ -154,7 +154,7 @@ def test_what_is_typed_before_the_first_frame_of_a_conversation_stays(context: B
     for text in ("In the first", "In a new one"):
         visit.box.fill(text)
         asked = visit.page.evaluate("lateFrames.asked")
-        visit.page.wait_for_function(f"lateFrames.drawn >= {asked}", polling=50)
+        visit.wait_until(f"lateFrames.drawn >= {asked}")
         expect(visit.box).to_have_value(text)
         visit.page.locator(".new:visible").first.click()
     expect(visit.box).to_have_value("")

@@ -5,13 +5,13 @@ from playwright.sync_api import Browser
 from benchmarks.page_cold import visit
 from tests.page_visit import Server
 
-MOST = 500  # kilobytes
+MOST = 300  # kilobytes
 
 
-def test_a_first_visit_fetches_at_most_500_kilobytes(browser: Browser, server: Server):
+def test_a_first_visit_fetches_at_most_300_kilobytes(browser: Browser, server: Server):
     seen = visit(browser, server.address)
     largest = sorted(seen.sizes.items(), key=lambda it: -it[1])[:12]
-    assert 200 < seen.kilobytes <= MOST, largest
+    assert 100 < seen.kilobytes <= MOST, largest
     fetched = " ".join(seen.sizes)
     for later in ("get_model", "compare", "transfer", "pdf", "katex", "mermaid", "highlight", "attachments.js"):
         assert later not in fetched

@@ -52,7 +52,7 @@ const said = [];
 const attempt = async (name, act) => { try { await act(); said.push(name); } catch {} };
 (async () => {
   await attempt("fetch", () => fetch("ADDRESS/fetch"));
-  await attempt("server", () => fetch("OWN/page/state", { mode: "no-cors" }));
+  await attempt("server", () => fetch("OWN/page/state.json", { mode: "no-cors" }));
   await attempt("page", () => parent.document.title);
   await attempt("storage", () => localStorage.length);
   await attempt("database", () => new Promise((go, no) => {

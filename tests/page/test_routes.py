@@ -36,7 +36,7 @@ QUESTION = {"id": "a", "conversation": "c", "messages": [{"role": "user", "conte
 
 
 def test_a_bug_in_a_handler_is_a_500_and_its_traceback_is_in_the_log(web: TestClient, caplog: pytest.LogCaptureFixture):
-    response = web.get("/page/state")
+    response = web.get("/page/state.json")
     assert response.status_code == 500 and response.json()["error"]["key"] == "failed"
     assert "KeyError" in caplog.text
 

@@ -145,12 +145,10 @@ def test_the_end_stays_in_sight_until_the_reader_scrolls_up(
     conversation.hover()
     visit.page.mouse.wheel(0, -20)
     to_go = "it.scrollHeight - it.scrollTop - it.clientHeight"
-    visit.page.wait_for_function(
-        f"(() => {{ const it = document.querySelector('#conversation'); return {to_go} > 10 }})()"
-    )
+    visit.wait_until(f"(() => {{ const it = document.querySelector('#conversation'); return {to_go} > 10 }})()")
     before = visit.page.evaluate(height)
     go.set()
-    visit.page.wait_for_function(f"{height} > {before + 40}")
+    visit.wait_until(f"{height} > {before + 40}")
     expect(to_end).to_be_visible()
     to_end.click()
     expect(to_end).to_be_hidden()

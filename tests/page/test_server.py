@@ -95,12 +95,11 @@ def test_a_page_with_a_login_answers_nobody_else(loaded: LoadedModel):
     page.demo.launch(prevent_thread_lock=True, quiet=True, auth=("ann", "secret"))
     try:
         with httpx.Client(base_url=page.demo.local_url) as client:
-            for path in ("/page/state", "/page/texts.json"):
-                assert client.get(path).status_code == 401
+            assert client.get("/page/state.json").status_code == 401
             for path in ("/page/ask", "/page/follow", "/page/stop", "/page/load"):
                 assert client.post(path, json={}).status_code == 401
             client.post("/login", data={"username": "ann", "password": "secret"})
-            assert client.get("/page/state").status_code == 200
+            assert client.get("/page/state.json").status_code == 200
     finally:
         page.demo.close(verbose=False)
 

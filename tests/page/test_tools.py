@@ -207,7 +207,7 @@ def client_from(address: str, tools: PageTools, loaded: LoadedModel) -> TestClie
 
 def test_a_call_is_made_followed_and_its_result_kept(tools: PageTools, loaded: LoadedModel):
     web = client_from("127.0.0.1", tools, loaded)
-    assert web.get("/page/state").json()["tools"] is True
+    assert web.get("/page/state.json").json()["tools"] is True
     sent = {"id": "r", "server": "notes", "tool": "add", "arguments": '{"a": 2, "b": 3}'}
     assert web.post("/page/tools/call", json=sent).status_code == 202
 
@@ -233,7 +233,7 @@ def test_another_site_calls_nothing_and_a_visitor_only_what_is_named(tools: Page
     assert [tool["name"] for tool in described["tools"]] == ["add"]
     web.post("/page/tools/restart", json={"server": "notes"})  # a visitor ends no server that runs
     assert tools.servers.states()[0].state == "running"
-    assert client_from("192.168.0.2", PageTools(tools.servers), loaded).get("/page/state").json()["tools"] is False
+    assert client_from("192.168.0.2", PageTools(tools.servers), loaded).get("/page/state.json").json()["tools"] is False
 
 
 # What the browser keeps

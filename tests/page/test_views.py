@@ -2,17 +2,13 @@
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from playwright.sync_api import BrowserContext, Page, expect
 
-from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
-from llm_chatbot.page.app import ChatPage
 from tests.page_visit import FRANCE, Visit
 
 
@@ -235,29 +231,3 @@ def test_a_folder_that_is_taken_as_it_is_needs_a_download_and_a_copy(modules: Pa
         {"disk": 0, "memory": 0},
     )
     assert needed == {"needsDisk": 120, "needsMemory": 100, "disk": 120, "memory": 100}
-
-
-# A page with a login
-
-
-@pytest.fixture
-def login(loaded: LoadedModel, models_root: Path, greedy: None) -> Iterator[str]:
-    page = ChatPage(loaded, models_root)
-    page.demo.launch(prevent_thread_lock=True, quiet=True, auth=("ann", "secret"))
-    yield page.demo.local_url
-    page.demo.close(verbose=False)
-
-
-def test_whoever_logged_in_can_log_out_in_this_browser_only(login: str, context: BrowserContext):
-    page: Page = context.new_page()
-    with httpx.Client(base_url=login) as other:
-        other.post("login", data={"username": "ann", "password": "secret"})
-        page.goto(login)
-        page.get_by_label("username").fill("ann")
-        page.get_by_label("password").fill("secret")
-        page.get_by_role("button", name="Login").click()
-        page.locator("header").get_by_role("button", name="Settings", exact=True).click()
-        page.get_by_role("link", name="Log out").click()
-        expect(page.get_by_label("password")).to_be_visible()
-        assert other.get("page/state").status_code == 200
-    assert page.evaluate("async () => (await fetch('page/state')).status") == 401

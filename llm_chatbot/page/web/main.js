@@ -1,4 +1,4 @@
-// Starts the page in an element.
+// Starts the page in its document, web/index.html.
 
 import { below, currentLanguage, make, setTexts, text, wantedLanguage } from "./common/dom.js";
 import * as libraries from "./common/libraries.js";
@@ -22,7 +22,7 @@ import { addPanels } from "./panels/panels.js";
 import { settingsView } from "./panels/settings.js";
 import { addShortcuts } from "./panels/shortcuts.js";
 import { startFollowing } from "./server/following.js";
-import { get } from "./server/requests.js";
+import { get, Refused } from "./server/requests.js";
 import { PRESETS, withSettings } from "./store/presets.js";
 import { openStore } from "./store/store.js";
 
@@ -50,13 +50,27 @@ async function isElsewhere(store, { arrived }) {
   return OTHER_NAMES.includes(location.hostname) && (await import("./server/place.js")).leaveLocalhost(store, arrived);
 }
 
-/** @param {HTMLElement} root the element with the page in it */
-export async function start(root) {
+/** @param {unknown} error */
+function unlessLoggedOut(error) {
+  if (error instanceof Refused && error.status === 401) return null;
+  throw error;
+}
+
+async function start() {
   startTheme();
-  const page = below(root, "#chat-page");
-  /** @type {[void, ServerState, Store]} */
-  const [, server, store] = await Promise.all([speak(), get("state"), openStore()]);
-  if (await isElsewhere(store, server)) return;
+  const page = below(document, "#chat-page");
+  /** @type {[ServerState | null, Store, void]} */
+  const [server, store] = await Promise.all([get("state.json").catch(unlessLoggedOut), openStore(), speak()]);
+  if (!server) (await import("./server/login.js")).showLogin(page);
+  else if (!(await isElsewhere(store, server))) await startPage(page, server, store);
+}
+
+/**
+ * @param {HTMLElement} page
+ * @param {ServerState} server
+ * @param {Store} store
+ */
+async function startPage(page, server, store) {
   const models = new Map([[String(server.model.key), server.model]]);
   const notice = noticeView();
   /** @type {Set<{ draw: () => unknown }>} */
@@ -290,3 +304,5 @@ export async function start(root) {
   composer.ready();
   conversation.showEnd();
 }
+
+start();

@@ -34,14 +34,15 @@ export function chooseSize(size) {
 
 function apply() {
   const theme = chosenTheme();
-  document.body.classList.toggle("dark", theme === "dark" || (theme === "system" && isDark.matches));
+  const dark = theme === "dark" || (theme === "system" && isDark.matches);
+  document.body.classList.toggle("dark", dark);
+  document.documentElement.style.colorScheme = dark ? "dark" : "light"; // of scrollbars and the browser's own controls
   document.documentElement.style.fontSize = `${PERCENT[chosenSize()]}%`;
 }
 
-/** Shows what was chosen, also where another tab chose it and where Gradio sets the theme of the system. */
+/** Shows what was chosen, also where another tab chose it. */
 export function startTheme() {
   apply();
   isDark.addEventListener("change", apply);
   window.addEventListener("storage", ({ key }) => [THEME, SIZE].includes(key ?? "") && apply());
-  new MutationObserver(apply).observe(document.body, { attributeFilter: ["class"] });
 }

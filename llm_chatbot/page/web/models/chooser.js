@@ -75,7 +75,7 @@ export function modelChooser({ server, chat, models }) {
   /** What is known of the models may have changed: which are loaded, and how fast they are. */
   async function refresh() {
     try {
-      server.models = (await get("state")).models;
+      server.models = (await get("state.json")).models;
       changed();
     } catch (error) {
       whyFailed(error, "server_down"); // the next request says it, and what was known stays
@@ -84,7 +84,7 @@ export function modelChooser({ server, chat, models }) {
 
   // A model that was converted a moment ago, and is not in the list yet.
   async function useNew({ name, precision }) {
-    server.models = (await get("state")).models;
+    server.models = (await get("state.json")).models;
     changed();
     await use([name, precision, key()[2]]);
   }

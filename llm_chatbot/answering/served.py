@@ -18,6 +18,7 @@ from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.engine.text.control_tokens import plain_ids, well_formed
 from llm_chatbot.engine.text.infill import InfillTokens, infill_tokens
+from llm_chatbot.engine.text.pictures import row_token_of
 from llm_chatbot.engine.text.prompt import completion_ids, conversation_ids, template_variables
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.engine.vision.reader import ImageReader
@@ -252,7 +253,8 @@ def question_ids(tokenizer: ChatTokenizer, question: Question, images: ImageRead
     if question.messages:
         messages = question.messages if images is None else images.prepared(question.messages)
         ids = conversation_ids(tokenizer, messages, question.template_options)
-        row = None if images is None else tokenizer.backend_tokenizer.token_to_id(images.processor.row_token)
+        token = None if images is None else row_token_of(tokenizer, images.processor.row_token)
+        row = None if token is None else tokenizer.backend_tokenizer.token_to_id(token)
         return [row if row is not None and id < 0 else id for id in ids]
     if isinstance(question.prompt, str):
         return completion_ids(tokenizer, question.prompt)

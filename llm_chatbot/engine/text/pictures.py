@@ -82,19 +82,28 @@ def with_image_parts(message: dict[str, Any]) -> dict[str, Any]:
     return {**message, "content": parts}
 
 
-def with_picture_texts(rendered: str, pictures: Sequence[PromptPicture]) -> str:
-    """A rendered prompt with the text of each picture where the template has written its token.
+def with_picture_texts(tokenizer: ChatTokenizer, rendered: str, pictures: Sequence[PromptPicture]) -> str:
+    """A rendered prompt with the text of each picture where the template has written its token, or its mark.
 
     Raises:
         UserError: the template leaves a picture out.
     """
     if not pictures:
         return rendered
-    pieces = rendered.split(pictures[0].token)
+    pieces = _MARK.split(rendered)[::2] if _MARK.search(rendered) else rendered.split(pictures[0].token)
     if len(pieces) != len(pictures) + 1:
         raise UserError("prompt.no_pictures")
-    texts = [picture.text for picture in pictures]
+    own = pictures[0].row_token
+    texts = [picture.text.replace(own, row_token_of(tokenizer, own)) for picture in pictures]
     return "".join(piece + text for piece, text in zip(pieces, [*texts, ""], strict=True))
+
+
+def row_token_of(tokenizer: ChatTokenizer, own: str) -> str:
+    """What stands for each vector of a picture: the model's own token for it, or one that no text has, where the
+    vocabulary lacks that, as those of LLaVA's GGUF files do."""
+    further = (tokenizer.special_tokens_map.get(name) for name in ("unk_token", "pad_token"))
+    candidates = [own, *(str(token) for token in further if token is not None)]
+    return next((token for token in candidates if tokenizer.backend_tokenizer.token_to_id(token) is not None), own)
 
 
 def with_picture_ids(tokenizer: ChatTokenizer, ids: list[int], pictures: Sequence[PromptPicture]) -> list[int]:
@@ -105,7 +114,7 @@ def with_picture_ids(tokenizer: ChatTokenizer, ids: list[int], pictures: Sequenc
     """
     if not pictures:
         return ids
-    token = tokenizer.backend_tokenizer.token_to_id(pictures[0].row_token)
+    token = tokenizer.backend_tokenizer.token_to_id(row_token_of(tokenizer, pictures[0].row_token))
     rows = [id for picture in pictures for id in picture.ids]
     if token is None or ids.count(token) != len(rows):
         raise UserError("prompt.no_pictures")

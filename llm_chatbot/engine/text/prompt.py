@@ -137,14 +137,17 @@ def prompt_ids(
     if not form.takes_turns and sum(message["role"] == "user" for message in messages) > 1:
         raise UserError("prompt.one_turn")
     codec = control_tokens(tokenizer)
+    as_parts = not pictures or _takes_parts(tokenizer, str(tokenizer.chat_template), pictures[0].token)
     marked = (
         [
-            with_image_parts({**codec.mark(message), "role": _checked_role(message["role"], codec)})
+            (with_image_parts if as_parts else dict)(
+                {**codec.mark(message), "role": _checked_role(message["role"], codec)}
+            )
             for message in conversation
         ]
         for conversation in shaped(messages, form)
     )
-    rendered = with_picture_texts(_rendered(tokenizer, marked, codec.mark(options)), pictures)
+    rendered = with_picture_texts(tokenizer, _rendered(tokenizer, marked, codec.mark(options)), pictures)
     return with_picture_ids(tokenizer, _with_one_bos(tokenizer, codec.encode(rendered)), pictures)
 
 
@@ -220,6 +223,19 @@ def _form_of(tokenizer: ChatTokenizer, template: str, tools: bool) -> TemplateFo
             return None
 
     return form_of(render)
+
+
+@lru_cache(maxsize=16)
+def _takes_parts(tokenizer: ChatTokenizer, template: str, token: str) -> bool:
+    """Whether the template writes this token for a picture among the parts of a message; others take a text alone.
+
+    `template` is a part of the key only, see `_form_of`.
+    """
+    parts = [{"type": "image"}, {"type": "text", "text": "a"}]
+    try:
+        return _applied(tokenizer, [{"role": "user", "content": parts}], {}).count(token) == 1
+    except (TemplateError, *TEMPLATE_FAILURES):
+        return False
 
 
 def _applied(tokenizer: ChatTokenizer, messages: Sequence[Any], options: TemplateOptions) -> str:

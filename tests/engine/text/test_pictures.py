@@ -1,12 +1,15 @@
 import pytest
+from tokenizers import Tokenizer, models
 
 from llm_chatbot.engine.text.pictures import (
     has_pictures,
     pictures_in,
+    row_token_of,
     with_image_parts,
     with_marks,
     with_picture_texts,
 )
+from llm_chatbot.engine.text.tokenizer import PlainTokenizer
 from llm_chatbot.errors import UserError
 
 
@@ -45,9 +48,21 @@ def test_a_mark_that_somebody_typed_stays_text():
     assert typed not in marked["content"] and with_image_parts({"role": "user", "content": typed})["content"] == typed
 
 
+def tokenizer(*words: str) -> PlainTokenizer:
+    vocabulary = {word: id for id, word in enumerate(words)}
+    return PlainTokenizer(Tokenizer(models.WordLevel(vocabulary, words[0])), None, {"unk_token": "<unk>"})
+
+
+def test_where_a_vocabulary_lacks_the_token_another_stands_for_each_vector():
+    without = tokenizer("<unk>")
+    assert with_picture_texts(without, "a<image>", [Dot()]) == "a[<unk><unk>]"
+    assert row_token_of(without, "<row>") == "<unk>" and row_token_of(tokenizer("<row>"), "<row>") == "<row>"
+
+
 def test_a_template_that_writes_fewer_or_more_pictures_is_refused():
-    assert with_picture_texts("a<image>b<image>", [Dot(), Dot()]) == "a[<row><row>]b[<row><row>]"
+    knows_rows = tokenizer("<row>")
+    assert with_picture_texts(knows_rows, "a<image>b<image>", [Dot(), Dot()]) == "a[<row><row>]b[<row><row>]"
     for rendered in ("a<image>b", "a<image><image><image>", ""):
         with pytest.raises(UserError) as caught:
-            with_picture_texts(rendered, [Dot(), Dot()])
+            with_picture_texts(knows_rows, rendered, [Dot(), Dot()])
         assert caught.value.key == "prompt.no_pictures"

@@ -241,9 +241,10 @@ def test_a_damaged_picture_is_a_sentence_before_anything_is_read(small: Small):
     assert caught.value.key == "image.damaged"
 
 
-def test_a_template_without_pictures_is_a_sentence(small: Small):
+def test_a_template_that_changes_what_stands_for_a_picture_is_a_sentence(small: Small):
     tokenizer = FolderFiles(small.folder).tokenizer
-    tokenizer.chat_template = "{% for message in messages %}{{ message['content'] }}{% endfor %}"
+    written = "{{ message['content'] | replace('\ue004', '') }}"
+    tokenizer.chat_template = f"{{% for message in messages %}}{written}{{% endfor %}}"
     with pytest.raises(UserError) as caught:
         next(ChatSession(small.model, tokenizer).answer([said(WIDE, "What is it?")]))
     assert caught.value.key == "prompt.no_pictures"

@@ -133,6 +133,7 @@ def gemma3(folder: Path) -> None:
     }
     text = {name: value for name, value in TEXT.to_dict().items() if name in SHARED} | {
         "head_dim": 16,
+        "query_pre_attn_scalar": 16,
         "sliding_window": 24,
         "layer_types": ["sliding_attention", "full_attention"],
         "tie_word_embeddings": True,

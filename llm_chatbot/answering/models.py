@@ -192,21 +192,27 @@ def title_of(name: str, *details: str) -> str:
 
 
 def open_loaded_model(
-    name: str, precision: str, device: str, root: Path, may_be_file: bool = True, **memory: Any
+    name: str,
+    precision: str,
+    device: str,
+    root: Path,
+    may_be_file: bool = True,
+    mmproj: Path | bool = True,
+    **memory: Any,
 ) -> LoadedModel:
     """Loads a model with its tokenizer.
 
     Args:
-        name, precision, root, may_be_file: see `model_files`.
+        name, precision, root, may_be_file, mmproj: see `model_files`.
         memory: where keys and values are, and the draft model; see `llm_chatbot.engine.loading.open_model`.
 
     Raises:
         UserError: there is no such device, or what `model_files` raises.
     """
-    config, files = get_model_config(name), model_files(name, precision, root, may_be_file)
+    config, files = get_model_config(name), model_files(name, precision, root, may_be_file, mmproj)
 
     def reopen() -> Model:
-        return loading.open_model(model_files(name, precision, root, may_be_file), device, **memory)
+        return loading.open_model(model_files(name, precision, root, may_be_file, mmproj), device, **memory)
 
     started = time.monotonic()
     model = loading.open_model(files, device, **memory)

@@ -3,6 +3,7 @@
 import logging
 import threading
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from llm_chatbot.answering.errors import NoRoomError
@@ -32,6 +33,7 @@ class NamedModels:
         sources: by the names that requests call them.
         device: where they run.
         idle: seconds after which the memory of a model that nobody uses is freed; None: only when it is needed.
+        mmproj: for each model, see `model_files`.
         options: for each model, see `llm_chatbot.engine.loading.open_model`.
 
     Attributes:
@@ -43,13 +45,14 @@ class NamedModels:
         sources: Mapping[str, Source],
         device: str,
         idle: float | None = None,
+        mmproj: Path | bool = True,
         **options: Any,
     ) -> None:
         """
         Raises:
             UserError: what `model_files` raises, or a draft model has other tokens than one of the models.
         """
-        self._device, self._options = device, options
+        self._device, self._mmproj, self._options = device, mmproj, options
         self._needs: dict[str, int] = {}  # bytes
         self._loading = threading.Lock()  # one at a time: each may need most of the memory
         self.models = {name: self._not_loaded(name, source) for name, source in sources.items()}
@@ -58,13 +61,13 @@ class NamedModels:
 
     def _not_loaded(self, name: str, source: Source) -> LoadedModel:
         place = (source.model, source.precision, source.root)
-        files = model_files(*place)
+        files = model_files(*place, mmproj=self._mmproj)
         if (draft := self._options.get("draft")) is not None:
             loading.check_vocabulary(files, draft)
         self._needs[name] = needed_memory(files)
 
         def load() -> Any:
-            return loading.open_model(model_files(*place), self._device, **self._options)
+            return loading.open_model(model_files(*place, mmproj=self._mmproj), self._device, **self._options)
 
         details = (get_model_config(source.model), name, source.precision, self._device, load, files.label)
         return LoadedModel(None, files.tokenizer, *details, trained_context(files.config), files)

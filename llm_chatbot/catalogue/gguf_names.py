@@ -20,8 +20,9 @@ SPLIT_SUFFIX = r"-(\d{5})-of-\d{5}$"
 # Files for a language model that are none themselves: its image encoder, its importance matrix, what drafts tokens for
 # it, a vocabulary alone, a LoRA adapter. A name may also say that the model was made with such a matrix, or has no
 # encoder, or can draft for itself.
+MMPROJ = r"(?<!without)(?<!no)(^|[-_.])mmproj([-_.]|$)"
 NO_MODEL = re.compile(
-    r"(?<!without)(?<!no)(^|[-_.])mmproj([-_.]|$)"
+    rf"{MMPROJ}"
     r"|^imatrix|[-_.]imatrix$"
     r"|^(mtp|draft|drafter|eagle\d*|dflash)[-_.]"
     r"|^ggml-vocab"
@@ -106,3 +107,23 @@ def is_first_part(file_name: str) -> bool:
     """Whether a GGUF file is the first part of a split model, or a whole one."""
     match = re.search(SPLIT_SUFFIX, without_suffix(file_name))
     return match is None or int(match[1]) == 1
+
+
+# At the end of the name of an image encoder's file, how its weights are written.
+_WRITTEN = re.compile(r"(^|[-_.])(model|bf16|fp?16|fp?32|i?q\d\w*)$", re.IGNORECASE)
+
+
+def mmproj_subject(file_name: str) -> tuple[str, str] | None:
+    """The words before and after "mmproj" in the name of an image encoder's file, without how its weights are written;
+    None for other files.
+
+    "Org_Repo_mmproj-model-f16.gguf" has "Org_Repo" and "", "mmproj-gemma-3-4b-it-Q8_0.gguf" has "" and "gemma-3-4b-it".
+    """
+    name = unsplit_name(file_name)
+    match = re.search(MMPROJ, name, re.IGNORECASE)
+    if match is None or not is_gguf_name(file_name):
+        return None
+    after = name[match.end() :]
+    while written := _WRITTEN.search(after):
+        after = after[: written.start()]
+    return name[: match.start()], after

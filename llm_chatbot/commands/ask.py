@@ -72,7 +72,7 @@ def open_session(arguments: argparse.Namespace, caller: Caller) -> "ChatSession"
     from llm_chatbot.engine.loading import open_model
     from llm_chatbot.engine.session import ChatSession
 
-    files = model_files(arguments.model, arguments.precision, arguments.output)
+    files = model_files(arguments.model, arguments.precision, arguments.output, mmproj=arguments.mmproj)
     model = open_model(files, arguments.device, **memory_options(arguments), **draft_options(arguments))
     return ChatSession(model, files.tokenizer, config.system_prompt, config.chat_format)
 

@@ -101,7 +101,7 @@ def first_model(arguments: argparse.Namespace) -> "LoadedModel":
     model = (arguments.model, arguments.precision, arguments.device, arguments.output)
     with ThreadPoolExecutor(max_workers=1) as thread:
         options = {**memory_options(arguments), **draft_options(arguments)}
-        opening = thread.submit(open_loaded_model, *model, **options)
+        opening = thread.submit(open_loaded_model, *model, mmproj=arguments.mmproj, **options)
         import llm_chatbot.page.app  # noqa: F401, meanwhile: Gradio's import takes as long as compiling a small model
 
         return opening.result()

@@ -141,6 +141,13 @@ def add_model_options(parser: argparse.ArgumentParser, caller: Caller, named: bo
         help="smaller model with the same tokens, which writes ahead what the model verifies, where that is faster",
     )
     parser.add_argument(
+        "--mmproj",
+        type=Path,
+        default=True,
+        metavar="FILE",
+        help="what reads images for a GGUF file (default: the mmproj file beside it)",
+    )
+    parser.add_argument(
         "--kv-cache-gb",
         type=gigabytes,
         help="memory for the keys and values of all conversations (default: by what is free)",
@@ -185,7 +192,7 @@ def draft_options(arguments: argparse.Namespace) -> dict[str, Any]:
     from llm_chatbot.answering.model_files import model_files  # imports the runtime
 
     precision = default_precision(get_model_config(arguments.draft))
-    return {"draft": model_files(arguments.draft, precision, arguments.output)}
+    return {"draft": model_files(arguments.draft, precision, arguments.output, mmproj=False)}
 
 
 def set_log_level(level: str) -> None:

@@ -94,6 +94,8 @@ def check_service(arguments: argparse.Namespace, caller: Caller = CALLER) -> dic
     check_idle(arguments)
     for name in (*arguments.embedding_model, *arguments.rerank_model):
         get_encoder_config(name)
+    if isinstance(arguments.mmproj, Path) and len(sources) > 1:
+        raise UserError("mmproj.one_model")
     if arguments.exact and arguments.kv_cache_precision != "auto":
         raise UserError("command.exact_cache")
     if not read_keys(arguments.api_keys) and arguments.host not in LOCAL_HOSTS:
@@ -192,7 +194,7 @@ def serve(arguments: argparse.Namespace, sources: dict[str, Source]) -> None:
             await asyncio.gather(asyncio.to_thread(answering.close), super().shutdown(sockets))
 
     options = {**memory_options(arguments), **draft_options(arguments), "ov_config": EXACT if arguments.exact else {}}
-    named = NamedModels(sources, arguments.device, idle_seconds(arguments), **options)
+    named = NamedModels(sources, arguments.device, idle_seconds(arguments), arguments.mmproj, **options)
     if len(named.models) == 1:
         named.get(next(iter(named.models.values())).key)
     answering = Answering(named.get, arguments.max_concurrent, arguments.max_waiting)

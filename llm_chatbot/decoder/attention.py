@@ -16,18 +16,26 @@ LOWEST = float(np.finfo(np.float32).min)  # a score that counts nothing
 
 
 class Inputs:
-    """The inputs of a stateful graph, and what is computed from them once for all layers."""
+    """The inputs of a stateful graph, and what is computed from them once for all layers.
 
-    def __init__(self) -> None:
+    Args:
+        on_axes: whether a token has a position each in time, height and width.
+        marks_pictures: whether tokens are told from pictures, whose vectors look at each other.
+    """
+
+    def __init__(self, on_axes: bool = False, marks_pictures: bool = False) -> None:
+        self.on_axes = on_axes
         self.input_ids = _parameter("input_ids", ov.Type.i64, [-1, -1])
         self.attention_mask = _parameter("attention_mask", ov.Type.i64, [-1, -1])
-        self.position_ids = _parameter("position_ids", ov.Type.i64, [-1, -1])
+        self.position_ids = _parameter("position_ids", ov.Type.i64, [3, -1, -1] if on_axes else [-1, -1])
+        # No operation of the stateful graph reads it: the transformation to paged attention finds it by its name.
+        self._token_type_ids = [_parameter("token_type_ids", ov.Type.i64, [-1, -1])] if marks_pictures else []
         self.beam_idx = _parameter("beam_idx", ov.Type.i32, [-1])
         self._masks: dict[tuple[int | None, bytes], ov.Node] = {}
 
     @property
     def parameters(self) -> list[ov.op.Parameter]:
-        return [self.input_ids, self.attention_mask, self.position_ids, self.beam_idx]
+        return [self.input_ids, self.attention_mask, self.position_ids, self.beam_idx, *self._token_type_ids]
 
     @cached_property
     def batch(self) -> ov.Node:

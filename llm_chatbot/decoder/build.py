@@ -27,6 +27,7 @@ def build_decoder(
     memory: Memory | None = None,
     context: int | None = None,
     unpacking: Unpacking | None = None,
+    pictures: bool = False,
 ) -> ov.Model:
     """Builds the graph of the model in a GGUF file.
 
@@ -36,6 +37,9 @@ def build_decoder(
         context: the tokens that a conversation may have; only models with longrope differ for more tokens than their
             original context, which is the default.
         unpacking: see `Tensors`.
+        pictures: whether vectors of pictures may stand in place of those of tokens, which are named `inputs_embeds`.
+            Where the architecture wants it, positions are [3, batch, new tokens], in time, height and width, and there
+            is an input `token_type_ids`, which only the paged form reads.
 
     Returns:
         A graph with the inputs `input_ids` and `position_ids` [batch, new tokens], `attention_mask` [batch, all tokens]
@@ -48,24 +52,26 @@ def build_decoder(
     header = file if isinstance(file, GGUFHeader) else read_gguf_header(file)
     row = row_of(header)
     with Tensors(header, memory, unpacking) as tensors:
-        return build_graph(header, row, tensors, context)
+        return build_graph(header, row, tensors, context, pictures)
 
 
-def build_graph(header: GGUFHeader, row: DecoderRow, tensors: Tensors, context: int | None = None) -> ov.Model:
+def build_graph(
+    header: GGUFHeader, row: DecoderRow, tensors: Tensors, context: int | None = None, pictures: bool = False
+) -> ov.Model:
     """Builds the graph of a model, and waits for its weights.
 
     Args:
         header: what is known of the model.
         row: what it is made of.
         tensors: its weights.
-        context: see `build_decoder`.
+        context, pictures: see `build_decoder`.
 
     Returns, raises: as `build_decoder`.
     """
     keys = Keys(header)
     try:
         with shared_constants():
-            graph = DecoderGraph(keys, tensors, row, context).build()
+            graph = DecoderGraph(keys, tensors, row, context, pictures).build()
     except RuntimeError as error:  # of OpenVINO, for operands whose shapes don't fit together
         raise keys.refusal("gguf.shapes", reason=str(error).strip().splitlines()[-1]) from error
     _check_all_used(header, keys, tensors, row)

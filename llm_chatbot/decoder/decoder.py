@@ -12,7 +12,7 @@ from llm_chatbot.decoder.constants import constant
 from llm_chatbot.decoder.experts import Routing, mixture
 from llm_chatbot.decoder.keys import Keys
 from llm_chatbot.decoder.latent_attention import LatentAttention
-from llm_chatbot.decoder.rotary import original_context
+from llm_chatbot.decoder.rotary import SECTIONS, original_context
 from llm_chatbot.decoder.rows import DecoderRow
 from llm_chatbot.decoder.self_attention import SelfAttention
 from llm_chatbot.decoder.short_convolution import short_convolution
@@ -28,20 +28,23 @@ class DecoderGraph:
         keys: what the file says.
         tensors: its weights.
         row: what its architecture is made of.
-        context: see `build_decoder`.
+        context, pictures: see `build_decoder`.
     """
 
-    def __init__(self, keys: Keys, tensors: Tensors, row: DecoderRow, context: int | None) -> None:
+    def __init__(
+        self, keys: Keys, tensors: Tensors, row: DecoderRow, context: int | None, pictures: bool = False
+    ) -> None:
         self._keys, self._tensors, self._row = keys, tensors, row
         self._hidden = keys.size("embedding_length")
         self._outer = Layer(tensors, "", self._read_epsilon(), row.norm)
-        self._inputs = Inputs()
+        self._inputs = Inputs(pictures and SECTIONS in keys, pictures and row.whole_pictures)
         kind = LatentAttention if row.latent else SelfAttention
         self._attention = kind(keys, tensors, row, self._inputs, context or original_context(keys))
 
     def build(self) -> ov.Model:
         """The whole graph."""
         x = self._embed()
+        x.output(0).set_names({"inputs_embeds"})
         further = self._further_inputs(x)
         for index in range(self._keys.layers):
             layer = Layer(self._tensors, f"blk.{index}.", self._outer.epsilon, self._row.norm)

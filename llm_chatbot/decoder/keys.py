@@ -93,16 +93,17 @@ class Keys:
             raise self.refusal("gguf.no_sizes", key=f"{self.architecture}.{key}")
         return values
 
-    def unread(self, unused: tuple[str, ...] = ()) -> list[str]:
+    def unread(self, unused: tuple[str, ...] = (), other_parts: tuple[str, ...] = OTHER_KEYS) -> list[str]:
         """The names of the architecture's keys that nobody has read and that may have an effect.
 
         Args:
             unused: beginnings of keys that have none for this architecture.
+            other_parts: beginnings of keys of other parts of the model.
         """
         start = f"{self.architecture}."
         keys = [name.removeprefix(start) for name in self._fields if name.startswith(start)]
         return [
-            key for key in keys if key not in self._read.keys() | HARMLESS and not key.startswith(OTHER_KEYS + unused)
+            key for key in keys if key not in self._read.keys() | HARMLESS and not key.startswith(other_parts + unused)
         ]
 
     def refusal(self, fault_key: str, **values: Any) -> UserError:

@@ -14,6 +14,7 @@ from llm_chatbot.decoder.tensors import Tensors
 
 # Tensors that divide the frequencies: Llama 3's for all contexts, and longrope's for short and long ones.
 FACTORS, SHORT_FACTORS, LONG_FACTORS = "rope_freqs.weight", "rope_factors_short.weight", "rope_factors_long.weight"
+SECTIONS = "rope.dimension_sections"  # the key that says how many pairs rotate with the position on each axis
 SCALINGS = ("none", "linear", "yarn", "longrope")
 
 
@@ -113,10 +114,31 @@ def _grown(factor: float, multiplier: float) -> float:
     return 0.1 * multiplier * math.log(factor) + 1 if factor > 1 else 1.0
 
 
-def angles(rotation: Rotation, positions: ov.Node) -> tuple[ov.Node, ov.Node]:
-    """Cosines and sines for positions [batch, tokens]: float32 [batch, 1, tokens, size]."""
-    frequencies = constant(rotation.frequencies.reshape(1, 1, -1))
-    turned = ops.multiply(ops.unsqueeze(ops.convert(positions, "f32"), constant(2)), frequencies)
+def axes_of_pairs(keys: Keys, size: int) -> np.ndarray:
+    """The axis whose position each pair of values rotates with, 0 to 2: M-RoPE (Wang et al. 2024, arXiv:2409.12191).
+
+    Raises:
+        UserError: the file gives the axes fewer pairs than there are, or more.
+    """
+    pairs = keys.get(SECTIONS)
+    are_numbers = isinstance(pairs, list) and len(pairs) >= 3 and all(isinstance(pair, int) for pair in pairs)
+    if not are_numbers or min(pairs) < 0 or sum(pairs[:3]) != size // 2 or any(pairs[3:]):
+        raise keys.refusal("gguf.no_sizes", key=f"{keys.architecture}.{SECTIONS}")
+    return np.repeat(np.arange(3), pairs[:3])
+
+
+def angles(rotation: Rotation, positions: ov.Node, axes: np.ndarray | None = None) -> tuple[ov.Node, ov.Node]:
+    """Cosines and sines for positions [batch, tokens]: float32 [batch, 1, tokens, size].
+
+    Args:
+        axes: see `axes_of_pairs`, where positions are [axes, batch, tokens].
+    """
+    frequencies = rotation.frequencies.reshape(1, 1, -1)
+    if axes is not None:
+        frequencies = np.where(axes == np.arange(3).reshape(-1, 1, 1, 1), frequencies, np.float32(0))
+    turned = ops.multiply(ops.unsqueeze(ops.convert(positions, "f32"), constant(-1)), constant(frequencies))
+    if axes is not None:
+        turned = ops.reduce_sum(turned, constant([0]), False)
     both = ops.unsqueeze(ops.concat([turned, turned], -1), constant(1))
     cosines, sines = ops.cos(both), ops.sin(both)
     return scaled(cosines, rotation.magnitude), scaled(sines, rotation.magnitude)

@@ -45,6 +45,7 @@ class DecoderRow:
         logit_scale_of_width: what the hidden size is multiplied by to get that scale where the file has none.
         recurrent: whether layers have a recurrent state; Optimum Intel's class for such models gives no positions.
         of_images: keys that have no effect on text.
+        whole_pictures: whether each vector of a picture looks at all of them, and not only at those before it.
         model_type: Transformers' name for what computes text the same way, for a folder's `config.json`; None: it has
             the same name there, or none.
     """
@@ -78,6 +79,7 @@ class DecoderRow:
     logit_scale_of_width: float | None = None
     recurrent: bool = False
     of_images: tuple[str, ...] = ()
+    whole_pictures: bool = False
     model_type: str | None = None
 
 
@@ -154,6 +156,7 @@ ROWS = {
         rotary_base_of_windows=10000.0,
         scaled_windows=False,
         scaled_by_width_at=62,
+        whole_pictures=True,
         model_type="gemma3_text",
     ),
     "gemma4": DecoderRow(

@@ -10,7 +10,7 @@ from llm_chatbot.decoder.attention import Inputs, LayerCache, attend, split_head
 from llm_chatbot.decoder.blocks import Layer, linear, norm, rms_norm
 from llm_chatbot.decoder.constants import constant, number
 from llm_chatbot.decoder.keys import Keys
-from llm_chatbot.decoder.rotary import angles, halves_from_pairs, original_context, read_rotation, rotate
+from llm_chatbot.decoder.rotary import angles, axes_of_pairs, halves_from_pairs, original_context, read_rotation, rotate
 from llm_chatbot.decoder.rows import DecoderRow
 from llm_chatbot.decoder.sizes import Heads, read_heads, read_slopes, read_windows, rotates
 from llm_chatbot.decoder.tensors import ALL, Rows, Tensors
@@ -93,7 +93,8 @@ class SelfAttention:
         key = size, base, scaled
         if key not in self._angles:
             rotation = read_rotation(self._keys, self._tensors, *key, self._context, self._row.latent)
-            self._angles[key] = angles(rotation, self._inputs.position_ids)
+            axes = axes_of_pairs(self._keys, size) if self._inputs.on_axes else None
+            self._angles[key] = angles(rotation, self._inputs.position_ids, axes)
         return self._angles[key]
 
     def _bases(self) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from llm_chatbot.engine.graph.logits import check_state
 from llm_chatbot.engine.graph.mapped_weights import AllWeights, MappedWeights
 from llm_chatbot.engine.graph.picture_rows import joined_graphs, without_pictures
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer, FolderTokenizer
-from llm_chatbot.engine.vision.reader import ImageReader
+from llm_chatbot.engine.vision.reader import ImageReader, folder_reader
 from llm_chatbot.folder.found import precision_label
 from llm_chatbot.folder.json_files import damaged, read_json
 from llm_chatbot.folder.manifest import IMAGE_SETTINGS, graph_files, read_manifest, reads_images, weights_file
@@ -87,7 +87,7 @@ class FolderFiles:
         self.stop_ids = read_stop_ids(folder)
         self.gpu_precision: str | None = read_manifest(folder).get("gpu_precision")
         self.weights_file = weights_file(folder)
-        self.images = ImageReader(folder, self.config) if reads_images(folder) else None
+        self.images = folder_reader(folder, self.config) if reads_images(folder) else None
         self._graphs = graph_files(folder)
         parts = [part.with_suffix(suffix) for part in self._graphs for suffix in (".xml", ".bin")]
         self.graph_files = [*parts, folder / "config.json", *([folder / IMAGE_SETTINGS] if self.images else [])]

@@ -4,7 +4,7 @@ import hashlib
 import json
 import logging
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -20,15 +20,17 @@ from llm_chatbot.engine.files import Weights
 from llm_chatbot.engine.graph.logits import check_state
 from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.text.tokenizer import PlainTokenizer
+from llm_chatbot.engine.vision.processors import processor_of
 from llm_chatbot.engine.vision.reader import ImageReader
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.place import as_in_file
 from llm_chatbot.folder.template_check import check_chat_template
 from llm_chatbot.gguf.end_tokens import end_token_ids
-from llm_chatbot.gguf.header import read_gguf_header
+from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
 from llm_chatbot.gguf.tokenizer import GGUFTokenizer, tokenizer_of
 from llm_chatbot.machine.cache import cache_folder, measured_once
 from llm_chatbot.machine.memory import available_memory
+from llm_chatbot.tower.build import TowerFile, build_tower, check_pair, read_tower, tower_settings
 
 logger = logging.getLogger(__name__)
 
@@ -50,20 +52,29 @@ class GGUFFile:
         path: the file, or the first of a split model.
         chat_format: how prompts are written; its template and stop tokens are used beside the file's.
         gpu_precision: see `ModelFiles`.
+        mmproj: the file with the model's vision tower; or those that may be its own, of which the one that fits is
+            taken.
 
     Attributes:
         is_limited: whether the model computes nothing useful beyond its context length.
     """
 
-    def __init__(self, path: Path, chat_format: ChatFormat = CHECKPOINTS_OWN, gpu_precision: str | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        chat_format: ChatFormat = CHECKPOINTS_OWN,
+        gpu_precision: str | None = None,
+        mmproj: Path | Sequence[Path] = (),
+    ) -> None:
         """
         Raises:
-            UserError: the file is damaged.
+            UserError: a file is damaged, the tower that was named doesn't fit, or several of those that may be do.
         """
         self.path = self.weights_file = path
         self.gpu_precision = gpu_precision
         self._header = read_gguf_header(path)
-        self.images: ImageReader | None = None
+        self._tower = _tower(self._header, mmproj)
+        self.images = None if self._tower is None else _image_reader(self._tower)
         self.label = as_in_file(self._header.quantization)
         self._chat_format = chat_format
         self.is_limited = any(name in self._header.tensors for name in LIMITING_TENSORS)
@@ -80,7 +91,8 @@ class GGUFFile:
     @property
     def graph_files(self) -> list[Path]:
         """All parts of the model."""
-        return sorted({self.path, *(tensor.path for tensor in self._header.tensors.values())})
+        towers = [] if self._tower is None else [self._tower.path]
+        return sorted({self.path, *(tensor.path for tensor in self._header.tensors.values()), *towers})
 
     @cached_property
     def _read_tokenizer(self) -> GGUFTokenizer:
@@ -117,7 +129,10 @@ class GGUFFile:
         Raises:
             UserError: its architecture is not supported, or its tensors are damaged.
         """
-        graph = build_decoder(self._header)
+        return self._built(pictures=False)
+
+    def _built(self, pictures: bool, memory: FileMemory | None = None) -> ov.Model:
+        graph = build_decoder(self._header, memory, pictures=pictures)
         check_state(graph, self.path)
         return graph
 
@@ -138,20 +153,54 @@ class GGUFFile:
                     logger.warning(
                         "%s needs more memory than there is, and no file can hold its weights: %s.", self.path, error
                     )
-        return self.read_graph(), OwnedWeights()
+        return self._built(self.images is not None), OwnedWeights()
 
     def _graph_in_file(self) -> tuple[ov.Model, Weights]:
         cache_folder().mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=cache_folder()) as file:  # its maps keep it when it is closed
             memory = FileMemory(file)
             with memory.released_meanwhile():
-                graph = build_decoder(self._header, memory)
-        check_state(graph, self.path)
+                graph = self._built(self.images is not None, memory)
         return graph, memory
 
     def compile_cache(self) -> dict[str, str]:
         """None: nothing is written."""
         return {}
+
+
+def _tower(header: GGUFHeader, mmproj: Path | Sequence[Path]) -> TowerFile | None:
+    """The vision tower of a model; None if it has none. See `GGUFFile`."""
+    if isinstance(mmproj, Path):
+        tower = read_tower(mmproj)
+        check_pair(tower, header)
+        return tower
+    fitting = []
+    for path in mmproj:
+        try:
+            tower = read_tower(path)
+            check_pair(tower, header)
+            fitting.append(tower)
+        except UserError as error:
+            logger.warning("The model reads no images with %s: %s", path.name, error)
+    if len(fitting) > 1:
+        raise UserError("mmproj.several", model=header.path, files=", ".join(tower.path.name for tower in fitting))
+    return fitting[0] if fitting else None
+
+
+def _image_reader(tower: TowerFile) -> ImageReader:
+    """Prepares pictures for a model with this tower, whose graphs are built when the first one is read.
+
+    Raises:
+        UserError: the file lacks a setting.
+    """
+    built: dict[str, ov.Model] = {}
+
+    def part(name: str) -> ov.Model:
+        if name not in built:
+            built.update(build_tower(tower))
+        return built.pop(name)
+
+    return ImageReader(processor_of(*tower_settings(tower), tower.path), part)
 
 
 def _after_answers(tokenizer: PlainTokenizer, name: str) -> list[str]:

@@ -16,6 +16,7 @@ from llm_chatbot.engine.precisions import KV_CACHE_PRECISIONS
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import ORIGINAL_MODEL_TYPE, check_complete
 from llm_chatbot.machine.memory import return_freed_memory
+from llm_chatbot.sources.mmproj_files import mmproj_beside
 
 
 class MPTModel(ChatModel):
@@ -74,7 +75,7 @@ def open_model(
             another vocabulary, or one of the two does not share a pool.
     """
     files = open_files(model)
-    draft_files = None if draft is None else open_files(draft)
+    draft_files = None if draft is None else open_files(draft, reads_images=False)
     if draft_files is not None:
         check_vocabulary(files, draft_files)
     check_device(device)
@@ -111,8 +112,11 @@ def check_vocabulary(files: ModelFiles, draft_files: ModelFiles) -> None:
         raise UserError("engine.draft_vocabulary", draft=draft_files.path, model=files.path)
 
 
-def open_files(model: Path | str | ModelFiles) -> ModelFiles:
+def open_files(model: Path | str | ModelFiles, reads_images: bool = True) -> ModelFiles:
     """The files that a model is opened from: a converted folder or a GGUF file.
+
+    Args:
+        reads_images: whether a GGUF file is opened with the `mmproj` file that lies beside it.
 
     Raises:
         UserError: it is neither, or damaged.
@@ -121,7 +125,7 @@ def open_files(model: Path | str | ModelFiles) -> ModelFiles:
         return model
     path = Path(model)
     if is_gguf_name(path.name) and path.is_file():
-        return GGUFFile(path)
+        return GGUFFile(path, mmproj=mmproj_beside(path) if reads_images else ())
     check_complete(path)
     return FolderFiles(path)
 

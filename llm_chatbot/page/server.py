@@ -29,9 +29,7 @@ BLOCKED_PATHS = re.compile(
 )
 
 # The page loads nothing from other hosts, and an answer can't make the browser send a request to one.
-CONTENT_SECURITY_POLICY = (
-    "default-src 'self' 'unsafe-inline' data: blob:; object-src 'none'; form-action 'self'"
-)
+CONTENT_SECURITY_POLICY = "default-src 'self' 'unsafe-inline' data: blob:; object-src 'none'; form-action 'self'"
 
 # The page's own modules and styles, to which a policy means nothing: it would be a tenth of what a first visit fetches.
 UNRESTRICTED = "/page/web/"

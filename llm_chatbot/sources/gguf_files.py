@@ -30,6 +30,7 @@ from llm_chatbot.texts import Text
 
 OLLAMA_REGISTRY, OLLAMA_NAMESPACE = "registry.ollama.ai", "library"
 OLLAMA_MODEL = "application/vnd.ollama.image.model"
+OLLAMA_PROJECTOR = "application/vnd.ollama.image.projector"
 
 # Names of files in Ollama's and the Hub's caches.
 SHA256_NAME = re.compile("(?:sha256-)?([0-9a-f]{64})")
@@ -161,10 +162,7 @@ def _ollama_file(folder: Path, name: str) -> Path:
 
     The layout: https://github.com/ollama/ollama/blob/main/docs/faq.mdx and the OCI image manifest.
     """
-    model, tag = name.rsplit(":", 1)
-    parts = model.split("/")
-    host = [OLLAMA_REGISTRY, OLLAMA_NAMESPACE][: max(0, 3 - len(parts))]
-    manifest = folder.joinpath("manifests", *host, *parts, tag)
+    manifest = _ollama_manifest(folder, name)
     if not manifest.is_file():
         raise _not_there("Ollama", name, list(_ollama_files(folder)), folder)
     digests = _model_digests(manifest)
@@ -176,11 +174,26 @@ def _ollama_file(folder: Path, name: str) -> Path:
     return blob
 
 
-def _model_digests(manifest: Path) -> list[str]:
-    """Digests of the model files in a manifest; empty if it has none or is damaged."""
+def ollama_projectors(name: str) -> list[Path]:
+    """The `mmproj` files of one of Ollama's models, as far as they are there."""
+    folder = ollama_folder()
+    digests = _model_digests(_ollama_manifest(folder, name), OLLAMA_PROJECTOR)
+    blobs = [folder / "blobs" / digest.replace(":", "-") for digest in digests]
+    return [blob for blob in blobs if blob.is_file()]
+
+
+def _ollama_manifest(folder: Path, name: str) -> Path:
+    model, tag = name.rsplit(":", 1)
+    parts = model.split("/")
+    host = [OLLAMA_REGISTRY, OLLAMA_NAMESPACE][: max(0, 3 - len(parts))]
+    return folder.joinpath("manifests", *host, *parts, tag)
+
+
+def _model_digests(manifest: Path, kind: str = OLLAMA_MODEL) -> list[str]:
+    """Digests of the model files in a manifest, or those of another kind; empty if it has none or is damaged."""
     try:
         layers = json.loads(manifest.read_text(encoding="utf-8"))["layers"]
-        digests = [str(layer["digest"]) for layer in layers if layer["mediaType"] == OLLAMA_MODEL]
+        digests = [str(layer["digest"]) for layer in layers if layer["mediaType"] == kind]
     except (OSError, ValueError, LookupError, TypeError):
         return []
     return [digest for digest in digests if re.fullmatch("sha256:[0-9a-f]{64}", digest)]

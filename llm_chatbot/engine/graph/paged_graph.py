@@ -48,8 +48,8 @@ OF_STATES = {STATE_BLOCK_INDICES, STATE_BLOCK_INDICES_BEGINS, STATE_PAST_LENS, S
 CACHE_INPUTS = ("key_cache.", "value_cache.")
 STATE_INPUTS = ("selective_ssm_state_table.", "conv_state_table.", "gated_delta_state_table.")
 
-# Which input of the paged attention operator takes ALiBi's slopes, or an empty constant.
-ALIBI_SLOPES = 11
+# Which inputs of the paged attention operator take ALiBi's slopes and `TOKEN_TYPE_IDS`, or an empty constant.
+ALIBI_SLOPES, TOKEN_TYPES = 11, 25
 
 
 class PagedAttentionUnavailableError(Exception):
@@ -75,6 +75,7 @@ def make_paged(model: ov.Model, extra_inputs: Set[str] = frozenset()) -> None:
         biases = _attention_biases(model)
         paged_attention_transformation(model)
         _add_alibi(model, biases)
+        _add_token_types(model)
         _add_logits_indices(model)
         model.validate_nodes_and_infer_types()
     except RuntimeError as error:
@@ -119,6 +120,20 @@ def _add_alibi(model: ov.Model, biases: list[np.ndarray]) -> None:
     constant = ops.constant(slopes.ravel().astype(np.float32))
     for node in plain:
         node.input(ALIBI_SLOPES).replace_source_output(constant.output(0))
+
+
+def _add_token_types(model: ov.Model) -> None:
+    """Lets all attentions read `TOKEN_TYPE_IDS`, if that is an input that nothing reads: as in a GGUF file's graph.
+
+    The transformation finds it in the masks of Transformers' form.
+    """
+    types = [port for port in model.inputs if TOKEN_TYPE_IDS in port.names and not port.get_target_inputs()]
+    if not types:
+        return
+    converted = ops.convert(types[0].node, "i32")
+    for node in model.get_ops():
+        if node.get_type_name() == "PagedAttentionExtension":
+            node.input(TOKEN_TYPES).replace_source_output(converted.output(0))
 
 
 def _add_logits_indices(model: ov.Model) -> None:

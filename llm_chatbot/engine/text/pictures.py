@@ -99,8 +99,10 @@ def with_picture_texts(tokenizer: ChatTokenizer, rendered: str, pictures: Sequen
 
 
 def row_token_of(tokenizer: ChatTokenizer, own: str) -> str:
-    """What stands for each vector of a picture: the model's own token for it, or one that no text has, where the
-    vocabulary lacks that, as those of LLaVA's GGUF files do."""
+    """The token for each vector of a picture: the model's own, or one that no text has, where the vocabulary lacks it.
+
+    That of LLaVA's GGUF files does.
+    """
     further = (tokenizer.special_tokens_map.get(name) for name in ("unk_token", "pad_token"))
     candidates = [own, *(str(token) for token in further if token is not None)]
     return next((token for token in candidates if tokenizer.backend_tokenizer.token_to_id(token) is not None), own)

@@ -53,23 +53,18 @@ def picture_ids(tiles: np.ndarray, count: int) -> list[int]:
 
 
 class ImageReader:
-    """Prepares pictures, without the vision tower.
+    """Prepares pictures, without the vision tower until one is read.
+
+    Args:
+        processor: see the attribute.
+        part: returns a graph of the vision tower by its name, or the file that has it.
 
     Attributes:
         processor: says how.
-
-    Args:
-        folder: with `preprocessor_config.json`.
-        config: the content of `config.json`.
     """
 
-    def __init__(self, folder: Path, config: Mapping[str, Any]) -> None:
-        """
-        Raises:
-            UserError: the folder's settings are damaged, or no known processor's.
-        """
-        self._folder = folder
-        self.processor: Processor = processor_of(read_json(folder / IMAGE_SETTINGS), config, folder / IMAGE_SETTINGS)
+    def __init__(self, processor: Processor, part: Callable[[str], ov.Model | Path]) -> None:
+        self.processor, self._part = processor, part
         self._pictures: OrderedDict[bytes, Picture] = OrderedDict()
         self._preparing, self._embedding = threading.Lock(), threading.Lock()
         self._properties: dict[str, Any] = {}
@@ -114,8 +109,10 @@ class ImageReader:
     def _run(self, part: str, inputs: Mapping[str, np.ndarray]) -> np.ndarray:
         """The output of a part of the vision tower."""
         if part not in self._tower:
-            self._tower[part] = ov.Core().compile_model(self._folder / part, "CPU", self._properties)
-        return self._tower[part](inputs)[0]
+            self._tower[part] = ov.Core().compile_model(self._part(part), "CPU", self._properties)
+        tower = self._tower[part]
+        names = {port.any_name for port in tower.inputs}
+        return tower({name: values for name, values in inputs.items() if name in names})[0]
 
     def _embed(self, tiles: np.ndarray) -> np.ndarray:
         """Runs the vision tower. Tiles as in `Prepared`. Returns float32 [vectors, hidden].
@@ -125,6 +122,20 @@ class ImageReader:
         with self._embedding:
             outputs = [self.processor.vectors(tile[None], self._run) for tile in tiles]
         return np.concatenate([output.reshape(-1, output.shape[-1]) for output in outputs])
+
+
+def folder_reader(folder: Path, config: Mapping[str, Any]) -> ImageReader:
+    """Prepares pictures for a converted folder's model.
+
+    Args:
+        folder: with `preprocessor_config.json`.
+        config: the content of `config.json`.
+
+    Raises:
+        UserError: the folder's settings are damaged, or no known processor's.
+    """
+    settings = folder / IMAGE_SETTINGS
+    return ImageReader(processor_of(read_json(settings), config, settings), lambda part: folder / part)
 
 
 def rows_of(ids: Sequence[int], places: Mapping[int, tuple[Picture, int]]) -> np.ndarray | None:

@@ -1,4 +1,4 @@
-"""The picture of the quantization game. It brings its own white ground, so it reads in light and dark alike."""
+"""The picture of the quantization game."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from llm_chatbot.lesson.plots import BLUE, GREY, ORANGE, label
+from llm_chatbot.lesson.plots import BLUE, GREY, ON_COLOR, ORANGE, label
 from llm_chatbot.lesson.rounding import MODEL_PARTS, Matrix
 
 LOWEST_KL = 1e-4  # what is drawn of a smaller one
@@ -51,7 +51,7 @@ def _draw_bits(axes: Axes, bits: Mapping[Matrix, int]) -> None:
     for (row, place), count in np.ndenumerate(table):
         if not np.isnan(count) and (row or not place):  # the embedding is one for all
             axes.text(place, row, f"{count:.0f}", ha="center", va="center", fontsize=8,
-                      color="white" if count > 8 else "#222222")  # fmt: skip
+                      color="white" if count > 8 else ON_COLOR)  # fmt: skip
     axes.set_yticks(range(len(MODEL_PARTS)), [label(part) for part in MODEL_PARTS])
     axes.set_xticks(range(0, last + 1, 5), [str(layer + 1) for layer in range(0, last + 1, 5)])
     axes.set(xlabel=label("layer"), title=label("bits"))

@@ -1,4 +1,4 @@
-"""Pictures of what is inside a model. They bring their own white ground, so they read in light and dark alike."""
+"""Pictures of what is inside a model."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -10,10 +10,9 @@ from matplotlib.figure import Figure
 
 from llm_chatbot.lesson.layers import Step
 from llm_chatbot.lesson.pieces import VISIBLE
-from llm_chatbot.lesson.plots import BLUE, GREY, ORANGE, label
+from llm_chatbot.lesson.plots import BLUE, GREY, ON_COLOR, ORANGE, label
 
 SHOWN_LAYERS = 13  # more would be too small to read
-INK = "#222222"
 SURE = 0.6  # from this probability on, the ground is too dark for ink
 PLOT_COLORS = {"product": "#cfe3f7", "attention": "#fbe3bd", "cache": "#fbe3bd", "add": "#d9ecd3", "input": "#d9ecd3"}
 # The words for what has no matrix.
@@ -47,7 +46,7 @@ def plot_lens(words: Sequence[str], said: np.ndarray, decode: Callable[[list[int
     figure, axes = plt.subplots(figsize=(max(4, 0.85 * len(words)), 0.32 * len(rows) + 1), layout="constrained")
     axes.imshow(chances, cmap="Blues", vmin=0, vmax=1.2, aspect="auto", origin="lower")
     for y, x in np.ndindex(best.shape):
-        ink = "white" if chances[y, x] > SURE else INK
+        ink = "white" if chances[y, x] > SURE else ON_COLOR
         word = shown_token(decode([int(best[y, x])]))
         axes.text(x, y, word, ha="center", va="center", fontsize=9, color=ink, parse_math=False)
     names = [label("embedding") if row == 0 else f"{label('layer')} {row}" for row in rows]
@@ -88,7 +87,7 @@ def plot_layer(steps: Sequence[Step]) -> Figure:
         for source in step.sources:
             _arrow(axes, places[source], place, _flow(steps[source]))
         axes.text(
-            *place, _text(step), ha="center", va="center", fontsize=8.5, color=INK, zorder=3,
+            *place, _text(step), ha="center", va="center", fontsize=8.5, color=ON_COLOR, zorder=3,
             bbox={"boxstyle": "round,pad=0.4", "facecolor": PLOT_COLORS.get(step.kind, "white"), "edgecolor": GREY},
         )  # fmt: skip
     axes.set(xlim=(-1.8, 2.0), ylim=(0.6 - depth, 0.4))
@@ -128,8 +127,8 @@ def _arrow(axes: Axes, start: Spot, end: Spot, text: str) -> None:
     else:
         middle = (x + to_x) / 2, (y + to_y) / 2
     axes.annotate("", end, start, arrowprops=arrow, zorder=1)
-    ground = {"facecolor": "white", "edgecolor": "none", "pad": 0.5}
-    axes.text(*middle, text, ha="center", va="center", fontsize=7, color="#555555", zorder=2, bbox=ground)
+    ground = {"boxstyle": "round,pad=0.2", "facecolor": "white", "edgecolor": "none"}  # the arrow goes through below it
+    axes.text(*middle, text, ha="center", va="center", fontsize=7, color=ON_COLOR, zorder=2, bbox=ground)
 
 
 def _flow(step: Step) -> str:

@@ -17,7 +17,7 @@ from llm_chatbot.engine.session import Model
 from llm_chatbot.engine.text.prompt import completion_ids
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
 from llm_chatbot.lesson.inside_plots import shown_token
-from llm_chatbot.lesson.plots import BLUE, GREY, ORANGE, label
+from llm_chatbot.lesson.plots import BLUE, GREY, INK, ORANGE, label
 from llm_chatbot.lesson.sliders import slider
 from llm_chatbot.lesson.words import say
 
@@ -78,7 +78,7 @@ def plot_next(following: NextTokens, decode: Callable[[list[int]], str], die: fl
     axes.set_xticks(range(len(words)), words, rotation=35, ha="right", parse_math=False)  # a token may be "$$"
     _draw_line(line, following.shares, None if die is None else following.place(die))
     if die is not None:
-        line.plot([die], [1.3], "v", color="#222222", markersize=9, clip_on=False)
+        line.plot([die], [1.3], "v", color=INK, markersize=9, clip_on=False)
     line.set_xlabel(label("the die: {value}", value="–" if die is None else f"{die:.3f}"))
     plt.close(figure)
     return figure
@@ -90,7 +90,7 @@ def _draw_bars(axes: Axes, following: NextTokens, chosen: int | None) -> None:
     axes.bar(places - 0.2, following.chances, 0.4, color=GREY, label=label("the model's"))
     axes.bar(places + 0.2, kept, 0.4, color=colors, label=label("after the settings"))
     for place in places[kept == 0]:
-        axes.annotate("×", (place + 0.2, 0), ha="center", va="bottom", color="#555555")
+        axes.annotate("×", (place + 0.2, 0), ha="center", va="bottom", color=INK)
     highest = float(max(following.chances.max(), kept.max()))
     axes.set(ylabel=label("probability"), ylim=(0, max(1e-3, 1.1 * highest)))
     axes.set_title(label("cut off: {share} of the probability", share=f"{following.left_out:.0%}"), fontsize=9)

@@ -7,8 +7,6 @@ from llm_chatbot.lesson.layers import Step
 from llm_chatbot.lesson.sliders import attention_sliders
 from tests.lesson.test_sliders import Shown
 
-WHITE = (1, 1, 1, 1)
-
 
 def test_a_lens_says_the_likeliest_token_of_each_layer():
     said = np.log(np.full((31, 2, 3), 0.2))
@@ -44,8 +42,9 @@ def test_arrows_say_what_flows_for_one_token():
                      "576, 2.3 kB", "64, 0.3 kB", "add"]  # fmt: skip
 
 
-def test_pictures_bring_their_own_white_ground():
+def test_pictures_have_the_ground_of_the_front_end():
     step = Step("input", "input", ("?", "?", 576), (), 0, 0, ())
     for figure in (plot_lens(["a"], np.zeros((2, 1, 3)), lambda ids: ""), plot_attention(np.eye(2), ["a", "b"]),
                    plot_layer([step])):  # fmt: skip
-        assert to_rgba(figure.get_facecolor()) == WHITE
+        grounds = figure.get_facecolor(), figure.axes[0].get_facecolor()
+        assert [to_rgba(ground)[3] for ground in grounds] == [0, 0]

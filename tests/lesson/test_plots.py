@@ -8,6 +8,7 @@ from llm_chatbot.lesson.blocks import OTHER, BlockUse
 from llm_chatbot.lesson.plots import (
     BLUE,
     GREEN,
+    INK,
     ORANGE,
     label,
     plot_blocks,
@@ -25,6 +26,26 @@ def test_two_curves_in_milliseconds():
     without, cached = axes.lines
     assert list(without.get_ydata()) == [20, 50] and list(cached.get_ydata()) == [10, 10]
     assert list(cached.get_xdata()) == [8, 16]
+
+
+def luminance(color: str) -> float:
+    channels = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
+    return float(np.dot((0.2126, 0.7152, 0.0722), channels))
+
+
+@pytest.mark.parametrize("ground", ["#ffffff", "#111111"])
+def test_words_and_colours_are_seen_on_a_light_and_on_a_dark_ground(ground: str):
+    def contrast(color: str) -> float:
+        darker, lighter = sorted((luminance(color), luminance(ground)))
+        return (lighter + 0.05) / (darker + 0.05)
+
+    assert contrast(INK) > 4.2
+    assert min(map(contrast, (BLUE, ORANGE, GREEN))) > 2.8
+    (axes,) = plot_token_seconds([TokenSeconds(8, 0.01, 0.02)]).axes
+    legend = axes.get_legend()
+    assert legend
+    words = [axes.xaxis.label, *axes.get_xticklabels(), *legend.get_texts()]
+    assert {word.get_color() for word in words} == {INK}
 
 
 def test_a_block_is_as_blue_as_it_is_cached():

@@ -24,7 +24,7 @@ SHORTER = {
 timelines = measure_conversations(model, ids, (1, 8))""",
     "speed-measured": "bandwidth = 20.0",
 }
-CHAPTERS = 9
+CHAPTERS = 10
 
 
 def solutions(text: str) -> list[str]:

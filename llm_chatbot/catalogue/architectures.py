@@ -15,6 +15,7 @@ from llm_chatbot.catalogue.chat_formats import CHATGLM3, QWEN, ChatFormat
 READERS = "llm_chatbot.convert.checkpoint.architectures"
 TOKENIZERS = "llm_chatbot.convert.tokenizer.original_tokenizers"
 EXPORTERS = "optimum.exporters.openvino.model_configs"
+OUR_EXPORTERS = "llm_chatbot.convert.export"
 ENGINE = "llm_chatbot.engine"
 OPTIMUM_MODELS = "llm_chatbot.optimum_models"
 
@@ -26,7 +27,8 @@ class Architecture:
         read_checkpoint: makes Transformers' model of a checkpoint that Transformers cannot read correctly.
         tokenizer_file, read_tokenizer: the tokenizer's file in the original format, and what reads it.
         exporter: Optimum Intel's export configuration, where its limit on the version of Transformers is lifted: the
-            graphs compute what the torch models do, see tests/convert/export/test_exporter_configs.py.
+            graphs compute what the torch models do, see tests/convert/export/test_exporter_configs.py and
+            tests/engine/cache/test_hybrid_models.py.
         image_exporter: the same for an architecture that reads images, of its language model and its vision tower.
         chat_format: for checkpoints outside the catalogue whose original format has no chat template.
         engine_model: the subclass of `ChatModel` that runs it.
@@ -53,17 +55,26 @@ ARCHITECTURES = {
         engine_model=f"{ENGINE}.loading:ChatGLMModel",
         optimum_model=f"{OPTIMUM_MODELS}:OVCHATGLM2Model",
     ),
+    "exaone4": Architecture(exporter=f"{EXPORTERS}:Exaone4OpenVINOConfig"),
     "gemma": Architecture(exporter=f"{EXPORTERS}:GemmaOpenVINOConfig"),
     "gemma2": Architecture(exporter=f"{EXPORTERS}:Gemma2OpenVINOConfig"),
     "gemma3": Architecture(
-        read_checkpoint=f"{READERS}:from_gemma3", image_exporter=f"{EXPORTERS}:Gemma3OpenVINOConfig"
+        read_checkpoint=f"{READERS}:from_text_part", image_exporter=f"{EXPORTERS}:Gemma3OpenVINOConfig"
     ),
     "gemma3_text": Architecture(exporter=f"{EXPORTERS}:Gemma3TextOpenVINOConfig"),
+    "gemma4": Architecture(read_checkpoint=f"{READERS}:from_text_part"),
+    "gemma4_text": Architecture(exporter=f"{OUR_EXPORTERS}.gemma4_config:Gemma4TextConfig"),
     "glm": Architecture(exporter=f"{EXPORTERS}:GLMOpenVINOConfig"),
     "gpt_oss": Architecture(read_checkpoint=f"{READERS}:from_gpt_oss"),
-    "granitemoehybrid": Architecture(read_checkpoint=f"{READERS}:from_granite_hybrid"),
+    "granitemoehybrid": Architecture(
+        read_checkpoint=f"{READERS}:from_granite_hybrid", exporter=f"{OUR_EXPORTERS}.hybrid_configs:GraniteHybridConfig"
+    ),
     "idefics3": Architecture(image_exporter=f"{EXPORTERS}:Idefics3OpenVINOConfig"),
+    "lfm2": Architecture(exporter=f"{OUR_EXPORTERS}.hybrid_configs:Lfm2Config"),
+    "lfm2_moe": Architecture(exporter=f"{OUR_EXPORTERS}.hybrid_configs:Lfm2MoeConfig"),
     "llava": Architecture(image_exporter=f"{EXPORTERS}:LlavaOpenVINOConfig"),
+    "ministral3": Architecture(exporter=f"{EXPORTERS}:MistralOpenVINOConfig"),
+    "mistral3": Architecture(read_checkpoint=f"{READERS}:from_text_part"),
     "mpt": Architecture(
         read_checkpoint=f"{READERS}:from_mpt",
         engine_model=f"{ENGINE}.loading:MPTModel",
@@ -80,6 +91,11 @@ ARCHITECTURES = {
     ),
     "qwen2_5_vl": Architecture(image_exporter=f"{EXPORTERS}:Qwen2_5_VLOpenVINOConfig"),
     "qwen2_vl": Architecture(image_exporter=f"{EXPORTERS}:Qwen2VLOpenVINOConfig"),
+    "qwen3_5": Architecture(read_checkpoint=f"{READERS}:from_text_part"),
+    "qwen3_5_moe": Architecture(read_checkpoint=f"{READERS}:from_text_part"),
+    "qwen3_5_moe_text": Architecture(exporter=f"{OUR_EXPORTERS}.hybrid_configs:Qwen35MoeConfig"),
+    "qwen3_5_text": Architecture(exporter=f"{OUR_EXPORTERS}.hybrid_configs:Qwen35Config"),
+    "qwen3_next": Architecture(exporter=f"{OUR_EXPORTERS}.hybrid_configs:Qwen3NextConfig"),
     "smolvlm": Architecture(image_exporter=f"{EXPORTERS}:SmolVLMOpenVINOConfig"),
 }
 

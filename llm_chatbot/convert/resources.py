@@ -22,6 +22,7 @@ BYTES_BESIDE_WEIGHTS = 20_000_000
 
 # Bytes of a key or value in the KV cache: 16 bits, as on a CPU with bfloat16. Where the runtime takes 8, half will do.
 BYTES_PER_KV_VALUE = 2
+RECURRENT_KINDS = ("conv", "linear_attention", "mamba")  # layers whose state doesn't grow with a conversation
 # What a chat takes besides weights and KV cache: kernels, activations, logits. With the embedded model, 0.1 to 0.15 GB.
 CHAT_MEMORY_BESIDE = 200_000_000
 
@@ -112,14 +113,20 @@ def kv_values_per_token(config: Mapping[str, Any]) -> int | None:
         return next((config[name] for name in names if isinstance(config.get(name), int)), None)
 
     kinds = config.get("layer_types") or []
-    recurrent = kinds.count("mamba") if isinstance(kinds, list) else 0  # their state does not grow
-    layers = (first("num_hidden_layers", "n_layers", "n_layer", "num_layers") or 0) - recurrent
+    kinds = kinds if isinstance(kinds, list) else []
+    shared = first("num_kv_shared_layers") or 0  # the last ones, which read another layer's
+    layers = (first("num_hidden_layers", "n_layers", "n_layer", "num_layers") or 0) - shared
     heads = first("num_attention_heads", "n_heads", "n_head")
     hidden = first("hidden_size", "d_model", "n_embd")
     groups = first("multi_query_group_num") if config.get("multi_query_attention") else None
     kv_heads = groups or first("num_key_value_heads") or heads
     head_size = first("head_dim", "kv_channels") or (hidden // heads if hidden and heads else None)
-    return 2 * layers * kv_heads * head_size if layers and kv_heads and head_size else None
+    if not (layers > 0 and kv_heads and head_size):
+        return None
+    recurrent = sum(kind in RECURRENT_KINDS for kind in kinds[:layers])
+    wide = kinds[:layers].count("full_attention") if (wide_size := first("global_head_dim")) else 0
+    wide_heads = (config.get("attention_k_eq_v") and first("num_global_key_value_heads")) or kv_heads
+    return 2 * ((layers - recurrent - wide) * kv_heads * head_size + wide * wide_heads * (wide_size or 0)) or None
 
 
 def memory_needed(variant: Variant, parameters: int) -> int:

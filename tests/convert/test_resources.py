@@ -72,6 +72,40 @@ def test_a_limit_that_is_too_low_is_refused_with_the_remedy(tmp_path: Path, monk
             2 * 2 * 2 * 16,
         ),
         ({"text_config": {"n_layer": 1, "n_head": 2, "n_embd": 8}}, 2 * 1 * 2 * 4),
+        (  # a layer in four grows
+            {
+                "text_config": {
+                    "num_hidden_layers": 4,
+                    "layer_types": ["linear_attention"] * 3 + ["full_attention"],
+                    "num_key_value_heads": 2,
+                    "head_dim": 16,
+                }
+            },
+            2 * 2 * 16,
+        ),
+        (  # the last two read what the others keep; one of those is wider
+            {
+                "num_hidden_layers": 4,
+                "num_kv_shared_layers": 2,
+                "layer_types": ["sliding_attention", "full_attention"] * 2,
+                "num_key_value_heads": 2,
+                "head_dim": 16,
+                "global_head_dim": 32,
+            },
+            2 * (2 * 16 + 2 * 32),
+        ),
+        (
+            {
+                "num_hidden_layers": 2,
+                "layer_types": ["sliding_attention", "full_attention"],
+                "num_key_value_heads": 4,
+                "head_dim": 16,
+                "global_head_dim": 32,
+                "attention_k_eq_v": True,
+                "num_global_key_value_heads": 1,
+            },
+            2 * (4 * 16 + 32),
+        ),
         ({"num_hidden_layers": "two", "num_attention_heads": 8}, None),
         ({}, None),
     ],

@@ -12,7 +12,6 @@ from transformers import (
     CONFIG_MAPPING,
     MODEL_FOR_CAUSAL_LM_MAPPING,
     MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING,
-    Gemma3TextConfig,
     GlmConfig,
     GptOssConfig,
     GraniteConfig,
@@ -74,13 +73,17 @@ GRANITE_NAMES = {
     ".shared_mlp.output_linear.": ".mlp.down_proj.",
 }
 
-# The same for a Gemma 3 that reads images, and its language model. Transformers 5 swaps the first two parts of a name.
-GEMMA_3_NAMES = {
+# The same for a model that reads images, and its language model. Transformers 5 swaps the first two parts of a name.
+IMAGE_MODEL_NAMES = {
     "model.language_model.": "model.",
     "language_model.model.": "model.",
     "language_model.lm_head.": "lm_head.",
 }
-GEMMA_3_VISION = ("vision_tower.", "multi_modal_projector.", "model.vision_tower.", "model.multi_modal_projector.")
+# Its other parts: they read images and sound, or propose several tokens at once.
+PARTS_LEFT_OUT = (
+    *("audio_tower.", "embed_audio.", "embed_vision.", "multi_modal_projector.", "vision_tower.", "visual."),
+    "mtp.",
+)
 
 
 def read_checkpoint(folder: Path, text_only: bool = False) -> PreTrainedModel:
@@ -283,16 +286,24 @@ def from_chatglm(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     return build_model(folder, parsed, drop_tensors(tensors, "rotary_pos_emb.inv_freq"))
 
 
-def from_gemma3(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
-    """The language model of a Gemma 3 that also reads images. Its published config leaves out what is the default."""
+def from_text_part(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
+    """The language model of one that also reads images. A published config may leave out what is the default."""
     text_config = config.get("text_config")
     if not isinstance(text_config, dict):
         raise _missing_keys(folder, ["text_config"])
-    parsed = _parsed_config(folder, Gemma3TextConfig, text_config)
-    if config.get("tie_word_embeddings") is False:  # the head belongs to the whole model, whose settings count too
-        parsed.tie_word_embeddings = False
-    tensors = {name: tensor for name, tensor in read_tensors(folder).items() if not name.startswith(GEMMA_3_VISION)}
-    return build_model(folder, parsed, rename_tensors(tensors, GEMMA_3_NAMES))
+    config_class = type(CONFIG_MAPPING[config["model_type"]]().get_text_config())
+    text_type = text_config.get("model_type", config_class.model_type)
+    parsed = _parsed_config(folder, CONFIG_MAPPING[text_type], text_config)
+    check_exportable(parsed.model_type)
+    tied = config.get("tie_word_embeddings")  # the head belongs to the whole model, whose settings count too
+    if tied is False or (tied and "tie_word_embeddings" not in text_config):
+        parsed.tie_word_embeddings = tied
+    tensors = {
+        name: tensor
+        for name, tensor in read_tensors(folder).items()
+        if not name.removeprefix("model.").startswith(PARTS_LEFT_OUT)
+    }
+    return build_model(folder, parsed, rename_tensors(tensors, IMAGE_MODEL_NAMES))
 
 
 def from_granite_hybrid(folder: Path, config: dict[str, Any]) -> PreTrainedModel:

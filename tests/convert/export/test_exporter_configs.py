@@ -31,15 +31,44 @@ LONGROPE = {
     "long_factor": [1.0, 2.0, 3.0, 4.0],
     "original_max_position_embeddings": 64,
 }
+GEMMA_4: dict[str, Any] = {
+    "head_dim": 8,
+    "global_head_dim": 16,
+    "sliding_window": 16,
+    "layer_types": ["sliding_attention", "full_attention"],
+    "hidden_size_per_layer_input": 0,
+    "final_logit_softcapping": 5.0,
+}
+# By `model_type`, and after a space what is special.
 ARCHITECTURES: dict[str, dict[str, Any]] = {
     "bloom": {"n_head": 4, "n_layer": 2},
+    "exaone4": {"sliding_window": 16, "layer_types": ["sliding_attention", "full_attention"]},
     "gemma": {"head_dim": 8},
     "gemma2": {**WINDOW, "final_logit_softcapping": 5.0},
     "gemma3_text": WINDOW,
+    "gemma4_text with vectors for each layer": {
+        **GEMMA_4,
+        "num_hidden_layers": 4,
+        "layer_types": GEMMA_4["layer_types"] * 2,
+        "hidden_size_per_layer_input": 4,
+        "vocab_size_per_layer_input": 128,
+        "num_kv_shared_layers": 2,
+        "use_double_wide_mlp": True,
+    },
+    "gemma4_text with experts": {
+        **GEMMA_4,
+        "num_global_key_value_heads": 1,
+        "attention_k_eq_v": True,
+        "enable_moe_block": True,
+        "num_experts": 4,
+        "top_k_experts": 2,
+        "moe_intermediate_size": 16,
+    },
     "glm": {"head_dim": 8},
     "gpt_bigcode": {"n_embd": 32, "n_head": 4, "n_layer": 2, "n_positions": 256},
     "gpt_neox": {},
     "llama": {"tie_word_embeddings": True},
+    "ministral3": {"head_dim": 8},
     "mistral": {"sliding_window": 16},
     "mpt": {"d_model": 32, "n_heads": 4, "n_layers": 2, "max_seq_len": 256},
     "phi3": {"rope_parameters": LONGROPE, "original_max_position_embeddings": 64},
@@ -47,10 +76,10 @@ ARCHITECTURES: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.parametrize("model_type", ARCHITECTURES)
-def test_an_architecture_chats_and_its_cache_can_be_cut_back(model_type: str, tmp_path: Path):
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_an_architecture_chats_and_its_cache_can_be_cut_back(name: str, tmp_path: Path):
     torch.manual_seed(0)
-    config = CONFIG_MAPPING[model_type](**SIZES, **ARCHITECTURES[model_type])
+    config = CONFIG_MAPPING[name.split()[0]](**{**SIZES, **ARCHITECTURES[name]})
     torch_model = AutoModelForCausalLM.from_config(config).eval()
     model = load_model(export(torch_model, tmp_path / "model"), ov_config=EXACT)
     assert isinstance(model, OVChatModel)

@@ -1,4 +1,4 @@
-"""A Granite 4 with Mamba layers in the paged pool, against Transformers' logits."""
+"""Models with recurrent states in the paged pool, against Transformers' logits."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -6,7 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import GraniteMoeHybridConfig, GraniteMoeHybridForCausalLM
+from transformers import (
+    CONFIG_MAPPING,
+    MODEL_FOR_CAUSAL_LM_MAPPING,
+    GraniteMoeHybridConfig,
+    GraniteMoeHybridForCausalLM,
+    PreTrainedModel,
+)
 
 from llm_chatbot.catalogue.row import Int4Settings
 from llm_chatbot.convert.conversion import convert_model
@@ -24,6 +30,24 @@ EDITED = [*IDS[: CHECKPOINT_INTERVAL + 20], *IDS[5:45]]
 BRANCH = [*IDS[: CHECKPOINT_INTERVAL + 130], *IDS[9:29]]
 
 
+EXPERTS = {"num_experts": 4, "num_experts_per_tok": 2, "moe_intermediate_size": 32}
+QWEN = {
+    "head_dim": 16,
+    "layer_types": ["linear_attention", "full_attention"],
+    "linear_key_head_dim": 16,
+    "linear_value_head_dim": 16,
+    "linear_num_key_heads": 2,
+    "linear_num_value_heads": 4,
+}
+OTHERS = {
+    "lfm2": {"layer_types": ["conv", "full_attention"], "block_auto_adjust_ff_dim": False},
+    "lfm2_moe": {"layer_types": ["conv", "full_attention"], "num_dense_layers": 1, **EXPERTS},
+    "qwen3_5_text": QWEN,
+    "qwen3_5_moe_text": {**QWEN, **EXPERTS, "shared_expert_intermediate_size": 32},
+    "qwen3_next": {**QWEN, **EXPERTS, "shared_expert_intermediate_size": 32},
+}
+
+
 def granite_hybrid(experts: int = 0) -> GraniteMoeHybridForCausalLM:
     config = GraniteMoeHybridConfig(
         **SIZES | {"num_hidden_layers": 3},
@@ -31,7 +55,7 @@ def granite_hybrid(experts: int = 0) -> GraniteMoeHybridForCausalLM:
         num_local_experts=experts,
         num_experts_per_tok=2 if experts else 0,
         shared_intermediate_size=96,
-        position_embedding_type="nope",
+        position_embedding_type="rope" if experts else "nope",
         mamba_n_heads=8,
         mamba_d_state=16,
         max_position_embeddings=4096,
@@ -39,7 +63,7 @@ def granite_hybrid(experts: int = 0) -> GraniteMoeHybridForCausalLM:
     return tiny(GraniteMoeHybridForCausalLM, config)
 
 
-def open_paged(original: GraniteMoeHybridForCausalLM, folder: Path) -> PagedModel:
+def open_paged(original: PreTrainedModel, folder: Path) -> PagedModel:
     return paged(export(original, folder) / "openvino_model.xml", kv_cache_gb=0.05)
 
 
@@ -53,7 +77,7 @@ def model(original: GraniteMoeHybridForCausalLM, tmp_path_factory: pytest.TempPa
     return open_paged(original, tmp_path_factory.mktemp("hybrid"))
 
 
-def expected_logits(original: GraniteMoeHybridForCausalLM, ids: list[int]) -> np.ndarray:
+def expected_logits(original: PreTrainedModel, ids: list[int]) -> np.ndarray:
     """After each token; the state is not used."""
     with torch.no_grad():
         logits = original(input_ids=torch.tensor([ids]), use_cache=False).logits[0].numpy()
@@ -109,6 +133,23 @@ def test_two_conversations_in_one_call_keep_apart(experts: int, tmp_path: Path):
         new = [ids[len(cache.ids) : end] for cache, ids, end in zip(caches, texts, ends, strict=True)]
         for logits, known, end in zip(together(model, caches, new), expected, ends, strict=True):
             assert_close(logits, known[end - 1])
+
+
+@pytest.mark.parametrize("model_type", OTHERS)
+def test_other_architectures_give_the_logits_of_transformers(model_type: str, tmp_path: Path):
+    config = CONFIG_MAPPING[model_type](**{**SIZES, **OTHERS[model_type]})
+    original = tiny(MODEL_FOR_CAUSAL_LM_MAPPING[type(config)], config)
+    model = open_paged(original, tmp_path)
+    text, edited = IDS[:90], [*IDS[:50], *IDS[5:15]]
+    expected, expected_edited = expected_logits(original, text), expected_logits(original, edited)
+    cache, branch = model.new_cache(), model.new_cache()
+    assert cache.trim_to_prefix(text[:40]) == 0
+    assert_close(cache.feed(text[:41]), expected[40])
+    assert cache.trim_to_prefix(text[:-1]) == 41
+    assert_close(cache.feed(text[41:89]), expected[88])
+    assert_close(cache.feed(text[89:]), expected[89])
+    assert branch.trim_to_prefix(edited[:-1]) == BLOCK_SIZE
+    assert_close(branch.feed(edited[BLOCK_SIZE:]), expected_edited[-1])
 
 
 def test_a_converted_folder_answers_an_edited_turn(tmp_path: Path):

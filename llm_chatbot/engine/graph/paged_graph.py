@@ -48,6 +48,9 @@ OF_STATES = {STATE_BLOCK_INDICES, STATE_BLOCK_INDICES_BEGINS, STATE_PAST_LENS, S
 CACHE_INPUTS = ("key_cache.", "value_cache.")
 STATE_INPUTS = ("selective_ssm_state_table.", "conv_state_table.", "gated_delta_state_table.")
 
+# Operations that rotate queries and keys by their positions.
+ROTARY = {"Cos", "Sin"}
+
 # Which inputs of the paged attention operator take ALiBi's slopes and `TOKEN_TYPE_IDS`, or an empty constant.
 ALIBI_SLOPES, TOKEN_TYPES = 11, 25
 
@@ -87,6 +90,16 @@ def make_paged(model: ov.Model, extra_inputs: Set[str] = frozenset()) -> None:
     missing = KNOWN_INPUTS - {POSITION_IDS} - names
     if model.get_sinks() or unknown or missing:
         raise PagedAttentionUnavailableError("OpenVINO rewrote only a part of this graph")
+    if not _reads_positions(model):
+        raise PagedAttentionUnavailableError(
+            "the graph counts positions itself, and would take each token for the first"
+        )
+
+
+def _reads_positions(model: ov.Model) -> bool:
+    """Whether the input of positions is read, or nothing in the graph depends on positions."""
+    read = any(port.any_name == POSITION_IDS and port.get_target_inputs() for port in model.inputs)
+    return read or not any(node.get_type_name() in ROTARY for node in model.get_ops())
 
 
 def _attention_biases(model: ov.Model) -> list[np.ndarray]:

@@ -135,3 +135,15 @@ def test_a_bias_that_openvino_would_leave_out_is_refused(graphs):
     assert slopes
     with pytest.raises(PagedAttentionUnavailableError, match="leaves a bias out"):
         make_paged(graph)
+
+
+def test_a_graph_that_counts_positions_itself_is_refused(graphs):
+    graph = ov.Core().read_model(graphs["llama"])
+    positions = graph.input("position_ids").node
+    length = ops.gather(ops.shape_of(graph.input("input_ids")), ops.constant(1), ops.constant(0))
+    counted = ops.unsqueeze(ops.range(ops.constant(0), length, ops.constant(1), ov.Type.i64), ops.constant(0))
+    for target in positions.output(0).get_target_inputs():
+        target.replace_source_output(counted.output(0))
+    graph.remove_parameter(positions)
+    with pytest.raises(PagedAttentionUnavailableError, match="counts positions itself"):
+        make_paged(graph)

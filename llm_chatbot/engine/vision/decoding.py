@@ -3,7 +3,7 @@
 import struct
 from io import BytesIO
 
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from llm_chatbot.errors import UserError
 
@@ -18,7 +18,8 @@ DAMAGED = (UnidentifiedImageError, OSError, SyntaxError, ValueError, EOFError, I
 
 
 def decoded(data: bytes) -> Image.Image:
-    """The picture in a file, as RGB. Of one that moves, the first frame.
+    """The picture in a file, as RGB and as people see it: cameras may note that it is to be turned. Of one that moves,
+    the first frame.
 
     Raises:
         UserError: it is damaged, of an unknown format, or has more than `MAX_PIXELS`.
@@ -26,7 +27,7 @@ def decoded(data: bytes) -> Image.Image:
     try:
         with Image.open(BytesIO(data), formats=PICTURE_FORMATS) as picture:
             if picture.width * picture.height <= MAX_PIXELS:
-                return picture.convert("RGB")
+                return ImageOps.exif_transpose(picture).convert("RGB")
     except Image.DecompressionBombError:
         pass  # Pillow's own limit is higher
     except DAMAGED as error:

@@ -3,7 +3,7 @@ import zlib
 from io import BytesIO
 
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from llm_chatbot.engine.vision import decoding
 from llm_chatbot.engine.vision.decoding import PICTURE_FORMATS, decoded
@@ -25,6 +25,14 @@ def test_every_kind_of_pixels_becomes_rgb(mode: str):
     file = BytesIO()
     Image.new(mode, (4, 3)).save(file, "PNG")
     assert decoded(file.getvalue()).mode == "RGB"
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+def test_a_picture_that_a_camera_says_to_turn_is_turned(format: str):
+    file, exif = BytesIO(), Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6  # its top is at the right
+    random_picture(20, 10).save(file, format, exif=exif)
+    assert decoded(file.getvalue()).size == (10, 20)
 
 
 @pytest.mark.parametrize("format", PICTURE_FORMATS)

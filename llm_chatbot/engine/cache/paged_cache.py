@@ -295,7 +295,7 @@ class PagedModel:
         blocks = table.indices[: math.ceil((past + count) / BLOCK_SIZE)]
         wanted = request.wanted if count == request.missing else 0
         cache, end = request.cache, past + count
-        positions = positions_of(cache.ids[:end], cache.places)[:, past:] if cache.has_grids else None
+        positions = cache.positions(past, end) if cache.has_grids else None
         return Part(ids, past, blocks, wanted, table.state, rows_of(ids, cache.places), positions)
 
     def _note_time(self, seconds: float, tokens: int) -> None:
@@ -381,10 +381,12 @@ class PagedCache:
         self.table = model.new_table()
         self._model = model
         self._prompted = False  # whether `extra` has been chosen for the next prompt
+        self._known = (0, 0)  # so many ids with a token as the last one, and the position after them
 
     def reset(self) -> None:
         """Empties the cache."""
         self.ids = []
+        self._known = (0, 0)
         self._prompted = False
         self.release()
 
@@ -392,6 +394,15 @@ class PagedCache:
         """Says which pictures the negative ids of the next prompt are of."""
         self.places = places_of(pictures)
         self.has_grids = any(picture.grid is not None for picture in pictures)
+        self._known = (0, 0)
+
+    def positions(self, start: int, end: int) -> np.ndarray:
+        """Of `ids[start:end]`, see `positions_of`. While an answer is decoded, only the new ones are computed."""
+        known, begin = self._known if self._known[0] <= start else (0, 0)
+        positions = positions_of(self.ids[known:end], self.places, begin)
+        if self.ids[end - 1] >= 0:
+            self._known = end, int(positions[0, -1]) + 1
+        return positions[:, start - known :]
 
     def make_private(self) -> None:
         """From now on, nothing that is read is kept on the disk."""
@@ -413,6 +424,7 @@ class PagedCache:
         self._model.trim_to_prefix(self.table, ids)
         with self._model.lock:
             self.ids = list(self.table.ids)
+            self._known = (0, 0)
         return len(self.ids)
 
     def truncate(self, length: int) -> None:
@@ -420,6 +432,8 @@ class PagedCache:
         with self._model.lock:
             self.table.truncate(length)
             del self.ids[length:]
+            if length < self._known[0]:
+                self._known = (0, 0)
 
     def feed(self, ids: Sequence[int]) -> np.ndarray:
         """Appends tokens to the sequence and returns the logits after the last one, float32 [vocabulary].

@@ -207,6 +207,37 @@ def test_what_is_evicted_is_read_again(small: Small):
     assert np.abs(cache.feed(ids[-1:]) - expected).max() < CLOSE
 
 
+class CountedPlaces(dict[int, Any]):
+    """Places of pictures that count how often one is looked for."""
+
+    looks: int = 0
+
+    def __getitem__(self, id: int) -> Any:
+        self.looks += 1
+        return super().__getitem__(id)
+
+
+@pytest.mark.parametrize("small", ["qwen2_5_vl"], indirect=True)
+def test_the_positions_of_an_answers_tokens_follow_without_those_before_them(small: Small):
+    ids, pictures = read(small, [said(WIDE, "What is it?")])
+    paged = small.model.paged
+    assert paged is not None
+    cache = paged.new_cache()
+    cache.show(pictures)
+    places = cache.places
+    cache.feed(ids)
+    cache.places = counted = CountedPlaces()
+    counted.update(places)
+    for id in (11, 12, 13):
+        cache.feed([id])
+    assert counted.looks == 0
+    now = len(cache.ids)
+    assert np.array_equal(cache.positions(now - 1, now), positions_of(cache.ids, places)[:, -1:])
+    cache.truncate(now - 3)
+    assert np.array_equal(cache.positions(now - 5, now - 3), positions_of(cache.ids, places)[:, -2:])
+    assert counted.looks > 0
+
+
 def test_typed_text_never_becomes_a_picture(small: Small):
     assert small.model.images is not None
     tokens = {small.model.images.processor.token, small.model.images.processor.row_token}

@@ -45,6 +45,7 @@ def test_positions_of_a_picture_with_a_grid_follow_its_rows_and_columns():
     places = places_of([one])
     assert positions_of(ids, places).tolist() == expected
     assert positions_of(ids[:5], places).tolist() == [row[:5] for row in expected]
+    assert positions_of(ids[8:], {}, begin=5).tolist() == [[5, 6]] * 3
     one.grid = None
     assert positions_of(ids, places).tolist() == [list(range(10))] * 3
 

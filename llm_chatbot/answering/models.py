@@ -20,6 +20,7 @@ from llm_chatbot.engine import loading
 from llm_chatbot.engine.files import ModelFiles
 from llm_chatbot.engine.session import ChatSession, Model
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
+from llm_chatbot.engine.vision.reader import ImageReader
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.place import AS_IN_FILE
 from llm_chatbot.folder.served import served_name
@@ -81,6 +82,7 @@ class LoadedModel:
         self._sessions: OrderedDict[str, ChatSession] = OrderedDict()
         self._users = 0
         self._opening = False
+        self._picture_tokens = 0
         self.keep_alive: float | None = None
         self._used = time.monotonic()
         self._lock = threading.RLock()
@@ -114,6 +116,20 @@ class LoadedModel:
     def is_loaded(self) -> bool:
         """Whether it is in memory."""
         return self._model is not None
+
+    @property
+    def images(self) -> ImageReader | None:
+        """Prepares pictures for it; None: it reads none, or not on its device."""
+        if self._model is not None:
+            return self._model.images
+        return None if self.files is None or self.device.upper() != "CPU" else self.files.images
+
+    @property
+    def picture_tokens(self) -> int:
+        """About how many tokens a large picture takes of the context; 0: it reads none."""
+        if not self._picture_tokens and self.images is not None:
+            self._picture_tokens = self.images.most_tokens()
+        return self._picture_tokens
 
     @property
     def last_used(self) -> float:

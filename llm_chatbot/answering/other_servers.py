@@ -57,10 +57,12 @@ class RemoteFacts:
     Attributes:
         context_length: in tokens; None: unknown.
         chat_template: always None; the server applies it.
+        images: always None; it is sent texts alone.
     """
 
     context_length: int | None = None
     chat_template: None = None
+    images: None = None
 
 
 def open_remote(base_url: str, name: str, client: httpx.Client | None = None) -> RemoteModel:

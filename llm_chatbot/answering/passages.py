@@ -49,6 +49,10 @@ def with_passages(question: Question, quoted: Sequence[Quoted]) -> Question:
     """The question with passages before its last message, as text like the rest of it."""
     messages = list(question.messages)
     last = max(place for place, message in enumerate(messages) if message["role"] == "user")
-    content = str(messages[last]["content"])
-    messages[last] = Message(role="user", content=with_quotations(content, quoted))
+    content = messages[last]["content"]
+    if isinstance(content, list):  # with pictures
+        content = [{"type": "text", "text": with_quotations("", quoted)}, *content] if quoted else content
+    else:
+        content = with_quotations(content, quoted)
+    messages[last] = Message(role="user", content=content)
     return replace(question, messages=messages)

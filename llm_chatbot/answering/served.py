@@ -139,7 +139,7 @@ class LocalModel:
         name, length, weights = loaded.served_name, loaded.context_length, weights_facts(loaded)
         infill = infill_tokens(loaded.tokenizer.backend_tokenizer)
         special_tokens = {name: str(token) for name, token in loaded.tokenizer.special_tokens_map.items()}
-        self._images = images_of(loaded)
+        self._images = loaded.images
         self._facts = ServedFacts(
             *(name, max_tokens, length, template, variables, weights, infill),
             special_tokens=special_tokens,
@@ -235,13 +235,6 @@ def weights_facts(loaded: LoadedModel) -> WeightsFacts:
     stat = file.stat()
     parameters = loaded.config.parameters
     return WeightsFacts(source.config["model_type"], format, loaded.label, parameters, stat.st_size, stat.st_mtime)
-
-
-def images_of(loaded: LoadedModel) -> ImageReader | None:
-    """The reader of pictures for a model on this machine; None: it reads none."""
-    if loaded.is_loaded and isinstance(loaded.model, ChatModel):
-        return loaded.model.images
-    return None if loaded.files is None or loaded.device.upper() != "CPU" else loaded.files.images
 
 
 def question_ids(tokenizer: ChatTokenizer, question: Question, images: ImageReader | None = None) -> list[int]:

@@ -20,6 +20,7 @@ from llm_chatbot.answering.limits import MAX_CONCURRENT, MAX_WAITING
 from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.answering.passages import FindPassages, with_passages
 from llm_chatbot.answering.pending import PendingAnswer
+from llm_chatbot.answering.pictures import with_read_pictures
 from llm_chatbot.answering.question import ModelKey, Question
 from llm_chatbot.engine.session import Answer, ChatSession
 from llm_chatbot.engine.text.prompt import Message
@@ -271,7 +272,7 @@ def begin(session: ChatSession, loaded: LoadedModel, question: Question) -> Gene
     if question.grammar is not None:
         generation = replace(generation, constraint=loaded.grammars.constraint(question.grammar))
     if question.messages:
-        messages = with_system_prompt(question, loaded)
+        messages = with_read_pictures(with_system_prompt(question, loaded), loaded)
         return session.answer(messages, generation, template_options=question.template_options, room=question.room)
     return session.complete(question.prompt, generation, room=question.room)
 

@@ -385,7 +385,7 @@ SUPPORTED_LLM_MODELS: dict[str, ModelConfig] = {
     ),
     "gemma-3-4b-it": ModelConfig(
         model_id="google/gemma-3-4b-it",
-        description="Reads images too; well-written answers in many languages.",
+        description="Reads pictures too; well-written answers in many languages.",
         license="Gemma Terms of Use",
         parameters=4_300_079_472,
         kv_values=69_632,

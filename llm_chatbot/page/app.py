@@ -221,4 +221,5 @@ def described_model(loaded: LoadedModel) -> dict[str, Any]:
         "thinking": "enable_thinking" in variables,
         "effort": "reasoning_effort" in variables,
         "tools": "tools" in variables,
+        "picture_tokens": loaded.picture_tokens,
     }

@@ -5,12 +5,15 @@ A message is `{"role": …, "content": …}`; see `validate_messages` for those 
 
 from typing import Any
 
+from llm_chatbot.api.pictures import file_of
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.engine.text.prompt import Message
 from llm_chatbot.errors import UserError
 
 FIGURES = ("completion_tokens", "tokens_per_second", "time_to_first_token", "cached_tokens", "prompt_tokens")
 DRAFT_FIGURES = ("drafted_tokens", "accepted_tokens", "draft_gain")  # where there is a draft model
+
+Content = str | list[dict[str, Any]]  # a text, or parts with pictures
 
 
 def user_message(text: str) -> Message:
@@ -27,7 +30,8 @@ def validate_messages(messages: Any) -> list[Message]:
     """Returns what a model reads of a conversation from a browser or a script: roles, contents, calls and results.
 
     A call is `{"id": …, "name": …, "arguments": JSON text}`, in the `tool_calls` of an answer; its result is a message
-    of the role "tool" with the `tool_call_id` and the `name`.
+    of the role "tool" with the `tool_call_id` and the `name`. The `pictures` of a question are data URLs; what is
+    returned has them before its text, as parts.
 
     Raises:
         UserError: it has another form.
@@ -47,10 +51,21 @@ def joined(messages: list[Message]) -> list[Message]:
     for message in messages:
         role, content = message["role"], message["content"]
         if joined and _is_plain(message) and _is_plain(joined[-1]) and joined[-1]["role"] == role:
-            joined[-1] = {"role": role, "content": f"{joined[-1]['content']}\n\n{content}"}
+            joined[-1] = {"role": role, "content": _both(joined[-1]["content"], content)}
         elif content or role == "user" or not _is_plain(message):
             joined.append(message)
     return joined
+
+
+def _both(first: Content, second: Content) -> Content:
+    """A content, a text or parts with pictures, and then another."""
+    if isinstance(first, str) and isinstance(second, str):
+        return f"{first}\n\n{second}"
+    return [*_parts(first), {"type": "text", "text": "\n\n"}, *_parts(second)]
+
+
+def _parts(content: Content) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 
 def _is_plain(message: Message) -> bool:
@@ -62,10 +77,19 @@ def _for_template(message: dict[str, Any]) -> Message:
     if role == "tool":
         names = {"tool_call_id": message["tool_call_id"], "name": message["name"]}
         return {"role": role, "content": content, **names}
+    if role == "user" and message.get("pictures"):
+        return {"role": role, "content": [*map(_image, message["pictures"]), *(_parts(content) if content else [])]}
     calls = message.get("tool_calls") if role == "assistant" else None
     if not calls:
         return {"role": role, "content": content}
     return {"role": role, "content": content, "tool_calls": [_function_call(**_texts_of_call(call)) for call in calls]}
+
+
+def _image(url: str) -> dict[str, Any]:
+    try:
+        return {"type": "image", "image": file_of(url)}
+    except ValueError as error:
+        raise UserError("page.conversation_form") from error
 
 
 def _function_call(id: str, name: str, arguments: str) -> dict[str, Any]:
@@ -81,9 +105,11 @@ def _texts_of_call(call: Any) -> dict[str, str]:
 def _is_message(message: Any) -> bool:
     if not isinstance(message, dict) or not isinstance(message.get("content"), str):
         return False
-    role, calls = message.get("role"), message.get("tool_calls")
+    role, calls, pictures = message.get("role"), message.get("tool_calls"), message.get("pictures")
     if role == "tool":
         return _has_texts(message, "tool_call_id", "name")
+    if pictures is not None and not isinstance(pictures, list):
+        return False
     if calls is not None and not (isinstance(calls, list) and all(map(_is_call, calls))):
         return False
     return role in ("user", "assistant")

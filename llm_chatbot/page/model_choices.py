@@ -9,7 +9,7 @@ from llm_chatbot.engine.model import trained_context
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import converted_models, measured_variants, precision_label
 from llm_chatbot.folder.json_files import read_json
-from llm_chatbot.folder.manifest import weights_file
+from llm_chatbot.folder.manifest import reads_images, weights_file
 from llm_chatbot.folder.place import AS_IN_FILE, model_folder
 from llm_chatbot.sources.gguf_files import gguf_path
 
@@ -27,6 +27,7 @@ class ModelChoice:
         tokens_per_second: of its latest answer, or else as `llm-chatbot measure` found it; None: never measured.
         loaded: whether it is in memory, on any device.
         load_seconds: how long loading it took, or is expected to take; None: not known.
+        pictures: whether it reads pictures, on the CPU.
     """
 
     title: str
@@ -38,6 +39,7 @@ class ModelChoice:
     tokens_per_second: float | None = None
     loaded: bool = False
     load_seconds: float | None = None
+    pictures: bool = False
 
 
 def model_choices(pool: ModelPool) -> list[ModelChoice]:
@@ -63,7 +65,8 @@ def of_folder(name: str, precision: str, folder: Path) -> ModelChoice:
     label = precision_label(folder)
     measured = measured_variants(folder.parent).get(precision, {}).get("decode_tps")
     return ModelChoice(
-        title_of(name, label), name, precision, label, size_of(weights_file(folder)), context_of(folder), measured
+        *(title_of(name, label), name, precision, label, size_of(weights_file(folder)), context_of(folder), measured),
+        pictures=reads_images(folder),
     )
 
 

@@ -15,8 +15,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from llm_chatbot.page.gradio_without_mcp import gradio as gr
 
-# Far more than a conversation that fills the longest context.
+# Far more than a conversation that fills the longest context; with pictures, as much as the API takes.
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
+CONVERSATIONS = ("/page/ask", "/page/title", "/page/summary")
+MAX_CONVERSATION_BYTES = 24 * 1024 * 1024
 
 # Files for a collection: see knowledge_routes.py. They are kept in memory while they are received.
 UPLOADS = "/page/knowledge/add_file"
@@ -136,7 +138,13 @@ def refusal(scope: Scope) -> PlainTextResponse | None:
     length = headers.get("content-length", "")
     if not length.isdigit():  # the body could be of any size
         return PlainTextResponse("The request needs a Content-Length header.", 411)
-    most = MAX_UPLOAD_BYTES if path.endswith(UPLOADS) else MAX_REQUEST_BYTES
-    if int(length) > most:
+    if int(length) > (most := most_bytes(path)):
         return PlainTextResponse(f"The request is too large; the limit is {most} bytes.", 413)
     return None
+
+
+def most_bytes(path: str) -> int:
+    """How large a request may be."""
+    if path.endswith(UPLOADS):
+        return MAX_UPLOAD_BYTES
+    return MAX_CONVERSATION_BYTES if path.endswith(CONVERSATIONS) else MAX_REQUEST_BYTES

@@ -46,6 +46,15 @@ def finder(collection: Collection) -> PassageFinder:
     return PassageFinder(Searcher(lambda name: pytest.fail(name)), collection.folder.parent)
 
 
+def test_passages_stand_before_a_question_with_its_picture():
+    parts = [{"type": "image", "image": b"x"}, {"type": "text", "text": "What is it?"}]
+    question = Question([{"role": "user", "content": parts}])
+    quoted = [Quoted(1, "c", 0, "a.txt", "", "", "", 1, 1, 0, 3, "oil")]
+    first, *rest = with_passages(question, quoted).messages[0]["content"]
+    assert rest == parts and "a.txt" in first["text"] and first["text"].endswith("\n\n")
+    assert with_passages(question, []).messages == question.messages
+
+
 def ended(answering: Answering, question: Question) -> PendingAnswer:
     answering.ask(question)
     return [*answering.follow(question.id)][-1]

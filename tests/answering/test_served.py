@@ -49,6 +49,7 @@ class FakeModel:
     """
 
     context_length = 20
+    images = None
     stop_ids: set[int] = set()  # noqa: RUF012
 
     def __init__(self) -> None:

@@ -14,7 +14,7 @@ from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.optimum_models import ChatSession
 from llm_chatbot.page.app import ChatPage
-from llm_chatbot.page.server import MAX_REQUEST_BYTES
+from llm_chatbot.page.server import MAX_CONVERSATION_BYTES, MAX_REQUEST_BYTES
 from tests.page_visit import FRANCE, ITALY, STORY, Server, Visit
 
 GREEDY = {"temperature": 0, "repetition_penalty": 1}
@@ -49,9 +49,13 @@ def test_files_and_requests_too_large_for_a_chat_are_refused(server: Server):
         "%66ile=x",
     ):
         assert httpx.get(f"{api}/{path}").status_code == 403, path
-    for join in (f"{api}/queue/join", f"{server.address}/page/ask"):
-        assert httpx.post(join, content=b"x" * (MAX_REQUEST_BYTES + 1)).status_code == 413
+    for join, most in (
+        (f"{api}/queue/join", MAX_REQUEST_BYTES),
+        (f"{server.address}/page/ask", MAX_CONVERSATION_BYTES),
+    ):
+        assert httpx.post(join, content=b"x" * (most + 1)).status_code == 413
         assert httpx.post(join, content=chunks()).status_code == 411
+    assert httpx.post(f"{server.address}/page/ask", content=b"x" * (MAX_REQUEST_BYTES + 1)).status_code == 415
     assert "default-src 'self'" in httpx.get(server.address).headers["content-security-policy"]
     assert httpx.get(f"{server.address}/page/web/..%2f..%2fconfig.py").status_code == 404
 

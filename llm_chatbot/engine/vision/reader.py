@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import openvino as ov
+from PIL import Image
 
 from llm_chatbot.engine.vision.decoding import decoded
 from llm_chatbot.engine.vision.processors import Prepared, Processor, processor_of
 from llm_chatbot.folder.json_files import read_json
 from llm_chatbot.folder.manifest import IMAGE_SETTINGS
+
+LARGE = 2048  # pixels, the longer side of the pictures that the page sends
 
 KEPT_PICTURES = 16  # as the tower takes them, with their vectors: a conversation sends its pictures with each question
 
@@ -91,6 +94,10 @@ class ImageReader:
         """Sets the runtime's properties for the vision tower."""
         self._properties = dict(properties)
 
+    def most_tokens(self) -> int:
+        """How many vectors a picture of `LARGE` × `LARGE` pixels becomes."""
+        return self.processor.prepare(Image.new("RGB", (LARGE, LARGE))).text.count(self.processor.row_token)
+
     def picture(self, data: bytes) -> Picture:
         """The picture in a file's bytes.
 
@@ -148,13 +155,18 @@ def rows_of(ids: Sequence[int], places: Mapping[int, tuple[Picture, int]]) -> np
     return np.stack([picture.rows[place] for picture, place in found]) if found else None
 
 
-def positions_of(ids: Sequence[int], places: Mapping[int, tuple[Picture, int]]) -> np.ndarray:
-    """The positions of a sequence's first ids in time, height and width, int64 [3, len(ids)].
+def positions_of(ids: Sequence[int], places: Mapping[int, tuple[Picture, int]], begin: int = 0) -> np.ndarray:
+    """The positions of ids in time, height and width, int64 [3, len(ids)].
 
     A picture with a grid takes the time of its first vector, and what follows begins after its longer side: M-RoPE of
     Qwen2-VL (Wang et al. 2024, arXiv:2409.12191).
+
+    Args:
+        ids: from a sequence's first one on, or from one that no picture's id precedes.
+        places: see `rows_of`.
+        begin: the position of the first one.
     """
-    positions = np.tile(np.arange(len(ids), dtype=np.int64), (3, 1))
+    positions = np.tile(np.arange(begin, begin + len(ids), dtype=np.int64), (3, 1))
     start = 0
     while (first := next((place for place in range(start, len(ids)) if ids[place] < 0), None)) is not None:
         picture, _ = places[ids[first]]

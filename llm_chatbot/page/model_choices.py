@@ -76,7 +76,8 @@ def of_own_file(own: LoadedModel) -> ModelChoice:
         size = size_of(gguf_path(get_model_config(own.name)))
     except UserError:  # it is gone, which is said when it is loaded again
         size = None
-    return ModelChoice(title_of(own.name, own.label), own.name, own.precision, own.label, size, own.context_length)
+    known = (title_of(own.name, own.label), own.name, own.precision, own.label, size, own.context_length)
+    return ModelChoice(*known, pictures=own.images is not None)
 
 
 def size_of(path: Path) -> int | None:

@@ -116,7 +116,8 @@ PASTE = """(content) => {
     clipboardData.setData("text/plain", content);
     clipboardData.items.add(new File(["x"], "image.png", { type: "image/png" }));
     const event = new ClipboardEvent("paste", { clipboardData, cancelable: true });
-    attach.attachView({ store: {}, room: () => null, say: () => {}, changed: () => {} }).paste(event);
+    const room = { ofPicture: () => 0, unseen: () => "" };
+    attach.attachView({ store: {}, room, left: () => null, say: () => {}, changed: () => {} }).paste(event);
     return event.defaultPrevented;
 }"""
 

@@ -98,7 +98,7 @@ def test_a_long_prompt_shows_how_much_of_it_is_read_and_can_be_stopped(
 def test_a_request_that_is_too_large_for_the_server_is_not_taken_for_a_server_that_is_down(visit: Visit):
     refused = """async () => {
       const { post } = await import(new URL("page/web/server/requests.js", document.baseURI));
-      return post("ask", "x".repeat(5e6)).catch((error) => error.error ?? String(error));
+      return post("load", "x".repeat(5e6)).catch((error) => error.error ?? String(error));
     }"""
     assert visit.page.evaluate(refused) == {"key": "too_large"}
 
@@ -213,7 +213,7 @@ def test_files_are_added_to_a_question_in_its_edit_box(visit: Visit):
 def test_what_was_said_of_a_file_goes_with_the_next_action(visit: Visit):
     file: FilePayload = {"name": "a.png", "mimeType": "image/png", "buffer": b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"}
     visit.page.set_input_files("#composer input[type=file]", files=[file])
-    expect(visit.notice).to_contain_text("a.png is not text")
+    expect(visit.notice).to_contain_text("a.png can’t be read")
     visit.set(max_new_tokens="4")
     expect(visit.notice).to_have_text("")
 

@@ -54,3 +54,11 @@ def test_files_are_read_before_the_question(browser: Browser):
         read = page.evaluate("(path) => question.modelMessages(path)", [{**question("?"), "attachments": files}])
         none = page.evaluate("(path) => question.modelMessages(path)", [{**question("?"), "attachments": None}])
     assert read == [{"role": "user", "content": "a.txt:\n\n```\nHello\n```\n\n?"}] and none[0]["content"] == "?"
+
+
+def test_pictures_go_with_their_question_beside_its_text(browser: Browser):
+    files = [{"name": "a.png", "text": "", "picture": "data:image/png;base64,aGk="}, {"name": "a.txt", "text": "Hello"}]
+    with open_modules(browser, "server/question") as page:
+        (read,) = page.evaluate("(path) => question.modelMessages(path)", [{**question("?"), "attachments": files}])
+    text = "a.txt:\n\n```\nHello\n```\n\n?"
+    assert read == {"role": "user", "content": text, "pictures": ["data:image/png;base64,aGk="]}

@@ -70,6 +70,13 @@ def read(pure: Page, path: list[dict[str, Any]], *summaries: dict[str, Any]) -> 
     return [len(found["messages"]), found.get("summary"), found.get("summarised")]
 
 
+def test_pictures_count_by_their_tokens(pure: Page):
+    path = turns(7)
+    assert covered(pure, path) == 10
+    path[-2]["attachments"] = [{"name": "a.png", "text": "", "picture": "data:image/png;base64,aGk=", "tokens": 600}]
+    assert covered(pure, path) == 12  # most of what was read is the latest picture, which stays
+
+
 def test_the_oldest_turns_are_summarised_near_the_end_of_the_context(pure: Page):
     assert covered(pure, turns(5)) == 0
     assert covered(pure, turns(7)) == 10  # two turns stay, and the beginning of the prompt for four more

@@ -172,6 +172,28 @@ def test_markdown_holds_the_attached_text(modules: Page):
     assert "a.txt:\n\n```\nattached\n```\n\nQuestion" in text
 
 
+URL = "data:image/png;base64,aGk="
+
+
+def test_markdown_brings_pictures_back_and_only_those_that_it_holds(modules: Page):
+    pictures = [{"name": "a [1].png", "text": "", "picture": URL}, {"name": "b.png", "text": "", "picture": URL}]
+    path = [OWN["messages"][0] | {"attachments": pictures, "content": "What?"}]
+    text = modules.evaluate("(path) => transfer.toMarkdown('a', path)", path)
+    assert f"## User\n\n![a  1 .png]({URL})\n\n![b.png]({URL})\n\nWhat?" in text
+    (found,) = conversations(modules, text)
+    assert found["messages"][0]["content"] == "What?"
+    assert [it["picture"] for it in found["messages"][0]["attachments"]] == [URL, URL]
+    (other,) = conversations(modules, text.replace(URL, "https://example.org/a.png"))
+    assert "attachments" not in other["messages"][0] and "example.org" in other["messages"][0]["content"]
+
+
+def test_nothing_but_a_picture_itself_is_taken_for_one(modules: Page):
+    for address in ("https://example.org/a.png", "data:text/html;base64,aGk=", "javascript:alert(1)", 5):
+        message = OWN["messages"][0] | {"attachments": [{"name": "a.png", "text": "", "picture": address}]}
+        (found,) = conversations(modules, {"conversations": [OWN | {"messages": [message]}]})
+        assert "attachments" not in found["messages"][0], address
+
+
 OPEN_WEBUI = [
     {
         "id": "chat-1",
@@ -193,7 +215,10 @@ OPEN_WEBUI = [
                         "role": "user",
                         "content": "Where?",
                         "timestamp": 1700000001,
-                        "files": [{"type": "file", "name": "map.txt", "file": {"data": {"content": "north"}}}],
+                        "files": [
+                            {"type": "file", "name": "map.txt", "file": {"data": {"content": "north"}}},
+                            {"type": "image", "url": URL},
+                        ],
                     },
                     "a1": {"id": "a1", "parentId": "u1", "role": "assistant", "content": "There.", "model": "llama3.2"},
                     "a2": {
@@ -217,7 +242,8 @@ def test_chats_of_open_webui_can_be_imported(modules: Page):
     answer = "<think>\n1 < 2\nso\n</think>\n\nHere."
     assert tree(found) == [(-1, "user", "Where?"), (0, "assistant", "There."), (0, "assistant", answer)]
     assert leaf(found) == answer
-    assert found["messages"][0]["attachments"] == [{"name": "map.txt", "text": "north"}]
+    picture = {"name": "picture", "text": "", "picture": URL}
+    assert found["messages"][0]["attachments"] == [{"name": "map.txt", "text": "north"}, picture]
     assert found["messages"][1]["model"] == "llama3.2" and found["messages"][0]["created"] == 1700000001000
     (copied,) = conversations(modules, [OPEN_WEBUI[0] | {"id": "chat-2"}])
     assert not {it["id"] for it in copied["messages"]} & {it["id"] for it in found["messages"]}

@@ -113,7 +113,7 @@ async function startPage(page, server, store) {
   });
   const chooser = modelChooser({ server, chat, models });
   const header = headerView({ chat, chooser, menu: modelMenu({ server, chooser }), live: following.live });
-  const room = roomView({ chat, context: header.context });
+  const room = roomView({ server, chat, chooser, context: header.context });
   const conversation = conversationView({
     server,
     chat,
@@ -122,7 +122,7 @@ async function startPage(page, server, store) {
     standing: standingView({ server, store, chat, change: () => showSettings(settings.focusInstructions) }),
     examples,
     asked: () => composer.ready(),
-    refusal: room.refusal,
+    room,
     rounds,
   });
   const collections = knownCollections({ chat });
@@ -296,7 +296,6 @@ async function startPage(page, server, store) {
     panels.right,
     shortcuts.element,
     palette.element,
-    composer.chooser,
   );
   acceptDrops(page, composer.drop);
   window.addEventListener("hashchange", () => open(address.asked())); // Back and Forward

@@ -156,14 +156,28 @@ export interface Message {
 /** Why something could not be saved: the key of a text. */
 export type StorageFailure = "storage_full" | "storage_failed";
 
-/** A file whose text goes in with a question. */
+/** A file whose text goes in with a question, or a picture. */
 export interface Attachment {
   name: string;
+  /** Of a picture "". */
   text: string;
   /** Estimated. */
   tokens?: number;
   /** Of the whole file, where only parts of it are in `text`. */
   of?: number;
+  /** A data URL with the bytes that the model gets. */
+  picture?: string;
+  /** Width and height of the picture in pixels. */
+  size?: [number, number];
+  /** Those of the file, where it was scaled down. */
+  from?: [number, number];
+}
+
+/** A file of a message that is being written. */
+export interface DraftFile extends Attachment {
+  /** The text of the whole file, where only parts of it are chosen. */
+  whole?: string;
+  chosen?: string[];
 }
 
 /** The text, its probability, and the likeliest texts at this place with theirs. */
@@ -302,6 +316,8 @@ export interface LoadedModel {
   effort: boolean;
   /** Its template has tools; others are told of them in words. */
   tools: boolean;
+  /** About how many tokens a picture takes; 0: it reads none. */
+  picture_tokens: number;
 }
 
 /** A model that can be loaded: see page/model_choices.py. */
@@ -319,6 +335,8 @@ export interface ModelChoice {
   loaded: boolean;
   /** How long loading it takes, as far as it is known. */
   load_seconds: number | null;
+  /** It reads pictures, on the CPU. */
+  pictures: boolean;
 }
 
 /** What /page/state says. */

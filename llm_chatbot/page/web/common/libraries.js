@@ -30,6 +30,18 @@ export const katex = once(async () => {
 /** Reads files that are attached. */
 export const attachments = once(() => import("../composer/attachments.js"));
 
+/** Chooses what of a long text goes in. */
+export const partChoice = once(() => {
+  addStyle("../composer/part_choice.css");
+  return import("../composer/part_choice.js");
+});
+
+/** Shows a file that is attached. */
+export const fileView = once(() => {
+  addStyle("../conversation/file_view.css");
+  return import("../conversation/file_view.js");
+});
+
 /** For files that are exported and imported. */
 export const transfer = once(() => import("../exchange/transfer.js"));
 

@@ -1,10 +1,12 @@
-// Reads the text of files that are attached to a message, in the browser; they are never sent as they are. The page loads
-// this when the first file is attached.
+// Reads files that are attached to a message, in the browser. Of all but pictures only the text is kept and sent. The page
+// loads this when the first file is attached.
 
+import { currentLanguage } from "../common/dom.js";
 import * as libraries from "../common/libraries.js";
 import { textOfHTML } from "./html_text.js";
+import { estimateTokens } from "./message_text.js";
 
-/** @import { TextValues } from "../types" */
+/** @import { DraftFile, TextValues } from "../types" */
 
 export const MAX_BYTES = 20 * 1024 * 1024;
 const MAX_CHARACTERS = 2_000_000; // far more than the longest context holds
@@ -31,6 +33,32 @@ export class UnreadableFile extends Error {
     this.key = key;
     this.values = { name, ...values };
   }
+}
+
+/**
+ * Reads files one after the other.
+ *
+ * @param {File[]} files
+ * @param {(key: string, values: TextValues) => void} refuse says why one can't be read
+ * @param {(file: DraftFile) => unknown} add
+ */
+export async function readAll(files, refuse, add) {
+  for (const file of files) {
+    try {
+      add(await attachmentOf(file));
+    } catch (error) {
+      if (!(error instanceof UnreadableFile)) throw error;
+      refuse(error.key, error.values);
+    }
+  }
+}
+
+/** @param {File} file */
+async function attachmentOf(file) {
+  // The others are drawn, such as those of SVG: their text is read.
+  if (/^image\/(?!svg)/.test(file.type)) return (await import("./pictures.js")).readPicture(file);
+  const { name, text } = await readFile(file, currentLanguage());
+  return { name, text, tokens: estimateTokens(text) };
 }
 
 /**

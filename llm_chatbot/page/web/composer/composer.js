@@ -32,7 +32,8 @@ export function composerView({ store, chat, room, sent, say, knowledge, tools })
   const refused = make("p", { class: "hint warning error", role: "alert", hidden: true });
   const attach = attachView({
     store,
-    room: () => room.left(box.value),
+    room,
+    left: () => room.left(box.value),
     say,
     changed: filesChanged,
     isTemporary: () => Boolean(chat.conversation.temporary),
@@ -172,7 +173,6 @@ export function composerView({ store, chat, room, sent, say, knowledge, tools })
     ready: () => TOUCH.matches || box.focus(),
     stop: stopAnswer,
     drop: attach.add,
-    chooser: attach.chooser,
   };
 }
 

@@ -3,7 +3,7 @@
 /** @import { Attachment } from "../types" */
 
 // What to offer where a file is chosen; other files are accepted too if they turn out to be text.
-export const ACCEPT = [".txt", ".md", ".csv", ".json", ".html", ".pdf", ".docx", "text/*"].join(",");
+export const ACCEPT = [".txt", ".md", ".csv", ".json", ".html", ".pdf", ".docx", "text/*", "image/*"].join(",");
 
 /**
  * What the model reads: each file under its name between fences that its text does not contain, then the question.
@@ -13,7 +13,8 @@ export const ACCEPT = [".txt", ".md", ".csv", ".json", ".html", ".pdf", ".docx",
  * @returns {string}
  */
 export function asMessageText(attachments, question) {
-  const files = attachments.map(({ name, text }) => {
+  const texts = attachments.filter(({ picture }) => !picture);
+  const files = texts.map(({ name, text }) => {
     const content = text.replaceAll("\f", "\n\n").trim();
     const longest = Math.max(2, ...(content.match(/`{3,}/g) ?? []).map((ticks) => ticks.length));
     const fence = "`".repeat(longest + 1);

@@ -7,7 +7,8 @@ import { messageView } from "./message.js";
 import { nearMessages } from "./near.js";
 import { welcomeView } from "./welcome.js";
 
-/** @import { Attachment, LiveAnswer, LoadedModel, ServerState } from "../types" */
+/** @import { Room } from "../composer/room.js" */
+/** @import { LiveAnswer, LoadedModel, ServerState } from "../types" */
 /** @import { AskView } from "../tools/ask.js" */
 /** @import { WithRounds } from "../tools/rounds.js" */
 /** @import { Chat } from "./chat.js" */
@@ -24,10 +25,10 @@ const FORMULAS = 3000; // milliseconds in which formulas are set, also where the
  * @param {{ element: HTMLElement, draw: () => void }} options.standing what holds for the whole conversation
  * @param {() => string[]} options.examples questions to begin with
  * @param {() => void} options.asked called after one of them was sent
- * @param {(content: string, attachments: Attachment[]) => string} options.refusal why a question can't be sent, or ""
+ * @param {Room} options.room
  * @param {WithRounds} options.rounds does something with the rounds of calls
  */
-export function conversationView({ server, chat, live, model, standing, examples, asked, refusal, rounds }) {
+export function conversationView({ server, chat, live, model, standing, examples, asked, room, rounds }) {
   const list = make("div", { class: "messages" });
   const welcome = welcomeView({ model, examples, begin, chat });
   const asking = make("div", { class: "asking-place", hidden: true });
@@ -90,7 +91,7 @@ export function conversationView({ server, chat, live, model, standing, examples
     const elements = path.map((message, index) => {
       const isNear = near.isLate(index, path.length);
       const known = views.get(message.id);
-      const view = known ?? messageView(chat, server, refusal, rounds);
+      const view = known ?? messageView(chat, server, room, rounds);
       views.set(message.id, view);
       if (!known && !isNear) near.watch(view.element);
       if (!known && !isOpened) view.element.dataset.new = ""; // it appears; all of a long conversation would take long

@@ -1,51 +1,25 @@
 // The box in which a message is changed, with the files of a question.
 
-import { currentLanguage, iconButton, make, number, text } from "../common/dom.js";
+import { iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 import { onKey } from "../common/keys.js";
 import * as libraries from "../common/libraries.js";
-import { ACCEPT, estimateTokens } from "../composer/message_text.js";
+import { fileItem, pastedFiles } from "../composer/file_item.js";
+import { ACCEPT } from "../composer/message_text.js";
 
+/** @import { Room } from "../composer/room.js" */
 /** @import { Attachment, Message } from "../types" */
-
-/**
- * How much of a file was sent, in tokens.
- *
- * @param {Attachment} file
- */
-export const sizeOf = ({ tokens = 0, of: all }) =>
-  all === undefined
-    ? text("about_tokens", { count: number(tokens) })
-    : text("part_tokens", { count: number(tokens), all: number(all) });
-
-/**
- * A file with its size, and a button to take it away.
- *
- * @param {Attachment} file
- * @param {() => void} [remove]
- * @param {() => void} [open]
- */
-export const fileItem = (file, remove, open) =>
-  make(
-    "li",
-    {},
-    open
-      ? make("button", { type: "button", class: "choose", title: text("file_open"), onclick: open }, file.name)
-      : make("span", { title: file.name }, file.name),
-    make("small", {}, sizeOf(file)),
-    remove && iconButton(ICONS.close, text("remove_file", { name: file.name }), remove),
-  );
 
 /**
  * A form as wide as the column.
  *
  * @param {object} options
  * @param {Message} options.message
- * @param {(content: string, files: Attachment[]) => string} options.refusal why it can't be sent, or ""
+ * @param {Room} [options.room] of a question
  * @param {() => void} options.cancel
  * @param {(content: string, files: Attachment[]) => void} options.save called with what has changed
  */
-export function editBox({ message, refusal, cancel, save }) {
+export function editBox({ message, room, cancel, save }) {
   const box = make("textarea", { dir: "auto", "aria-label": text("edit"), rows: 1 });
   const chips = make("ul", { class: "files" });
   const refused = make("p", { class: "hint error", role: "alert", hidden: true });
@@ -83,7 +57,16 @@ export function editBox({ message, refusal, cancel, save }) {
   }
 
   function drawFiles() {
-    chips.replaceChildren(...files.map((file) => fileItem(file, () => remove(file))));
+    const show = async (file) => (await libraries.fileView()).showFile(file);
+    chips.replaceChildren(
+      ...files.map((file) =>
+        fileItem(
+          file,
+          () => show(file),
+          () => remove(file),
+        ),
+      ),
+    );
     chips.hidden = files.length === 0;
   }
 
@@ -96,17 +79,13 @@ export function editBox({ message, refusal, cancel, save }) {
 
   async function add(chosen) {
     input.value = "";
-    const { readFile, UnreadableFile } = await libraries.attachments();
-    for (const file of chosen) {
-      try {
-        const { name, text: content } = await readFile(file, currentLanguage());
-        files = [...files, { name, text: content, tokens: estimateTokens(content) }];
-        refuse("");
-      } catch (error) {
-        if (!(error instanceof UnreadableFile)) throw error;
-        refuse(text(error.key, error.values));
-      }
-    }
+    refuse("");
+    const { readAll } = await libraries.attachments();
+    await readAll(
+      chosen,
+      (key, values) => refuse(text(key, values)),
+      (file) => (files = [...files, file.picture ? { ...file, tokens: room?.ofPicture() } : file]),
+    );
     drawFiles();
     box.focus();
   }
@@ -120,7 +99,7 @@ export function editBox({ message, refusal, cancel, save }) {
     event.preventDefault();
     const isEmpty = !box.value.trim() && files.length === 0;
     if (isEmpty || isSame()) return cancel();
-    refuse(refusal(box.value, files));
+    refuse(room?.refusal(box.value, files) ?? "");
     if (refused.hidden) save(box.value, files);
   }
 
@@ -131,6 +110,12 @@ export function editBox({ message, refusal, cancel, save }) {
   }
 
   box.addEventListener("input", () => refuse(""));
+  box.addEventListener("paste", (event) => {
+    const pasted = message.role === "user" ? pastedFiles(event) : [];
+    if (pasted.length === 0) return;
+    event.preventDefault();
+    add(pasted);
+  });
   onKey(box, (event) => {
     if (event.key === "Escape") leave();
     else if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) submit(event);

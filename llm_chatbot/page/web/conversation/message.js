@@ -3,19 +3,21 @@
 import { below, currentLanguage, errorText, focused, iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 import * as libraries from "../common/libraries.js";
+import { fileItem } from "../composer/file_item.js";
 import { passagesView } from "../knowledge/passages.js";
 import { copy as copyText } from "../markdown/code.js";
 import { renderInto } from "../markdown/markdown.js";
 import { renderTyped } from "../markdown/typed.js";
 import { isTooLong } from "../server/question.js";
 import { againMenu } from "./again.js";
-import { editBox, fileItem } from "./edit_box.js";
+import { editBox } from "./edit_box.js";
 import { figuresButton, timeOf } from "./figures.js";
 import { insideView } from "./inside.js";
 import { drawProgress } from "./progress.js";
 
-/** @import { AnswerState, Attachment, Figures, Message, ServerState } from "../types" */
+/** @import { AnswerState, Figures, Message, ServerState } from "../types" */
 /** @import { WithRounds } from "../tools/rounds.js" */
+/** @import { Room } from "../composer/room.js" */
 /** @import { Chat } from "./chat.js" */
 
 const LONG = { characters: 1500, lines: 15 }; // of a question; of a longer one, only the beginning is shown at first
@@ -91,10 +93,10 @@ const isLong = (content) => content.length > LONG.characters || content.split("\
  *
  * @param {Chat} actions
  * @param {ServerState} server
- * @param {(content: string, attachments: Attachment[]) => string} refusal why a question can't be sent, or ""
+ * @param {Room} room
  * @param {WithRounds} rounds does something with the rounds of calls
  */
-export function messageView(actions, server, refusal, rounds) {
+export function messageView(actions, server, room, rounds) {
   const reasoning = make("div", { class: "markdown" });
   const summary = make("summary");
   const fold = make("details", { class: "reasoning" }, summary, reasoning);
@@ -196,9 +198,7 @@ export function messageView(actions, server, refusal, rounds) {
     if (looks) fold.hidden = true;
     files.replaceChildren(
       ...(message.attachments ?? []).map((file) =>
-        fileItem(file, undefined, async () =>
-          (await import("./file_view.js")).showFile(file, actions.isLeftOut(message.id)),
-        ),
+        fileItem(file, async () => (await libraries.fileView()).showFile(file, actions.isLeftOut(message.id))),
       ),
     );
     files.hidden = !message.attachments?.length;
@@ -352,7 +352,7 @@ export function messageView(actions, server, refusal, rounds) {
     };
     const box = editBox({
       message,
-      refusal: isQuestion ? refusal : () => "",
+      room: isQuestion ? room : undefined,
       cancel: () => {
         close();
         const button = below(buttons, `[title="${text(isQuestion ? "edit" : "edit_answer")}"]`);

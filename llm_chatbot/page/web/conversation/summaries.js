@@ -127,7 +127,14 @@ export function toSummarise(path, messages) {
 const isTurn = (path, index) =>
   path[index].role === "user" && path[index - 1].role === "assistant" && Boolean(path[index - 1].content);
 
-const estimated = (part) => estimateTokens(modelMessages(part).reduce((all, { content }) => all + content, ""));
+const estimated = (part) =>
+  estimateTokens(modelMessages(part).reduce((all, { content }) => all + content, "")) + tokensOfPictures(part);
+
+/** @param {Message[]} part */
+const tokensOfPictures = (part) =>
+  part
+    .flatMap(({ attachments = [] }) => attachments)
+    .reduce((sum, { picture, tokens = 0 }) => (picture ? sum + tokens : sum), 0);
 
 /** @param {Message} answer */
 const passagesOf = ({ passages }) => (passages ?? []).map(({ text }) => text).join();

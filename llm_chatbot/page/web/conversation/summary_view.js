@@ -60,7 +60,7 @@ export function summaryView(chat) {
       close();
       revise(content, heading);
     };
-    const box = editBox({ message, refusal: () => "", cancel: close, save });
+    const box = editBox({ message, cancel: close, save });
     fold.classList.add("editing");
     body.after(box.element);
     box.focus();

@@ -1,6 +1,6 @@
 // Reads conversations that other programs exported: Open WebUI, ChatGPT and LM Studio.
 
-import { conversationOf, hash, idAfter, isObject } from "../store/tree.js";
+import { conversationOf, hash, idAfter, isObject, isPicture } from "../store/tree.js";
 
 /** @import { Message, WholeConversation } from "../types" */
 
@@ -35,7 +35,11 @@ function openWebUI({ id, title, pinned, created_at, updated_at, chat }) {
 }
 
 function filesOf({ files }) {
-  const read = list(files).map((attached) => ({ name: attached.name, text: attached.file?.data?.content }));
+  const read = list(files).map((attached) =>
+    isPicture(attached.url)
+      ? { name: attached.name ?? "picture", text: "", picture: attached.url }
+      : { name: attached.name, text: attached.file?.data?.content },
+  );
   const found = read.filter(({ name, text }) => typeof name === "string" && typeof text === "string");
   return found.length ? found : undefined;
 }

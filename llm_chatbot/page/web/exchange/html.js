@@ -3,7 +3,7 @@
 
 import { make } from "../common/dom.js";
 
-const POLICY = "default-src 'none'; style-src 'unsafe-inline'";
+const POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 
 const STYLE = `
 :root { color-scheme: light dark; }
@@ -11,6 +11,9 @@ body { max-width: 46rem; margin: 2rem auto; padding: 0 1rem; line-height: 1.6;
   font-family: system-ui, "Hiragino Sans", "PingFang SC", "Microsoft YaHei", sans-serif; }
 h1 { font-size: 1.4rem; }
 article { margin-top: 1.5rem; overflow-wrap: anywhere; }
+.files { padding: 0; list-style: none; }
+.files button { padding: 0; border: 0; background: none; color: inherit; font: inherit; }
+img { display: block; max-width: 100%; max-height: 30rem; }
 .user { margin-inline-start: 15%; padding: 0.6rem 1rem; border-radius: 1rem; background: rgb(128 128 128 / 15%); }
 .typed { white-space: pre-wrap; }
 pre { overflow-x: auto; padding: 0.8rem; border: 1px solid rgb(128 128 128 / 40%); border-radius: 0.6rem; }

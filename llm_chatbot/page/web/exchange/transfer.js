@@ -6,10 +6,10 @@
 import { asMessageText } from "../composer/message_text.js";
 import { wellFormed } from "../store/presets.js";
 import { wellFormedPrompts } from "../store/prompts.js";
-import { chain, conversationOf, hash, isMessage, isObject } from "../store/tree.js";
+import { chain, conversationOf, hash, isMessage, isObject, isPicture } from "../store/tree.js";
 import { READERS } from "./foreign.js";
 
-/** @import { KnownSettings, Message, Preset, Prompt, WholeConversation } from "../types" */
+/** @import { Attachment, KnownSettings, Message, Preset, Prompt, WholeConversation } from "../types" */
 
 const FORMAT = "llm-chatbot";
 const VERSION = 2; // 1 had no format, no ids of messages and no branches
@@ -45,13 +45,18 @@ export function toMarkdown(name, path) {
   return [`# ${name.replace(/\s+/g, " ")}\n`, ...parts].join("\n");
 }
 
+/** @param {Attachment} file */
+const pictureLine = ({ name, picture }) => (picture ? `![${name.replace(/[[\]\n]/g, " ")}](${picture})` : []);
+const PICTURE_LINE = /^!\[([^\]\n]*)\]\((data:image[^)\s]+)\)\n*/;
+
 /**
  * What a message says to people who read a file: of a call, what was called, and its result.
  *
  * @param {Message} message
  */
 function textOf({ content, attachments = [], call }) {
-  if (!call) return asMessageText(attachments, content);
+  if (!call)
+    return [...attachments.flatMap(pictureLine), asMessageText(attachments, content)].filter(Boolean).join("\n\n");
   return asMessageText([{ name: `${call.server}/${call.tool}`, text: call.arguments }], content);
 }
 
@@ -117,8 +122,18 @@ function fromMarkdown(text) {
   const messages = [];
   for (let i = 0; i < parts.length; i += 2) {
     const content = parts[i + 1].trim().replace(/^\\(\\*## (User|Assistant))$/gm, "$1");
-    messages.push({ role: parts[i].toLowerCase(), content });
+    messages.push({ role: parts[i].toLowerCase(), ...withPictures(content) });
   }
   const id = hash(text);
   return conversationOf({ id, name: head.replace(/^# /, "").trim() }, chain(id, messages, Date.now()));
+}
+
+// The pictures that a text begins with become attachments again.
+function withPictures(content) {
+  const attachments = [];
+  for (let line = PICTURE_LINE.exec(content); line && isPicture(line[2]); line = PICTURE_LINE.exec(content)) {
+    attachments.push({ name: line[1], text: "", picture: line[2] });
+    content = content.slice(line[0].length);
+  }
+  return attachments.length ? { content, attachments } : { content };
 }

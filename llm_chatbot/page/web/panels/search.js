@@ -115,7 +115,8 @@ function* contents({ name, title, messages }) {
   if (name || title) yield/** @type {Content} */ ([null, name || title]);
   for (const message of messages.filter(({ role }) => role !== "summary")) {
     yield/** @type {Content} */ ([message, message.content]);
-    for (const file of message.attachments ?? []) yield/** @type {Content} */ ([message, file.text, file.name]);
+    for (const { name, text, picture } of message.attachments ?? [])
+      yield/** @type {Content} */ (picture ? [message, name] : [message, text, name]);
     for (const call of message.calls ?? []) yield/** @type {Content} */ ([message, call.arguments, call.tool]);
   }
 }

@@ -62,6 +62,12 @@ export function modelMessages(path) {
  */
 function asRead(message, calls) {
   const { role, content } = message;
+  const pictures = (message.attachments ?? []).flatMap(({ picture }) => picture ?? []);
   const asked = calls.map(({ id, name, arguments: values }) => ({ id, name, arguments: values }));
-  return { role, content: role === "user" ? modelText(message) : content, ...(asked.length && { tool_calls: asked }) };
+  return {
+    role,
+    content: role === "user" ? modelText(message) : content,
+    ...(pictures.length && { pictures }),
+    ...(asked.length && { tool_calls: asked }),
+  };
 }

@@ -97,6 +97,17 @@ export function conversationOf(head, messages, ending = "stop") {
 const isText = (value) => typeof value === "string";
 const time = (value) => (Number.isFinite(value) && value > 0 ? value : undefined);
 
+const isAttachment = (file) =>
+  isText(file?.name) && isText(file.text) && (file.picture === undefined || isPicture(file.picture));
+
+/**
+ * Whether a value is the data URL of a picture: nothing is loaded for one.
+ *
+ * @param {unknown} value
+ */
+export const isPicture = (value) =>
+  typeof value === "string" && /^data:image\/(png|jpeg|webp|gif|bmp);base64,[\w+/=]+$/.test(value);
+
 const OPTIONAL = {
   figures: isObject,
   finish_reason: isText,
@@ -105,7 +116,7 @@ const OPTIONAL = {
   calls: (value) => Array.isArray(value) && value.length > 0 && value.every(isCall),
   call: isCall,
   cut: Number.isFinite,
-  attachments: (value) => Array.isArray(value) && value.every((file) => isText(file?.name) && isText(file.text)),
+  attachments: (value) => Array.isArray(value) && value.every(isAttachment),
   tokens: Array.isArray,
   begun: isText,
   asked: isObject,

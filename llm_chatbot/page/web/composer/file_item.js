@@ -1,0 +1,51 @@
+// A file of a message in a list: its name or its picture, its size, and what can be done with it.
+
+import { iconButton, make, number, text } from "../common/dom.js";
+import { ICONS } from "../common/icons.js";
+
+/** @import { Attachment } from "../types" */
+
+const pixels = ([width, height]) => `${width} × ${height}`;
+
+/**
+ * How much of a file was sent: in tokens, and of a picture in pixels.
+ *
+ * @param {Attachment} file
+ */
+export function sizeOf({ tokens = 0, of: all, size, from }) {
+  if (size) return from ? text("picture_scaled", { size: pixels(size), from: pixels(from) }) : pixels(size);
+  return all === undefined
+    ? text("about_tokens", { count: number(tokens) })
+    : text("part_tokens", { count: number(tokens), all: number(all) });
+}
+
+/**
+ * @param {Attachment} file
+ * @param {() => void} open shows more of it
+ * @param {(() => void) | null} [remove] takes it away
+ * @param {string} [title] of what opens
+ */
+export function fileItem(file, open, remove, title = "file_open") {
+  const { name, picture } = file;
+  return make(
+    "li",
+    { class: picture && "picture" },
+    make(
+      "button",
+      { type: "button", class: "choose", title: text(picture ? "picture_open" : title), onclick: open },
+      picture ? make("img", { src: picture, alt: name }) : name,
+    ),
+    make("small", {}, sizeOf(file)),
+    remove && iconButton(ICONS.close, text("remove_file", { name }), remove),
+  );
+}
+
+/**
+ * The files that are pasted. A program for documents puts a picture of its text beside the text, which is none.
+ *
+ * @param {ClipboardEvent} event
+ */
+export function pastedFiles({ clipboardData }) {
+  const isText = Boolean(clipboardData?.getData("text/plain"));
+  return [...(clipboardData?.files ?? [])].filter((file) => !isText || !file.type.startsWith("image/"));
+}

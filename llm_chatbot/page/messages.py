@@ -13,7 +13,7 @@ from llm_chatbot.errors import UserError
 FIGURES = ("completion_tokens", "tokens_per_second", "time_to_first_token", "cached_tokens", "prompt_tokens")
 DRAFT_FIGURES = ("drafted_tokens", "accepted_tokens", "draft_gain")  # where there is a draft model
 
-Content = str | list[dict[str, Any]]  # a text, or parts with pictures
+_Content = str | list[dict[str, Any]]  # a text, or parts with pictures
 
 
 def user_message(text: str) -> Message:
@@ -57,14 +57,14 @@ def joined(messages: list[Message]) -> list[Message]:
     return joined
 
 
-def _both(first: Content, second: Content) -> Content:
+def _both(first: _Content, second: _Content) -> _Content:
     """A content, a text or parts with pictures, and then another."""
     if isinstance(first, str) and isinstance(second, str):
         return f"{first}\n\n{second}"
     return [*_parts(first), {"type": "text", "text": "\n\n"}, *_parts(second)]
 
 
-def _parts(content: Content) -> list[dict[str, Any]]:
+def _parts(content: _Content) -> list[dict[str, Any]]:
     return [{"type": "text", "text": content}] if isinstance(content, str) else content
 
 

@@ -17,7 +17,7 @@ from llm_chatbot.page.gradio_without_mcp import gradio as gr
 
 # Far more than a conversation that fills the longest context; with pictures, as much as the API takes.
 MAX_REQUEST_BYTES = 4 * 1024 * 1024
-CONVERSATIONS = ("/page/ask", "/page/title", "/page/summary")
+CONVERSATION_PATHS = ("/page/ask", "/page/title", "/page/summary")
 MAX_CONVERSATION_BYTES = 24 * 1024 * 1024
 
 # Files for a collection: see knowledge_routes.py. They are kept in memory while they are received.
@@ -147,4 +147,4 @@ def most_bytes(path: str) -> int:
     """How large a request may be."""
     if path.endswith(UPLOADS):
         return MAX_UPLOAD_BYTES
-    return MAX_CONVERSATION_BYTES if path.endswith(CONVERSATIONS) else MAX_REQUEST_BYTES
+    return MAX_CONVERSATION_BYTES if path.endswith(CONVERSATION_PATHS) else MAX_REQUEST_BYTES

@@ -26,6 +26,9 @@ KINDS = {
 }
 OLDER_NAMES = False  # whether the first and the last matrix of an MLP have each other's names
 
+EPSILON: float | None = None  # of the language model's norms; None: the checkpoint's
+SMALL_TYPE: type[np.floating] = np.float16  # of matrices
+
 # What the scripts call the parts of a tensor's name, before they look it up.
 RENAMED = {
     "model.language_model.": "model.",
@@ -76,7 +79,7 @@ def _write_language(path: Path, checkpoint: Path, config: dict[str, Any], tensor
     writer.add_key_length(size)
     writer.add_value_length(size)
     writer.add_rope_dimension_count(size)
-    writer.add_layer_norm_rms_eps(text["rms_norm_eps"])
+    writer.add_layer_norm_rms_eps(EPSILON or text["rms_norm_eps"])
     writer.add_rope_freq_base(_rope_base(text))
     if architecture == "gemma3":
         writer.add_sliding_window(text["sliding_window"])
@@ -217,7 +220,7 @@ def _add(writer: GGUFWriter, name: str | None, array: np.ndarray) -> None:
     assert name is not None
     if OLDER_NAMES and name.startswith("v."):
         name = name.replace("ffn_up", "ffn_first").replace("ffn_down", "ffn_up").replace("ffn_first", "ffn_down")
-    writer.add_tensor(name, array.astype(np.float32 if array.ndim == 1 or "position_embd" in name else np.float16))
+    writer.add_tensor(name, array.astype(np.float32 if array.ndim == 1 or "position_embd" in name else SMALL_TYPE))
 
 
 def _finish(writer: GGUFWriter) -> None:

@@ -143,6 +143,6 @@ def test_the_page_answers_inside_the_notebook(page: Page):
     box.fill("Name the capital of France.")
     box.press("Enter")
     expect(inside.get_by_test_id("bot").last).to_contain_text("Paris")
-    ground = inside.locator("body").evaluate("body => getComputedStyle(body).backgroundColor")
+    ground = inside.locator(":root").evaluate("root => getComputedStyle(root).backgroundColor")
     channels = ground[ground.index("(") + 1 : -1].split(",")[:3]
     assert max(map(int, channels)) < 100, ground  # dark, as JupyterLab is, though the browser asks for light

@@ -13,13 +13,14 @@ import openvino as ov
 from llm_chatbot.engine.cache.disk_blocks import DiskBlocks, Layout, blocks_folder
 from llm_chatbot.engine.cache.kv_cache import KVCache
 from llm_chatbot.engine.cache.opening import open_paged_model
+from llm_chatbot.engine.cache.output_layers import OutputLayers
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.cache.paged_cache import PagedModel
 from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, PAGED_PROPERTIES, block_bytes
 from llm_chatbot.engine.compile_cache import compile_with_cache
 from llm_chatbot.engine.decode.prompt_lookup import LookupCache
 from llm_chatbot.engine.devices import device_properties
-from llm_chatbot.engine.files import ModelFiles
+from llm_chatbot.engine.files import ModelFiles, Weights
 from llm_chatbot.engine.fingerprint import fingerprint
 from llm_chatbot.engine.graph.arithmetic import faster_arithmetic
 from llm_chatbot.engine.graph.group_sizes import split_groups
@@ -27,6 +28,7 @@ from llm_chatbot.engine.graph.logits import add_logits_to_keep, check_growing
 from llm_chatbot.engine.graph.merged_products import merge_products
 from llm_chatbot.engine.graph.paged_graph import PagedAttentionUnavailableError, make_paged
 from llm_chatbot.engine.graph.picture_rows import add_picture_rows
+from llm_chatbot.engine.graph.two_step_output import separate_output_layer, two_steps_may_pay
 from llm_chatbot.engine.graph.zero_points import split_zero_points, splitting_pays
 from llm_chatbot.engine.vision.reader import ImageReader
 
@@ -97,9 +99,9 @@ class ChatModel:
                 raise PagedAttentionUnavailableError("it was tested on CPU only")
             graph, weights = self._files.map_graph()
             with weights.released_meanwhile():
-                compiled, facts = self._compile_paged(graph)
+                compiled, output, facts = self._compile_paged(graph, weights)
                 limits = (self.trained_context, self.max_length, kv_cache_gb)
-                paged = open_paged_model(compiled, *limits, self.extra_inputs, weights, self.pace)
+                paged = open_paged_model(compiled, *limits, self.extra_inputs, weights, self.pace, output)
             if cache_on_disk and not paged.is_hybrid:
                 self._keep_on_disk(paged, compiled, facts)
             return paged
@@ -114,8 +116,10 @@ class ChatModel:
         except OSError as error:
             logger.warning("What is read is not kept on the disk: %s.", error)
 
-    def _compile_paged(self, graph: ov.Model) -> tuple[ov.CompiledModel, dict[str, Any]]:
-        """The compiled graph, and what was decided for it."""
+    def _compile_paged(
+        self, graph: ov.Model, weights: Weights
+    ) -> tuple[ov.CompiledModel, OutputLayers | None, dict[str, Any]]:
+        """The compiled graph, its output layer if that is not in it, and what was decided for it."""
         split_groups(graph, self._files.path)
         self.add_inputs(graph)
         if self._files.images is not None:
@@ -127,8 +131,11 @@ class ChatModel:
         if is_split:
             split_zero_points(graph)
         make_paged(graph, self.extra_inputs(1).keys())
+        output = None
+        if two_steps_may_pay(graph, properties):
+            output = OutputLayers(separate_output_layer(graph), properties, weights)
         facts = {"properties": sorted(properties.items()), "zero points are split": is_split}
-        return ov.Core().compile_model(graph, self._device, properties), facts
+        return ov.Core().compile_model(graph, self._device, properties), output, facts
 
     def _with_arithmetic(self, graph: ov.Model, properties: dict[str, Any]) -> dict[str, Any]:
         is_cpu = self._device.upper() == "CPU"

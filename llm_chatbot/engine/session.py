@@ -306,7 +306,9 @@ class ChatSession:
             self._detokenizer = detokenizer
             stop_ids = self._model.stop_ids | generation.end_ids
             sampling = generation.without(stop_ids) if generation.ignore_eos else generation
-            with closing(decode(self._cache, logits, sampling, stop_ids, generation.seed, constraints)) as stream:
+            exact = generation.top_logprobs is not None
+            decoded = decode(self._cache, logits, sampling, stop_ids, generation.seed, constraints, exact)
+            with closing(decoded) as stream:
                 for count, (token, logits) in enumerate(islice(stream, token_limit), start=1):
                     if count == 1:
                         first = time.perf_counter()

@@ -37,11 +37,13 @@ class MeasuredModel(Protocol):
 
     prices: Prices | None
 
+    def prepare(self, check: Callable[[], None]) -> None: ...
+
     def time_call(self, rows: int) -> float: ...
 
 
 class PriceMeter:
-    """Replaces a model's prices by measured ones, once, in a pause between answers.
+    """Replaces a model's prices by measured ones, once, in a pause between answers, after it was prepared.
 
     Args:
         model: whose calls are timed. An answer that begins meanwhile waits for one call at most; then the next pause is
@@ -75,6 +77,9 @@ class PriceMeter:
             while time.monotonic() < end:
                 self._check(pause)
                 time.sleep(TICK)
+            if (model := self._model()) is not None:
+                model.prepare(lambda: self._check(pause))
+            del model
             prices = measure_prices(lambda rows: self._call(pause, rows))
         except BusyError:
             return

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import openvino as ov
 
 from llm_chatbot.engine.cache.call_prices import ASSUMED_PRICES
+from llm_chatbot.engine.cache.output_layers import OutputLayers
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.cache.paged_cache import PagedModel, no_extra_inputs
 from llm_chatbot.engine.cache.paged_runner import (
@@ -38,6 +39,7 @@ def open_paged_model(
     extra_inputs: Callable[[int], dict[str, float]] = no_extra_inputs,
     weights: object = None,
     pace: Pace | None = None,
+    output: OutputLayers | None = None,
 ) -> PagedModel:
     """Creates a pool for a compiled paged graph.
 
@@ -46,7 +48,7 @@ def open_paged_model(
         context_length: the model's context length in tokens; None if unknown.
         max_length, extra_inputs, pace: see `PagedModel`.
         kv_cache_gb: memory for the keys and values of all conversations, in GB; None chooses by the free memory.
-        weights: see `PagedRunner`.
+        weights, output: see `PagedRunner`.
 
     Raises:
         PagedAttentionUnavailableError: the device's block size is not `BLOCK_SIZE`.
@@ -57,7 +59,7 @@ def open_paged_model(
     slots = state_slots(state, kv_cache_gb) if state else 0
     share = 1 - SHARE_OF_STATES if state else 1.0
     blocks = pool_blocks(block_bytes(compiled), context_length, kv_cache_gb and share * kv_cache_gb)
-    runner = PagedRunner(compiled, blocks, weights, slots)
+    runner = PagedRunner(compiled, blocks, weights, slots, output)
     runner.run([Part([0], 0, [0], 1, (0, 1))], extra_inputs(1))  # the runtime packs the weights in its first call
     # A draft that is not accepted would cut the sequence back.
     model = PagedModel(runner, blocks, max_length, extra_inputs, None if state else ASSUMED_PRICES, pace, slots)

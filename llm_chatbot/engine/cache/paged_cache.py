@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,8 @@ from llm_chatbot.engine.decode.prompt_lookup import LookupCache, Prices
 from llm_chatbot.engine.vision.reader import Picture, places_of, positions_of, rows_of
 
 logger = logging.getLogger(__name__)
+
+Timed = TypeVar("Timed")
 
 DECODE_TOKENS = 32  # requests with at most this many tokens to read count as decoding, not as prefill
 
@@ -46,6 +48,8 @@ class Runner(Protocol):
     def vocabulary(self) -> int: ...
 
     def run(self, parts: Sequence[Part], extra: Mapping[str, float]) -> list[np.ndarray]: ...
+
+    def prepare(self, check: Callable[[], None], alone: Callable[[Callable[[], bool]], bool]) -> None: ...
 
     def copy_block(self, source: int, target: int) -> None: ...
 
@@ -134,7 +138,9 @@ class PagedModel:
 
     def new_drafter(self) -> Drafter:
         """An empty conversation in which this model drafts for another."""
-        return Drafter(self.new_cache(), self.vocabulary, self.max_length, self.pace)
+        cache = self.new_cache()
+        cache.exact = False
+        return Drafter(cache, self.vocabulary, self.max_length, self.pace)
 
     @contextmanager
     def in_use(self) -> Iterator[None]:
@@ -172,6 +178,10 @@ class PagedModel:
         if self._kept is not None:
             self._kept.restore(table, ids)
 
+    def prepare(self, check: Callable[[], None]) -> None:
+        """Builds what makes later calls faster; `check` may raise an exception that ends this."""
+        self.runner.prepare(check, self._alone)
+
     def time_call(self, rows: int) -> float:
         """The seconds of a call that reads tokens for nobody, in a block of its own.
 
@@ -179,22 +189,42 @@ class PagedModel:
             BusyError: somebody waits for an answer, or all blocks are taken.
         """
         table = self.new_table()
+
+        def call() -> float:
+            with self.lock:
+                if not self.pool.free:
+                    raise BusyError
+                table.reserve(rows)
+                self.pool.busy.add(table)
+            started = time.perf_counter()
+            part = Part([0] * rows, 0, table.indices, rows, table.state, exact=False)
+            try:
+                self.runner.run([part], self.extra_inputs(1))
+            finally:
+                with self.lock:
+                    self.pool.busy.clear()
+                    table.release()
+                    self.last_rows = rows
+            return time.perf_counter() - started
+
+        return self._alone(call)
+
+    def _alone(self, action: Callable[[], Timed]) -> Timed:
+        """Calls a function while no other call is made.
+
+        Raises:
+            BusyError: somebody waits for an answer.
+        """
         with self.lock:
-            if self._answers or self._waiting or self._led or not self.pool.free:
+            if self._answers or self._waiting or self._led:
                 raise BusyError
-            table.reserve(rows)
-            self.pool.busy.add(table)
             self._led = True
-        started = time.perf_counter()
         try:
-            self.runner.run([Part([0] * rows, 0, table.indices, rows, table.state)], self.extra_inputs(1))
+            return action()
         finally:
             with self.lock:
-                self.pool.busy.clear()
-                table.release()
-                self._led, self.last_rows = False, rows
+                self._led = False
                 self.lock.notify_all()
-        return time.perf_counter() - started
 
     def serve(self, request: "Request") -> None:
         """Blocks until the request is done.
@@ -296,7 +326,7 @@ class PagedModel:
         wanted = request.wanted if count == request.missing else 0
         cache, end = request.cache, past + count
         positions = cache.positions(past, end) if cache.has_grids else None
-        return Part(ids, past, blocks, wanted, table.state, rows_of(ids, cache.places), positions)
+        return Part(ids, past, blocks, wanted, table.state, rows_of(ids, cache.places), positions, cache.exact)
 
     def _note_time(self, seconds: float, tokens: int) -> None:
         self._batch_wait = min(BATCH_WAIT * seconds, MAX_BATCH_WAIT)
@@ -371,9 +401,11 @@ class PagedCache:
         table: its block table.
         places: where the vectors of its negative ids are; see `rows_of`.
         has_grids: whether the positions of its pictures are not those of a text.
+        exact: whether all logits have to be exact; False: those of the best tokens do.
     """
 
     def __init__(self, model: PagedModel) -> None:
+        self.exact = True
         self.places: Mapping[int, tuple[Picture, int]] = {}
         self.has_grids = False
         self.ids: list[int] = []

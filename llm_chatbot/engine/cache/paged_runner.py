@@ -1,6 +1,6 @@
 """Runs a paged graph: one call reads tokens of several sequences, whose keys and values lie in blocks of one pool."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from math import prod
@@ -8,6 +8,7 @@ from math import prod
 import numpy as np
 import openvino as ov
 
+from llm_chatbot.engine.cache.output_layers import OutputLayers
 from llm_chatbot.engine.graph.paged_graph import (
     BLOCK_INDICES,
     BLOCK_INDICES_BEGINS,
@@ -49,6 +50,7 @@ class Part:
         past: the number of cached tokens before them.
         blocks: indices of the blocks for its cached and new tokens.
         logits: the number of last tokens of `ids` to compute logits for.
+        exact: whether all of these have to be exact, and not only the best tokens'.
         state: the slots with the recurrent state after the cached tokens, and for that after the new ones.
         rows: the vectors of those of `ids` that are negative, float32 [n, hidden]; None if none is.
         positions: of `ids`, for models in which time, height and width have one each, int64 [3, n]; None: those of a
@@ -62,6 +64,7 @@ class Part:
     state: tuple[int, int] = (0, 0)
     rows: np.ndarray | None = None
     positions: np.ndarray | None = None
+    exact: bool = True
 
 
 class PagedRunner:
@@ -74,13 +77,21 @@ class PagedRunner:
         blocks: the number of blocks; see `block_bytes` for their size.
         weights: what the compiled model reads its constants from; only kept alive.
         slots: the number of recurrent states. The first one stays empty.
+        output: what follows, if the graph ends in hidden states.
     """
 
-    def __init__(self, compiled: ov.CompiledModel, blocks: int, weights: object = None, slots: int = 0) -> None:
+    def __init__(
+        self,
+        compiled: ov.CompiledModel,
+        blocks: int,
+        weights: object = None,
+        slots: int = 0,
+        output: OutputLayers | None = None,
+    ) -> None:
         self.compiled = compiled
         self._weights = weights
         self._ports = {port.any_name: port for port in compiled.inputs}
-        self._logits = compiled.output("logits")
+        self._output = output
         self._request = compiled.create_infer_request()
         self._inputs: dict[str, np.ndarray] = {}  # the memory of the request's inputs
         self._tensors = []
@@ -97,7 +108,14 @@ class PagedRunner:
     @property
     def vocabulary(self) -> int:
         """The number of logits after a token."""
-        return self._logits.partial_shape[-1].get_length()
+        if self._output is not None:
+            return self._output.vocabulary
+        return self.compiled.output().partial_shape[-1].get_length()
+
+    def prepare(self, check: Callable[[], None], alone: Callable[[Callable[[], bool]], bool]) -> None:
+        """Builds what makes later calls faster; see `OutputLayers.prepare`."""
+        if self._output is not None:
+            self._output.prepare(check, alone)
 
     def copy_block(self, source: int, target: int) -> None:
         for tensor in self._tensors:
@@ -144,9 +162,16 @@ class PagedRunner:
             self._request.start_async()  # faster than `infer`: runs on the runtime's own thread
         finally:
             self._request.wait()  # Ctrl+C may come between the two, and the thread reads memory that is freed then
-        logits = self._request.get_tensor(self._logits).data[:, 0]
         ends = np.cumsum([part.logits for part in parts])
+        logits = self._logits(ends[-1], any(part.exact for part in parts if part.logits))
         return [logits[end - part.logits : end].copy() for part, end in zip(parts, ends, strict=True)]
+
+    def _logits(self, count: int, exact: bool) -> np.ndarray:
+        """The logits of the last call, float32 [count, vocabulary], valid until the next one."""
+        result = self._request.get_output_tensor()
+        if self._output is None:
+            return result.data[:, 0]
+        return self._output.logits(result, exact)[:, 0] if count else np.empty((0, self.vocabulary), np.float32)
 
     def _set_input(self, name: str, array: np.ndarray) -> None:
         """Sets an input. If the last call had the same shape, as while an answer is decoded, only its values."""

@@ -88,7 +88,9 @@ class Cache(Protocol):
 class ProposingCache(Protocol):
     """A cache that reads ahead what a draft model proposes; `prompt_lookup.LookupCache` is one."""
 
-    def begin_answer(self, sampling: Sampling, random: np.random.Generator, penalties: Penalties) -> None: ...
+    def begin_answer(
+        self, sampling: Sampling, random: np.random.Generator, penalties: Penalties, exact: bool
+    ) -> None: ...
 
     @property
     def proposal(self) -> Proposal | None: ...
@@ -162,6 +164,7 @@ def decode(
     stop_ids: set[int],
     seed: int | None = None,
     constraints: Sequence[TokenConstraint] = (),
+    exact: bool = True,
 ) -> Generator[tuple[int, np.ndarray], None, None]:
     """Yields the tokens that follow, one at a time, until a stop token, and the model's logits for each.
 
@@ -175,6 +178,7 @@ def decode(
         stop_ids: tokens that end the answer; they are not yielded.
         seed: makes sampling repeatable; None uses a new random seed.
         constraints: what else limits the choice, in this order. If no token is left, that ends the answer.
+        exact: whether the logits that are yielded have to be; False: the best tokens' do, which may be faster.
 
     Raises:
         NonFiniteError: the model's logits are NaN or infinite.
@@ -183,7 +187,8 @@ def decode(
     penalties = Penalties(sampling, cache.ids)
     proposing = cache if isinstance(cache, ProposingCache) else None
     if proposing is not None:
-        proposing.begin_answer(sampling, random, penalties)
+        exact = exact or bool(constraints) or penalties.change_something or not sampling.needs_best_only
+        proposing.begin_answer(sampling, random, penalties, exact)
     while True:
         check_logits(logits)
         allowed = _allowed(penalties.applied(logits), constraints)

@@ -56,5 +56,10 @@ class Penalties:
         return copied
 
     @property
+    def change_something(self) -> bool:
+        """Whether they can change logits."""
+        return bool(self._biased.size) or self._sampling.repetition_penalty != 1 or self._counts_matter
+
+    @property
     def _counts_matter(self) -> bool:
         return self._sampling.frequency_penalty != 0 or self._sampling.presence_penalty != 0

@@ -189,6 +189,8 @@ class DraftingModel(Protocol):
 class DraftingCache(DraftCache, Protocol):
     """The cache below a `LookupCache`; see `llm_chatbot.engine.cache.paged_cache.PagedCache`."""
 
+    exact: bool
+
     def feed_all(self, ids: Sequence[int]) -> np.ndarray: ...
 
     def show(self, pictures: Sequence[Picture]) -> None: ...
@@ -228,8 +230,15 @@ class LookupCache:
         """How the draft model does in this answer; None: there is none."""
         return None if self._drafter is None else self._drafter.figures
 
-    def begin_answer(self, sampling: Sampling, random: np.random.Generator, penalties: Penalties) -> None:
-        """Says how the tokens of the next answer are chosen, for drafts that are likely to be accepted."""
+    def begin_answer(
+        self, sampling: Sampling, random: np.random.Generator, penalties: Penalties, exact: bool = True
+    ) -> None:
+        """Says how the tokens of the next answer are chosen, for drafts that are likely to be accepted.
+
+        Args:
+            exact: whether all of its logits have to be exact; False: those of the best tokens do.
+        """
+        self._cache.exact = exact
         if self._drafter is not None:
             self._drafter.begin_answer(sampling, random, penalties)
 
@@ -262,6 +271,7 @@ class LookupCache:
     def trim_to_prefix(self, ids: Sequence[int]) -> int:
         """See `PagedCache.trim_to_prefix`."""
         self._draft, self._proposals, self._logits = [], [], None
+        self._cache.exact = True
         held = self._cache.trim_to_prefix(ids)
         if self._drafter is not None:
             self._drafter.trim_to_prefix(ids)

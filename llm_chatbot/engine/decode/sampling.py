@@ -13,6 +13,9 @@ import numpy as np
 # Lower temperatures are greedy decoding too: dividing float32 logits by them would overflow.
 LOWEST_TEMPERATURE = 1e-5
 
+# So many tokens count as the best ones.
+BEST_TOKENS = 256
+
 # Partitioning a whole vocabulary is slow. The maxima of chunks of this size tell which tokens can be left out before.
 CHUNK = 128
 
@@ -66,6 +69,12 @@ class Sampling:
                 "temperature and top_k must be >= 0, probabilities in [0, 1], repetition_penalty > 0, the other "
                 f"penalties finite: {self}"
             )
+
+    @property
+    def needs_best_only(self) -> bool:
+        """Whether unlikely tokens are never chosen, so that hardly anything depends on their exact logits."""
+        is_limited = self.top_k > 0 or self.top_p < 1 or self.min_p > 0
+        return self.temperature < LOWEST_TEMPERATURE or (is_limited and self.top_k <= BEST_TOKENS)
 
 
 def candidates(logits: np.ndarray, seen: np.ndarray, sampling: Sampling) -> tuple[np.ndarray, np.ndarray]:

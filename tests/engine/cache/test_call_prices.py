@@ -92,6 +92,7 @@ def test_a_process_ends_while_it_measures():
         "import threading, time\n"
         "from llm_chatbot.engine.cache.call_prices import PriceMeter\n"
         "class Model:\n"
+        "    def prepare(self, check): pass\n"
         "    def time_call(self, rows):\n"
         "        started.set(); time.sleep(0.3); print('called', flush=True); return 0.01\n"
         "started = threading.Event()\n"

@@ -158,7 +158,7 @@ def turns(rounds: int) -> list[Bound]:
         for name, ratio in paged.branches(model, 3 * rounds).items()
     ]
     found = paged.lookup(model, folder, rounds)
-    repeating = (paged.SUMMARY, paged.CODE_EDIT)
+    repeating = (paged.SUMMARY, paged.CODE_EDIT, paged.ASKED_AGAIN, paged.OTHER_FILE)
     bounds += [Bound(f"lookup: {name} / without", found[name], 1.6) for name in repeating]
     worst = min(found[name] for name in paged.NEW_TEXT)
     return [*bounds, Bound("lookup: text that repeats nothing / without", worst, 0.97)]

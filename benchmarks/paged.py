@@ -28,6 +28,7 @@ PASTS = (0, 650, 1200, 4000)
 TURN = 41
 
 NEW_TEXT = ("Write a short story about a dragon who learns to cook.", "Explain how rain forms.", "Describe Rome.")
+ASKED_AGAIN, OTHER_FILE = "a question that another conversation asked", "a text that another conversation read"
 SUMMARY, CODE_EDIT = "a summary in the text's own sentences", "code with a name changed"
 
 Feed = Callable[[list[int]], np.ndarray]
@@ -183,7 +184,10 @@ def ask(cache: PagedCache, ids: list[int]) -> None:
 
 
 def lookup(paged: PagedModel, folder: Path, repeats: int) -> dict[str, float]:
-    """The speed with prompt lookup, as a multiple of that without; the same tokens are fed."""
+    """The speed with prompt lookup, as a multiple of that without; the same tokens are fed.
+
+    All conversations are private, so that none finds what another has read, but those that are to be found.
+    """
     tokenizer = AutoTokenizer.from_pretrained(folder)
     source = (Path(__file__).resolve().parents[1] / "llm_chatbot/engine/decode/sampling.py").read_text(encoding="utf-8")
     passage = passages()["en"][:2500]
@@ -192,19 +196,28 @@ def lookup(paged: PagedModel, folder: Path, repeats: int) -> dict[str, float]:
     cases: dict[str, tuple[str, str | None]] = {
         **{text: (text, None) for text in NEW_TEXT},
         SUMMARY: ("Summarise this with its own sentences:\n\n" + passage, ". ".join(sentences[:9:2])),
+        ASKED_AGAIN: ("What is a good name for a cat?", None),
+        OTHER_FILE: ("How does the text begin that I showed you?", passage[:900]),
         CODE_EDIT: ("Rename logits to scores:\n\n" + source[:3000], edit),
     }
     found = {}
+
+    def asked(text: str) -> list[int]:
+        messages = [{"role": "user", "content": text}]
+        return tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=True)["input_ids"]
+
     for name, (text, answer) in cases.items():
-        prompt = tokenizer.apply_chat_template(
-            [{"role": "user", "content": text}], add_generation_prompt=True, return_dict=True
-        )["input_ids"]
+        prompt = asked(text)
         given = tokenizer(answer)["input_ids"] if answer else sampled(paged, prompt, 200)
+        if name == ASKED_AGAIN:
+            fed(paged.new_cache(), prompt + given)
+        elif name == OTHER_FILE:
+            fed(paged.new_cache(), asked("Read this:\n\n" + passage))
         ratios = []
         for _ in range(repeats):
             seconds = [
                 timed(lambda cache: [cache.feed([token]) for token in given], cache)  # noqa: B023
-                for cache in (fed(paged.new_cache(), prompt), fed(paged.new_lookup_cache(), prompt))
+                for cache in (private(paged.new_cache(), prompt), private(paged.new_lookup_cache(), prompt))
             ]
             ratios.append(seconds[0] / seconds[1])
         found[name] = statistics.median(ratios)
@@ -217,9 +230,15 @@ def fed(cache, ids: list[int]):
     return cache
 
 
+def private(cache, ids: list[int]):
+    cache.make_private()
+    return fed(cache, ids)
+
+
 def sampled(paged: PagedModel, prompt: list[int], length: int) -> list[int]:
     """An answer sampled at temperature 1, which rarely repeats itself."""
     cache, chance = paged.new_cache(), np.random.default_rng(0)
+    cache.make_private()
     answer: list[int] = []
     logits = cache.feed(prompt)
     while len(answer) < length:

@@ -53,16 +53,16 @@ class BlockPool:
 
     Attributes:
         busy: tables that must not be evicted because a call is writing to them.
-        on_full: is called with each block that enters the tree, unless its table is private.
-        on_evict: is called with each block that leaves it.
+        on_full: are called with each block that enters the tree, unless its table is private.
+        on_evict: are called with each block that leaves it.
     """
 
     def __init__(self, blocks: int, block_size: int, copy: Callable[[int, int], None]) -> None:
         self.blocks = blocks
         self.block_size = block_size
         self.busy: set[BlockTable] = set()
-        self.on_full: Callable[[Block], None] | None = None
-        self.on_evict: Callable[[Block], None] | None = None
+        self.on_full: list[Callable[[Block], None]] = []
+        self.on_evict: list[Callable[[Block], None]] = []
         self._copy = copy
         self._free = list(range(blocks))[::-1]  # a stack: the lowest index is taken first
         self._unreferenced: OrderedDict[Block, None] = OrderedDict()  # cached without references, in eviction order
@@ -120,8 +120,8 @@ class BlockPool:
         """Removes an unreferenced block from the tree. It is a leaf: children are evicted before their parents."""
         assert block.parent is not None and not block.children and not block.ref_count
         del self._unreferenced[block]
-        if self.on_evict is not None:
-            self.on_evict(block)
+        for call in self.on_evict:
+            call(block)
         del block.parent.children[block.ids]
         self._free.append(block.index)
 
@@ -228,8 +228,8 @@ class BlockTable:
         else:
             block.parent, block.ids, block.digest = parent, ids, digest_of(parent.digest, ids)
             parent.children[ids] = block
-            if self._pool.on_full is not None and not self.is_private:
-                self._pool.on_full(block)
+            for call in () if self.is_private else self._pool.on_full:
+                call(block)
 
     def _before(self, place: int) -> Block:
         return self.blocks[place - 1] if place else self._root

@@ -54,7 +54,7 @@ class KeptBlocks:
         self._new: deque[Block] = deque(maxlen=model.pool.blocks)
         self._pauses = 0  # how many have begun or ended
         self._writing = threading.Lock()
-        model.pool.on_full = self._new.append
+        model.pool.on_full.append(self._new.append)
 
     def begin_pause(self) -> None:
         """Nobody waits for an answer."""

@@ -19,6 +19,7 @@ from llm_chatbot.engine.cache.kept_blocks import KeptBlocks
 from llm_chatbot.engine.cache.kv_cache import check_length
 from llm_chatbot.engine.cache.pace import Pace
 from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, Part
+from llm_chatbot.engine.cache.seen_text import SeenText
 from llm_chatbot.engine.cache.state_slots import StatefulTable, StateSlots
 from llm_chatbot.engine.decode.draft_model import Drafter
 from llm_chatbot.engine.decode.generation import whole_pictures
@@ -106,6 +107,7 @@ class PagedModel:
         self.max_length = min(max_length or sys.maxsize, blocks * BLOCK_SIZE)
         self.vocabulary = runner.vocabulary
         self.pool = BlockPool(blocks, BLOCK_SIZE, runner.copy_block)
+        self._seen_text = SeenText(self.pool) if prices is not None else None
         self._slots = StateSlots(slots, self.pool) if slots else None
         self.lock = threading.Condition()
         self.runner = runner
@@ -135,6 +137,11 @@ class PagedModel:
     def new_lookup_cache(self, draft: "PagedModel | None" = None) -> LookupCache:
         """An empty conversation that uses prompt lookup where it pays, and else a draft model."""
         return LookupCache(self.new_cache(), self, None if draft is None else draft.new_drafter())
+
+    def find_seen(self, ids: Sequence[int]) -> tuple[list[int], int] | None:
+        """A text of any conversation with the last of these tokens; see `SeenText.find`."""
+        with self.lock:
+            return None if self._seen_text is None else self._seen_text.find(ids)
 
     def new_drafter(self) -> Drafter:
         """An empty conversation in which this model drafts for another."""

@@ -31,7 +31,7 @@ class StateSlots:
         self._ref_counts = [1, *[0] * (slots - 1)]
         self._free = list(range(1, slots))[::-1]
         self._checkpoints: OrderedDict[Block, int] = OrderedDict()  # the least recently used first
-        pool.on_evict = self.forget
+        pool.on_evict.append(self.forget)
 
     @property
     def free(self) -> int:

@@ -1,13 +1,14 @@
 """Prompt lookup decoding: speculative decoding whose draft tokens come from the text itself.
 
-If the last n-gram occurred before, the tokens that followed it there are the draft. One call reads the next token and
+If the last n-gram occurred before, in this conversation or in any other one whose keys and values are still in the
+pool, the tokens that followed it there are the draft. One call reads the next token and
 the draft; it costs little more than a call with a single token, so accepted draft tokens are almost free. This happens
 behind `feed`: the caller samples every token from the model's logits after exactly the tokens before it, so the answer
 is the same with and without drafts. The idea is Apoorv Saxena's: https://github.com/apoorvumang/prompt-lookup-decoding
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import takewhile
 from typing import Protocol
 
@@ -38,21 +39,52 @@ ACCEPTANCE_DECAY = 0.95
 MARGIN = 1.1
 
 
+FindSeen = Callable[[Sequence[int]], tuple[list[int], int] | None]
+
+
+class Acceptance:
+    """How many draft tokens are accepted, by the lengths of the matches before them."""
+
+    def __init__(self) -> None:
+        self._accepted = [PRIOR_WEIGHT * share for share in PRIOR]
+        self._drafted = [float(PRIOR_WEIGHT)] * len(PRIOR)
+
+    def note(self, length: int, accepted: bool) -> None:
+        """Records the next token after a match of this length."""
+        kind = kind_of(length)
+        self._drafted[kind] = self._drafted[kind] * ACCEPTANCE_DECAY + 1
+        self._accepted[kind] = self._accepted[kind] * ACCEPTANCE_DECAY + int(accepted)
+
+    def rate(self, length: int) -> float:
+        """The expected share."""
+        kind = kind_of(length)
+        return self._accepted[kind] / self._drafted[kind]
+
+
 class PromptLookup:
     """Proposes draft tokens for a conversation and tracks how many would be accepted.
+
+    Args:
+        find_seen: finds other conversations' texts, see `llm_chatbot.engine.cache.seen_text.SeenText.find`. They are
+            used where this conversation has no match.
 
     Attributes:
         ids: all tokens so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, find_seen: FindSeen = lambda ids: None) -> None:
         self.ids: list[int] = []
+        self._find_seen = find_seen
+        self._source = self.ids  # the text with the draft
         # Where the last occurrence of each n-gram ends; after `truncate`, that may be past the end of `ids`.
         self._places: dict[tuple[int, ...], int] = {}
         self._draft_start = 0  # the position of the first draft token
         self._match_length = 0  # the length of the match before it; 0: no match
-        self._accepted = [PRIOR_WEIGHT * share for share in PRIOR]
-        self._drafted = [float(PRIOR_WEIGHT)] * len(PRIOR)
+        self._own, self._others = Acceptance(), Acceptance()
+
+    @property
+    def _acceptance(self) -> Acceptance:
+        return self._own if self._source is self.ids else self._others
 
     def truncate(self, length: int) -> None:
         """Keeps only the first `length` tokens."""
@@ -71,16 +103,15 @@ class PromptLookup:
     def add(self, token: int) -> None:
         """Appends a token of the answer, and records whether it was the next draft token."""
         if self._match_length:
-            self._count(self.ids[self._draft_start] == token)
+            self._count(self._source[self._draft_start] == token)
         self.ids.append(token)
         self._find()
 
     def _count(self, accepted: bool) -> None:
-        kind = kind_of(self._match_length)
-        self._drafted[kind] = self._drafted[kind] * ACCEPTANCE_DECAY + 1
-        self._accepted[kind] = self._accepted[kind] * ACCEPTANCE_DECAY + int(accepted)
+        self._acceptance.note(self._match_length, accepted)
         self._draft_start += 1
-        self._match_length = min(self._match_length + 1, LONGEST_MATCH) if accepted else 0
+        is_over = not accepted or (self._source is not self.ids and self._draft_start == len(self._source))
+        self._match_length = 0 if is_over else min(self._match_length + 1, LONGEST_MATCH)
 
     def _find(self) -> None:
         """Finds an earlier occurrence of the last n-gram, unless there is a match already."""
@@ -88,22 +119,28 @@ class PromptLookup:
         place = self._places.get(key)
         if len(key) == NGRAM:
             self._places[key] = len(self.ids)
-        if self._match_length == 0 and place is not None and place < len(self.ids):
-            self._draft_start = place
-            self._match_length = match_length(self.ids, place)
+        if self._match_length:
+            return
+        if place is not None and place < len(self.ids):
+            self._match(self.ids, place)
+        if not self._match_length and (seen := self._find_seen(self.ids)) is not None and seen[1] < len(seen[0]):
+            self._match(*seen)
+
+    def _match(self, source: list[int], place: int) -> None:
+        self._source, self._draft_start = source, place
+        self._match_length = match_length(self.ids, source[max(place - LONGEST_MATCH, 0) : place])
 
     def expected_accepted(self, count: int) -> float:
         """The expected number of accepted tokens in a draft of `count`."""
         chance, expected = 1.0, 0.0
         for length in range(self._match_length, self._match_length + count):
-            kind = kind_of(length)
-            chance *= self._accepted[kind] / self._drafted[kind]
+            chance *= self._acceptance.rate(length)
             expected += chance
         return expected
 
     def guesses(self, count: int) -> list[int]:
         """A draft of `count` tokens. Past the end of the text, it continues as if the text repeated itself."""
-        following = list(takewhile(is_token, self.ids[self._draft_start : self._draft_start + count]))
+        following = list(takewhile(is_token, self._source[self._draft_start : self._draft_start + count]))
         while following and len(following) < count:
             following += following[: count - len(following)]
         return following
@@ -136,10 +173,9 @@ def is_token(id: int) -> bool:
     return id >= 0
 
 
-def match_length(ids: Sequence[int], place: int) -> int:
-    """How many tokens before a position match the last ones; 0 if fewer than an n-gram."""
-    length = min(place, LONGEST_MATCH)
-    count = common_length(ids[place - length : place][::-1], ids[-length:][::-1])
+def match_length(ids: Sequence[int], before: Sequence[int]) -> int:
+    """How many of the last tokens are those before a draft; 0 if fewer than an n-gram."""
+    count = common_length(before[::-1], ids[-len(before) :][::-1])
     return count if count >= NGRAM else 0
 
 
@@ -185,6 +221,8 @@ class DraftingModel(Protocol):
     last_rows: int
     last_others: int
 
+    def find_seen(self, ids: Sequence[int]) -> tuple[list[int], int] | None: ...
+
 
 class DraftingCache(DraftCache, Protocol):
     """The cache below a `LookupCache`; see `llm_chatbot.engine.cache.paged_cache.PagedCache`."""
@@ -209,7 +247,7 @@ class LookupCache:
         self._cache = cache
         self._model = model
         self._drafter = drafter
-        self._lookup = PromptLookup()
+        self._lookup = PromptLookup(model.find_seen)
         self._draft: list[int] = []  # draft tokens that have been read, but not fed yet
         self._proposals: list[Proposal] = []  # for these, if a draft model proposed them
         self._logits: np.ndarray | None = None  # after each of them
@@ -258,7 +296,7 @@ class LookupCache:
         """Empties the cache."""
         self._drop_draft()
         self._cache.reset()
-        self._lookup = PromptLookup()
+        self._lookup = PromptLookup(self._model.find_seen)
         if self._drafter is not None:
             self._drafter.reset()
 

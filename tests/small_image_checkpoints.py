@@ -19,6 +19,8 @@ from transformers import (
     Qwen2_5_VLForConditionalGeneration,
     Qwen2VLConfig,
     Qwen2VLForConditionalGeneration,
+    Qwen3VLConfig,
+    Qwen3VLForConditionalGeneration,
     SmolVLMConfig,
     SmolVLMForConditionalGeneration,
 )
@@ -177,16 +179,22 @@ def qwen2_5_vl(folder: Path) -> None:
 
 
 def qwen_vl(
-    folder: Path, model_class: type[PreTrainedModel], config_class: type[PreTrainedConfig], vision: dict[str, Any]
+    folder: Path,
+    model_class: type[PreTrainedModel],
+    config_class: type[PreTrainedConfig],
+    vision: dict[str, Any],
+    sections: tuple[int, ...] = (2, 3, 3),
+    **further: int,
 ) -> None:
     tokens = ["<|im_start|>", "<|im_end|>", "<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"]
     ids = add_tokens(folder, QWEN_TEMPLATE, tokens)
     text = {name: value for name, value in TEXT.to_dict().items() if name in SHARED} | {
-        "rope_parameters": {"rope_type": "default", "mrope_section": [2, 3, 3], "rope_theta": 10000.0},
+        "rope_parameters": {"rope_type": "default", "mrope_section": [*sections], "rope_theta": 10000.0},
         "tie_word_embeddings": False,
+        **further,
     }
     config = config_class(
-        vision_config={**vision, "patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2},
+        vision_config={"patch_size": 14, "spatial_merge_size": 2, "temporal_patch_size": 2, **vision},
         text_config=text,
         image_token_id=ids["<|image_pad|>"],
         video_token_id=ids["<|video_pad|>"],
@@ -198,6 +206,15 @@ def qwen_vl(
     settings = {"min_pixels": 56 * 56, "max_pixels": 40 * 28 * 28, "resample": 3}
     mean, std = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
     write_image_settings(folder, "Qwen2VLImageProcessor", settings, mean, std)
+
+
+def qwen3_vl(folder: Path) -> None:
+    """As Qwen/Qwen3-VL-2B-Instruct: vectors of pictures go to the first layers too, and the axes take turns."""
+    vision = {
+        **{"hidden_size": 32, "out_hidden_size": 64, "depth": 3, "num_heads": 2, "intermediate_size": 64},
+        **{"patch_size": 16, "num_position_embeddings": 25, "deepstack_visual_indexes": [0, 2]},
+    }
+    qwen_vl(folder, Qwen3VLForConditionalGeneration, Qwen3VLConfig, vision, sections=(4, 2, 2), head_dim=16)
 
 
 def add_tokens(folder: Path, template: str, tokens: list[str]) -> dict[str, int]:
@@ -248,10 +265,14 @@ WRITERS: dict[str, Callable[[Path], None]] = {
 }
 
 
+# Those that are tried as GGUF files alone.
+OF_GGUF: dict[str, Callable[[Path], None]] = {"qwen3_vl": qwen3_vl}
+
+
 def write(name: str, folder: Path) -> Path:
     """Writes a checkpoint to a folder, the same at every call."""
     folder.mkdir(parents=True)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        WRITERS[name](folder)
+        {**WRITERS, **OF_GGUF}[name](folder)
     return folder

@@ -4,6 +4,8 @@ The scripts are https://github.com/ggml-org/llama.cpp/tree/master/conversion; of
 """
 
 import json
+import math
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ KINDS = {
     "llava": ("llama", "mlp"),
     "qwen2_5_vl": ("qwen2vl", "qwen2.5vl_merger"),
     "qwen2_vl": ("qwen2vl", "qwen2vl_merger"),
+    "qwen3_vl": ("qwen3vl", "qwen3vl_merger"),
     "smolvlm": ("llama", "idefics3"),
 }
 OLDER_NAMES = False  # whether the first and the last matrix of an MLP have each other's names
@@ -84,7 +87,9 @@ def _write_language(path: Path, checkpoint: Path, config: dict[str, Any], tensor
     if architecture == "gemma3":
         writer.add_sliding_window(text["sliding_window"])
         writer.add_sliding_window_pattern(2)
-    if architecture == "qwen2vl":
+    if architecture == "qwen3vl":
+        writer.add_num_deepstack_layers(len(config["vision_config"]["deepstack_visual_indexes"]))
+    if architecture in ("qwen2vl", "qwen3vl"):
         writer.add_rope_dimension_sections([*text["rope_parameters"]["mrope_section"], 0])
     _add_tokenizer(writer, checkpoint, text["vocab_size"])
     names = gguf.get_tensor_name_map(
@@ -142,7 +147,7 @@ def _write_tower(path: Path, checkpoint: Path, config: dict[str, Any], tensors: 
         "clip.has_vision_encoder": True,
         "clip.projector_type": projector,
         "clip.vision.projection_dim": config["text_config"]["hidden_size"],
-        "clip.vision.image_size": vision.get("image_size", 560),
+        "clip.vision.image_size": vision.get("image_size") or _edge_of_positions(vision),
         "clip.vision.patch_size": vision["patch_size"],
         "clip.vision.embedding_length": hidden,
         "clip.vision.feed_forward_length": vision.get("intermediate_size") or 2 * hidden,
@@ -165,13 +170,18 @@ def _write_tower(path: Path, checkpoint: Path, config: dict[str, Any], tensors: 
     for key, value in keys.items():
         if value is not None:
             adders.get(type(value), writer.add_array)(key, value)
-    for name, array in _tower_tensors(tensors, projector, layers):
+    for name, array in _tower_tensors(tensors, projector, layers, vision.get("deepstack_visual_indexes", [])):
         _add(writer, name, array)
     _finish(writer)
 
 
+def _edge_of_positions(vision: dict[str, Any]) -> int:
+    """In pixels, of a tower whose pictures keep their shape."""
+    return math.isqrt(vision.get("num_position_embeddings", 40**2)) * vision["patch_size"]
+
+
 def _keys_of(projector: str, config: dict[str, Any], images: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    if projector in ("gemma3", "idefics3"):
+    if projector in ("gemma3", "idefics3", "qwen3vl_merger"):
         yield "clip.use_gelu", True
     if projector == "gemma3":
         vision = config["vision_config"]
@@ -194,14 +204,16 @@ def _keys_of(projector: str, config: dict[str, Any], images: dict[str, Any]) -> 
         yield "clip.vision.image_max_pixels", images["max_pixels"]
 
 
-def _tower_tensors(tensors: Arrays, projector: str, layers: int) -> Iterator[tuple[str, np.ndarray]]:
+def _tower_tensors(tensors: Arrays, projector: str, layers: int, deep: list[int]) -> Iterator[tuple[str, np.ndarray]]:
     names = gguf.get_tensor_name_map(gguf.MODEL_ARCH.MMPROJ, 8)
     for name, array in tensors.items():
         if projector == "mlp":
             if "post_layernorm" in name or f".layers.{layers}." in name:
                 continue
             name = name.replace("projector.linear_1", "projector.linear_0")
-        if ".qkv." in name:
+        if projector == "qwen3vl_merger" and (renamed := _of_qwen3(name, deep)):
+            yield renamed, array
+        elif ".qkv." in name and projector != "qwen3vl_merger":
             for part, rows in zip("qkv", np.split(array, 3), strict=True):
                 yield names.get_name(name.replace("qkv", part), (".weight", ".bias")) or name, rows
         elif name == "visual.patch_embed.proj.weight":
@@ -213,6 +225,14 @@ def _tower_tensors(tensors: Arrays, projector: str, layers: int) -> Iterator[tup
             yield "mm.input_projection.weight", array
         else:
             yield names.get_name(name, (".weight", ".bias")) or name, array
+
+
+def _of_qwen3(name: str, deep: list[int]) -> str | None:
+    """The name of a tensor behind Qwen3-VL's layers; None for others."""
+    if match := re.fullmatch(r"visual\.deepstack_merger_list\.(\d+)\.(?:linear_)?(.+)", name):
+        return f"v.deepstack.{deep[int(match[1])]}.{match[2]}"
+    name, count = re.subn(r"visual\.merger\.linear_fc(\d)", lambda match: f"mm.{2 * int(match[1]) - 2}", name)
+    return name if count else name.replace("visual.merger.norm", "v.post_ln") if "merger.norm" in name else None
 
 
 def _add(writer: GGUFWriter, name: str | None, array: np.ndarray) -> None:

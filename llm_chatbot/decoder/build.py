@@ -37,9 +37,10 @@ def build_decoder(
         context: the tokens that a conversation may have; only models with longrope differ for more tokens than their
             original context, which is the default.
         unpacking: see `Tensors`.
-        pictures: whether vectors of pictures may stand in place of those of tokens, which are named `inputs_embeds`.
-            Where the architecture wants it, positions are [3, batch, new tokens], in time, height and width, and there
-            is an input `token_type_ids`, which only the paged form reads.
+        pictures: whether vectors of pictures may stand in place of those of tokens, which are named `inputs_embeds`,
+            and are added to what some layers make, named `deepstack.0` and so on. Where the architecture wants it,
+            positions are [3, batch, new tokens], in time, height and width, and there is an input `token_type_ids`,
+            which only the paged form reads.
 
     Returns:
         A graph with the inputs `input_ids` and `position_ids` [batch, new tokens], `attention_mask` [batch, all tokens]

@@ -18,6 +18,8 @@ from llm_chatbot.decoder.self_attention import SelfAttention
 from llm_chatbot.decoder.short_convolution import short_convolution
 from llm_chatbot.decoder.tensors import Tensors
 
+DEEP = "deepstack."  # begins the names of layers' outputs to which vectors of pictures are added
+
 ROUTINGS = {1: "softmax", 2: "sigmoid", 3: "chosen"}  # by the file's number for them
 
 
@@ -37,6 +39,9 @@ class DecoderGraph:
         self._keys, self._tensors, self._row = keys, tensors, row
         self._hidden = keys.size("embedding_length")
         self._outer = Layer(tensors, "", self._read_epsilon(), row.norm)
+        # Further vectors of pictures, each of which is added to what a layer makes (DeepStack, Meng et al. 2024,
+        # arXiv:2406.04334).
+        self._deep = int(keys.number("n_deepstack_layers", 0)) if pictures else 0
         self._inputs = Inputs(pictures and SECTIONS in keys, pictures and row.whole_pictures)
         kind = LatentAttention if row.latent else SelfAttention
         self._attention = kind(keys, tensors, row, self._inputs, context or original_context(keys))
@@ -53,6 +58,8 @@ class DecoderGraph:
                 x = self._with_further_input(layer, x, further, index)
             if "layer_output_scale.weight" in layer:
                 x = ops.multiply(x, constant(layer.vector("layer_output_scale.weight")))
+            if index < self._deep:
+                x.output(0).set_names({f"{DEEP}{index}"})
         result = ops.result(self._logits(x))
         result.output(0).set_names({"logits"})
         cache = self._attention.cache

@@ -114,8 +114,11 @@ def _grown(factor: float, multiplier: float) -> float:
     return 0.1 * multiplier * math.log(factor) + 1 if factor > 1 else 1.0
 
 
-def axes_of_pairs(keys: Keys, size: int) -> np.ndarray:
+def axes_of_pairs(keys: Keys, size: int, by_turns: bool) -> np.ndarray:
     """The axis whose position each pair of values rotates with, 0 to 2: M-RoPE (Wang et al. 2024, arXiv:2409.12191).
+
+    Args:
+        by_turns: whether the axes take turns, and the pairs that are left are those of time, as in Qwen3-VL.
 
     Raises:
         UserError: the file gives the axes fewer pairs than there are, or more.
@@ -124,7 +127,10 @@ def axes_of_pairs(keys: Keys, size: int) -> np.ndarray:
     are_numbers = isinstance(pairs, list) and len(pairs) >= 3 and all(isinstance(pair, int) for pair in pairs)
     if not are_numbers or min(pairs) < 0 or sum(pairs[:3]) != size // 2 or any(pairs[3:]):
         raise keys.refusal("gguf.no_sizes", key=f"{keys.architecture}.{SECTIONS}")
-    return np.repeat(np.arange(3), pairs[:3])
+    if not by_turns:
+        return np.repeat(np.arange(3), pairs[:3])
+    turns = np.arange(size // 2)
+    return np.where(turns < 3 * np.array(pairs)[turns % 3], turns % 3, 0)
 
 
 def angles(rotation: Rotation, positions: ov.Node, axes: np.ndarray | None = None) -> tuple[ov.Node, ov.Node]:

@@ -45,6 +45,7 @@ class DecoderRow:
         logit_scale_of_width: what the hidden size is multiplied by to get that scale where the file has none.
         recurrent: whether layers have a recurrent state; Optimum Intel's class for such models gives no positions.
         of_images: keys that have no effect on text.
+        axes_by_turns: see `rotary.axes_of_pairs`.
         whole_pictures: whether each vector of a picture looks at all of them, and not only at those before it.
         model_type: Transformers' name for what computes text the same way, for a folder's `config.json`; None: it has
             the same name there, or none.
@@ -79,6 +80,7 @@ class DecoderRow:
     logit_scale_of_width: float | None = None
     recurrent: bool = False
     of_images: tuple[str, ...] = ()
+    axes_by_turns: bool = False
     whole_pictures: bool = False
     model_type: str | None = None
 
@@ -120,8 +122,8 @@ ROWS = {
     "qwen3": QWEN_ROW,
     "qwen3moe": replace(QWEN_ROW, model_type="qwen3_moe"),
     "qwen2vl": replace(QWEN_WITH_IMAGES, model_type="qwen2"),
-    "qwen3vl": replace(QWEN_WITH_IMAGES, model_type="qwen3"),
-    "qwen3vlmoe": replace(QWEN_WITH_IMAGES, model_type="qwen3_moe"),
+    "qwen3vl": replace(QWEN_WITH_IMAGES, axes_by_turns=True, model_type="qwen3"),
+    "qwen3vlmoe": replace(QWEN_WITH_IMAGES, axes_by_turns=True, model_type="qwen3_moe"),
     "exaone": replace(QWEN_ROW, model_type="llama"),
     "dots1": QWEN_ROW,
     "seed_oss": DecoderRow(mlp_norm="post_attention_norm"),

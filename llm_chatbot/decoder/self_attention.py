@@ -93,7 +93,7 @@ class SelfAttention:
         key = size, base, scaled
         if key not in self._angles:
             rotation = read_rotation(self._keys, self._tensors, *key, self._context, self._row.latent)
-            axes = axes_of_pairs(self._keys, size) if self._inputs.on_axes else None
+            axes = axes_of_pairs(self._keys, size, self._row.axes_by_turns) if self._inputs.on_axes else None
             self._angles[key] = angles(rotation, self._inputs.position_ids, axes)
         return self._angles[key]
 

@@ -24,7 +24,7 @@ NO_TOWER = ("audio.", "text.", "has_")
 KNOWN_NOTES = {
     *("vision.feed_forward_length", "vision.image_aspect_ratio", "vision.image_crop_resolution"),
     *("vision.mm_patch_merge_type", "vision.projection_dim", "vision.projector_type", "projector_type"),
-    *("use_gelu", "use_silu"),
+    *("vision.is_deepstack_layers", "use_gelu", "use_silu"),
 }
 
 
@@ -35,7 +35,7 @@ class TowerFile:
     Attributes:
         header: of the file.
         row: what its tower is made of.
-        width: the size of the vectors that it makes.
+        width: the size of the vectors that it makes, with those for further layers.
     """
 
     header: GGUFHeader
@@ -59,13 +59,14 @@ def read_tower(path: Path) -> TowerFile:
     kind = keys.get("projector_type", keys.get("vision.projector_type", "mlp"))  # the oldest files have no other
     if kind not in TOWERS:
         raise UserError("mmproj.projector", path=path, type=f"{kind!r:.80}", known=", ".join(sorted(TOWERS)))
-    return TowerFile(header, TOWERS[kind], keys.size("vision.projection_dim"))
+    deep = sum(name.startswith("v.deepstack.") and name.endswith(".fc1.weight") for name in header.tensors)
+    return TowerFile(header, TOWERS[kind], keys.size("vision.projection_dim") * (1 + deep))
 
 
 def check_pair(tower: TowerFile, model: GGUFHeader) -> None:
     """Raises a `UserError` if a tower was not made for a language model."""
     keys = Keys(model)
-    width = keys.size("embedding_length")
+    width = keys.size("embedding_length") * (1 + int(keys.number("n_deepstack_layers", 0)))
     if tower.width != width:
         raise UserError("mmproj.width", path=tower.path, width=tower.width, model=model.path, expected=width)
     if tower.row.on_axes and SECTIONS not in keys:

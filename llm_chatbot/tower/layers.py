@@ -67,16 +67,19 @@ class Tower:
         return ops.add(x, self._mlp(norm(x, layer, "ln2"), layer))
 
     def _attended(self, x: ov.Node, layer: Layer, mask: ov.Node | None, rotation: CosinesSines | None) -> ov.Node:
-        queries, keys, values = (
-            split_heads(linear(x, layer, f"attn_{name}"), self._heads, self.head_size) for name in ("q", "k", "v")
-        )
+        if "attn_qkv.weight" in layer:  # one matrix for all three
+            starts = range(0, 3 * self.hidden, self.hidden)
+            mixed = [linear(x, layer, "attn_qkv", slice(start, start + self.hidden)) for start in starts]
+        else:
+            mixed = [linear(x, layer, f"attn_{name}") for name in ("q", "k", "v")]
+        queries, keys, values = (split_heads(each, self._heads, self.head_size) for each in mixed)
         if rotation is not None:
             queries, keys = (rotate(heads, *rotation, self.head_size) for heads in (queries, keys))
         mask = number(0) if mask is None else mask
         scale = number(1 / math.sqrt(self.head_size))
         arguments = [queries, keys, values, mask, scale]
-        mixed = NodeFactory("opset13").create("ScaledDotProductAttention", arguments, {"causal": False})
-        return linear(join_heads(mixed), layer, "attn_out")
+        attended = NodeFactory("opset13").create("ScaledDotProductAttention", arguments, {"causal": False})
+        return linear(join_heads(attended), layer, "attn_out")
 
     def _mlp(self, x: ov.Node, layer: Layer) -> ov.Node:
         """Of files from llama.cpp's older scripts, the names of the first and the last matrix are interchanged."""

@@ -43,6 +43,7 @@ TOWERS = {
     "gemma3": TowerRow({VISION_XML: gemma3_tower}, settings.gemma3),
     "mlp": TowerRow({VISION_XML: llava_tower}, settings.clip),
     "idefics3": TowerRow({VISION_XML: idefics3_tower}, settings.idefics3),
+    "qwen3vl_merger": TowerRow(SQUARES, settings.qwen3vl, on_axes=True),
     "qwen2vl_merger": TowerRow(SQUARES, settings.qwen2vl, on_axes=True),
     "qwen2.5vl_merger": TowerRow(SQUARES, settings.qwen2vl, norm="rms", on_axes=True),
 }

@@ -10,6 +10,7 @@ from llm_chatbot.decoder.keys import Keys
 # The settings of the processor, and those of the model that it needs.
 TowerSettings = tuple[dict[str, Any], dict[str, Any]]
 
+FEWEST_PIXELS = 256 * 256  # of a picture for Qwen3-VL
 TILES = 4  # on the longer edge of a picture for Idefics 3 and SmolVLM, where a file doesn't say how long it is
 WINDOW_PIXELS = 112  # pixels on an edge of a window of Qwen2.5-VL
 
@@ -53,3 +54,10 @@ def qwen2vl(keys: Keys) -> TowerSettings:
     if keys.get("vision.n_wa_pattern"):
         vision["window_size"] = keys.size("vision.window_size", WINDOW_PIXELS)
     return {**_colours(keys, "Qwen2VLImageProcessor"), **limits}, {"vision_config": vision}
+
+
+def qwen3vl(keys: Keys) -> TowerSettings:
+    settings, config = qwen2vl(keys)
+    settings["min_pixels"] = settings["min_pixels"] or FEWEST_PIXELS
+    positions = keys.size("vision.image_size") // keys.size("vision.patch_size")
+    return settings, {"vision_config": {**config["vision_config"], "num_position_embeddings": positions**2}}

@@ -29,6 +29,7 @@ SIZES = {
     "llava": ((42, 42), (140, 90)),
     "qwen2_5_vl": ((112, 84), (168, 140), (140, 90)),
     "qwen2_vl": ((112, 84), (168, 140), (140, 90)),
+    "qwen3_vl": ((128, 96), (192, 160), (140, 90)),
     "smolvlm": ((224, 224), (301, 200), (60, 130)),
 }
 CONTEXT = 512
@@ -43,10 +44,10 @@ class Reader:
         settings.use_gpu = settings.warmup = False
         self._tower = mtmd_cpp.mtmd_init_from_file(str(mmproj).encode(), self._model, settings)
         vocabulary = llama_cpp.llama_model_get_vocab(self._model)
-        self._sizes = llama_cpp.llama_model_n_embd(self._model), llama_cpp.llama_vocab_n_tokens(vocabulary)
+        self._words = llama_cpp.llama_vocab_n_tokens(vocabulary)
 
-    def read(self, ids: list[int], pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The picture's vectors, and the logits of the last token; negative ids are the picture's."""
+    def read(self, ids: list[int], pixels: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """The picture's vectors of a width, and the logits of the last token; negative ids are the picture's."""
         chunks = self._chunks(pixels)
         context = self._context()
         vectors, position, logits = [], 0, np.empty(0)
@@ -57,7 +58,7 @@ class Reader:
                 assert mtmd_cpp.mtmd_input_chunk_get_n_tokens(chunk) == len(part), "another number of vectors"
                 assert mtmd_cpp.mtmd_encode_chunk(self._tower, chunk) == 0
                 made = mtmd_cpp.mtmd_get_output_embd(self._tower)
-                vectors.append(np.ctypeslib.as_array(made, (len(part), self._sizes[0])).copy())
+                vectors.append(np.ctypeslib.as_array(made, (len(part), width)).copy())
                 arguments = (position, 0, CONTEXT, False, ctypes.byref(after))
                 assert mtmd_cpp.mtmd_helper_eval_chunk_single(self._tower, context, chunk, *arguments) == 0
                 position = after.value
@@ -70,7 +71,7 @@ class Reader:
             assert llama_cpp.llama_decode(context, batch) == 0
             position += len(part)
             last = llama_cpp.llama_get_logits_ith(context, -1)
-            logits = np.ctypeslib.as_array(last, (self._sizes[1],)).copy()
+            logits = np.ctypeslib.as_array(last, (self._words,)).copy()
         llama_cpp.llama_free(context)
         return np.concatenate(vectors), logits
 
@@ -107,7 +108,7 @@ def main() -> None:
             for size in sizes:
                 messages = [said("Here it is:", picture_file(*size), "What is the capital of France?")]
                 ids, pictures = read(ours, messages)
-                vectors, logits = theirs.read(ids, np.asarray(random_picture(*size)))
+                vectors, logits = theirs.read(ids, np.asarray(random_picture(*size)), pictures[0].rows.shape[1])
                 far, off = np.abs(vectors - pictures[0].rows), np.abs(logits - our_logits(ours, messages)[-1])
                 print(
                     f"{name:12} {size[0]} × {size[1]}: {len(vectors)} vectors of {np.abs(vectors).max():.2g}, "

@@ -4,6 +4,7 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
+from llm_chatbot.decoder.decoder import DEEP
 from llm_chatbot.engine.graph.paged_graph import INPUT_IDS, PICTURE_ROWS, POSITION_IDS, TOKEN_TYPE_IDS
 
 # The output that holds the tokens' vectors, as Optimum Intel names it.
@@ -63,22 +64,30 @@ def with_one_position(graph: ov.Model) -> None:
 
 
 def add_picture_rows(graph: ov.Model) -> None:
-    """Adds the input `PICTURE_ROWS` to a graph that `joined_graphs` made: negative ids are read as rows of it."""
+    """Adds the input `PICTURE_ROWS` to a graph that `joined_graphs` made: negative ids are read as rows of it.
+
+    Where the graph has outputs of layers by the names `DEEP` with a number, rows go on with what is added to each.
+    """
     ids = graph.input(INPUT_IDS)
-    vectors = next(
-        output for node in graph.get_ordered_ops() for output in node.outputs() if INPUTS_EMBEDS in output.get_names()
-    )
-    readers = vectors.get_target_inputs()
+    named = {name: output for node in graph.get_ops() for output in node.outputs() for name in output.get_names()}
+    vectors = named[INPUTS_EMBEDS]
+    deep = [named[f"{DEEP}{index}"] for index in range(sum(name.startswith(DEEP) for name in named))]
+    readers = [(each, each.get_target_inputs()) for each in (vectors, *deep)]
     hidden = vectors.get_partial_shape()[-1].get_length()
-    rows = ops.parameter([-1, hidden], np.float32, name=PICTURE_ROWS)
+    rows = ops.parameter([-1, hidden * len(readers)], np.float32, name=PICTURE_ROWS)
     rows.output(0).set_names({PICTURE_ROWS})
     _read_as_tokens(ids)
     zero = np.int64(0)
     picked = ops.gather(rows, ops.maximum(ops.subtract(np.int64(-1), ids.node), zero), ops.constant(0))
     is_row = ops.unsqueeze(ops.less(ids.node, zero), ops.constant(-1))
-    mixed = ops.select(is_row, ops.convert_like(picked, vectors), vectors)
-    for reader in readers:
-        reader.replace_source_output(mixed.output(0))
+    parts = ops.split(picked, ops.constant(-1), len(readers)).outputs() if deep else picked.outputs()
+    for (output, targets), part in zip(readers, parts, strict=True):
+        instead = ops.convert_like(part, output)
+        if output is not vectors:
+            instead = ops.add(output, instead)
+        mixed = ops.select(is_row, instead, output)
+        for target in targets:
+            target.replace_source_output(mixed.output(0))
     graph.add_parameters([rows])
     graph.validate_nodes_and_infer_types()
 

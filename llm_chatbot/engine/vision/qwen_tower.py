@@ -5,7 +5,9 @@ From Wang et al. 2024 (arXiv:2409.12191) and Bai et al. 2025 (arXiv:2502.13923),
 vector.
 """
 
+import math
 from collections.abc import Mapping
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -29,6 +31,8 @@ class QwenTower:
         self._frames = int(vision["temporal_patch_size"])
         width = int(vision.get("embed_dim") or vision["hidden_size"])
         self._rotary = width // int(vision["num_heads"]) // 2
+        # Of Qwen3-VL: so many learned positions on an edge, of which each patch has a mixture; 0: there are none.
+        self._learned = math.isqrt(int(vision.get("num_position_embeddings", 0)))
         # Of 2.5: layers that look at a window only, of so many vectors on an edge; 0: there are none.
         self._window = int(vision["window_size"]) // self.unit if "window_size" in vision else 0
 
@@ -51,7 +55,26 @@ class QwenTower:
         turns = places[:, :, None].astype(np.float32) * frequencies.astype(np.float32)
         everybody = np.zeros((1, height * width, height * width), np.float32)
         inputs = {"attention_mask": everybody, "rotary_pos_emb": turns.reshape(len(places), -1)}
-        return {**inputs, **self._windows(height // self._merge, width // self._merge)}
+        windows = self._windows(height // self._merge, width // self._merge)
+        return {**inputs, **windows, **self._learned_positions(height, width)}
+
+    def _learned_positions(self, height: int, width: int) -> dict[str, np.ndarray]:
+        """The learned positions around each patch, and how much each counts; nothing for a tower without."""
+        if not self._learned:
+            return {}
+        last = np.float32(self._learned - 1)
+        down, across = (np.linspace(0, last, count, dtype=np.float32) for count in (height, width))
+        sides = [
+            [(np.floor(axis), 1 - axis % 1), (np.minimum(np.floor(axis) + 1, last), axis % 1)]
+            for axis in (down, across)
+        ]
+        corners = list(product(*sides))
+        places = [row[:, None] * self._learned + column for (row, _), (column, _) in corners]
+        weights = [up[:, None] * left for (_, up), (_, left) in corners]
+        return {
+            "position_places": self._in_squares(*places).T.astype(np.int64),
+            "position_weights": self._in_squares(*weights).T.astype(np.float32),
+        }
 
     def _in_squares(self, *values: np.ndarray) -> np.ndarray:
         """Values [height, width] of patches in the order of their squares, [patches, values]."""

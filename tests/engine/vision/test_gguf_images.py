@@ -107,6 +107,9 @@ def test_what_was_made_for_another_model_is_refused_by_name_and_shape(checkpoint
     _, with_axes = write_pair(checkpoints["qwen2_vl"], tmp_path / "qwen")
     with pytest.raises(UserError, match=r"mmproj-model-f16\.gguf makes vectors of 96 numbers .*model\.gguf reads 64"):
         GGUFFile(path, mmproj=wider)
+    deep, _ = write_pair(checkpoints["qwen3_vl"], tmp_path / "deep")
+    with pytest.raises(UserError, match=r"makes vectors of 64 numbers .*model\.gguf reads 192"):
+        GGUFFile(deep, mmproj=with_axes)
     with pytest.raises(UserError, match=r"positions have axes, which .*model\.gguf \(llama\) has not"):
         GGUFFile(path, mmproj=with_axes)
     with pytest.raises(UserError, match=r"no mmproj file: it holds a model of the architecture 'llama'"):

@@ -61,8 +61,12 @@ def read_servers(path: Path) -> list[ServerConfig]:
     servers = servers.get("mcpServers") if isinstance(servers, dict) else None
     if not isinstance(servers, dict):
         raise UserError("command.mcp_file_form", path=path)
-    entries = [_Entry(path, name, values) for name, values in servers.items()]
-    return [entry.server() for entry in entries if entry.values.get("disabled") is not True]
+    used = {name: values for name, values in servers.items() if not is_disabled(values)}
+    return [_Entry(path, name, values).server() for name, values in used.items()]
+
+
+def is_disabled(values: Any) -> bool:
+    return isinstance(values, dict) and values.get("disabled") is True
 
 
 def tool_key(name: str, servers: Sequence[str]) -> tuple[str, str]:

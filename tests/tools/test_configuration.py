@@ -18,6 +18,7 @@ def test_the_file_of_other_programs_is_read(tmp_path: Path):
         "files": {"command": "npx", "args": ["-y", "server"], "env": {"KEY": "1"}, "alwaysAllow": ["read"]},
         "search": {"type": "http", "url": "https://example.com/mcp", "headers": {"Authorization": "Bearer 1"}},
         "off": {"command": "npx", "disabled": True},
+        "unfinished": {"disabled": True},
         "here": {"command": "notes", "cwd": "/srv"},
     }
     assert read_servers(written(tmp_path, servers)) == [

@@ -161,7 +161,8 @@ def main() -> None:
         documents, passages = collection.index.counts()
         size = collection.index.path.stat().st_size / 1e6
         searcher = Searcher(
-            lambda name: encoder or load_encoder(name), arguments.rerank and load_cross_encoder(arguments.rerank)
+            lambda name: encoder or load_encoder(name),
+            (lambda: load_cross_encoder(arguments.rerank)) if arguments.rerank else None,
         )
         searcher.search([collection], "once")
         times = []

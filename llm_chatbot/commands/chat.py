@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from llm_chatbot.api.address import LOCAL_HOSTS, check_port
 from llm_chatbot.api.keys import read_keys
+from llm_chatbot.catalogue.encoders import get_encoder_config
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.commands.options import (
     Caller,
@@ -64,7 +65,8 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
         from llm_chatbot.page.knowledge import PageKnowledge
 
         # Collections hold texts of this machine, and uploads fill its disk.
-        knowledge = PageKnowledge(takes_folders=is_own_page(arguments)) if may_get_models(arguments) else None
+        has_knowledge = may_get_models(arguments)
+        knowledge = PageKnowledge(is_own_page(arguments), reranker=arguments.rerank) if has_knowledge else None
         page = ChatPage(
             loaded,
             None if arguments.base_url else arguments.output,
@@ -150,6 +152,11 @@ def parser(caller: Caller = CALLER) -> Parser:
         metavar="SERVER/TOOL",
         help="tool that people at other machines may use too; may be given more than once",
     )
+    parser.add_argument(
+        "--rerank",
+        metavar="NAME",
+        help="cross-encoder that orders the best passages of collections: a folder or a repository of the Hub",
+    )
     add_access_options(parser)
     add_queue_options(parser)
     add_idle_option(parser)
@@ -186,6 +193,8 @@ def check_page(arguments: argparse.Namespace, caller: Caller = CALLER) -> None:
         if not caller.converts:
             prepare(arguments, caller)
     check_tools(arguments)
+    if arguments.rerank:
+        get_encoder_config(arguments.rerank)
     check_port(arguments.host, arguments.port)
     check_at_least(arguments, max_concurrent=1, max_waiting=0)
     check_idle(arguments)

@@ -115,8 +115,8 @@ def _search(arguments: argparse.Namespace) -> None:
     from llm_chatbot.knowledge.search import Searcher
 
     collection = named_collection(arguments.name)
-    reranker = load_cross_encoder(arguments.rerank) if arguments.rerank else None
-    searcher = Searcher(lambda name: load_encoder(name, exact=False), reranker)
+    load_reranker = (lambda: load_cross_encoder(arguments.rerank)) if arguments.rerank else None
+    searcher = Searcher(lambda name: load_encoder(name, exact=False), load_reranker)
     found = searcher.search([collection], " ".join(arguments.question), arguments.limit)
     if not any(one.fits for one in found):
         raise UserError("knowledge.nothing", name=collection.name)

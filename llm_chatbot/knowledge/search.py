@@ -56,11 +56,14 @@ class Searcher:
 
     Args:
         load_encoder: opens an encoder by its name; may take long, and raises UserError.
-        reranker: puts the best passages into their order, if there is one.
+        load_reranker: opens what puts the best passages into their order, as `load_encoder` does; None: nothing does.
     """
 
-    def __init__(self, load_encoder: Callable[[str], Encoder], reranker: CrossEncoder | None = None) -> None:
-        self._load_encoder, self._reranker = load_encoder, reranker
+    def __init__(
+        self, load_encoder: Callable[[str], Encoder], load_reranker: Callable[[], CrossEncoder] | None = None
+    ) -> None:
+        self._load_encoder, self._load_reranker = load_encoder, load_reranker
+        self._reranker: CrossEncoder | None = None
         self._encoders: dict[str, Encoder] = {}
         self._vectors: dict[str, tuple[str, np.ndarray, np.ndarray]] = {}  # by collection: generation, ids, vectors
         self._lock = threading.Lock()
@@ -85,9 +88,15 @@ class Searcher:
         terms = query_terms(question)
         found = [one for collection in collections for one in self._search(collection, question, terms)]
         found.sort(key=lambda one: (-one.score, -(one.cosine or 0), -one.coverage))
-        if self._reranker is not None:
-            found = rerank(self._reranker, question, found[:RERANKED])
+        if (reranker := self._opened_reranker()) is not None:
+            found = rerank(reranker, question, found[:RERANKED])
         return found[:limit]
+
+    def _opened_reranker(self) -> CrossEncoder | None:
+        with self._lock:
+            if self._load_reranker and self._reranker is None:
+                self._reranker = self._load_reranker()
+            return self._reranker
 
     def _search(self, collection: Collection, question: str, terms: Sequence[str]) -> list[FoundPassage]:
         by_words = [id for id, _ in collection.index.matches(" OR ".join(terms), CANDIDATES)] if terms else []

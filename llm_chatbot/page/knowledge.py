@@ -3,12 +3,13 @@
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from llm_chatbot.catalogue.encoders import get_encoder_config
 from llm_chatbot.encoder.encoder import Encoder
-from llm_chatbot.encoder.loading import load_encoder
+from llm_chatbot.encoder.loading import load_cross_encoder, load_encoder
 from llm_chatbot.errors import UserError
 from llm_chatbot.knowledge.collection import Collection, all_collections, make_collection, open_collection
 from llm_chatbot.knowledge.search import Searcher
@@ -28,14 +29,15 @@ class PageKnowledge:
     Args:
         takes_folders: whether paths of this machine may be typed: by its owner alone.
         root: of all collections; None: the user's own.
+        reranker: name of a cross-encoder that puts the best passages into their order; None: there is none.
 
     Attributes:
         searcher: finds passages for the answers.
     """
 
-    def __init__(self, takes_folders: bool, root: Path | None = None) -> None:
+    def __init__(self, takes_folders: bool, root: Path | None = None, reranker: str | None = None) -> None:
         self.takes_folders, self.root = takes_folders, root
-        self.searcher = Searcher(load_fast_encoder)
+        self.searcher = Searcher(load_fast_encoder, partial(load_cross_encoder, reranker) if reranker else None)
         self._updates: dict[str, _Update] = {}
         self._lock = threading.Lock()
 

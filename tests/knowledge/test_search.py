@@ -1,7 +1,10 @@
 from pathlib import Path
 
 import pytest
+from transformers import BertForSequenceClassification
 
+from llm_chatbot.encoder.encoder import CrossEncoder
+from llm_chatbot.encoder.loading import load_cross_encoder
 from llm_chatbot.errors import UserError
 from llm_chatbot.knowledge.collection import Collection, make_collection
 from llm_chatbot.knowledge.index import FileState, Index
@@ -9,6 +12,7 @@ from llm_chatbot.knowledge.readers.file_text import FileText
 from llm_chatbot.knowledge.search import Searcher, coverage, fuse
 from llm_chatbot.knowledge.splitting import split
 from llm_chatbot.knowledge.terms import query_terms
+from tests.encoder.small_encoders import write_bert
 
 TEXTS = {
     "press.md": "# Cider press\n\nThe press is cleaned with warm water after each use, and oiled once a year.",
@@ -16,6 +20,13 @@ TEXTS = {
     "会議.md": "# 会議\n\n会議は毎週月曜日の午前十時に始まります。議事録は鈴木さんが書きます。",
     "合同.md": "# 合同\n\n合同的有效期为三年，期满后可以续签。",
 }
+
+
+@pytest.fixture(scope="module")
+def reranker(tmp_path_factory: pytest.TempPathFactory) -> CrossEncoder:
+    folder = tmp_path_factory.mktemp("encoders") / "reader"
+    write_bert(folder, BertForSequenceClassification, num_labels=1)
+    return load_cross_encoder(str(folder))
 
 
 def no_encoder(name: str):
@@ -89,3 +100,10 @@ def test_an_index_of_another_version_is_named(tmp_path: Path):
     with pytest.raises(UserError) as caught:
         Index(tmp_path / "index.sqlite")
     assert caught.value.key == "knowledge.other_version"
+
+
+def test_a_reranker_orders_the_best_passages_by_its_scores(collection: Collection, reranker: CrossEncoder):
+    question = "Is the press filled to the top, or a barrel of water?"
+    found = Searcher(no_encoder, lambda: reranker).search([collection], question)
+    scores = reranker.scores(question, [one.place.text for one in found])
+    assert len(found) == 2 and [one.score for one in found] == pytest.approx(sorted(scores, reverse=True))

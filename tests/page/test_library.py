@@ -261,19 +261,21 @@ def test_on_a_phone_what_was_deleted_in_the_list_is_brought_back_there(visit: Vi
 
 def test_a_conversation_is_exported_as_one_page_that_loads_and_runs_nothing(visit: Visit, tmp_path: Path):
     drawn = {"role": "assistant", "content": "So $x^2$:\n\n```python\nprint(1)\n```\n\n<script>window.ran = 1</script>"}
-    import_file(visit, "one.json", as_json(TURNS[0], drawn))
+    file = {"name": "notes.txt", "text": "a", "tokens": 1}
+    import_file(visit, "one.json", as_json({**TURNS[0], "attachments": [file]}, drawn))
     visit.page.wait_for_selector(".math.done")
     name, exported = visit.download(lambda: visit.act_on_list("Export current (HTML)"))
     assert name == "A name.html"
-    file = tmp_path / "exported.html"
-    file.write_bytes(exported)
+    path = tmp_path / "exported.html"
+    path.write_bytes(exported)
     requests: list[str] = []
     page = visit.page.context.new_page()
     page.on("request", lambda request: requests.append(request.url))
-    page.goto(file.as_uri())
+    page.goto(path.as_uri())
     expect(page.get_by_role("heading", name="A name")).to_be_visible()
+    expect(page.locator(".files")).to_contain_text("notes.txt")
     expect(page.locator("article")).to_have_count(2)
     expect(page.locator("math")).to_have_count(1)
     expect(page.locator("pre")).to_contain_text("print(1)")
     assert page.evaluate("window.ran") is None and page.locator("button").count() == 0
-    assert requests == [file.as_uri()]
+    assert requests == [path.as_uri()]

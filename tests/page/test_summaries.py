@@ -167,6 +167,11 @@ def test_a_long_conversation_is_summarised_and_goes_on_from_there(context: Brows
     roles = [message["role"] for message in json.loads(exported)["conversations"][0]["messages"]]
     assert roles.count("summary") == 2 and roles.count("user") == 15
 
+    _, drawn = visit.download(lambda: visit.act_on_list("Export current (HTML)"))
+    assert b"They spoke of" in drawn and b"Answers read this instead" not in drawn
+    _, written = visit.download(lambda: visit.act_on_list("Export current (Markdown)"))
+    assert written.count(b"## User") == 15 and b"They spoke of" not in written
+
     own.get_by_role("button", name="Delete summary").click()
     expect(own).to_contain_text("answers read the messages themselves again")
     visit.ask(ITALY)

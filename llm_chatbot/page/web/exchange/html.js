@@ -25,7 +25,7 @@ blockquote { margin: 0; padding-inline-start: 1rem; border-inline-start: 3px sol
 `;
 
 const LEFT_OUT =
-  ".actions, .asking, .ending, .unfold, .progress, .tokens, .alternatives, .code-tools, .line-numbers, .preview, .katex-html, [hidden]";
+  ".actions, .asking, .ending, .unfold, .progress, .tokens, .alternatives, .code-tools, .line-numbers, .preview, .katex-html, .summarised > p, .summarised .hint, [hidden]";
 
 /**
  * @param {string} name
@@ -35,6 +35,7 @@ const LEFT_OUT =
 export function toHTML(name, messages) {
   const copy = /** @type {Element} */ (messages.cloneNode(true));
   copy.querySelectorAll(LEFT_OUT).forEach((node) => node.remove());
+  for (const button of copy.querySelectorAll("button")) button.replaceWith(...button.childNodes);
   copy.querySelectorAll(".reasoning").forEach((fold) => fold.removeAttribute("open"));
   for (const node of copy.querySelectorAll("*")) strip(node);
   const body = make("body", {}, make("h1", {}, name), ...copy.children);

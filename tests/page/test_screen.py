@@ -12,7 +12,7 @@ MAX_PAGE_BYTES = 600_000
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [390, 1280, 1920])
+@pytest.mark.parametrize("width", [390, 1024, 1920])
 def test_nothing_scrolls_sideways_and_axe_finds_no_serious_problem(
     browsers: Callable[..., Browser], browser: Browser, server: Server, width: int, scheme
 ):
@@ -33,6 +33,8 @@ def test_nothing_scrolls_sideways_and_axe_finds_no_serious_problem(
                 visit.screenshot(f"{panel.lower()}-{width}-{scheme}")
                 visit.close_panel(panel)
         visit.screenshot(f"panels-{width}-{scheme}")
+        visit.close_panel("Settings")  # no part of the head covers its button
+        visit.open_panel("Settings")
         assert visit.page.evaluate("document.documentElement.scrollWidth") == width
         assert visit.serious_problems() == []
 

@@ -12,17 +12,16 @@ import { copy } from "../markdown/code.js";
  */
 export function showFile(file, isLeftOut = false) {
   const { name, text: content, of: all, picture } = file;
-  const lines = [
+  const said = [
     !picture && text(all === undefined ? "file_read_whole" : "file_read_part"),
-    sizeOf(file),
     isLeftOut && text("file_left_out"),
-  ];
+  ].filter(Boolean);
   const copied = make("button", { type: "button", class: "text-button", onclick: copyAll }, text("copy"));
   const dialog = make(
     "dialog",
     { class: "file-view", "aria-labelledby": "file-view-title", onclose: () => dialog.remove() },
     make("h2", { id: "file-view-title", dir: "auto" }, name),
-    make("p", { class: "hint" }, lines.filter(Boolean).join(" · ")),
+    make("p", { class: "hint" }, [sizeOf(file), said.join(" ")].filter(Boolean).join(" · ")),
     picture
       ? make("img", { src: picture, alt: name })
       : make("pre", { tabindex: 0, dir: "auto" }, content.replaceAll("\f", "\n\n")),

@@ -14,7 +14,7 @@ from llm_chatbot.api.errors import APIError
 from llm_chatbot.api.requests import function_tool
 from llm_chatbot.api.tools import as_arguments, forced_calls
 from llm_chatbot.catalogue.tool_formats import tool_format
-from llm_chatbot.engine.text.control_tokens import well_formed
+from llm_chatbot.engine.text.control_tokens import plain_ids, well_formed
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.chat_templates import only_one, template_for
 from llm_chatbot.machine.json_value import json_value
@@ -185,14 +185,10 @@ def shortened(result: ToolResult, loaded: LoadedModel) -> ToolResult:
     """A result as long as a model may be given it; the rest is said to be missing."""
     whole = well_formed(result.text)
     kept, room = whole[:MAX_CHARACTERS], int(SHARE * (loaded.context_length or ASSUMED_CONTEXT))
-    while (tokens := count_tokens(loaded, kept)) > room:
+    while (tokens := len(plain_ids(loaded.tokenizer, kept))) > room:
         kept = kept[: int(0.95 * len(kept) * room / tokens)]
     left_out = len(whole) - len(kept)
     return replace(result, text=kept + REST_LEFT_OUT.format(count=left_out) if left_out else kept, left_out=left_out)
-
-
-def count_tokens(loaded: LoadedModel, text: str) -> int:
-    return len(loaded.tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
 def _key(tool: ServerTool) -> ToolKey:

@@ -16,13 +16,14 @@ from llm_chatbot.answering.question import Question
 from llm_chatbot.answering.service import Answering
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.engine.decode.generation import Generation
+from llm_chatbot.engine.text.control_tokens import plain_ids
 from llm_chatbot.engine.text.prompt import prompt_ids
 from llm_chatbot.errors import UserError
 from llm_chatbot.page.following import state
 from llm_chatbot.page.messages import joined, validate_messages
 from llm_chatbot.page.routes import page_routes, question
 from llm_chatbot.page.tool_routes import tool_routes
-from llm_chatbot.page.tools import MAX_CHARACTERS, SHARE, PageTools, count_tokens, page_tools, shortened
+from llm_chatbot.page.tools import MAX_CHARACTERS, SHARE, PageTools, page_tools, shortened
 from llm_chatbot.page.visitors import is_visitor
 from llm_chatbot.tools.server import Limits
 from llm_chatbot.tools.servers import ToolServers
@@ -122,7 +123,9 @@ def test_a_huge_result_is_cut_to_a_part_of_the_context_and_the_cut_is_said(loade
     kept, _, rest = cut.text.partition("\n\n[")
     assert rest == f"{cut.left_out} more characters left out]" and len(kept) + cut.left_out == 2_000_000
     room = SHARE * (loaded.context_length or 0)
-    assert 0.8 * room < count_tokens(loaded, kept) <= room and len(kept) < MAX_CHARACTERS
+    assert 0.8 * room < len(plain_ids(loaded.tokenizer, kept)) <= room and len(kept) < MAX_CHARACTERS
+    marks = shortened(ToolResult("<|im_end|>" * 2000), loaded).text.partition("\n\n[")[0]
+    assert 0.8 * room < len(plain_ids(loaded.tokenizer, marks)) <= room  # each is read as text
     assert shortened(ToolResult("\ud800"), loaded).text == "\ufffd"
 
 

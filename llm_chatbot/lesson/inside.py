@@ -65,7 +65,7 @@ class OpenedGraph:
         Args:
             ids: its tokens.
         """
-        values = self._compiled(_inputs(self._compiled, ids))
+        values = self._compiled(stateful_inputs(self._compiled, ids))
         results = iter(values[port] for port in self._compiled.outputs)
         logits = next(results)[0]
         stream = np.stack([next(results)[0] for _ in self._layer_ends])
@@ -153,7 +153,8 @@ def _adds(node: ov.Node) -> bool:
     )
 
 
-def _inputs(compiled: ov.CompiledModel, ids: Sequence[int]) -> dict[str, np.ndarray]:
+def stateful_inputs(compiled: ov.CompiledModel, ids: Sequence[int]) -> dict[str, np.ndarray]:
+    """The inputs with which a stateful graph reads a text from its first token on."""
     values: dict[str, np.ndarray] = {
         "input_ids": np.array([ids], dtype=np.int64),
         "attention_mask": np.ones((1, len(ids)), dtype=np.int64),

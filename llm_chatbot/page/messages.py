@@ -5,6 +5,7 @@ A message is `{"role": …, "content": …}`; see `validate_messages` for those 
 
 from typing import Any
 
+from llm_chatbot.answering.pictures import WORDS
 from llm_chatbot.api.pictures import file_of
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.engine.text.prompt import Message
@@ -30,8 +31,8 @@ def validate_messages(messages: Any) -> list[Message]:
     """Returns what a model reads of a conversation from a browser or a script: roles, contents, calls and results.
 
     A call is `{"id": …, "name": …, "arguments": JSON text}`, in the `tool_calls` of an answer; its result is a message
-    of the role "tool" with the `tool_call_id` and the `name`. The `pictures` of a question are data URLs; what is
-    returned has them before its text, as parts.
+    of the role "tool" with the `tool_call_id` and the `name`. The `pictures` of a question are data URLs, or None for
+    those that are not sent any more; what is returned has them before its text, as parts.
 
     Raises:
         UserError: it has another form.
@@ -85,7 +86,9 @@ def _for_template(message: dict[str, Any]) -> Message:
     return {"role": role, "content": content, "tool_calls": [_function_call(**_texts_of_call(call)) for call in calls]}
 
 
-def _image(url: str) -> dict[str, Any]:
+def _image(url: str | None) -> dict[str, Any]:
+    if url is None:
+        return WORDS
     try:
         return {"type": "image", "image": file_of(url)}
     except ValueError as error:

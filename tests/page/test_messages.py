@@ -1,5 +1,6 @@
 import pytest
 
+from llm_chatbot.answering.pictures import WORDS
 from llm_chatbot.api.pictures import data_url
 from llm_chatbot.engine.session import Answer
 from llm_chatbot.errors import UserError
@@ -32,6 +33,8 @@ def test_pictures_stand_before_the_text_of_their_question():
     [message] = validate_messages([asked])
     assert message["content"] == [IMAGE, IMAGE, {"type": "text", "text": "What is it?"}]
     assert validate_messages([{**asked, "content": ""}]) == [{"role": "user", "content": [IMAGE, IMAGE]}]
+    [older] = validate_messages([{**asked, "pictures": [None, URL]}])
+    assert older["content"] == [WORDS, IMAGE, {"type": "text", "text": "What is it?"}]
     [answer] = validate_messages([{"role": "assistant", "content": "A cat.", "pictures": [URL]}])
     assert answer["content"] == "A cat."
 

@@ -4,6 +4,7 @@ from typing import Any
 
 from playwright.sync_api import Browser
 
+from llm_chatbot.answering.pictures import MAX_PICTURES
 from tests.web_modules import open_modules
 
 TOO_LONG = {"key": "prompt.too_long", "values": {"length": 9, "limit": 5}}
@@ -62,3 +63,17 @@ def test_pictures_go_with_their_question_beside_its_text(browser: Browser):
         (read,) = page.evaluate("(path) => question.modelMessages(path)", [{**question("?"), "attachments": files}])
     text = "a.txt:\n\n```\nHello\n```\n\n?"
     assert read == {"role": "user", "content": text, "pictures": ["data:image/png;base64,aGk="]}
+
+
+def test_of_more_pictures_than_are_read_the_oldest_are_not_sent(browser: Browser):
+    def asked(count: int) -> dict[str, Any]:
+        return {
+            **question("?"),
+            "attachments": [{"name": "a", "text": "", "picture": str(place)} for place in range(count)],
+        }
+
+    with open_modules(browser, "server/question") as page:
+        assert page.evaluate("question.MOST_PICTURES") == MAX_PICTURES
+        path = [asked(2), answer("1"), asked(MAX_PICTURES - 1)]
+        first, _, last = page.evaluate("(path) => question.modelMessages(path)", path)
+    assert first["pictures"] == [None, "1"] and None not in last["pictures"]

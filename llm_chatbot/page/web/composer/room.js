@@ -1,6 +1,7 @@
 // How much of the context there is for the next message.
 
 import { number, text } from "../common/dom.js";
+import { MOST_PICTURES } from "../server/question.js";
 import { asMessageText, estimateTokens, fewestTokens } from "./message_text.js";
 
 /** @import { Chat } from "../conversation/chat.js" */
@@ -8,7 +9,6 @@ import { asMessageText, estimateTokens, fewestTokens } from "./message_text.js";
 /** @import { Attachment, ServerState } from "../types" */
 
 const SHARE_FOR_ANSWER = 1 / 4; // of the context, at most: the engine keeps it free for the answer
-const MOST_PICTURES = 16; // of a question: see answering/pictures.py
 const TOKENS_OF_A_PICTURE = 576; // for a model that was not loaded yet
 
 /**

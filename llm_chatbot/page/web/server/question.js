@@ -21,6 +21,9 @@ export const isTooLong = (error) => TOO_LONG.includes(error?.key ?? "");
  */
 export const modelText = ({ content, attachments }) => asMessageText(attachments ?? [], content);
 
+/** So many pictures are read, the latest ones: see answering/pictures.py. */
+export const MOST_PICTURES = 16;
+
 const SHORT = 6; // tokens of a question that is looked for together with the one before it
 
 /**
@@ -53,7 +56,16 @@ export function modelMessages(path) {
     else if (isTooLong(error)) read.length = answered;
     if (role === "assistant" && content && !calls.length) answered = read.length;
   }
+  leaveOutPictures(read);
   return read;
+}
+
+// Of the oldest pictures only that there was one.
+function leaveOutPictures(messages) {
+  const withPictures = messages.filter(({ pictures }) => pictures);
+  let tooMany = withPictures.flatMap(({ pictures }) => pictures).length - MOST_PICTURES;
+  for (const message of withPictures)
+    message.pictures = message.pictures.map((picture) => (tooMany-- > 0 ? null : picture));
 }
 
 /**

@@ -45,10 +45,12 @@ def compress_and_save(model: ov.Model, path: Path, **settings: Any) -> None:
     The folder's disk needs space for two copies of the .bin. The model cannot be used afterwards.
 
     Args:
-        settings: arguments of `nncf.compress_weights`.
+        settings: arguments of `nncf.compress_weights`. What their `ignored_scope` names gets 8 bits.
     """
     with quiet(), _lean_nncf(path.parent, data_free="dataset" not in settings):
         model = nncf.compress_weights(model, **settings)
+        if "ignored_scope" in settings:
+            model = nncf.compress_weights(model, mode=nncf.CompressWeightsMode.INT8_ASYM)
         save(model, path)
         del model  # before the file that holds its constants is closed
         gc.collect()

@@ -1,6 +1,7 @@
 """The catalogue, as the tutorial uses it: which models there are, and how each is compressed.
 
-The rows are in `llm_chatbot/catalogue/rows.py`, what a row says in `row.py` beside it. A new model is one more row.
+The rows are in the files that `llm_chatbot/catalogue/rows.py` joins, what a row says in `row.py` beside it. A new model
+is one more row.
 
     SUPPORTED_LLM_MODELS["qwen3-8b"].description
     get_model_config("org/name")      # a row for a model that the catalogue lacks

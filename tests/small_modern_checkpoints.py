@@ -13,16 +13,24 @@ from transformers import (
     Gemma3ForCausalLM,
     Gemma3ForConditionalGeneration,
     Gemma3TextConfig,
+    Gemma4ForCausalLM,
+    Gemma4TextConfig,
     GptOssConfig,
     GptOssForCausalLM,
     GraniteMoeHybridConfig,
     GraniteMoeHybridForCausalLM,
+    Lfm2Config,
+    Lfm2ForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MistralConfig,
+    MistralForCausalLM,
     Phi3Config,
     Phi3ForCausalLM,
     PreTrainedConfig,
     PreTrainedModel,
+    Qwen3_5ForCausalLM,
+    Qwen3_5TextConfig,
     Qwen3Config,
     Qwen3ForCausalLM,
     Qwen3MoeConfig,
@@ -87,8 +95,8 @@ def save(folder: Path, model_class: type[PreTrainedModel], config: PreTrainedCon
     write_llama_like(folder, tensors, {**found, **described}, shards=1, pickles=0)
 
 
-def qwen3(folder: Path, tied: bool) -> None:
-    save(folder, Qwen3ForCausalLM, Qwen3Config(**SIZES, head_dim=HEAD, tie_word_embeddings=tied))
+def qwen3(folder: Path) -> None:
+    save(folder, Qwen3ForCausalLM, Qwen3Config(**SIZES, head_dim=HEAD, tie_word_embeddings=True))
 
 
 def llama31(folder: Path) -> None:
@@ -124,14 +132,91 @@ def gemma3_with_images(folder: Path) -> None:
     write_llama_like(folder, published, described, shards=2, pickles=0)
 
 
-def granite4(folder: Path, *kinds: str) -> None:
+def text_part(
+    folder: Path,
+    model_class: type[PreTrainedModel],
+    config: PreTrainedConfig,
+    model_type: str,
+    prefix: str,
+    *others: str,
+) -> None:
+    """The repository of a model that also reads images: its language model, and tensors with the names of other parts.
+
+    Args:
+        model_type: of the whole model.
+        prefix: of the names of the language model's tensors.
+        others: names of tensors of the other parts.
+    """
+    tensors, described = of_transformers(model_class, config, torch.bfloat16)
+    if config.tie_word_embeddings:
+        tensors.pop("lm_head.weight")
+    published = {
+        name.replace("model.", f"{prefix}.", 1)
+        if name.startswith("model.")
+        else f"{prefix.rpartition('.model')[0]}.{name}": tensor
+        for name, tensor in tensors.items()
+    }
+    published |= {name: torch.ones(2, 2, dtype=torch.bfloat16) for name in others}
+    whole = {"model_type": model_type, "text_config": described, "vision_config": {}}
+    write_llama_like(folder, published, whole, shards=1, pickles=0)
+
+
+def gemma4(folder: Path) -> None:
+    """With vectors for each layer, and the last layer reading what the one of its kind keeps."""
+    config = Gemma4TextConfig(
+        **SIZES | {"num_hidden_layers": 4},
+        head_dim=HEAD,
+        global_head_dim=2 * HEAD,
+        layer_types=["sliding_attention", "full_attention"] * 2,
+        num_kv_shared_layers=2,
+        hidden_size_per_layer_input=128,
+        vocab_size_per_layer_input=VOCABULARY,
+        use_double_wide_mlp=True,
+        final_logit_softcapping=30.0,
+        tie_word_embeddings=True,
+    )
+    others = (
+        "model.vision_tower.encoder.layers.0.mlp.up_proj.weight",
+        "model.embed_vision.embedding_projection.weight",
+    )
+    text_part(folder, Gemma4ForCausalLM, config, "gemma4", "model.language_model", *others)
+
+
+def qwen35(folder: Path) -> None:
+    config = Qwen3_5TextConfig(
+        **SIZES,
+        head_dim=HEAD,
+        layer_types=["linear_attention", "full_attention"],
+        linear_num_key_heads=2,
+        linear_num_value_heads=4,
+        linear_key_head_dim=32,
+        linear_value_head_dim=32,
+        tie_word_embeddings=True,
+    )
+    others = ("model.visual.patch_embed.proj.weight", "mtp.fc.weight")
+    text_part(folder, Qwen3_5ForCausalLM, config, "qwen3_5", "model.language_model", *others)
+
+
+def mistral3(folder: Path) -> None:
+    config = MistralConfig(**SIZES, head_dim=HEAD, sliding_window=None)
+    others = ("vision_tower.ln_pre.weight", "multi_modal_projector.linear_1.weight")
+    text_part(folder, MistralForCausalLM, config, "mistral3", "language_model.model", *others)
+
+
+def lfm2(folder: Path) -> None:
+    kinds = ["conv", "full_attention"]
+    save(folder, Lfm2ForCausalLM, Lfm2Config(**SIZES, layer_types=kinds, block_auto_adjust_ff_dim=False))
+
+
+def granite4(folder: Path, *kinds: str, experts: int = 0) -> None:
     """Of layers of these kinds; all with attention by default."""
     config = GraniteMoeHybridConfig(
         **SIZES | {"num_hidden_layers": len(kinds) or LAYERS},
         layer_types=list(kinds) or ["attention"] * LAYERS,
-        num_local_experts=0,
+        num_local_experts=experts,
+        num_experts_per_tok=2 if experts else 0,
         shared_intermediate_size=FFN,
-        position_embedding_type="rope",
+        position_embedding_type="nope" if experts else "rope",
         embedding_multiplier=12.0,
         attention_multiplier=0.03,
         residual_multiplier=0.22,
@@ -174,7 +259,7 @@ def gpt_oss(folder: Path) -> None:
 
 
 WRITERS: dict[str, Callable[[Path], None]] = {
-    "qwen3-1.7b": lambda folder: qwen3(folder, tied=True),
+    "qwen3-1.7b": qwen3,
     "smollm3-3b": lambda folder: save(
         folder, SmolLM3ForCausalLM, SmolLM3Config(**SIZES, no_rope_layers=[1, 0], tie_word_embeddings=True)
     ),
@@ -184,10 +269,14 @@ WRITERS: dict[str, Callable[[Path], None]] = {
         Phi3ForCausalLM,
         Phi3Config(**SIZES, max_position_embeddings=16384, original_max_position_embeddings=16384),
     ),
-    "qwen3-14b": lambda folder: qwen3(folder, tied=False),
     "qwen3-30b-a3b": qwen3_moe,
     "gpt-oss-20b": gpt_oss,
     "gemma-3-270m-it": lambda folder: save(folder, Gemma3ForCausalLM, gemma3_text(tie_word_embeddings=True)),
     "gemma-3-4b-it": gemma3_with_images,
     "llama-3.1-8b-instruct": llama31,
+    "lfm2.5-1.2b-instruct": lfm2,
+    "qwen3.5-4b": qwen35,
+    "gemma-4-e2b-it": gemma4,
+    "granite-4.0-h-tiny": lambda folder: granite4(folder, "mamba", "attention", experts=4),
+    "mistral-small-3.1-24b-instruct": mistral3,
 }

@@ -19,7 +19,9 @@ from llm_chatbot.convert.conversion import convert_model, int4_settings
 from llm_chatbot.convert.export.exporter import export
 from llm_chatbot.convert.pipeline import compress_model
 from llm_chatbot.engine.devices import device_properties
+from llm_chatbot.engine.loading import open_model
 from llm_chatbot.engine.text.prompt import prompt_ids, template_variables
+from llm_chatbot.engine.text.tokenizer import FolderTokenizer
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import converted_models
 from llm_chatbot.folder.place import SUBFOLDERS, precisions_of
@@ -89,13 +91,18 @@ def test_a_model_of_today_goes_from_the_hub_to_a_conversation(
     )  # which these don't fill a disk with
     monkeypatch.setitem(SUPPORTED_LLM_MODELS, name, config)
     folder = convert_model(name, "INT4", tmp_path)
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    model, tokenizer = open_model(folder, kv_cache_gb=0.05), FolderTokenizer(folder)
+    assert model.paged is not None
     assert ("enable_thinking" in template_variables(tokenizer)) == (config.reasoning == "switch")
-    *_, answer = ChatSession(load_model(folder), tokenizer, config.system_prompt).stream("Hello", max_new_tokens=4)
+    *_, answer = ChatSession(model, tokenizer, config.system_prompt).stream("Hello", max_new_tokens=4)
     assert answer.completion_tokens > 0
     graph = ov.Core().read_model(folder / "openvino_model.xml")
     weights = {op.get_element_type() for op in graph.get_ops() if op.get_type_name() == "Constant"}
     assert (ov.Type.i4 if config.int4.mode == "INT4_SYM" else ov.Type.u4) in weights
+    if name == "qwen3.5-4b":  # whose layers with a gated delta rule get 8 bits
+        gated = [op for op in graph.get_ops() if ".linear_attn." in op.get_friendly_name()]
+        matrices = [op for op in gated if op.get_type_name() == "Constant" and op.get_byte_size() > 4096]
+        assert {op.get_element_type() for op in matrices} == {ov.Type.u8}
 
 
 def test_a_prebuilt_model_is_taken_as_it_is(hub: Hub, published: Path, tmp_path: Path):

@@ -57,6 +57,19 @@ ROW_LENGTHS = {
     "gemma-3-270m-it": (640, 2048, 1024),
     "gemma-3-4b-it": (2560, 10240, 2048),
     "llama-3.1-8b-instruct": (4096, 14336),
+    "lfm2.5-1.2b-instruct": (2048, 8192),
+    "granite-4.0-h-micro": (2048, 8192, 4096),
+    "qwen3-4b-instruct-2507": (2560, 9728, 4096),
+    "qwen3.5-4b": (2560, 9216, 4096),
+    "gemma-4-e2b-it": (1536, 6144, 12288, 2048, 4096, 256),
+    "granite-4.0-h-tiny": (1536, 512, 1024, 3072),
+    "gemma-4-e4b-it": (2560, 10240, 2048, 4096, 256),
+    "qwen3.5-9b": (4096, 12288),
+    "mistral-small-3.1-24b-instruct": (5120, 32768, 4096),
+    "gemma-4-26b-a4b-it": (2816, 2112, 704, 4096, 8192),
+    "qwen3-30b-a3b-instruct-2507": (2048, 768, 4096),
+    "gemma-4-31b-it": (5376, 21504, 8192, 16384),
+    "qwen3.5-35b-a3b": (2048, 512, 4096),
 }
 
 # What a user may have set to decide otherwise.
@@ -171,6 +184,7 @@ def test_int4_settings_are_optimums_where_it_lists_the_model(name: str):
         assert config.int4_source in (TUTORIAL, SWEEP)
         return
     listed = listed.get("quantization_config1", listed)  # gpt-oss's attention is treated apart
+    listed = listed.get("quantization_configs", {}).get("lm_model", listed)  # of models that also read images
     mode, needs_text = "INT4_SYM" if listed["sym"] else "INT4_ASYM", "dataset" in listed
     assert config.int4_source == (OPTIMUM_DATA_FREE if needs_text else OPTIMUM)
     if needs_text:

@@ -2,7 +2,7 @@
 
 Two things are added to them. Its caches derive from classes that Transformers 5.5 has no longer. And its graphs count
 positions from the keys that are cached, which OpenVINO's paged form can't do: there each token would be at position 0.
-Here positions are an input. See tests/engine/cache/test_hybrid_models.py and findings/optimum-hybrid-positions.sh.
+Here positions are an input. See tests/engine/cache/test_hybrid_models.py.
 """
 
 from functools import partial

@@ -1,0 +1,131 @@
+"""Whether trees of drafts would be faster than chains: a draft model's first choices, with second ones beside them.
+
+    python -m benchmarks.draft_trees [--noise 0.2 0.3] [--tokens 96]
+
+The embedded model drafts for itself made wider, as in `benchmarks/drafts.py`. Both read the wide model's greedy
+answers; where the draft model's first choice is wrong, its second one may be right. From these follows exactly what a
+round writes with a chain of each length, and with leaves beside those of its places where the draft model is least
+certain. A leaf is one more token that the model reads, and none that the draft model reads. Times are those of calls
+of either model with so many tokens in a row of like calls, on a straight line through them.
+"""
+
+import argparse
+import statistics
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from unittest.mock import patch
+
+import numpy as np
+
+from benchmarks.drafts import QUESTIONS
+from benchmarks.widened import write_widened
+from llm_chatbot.catalogue.lookup import get_model_config
+from llm_chatbot.catalogue.rows import DEFAULT_MODEL
+from llm_chatbot.engine.cache.paged_cache import PagedModel
+from llm_chatbot.engine.decode.sampling import log_softmax
+from llm_chatbot.engine.loading import open_files, open_model
+from llm_chatbot.engine.text.prompt import prompt_ids
+from llm_chatbot.sources.gguf_files import gguf_path
+
+LONGEST, LEAVES = 6, (0, 1, 2)
+CALLS = 7
+
+
+@dataclass(frozen=True)
+class Place:
+    """A token of an answer, and what the draft model would have written there.
+
+    Attributes:
+        rank: 0: its first choice is the token; 1: its second one; 2: neither.
+        chance: of its first choice.
+    """
+
+    rank: int
+    chance: float
+
+
+def open_paged(file: Path) -> PagedModel:
+    with patch.object(PagedModel, "measure_in_pauses"):
+        paged = open_model(file, kv_cache_gb=0.5).paged
+    assert paged is not None, "this machine can't run the paged engine"
+    return paged
+
+
+def answer(model: PagedModel, prompt: list[int], tokens: int, ends: set[int]) -> list[int]:
+    cache, ids = model.new_cache(), list[int]()
+    logits = cache.feed(prompt)
+    while len(ids) < tokens and (token := int(logits.argmax())) not in ends:
+        ids.append(token)
+        logits = cache.feed([token])
+    return ids
+
+
+def places(draft: PagedModel, prompt: list[int], ids: list[int]) -> list[Place]:
+    cache, found = draft.new_cache(), []
+    logits = cache.feed(prompt)
+    for token in ids:
+        first, second = np.argsort(-logits)[:2]
+        found.append(
+            Place(0 if token == first else 1 if token == second else 2, float(np.exp(log_softmax(logits).max())))
+        )
+        logits = cache.feed([token])
+    return found
+
+
+def tokens_per_round(found: list[Place], length: int, leaves: int) -> float:
+    """The tokens that a round writes on average over an answer: those accepted, and the model's own after them."""
+    rounds, start = 0, 0
+    while start < len(found):
+        chain = found[start : start + length]
+        uncertain = sorted(range(len(chain)), key=lambda place: chain[place].chance)[:leaves]
+        accepted = next((place for place, each in enumerate(chain) if each.rank), len(chain))
+        if accepted in uncertain and chain[accepted].rank == 1:
+            accepted += 1
+        start += accepted + 1
+        rounds += 1
+    return start / rounds
+
+
+def milliseconds(model: PagedModel, rows: int) -> float:
+    return 1000 * statistics.median([model.time_call(rows) for _ in range(CALLS + 1)][1:])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--noise", type=float, nargs="+", default=[0.2, 0.3])
+    parser.add_argument("--times", type=int, default=3, help="how many times as wide")
+    parser.add_argument("--tokens", type=int, default=96)
+    arguments = parser.parse_args()
+    file = gguf_path(get_model_config(DEFAULT_MODEL))
+    files, draft = open_files(file), open_paged(file)
+    prompts = [prompt_ids(files.tokenizer, [{"role": "user", "content": question}]) for question in QUESTIONS]
+    with tempfile.TemporaryDirectory() as folder:
+        for noise in arguments.noise:
+            write_widened(file, wide := Path(folder) / "wide.gguf", arguments.times, noise)
+            model = open_paged(wide)
+            answers = [answer(model, prompt, arguments.tokens, files.stop_ids) for prompt in prompts]
+            found = [places(draft, prompt, ids) for prompt, ids in zip(prompts, answers, strict=True)]
+            report(noise, found, model, draft)
+
+
+def report(noise: float, found: list[list[Place]], model: PagedModel, draft: PagedModel) -> None:
+    ranks = [place.rank for answer in found for place in answer]
+    share = [ranks.count(rank) / len(ranks) for rank in (0, 1)]
+    rows = list(range(1, LONGEST + max(LEAVES) + 2))
+    slope, start = np.polyfit(rows, [milliseconds(model, count) for count in rows], 1)
+    drafted = milliseconds(draft, 1)
+    print(f"\nnoise {noise:g}: the first choice is right in {share[0]:.0%}, the second in {share[1]:.0%}")
+    print(f"a call with n tokens {start:.0f} + {slope:.1f} n ms, a drafted token {drafted:.1f} ms\n")
+    lengths = range(1, LONGEST + 1)
+    print(f"| leaves | tokens a round, chains of {', '.join(map(str, lengths))} | at best, times as without drafts |")
+    print("|---:|---|---:|")
+    for leaves in LEAVES:
+        tokens = [statistics.mean(tokens_per_round(answer, length, leaves) for answer in found) for length in lengths]
+        times = [length * drafted + start + slope * (1 + length + min(leaves, length)) for length in lengths]
+        best = max(count * (start + slope) / time for count, time in zip(tokens, times, strict=True))
+        print(f"| {leaves} | {', '.join(f'{count:.2f}' for count in tokens)} | {best:.2f} |", flush=True)
+
+
+if __name__ == "__main__":
+    main()

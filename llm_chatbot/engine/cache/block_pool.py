@@ -29,6 +29,7 @@ class Block:
         ids: the tokens it holds, once it is in the tree.
         digest: of all tokens from the sequence's first to its last, once it is in the tree.
         children: the full blocks that follow it, keyed by their tokens.
+        is_told: whether `BlockPool.on_full` were called with it.
     """
 
     index: int
@@ -37,6 +38,7 @@ class Block:
     ids: tuple[int, ...] = ()
     digest: bytes = b""
     children: dict[tuple[int, ...], "Block"] = field(default_factory=dict)
+    is_told: bool = False
 
     @property
     def is_in_tree(self) -> bool:
@@ -53,7 +55,7 @@ class BlockPool:
 
     Attributes:
         busy: tables that must not be evicted because a call is writing to them.
-        on_full: are called with each block that enters the tree, unless its table is private.
+        on_full: are called with each block of the tree that a table has filled which is not private.
         on_evict: are called with each block that leaves it.
     """
 
@@ -228,7 +230,13 @@ class BlockTable:
         else:
             block.parent, block.ids, block.digest = parent, ids, digest_of(parent.digest, ids)
             parent.children[ids] = block
-            for call in () if self.is_private else self._pool.on_full:
+        self._tell(self.blocks[place])
+
+    def _tell(self, block: Block) -> None:
+        """Tells of a block once. One that a private conversation filled is told when another one has read the same."""
+        if not self.is_private and not block.is_told:
+            block.is_told = True
+            for call in self._pool.on_full:
                 call(block)
 
     def _before(self, place: int) -> Block:

@@ -64,6 +64,8 @@ def test_what_only_private_conversations_have_read_is_not_found():
     pool, seen = pool_and_seen()
     read(pool, list(range(32)), is_private=True)
     assert seen.find(list(range(SEEN_NGRAM))) is None
+    read(pool, list(range(32)))
+    assert seen.find(list(range(SEEN_NGRAM))) is not None
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7, top_k=5)])

@@ -186,6 +186,6 @@ def read_pretrained_config(model_dir: Path) -> PreTrainedConfig:
     known = facts["model_type"] in CONFIG_MAPPING
     config_class = CONFIG_MAPPING[facts["model_type"]] if known else PreTrainedConfig
     try:
-        return config_class.from_dict(facts)
+        return config_class.from_pretrained(model_dir)  # which also reads an infinity as Transformers writes it
     except (ValueError, KeyError, TypeError, AttributeError, StrictDataclassError) as error:
         raise damaged(model_dir / "config.json") from error

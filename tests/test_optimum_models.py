@@ -1,10 +1,11 @@
+import math
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
 from optimum.intel import OVModelForCausalLM
-from transformers import TextIteratorStreamer
+from transformers import GraniteMoeHybridConfig, TextIteratorStreamer
 
 from llm_chatbot.catalogue.architectures import by_model_type
 from llm_chatbot.engine.precisions import EXACT
@@ -17,6 +18,7 @@ from llm_chatbot.optimum_models import (
     OVQWENModel,
     load_model,
     model_classes,
+    read_pretrained_config,
 )
 
 FRANCE = "What is the capital of France?"
@@ -137,3 +139,8 @@ def test_a_config_that_transformers_cannot_read_is_a_sentence(tiny_folders, tmp_
     (folder / "config.json").write_text('{"model_type": "mpt", "n_heads": "many"}', encoding="utf-8")
     with pytest.raises(UserError, match=r"config\.json is damaged; .* convert again"):
         load_model(folder)
+
+
+def test_an_infinity_in_a_configuration_is_read_as_transformers_writes_it(tmp_path: Path):
+    GraniteMoeHybridConfig(layer_types=["mamba"], num_hidden_layers=1).save_pretrained(tmp_path)
+    assert read_pretrained_config(tmp_path).time_step_limit == (0, math.inf)

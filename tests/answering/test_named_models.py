@@ -32,7 +32,7 @@ class Machine:
         weights = folder / "weights.bin"
         weights.write_bytes(bytes(WEIGHTS))
 
-        def files(model: str, precision: str, root: Path) -> SimpleNamespace:
+        def files(model: str, precision: str, root: Path, **options: Any) -> SimpleNamespace:
             config = {"max_position_embeddings": 2048, "model": precision}
             return SimpleNamespace(graph_files=[weights], tokenizer=None, config=config, label="")
 

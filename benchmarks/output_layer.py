@@ -26,7 +26,7 @@ from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.engine.cache.output_layers import OutputLayers
 from llm_chatbot.engine.cache.paged_cache import PagedModel
 from llm_chatbot.engine.cache.paged_runner import PagedRunner
-from llm_chatbot.engine.decode.sampling import Sampling, kept, log_softmax
+from llm_chatbot.engine.decode.sampling import Sampling, apply_repetition_penalty, kept, log_softmax
 from llm_chatbot.engine.loading import open_files, open_model
 from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.evaluation.texts import passages
@@ -36,6 +36,7 @@ PAST, CALLS = 128, 20
 TOP = 20  # tokens that are sampled from at the most by common settings
 USUAL = Sampling(temperature=0.7, top_p=0.9)
 ROWS = 32  # hidden states at a time
+PIECE = 1024  # tokens of the compared texts that are read together
 
 
 def open_prepared(model: Path) -> tuple[PagedModel, OutputLayers, float]:
@@ -83,7 +84,7 @@ def hidden_states(paged: PagedModel, ids: list[int]) -> Iterator[np.ndarray]:
     cache.release()
 
 
-def print_agreement(positions: int) -> None:
+def print_agreement(positions: int, penalty: float) -> None:
     file = gguf_path(get_model_config(DEFAULT_MODEL))
     with (
         patch("llm_chatbot.engine.graph.two_step_output.LEAST_OUTPUT_WEIGHTS", 0),
@@ -94,12 +95,14 @@ def print_agreement(positions: int) -> None:
     tokenizer = open_files(file).tokenizer
     texts = [*passages().values(), *(path.read_text(encoding="utf-8") for path in sorted(Path("docs").glob("*.md")))]
     ids = [token for text in texts for token in tokenizer(text, add_special_tokens=False)["input_ids"]]
-    pieces = (state for start in range(0, len(ids), 1024) for state in hidden_states(paged, ids[start : start + 1024]))
+    pieces = (ids[start : start + PIECE] for start in range(0, len(ids), PIECE))
+    read = ((state, piece[: place + 1]) for piece in pieces for place, state in enumerate(hidden_states(paged, piece)))
     found: dict[str, list[tuple[float, ...]]] = {"in one step": [], "in two steps": []}
-    for state in islice(pieces, positions):
-        wanted = exact([state], share_outputs=False)[0].ravel()
+    for state, seen in islice(read, positions):
+        wanted = apply_repetition_penalty(exact([state], share_outputs=False)[0].ravel(), np.array(seen), penalty)
         for is_exact, own in zip((True, False), found.values(), strict=True):
-            own.append(compare(wanted, layers.logits(ov.Tensor(state), is_exact).ravel()))
+            logits = layers.logits(ov.Tensor(state), is_exact).ravel()
+            own.append(compare(wanted, apply_repetition_penalty(logits, np.array(seen), penalty)))
     print(f"| {len(own):,} positions | same token | of the best {TOP} | KL | sampled otherwise |")
     print("|---|---:|---:|---:|---:|")
     for name, rows in found.items():
@@ -130,9 +133,10 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="of %(default)s times 20 tokens")
     parser.add_argument("--agreement", action="store_true", help="compare the logits instead, with the embedded model")
     parser.add_argument("--positions", type=int, default=10_000)
+    parser.add_argument("--repetition-penalty", type=float, default=1, help="of the compared logits")
     arguments = parser.parse_args()
     if arguments.agreement:
-        print_agreement(arguments.positions)
+        print_agreement(arguments.positions, arguments.repetition_penalty)
     elif arguments.model is None:
         parser.error("name a model, or --agreement")
     else:

@@ -187,7 +187,7 @@ def decode(
     penalties = Penalties(sampling, cache.ids)
     proposing = cache if isinstance(cache, ProposingCache) else None
     if proposing is not None:
-        exact = exact or bool(constraints) or penalties.change_something or not sampling.needs_best_only
+        exact = exact or bool(constraints) or penalties.may_raise or not sampling.needs_best_only
         proposing.begin_answer(sampling, random, penalties, exact)
     while True:
         check_logits(logits)

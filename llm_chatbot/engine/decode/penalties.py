@@ -56,9 +56,10 @@ class Penalties:
         return copied
 
     @property
-    def change_something(self) -> bool:
-        """Whether they can change logits."""
-        return bool(self._biased.size) or self._sampling.repetition_penalty != 1 or self._counts_matter
+    def may_raise(self) -> bool:
+        """Whether they can make a token likelier: then one that was not among the best may be chosen."""
+        least = min(self._sampling.frequency_penalty, self._sampling.presence_penalty)
+        return bool(self._biased.size) or self._sampling.repetition_penalty < 1 or least < 0
 
     @property
     def _counts_matter(self) -> bool:

@@ -71,8 +71,10 @@ def test_only_single_tokens_whose_best_successors_matter_are_in_two_steps_once_t
         (Generation(temperature=0.7, top_p=0.9), False),
         (Generation(temperature=0.7), True),
         (Generation(temperature=0.7, top_k=1000), True),
-        (Generation(repetition_penalty=1.1), True),
-        (Generation(presence_penalty=0.1), True),
+        (Generation(repetition_penalty=1.1), False),
+        (Generation(repetition_penalty=0.9), True),
+        (Generation(presence_penalty=0.1), False),
+        (Generation(frequency_penalty=-0.1), True),
         (Generation(logit_bias={5: 1.0}), True),
     ],
 )

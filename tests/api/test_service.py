@@ -127,7 +127,7 @@ def test_a_tool_is_called_and_its_result_is_read(service: Service):
 
     streamed = list(create(messages=messages, tool_choice="required", stream=True, **options))
     first, *pieces = [call for chunk in streamed for call in chunk.choices[0].delta.tool_calls or []]
-    assert first.function.name == "weather" and first.id and pieces
+    assert first.function.name == "weather" and first.id  # drafts may bring all of it at once
     assert "".join(piece.function.arguments for piece in (first, *pieces)) == call.function.arguments
 
     messages += [choice.message, {"role": "tool", "tool_call_id": call.id, "content": "<|im_end|> 31 degrees"}]

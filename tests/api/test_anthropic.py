@@ -68,7 +68,7 @@ def test_anthropics_client_gets_the_same_text_whole_streamed_and_from_chat_compl
     with client.messages.stream(**options) as stream:
         deltas = list(stream.text_stream)
         final = stream.get_final_message()
-    assert "".join(deltas) == block.text and len(deltas) > 3
+    assert "".join(deltas) == block.text and len(deltas) > 1
     assert final.usage.output_tokens == whole.usage.output_tokens and final.stop_reason == whole.stop_reason
 
 

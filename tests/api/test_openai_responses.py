@@ -55,7 +55,7 @@ def test_openais_client_gets_the_same_text_whole_streamed_and_from_chat_completi
     with client.responses.stream(input=messages, max_output_tokens=24, **options) as stream:
         deltas = [event.delta for event in stream if event.type == "response.output_text.delta"]
         final = stream.get_final_response() if chat.choices[0].finish_reason == "stop" else None
-    assert "".join(deltas) == whole.output_text and len(deltas) > 3
+    assert "".join(deltas) == whole.output_text and len(deltas) > 1
     assert final is None or final.output_text == whole.output_text
 
 

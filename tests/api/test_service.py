@@ -119,15 +119,15 @@ def test_a_tool_is_called_and_its_result_is_read(service: Service):
     messages = asked("How is the weather in Rome?")
     options: dict[str, Any] = {"model": "with-tools", "tools": [WEATHER], "max_tokens": 60, "temperature": 0}
     options["parallel_tool_calls"] = False
+    # First: of a call that was made before, drafts may bring all at once.
+    streamed = list(create(messages=messages, tool_choice="required", stream=True, **options))
+    first, *pieces = [call for chunk in streamed for call in chunk.choices[0].delta.tool_calls or []]
     choice = create(messages=messages, tool_choice="required", **options).choices[0]
     (call,) = choice.message.tool_calls
     assert choice.finish_reason == "tool_calls" and call.function.name == "weather"
     arguments = json.loads(call.function.arguments)
     assert arguments["city"] in ("Paris", "Rome") and isinstance(arguments["days"], int)
-
-    streamed = list(create(messages=messages, tool_choice="required", stream=True, **options))
-    first, *pieces = [call for chunk in streamed for call in chunk.choices[0].delta.tool_calls or []]
-    assert first.function.name == "weather" and first.id  # drafts may bring all of it at once
+    assert first.function.name == "weather" and first.id and pieces
     assert "".join(piece.function.arguments for piece in (first, *pieces)) == call.function.arguments
 
     messages += [choice.message, {"role": "tool", "tool_call_id": call.id, "content": "<|im_end|> 31 degrees"}]

@@ -50,7 +50,7 @@ def page_routes(
     load: Callable[[ModelKey | None], dict[str, Any]],
     tools: "PageTools | None" = None,
 ) -> list[BaseRoute]:
-    """All routes, under `/page`.
+    """All routes: the document, and all else under `/page`.
 
     Args:
         answering: answers the questions.
@@ -58,14 +58,6 @@ def page_routes(
         load: loads a model and describes it; may take long, and raises UserError.
         tools: those that answers may call; None: there are none.
     """
-
-    async def document(request: Request) -> Response:
-        return FileResponse(HERE / "web" / "index.html")
-
-    async def texts(request: Request) -> Response:
-        asked = request.query_params.get("language", "")
-        language = asked if asked in LANGUAGES else "en"
-        return WellFormedJSONResponse({"language": language, "texts": page_texts(language)})
 
     async def state(request: Request) -> Response:
         described = await asyncio.to_thread(describe)
@@ -106,6 +98,16 @@ def page_routes(
         Route("/page/follow", guarded(follow_answers), methods=["POST"]),
         Route("/page/load", guarded(load_model), methods=["POST"]),
     ]
+
+
+async def document(request: Request) -> Response:
+    return FileResponse(HERE / "web" / "index.html")
+
+
+async def texts(request: Request) -> Response:
+    asked = request.query_params.get("language", "")
+    language = asked if asked in LANGUAGES else "en"
+    return WellFormedJSONResponse({"language": language, "texts": page_texts(language)})
 
 
 def guarded(handler: Handler) -> Handler:

@@ -91,7 +91,7 @@ def page_routes(
         Mount("/page/web", PackedFiles(directory=HERE / "web")),
         Mount("/page/vendor", PackedFiles(directory=HERE / "vendor", check_dir=False)),
         Route("/", document),
-        Route("/page/texts.json", texts),  # Gradio compresses what has such an ending
+        Route("/page/texts.json", served_texts),  # Gradio compresses what has such an ending
         Route("/page/state.json", guarded(state)),
         Route("/page/ask", guarded(ask), methods=["POST"]),
         Route("/page/stop", guarded(stop), methods=["POST"]),
@@ -104,7 +104,7 @@ async def document(request: Request) -> Response:
     return FileResponse(HERE / "web" / "index.html")
 
 
-async def texts(request: Request) -> Response:
+async def served_texts(request: Request) -> Response:
     asked = request.query_params.get("language", "")
     language = asked if asked in LANGUAGES else "en"
     return WellFormedJSONResponse({"language": language, "texts": page_texts(language)})

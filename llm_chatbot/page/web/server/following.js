@@ -49,7 +49,8 @@ function contentOf({ message, content }, { finish_reason = "", error }) {
  *
  * @param {object} options
  * @param {Store} options.store
- * @param {(conversation: string, message: string) => void} options.changed called when an answer has grown
+ * @param {(conversation: string, message: string) => void} options.changed called when an answer is expected or has
+ *   grown
  * @param {(isUp: boolean, error?: unknown) => void} options.reached called when the server was or wasn't reached
  * @param {(conversation: string, message: Message) => void} options.ended called after an answer or a call has ended and
  *   was saved
@@ -74,6 +75,7 @@ export function startFollowing({ store, changed, reached, ended: endedIn, shown 
     if (live.has(message.id) || message.finish_reason) return;
     const none = { tokens: [], state: {}, version: -1, askAt: 0, unread: 0, savedAt: 0, ended: null };
     live.set(message.id, { message, content: message.content, isAsked, ...none });
+    changed(message.conversation, message.id); // it can be stopped from now on
     wake();
     running.abort();
   }

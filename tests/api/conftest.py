@@ -12,3 +12,9 @@ from tests.api.running_service import Service, running_service
 def service(models_root: Path) -> Iterator[Service]:
     with running_service(models_root) as service:
         yield service
+
+
+@pytest.fixture(autouse=True)
+def forgotten_texts(request: pytest.FixtureRequest) -> None:
+    if "service" in request.fixturenames:
+        request.getfixturevalue("service").forget_texts()

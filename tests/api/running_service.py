@@ -18,7 +18,7 @@ from llm_chatbot.answering.service import Answering
 from llm_chatbot.api.service import create_app
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
-from llm_chatbot.engine.cache.block_pool import BlockPool
+from llm_chatbot.engine.cache.block_pool import BlockPool, BlockTable
 from llm_chatbot.engine.loading import open_model
 from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.precisions import EXACT
@@ -73,6 +73,14 @@ class Service:
     @property
     def used_blocks(self) -> int:
         return self.pool.blocks - self.pool.free
+
+    def forget_texts(self) -> None:
+        """Evicts all that is cached: drafts bring what another test asked in fewer pieces than a test expects."""
+        assert self.model.paged is not None
+        with self.model.paged.lock:
+            table = BlockTable(self.pool)
+            table.reserve(self.pool.free * self.pool.block_size)
+            table.release()
 
     def wait_until_active(self, count: int) -> None:
         """Waits until so many answers of the short queue are generated or wait."""

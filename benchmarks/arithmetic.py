@@ -5,7 +5,8 @@
 
 Times are the processor's for a call after 128 tokens, of models that take turns; the divergence is that of the
 next-token distribution from the one with 32-bit arithmetic, on the shipped passages. That of a model of random weights
-says nothing. `--forms` times a product instead, with weights in each form that a GGUF file's blocks have or could have.
+says nothing. `--forms` times a product instead, with weights in each form that a GGUF file's blocks have or could have,
+and in bitsandbytes' NF4.
 """
 
 import argparse
@@ -27,14 +28,16 @@ FORMS: dict[str, dict[str, str]] = {
 }
 TOKENS = (1, 2, 4, 8, 16, 64, 256)
 
-# Weights, and the group of activations that is the fastest one for them.
-WEIGHTS = {
+# Weights, and the group of activations that is the fastest one for them; None: no such groups are faster.
+WEIGHTS: dict[str, tuple[WeightForm, int | None]] = {
     "8 bits, groups of 16 (Q6_K)": (WeightForm(ov.Type.i8, 16, False), 16),
     "8 bits, groups of 32 (Q5_0, Q8_0, IQ4)": (WeightForm(ov.Type.i8, 32, False), 32),
     "8 bits, groups of 128": (WeightForm(ov.Type.i8, 128, False), 128),
     "8 bits, rows": (WeightForm(ov.Type.i8, TRIAL_COLUMNS, False), 128),
     "4 bits, groups of 32 (Q4_0)": (WeightForm(ov.Type.i4, 32, False), 32),
     "4 bits with zero points, groups of 32 (Q4_1, Q4_K)": (WeightForm(ov.Type.u4, 32, True), 32),
+    "4 bits, groups of 64": (WeightForm(ov.Type.i4, 64, False), 64),
+    "NF4, groups of 64": (WeightForm(ov.Type.nf4, 64, False), None),
     "4 bits, groups of 128": (WeightForm(ov.Type.i4, 128, False), 128),
 }
 
@@ -78,12 +81,10 @@ def main() -> None:
 
 def print_times_of_forms() -> None:
     """Prints the shortest milliseconds of a product with weights of each form, where they take turns."""
-    compiled = [
-        ov.Core().compile_model(
-            trial_graph(form), "CPU", {PRECISION: "f32", GROUP_SIZE: str(group), "INFERENCE_NUM_THREADS": 1}
-        )
-        for form, group in WEIGHTS.values()
-    ]
+    compiled = []
+    for form, group in WEIGHTS.values():
+        arithmetic = {PRECISION: "f32", GROUP_SIZE: str(group)} if group else {}
+        compiled.append(ov.Core().compile_model(trial_graph(form), "CPU", {**arithmetic, "INFERENCE_NUM_THREADS": 1}))
     tokens = (1, 4, 16, 256)
     columns = [[1000 * time for time in shortest_times(compiled, count, TRIAL_COLUMNS)] for count in tokens]
     heads = ["one token, ms" if count == 1 else f"{count} tokens, ms" for count in tokens]

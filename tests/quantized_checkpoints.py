@@ -1,4 +1,4 @@
-"""Small checkpoints of Llama whose matrices are packed as AWQ, GPTQ and compressed-tensors pack them."""
+"""Small checkpoints of Llama whose matrices are packed as AWQ, GPTQ, compressed-tensors and bitsandbytes pack them."""
 
 import json
 from collections.abc import Callable
@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from tests.gguf_files import DATA
 from tests.small_checkpoints import llama_tokenizer
 
 GROUP = 32
@@ -24,6 +25,11 @@ CONFIG = LlamaConfig(
     bos_token_id=1,
     eos_token_id=2,
 )
+
+BLOCK, NESTED_BLOCK = 64, 256  # of bitsandbytes: weights with a scale in common, and such scales
+
+# bitsandbytes' own tables, as it writes them.
+TABLES = np.load(DATA / "bitsandbytes_matrices.npz")
 
 Packed = tuple[dict[str, Any], np.ndarray]  # the arrays of a checkpoint, and the weights that they stand for
 
@@ -101,6 +107,37 @@ def fp8(rng: np.random.Generator, rows: int, columns: int, per_row: bool = False
     return {"weight": weight, "weight_scale" if per_row else "weight_scale_inv": scales}, values
 
 
+def four_bits(rng: np.random.Generator, rows: int, columns: int, kind: str = "nf4", double: bool = False) -> Packed:
+    """Blocks that go on in the next row where it ends, as bitsandbytes has them."""
+    places = rng.integers(0, 16, rows * columns, np.uint8)
+    blocks = rows * columns // BLOCK
+    state = {"quant_type": kind, "blocksize": BLOCK, "dtype": "float16", "shape": [rows, columns]}
+    table = TABLES[f"{kind} 4/weight.quant_map"]
+    arrays = {"weight": (places[0::2] << 4 | places[1::2])[:, None], "weight.quant_map": table}
+    if double:
+        nested, offset = TABLES["nf4 4 double/weight.nested_quant_map"], 0.25
+        chosen = rng.integers(0, 256, blocks, np.uint8)
+        outer = rng.uniform(0.1, 0.2, -(-blocks // NESTED_BLOCK)).astype(np.float32)
+        arrays |= {"weight.absmax": chosen, "weight.nested_absmax": outer, "weight.nested_quant_map": nested}
+        state |= {"nested_blocksize": NESTED_BLOCK, "nested_dtype": "float32", "nested_offset": offset}
+        scales = [nested[place] * outer[block // NESTED_BLOCK] + offset for block, place in enumerate(chosen)]
+    else:
+        arrays["weight.absmax"] = rng.uniform(0.1, 0.4, blocks).astype(np.float32)
+        scales = list(arrays["weight.absmax"])
+    document = np.frombuffer(json.dumps(state).encode(), np.uint8).copy()
+    arrays[f"weight.quant_state.bitsandbytes__{kind}"] = document
+    values = np.array([table[place] * scales[index // BLOCK] for index, place in enumerate(places)], np.float32)
+    if kind == "fp4":  # which becomes the type that was quantized
+        values = values.astype(np.float16).astype(np.float32)
+    return arrays, values.reshape(rows, columns)
+
+
+def eight_bits(rng: np.random.Generator, rows: int, columns: int) -> Packed:
+    weight, largest = rng.integers(-127, 128, (rows, columns), np.int8), rng.uniform(0.2, 0.5, rows).astype(np.float32)
+    arrays = {"weight": weight, "SCB": largest, "weight_format": np.array(0, np.uint8)}
+    return arrays, weight * (largest / np.float32(127))[:, None]
+
+
 def _random(
     rng: np.random.Generator, rows: int, columns: int, bits: int, first: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
@@ -141,6 +178,10 @@ def _compressed_settings(bits: int, symmetric: bool) -> dict:
     return {"quant_method": "compressed-tensors", "format": "pack-quantized", "config_groups": groups}
 
 
+def _four_bit_settings(kind: str) -> dict:
+    return {"quant_method": "bitsandbytes", "load_in_4bit": True, "load_in_8bit": False, "bnb_4bit_quant_type": kind}
+
+
 def _with(pack: Callable[..., Packed], **options: object) -> Callable[[np.random.Generator, int, int], Packed]:
     return lambda *arguments: pack(*arguments, **options)
 
@@ -158,4 +199,8 @@ METHODS: dict[str, tuple[Callable[[np.random.Generator, int, int], Packed], dict
     "W8A16": (_with(compressed_tensors, bits=8), _compressed_settings(8, True)),
     "FP8": (fp8, FP8),
     "FP8, a scale for each row": (_with(fp8, per_row=True), FP8_ROWS),
+    "NF4": (four_bits, _four_bit_settings("nf4")),
+    "NF4, double quantized": (_with(four_bits, double=True), _four_bit_settings("nf4")),
+    "FP4": (_with(four_bits, kind="fp4"), _four_bit_settings("fp4")),
+    "LLM.int8": (eight_bits, {"quant_method": "bitsandbytes", "load_in_4bit": False, "load_in_8bit": True}),
 }

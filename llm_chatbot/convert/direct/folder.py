@@ -1,6 +1,6 @@
 """A checkpoint → a folder with `decoder`'s graph, without building the model in PyTorch.
 
-For checkpoints that are quantized already this is the only way: their integers, scales and zero points are kept.
+For checkpoints that are quantized already this is the only way: their weights, scales and zero points are kept.
 """
 
 import math
@@ -51,10 +51,10 @@ def write_direct(
             or memory is too small.
     """
     format = read_format(path, config)
-    keeps_integers = format is not None and format.has_integers
+    is_kept = format is not None and format.is_kept
     if format is not None and variant.config.adapters:
         raise UserError("adapter.quantized", name=variant.config.model_id)
-    if format is not None and keeps_integers:
+    if format is not None and is_kept:
         _check_precision(variant, format)
     checkpoint = read_direct(path, config)
     parameters = _parameters(checkpoint, format)
@@ -65,11 +65,11 @@ def write_direct(
             checkpoint = read_direct(path, config, _merged(variant, path, config, Path(merged)))
 
         def build(memory: Memory) -> ov.Model:
-            unpacking = None if keeps_integers else unpacking_of(variant)
+            unpacking = None if is_kept else unpacking_of(variant)
             with CheckpointTensors(checkpoint, format, memory, unpacking) as tensors:
                 return build_graph(checkpoint.header, checkpoint.row, tensors)
 
-        write_built(build, folder, save if keeps_integers or variant.precision == "FP16" else write)
+        write_built(build, folder, save if is_kept or variant.precision == "FP16" else write)
     return {"parameters": parameters, "quantization": format.name if format else None}
 
 
@@ -87,12 +87,12 @@ def _merged(variant: Variant, path: Path, config: Mapping[str, Any], folder: Pat
 def _check_precision(variant: Variant, format: QuantizationFormat) -> None:
     """
     Raises:
-        UserError: the checkpoint's own integers have another number of bits than the variant.
+        UserError: the checkpoint's own weights have another number of bits than the variant.
     """
     fitting = "INT4" if format.bits <= 4 else "INT8"
     if variant.precision != fitting:
         raise UserError("direct.precision", name=variant.config.model_id, format=format.name, precision=fitting)
-    print(f"The checkpoint is quantized already ({format.name}): its own integers and scales are kept.")
+    print(f"The checkpoint is quantized already ({format.name}): its own weights and scales are kept.")
 
 
 def _parameters(checkpoint: DirectCheckpoint, format: QuantizationFormat | None) -> int:

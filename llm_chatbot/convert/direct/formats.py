@@ -5,18 +5,26 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from llm_chatbot.convert.direct.bitsandbytes import NAME, NF4Matrix, matrix_shape, read_fp4, read_int8, read_nf4
 from llm_chatbot.convert.direct.quantized import (
     Arrays,
     QuantizedMatrix,
     read_awq,
     read_compressed_tensors,
+    read_fp8,
     read_gptq,
 )
 from llm_chatbot.convert.direct.settings import read_settings
 from llm_chatbot.errors import UserError
 from llm_chatbot.sources.safetensors_format import StoredTensor
 
-KNOWN = "awq, gptq (2, 3, 4, 8 bits), compressed-tensors (pack-quantized, float-quantized), fp8 (e4m3)"
+KNOWN = "awq, gptq (2, 3, 4, 8 bits), compressed-tensors (pack-quantized, float-quantized), fp8 (e4m3), bitsandbytes"
+
+# bitsandbytes' methods, by what a configuration calls them.
+BITSANDBYTES = {"nf4": "bitsandbytes, NF4", "fp4": "bitsandbytes, FP4"}
+INT8 = "llm.int8"
 
 
 @dataclass(frozen=True)
@@ -25,7 +33,7 @@ class QuantizationFormat:
 
     Attributes:
         name: for people, such as "AWQ, 4 bits".
-        method: "awq", "gptq", "gptq_v2", "compressed-tensors" or "fp8".
+        method: "awq", "gptq", "gptq_v2", "compressed-tensors", "fp8", or one of bitsandbytes: "nf4", "fp4", "llm.int8".
         bits: of an integer, or of a float.
         block: rows and columns of 8-bit floats that share a scale; None where a row or the whole matrix does.
     """
@@ -36,17 +44,20 @@ class QuantizationFormat:
     block: tuple[int, int] | None = None
 
     @property
-    def has_integers(self) -> bool:
-        """Whether its matrices are integers, which are kept. Those of 8-bit floats become bfloat16."""
-        return self.method != "fp8"
+    def is_kept(self) -> bool:
+        """Whether its matrices stay what they are. 8-bit floats and FP4 become 16 bits."""
+        return self.method not in ("fp8", "fp4")
 
     def shape(self, parts: Mapping[str, StoredTensor]) -> tuple[int, int]:
         """Rows and columns of a matrix.
 
         Raises:
             KeyError: a part is missing.
+            ValueError: what says so is damaged.
         """
-        if not self.has_integers:
+        if self.method in BITSANDBYTES:
+            return matrix_shape(parts[NAME + self.method].read())
+        if self.method in ("fp8", INT8):
             rows, columns = parts["weight"].shape
             return rows, columns
         if self.method == "compressed-tensors":
@@ -55,20 +66,35 @@ class QuantizationFormat:
         first, second = parts["qweight"].shape
         return (second * 8, first) if self.method == "awq" else (second, first * 32 // self.bits)
 
-    def read(self, arrays: Arrays) -> QuantizedMatrix:
-        """One matrix.
+    def read(self, parts: Mapping[str, StoredTensor]) -> QuantizedMatrix | NF4Matrix | np.ndarray:
+        """One matrix as it is kept, or its weights, float16 or float32 [rows, columns].
 
         Args:
-            arrays: its parts by the ends of their names in the checkpoint, such as "qweight".
+            parts: of it by the ends of their names in the checkpoint, such as "qweight".
 
         Raises:
             KeyError: a part is missing.
             ValueError: the parts don't fit together.
         """
-        if self.method == "awq":
-            return read_awq(arrays)
-        if self.method == "compressed-tensors":
-            return read_compressed_tensors(arrays, self.bits)
+        if self.method in BITSANDBYTES:  # packed in any type, also of floats
+            return self.matrix({end: tensor.read() for end, tensor in parts.items()})
+        return self.matrix({end: tensor.floats() for end, tensor in parts.items()})
+
+    def matrix(self, arrays: Arrays) -> QuantizedMatrix | NF4Matrix | np.ndarray:
+        """As `read`, from the arrays of the parts."""
+        match self.method:
+            case "awq":
+                return read_awq(arrays)
+            case "compressed-tensors":
+                return read_compressed_tensors(arrays, self.bits)
+            case "fp8":
+                return read_fp8(arrays, self.block)
+            case "nf4":
+                return read_nf4(arrays)
+            case "fp4":
+                return read_fp4(arrays)
+            case "llm.int8":
+                return read_int8(arrays)
         return read_gptq(arrays, self.bits, is_first_version=self.method == "gptq")
 
 
@@ -100,6 +126,10 @@ def read_format(folder: Path, config: Mapping[str, Any]) -> QuantizationFormat |
         bits = {group.get("weights", {}).get("num_bits") for group in _groups(said)}
         if len(bits) == 1 and (count := bits.pop()) in range(2, 9):
             return QuantizationFormat(f"compressed-tensors, {count} bits", "compressed-tensors", count)
+    if method == "bitsandbytes" and said.get("load_in_8bit", said.get("_load_in_8bit")):
+        return QuantizationFormat("bitsandbytes, LLM.int8()", INT8, 8)
+    if method == "bitsandbytes" and (kind := said.get("bnb_4bit_quant_type", "fp4")) in BITSANDBYTES:
+        return QuantizationFormat(BITSANDBYTES[kind], kind, 4)
     raise _unknown(folder, method)
 
 

@@ -21,6 +21,9 @@ FLOAT_TYPES = {"F32": GGMLQuantizationType.F32, "F16": GGMLQuantizationType.F16,
 # The output layer, whatever a checkpoint calls it.
 OUTPUT_LAYER = "output"
 
+# In the names of what bitsandbytes stores beside a packed weight.
+OF_WEIGHT = ".weight."
+
 # Tensors that hold nothing that `config.json` does not say.
 COMPUTED = (".rotary_emb.inv_freq",)
 
@@ -55,24 +58,35 @@ def read_direct(folder: Path, config: Mapping[str, Any], merged: Path | None = N
     settings = read_settings(folder, config)
     stored = {**stored_tensors(folder), **(read_header(merged) if merged else {})}
     names = _name_map(settings)
+    packed = {name.split(OF_WEIGHT)[0] for name in stored if OF_WEIGHT in name}
     infos: dict[str, TensorInfo] = {}
     parts: dict[str, dict[str, StoredTensor]] = {}
     for name, tensor in stored.items():
         if name.endswith(COMPUTED):
             continue
-        base, _, end = name.rpartition(".")
+        base, end = _split(name)
         known = names.get_name(base)
         if known is None:
             raise UserError("direct.tensor", folder=folder, tensor=f"{name:.80}")
         if known == OUTPUT_LAYER and settings.is_tied:  # a copy of the embeddings, or left behind by another tool
             continue
-        if end in ("weight", "bias") and tensor.type in FLOAT_TYPES:
+        is_packed = end == "weight" and base in packed
+        if end in ("weight", "bias") and tensor.type in FLOAT_TYPES and not is_packed:
             infos[f"{known}.{end}"] = _info(tensor)
         else:
             parts.setdefault(f"{known}.weight", {})[end] = tensor
     computed = {} if settings.frequency_factors is None else {FACTORS: settings.frequency_factors}
     header = GGUFHeader(folder / "config.json", settings.fields, infos)
     return DirectCheckpoint(header, settings.row.decoder, parts, computed)
+
+
+def _split(name: str) -> tuple[str, str]:
+    """A tensor's name → that of its layer, and the end: "weight", "qweight", "weight.absmax"."""
+    if OF_WEIGHT in name:
+        base, _, end = name.partition(OF_WEIGHT)
+        return base, f"weight.{end}"
+    base, _, end = name.rpartition(".")
+    return base, end
 
 
 def _info(tensor: StoredTensor) -> TensorInfo:

@@ -3,9 +3,10 @@
 import numpy as np
 import openvino as ov
 
+from llm_chatbot.convert.direct.bitsandbytes import NF4Matrix
 from llm_chatbot.convert.direct.formats import QuantizationFormat
 from llm_chatbot.convert.direct.header import DirectCheckpoint
-from llm_chatbot.convert.direct.quantized import QuantizedMatrix, read_fp8
+from llm_chatbot.convert.direct.quantized import QuantizedMatrix
 from llm_chatbot.decoder.memory import HeapMemory, Memory
 from llm_chatbot.decoder.tensors import ALL, Packed, Rows, Tensors, Unpacking
 from llm_chatbot.errors import UserError
@@ -56,8 +57,8 @@ class CheckpointTensors(Tensors):
         matrix = self._read(name)
         self._read_names.add(name)
         if isinstance(matrix, np.ndarray):
-            return self._bfloat16(matrix[rows], name)
-        if matrix.order is not None:
+            return self._floats(matrix[rows], name)
+        if isinstance(matrix, QuantizedMatrix) and matrix.order is not None:
             self._orders[f"{name.removesuffix('.weight')}.order"] = matrix.order
         chosen = matrix.rows(rows)
         return self._constants(chosen).node(chosen.integers.shape, name)
@@ -65,46 +66,53 @@ class CheckpointTensors(Tensors):
     def unused(self) -> list[str]:
         return super().unused() + [name for name in self._checkpoint.parts if name not in self._read_names]
 
-    def _bfloat16(self, values: np.ndarray, name: str) -> ov.Node:
-        """A matrix of floats, rounded to the nearest bfloat16."""
+    def _floats(self, values: np.ndarray, name: str) -> ov.Node:
+        """A matrix of floats: float16 as it is, float32 rounded to the nearest bfloat16."""
         if self._unpacking:
             self._unpacking.check(name, values)
-        packed = Packed(self._own_memory.allocate(ov.Type.bf16, values.shape))
-        packed.parts()[0][:] = to_bfloat16(values).reshape(-1).view(np.uint8)
+        is_half = values.dtype == np.float16
+        packed = Packed(self._own_memory.allocate(ov.Type.f16 if is_half else ov.Type.bf16, values.shape))
+        stored = np.ascontiguousarray(values) if is_half else to_bfloat16(values)
+        packed.parts()[0][:] = stored.reshape(-1).view(np.uint8)
         return packed.node(values.shape, name)
 
-    def _read(self, name: str) -> QuantizedMatrix | np.ndarray:
+    def _read(self, name: str) -> QuantizedMatrix | NF4Matrix | np.ndarray:
         """
         Raises:
             UserError: the matrix is not of the format that the checkpoint names, or damaged.
         """
-        arrays = {end: tensor.floats() for end, tensor in self._checkpoint.parts[name].items()}
         try:
-            format = _format_of(self._checkpoint, self._format, name)
-            return format.read(arrays) if format.has_integers else read_fp8(arrays, format.block)
+            return _format_of(self._checkpoint, self._format, name).read(self._checkpoint.parts[name])
         except (KeyError, ValueError) as error:
             if isinstance(error, UserError):
                 raise
             raise _refusal(self._checkpoint, name, error) from error
 
-    def _constants(self, matrix: QuantizedMatrix) -> Packed:
-        """A matrix in the form that the CPU multiplies compressed: signed where no zero points are needed."""
+    def _constants(self, matrix: QuantizedMatrix | NF4Matrix) -> Packed:
+        """A matrix in the form that the CPU multiplies compressed."""
+        kind, integers, zero_points = _stored(matrix)
         rows, groups = matrix.scales.shape
-        middle, wide = np.uint8(1 << matrix.bits - 1), matrix.bits > 4
-        signed = matrix.is_symmetric
-        integers = matrix.integers - middle if signed else matrix.integers
-        kind = {(True, True): "i8", (True, False): "i4", (False, True): "u8", (False, False): "u4"}[signed, wide]
+        size = matrix.integers.shape[1] // groups
         scale_type = ov.Type.f16 if matrix.scales.dtype == np.float16 else ov.Type.f32
         packed = Packed(
-            self._own_memory.allocate(getattr(ov.Type, kind), [rows, groups, matrix.group_size]),
+            self._own_memory.allocate(kind, [rows, groups, size]),
             self._own_memory.allocate(scale_type, [rows, groups, 1]),
-            None if signed else self._own_memory.allocate(getattr(ov.Type, kind), [rows, groups, 1]),
+            None if zero_points is None else self._own_memory.allocate(kind, [rows, groups, 1]),
         )
-        values = [_in_bytes(integers, wide), np.ascontiguousarray(matrix.scales)]
-        values += [] if signed else [_in_bytes(matrix.zero_points, wide)]
+        values = [_in_bytes(integers, kind), np.ascontiguousarray(matrix.scales)]
+        values += [] if zero_points is None else [_in_bytes(zero_points, kind)]
         for part, content in zip(packed.parts(), values, strict=True):
             part[:] = content.reshape(-1).view(np.uint8)
         return packed
+
+
+def _stored(matrix: QuantizedMatrix | NF4Matrix) -> tuple[ov.Type, np.ndarray, np.ndarray | None]:
+    """OpenVINO's type of a matrix, its integers, and its zero points where it needs some: signed ones don't."""
+    if isinstance(matrix, NF4Matrix):
+        return ov.Type.nf4, matrix.integers, None
+    if matrix.is_symmetric:
+        return ov.Type.i8 if matrix.bits > 4 else ov.Type.i4, matrix.integers - np.uint8(1 << matrix.bits - 1), None
+    return ov.Type.u8 if matrix.bits > 4 else ov.Type.u4, matrix.integers, matrix.zero_points
 
 
 def quantized_shape(checkpoint: DirectCheckpoint, format: QuantizationFormat | None, name: str) -> tuple[int, int]:
@@ -135,10 +143,10 @@ def _refusal(checkpoint: DirectCheckpoint, name: str, reason: str | Exception) -
     )
 
 
-def _in_bytes(integers: np.ndarray, wide: bool) -> np.ndarray:
+def _in_bytes(integers: np.ndarray, type: ov.Type) -> np.ndarray:
     """Integers of a byte each in OpenVINO's packing: two of 4 bits in a byte, the first in its low bits."""
     flat = np.ascontiguousarray(integers).reshape(-1)
-    if wide:
+    if type.bitwidth == 8:
         return flat
     flat = np.append(flat, np.zeros(len(flat) % 2, np.uint8)) & 0x0F
     return flat[0::2] | flat[1::2] << 4

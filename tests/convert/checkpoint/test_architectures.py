@@ -247,7 +247,7 @@ def test_a_switch_that_would_be_passed_over_is_refused(name: str, changes: dict,
         ({"model_type": "moonshot"}, "'moonshot', which neither Transformers nor this project can read"),
         ({"model_type": "bert"}, "'bert' for chat; choose a model of another type"),
         ({"model_type": "mamba"}, "'mamba' with Transformers .*; choose a model of another type"),
-        ({"quantization_config": {"quant_method": "bitsandbytes"}}, r"quantized already, .*\('bitsandbytes'\)"),
+        ({"quantization_config": {"quant_method": "quip"}}, r"quantized already, .*\(.quip.\)"),
         ({"hidden_size": "large"}, "config.json is invalid .*; download the checkpoint again"),
     ],
 )

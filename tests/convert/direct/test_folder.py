@@ -21,6 +21,8 @@ from llm_chatbot.optimum_models import load_model
 from tests import small_checkpoints
 from tests.quantized_checkpoints import METHODS, write_quantized
 
+FLOATS = [method for method in METHODS if method.startswith(("FP4", "FP8"))]
+STORED = {"W4A16": "i4", "W8A16": "i8", "LLM.int8": "i8", "NF4": "nf4", "NF4, double quantized": "nf4"}
 PACKED = {ov.Type.u4, ov.Type.i4, ov.Type.u8, ov.Type.i8}
 IDS = torch.arange(3, 103)[None]
 
@@ -39,7 +41,7 @@ def constant_types(folder: Path) -> set[str]:
     return {node.get_element_type().get_type_name() for node in nodes if node.get_type_name() == "Constant"}
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if "FP8" not in method])
+@pytest.mark.parametrize("method", [method for method in METHODS if method not in FLOATS])
 def test_a_quantized_checkpoint_keeps_its_integers(method: str, tmp_path: Path):
     source = tmp_path / "quantized"
     source.mkdir()
@@ -48,14 +50,13 @@ def test_a_quantized_checkpoint_keeps_its_integers(method: str, tmp_path: Path):
     folder = convert_model(str(source), precision, tmp_path / "models")
     assert expected.std() > 0.1
     np.testing.assert_allclose(logits(folder), expected, atol=1e-4 * np.abs(expected).max())
-    signed = method in ("W4A16", "W8A16")
-    assert {"INT4": "i4" if signed else "u4", "INT8": "i8" if signed else "u8"}[precision] in constant_types(folder)
+    assert STORED.get(method, {"INT4": "u4", "INT8": "u8"}[precision]) in constant_types(folder)
     assert "quantization_config" not in json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert read_manifest(folder)["quantization"]
 
 
-@pytest.mark.parametrize("method", [method for method in METHODS if "FP8" in method])
-def test_8_bit_floats_become_16_bits_and_whatever_is_made_of_these(method: str, tmp_path: Path):
+@pytest.mark.parametrize("method", FLOATS)
+def test_floats_of_few_bits_become_16_bits_and_whatever_is_made_of_these(method: str, tmp_path: Path):
     expected = expected_logits(write_quantized(tmp_path, method))
     folder = convert_model(str(tmp_path), "FP16", tmp_path / "models")
     np.testing.assert_allclose(logits(folder), expected, atol=1e-4 * np.abs(expected).max())
@@ -70,7 +71,9 @@ def test_an_unquantized_matrix_beside_quantized_ones_stays_as_it_is(tmp_path: Pa
     np.testing.assert_array_equal(nodes["output.weight"].data, stored)
 
 
-@pytest.mark.parametrize(("method", "precision", "wanted"), [("AWQ", "INT8", "INT4"), ("W8A16", "INT4", "INT8")])
+@pytest.mark.parametrize(
+    ("method", "precision", "wanted"), [("AWQ", "INT8", "INT4"), ("W8A16", "INT4", "INT8"), ("NF4", "FP16", "INT4")]
+)
 def test_another_precision_than_the_checkpoints_is_refused(method: str, precision: str, wanted: str, tmp_path: Path):
     write_quantized(tmp_path, method)
     with pytest.raises(UserError, match=f"--precision {wanted}"):
@@ -94,6 +97,18 @@ def test_a_matrix_without_one_of_its_parts_is_named(end: str, tmp_path: Path):
     save_file(tensors, tmp_path / "model.safetensors")
     with pytest.raises(UserError, match=rf"blk\.1\.ffn_up\.weight is not of .* names: no {end}\)"):
         convert_model(str(tmp_path), "INT4", tmp_path / "models")
+
+
+def test_a_matrix_packed_in_16_bit_floats_is_read_by_its_bytes(tmp_path: Path):
+    """As for training in parts (FSDP), which shards floats alone."""
+    expected = expected_logits(write_quantized(tmp_path, "NF4"))
+    tensors = load_file(tmp_path / "model.safetensors")
+    for name, tensor in tensors.items():
+        if tensor.dtype == torch.uint8 and name.endswith(".weight"):
+            tensors[name] = tensor.reshape(-1).view(torch.bfloat16)[:, None]
+    save_file(tensors, tmp_path / "model.safetensors")
+    folder = convert_model(str(tmp_path), "INT4", tmp_path / "models")
+    np.testing.assert_allclose(logits(folder), expected, atol=1e-4 * np.abs(expected).max())
 
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b"\xff", b'{"eos_token_id": "</s>"}'])

@@ -17,7 +17,9 @@ def arrays_of(case: str) -> dict[str, np.ndarray]:
 
 def read(case: str) -> QuantizedMatrix:
     method, bits = case.split(" ")[:2]
-    return QuantizationFormat(case, method, int(bits)).read(arrays_of(case))
+    matrix = QuantizationFormat(case, method, int(bits)).matrix(arrays_of(case))
+    assert isinstance(matrix, QuantizedMatrix)
+    return matrix
 
 
 @pytest.mark.parametrize("case", CASES)

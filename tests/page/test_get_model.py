@@ -11,7 +11,7 @@ from pathlib import Path
 
 import psutil
 import pytest
-from playwright.sync_api import Browser, BrowserContext, expect
+from playwright.sync_api import Browser, BrowserContext, Route, expect
 
 from llm_chatbot.answering.models import LoadedModel
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
@@ -279,6 +279,22 @@ def test_models_and_what_the_converter_refuses_are_described_in_the_language_of_
         )
         described = translate("ja", "about_model.qwen3-8b")
         expect(dialog.get_by_role("row", name=re.compile("qwen3-8b"))).to_contain_text(described)
+
+
+def test_what_a_lookup_says_stays_when_the_list_comes_later(hub: Hub, getting: Server, context: BrowserContext):
+    visit = Visit(context, getting)
+    lists: list[Route] = []
+    visit.page.route("**/page/models", lambda route: lists.append(route))
+    visit.open_panel("Settings")
+    visit.button("Get a model").click()
+    dialog = visit.page.get_by_role("dialog", name="Get a model")
+    dialog.get_by_label("From the Hub or this machine").fill("org/nothing")
+    dialog.get_by_role("button", name="Look up").click()
+    status = dialog.get_by_role("status").first
+    expect(status).to_contain_text("There is no model org/nothing")
+    lists[0].continue_()
+    expect(dialog.get_by_role("row", name=re.compile("qwen3-8b"))).to_be_visible()
+    expect(status).to_contain_text("There is no model org/nothing")
 
 
 def test_openvinos_own_folder_is_taken_where_it_is_ticked(

@@ -109,6 +109,23 @@ def test_no_preset_takes_away_what_the_preset_gave_in_each_conversation(visit: V
     expect(prompt).to_have_value("Answer in one word.")  # what the conversation has stays
 
 
+def test_what_is_set_while_a_preset_is_saved_stays(visit: Visit):
+    visit.open_panel("Settings")
+    presets = visit.page.get_by_role("group", name="Presets")
+    presets.get_by_label("Name of the preset").fill("Short")
+    # As soon as the preset is in the list, before the conversation has it.
+    presets.get_by_label("Presets", exact=True).evaluate("""select => new MutationObserver((_, observer) => {
+        observer.disconnect();
+        const number = document.querySelector("#set-max_new_tokens");
+        number.value = "4";
+        number.dispatchEvent(new Event("input"));
+    }).observe(select, { childList: true })""")
+    presets.get_by_role("button", name="Save as preset").click()
+    expect(presets).to_contain_text("Saved")
+    expect(presets.get_by_label("Presets", exact=True).locator("option:checked")).to_have_text("Short")
+    expect(visit.page.locator("#set-max_new_tokens")).to_have_value("4")
+
+
 def test_of_a_file_of_presets_only_what_is_well_formed_and_known_is_taken(modules: Page):
     file = {
         "format": "llm-chatbot presets",

@@ -199,22 +199,36 @@ export function openGetModel({ use }) {
     return model?.variants[precision]?.label ?? precision;
   }
 
-  const say = (key, values) => (status.textContent = key ? text(key, values) : "");
+  let said = 0;
+
+  /**
+   * Says something. Two requests may run at a time: the one that ends later leaves what the other has said.
+   *
+   * @param {string} sentence
+   * @returns {() => void} takes it away, unless something else was said since
+   */
+  function say(sentence) {
+    const mine = ++said;
+    status.textContent = sentence;
+    return () => {
+      if (mine === said) status.textContent = "";
+    };
+  }
 
   // Runs a request; what the server refuses is said. Returns undefined then.
   async function request(path, data = {}) {
     try {
       return await post(path, data);
     } catch (error) {
-      status.textContent = whyFailed(error, "get_model_no_server");
+      say(whyFailed(error, "get_model_no_server"));
     }
   }
 
   async function load() {
-    say("get_model_looking");
+    const end = say(text("get_model_looking"));
     const answer = await request("models");
     if (!answer) return;
-    say();
+    end();
     keep(answer);
     view.models = answer.models;
     drawTable();
@@ -225,17 +239,17 @@ export function openGetModel({ use }) {
   async function find(event) {
     event.preventDefault();
     if (!name.value.trim()) return name.focus();
-    say("get_model_looking");
+    const end = say(text("get_model_looking"));
     const answer = await request("models/info", { name: name.value.trim() });
     if (!answer) return;
-    say();
+    end();
     keep(answer);
     view.found = [...answer.models, ...view.found.filter((model) => model.name !== answer.models[0].name)];
     drawTable();
   }
 
   async function convert(model) {
-    say();
+    say("");
     follow(
       await request("models/convert", { name: model.name, precision: precisionOf(model), prebuilt: taken(model) }),
     );
@@ -243,7 +257,7 @@ export function openGetModel({ use }) {
   }
 
   async function measure(model) {
-    say();
+    say("");
     follow(await request("models/measure", { name: model.name }));
     running.querySelector("button")?.focus();
   }

@@ -97,7 +97,7 @@ export function presetsPanel({ store, known, settings, apply }) {
     const changed = withPreset((await store.value(PRESETS)) ?? [], { id: newId(), name: wanted, settings: settings() });
     const saved = changed.find((preset) => preset.name === wanted);
     await keep(changed);
-    if (saved) await apply(withSettings(saved, settings()));
+    if (saved) await apply({ ...settings(), preset: saved.id }); // with what was changed meanwhile
     say("presets_saved");
   }
 

@@ -15,6 +15,7 @@ from llm_chatbot.commands.options import (
     Parser,
     add_model_options,
     draft_options,
+    leave_out_converters,
     memory_options,
     prepare,
     set_log_level,
@@ -67,6 +68,7 @@ def open_session(arguments: argparse.Namespace, caller: Caller) -> "ChatSession"
     """
     config = get_model_config(arguments.model)
     prepare(arguments, caller)
+    leave_out_converters()
     # Here, because wrong arguments are reported before the runtime is imported.
     from llm_chatbot.answering.model_files import model_files
     from llm_chatbot.engine.loading import open_model

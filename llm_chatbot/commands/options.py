@@ -22,6 +22,7 @@ from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import converted_folder
 from llm_chatbot.folder.manifest import is_complete
 from llm_chatbot.folder.place import AS_IN_FILE, SUBFOLDERS, check_root, default_precision, model_folder
+from llm_chatbot.machine.deferred_import import leave_out
 
 STOPPED = 130  # the exit status of what Ctrl+C ended, as shells count
 
@@ -107,6 +108,11 @@ def _prepare_model(arguments: argparse.Namespace, caller: Caller) -> None:
         if done.returncode:
             raise UserError("command.not_converted", name=arguments.model)
     converted_folder(arguments.model, arguments.precision, arguments.output)
+
+
+def leave_out_converters() -> None:
+    """Leaves out what the runtime and gguf import for conversions, which have processes of their own: 19 MB."""
+    leave_out("openvino.tools.ovc", "sentencepiece")
 
 
 def check_converter() -> None:

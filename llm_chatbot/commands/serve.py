@@ -27,6 +27,7 @@ from llm_chatbot.commands.options import (
     draft_options,
     idle_seconds,
     interrupt_on_sigterm,
+    leave_out_converters,
     memory_options,
     prepare,
     set_log_level,
@@ -48,6 +49,7 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
         set_log_level(arguments.log_level)
         sources = check_service(arguments, caller)
         prepare_all(arguments, caller)
+        leave_out_converters()
         serve(arguments, sources)
     except UserError as error:
         print(error, file=sys.stderr)

@@ -1,4 +1,4 @@
-"""A library that another one imports, and that this process may never use, is loaded when something of it is used."""
+"""Libraries that another one imports, and that this process may never use: loaded when they are used, or left out."""
 
 import sys
 from importlib.util import find_spec, module_from_spec
@@ -39,3 +39,13 @@ def defer_import(name: str) -> None:
     module = module_from_spec(spec)
     module.__class__ = DeferredModule  # type: ignore[assignment]
     sys.modules[name] = module
+
+
+def leave_out(*names: str) -> None:
+    """Has modules seem not to be installed, for libraries that import them where they are. Imported ones stay.
+
+    See https://docs.python.org/3/reference/import.html#the-module-cache.
+    """
+    modules: dict[str, ModuleType | None] = sys.modules  # type: ignore[assignment]
+    for name in names:
+        modules.setdefault(name, None)

@@ -83,13 +83,29 @@ def test_the_page_has_the_api_and_stands_in_front_of_another_page_that_has_it(mo
         client = Client(f"http://127.0.0.1:{ports[1]}", verbose=False, httpx_kwargs={"timeout": TIMEOUT})
         texts = list(client.submit("Write a story about a dragon.", max_new_tokens=100, api_name="/chat"))
         assert len(texts) > 1 and texts[-1]
-        libraries = [Path(name).parts for name in mapped_files(pages[1].pid)]
-        assert not [parts for parts in libraries if {"pandas", "cryptography"} & set(parts)], "no page uses them"
+        loaded = {part for page in pages for name in mapped_files(page.pid) for part in Path(name).parts}
+        assert not {"pandas", "cryptography", "matplotlib", "sentencepiece", "tensorflow"} & loaded, "no page uses them"
+        assert not [name for name in loaded if "intel_gpu_plugin" in name], "no GPU was asked for"
         assert httpx.get(f"http://127.0.0.1:{ports[1]}/v1/models", timeout=TIMEOUT).status_code == 404
     finally:
         for page in pages:
             page.terminate()
             page.communicate(timeout=TIMEOUT)
+
+
+LEFT_OUT = """
+import sys
+from llm_chatbot.commands.chat import leave_out_converters, leave_out_parts_of_gradio
+leave_out_converters(), leave_out_parts_of_gradio()
+import gguf, openvino, llm_chatbot.page.app
+names = {"IPython", "matplotlib", "openvino.tools.ovc", "sentencepiece"}
+print(sorted(name for name in names if sys.modules.get(name)))
+"""
+
+
+def test_the_page_imports_nothing_for_notebooks_plots_and_conversions():
+    done = subprocess.run([sys.executable, "-c", LEFT_OUT], capture_output=True, text=True, check=True, timeout=TIMEOUT)
+    assert done.stdout == "[]\n"
 
 
 def test_the_api_is_not_open_behind_a_login():

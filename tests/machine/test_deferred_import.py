@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from llm_chatbot.machine.deferred_import import defer_import
+from llm_chatbot.machine.deferred_import import defer_import, leave_out
 
 
 @pytest.fixture
@@ -60,3 +60,12 @@ def test_a_library_that_is_not_there_or_is_imported_already_is_left_alone() -> N
     before = sys.modules["subprocess"]
     defer_import("subprocess")
     assert sys.modules["subprocess"] is before
+
+
+def test_what_is_left_out_seems_not_to_be_installed_unless_it_is_imported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "this", pytest)  # so that the entry is gone after this test
+    monkeypatch.delitem(sys.modules, "this")
+    leave_out("this", "subprocess")
+    with pytest.raises(ModuleNotFoundError):
+        __import__("this")
+    assert __import__("subprocess") is subprocess

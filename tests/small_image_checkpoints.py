@@ -13,6 +13,10 @@ from transformers import (
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
+    Mistral3Config,
+    Mistral3ForConditionalGeneration,
+    MistralConfig,
+    PixtralVisionConfig,
     PreTrainedConfig,
     PreTrainedModel,
     Qwen2_5_VLConfig,
@@ -203,7 +207,8 @@ def qwen_vl(
         tie_word_embeddings=False,
     )
     save(folder, model_class, config, str)
-    settings = {"min_pixels": 56 * 56, "max_pixels": 40 * 28 * 28, "resample": 3}
+    patches = {"patch_size": config.vision_config.patch_size, "merge_size": 2, "temporal_patch_size": 2}
+    settings = {"min_pixels": 56 * 56, "max_pixels": 40 * 28 * 28, "resample": 3, **patches}
     mean, std = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
     write_image_settings(folder, "Qwen2VLImageProcessor", settings, mean, std)
 
@@ -215,6 +220,56 @@ def qwen3_vl(folder: Path) -> None:
         **{"patch_size": 16, "num_position_embeddings": 25, "deepstack_visual_indexes": [0, 2]},
     }
     qwen_vl(folder, Qwen3VLForConditionalGeneration, Qwen3VLConfig, vision, sections=(4, 2, 2), head_dim=16)
+
+
+PIXTRAL_TEMPLATE = (
+    "<s>{% for message in messages %}{% if message['role'] == 'user' %}[INST]{% if message['content'] is string %}"
+    "{{ message['content'] }}{% else %}{% for part in message['content'] %}{% if part['type'] == 'image' %}[IMG]"
+    "{% else %}{{ part['text'] }}{% endif %}{% endfor %}{% endif %}[/INST]{% else %}{{ message['content'] }}</s>"
+    "{% endif %}{% endfor %}"
+)
+
+
+def pixtral(folder: Path) -> None:
+    """As mistral-community/pixtral-12b: pictures keep their shape, with a token at the end of each row."""
+    of_pixtral(folder, LlavaForConditionalGeneration, LlavaConfig, patch=16, vision_feature_select_strategy="full")
+
+
+def mistral3(folder: Path) -> None:
+    """As mistralai/Mistral-Small-3.1-24B-Instruct-2503: of Pixtral's patches four become a vector."""
+    of_pixtral(folder, Mistral3ForConditionalGeneration, Mistral3Config, patch=14, spatial_merge_size=2)
+
+
+def of_pixtral(
+    folder: Path,
+    model_class: type[PreTrainedModel],
+    config_class: type[PreTrainedConfig],
+    patch: int,
+    **options: Any,
+) -> None:
+    vision = PixtralVisionConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        image_size=8 * patch,
+        patch_size=patch,
+    )
+    sizes = {name: value for name, value in TEXT.to_dict().items() if name in SHARED}
+    text = MistralConfig(**sizes, head_dim=16, sliding_window=None, tie_word_embeddings=False)
+    ids = add_tokens(folder, PIXTRAL_TEMPLATE, ["[INST]", "[/INST]", "[IMG]", "[IMG_BREAK]", "[IMG_END]"])
+    config = config_class(
+        vision_config=vision,
+        text_config=text,
+        image_token_index=ids["[IMG]"],
+        vision_feature_layer=-1,
+        tie_word_embeddings=False,
+        **options,
+    )
+    save(folder, model_class, config, published_llava)
+    settings = {"size": {"longest_edge": 8 * patch}, "patch_size": {"height": patch, "width": patch}, "resample": 3}
+    mean, std = [0.48145466, 0.4578275, 0.40821073], [0.26862954, 0.26130258, 0.27577711]
+    write_image_settings(folder, "PixtralImageProcessor", settings, mean, std)
 
 
 def add_tokens(folder: Path, template: str, tokens: list[str]) -> dict[str, int]:
@@ -259,14 +314,13 @@ def write_image_settings(folder: Path, name: str, settings: dict, mean: list[flo
 WRITERS: dict[str, Callable[[Path], None]] = {
     "gemma3": gemma3,
     "llava": llava,
+    "mistral3": mistral3,
+    "pixtral": pixtral,
     "qwen2_5_vl": qwen2_5_vl,
     "qwen2_vl": qwen2_vl,
+    "qwen3_vl": qwen3_vl,
     "smolvlm": smolvlm,
 }
-
-
-# Those that are tried as GGUF files alone.
-OF_GGUF: dict[str, Callable[[Path], None]] = {"qwen3_vl": qwen3_vl}
 
 
 def write(name: str, folder: Path) -> Path:
@@ -274,5 +328,5 @@ def write(name: str, folder: Path) -> Path:
     folder.mkdir(parents=True)
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        {**WRITERS, **OF_GGUF}[name](folder)
+        WRITERS[name](folder)
     return folder

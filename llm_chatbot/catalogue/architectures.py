@@ -74,7 +74,9 @@ ARCHITECTURES = {
     "lfm2_moe": Architecture(exporter=f"{OUR_EXPORTERS}.hybrid_configs:Lfm2MoeConfig"),
     "llava": Architecture(image_exporter=f"{EXPORTERS}:LlavaOpenVINOConfig"),
     "ministral3": Architecture(exporter=f"{EXPORTERS}:MistralOpenVINOConfig"),
-    "mistral3": Architecture(read_checkpoint=f"{READERS}:from_text_part"),
+    "mistral3": Architecture(
+        read_checkpoint=f"{READERS}:from_text_part", image_exporter=f"{EXPORTERS}:Mistral3OpenVINOConfig"
+    ),
     "mpt": Architecture(
         read_checkpoint=f"{READERS}:from_mpt",
         engine_model=f"{ENGINE}.loading:MPTModel",
@@ -96,6 +98,7 @@ ARCHITECTURES = {
     "qwen3_5_moe_text": Architecture(exporter=f"{OUR_EXPORTERS}.hybrid_configs:Qwen35MoeConfig"),
     "qwen3_5_text": Architecture(exporter=f"{OUR_EXPORTERS}.hybrid_configs:Qwen35Config"),
     "qwen3_next": Architecture(exporter=f"{OUR_EXPORTERS}.hybrid_configs:Qwen3NextConfig"),
+    "qwen3_vl": Architecture(image_exporter=f"{EXPORTERS}:Qwen3VLOpenVINOConfig"),
     "smolvlm": Architecture(image_exporter=f"{EXPORTERS}:SmolVLMOpenVINOConfig"),
 }
 

@@ -20,6 +20,7 @@ from llm_chatbot.convert.checkpoint.adapted import add_adapters
 from llm_chatbot.convert.checkpoint.architectures import is_quantized, read_checkpoint_config
 from llm_chatbot.convert.checkpoint.checkpoints import fetch_checkpoint, load_checkpoint
 from llm_chatbot.convert.checkpoint.finite import check_finite
+from llm_chatbot.convert.checkpoint.image_settings import copy_image_settings
 from llm_chatbot.convert.direct.folder import write_direct
 from llm_chatbot.convert.export.calibration import calibration_dataset
 from llm_chatbot.convert.export.compression import compress_and_save
@@ -31,12 +32,10 @@ from llm_chatbot.convert.resources import check_resources
 from llm_chatbot.convert.tokenizer.original_tokenizers import read_tokenizer
 from llm_chatbot.folder.current import compare_folder
 from llm_chatbot.folder.manifest import (
-    IMAGE_SETTINGS,
+    FURTHER_IMAGE_PARTS,
     LANGUAGE_XML,
     MANIFEST,
-    MERGER_XML,
     MODEL_CACHE,
-    PROCESSOR_SETTINGS,
     TEXT_EMBEDDINGS_XML,
     VISION_XML,
     graph_files,
@@ -196,25 +195,12 @@ def copy_side_files(source: Path, folder: Path) -> None:
     shutil.copytree(source, folder, ignore=own, dirs_exist_ok=True)
 
 
-def copy_image_settings(checkpoint: Path, folder: Path) -> None:
-    """Copies the settings for images to a folder, without names of Python files, which nobody is to run.
-
-    Raises:
-        UserError: a file of them is damaged.
-    """
-    for name in (IMAGE_SETTINGS, PROCESSOR_SETTINGS):
-        if (checkpoint / name).is_file():
-            settings = read_checkpoint_json(checkpoint / name)
-            settings.pop("auto_map", None)
-            (folder / name).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8")
-
-
 def compress_part(ir: ov.Model, path: Path, tokenizer: PreTrainedTokenizerBase, compression: dict[str, Any]) -> None:
     """Compresses a graph of a folder: as the settings say, or to 8 bits if it reads images or has the tokens' vectors.
 
     Args: as `compress_model`.
     """
-    if path.name in (TEXT_EMBEDDINGS_XML, VISION_XML, MERGER_XML):
+    if path.name in (TEXT_EMBEDDINGS_XML, VISION_XML, *FURTHER_IMAGE_PARTS):
         compress_and_save(ir, path, mode=nncf.CompressWeightsMode.INT8_ASYM)
     else:
         compress_model(ir, path, tokenizer, compression)

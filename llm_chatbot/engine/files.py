@@ -124,7 +124,8 @@ class FolderFiles:
         if self.images is None:
             return read(self._graphs[0])
         language, text_embeddings = map(read, self._graphs[:2])
-        return joined_graphs(language, text_embeddings)
+        deep = self.config.get("vision_config", {}).get("deepstack_visual_indexes", ())
+        return joined_graphs(language, text_embeddings, len(deep))
 
     def compile_cache(self) -> dict[str, str]:
         return compile_cache(self.path)

@@ -8,7 +8,7 @@ from llm_chatbot.errors import UserError
 # Those that `llm_chatbot.engine.vision.processors` has.
 KNOWN_PROCESSORS = (
     *("CLIPImageProcessor", "Gemma3ImageProcessor", "Idefics3ImageProcessor"),
-    *("Qwen2VLImageProcessor", "SmolVLMImageProcessor"),
+    *("PixtralImageProcessor", "Qwen2VLImageProcessor", "SmolVLMImageProcessor"),
 )
 
 

@@ -14,8 +14,12 @@ TOKENIZER_XML, DETOKENIZER_XML = "openvino_tokenizer.xml", "openvino_detokenizer
 LANGUAGE_XML = "openvino_language_model.xml"
 TEXT_EMBEDDINGS_XML = "openvino_text_embeddings_model.xml"
 VISION_XML = "openvino_vision_embeddings_model.xml"
-MERGER_XML = "openvino_vision_embeddings_merger_model.xml"  # of some: what comes after the patches
 IMAGE_PARTS = (LANGUAGE_XML, TEXT_EMBEDDINGS_XML, VISION_XML)
+# Of some: what comes after the patches, the learned positions of patches, what makes vectors of squares of patches.
+MERGER_XML = "openvino_vision_embeddings_merger_model.xml"
+POSITIONS_XML = "openvino_vision_embeddings_pos_model.xml"
+PROJECTOR_XML = "openvino_multi_modal_projector_model.xml"
+FURTHER_IMAGE_PARTS = (MERGER_XML, POSITIONS_XML, PROJECTOR_XML)
 IMAGE_SETTINGS, PROCESSOR_SETTINGS = "preprocessor_config.json", "processor_config.json"
 
 MODEL_CACHE = "model_cache"  # a folder, of what the runtime has compiled
@@ -36,7 +40,7 @@ SIDE_FILES_REQUIRED = (
     DETOKENIZER_XML,
 )
 # The files that hold weights, of all that a folder may have.
-WEIGHTS = (MODEL_BIN, *(part.replace(".xml", ".bin") for part in (*IMAGE_PARTS, MERGER_XML)))
+WEIGHTS = (MODEL_BIN, *(part.replace(".xml", ".bin") for part in (*IMAGE_PARTS, *FURTHER_IMAGE_PARTS)))
 REQUIRED_FILES = (*GRAPH_FILES, *SIDE_FILES_REQUIRED)
 FILES_FOR_IMAGES = (*IMAGE_PARTS, *(part.replace(".xml", ".bin") for part in IMAGE_PARTS), IMAGE_SETTINGS)
 
@@ -50,7 +54,9 @@ def graph_files(folder: Path) -> list[Path]:
     """The .xml files of a folder's model, the one of the language model first. Each has a .bin beside it."""
     if not reads_images(folder):
         return [folder / MODEL_XML]
-    return [folder / name for name in (*IMAGE_PARTS, *([MERGER_XML] if (folder / MERGER_XML).is_file() else []))]
+    return [
+        folder / name for name in (*IMAGE_PARTS, *filter(lambda part: (folder / part).is_file(), FURTHER_IMAGE_PARTS))
+    ]
 
 
 def weights_file(folder: Path) -> Path:

@@ -22,10 +22,11 @@ ImageFolder = Callable[[str], tuple[Path, Path]]
 
 @pytest.mark.parametrize("name", small_image_checkpoints.WRITERS)
 def test_optimum_loads_the_folder_as_it_is(image_folder: ImageFolder, name: str):
-    _, folder = image_folder(name)
+    checkpoint, folder = image_folder(name)
     check_complete(folder)
     assert reads_images(folder) and [file.name for file in graph_files(folder)][:3] == list(IMAGE_PARTS)
-    assert OVModelForVisualCausalLM.from_pretrained(folder).config.model_type == name
+    model_type = json.loads((checkpoint / "config.json").read_text(encoding="utf-8"))["model_type"]
+    assert OVModelForVisualCausalLM.from_pretrained(folder).config.model_type == model_type
 
 
 @pytest.mark.parametrize("precision", ["INT8", "INT4"])
@@ -67,12 +68,27 @@ def test_settings_for_images_name_no_python(image_folder: ImageFolder):
     assert ["image_processing_evil" in text for text in texts] == [True, False]
 
 
+def test_settings_in_the_processors_own_file_are_found(tmp_path: Path):
+    """Where newer checkpoints have them."""
+    checkpoint = small_image_checkpoints.write("mistral3", tmp_path / "mistral3")
+    settings = json.loads((checkpoint / "preprocessor_config.json").read_text(encoding="utf-8"))
+    (checkpoint / "preprocessor_config.json").unlink()
+    whole = {"image_processor": settings, "processor_class": "PixtralProcessor"}
+    (checkpoint / "processor_config.json").write_text(json.dumps(whole), encoding="utf-8")
+    folder = convert_model(str(checkpoint), "FP16", tmp_path)
+    written = json.loads((folder / "preprocessor_config.json").read_text(encoding="utf-8"))
+    assert written == {name: value for name, value in settings.items() if name != "auto_map"}
+    assert "evil" not in (folder / "processor_config.json").read_text(encoding="utf-8")
+    images = FolderFiles(folder).images
+    assert images is not None and images.processor.token == "[IMG]"
+
+
 def test_a_processor_that_is_not_known_is_refused_before_the_weights_are_read(tmp_path: Path):
     checkpoint = small_image_checkpoints.write("llava", tmp_path / "llava")
     path = checkpoint / "preprocessor_config.json"
-    path.write_text(json.dumps({"image_processor_type": "PixtralImageProcessor"}), encoding="utf-8")
+    path.write_text(json.dumps({"image_processor_type": "SiglipImageProcessor"}), encoding="utf-8")
     (checkpoint / "model.safetensors").write_bytes(b"damaged")
-    with pytest.raises(UserError, match="PixtralImageProcessor"):
+    with pytest.raises(UserError, match="SiglipImageProcessor"):
         convert_model(str(checkpoint), "FP16", tmp_path)
 
 

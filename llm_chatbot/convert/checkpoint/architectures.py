@@ -21,6 +21,7 @@ from transformers import (
 )
 
 from llm_chatbot.catalogue.architectures import architecture, by_model_type
+from llm_chatbot.convert.checkpoint.image_settings import read_image_settings
 from llm_chatbot.convert.checkpoint.invalid import reading_settings
 from llm_chatbot.convert.checkpoint.weights import (
     build_model,
@@ -133,7 +134,7 @@ def check_architecture(folder: Path, config: dict[str, Any]) -> None:
 
 def has_vision(folder: Path, config: dict[str, Any]) -> bool:
     """Whether a checkpoint reads images, and says how they are prepared for it."""
-    return bool(architecture(config["model_type"]).image_exporter) and (folder / IMAGE_SETTINGS).is_file()
+    return bool(architecture(config["model_type"]).image_exporter) and read_image_settings(folder) is not None
 
 
 def is_quantized(config: dict[str, Any]) -> bool:
@@ -172,7 +173,8 @@ def from_transformers(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
 
 def from_image_model(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     """A language model with the vision tower before it."""
-    processor_name(read_checkpoint_json(folder / IMAGE_SETTINGS), folder / IMAGE_SETTINGS)
+    if (settings := read_image_settings(folder)) is not None:
+        processor_name(*settings)
     parsed = _parsed_config(folder, CONFIG_MAPPING[config["model_type"]], config)
     model = build_model(folder, parsed, read_tensors(folder), MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING)
     model.config.name_or_path = str(folder)

@@ -9,14 +9,18 @@ from llm_chatbot.engine.graph.paged_graph import INPUT_IDS, PICTURE_ROWS, POSITI
 
 # The output that holds the tokens' vectors, as Optimum Intel names it.
 INPUTS_EMBEDS = "inputs_embeds"
+# Inputs of Optimum Intel's graphs of Qwen3-VL: which ids are a picture's, [batch, tokens], and what is added for these
+# to what the first layers make, [layers, rows, hidden].
+IS_PICTURE, DEEP_ROWS = "visual_pos_masks", "deepstack_visual_embeds"
 
 
-def joined_graphs(language: ov.Model, text_embeddings: ov.Model) -> ov.Model:
+def joined_graphs(language: ov.Model, text_embeddings: ov.Model, deep: int = 0) -> ov.Model:
     """A language model that takes tokens' vectors, with the graph that makes them before it.
 
     Args:
         language: with the input `INPUTS_EMBEDS`; it is changed.
         text_embeddings: its one input are ids [batch, tokens].
+        deep: of how many layers there are `DEEP_ROWS`, if that is an input.
 
     Returns:
         `language`, with the input `INPUT_IDS` instead.
@@ -31,20 +35,34 @@ def joined_graphs(language: ov.Model, text_embeddings: ov.Model) -> ov.Model:
     language.remove_parameter(vectors.node)
     made.set_names({INPUTS_EMBEDS})
     language.add_parameters([ids])
+    for port in _named(language, DEEP_ROWS):
+        port.node.set_partial_shape(ov.PartialShape([deep, -1, made.get_partial_shape()[-1]]))
     language.validate_nodes_and_infer_types()
     return language
 
 
+def _named(graph: ov.Model, name: str) -> list[ov.Output]:
+    """The input of this name; none if there is none."""
+    return [port for port in graph.inputs if name in port.names]
+
+
 def without_pictures(graph: ov.Model) -> None:
-    """Makes a graph that `joined_graphs` made read texts alone, without the input `TOKEN_TYPE_IDS`."""
-    types = [port for port in graph.inputs if TOKEN_TYPE_IDS in port.names]
-    for port in types:
-        no_picture = ops.multiply(graph.input(INPUT_IDS).node, np.int64(0))
-        for reader in port.get_target_inputs():
-            reader.replace_source_output(no_picture.output(0))
-        graph.remove_parameter(port.node)
+    """Makes a graph that `joined_graphs` made read texts alone, without the inputs that tell of pictures."""
+    for port in _named(graph, TOKEN_TYPE_IDS):
+        _replace_input(graph, port, ops.multiply(graph.input(INPUT_IDS).node, np.int64(0)))
+    for port in _named(graph, IS_PICTURE):
+        _replace_input(graph, port, ops.less(graph.input(INPUT_IDS).node, np.int64(0)))
+    for port in _named(graph, DEEP_ROWS):
+        layers, _, hidden = (size.is_static and size.get_length() for size in port.partial_shape)
+        _replace_input(graph, port, ops.constant(np.zeros((layers, 1, hidden), np.float32)))
     graph.validate_nodes_and_infer_types()
     with_one_position(graph)
+
+
+def _replace_input(graph: ov.Model, port: ov.Output, node: ov.Node) -> None:
+    for reader in port.get_target_inputs():
+        reader.replace_source_output(node.output(0))
+    graph.remove_parameter(port.node)
 
 
 def with_one_position(graph: ov.Model) -> None:
@@ -66,7 +84,8 @@ def with_one_position(graph: ov.Model) -> None:
 def add_picture_rows(graph: ov.Model) -> None:
     """Adds the input `PICTURE_ROWS` to a graph that `joined_graphs` made: negative ids are read as rows of it.
 
-    Where the graph has outputs of layers by the names `DEEP` with a number, rows go on with what is added to each.
+    Where the graph has outputs of layers by the names `DEEP` with a number, or the input `DEEP_ROWS`, rows go on with
+    what is added to each.
     """
     ids = graph.input(INPUT_IDS)
     named = {name: output for node in graph.get_ops() for output in node.outputs() for name in output.get_names()}
@@ -74,9 +93,11 @@ def add_picture_rows(graph: ov.Model) -> None:
     deep = [named[f"{DEEP}{index}"] for index in range(sum(name.startswith(DEEP) for name in named))]
     readers = [(each, each.get_target_inputs()) for each in (vectors, *deep)]
     hidden = vectors.get_partial_shape()[-1].get_length()
-    rows = ops.parameter([-1, hidden * len(readers)], np.float32, name=PICTURE_ROWS)
-    rows.output(0).set_names({PICTURE_ROWS})
+    layers = sum(port.partial_shape[0].get_length() for port in _named(graph, DEEP_ROWS))
+    every = ops.parameter([-1, hidden * (len(readers) + layers)], np.float32, name=PICTURE_ROWS)
+    every.output(0).set_names({PICTURE_ROWS})
     _read_as_tokens(ids)
+    rows = _without_deep_rows(graph, every, layers, hidden) if layers else every
     zero = np.int64(0)
     picked = ops.gather(rows, ops.maximum(ops.subtract(np.int64(-1), ids.node), zero), ops.constant(0))
     is_row = ops.unsqueeze(ops.less(ids.node, zero), ops.constant(-1))
@@ -88,8 +109,17 @@ def add_picture_rows(graph: ov.Model) -> None:
         mixed = ops.select(is_row, instead, output)
         for target in targets:
             target.replace_source_output(mixed.output(0))
-    graph.add_parameters([rows])
+    graph.add_parameters([every])
     graph.validate_nodes_and_infer_types()
+
+
+def _without_deep_rows(graph: ov.Model, every: ov.Node, layers: int, hidden: int) -> ov.Node:
+    """The first part of `every` row; the inputs `IS_PICTURE` and `DEEP_ROWS` are made of the others."""
+    own, deep = ops.variadic_split(every, ops.constant(1), ops.constant([hidden, hidden * layers])).outputs()
+    deep = ops.transpose(ops.reshape(deep, [-1, layers, hidden], False), [1, 0, 2])
+    for name, node in ((IS_PICTURE, ops.less(graph.input(INPUT_IDS).node, np.int64(0))), (DEEP_ROWS, deep)):
+        _replace_input(graph, graph.input(name), node)
+    return own
 
 
 def _read_as_tokens(ids: ov.Output) -> None:

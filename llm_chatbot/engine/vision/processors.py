@@ -15,7 +15,7 @@ from PIL import Image
 from llm_chatbot.engine.vision.qwen_tower import QwenTower
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.image_settings import processor_name
-from llm_chatbot.folder.manifest import MERGER_XML, VISION_XML
+from llm_chatbot.folder.manifest import MERGER_XML, PROJECTOR_XML, VISION_XML
 
 
 @dataclass(frozen=True)
@@ -257,6 +257,45 @@ def patch_positions(patches: int, trained: int) -> np.ndarray:
     return (places[:, None] * trained + places).reshape(-1).astype(np.int64)
 
 
+class PixtralProcessor:
+    """Pixtral and Mistral 3: the picture keeps its shape, in whole patches; a token stands at the end of each row.
+
+    Settings: `size` with a "longest_edge", or "height" and "width". With `spatial_merge_size` in `config.json`, so many
+    patches on an edge become one vector.
+    """
+
+    row_token = token = "[IMG]"
+    BREAK, END = "[IMG_BREAK]", "[IMG_END]"
+
+    def __init__(self, settings: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        self._pixels = read_pixels(settings, Image.Resampling.BICUBIC)
+        size = settings["size"]
+        edges = (size.get("longest_edge") or size[name] for name in ("width", "height"))
+        self._largest = tuple(int(edge) for edge in edges)
+        self._patch, self._merge = int(config["vision_config"]["patch_size"]), config.get("spatial_merge_size")
+        self._unit = self._patch * int(self._merge or 1)
+
+    def prepare(self, picture: Image.Image) -> Prepared:
+        shrunk = max(1.0, *(edge / largest for edge, largest in zip(picture.size, self._largest, strict=True)))
+        # Transformers refuses a picture of which nothing would be left on an edge; here it is one pixel.
+        edges = (max(1, math.floor(edge / shrunk)) for edge in picture.size)
+        across, down = (math.ceil(edge / self._unit) for edge in edges)
+        resized = picture.resize((across * self._unit, down * self._unit), self._pixels.resample)
+        rows = [self.row_token * across] * down
+        return Prepared(channels_first(resized)[None], self.BREAK.join(rows) + self.END)
+
+    def inputs(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
+        return {"pixel_values": self._pixels.normalized(tiles)}
+
+    def vectors(self, tiles: np.ndarray, run: Run) -> np.ndarray:
+        patches = run(VISION_XML, self.inputs(tiles))
+        if not self._merge:
+            return patches
+        height, width = (edge // self._unit for edge in tiles.shape[-2:])
+        squares = patches.reshape(height, self._merge, width, self._merge, -1).transpose(0, 2, 4, 1, 3)
+        return run(PROJECTOR_XML, {"image_features": squares.reshape(height * width, -1)})
+
+
 class Qwen2VLProcessor:
     """Qwen2-VL and 2.5-VL: the picture keeps its shape, in whole patches, within limits on its pixels.
 
@@ -310,6 +349,7 @@ PROCESSORS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Processor
     "CLIPImageProcessor": CLIPProcessor,
     "Gemma3ImageProcessor": Gemma3Processor,
     "Idefics3ImageProcessor": Idefics3Processor,
+    "PixtralImageProcessor": PixtralProcessor,
     "Qwen2VLImageProcessor": Qwen2VLProcessor,
     "SmolVLMImageProcessor": Idefics3Processor,
 }

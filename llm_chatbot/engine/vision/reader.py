@@ -13,9 +13,10 @@ import openvino as ov
 from PIL import Image
 
 from llm_chatbot.engine.vision.decoding import decoded
+from llm_chatbot.engine.vision.learned_positions import with_learned_positions
 from llm_chatbot.engine.vision.processors import Prepared, Processor, processor_of
 from llm_chatbot.folder.json_files import read_json
-from llm_chatbot.folder.manifest import IMAGE_SETTINGS
+from llm_chatbot.folder.manifest import IMAGE_SETTINGS, MERGER_XML, POSITIONS_XML
 
 LARGE = 2048  # pixels, the longer side of the pictures that the page sends
 
@@ -142,7 +143,14 @@ def folder_reader(folder: Path, config: Mapping[str, Any]) -> ImageReader:
         UserError: the folder's settings are damaged, or no known processor's.
     """
     settings = folder / IMAGE_SETTINGS
-    return ImageReader(processor_of(read_json(settings), config, settings), lambda part: folder / part)
+
+    def part(name: str) -> ov.Model | Path:
+        positions = folder / POSITIONS_XML
+        if name != MERGER_XML or not positions.is_file():
+            return folder / name
+        return with_learned_positions(*map(ov.Core().read_model, (folder / name, positions)))
+
+    return ImageReader(processor_of(read_json(settings), config, settings), part)
 
 
 def rows_of(ids: Sequence[int], places: Mapping[int, tuple[Picture, int]]) -> np.ndarray | None:

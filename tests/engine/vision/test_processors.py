@@ -9,6 +9,7 @@ import torch
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
+from transformers.models.pixtral.image_processing_pil_pixtral import PixtralImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 from transformers.models.smolvlm.processing_smolvlm import get_image_prompt_string
@@ -70,6 +71,33 @@ def test_gemma_pixels_are_those_of_transformers(size: tuple[int, int]):
     np.testing.assert_array_equal(ours.inputs(prepared.tiles)["pixel_values"], expected)
     soft = "<image_soft_token>" * 3
     assert prepared.text == f"\n\n<start_of_image>{soft}<end_of_image>\n\n"
+
+
+@pytest.mark.parametrize("merge", [None, 2])
+@pytest.mark.parametrize("longest", [{"longest_edge": 154}, {"longest_edge": 1540}, {"height": 300, "width": 200}])
+@pytest.mark.parametrize("size", SIZES)
+def test_pixtral_pixels_and_rows_are_those_of_transformers(size: tuple[int, int], longest: dict, merge: int | None):
+    if max(size) / max(*longest.values(), 0) >= min(size):
+        pytest.skip("nothing is left of an edge in Transformers")
+    settings, picture = (
+        {**CLIP, "image_processor_type": "PixtralImageProcessor", "size": longest},
+        random_picture(*size),
+    )
+    unit = 14 * (merge or 1)  # as `PixtralProcessor` of Transformers calls it
+    expected = PixtralImageProcessorPil(**settings)(images=picture, patch_size={"height": unit, "width": unit})
+    ours = processor_of(settings, {"vision_config": {"patch_size": 14}, "spatial_merge_size": merge}, HERE)
+    prepared = ours.prepare(picture)
+    np.testing.assert_array_equal(ours.inputs(prepared.tiles)["pixel_values"], expected["pixel_values"])
+    rows = prepared.text.removesuffix("[IMG_END]").split("[IMG_BREAK]")
+    height, width = expected["image_sizes"][0]
+    assert rows == ["[IMG]" * (width // unit)] * (height // unit) and prepared.text.endswith("[IMG_END]")
+
+
+@pytest.mark.parametrize("size", [(1001, 1), (1, 300)])
+def test_of_a_thin_picture_a_row_is_left(size: tuple[int, int]):
+    settings = {**CLIP, "image_processor_type": "PixtralImageProcessor", "size": {"longest_edge": 154}}
+    prepared = processor_of(settings, {"vision_config": {"patch_size": 14}}, HERE).prepare(random_picture(*size))
+    assert prepared.tiles.shape[2:] in ((14, 154), (154, 14)) and prepared.text.count("[IMG]") == 11
 
 
 @pytest.mark.parametrize("limits", [(4 * 28 * 28, 1280 * 28 * 28), (60 * 28 * 28, 100 * 28 * 28)])

@@ -10,6 +10,8 @@ from transformers import (
     CLIPVisionConfig,
     Gemma3Config,
     Gemma3ForConditionalGeneration,
+    InternVLConfig,
+    InternVLForConditionalGeneration,
     LlamaConfig,
     LlavaConfig,
     LlavaForConditionalGeneration,
@@ -21,6 +23,7 @@ from transformers import (
     PreTrainedModel,
     Qwen2_5_VLConfig,
     Qwen2_5_VLForConditionalGeneration,
+    Qwen2Config,
     Qwen2VLConfig,
     Qwen2VLForConditionalGeneration,
     Qwen3VLConfig,
@@ -240,6 +243,28 @@ def mistral3(folder: Path) -> None:
     of_pixtral(folder, Mistral3ForConditionalGeneration, Mistral3Config, patch=14, spatial_merge_size=2)
 
 
+def internvl(folder: Path) -> None:
+    """As OpenGVLab/InternVL3-1B-hf: tiles, of whose patches four become a vector, and a Qwen2."""
+    vision = {
+        **{"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2},
+        **{"image_size": [56, 56], "patch_size": [14, 14]},
+    }
+    sizes = {name: value for name, value in TEXT.to_dict().items() if name in SHARED}
+    template = QWEN_TEMPLATE.replace("<|vision_start|><|image_pad|><|vision_end|>", "<IMG_CONTEXT>\n")
+    ids = add_tokens(folder, template, ["<|im_start|>", "<|im_end|>", "<img>", "</img>", "<IMG_CONTEXT>"])
+    config = InternVLConfig(
+        vision_config=vision,
+        text_config=Qwen2Config(**sizes, tie_word_embeddings=False).to_dict(),
+        image_token_id=ids["<IMG_CONTEXT>"],
+        image_seq_length=4,
+        downsample_ratio=0.5,
+        tie_word_embeddings=False,
+    )
+    save(folder, InternVLForConditionalGeneration, config, published_llava)
+    settings = {"size": {"height": 56, "width": 56}, "crop_to_patches": False, "max_patches": 6, "resample": 3}
+    write_image_settings(folder, "GotOcr2ImageProcessor", settings, [0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
+
+
 def of_pixtral(
     folder: Path,
     model_class: type[PreTrainedModel],
@@ -313,6 +338,7 @@ def write_image_settings(folder: Path, name: str, settings: dict, mean: list[flo
 
 WRITERS: dict[str, Callable[[Path], None]] = {
     "gemma3": gemma3,
+    "internvl": internvl,
     "llava": llava,
     "mistral3": mistral3,
     "pixtral": pixtral,

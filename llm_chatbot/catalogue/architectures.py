@@ -70,6 +70,8 @@ ARCHITECTURES = {
         read_checkpoint=f"{READERS}:from_granite_hybrid", exporter=f"{OUR_EXPORTERS}.hybrid_configs:GraniteHybridConfig"
     ),
     "idefics3": Architecture(image_exporter=f"{EXPORTERS}:Idefics3OpenVINOConfig"),
+    # Optimum Intel's configuration of GOT-OCR 2 takes the same parts by the same names.
+    "internvl": Architecture(image_exporter=f"{EXPORTERS}:GotOCR2OpenVINOConfig"),
     "lfm2": Architecture(exporter=f"{OUR_EXPORTERS}.hybrid_configs:Lfm2Config"),
     "lfm2_moe": Architecture(exporter=f"{OUR_EXPORTERS}.hybrid_configs:Lfm2MoeConfig"),
     "llava": Architecture(image_exporter=f"{EXPORTERS}:LlavaOpenVINOConfig"),

@@ -20,7 +20,8 @@ from tests.pictures import picture_file
 ImageFolder = Callable[[str], tuple[Path, Path]]
 
 
-@pytest.mark.parametrize("name", small_image_checkpoints.WRITERS)
+# Of InternVL in Transformers' own form, it has no class.
+@pytest.mark.parametrize("name", sorted(small_image_checkpoints.WRITERS.keys() - {"internvl"}))
 def test_optimum_loads_the_folder_as_it_is(image_folder: ImageFolder, name: str):
     checkpoint, folder = image_folder(name)
     check_complete(folder)

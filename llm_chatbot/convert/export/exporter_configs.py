@@ -6,6 +6,7 @@ Importing this module registers them, in the way Optimum Intel registers its own
 from difflib import get_close_matches
 
 import transformers
+from optimum.exporters.openvino.utils import MULTI_MODAL_TEXT_GENERATION_MODELS
 from optimum.exporters.tasks import TasksManager
 from packaging.version import Version
 from transformers import CONFIG_MAPPING
@@ -33,6 +34,8 @@ for model_type, exporter in by_model_type("image_exporter").items():
     register(model_type, IMAGE_TASK, library_name="transformers")(
         type(exporter.__name__, (exporter,), {"MAX_TRANSFORMERS_VERSION": PROVEN_VERSION})
     )
+    if model_type not in MULTI_MODAL_TEXT_GENERATION_MODELS:  # of others, Optimum Intel writes the vision tower alone
+        MULTI_MODAL_TEXT_GENERATION_MODELS.append(model_type)
 
 
 def check_exportable(model_type: str) -> None:

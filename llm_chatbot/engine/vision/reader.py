@@ -14,7 +14,8 @@ from PIL import Image
 
 from llm_chatbot.engine.vision.decoding import decoded
 from llm_chatbot.engine.vision.learned_positions import with_learned_positions
-from llm_chatbot.engine.vision.processors import Prepared, Processor, processor_of
+from llm_chatbot.engine.vision.prepared import Prepared, Processor
+from llm_chatbot.engine.vision.processors import processor_of
 from llm_chatbot.folder.json_files import read_json
 from llm_chatbot.folder.manifest import IMAGE_SETTINGS, MERGER_XML, POSITIONS_XML
 

@@ -23,7 +23,8 @@ from llm_chatbot.engine.session import Answer, ChatSession
 from llm_chatbot.engine.text.pictures import pictures_in
 from llm_chatbot.engine.text.prompt import prompt_ids
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer
-from llm_chatbot.engine.vision.processors import PixtralProcessor, Processor
+from llm_chatbot.engine.vision.own_shape import PixtralProcessor
+from llm_chatbot.engine.vision.prepared import Processor
 from llm_chatbot.engine.vision.reader import Picture, positions_of, rows_of
 from llm_chatbot.errors import UserError
 from tests.pictures import picture_file

@@ -8,13 +8,15 @@ import pytest
 import torch
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.pixtral.image_processing_pil_pixtral import PixtralImageProcessorPil
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 from transformers.models.smolvlm.image_processing_pil_smolvlm import SmolVLMImageProcessorPil
 from transformers.models.smolvlm.processing_smolvlm import get_image_prompt_string
 
-from llm_chatbot.engine.vision.processors import PROCESSORS, patch_positions, processor_of
+from llm_chatbot.engine.vision.processors import PROCESSORS, processor_of
+from llm_chatbot.engine.vision.tiles import patch_positions
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.image_settings import KNOWN_PROCESSORS
 from tests.pictures import random_picture
@@ -141,6 +143,19 @@ def test_tiles_and_their_text_are_those_of_transformers(theirs: Any, size: tuple
     rows, columns = expected["rows"][0][0], expected["cols"][0][0]
     around = ("<fake_token_around_image>", "<image>", "<global-img>")
     assert prepared.text == get_image_prompt_string(rows, columns, 4, *around)
+
+
+@pytest.mark.parametrize("tiles", [(1, 12), (2, 6), (1, 1)])
+@pytest.mark.parametrize("size", [*SIZES, (64, 128), (200, 100), (91, 91)])
+def test_internvl_tiles_are_those_of_transformers(size: tuple[int, int], tiles: tuple[int, int]):
+    own = {"image_processor_type": "GotOcr2ImageProcessor", "size": {"height": 64, "width": 64}}
+    settings, picture = {**TILES, **own, "min_patches": tiles[0], "max_patches": tiles[1]}, random_picture(*size)
+    expected = GotOcr2ImageProcessorPil(**settings)(images=picture, crop_to_patches=True, return_tensors="np")
+    config = {"vision_config": {"patch_size": [16, 16]}, "downsample_ratio": 0.5}
+    ours = processor_of(settings, config, HERE)
+    prepared = ours.prepare(picture)
+    np.testing.assert_array_equal(ours.inputs(prepared.tiles)["pixel_values"], expected["pixel_values"])
+    assert prepared.text == f"<img>{'<IMG_CONTEXT>' * 4 * len(expected['pixel_values'])}</img>"
 
 
 @pytest.mark.parametrize("patches", [4, 14, 26, 27, 32, 70])

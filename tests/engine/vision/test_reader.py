@@ -1,6 +1,6 @@
 import numpy as np
 
-from llm_chatbot.engine.vision.processors import Prepared
+from llm_chatbot.engine.vision.prepared import Prepared
 from llm_chatbot.engine.vision.reader import Picture, picture_ids, places_of, positions_of, rows_of
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from gradio_client import Client
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, BrowserContext, expect
 
 from llm_chatbot.answering import options as settings
 from llm_chatbot.answering.models import LoadedModel
@@ -136,3 +136,12 @@ def test_twenty_tabs_at_once_get_their_own_answers(browser: Browser, loaded: Loa
         found = {it["content"]: answers[it["id"]] for it in stored if it["role"] == "user"}
         assert found == dict(zip(texts, expected, strict=True)), json.dumps(found)
     server.stop()
+
+
+def test_a_tab_leaves_to_another_what_that_one_asks(context: BrowserContext, server: Server):
+    other, visit = Visit(context, server), Visit(context, server, max_new_tokens="60")
+    other.page.wait_for_timeout(3500)  # longer than a tab waits for what nobody follows
+    requests: list[str] = []
+    other.page.on("request", lambda request: requests.append(request.url))
+    visit.ask(STORY)
+    assert not requests

@@ -58,9 +58,8 @@ function contentOf({ message, content }, { finish_reason = "", error }) {
  */
 export function startFollowing({ store, changed, reached, ended: endedIn, shown }) {
   /** @type {Map<string, number>} */
-  const claims = new Map(); // id → when another tab said that it follows it
+  const claims = new Map(); // id → when another tab said that it follows it, or when it was first seen here
   const channel = new BroadcastChannel("llm-chatbot.following");
-  const started = Date.now();
   /** @type {Map<string, LiveAnswer>} */
   const live = new Map();
   /** @type {(value?: unknown) => void} */
@@ -83,7 +82,8 @@ export function startFollowing({ store, changed, reached, ended: endedIn, shown 
   // Those of earlier visits and of other tabs.
   async function expectStored() {
     for (const message of await store.unfinished()) {
-      const isFree = Date.now() - (claims.get(message.id) ?? started) > UNCLAIMED;
+      if (!claims.has(message.id)) claims.set(message.id, Date.now()); // the tab that asks will claim it
+      const isFree = Date.now() - (claims.get(message.id) ?? 0) > UNCLAIMED;
       if (isFree || message.conversation === shown()) expect(message, true);
     }
   }

@@ -37,4 +37,4 @@ def model_files(
     if not config.is_gguf:
         raise UserError("model.no_gguf", name=name, precisions=", ".join(precisions_of(config)))
     towers = mmproj if isinstance(mmproj, Path) else mmproj_files(config) if mmproj else ()
-    return GGUFFile(gguf_path(config), config.chat_format, config.gpu_precision, towers)
+    return GGUFFile(gguf_path(config, images=mmproj is True), config.chat_format, config.gpu_precision, towers)

@@ -4,6 +4,7 @@ What a file's name says about it is decided here: whether it is a GGUF file, a p
 """
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 # The form of `org/name`; paths like ./folder or ../folder/name do not match.
@@ -109,6 +110,12 @@ def is_first_part(file_name: str) -> bool:
     return match is None or int(match[1]) == 1
 
 
+def quantization_in(file_name: str) -> str:
+    """How a GGUF file is quantized, as the end of its name says it, such as "Q4_K_M"; empty if it doesn't."""
+    match = re.search(r"(?<![^\W_])(i?q\d\w*|bf16|f16|f32|mxfp4\w*)$", unsplit_name(file_name), re.IGNORECASE)
+    return match[1].upper() if match else ""
+
+
 # At the end of the name of an image encoder's file, how its weights are written.
 _WRITTEN = re.compile(r"(^|[-_.])(model|bf16|fp?16|fp?32|i?q\d\w*)$", re.IGNORECASE)
 
@@ -127,3 +134,42 @@ def mmproj_subject(file_name: str) -> tuple[str, str] | None:
     while written := _WRITTEN.search(after):
         after = after[: written.start()]
     return name[: match.start()], after
+
+
+def mmproj_names(model: str, names: Iterable[str]) -> list[str]:
+    """Those of the files beside a model that may be its image encoder.
+
+    A name that begins otherwise belongs to another model, as in llama.cpp's one folder for all. Where some say the
+    model's name after "mmproj", the others are left out.
+    """
+    name = unsplit_name(model).lower()
+    found = {each: subject for each in sorted(names) if (subject := mmproj_subject(each))}
+    mine = {each: after.lower() for each, (before, after) in found.items() if name.startswith(before.lower())}
+    return [each for each, after in mine.items() if after and after in name] or list(mine)
+
+
+# How the weights of image encoders are written, the first ones preferred. In 16 bits they are as small as they are
+# published; F16 keeps a weight's 8 bits that BF16 has, and three more; F32 takes twice the bytes for the same; the rest
+# are rounded, as a language model's, which image encoders are not trained for.
+MMPROJ_PRECISIONS = ("f16", "bf16", "f32")
+
+
+def chosen_mmproj(model: str, names: Iterable[str]) -> str | None:
+    """The image encoder that is taken with a model of a repository; None if there is none.
+
+    It lies in the model's folder or, where that has none, in the outermost one.
+
+    Args:
+        model, names: paths in the repository.
+    """
+    folder, _, name = model.rpartition("/")
+    for place in dict.fromkeys((folder, "")):
+        beside = {path.rpartition("/")[2]: path for path in names if path.rpartition("/")[0] == place}
+        if own := mmproj_names(name, beside):
+            return beside[min(own, key=lambda each: (_mmproj_rank(each), each))]
+    return None
+
+
+def _mmproj_rank(name: str) -> int:
+    words = re.split("[-_.]", unsplit_name(name).lower().replace("fp", "f"))
+    return next((rank for rank, kind in enumerate(MMPROJ_PRECISIONS) if kind in words), len(MMPROJ_PRECISIONS))

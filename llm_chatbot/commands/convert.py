@@ -54,7 +54,9 @@ def parser(caller: Caller = CALLER) -> Parser:
     parser.add_argument(
         "--direct", action="store_true", help="write a checkpoint's graph without exporting it by PyTorch"
     )
-    parser.add_argument("--text-only", action="store_true", help="leave out what reads images, of a Gemma 3")
+    parser.add_argument(
+        "--text-only", action="store_true", help="leave out what reads images, of a Gemma 3 or Mistral 3"
+    )
     parser.add_argument(
         "--adapter",
         action="append",

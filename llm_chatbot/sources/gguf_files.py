@@ -70,8 +70,11 @@ def stored_gguf(source: StoredGGUF) -> Path:
     raise _not_there("LM Studio", source.name, found, Text("gguf.or", first=newer, second=older))
 
 
-def gguf_path(config: ModelConfig) -> Path:
+def gguf_path(config: ModelConfig, images: bool = True) -> Path:
     """The GGUF file of a model whose checkpoint is one, downloaded if necessary.
+
+    Args:
+        images: whether what reads images for it is downloaded too.
 
     Raises:
         UserError: there is no such file, or it can't be downloaded.
@@ -85,7 +88,7 @@ def gguf_path(config: ModelConfig) -> Path:
     assert isinstance(config.checkpoint, HubGGUF)
     from llm_chatbot.sources.hub import download_gguf  # here, because huggingface_hub takes half a second
 
-    return download_gguf(config.checkpoint.repo_id, config.checkpoint.file, config.revision)
+    return download_gguf(config.checkpoint.repo_id, config.checkpoint.file, config.revision, images)
 
 
 def found_files(config: ModelConfig) -> dict[str, Any] | None:

@@ -4,7 +4,7 @@ Progress bars, resuming, proxies, `HF_HOME`, `HF_ENDPOINT`, `HF_TOKEN` and `HF_H
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
@@ -12,7 +12,7 @@ from pathlib import Path
 from huggingface_hub import HfApi, constants
 
 from llm_chatbot.catalogue.adapter_names import ADAPTER_CONFIG
-from llm_chatbot.catalogue.gguf_names import is_gguf_name, is_language_model, unsplit_name
+from llm_chatbot.catalogue.gguf_names import chosen_mmproj, is_gguf_name, is_language_model, unsplit_name
 from llm_chatbot.catalogue.lookup import UNKNOWN_LICENSE
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import REQUIRED_FILES
@@ -182,6 +182,7 @@ class Repository:
         parameters: number of weights; None if the Hub doesn't know it.
         weights: bytes of the weights that a conversion downloads.
         config: path of its `config.json`, downloaded; None if it has none.
+        files: the size in bytes of each of its files.
     """
 
     license: str
@@ -189,6 +190,7 @@ class Repository:
     parameters: int | None
     weights: int
     config: Path | None
+    files: dict[str, int]
 
 
 def describe_repository(repo_id: str, revision: str | None = None) -> Repository:
@@ -215,16 +217,19 @@ def describe_repository(repo_id: str, revision: str | None = None) -> Repository
         parameters=info.safetensors.total if info.safetensors else None,
         weights=sum(files[name] for name in weights),
         config=config,
+        files=files,
     )
 
 
-def download_gguf(repo_id: str, file: str, revision: str | None = None) -> Path:
+def download_gguf(repo_id: str, file: str, revision: str | None = None, images: bool = False) -> Path:
     """Path of a GGUF file in huggingface_hub's cache, or of the first part of a split one, downloaded as a checkpoint.
 
     Args:
         repo_id: "organisation/name".
         file: its path in the repository, or a quantization, like "Q4_K_M".
         revision: a commit, tag or branch; None is the main branch.
+        images: whether what reads images for it is downloaded too, see `chosen_mmproj`. Without the network, it may be
+            missing.
 
     Raises:
         UserError: the repository has no such file, or several; or it can't be had.
@@ -236,7 +241,7 @@ def download_gguf(repo_id: str, file: str, revision: str | None = None) -> Path:
         except UNREACHABLE:
             return cached_gguf(repo_id, file, revision)
         sizes = file_sizes(info)
-        wanted = gguf_parts(repo_id, sizes, file)
+        wanted = gguf_files(repo_id, sizes, file) if images else gguf_parts(repo_id, sizes, file)
         missing = [name for name in wanted if cached_size(repo_id, name, info.sha) != sizes[name]]
         check_free(repo_id, sum(sizes[name] for name in missing))
         known = noted_files(repo_id, info.sha, GGUF_NOTES)
@@ -283,6 +288,13 @@ def gguf_parts(repo_id: str, names: Iterable[str], file: str) -> list[str]:
         key = "hub.several_files" if found else "hub.no_file"
         raise UserError(key, repository=repo_id, file=file, files=there)
     return [name for name in ggufs if unsplit_name(name) == found[0]]
+
+
+def gguf_files(repo_id: str, names: Collection[str], file: str) -> list[str]:
+    """As `gguf_parts`, and the file that reads images for the model, if there is one."""
+    parts = gguf_parts(repo_id, names, file)
+    tower = chosen_mmproj(parts[0], names)
+    return [*parts, *([tower] if tower else [])]
 
 
 def wanted_files(names: Iterable[str], weights: Sequence[str]) -> list[str]:

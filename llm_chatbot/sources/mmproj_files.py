@@ -6,29 +6,41 @@ model's manifest.
 
 from pathlib import Path
 
-from llm_chatbot.catalogue.gguf_names import StoredGGUF, mmproj_subject, unsplit_name
+from llm_chatbot.catalogue.gguf_names import HubGGUF, StoredGGUF, chosen_mmproj, mmproj_names
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.sources.gguf_files import gguf_path, ollama_projectors
 
+SNAPSHOTS = "snapshots"  # the folder in huggingface_hub's cache that has one for each commit of a repository
+
 
 def mmproj_files(config: ModelConfig) -> list[Path]:
-    """Those of a model, whose GGUF file is on this machine, by what their names say.
+    """Those of a model, whose files are on this machine or downloaded now, by what their names say.
 
     Raises:
         UserError: the model's file is not there.
     """
+    return mmproj_of(config, gguf_path(config))
+
+
+def mmproj_of(config: ModelConfig, model: Path) -> list[Path]:
+    """Those on this machine of a model, by what their names say.
+
+    Args:
+        model: its GGUF file.
+    """
     if isinstance(config.checkpoint, StoredGGUF) and config.checkpoint.program == "ollama":
         return ollama_projectors(config.checkpoint.name)
-    return mmproj_beside(gguf_path(config))
+    return _of_the_hub(model) if isinstance(config.checkpoint, HubGGUF) else mmproj_beside(model)
+
+
+def _of_the_hub(model: Path) -> list[Path]:
+    """The one that is downloaded with a model, in huggingface_hub's cache."""
+    commit = next(folder for folder in model.parents if folder.parent.name == SNAPSHOTS)
+    names = [path.relative_to(commit).as_posix() for path in commit.rglob("*") if path.is_file()]
+    chosen = chosen_mmproj(model.relative_to(commit).as_posix(), names)
+    return [commit / chosen] if chosen else []
 
 
 def mmproj_beside(model: Path) -> list[Path]:
-    """Those in a model's folder that may be its own.
-
-    A name that begins otherwise belongs to another model, as in llama.cpp's one folder for all. Where some say the
-    model's name after "mmproj", the others are left out.
-    """
-    name = unsplit_name(model.name).lower()
-    found = {path: subject for path in sorted(model.parent.iterdir()) if (subject := mmproj_subject(path.name))}
-    mine = {path: after.lower() for path, (before, after) in found.items() if name.startswith(before.lower())}
-    return [path for path, after in mine.items() if after and after in name] or list(mine)
+    """Those in a model's folder that may be its own; see `mmproj_names`."""
+    return [model.parent / name for name in mmproj_names(model.name, (path.name for path in model.parent.iterdir()))]

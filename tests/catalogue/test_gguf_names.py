@@ -2,9 +2,11 @@ import pytest
 
 from llm_chatbot.catalogue.gguf_names import (
     HubGGUF,
+    chosen_mmproj,
     gguf_source,
     is_first_part,
     is_language_model,
+    quantization_in,
     unsplit_name,
     without_suffix,
 )
@@ -41,3 +43,27 @@ def test_a_suffix_in_capitals_is_one():
 def test_the_first_part_stands_for_all():
     assert is_first_part("X.gguf") and is_first_part("X-00001-of-00003.gguf")
     assert not is_first_part("X-00002-of-00003.gguf")
+
+
+@pytest.mark.parametrize(
+    ("model", "others", "chosen"),
+    [
+        ("X-Q8_0.gguf", ["mmproj-F32.gguf", "mmproj-BF16.gguf", "mmproj-F16.gguf"], "mmproj-F16.gguf"),
+        ("X-Q8_0.gguf", ["mmproj-Q8_0.gguf", "mmproj-F32.gguf", "mmproj-BF16.gguf"], "mmproj-BF16.gguf"),
+        ("X-Q8_0.gguf", ["mmproj-X-Q8_0.gguf", "mmproj-X-fp16.gguf"], "mmproj-X-fp16.gguf"),
+        ("X-F16.gguf", ["mmproj-Y-F16.gguf", "mmproj-X-Q8_0.gguf"], "mmproj-X-Q8_0.gguf"),
+        ("Q8_0/X-Q8_0-00001-of-00002.gguf", ["mmproj-F16.gguf", "a/mmproj-F16.gguf"], "mmproj-F16.gguf"),
+        ("Q8_0/X-Q8_0.gguf", ["mmproj-F16.gguf", "Q8_0/mmproj-F32.gguf"], "Q8_0/mmproj-F32.gguf"),
+        ("X-Q8_0.gguf", ["a/mmproj-F16.gguf", "Y-mmproj-F16.gguf", "X-F16.gguf"], None),
+    ],
+)
+def test_the_image_encoder_of_a_repository_is_chosen_by_place_name_and_precision(model, others, chosen):
+    assert chosen_mmproj(model, [model, *others]) == chosen
+
+
+@pytest.mark.parametrize(
+    ("name", "quantization"),
+    [("X-Q4_K_M.gguf", "Q4_K_M"), ("x.iq3_xxs-00001-of-00002.gguf", "IQ3_XXS"), ("X-BF16.gguf", "BF16"), ("Xf16", "")],
+)
+def test_a_name_says_how_a_file_is_quantized(name: str, quantization: str):
+    assert quantization_in(name) == quantization

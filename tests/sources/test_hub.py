@@ -9,8 +9,10 @@ from types import SimpleNamespace
 import pytest
 from huggingface_hub import constants
 
+from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.errors import UserError
 from llm_chatbot.sources.hub import describe_repository, download_adapter, download_checkpoint, download_gguf
+from llm_chatbot.sources.mmproj_files import mmproj_files
 from tests.hub_server import Hub
 
 FILES = {
@@ -266,6 +268,32 @@ def test_of_a_repository_with_ggufs_only_the_one_that_is_asked_for_comes(file: s
     assert asked(hub) == ["some-Q4_K_M.gguf"]
     hub.sent.clear()
     assert download_gguf("some/model", file) == path and not hub.sent
+
+
+def test_what_reads_images_comes_with_a_gguf(ggufs: Path, hub: Hub):
+    for kind in ("BF16", "F16", "F32"):
+        (ggufs / f"mmproj-{kind}.gguf").write_bytes(kind.encode() * 999)
+    (ggufs / "mmproj-some-Q4_K_M.gguf").unlink()
+    hub.cut_after["mmproj-F16.gguf"] = 1000
+    path = download_gguf("some/model", "Q4_K_M", images=True)
+    assert sorted(asked(hub)) == ["mmproj-F16.gguf", "mmproj-F16.gguf", "some-Q4_K_M.gguf"], "it broke off once"
+    assert (path.parent / "mmproj-F16.gguf").read_bytes() == b"F16" * 999
+    split = download_gguf("some/model", "Q8_0", images=True)
+    config = get_model_config("some/model:Q8_0")
+    assert mmproj_files(config) == [split.parents[1] / "mmproj-F16.gguf"]
+
+
+def test_a_damaged_file_that_reads_images_is_removed(ggufs: Path, hub: Hub):
+    hub.damaged.add("mmproj-some-Q4_K_M.gguf")
+    with pytest.raises(UserError, match=r"mmproj-some-Q4_K_M\.gguf of some/model arrived damaged"):
+        download_gguf("some/model", "Q4_K_M", images=True)
+
+
+def test_offline_a_gguf_is_read_without_what_reads_images(ggufs: Path, monkeypatch: pytest.MonkeyPatch):
+    path = download_gguf("some/model", "Q4_K_M")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert download_gguf("some/model", "Q4_K_M", images=True) == path
+    assert mmproj_files(get_model_config("some/model:Q4_K_M")) == []
 
 
 @pytest.mark.parametrize("file", ["Q8_0", "Q8_0/some-Q8_0-00001-of-00002.gguf", "Q8_0/some-Q8_0-00002-of-00002.gguf"])

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from llm_chatbot.catalogue.gguf_names import HubGGUF
+from llm_chatbot.catalogue.gguf_names import HubGGUF, is_language_model, quantization_in
 from llm_chatbot.catalogue.lookup import UNKNOWN_LICENSE, get_model_config
 from llm_chatbot.catalogue.row import GGUFWheel, ModelConfig
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
@@ -31,9 +31,10 @@ from llm_chatbot.folder.variant import Variant
 from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
 from llm_chatbot.machine.memory import available_memory
 from llm_chatbot.sources.gguf_files import find_ggufs, gguf_path
-from llm_chatbot.sources.hub import describe_repository
-from llm_chatbot.sources.hub_cache import cached_bytes
+from llm_chatbot.sources.hub import describe_repository, gguf_files
+from llm_chatbot.sources.hub_cache import cached_bytes, cached_size
 from llm_chatbot.sources.json_files import read_checkpoint_json
+from llm_chatbot.sources.mmproj_files import mmproj_of
 from llm_chatbot.sources.weight_files import weight_files
 
 # Tokens, for which the memory of a chat is given.
@@ -152,15 +153,22 @@ def _catalogue(name: str, root: Path) -> ModelFacts:
 
 
 def _facts(
-    name: str, source: str, config: ModelConfig, root: Path, file: tuple[str, int] | None = None, **others: Any
+    name: str,
+    source: str,
+    config: ModelConfig,
+    root: Path,
+    file: tuple[str, int] | None = None,
+    tower: int = 0,
+    **others: Any,
 ) -> ModelFacts:
     """The facts of a model with what its row of the catalogue, or one made for it, says.
 
     Args:
         file: how a GGUF file is quantized, and its size in bytes.
+        tower: bytes of what reads images for it.
     """
     variants = {
-        precision: _variant(Variant(name, config, precision, root), file) for precision in precisions_of(config)
+        precision: _variant(Variant(name, config, precision, root), file, tower) for precision in precisions_of(config)
     }
     return ModelFacts(
         name,
@@ -177,18 +185,19 @@ def _facts(
     )
 
 
-def _variant(variant: Variant, file: tuple[str, int] | None) -> VariantFacts | None:
+def _variant(variant: Variant, file: tuple[str, int] | None, tower: int = 0) -> VariantFacts | None:
     """The needs of a variant; None if nothing is known of its size. Args: as `_facts`."""
     manifest = complete_manifest(variant.folder)
     parameters = variant.config.parameters or manifest.get("parameters")
     is_own = variant.precision == AS_IN_FILE
-    if not manifest and (not parameters or (is_own and not file)):
+    if not manifest and not (file if is_own else parameters):
         return None
     own = file[1] if is_own and file else None
     label = as_in_file(file[0]) if is_own and file else precision_label(variant.folder) or variant.precision
     converted = sum(manifest.get("files", {}).get(name, 0) for name in WEIGHTS)
     weights = converted or own or int(weights_size(variant, parameters or 0))
     in_memory = weights_in_memory(weights, variant.precision)
+    in_memory += weights_in_memory(tower, "FP16") if is_own else 0  # a folder of a GGUF file reads no images
     kv_values = variant.config.kv_values or (_kv_values_of(variant.folder) if manifest else None)
     return VariantFacts(
         label=label,
@@ -226,7 +235,8 @@ def _gguf(name: str, path: Path, config: ModelConfig, root: Path) -> ModelFacts:
         config, description=description, license=license, parameters=parameters, kv_values=_kv_values_in(header)
     )
     context = header.fields.integer(f"{architecture}.context_length")
-    return _facts(name, "gguf", config, root, (header.quantization, header.size), context=context)
+    tower = max((file.stat().st_size for file in mmproj_of(config, path)), default=0)
+    return _facts(name, "gguf", config, root, (header.quantization, header.size), tower, context=context)
 
 
 def _kv_values_in(header: GGUFHeader) -> int | None:
@@ -254,7 +264,7 @@ def _on_the_hub(name: str, config: ModelConfig, root: Path) -> ModelFacts:
     if isinstance(config.checkpoint, HubGGUF):
         repository = describe_repository(config.checkpoint.repo_id, config.revision)
         config = replace(config, license=repository.license, gated=repository.gated)
-        return _facts(name, "hub", config, root)
+        return _gguf_on_the_hub(name, config, config.checkpoint, repository.files, root)
     cached = cached_bytes(config.model_id)
     repository = describe_repository(config.model_id, config.revision)
     if repository.config is None:
@@ -262,6 +272,15 @@ def _on_the_hub(name: str, config: ModelConfig, root: Path) -> ModelFacts:
     config = replace(config, license=repository.license, gated=repository.gated, parameters=repository.parameters)
     facts = _described(name, "hub", config, read_checkpoint_json(repository.config), repository.weights, root)
     return replace(facts, download=max(0, repository.weights - cached))
+
+
+def _gguf_on_the_hub(name: str, config: ModelConfig, source: HubGGUF, sizes: dict[str, int], root: Path) -> ModelFacts:
+    """The facts of a GGUF file in a repository with files of these sizes: its name says how it is quantized."""
+    wanted = gguf_files(source.repo_id, sizes, source.file)
+    there = sum(cached_size(source.repo_id, file, config.revision) or 0 for file in wanted)
+    download = max(0, sum(sizes[file] for file in wanted) - there)
+    own = sum(sizes[file] for file in wanted if is_language_model(file))
+    return _facts(name, "hub", config, root, (quantization_in(wanted[0]), own), download=download)
 
 
 def _described(
@@ -283,9 +302,10 @@ def in_words(facts: dict[str, Any]) -> Iterator[str]:
         for variant in model["variants"].values():
             chat = f", to chat {variant['chat'][WORDS_CONTEXT] / 1e9:.1f} GB of memory" if variant["chat"] else ""
             done = " (converted)" if variant["converted"] else ""
+            download = f", {model['download'] / 1e9:.1f} GB to download" if model["download"] else ""
             yield (
                 f"  {variant['label']}: {variant['weights'] / 1e9:.1f} GB; to convert {variant['disk'] / 1e9:.1f} GB "
-                f"of disk and {variant['memory'] / 1e9:.1f} GB of memory{chat}{done}"
+                f"of disk and {variant['memory'] / 1e9:.1f} GB of memory{chat}{done}{download}"
             )
             yield from (f"    {sentence}" for sentence in found_in_words(variant["checks"]))
     yield f"Free: {facts['free_disk'] / 1e9:.1f} GB of disk, {facts['free_memory'] / 1e9:.1f} GB of memory"

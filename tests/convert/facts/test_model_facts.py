@@ -5,10 +5,11 @@ import pytest
 
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL, SUPPORTED_LLM_MODELS
 from llm_chatbot.convert.facts.model_facts import CONTEXTS, all_models, in_words, one_model
-from llm_chatbot.convert.resources import chat_memory
+from llm_chatbot.convert.resources import chat_memory, weights_in_memory
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import MODEL_BIN
 from llm_chatbot.folder.place import AS_IN_FILE, model_folder
+from llm_chatbot.sources.hub import download_gguf
 from tests import small_checkpoints
 from tests.gguf.test_header import write_model
 from tests.hub_server import Hub
@@ -81,6 +82,34 @@ def test_any_name_of_the_hub_is_looked_up_without_its_weights(hub: Hub, tmp_path
     assert int8["chat"][CONTEXTS[0]] == chat_memory(int8["weights"], KV_VALUES, CONTEXTS[0])
     assert [name for name, _ in hub.sent] == ["config.json"]
     assert "org/small: 0.0 billion weights, licence: apache-2.0" in in_words(one_model("org/small", tmp_path))
+
+
+def test_a_gguf_on_the_hub_is_downloaded_with_what_reads_images(hub: Hub, tmp_path: Path):
+    repository = hub.root / "org" / "ggufs"
+    repository.mkdir(parents=True)
+    for name, size in {"X-Q4_K_M.gguf": 5000, "mmproj-F16.gguf": 300, "mmproj-F32.gguf": 600, "X-Q8_0.gguf": 9}.items():
+        (repository / name).write_bytes(bytes(size))
+    for _ in range(2):
+        (model,) = one_model("org/ggufs:Q4_K_M", tmp_path)["models"]
+        assert model["download"] == 5300 and not hub.sent
+        (own,) = model["variants"].values()
+        assert (own["label"], own["weights"]) == ("Q4_K_M, as in the file", 5000)
+    download_gguf("org/ggufs", "Q4_K_M", images=True)
+    (model,) = one_model("org/ggufs:Q4_K_M", tmp_path)["models"]
+    assert model["download"] == 0
+
+
+def test_a_chat_with_a_gguf_takes_the_memory_of_what_reads_images(tmp_path: Path):
+    folder = tmp_path / ".lmstudio" / "models" / "pub" / "repo"
+    folder.mkdir(parents=True)
+    write_model(folder / "good.gguf")
+    name = "lmstudio:pub/repo/good.gguf"
+    without = one_model(name, tmp_path)["models"][0]["variants"]
+    (folder / "mmproj-F16.gguf").write_bytes(bytes(10**6))
+    with_images = one_model(name, tmp_path)["models"][0]["variants"]
+    assert with_images["INT4"]["chat"] == without["INT4"]["chat"]
+    for context, memory in with_images[AS_IN_FILE]["chat"].items():
+        assert memory - without[AS_IN_FILE]["chat"][context] == weights_in_memory(10**6, "FP16")
 
 
 def test_the_hub_knows_the_number_of_weights_better_than_their_size(hub: Hub, tmp_path: Path):

@@ -261,10 +261,10 @@ def _folder(name: str, config: ModelConfig, folder: Path, root: Path) -> ModelFa
 
 
 def _on_the_hub(name: str, config: ModelConfig, root: Path) -> ModelFacts:
-    if isinstance(config.checkpoint, HubGGUF):
-        repository = describe_repository(config.checkpoint.repo_id, config.revision)
+    if isinstance(source := config.checkpoint, HubGGUF):
+        repository = describe_repository(source.repo_id, config.revision)
         config = replace(config, license=repository.license, gated=repository.gated)
-        return _gguf_on_the_hub(name, config, config.checkpoint, repository.files, root)
+        return _gguf_on_the_hub(name, config, source, repository.files, root)
     cached = cached_bytes(config.model_id)
     repository = describe_repository(config.model_id, config.revision)
     if repository.config is None:

@@ -125,6 +125,11 @@ class LoadedModel:
         return None if self.files is None or self.device.upper() != "CPU" else self.files.images
 
     @property
+    def reads_pictures(self) -> bool:
+        """Whether pictures may be sent to it."""
+        return self.images is not None
+
+    @property
     def picture_tokens(self) -> int:
         """About how many tokens a large picture takes of the context; 0: it reads none."""
         if not self._picture_tokens and self.images is not None:

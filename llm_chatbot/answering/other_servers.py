@@ -13,6 +13,13 @@ from typing import Any
 import httpx
 
 from llm_chatbot.answering.models import LoadedModel
+from llm_chatbot.answering.sent_pictures import (
+    asks_about_pictures,
+    card_reads_pictures,
+    has_data_urls,
+    with_data_urls,
+    with_words,
+)
 from llm_chatbot.answering.variables import KEY_VARIABLE
 from llm_chatbot.catalogue.row import ModelConfig
 from llm_chatbot.engine.decode.generation import Generation
@@ -28,6 +35,8 @@ TIMEOUT = httpx.Timeout(10, read=300)  # seconds; the first token of a long prom
 # Options that most servers of open models know besides OpenAI's, with the values that change nothing.
 EXTRA_OPTIONS = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
+TOKENS_OF_A_PICTURE = 576  # LLaVA's; many models take more of a large picture
+
 
 class RemoteModel(LoadedModel):
     """A `LoadedModel` whose answers come from another server.
@@ -36,18 +45,28 @@ class RemoteModel(LoadedModel):
         name: of the model there.
         context_length: in tokens; None: unknown.
         client: for requests to that server.
+        vision: whether it reads pictures; None: unknown, so it is tried.
     """
 
     is_remote = True
 
-    def __init__(self, name: str, context_length: int | None, client: httpx.Client) -> None:
+    def __init__(self, name: str, context_length: int | None, client: httpx.Client, vision: bool | None = None) -> None:
         facts: Any = RemoteFacts(context_length)
         config = ModelConfig(model_id=name, description=f"A model of {client.base_url.host}.", license="")
         super().__init__(facts, facts, config, name, device=client.base_url.host)
-        self._client = client
+        self._client, self._vision = client, vision
+
+    @property
+    def reads_pictures(self) -> bool:
+        return self._vision is not False
+
+    @property
+    def picture_tokens(self) -> int:
+        """A guess, so that the page takes pictures: how many it makes of one, the server doesn't say."""
+        return TOKENS_OF_A_PICTURE if self.reads_pictures else 0
 
     def new_session(self) -> Any:
-        return RemoteSession(self._client, self.name)
+        return RemoteSession(self._client, self.name, self._vision)
 
 
 @dataclass(frozen=True)
@@ -57,7 +76,7 @@ class RemoteFacts:
     Attributes:
         context_length: in tokens; None: unknown.
         chat_template: always None; the server applies it.
-        images: always None; it is sent texts alone.
+        images: always None; the server prepares pictures.
     """
 
     context_length: int | None = None
@@ -83,7 +102,7 @@ def open_remote(base_url: str, name: str, client: httpx.Client | None = None) ->
     cards = {card["id"]: card for card in response.json()["data"]}
     if name not in cards:
         raise UserError("server.no_model", address=client.base_url, name=repr(name), models=", ".join(cards))
-    return RemoteModel(name, cards[name].get("max_model_len"), client)
+    return RemoteModel(name, cards[name].get("max_model_len"), client, card_reads_pictures(cards[name]))
 
 
 def new_client(base_url: str) -> httpx.Client:
@@ -99,10 +118,13 @@ def new_client(base_url: str) -> httpx.Client:
 
 
 class RemoteSession:
-    """Answers like an `llm_chatbot.engine.session.ChatSession`; the server keeps no conversation."""
+    """Answers like an `llm_chatbot.engine.session.ChatSession`; the server keeps no conversation.
 
-    def __init__(self, client: httpx.Client, model: str) -> None:
-        self._client, self._model = client, model
+    Args: as for `RemoteModel`.
+    """
+
+    def __init__(self, client: httpx.Client, model: str, vision: bool | None = None) -> None:
+        self._client, self._model, self._vision = client, model, vision
         self._takes_extra_options = True
 
     def answer(
@@ -117,7 +139,8 @@ class RemoteSession:
         """Yields the answer to a conversation as it arrives; closing the generator ends it on the server too.
 
         Args:
-            messages: see `ChatSession.answer`. Whether an answer at the end is continued is up to the server.
+            messages: see `ChatSession.answer`. Whether an answer at the end is continued is up to the server. Where
+                it refuses pictures of earlier turns, it is asked again with words for them.
             generation: without its `thinking_budget` and `constraint`.
             template_options: of these, `enable_thinking` and `reasoning_effort`.
             room: without effect; the server knows its context.
@@ -131,11 +154,17 @@ class RemoteSession:
         if not self._takes_extra_options:
             body = without_extra_options(body)
         with translated_errors():
-            try:
-                yield from self._stream(body, begun)
-            except UnknownOptionError:
-                self._takes_extra_options = False
-                yield from self._stream(without_extra_options(body), begun)
+            while True:
+                try:
+                    yield from self._stream(body, begun)
+                    return
+                except UnknownOptionError:
+                    self._takes_extra_options = False
+                    body = without_extra_options(body)
+                except PicturesRefusedError:
+                    if asks_about_pictures(messages):
+                        raise
+                    body["messages"] = messages = with_words(messages)
 
     def _stream(self, body: dict[str, Any], begun: str) -> Generator[Answer, None, None]:
         received = Received(begun)
@@ -146,6 +175,8 @@ class RemoteSession:
             if response.is_error:
                 response.read()
                 check_options(response, body)
+                if self._vision is None and has_data_urls(body["messages"]):
+                    check_pictures(response)
                 check_status(response)
             for event in received_events(lines_of(response.iter_text())):
                 received.add(event)
@@ -158,6 +189,10 @@ class RemoteSession:
 
 class UnknownOptionError(UserError):
     """The server refuses an option that isn't OpenAI's."""
+
+
+class PicturesRefusedError(UserError):
+    """The server refuses a conversation with pictures, and it is not known whether its model reads them."""
 
 
 class Received:
@@ -224,7 +259,7 @@ def request_body(
     """A question in the words of the API; options that change nothing are left out."""
     body: dict[str, Any] = {
         "model": model,
-        "messages": list(messages),
+        "messages": with_data_urls(messages),
         "stream": True,
         "stream_options": {"include_usage": True},
         "temperature": generation.temperature,
@@ -312,6 +347,13 @@ def check_options(response: httpx.Response, body: dict[str, Any]) -> None:
         raise UnknownOptionError("server.unknown_option")
 
 
+def check_pictures(response: httpx.Response) -> None:
+    """Raises a `PicturesRefusedError` for a refusal that pictures may be the reason for; servers' statuses differ."""
+    if response.status_code not in (401, 403, 429):
+        status = {"status": response.status_code, "reason": stated_reason(response)}
+        raise PicturesRefusedError("server.pictures", host=response.url.host, **status)
+
+
 def check_status(response: httpx.Response) -> None:
     """Raises a `UserError` if the server refused."""
     if response.status_code in (401, 403):
@@ -320,11 +362,16 @@ def check_status(response: httpx.Response) -> None:
         seconds = response.headers.get("Retry-After", "some")
         raise UserError("server.busy", host=response.url.host, seconds=seconds)
     if not response.is_success:
-        try:
-            reason = message_of(response.json())
-        except ValueError:
-            reason = response.reason_phrase
-        raise UserError("server.status", host=response.url.host, status=response.status_code, reason=reason)
+        status = {"status": response.status_code, "reason": stated_reason(response)}
+        raise UserError("server.status", host=response.url.host, **status)
+
+
+def stated_reason(response: httpx.Response) -> str:
+    """Why a server refused, as it says it."""
+    try:
+        return message_of(response.json())
+    except ValueError:
+        return response.reason_phrase
 
 
 def message_of(body: Any) -> str:

@@ -1,6 +1,6 @@
 """Which pictures of a conversation a model reads, and words in place of the others."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from llm_chatbot.answering.models import LoadedModel
@@ -25,10 +25,9 @@ def with_read_pictures(messages: Sequence[Message], loaded: LoadedModel) -> Sequ
     """
     if not has_pictures(messages):
         return messages
-    room = MAX_PICTURES if loaded.images is not None else 0
+    room = MAX_PICTURES if loaded.reads_pictures else 0
     why = UserError("image.too_many", limit=MAX_PICTURES) if room else UserError("prompt.reads_no_pictures")
-    answered = max((place for place, message in enumerate(messages) if message["role"] == "assistant"), default=-1)
-    read = list(messages)
+    answered, read = last_answered(messages), list(messages)
     for place in reversed(range(len(messages))):
         content = messages[place].get("content")
         if not isinstance(content, list):
@@ -39,6 +38,17 @@ def with_read_pictures(messages: Sequence[Message], loaded: LoadedModel) -> Sequ
         read[place] = {**messages[place], "content": _latest(content, count - min(count, room))}
         room -= min(count, room)
     return read
+
+
+def last_answered(messages: Sequence[Mapping[str, Any]]) -> int:
+    """The place of the last answer; -1: there is none."""
+    return max((place for place, message in enumerate(messages) if message["role"] == "assistant"), default=-1)
+
+
+def picture_words(message: Mapping[str, Any]) -> dict[str, Any]:
+    """A message with words for all its pictures."""
+    content = message.get("content")
+    return {**message, "content": _latest(content, len(content))} if isinstance(content, list) else dict(message)
 
 
 def _latest(parts: Sequence[dict[str, Any]], left_out: int) -> list[dict[str, Any]] | str:

@@ -3,6 +3,7 @@
 It talks over its standard input and output, or over HTTP on the port that it is started with.
 """
 
+import json
 import os
 import sys
 import time
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import anyio
 from mcp.server import MCPServer
+from mcp.server.mcpserver import Context
 from mcp.server.mcpserver.exceptions import ToolError
 
 server = MCPServer("notes")
@@ -64,13 +66,43 @@ def malformed() -> str:
 
 
 @server.tool()
+async def learn(context: Context) -> str:
+    """Adds a tool, and says that there is one more."""
+    server.add_tool(lambda: "new", name="learned", description="Is new.")
+    await context.notify_tools_changed()
+    return "learned"
+
+
+@server.tool()
 def die() -> str:
     """Ends its process."""
     os._exit(3)
 
 
+def serve_earlier_protocol() -> None:
+    """Answers as servers of 2025 do: the SDK speaks with its own clients as in 2026 only."""
+    tools = ["learn"]
+    for line in sys.stdin:
+        request = json.loads(line)
+        method, version = request["method"], {"protocolVersion": "2025-06-18"}
+        capabilities = {"tools": {"listChanged": True}}
+        results: dict[str, dict[str, object]] = {
+            "initialize": version | {"capabilities": capabilities, "serverInfo": {"name": "earlier", "version": "1"}},
+            "tools/list": {"tools": [{"name": name, "inputSchema": {"type": "object"}} for name in tools]},
+            "tools/call": {"content": [{"type": "text", "text": "learned"}]},
+        }
+        if "id" in request:
+            known = {"result": results[method]} if method in results else {"error": {"code": -32601, "message": "no"}}
+            print(json.dumps({"jsonrpc": "2.0", "id": request["id"], **known}), flush=True)
+        if method == "tools/call":
+            tools.append("learned")
+            print(json.dumps({"jsonrpc": "2.0", "method": "notifications/tools/list_changed"}), flush=True)
+
+
 def main() -> None:
-    if sys.argv[1:2] == ["silent"]:
+    if sys.argv[1:2] == ["earlier"]:
+        serve_earlier_protocol()
+    elif sys.argv[1:2] == ["silent"]:
         time.sleep(60)
     elif sys.argv[1:2] == ["broken"]:
         sys.exit("The key of this server is missing.")

@@ -18,6 +18,7 @@ from llm_chatbot.tools.tool import ServerTool, ToolResult
 
 if TYPE_CHECKING:
     from mcp import Client
+    from mcp.client.session import MessageHandlerFnT
 
 logger = logging.getLogger(__name__)
 
@@ -56,6 +57,7 @@ class ToolServer:
         self._started: asyncio.Future[Client] | None = None  # of the session that runs or begins
         self._session: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
+        self._listing: asyncio.Task[None] | None = None  # see `_hear`
 
     async def start(self) -> "Client":
         """Starts the server, unless it runs.
@@ -107,13 +109,43 @@ class ToolServer:
             try:
                 async with AsyncExitStack() as stack:
                     async with asyncio.timeout(self._limits.start):
-                        client = await stack.enter_async_context(_new_client(self._config, errors))
+                        client = await stack.enter_async_context(_new_client(self._config, errors, self._hear))
                         tools = [tool async for tool in _listed(self.name, client)]
                     self.tools, self.state = tools, "running"
                     started.set_result(client)
+                    listening = asyncio.create_task(self._listen(client))
                     await ending.wait()
+                    listening.cancel()
             except Exception as error:  # as in `call`
                 self._fail(started, self._why_not_started(error, errors))
+
+    async def _listen(self, client: "Client") -> None:
+        """Lists the tools again whenever the server says that they are others now, as its protocol of 2026 does."""
+        from mcp.client.subscriptions import ListenNotSupportedError
+
+        try:
+            async with client.listen(tools_list_changed=True) as changes:
+                async for _ in changes:
+                    await self._list_again(client)
+        except ListenNotSupportedError:
+            return  # it tells `_hear`
+        except Exception as error:  # as in `call`
+            logger.info("%s says no more which tools it has: %s", self.name, _reason(error))
+
+    async def _hear(self, message: object) -> None:
+        """Lists the tools again when the server says that they are others now, as its earlier protocols do."""
+        from mcp_types import ToolListChangedNotification
+
+        if isinstance(message, ToolListChangedNotification) and self._started and self._started.done():
+            # A task: the server's answers are read only after this has returned.
+            self._listing = asyncio.create_task(self._list_again(self._started.result()))
+
+    async def _list_again(self, client: "Client") -> None:
+        try:
+            async with asyncio.timeout(self._limits.start):
+                self.tools = [tool async for tool in _listed(self.name, client)]
+        except Exception as error:  # as in `call`; the tools that were listed before stay
+            logger.info("%s did not list its tools again: %s", self.name, _reason(error))
 
     def _fail(self, started: "asyncio.Future[Client]", error: UserError) -> None:
         if started.done():  # it had begun well: the SDK fails to end it
@@ -137,11 +169,14 @@ class ToolServer:
 
 
 @asynccontextmanager
-async def _new_client(config: ServerConfig, errors: IO[str]) -> "AsyncGenerator[Client, None]":
+async def _new_client(
+    config: ServerConfig, errors: IO[str], hear: "MessageHandlerFnT"
+) -> "AsyncGenerator[Client, None]":
     """A session with a server, which ends with it.
 
     Args:
         errors: a file for what a program writes to its standard error.
+        hear: is called with each message that answers nothing.
     """
     from mcp import Client, StdioServerParameters, stdio_client
     from mcp.client.streamable_http import streamable_http_client
@@ -157,7 +192,7 @@ async def _new_client(config: ServerConfig, errors: IO[str]) -> "AsyncGenerator[
 
             own = AsyncClient(headers=dict(config.headers), timeout=None)  # `Limits` are the times
             transport = streamable_http_client(config.url, http_client=await stack.enter_async_context(own))
-        yield await stack.enter_async_context(Client(transport, cache=None))
+        yield await stack.enter_async_context(Client(transport, cache=None, message_handler=hear))
 
 
 async def _listed(server: str, client: "Client") -> AsyncGenerator[ServerTool, None]:

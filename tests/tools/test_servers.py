@@ -61,6 +61,22 @@ def test_a_call_gives_its_text_and_errors_of_the_tool_are_results(servers: ToolS
     assert call(servers, "subtract").is_error
 
 
+def test_tools_that_a_server_has_later_are_listed_again(servers: ToolServers):
+    with pytest.raises(UserError, match="notes has no tool learned any more"):
+        servers.find("notes", "learned")
+    call(servers, "learn")
+    assert eventually(lambda: "learned" in [tool.name for tool in servers.states()[0].tools])
+    assert call(servers, "learned") == ToolResult("new")
+
+
+def test_tools_of_a_server_with_an_earlier_protocol_are_listed_again():
+    servers = ToolServers([program("earlier", "earlier")], LIMITS)
+    assert servers.find("earlier", "learn").name == "learn"
+    assert call(servers, "learn", "earlier") == ToolResult("learned")
+    assert eventually(lambda: "learned" in [tool.name for tool in servers.states()[0].tools])
+    servers.close()
+
+
 def test_a_server_gets_its_own_variables_and_not_those_of_the_page(
     servers: ToolServers, monkeypatch: pytest.MonkeyPatch
 ):

@@ -257,6 +257,38 @@ def test_a_picture_for_which_storage_is_full_is_answered_and_saved_once_there_is
     assert pictures(asked(server)[0]) == [CAT]
 
 
+@pytest.mark.parametrize(
+    ("locale", "mark", "sentence"),
+    [
+        ("en-US", "120 × 90 · not read", "no longer reads this picture, only the latest 16"),
+        ("ja-JP", "120 × 90 · 読まれません", "最新の 16 枚だけ"),
+        ("zh-CN", "120 × 90 · 不再读取", "最近的 16 张"),
+    ],
+)
+def test_pictures_that_are_no_longer_read_say_so(browser: Browser, server: Server, locale: str, mark: str, sentence):
+    with browser.new_context(locale=locale) as context:
+        visit = Visit(context, server)
+        attach(visit, CAT, DOG)
+        expect(drafted(visit)).to_have_count(2)
+        visit.ask("1")
+        unread = visit.page.locator(".message.user .files .unread")
+        expect(unread).to_have_count(0)
+        attach(visit, *[DOG] * (MAX_PICTURES - 1))
+        expect(drafted(visit)).to_have_count(MAX_PICTURES - 1)
+        visit.ask("2")
+        expect(unread).to_have_count(1)  # of the earlier message, without opening the conversation again
+        expect(unread).to_have_text(mark)
+        first, _, last = asked(server)
+        assert pictures(first) == [DOG] and len(pictures(last)) == MAX_PICTURES - 1
+        unread.get_by_role("button").click()
+        expect(visit.page.get_by_role("dialog")).to_contain_text(sentence)
+        visit.screenshot(f"picture-unread-{locale}")
+        visit.page.keyboard.press("Escape")
+        assert visit.serious_problems() == []
+        visit.reload()
+        expect(unread).to_have_count(1)
+
+
 @pytest.mark.parametrize(("locale", "scheme"), [("en-US", "light"), ("ja-JP", "dark"), ("zh-CN", "light")])
 def test_on_a_phone_by_keyboard_alone_and_for_everybody(browser: Browser, server: Server, locale: str, scheme: Any):
     with browser.new_context(viewport={"width": 390, "height": 800}, locale=locale, color_scheme=scheme) as context:

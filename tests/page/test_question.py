@@ -76,4 +76,11 @@ def test_of_more_pictures_than_are_read_the_oldest_are_not_sent(browser: Browser
         assert page.evaluate("question.MOST_PICTURES") == MAX_PICTURES
         path = [asked(2), answer("1"), asked(MAX_PICTURES - 1)]
         first, _, last = page.evaluate("(path) => question.modelMessages(path)", path)
+        assert page.evaluate("(path) => path.map((of) => question.unreadPictures(path).get(of) ?? 0)", path) == [
+            1,
+            0,
+            0,
+        ]
+        failed = [asked(3), answer("", "prompt.too_long"), asked(MAX_PICTURES)]
+        assert page.evaluate("(path) => question.unreadPictures(path).size", failed) == 0
     assert first["pictures"] == [None, "1"] and None not in last["pictures"]

@@ -92,12 +92,10 @@ export function attachView({ store, room, left, say, changed, isTemporary }) {
   }
 
   const chip = (file) =>
-    fileItem(
-      file,
-      () => choose(file),
-      () => change(files.filter((attached) => attached !== file)),
-      "choose_parts",
-    );
+    fileItem(file, () => choose(file), {
+      remove: () => change(files.filter((attached) => attached !== file)),
+      title: "choose_parts",
+    });
 
   function draw() {
     button.setAttribute("aria-label", text("attach"));

@@ -20,22 +20,33 @@ export function sizeOf({ tokens = 0, of: all, size, from }) {
 }
 
 /**
+ * The files of a message, each with whether it is a picture that the model no longer reads.
+ *
+ * @param {Attachment[] | null | undefined} files
+ * @param {number} unread so many pictures, the first ones
+ * @returns {[file: Attachment, isUnread: boolean][]}
+ */
+export const withUnread = (files, unread) => (files ?? []).map((file) => [file, Boolean(file.picture) && unread-- > 0]);
+
+/**
  * @param {Attachment} file
  * @param {() => void} open shows more of it
- * @param {(() => void) | null} [remove] takes it away
- * @param {string} [title] of what opens
+ * @param {object} [options]
+ * @param {(() => void) | null} [options.remove] takes it away
+ * @param {string} [options.title] of what opens
+ * @param {boolean} [options.isUnread] it is a picture that the model no longer reads
  */
-export function fileItem(file, open, remove, title = "file_open") {
+export function fileItem(file, open, { remove = null, title = "file_open", isUnread = false } = {}) {
   const { name, picture } = file;
   return make(
     "li",
-    { class: picture && "picture" },
+    { class: picture && `picture${isUnread ? " unread" : ""}` },
     make(
       "button",
       { type: "button", class: "choose", title: text(picture ? "picture_open" : title), onclick: open },
       picture ? make("img", { src: picture, alt: name }) : name,
     ),
-    make("small", {}, sizeOf(file)),
+    make("small", {}, isUnread ? `${sizeOf(file)} · ${text("picture_unread")}` : sizeOf(file)),
     remove && iconButton(ICONS.close, text("remove_file", { name }), remove),
   );
 }

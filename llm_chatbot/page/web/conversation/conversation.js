@@ -3,6 +3,7 @@
 import { currentLanguage, focused, iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 import * as libraries from "../common/libraries.js";
+import { unreadPictures } from "../server/question.js";
 import { messageView } from "./message.js";
 import { nearMessages } from "./near.js";
 import { welcomeView } from "./welcome.js";
@@ -81,6 +82,7 @@ export function conversationView({ server, chat, live, model, standing, examples
   function draw() {
     const path = chat.path();
     const last = path.at(-1)?.id;
+    const unread = unreadPictures(path);
     const isOpened = chat.conversation.id !== shownId;
     shownId = chat.conversation.id;
     element.setAttribute("aria-label", text("conversation"));
@@ -106,6 +108,7 @@ export function conversationView({ server, chat, live, model, standing, examples
         looksInside: Boolean(chat.conversation.settings.probabilities),
         language: currentLanguage(),
         isNear,
+        unread: unread.get(message),
       });
       return view.element;
     });

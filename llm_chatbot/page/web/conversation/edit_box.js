@@ -58,15 +58,7 @@ export function editBox({ message, room, cancel, save }) {
 
   function drawFiles() {
     const show = async (file) => (await libraries.fileView()).showFile(file);
-    chips.replaceChildren(
-      ...files.map((file) =>
-        fileItem(
-          file,
-          () => show(file),
-          () => remove(file),
-        ),
-      ),
-    );
+    chips.replaceChildren(...files.map((file) => fileItem(file, () => show(file), { remove: () => remove(file) })));
     chips.hidden = files.length === 0;
   }
 

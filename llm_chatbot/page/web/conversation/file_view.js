@@ -3,17 +3,20 @@
 import { make, text } from "../common/dom.js";
 import { sizeOf } from "../composer/file_item.js";
 import { copy } from "../markdown/code.js";
+import { MOST_PICTURES } from "../server/question.js";
 
 /** @import { Attachment } from "../types" */
 
 /**
  * @param {Attachment} file
  * @param {boolean} [isLeftOut] the latest answer's prompt had no room for it
+ * @param {boolean} [isUnread] it is a picture that the model no longer reads
  */
-export function showFile(file, isLeftOut = false) {
+export function showFile(file, isLeftOut = false, isUnread = false) {
   const { name, text: content, of: all, picture } = file;
   const said = [
     !picture && text(all === undefined ? "file_read_whole" : "file_read_part"),
+    isUnread && text("picture_unread_info", { limit: MOST_PICTURES }),
     isLeftOut && text("file_left_out"),
   ].filter(Boolean);
   const copied = make("button", { type: "button", class: "text-button", onclick: copyAll }, text("copy"));

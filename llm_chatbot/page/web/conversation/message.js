@@ -3,7 +3,7 @@
 import { below, currentLanguage, errorText, focused, iconButton, make, text } from "../common/dom.js";
 import { ICONS } from "../common/icons.js";
 import * as libraries from "../common/libraries.js";
-import { fileItem } from "../composer/file_item.js";
+import { fileItem, withUnread } from "../composer/file_item.js";
 import { passagesView } from "../knowledge/passages.js";
 import { copy as copyText } from "../markdown/code.js";
 import { renderInto } from "../markdown/markdown.js";
@@ -88,6 +88,7 @@ const isLong = (content) => content.length > LONG.characters || content.split("\
  * @property {boolean} isLast
  * @property {boolean} looksInside
  * @property {boolean} fillsContext the answer ended where the context did
+ * @property {number} unread so many of its pictures, the first ones, are no longer read
  * @property {string} signature of all that is drawn
  * @property {AnswerState} [state]
  *
@@ -143,8 +144,9 @@ export function messageView(actions, server, room, rounds) {
    * @param {boolean} options.looksInside
    * @param {string} options.language
    * @param {boolean} options.isNear otherwise there is only its text, until `reveal`
+   * @param {number} [options.unread] see `Shown`
    */
-  function update(message, { state, versions, isLast, looksInside, language, isNear }) {
+  function update(message, { state, versions, isLast, looksInside, language, isNear, unread = 0 }) {
     if (isNear) isRevealed = true;
     const expected = state !== undefined;
     const signature = JSON.stringify([
@@ -157,10 +159,11 @@ export function messageView(actions, server, room, rounds) {
       looksInside,
       language,
       isRevealed,
+      unread,
     ]);
     if (signature === shown.signature) return;
     const fillsContext = isFull(message.figures);
-    shown = { message, expected, versions, isLast, looksInside, signature, state, fillsContext };
+    shown = { message, expected, versions, isLast, looksInside, signature, state, fillsContext, unread };
     element.className = `message ${message.role}${isRevealed ? "" : " undrawn"}`;
     element.dataset.id = message.id;
     element.dataset.finish = expected ? "" : (message.finish_reason ?? "");
@@ -197,9 +200,10 @@ export function messageView(actions, server, room, rounds) {
     showAll(showsAll);
     if (looks) fold.hidden = true;
     files.replaceChildren(
-      ...(message.attachments ?? []).map((file) =>
-        fileItem(file, async () => (await libraries.fileView()).showFile(file, actions.isLeftOut(message.id))),
-      ),
+      ...withUnread(message.attachments, shown.unread).map(([file, isUnread]) => {
+        const open = async () => (await libraries.fileView()).showFile(file, actions.isLeftOut(message.id), isUnread);
+        return fileItem(file, open, { isUnread });
+      }),
     );
     files.hidden = !message.attachments?.length;
     passages.draw(state?.passages ?? message.passages);

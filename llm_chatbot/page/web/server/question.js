@@ -45,36 +45,63 @@ export function searchedText(path) {
  * @returns {(Pick<Message, "role" | "content"> & Record<string, unknown>)[]}
  */
 export function modelMessages(path) {
+  const read = readMessages(path);
+  const unread = unreadOf(read.map(([message]) => message));
+  return read.map(([message, calls]) => asRead(message, calls, unread.get(message)));
+}
+
+/**
+ * How many pictures of each message, its first ones, are no longer read, as there are `MOST_PICTURES` after them.
+ *
+ * @param {Message[]} path
+ * @returns {Map<Message, number>} without those of which all are read
+ */
+export const unreadPictures = (path) => unreadOf(readMessages(path).map(([message]) => message));
+
+/** @param {Message[]} messages that are read */
+function unreadOf(messages) {
+  let tooMany = messages.flatMap(picturesOf).length - MOST_PICTURES;
+  const unread = new Map();
+  for (const message of messages) {
+    if (tooMany <= 0) break;
+    const { length } = picturesOf(message);
+    if (length) unread.set(message, Math.min(length, tooMany));
+    tooMany -= length;
+  }
+  return unread;
+}
+
+/** @param {Message} message */
+const picturesOf = ({ attachments }) => (attachments ?? []).flatMap(({ picture }) => picture ?? []);
+
+/**
+ * @param {Message[]} path
+ * @returns {[Message, ToolCall[]][]} those of it that the model reads, each with the calls that it asks for
+ */
+function readMessages(path) {
+  /** @type {[Message, ToolCall[]][]} */
   const read = [];
   const results = new Set(path.flatMap(({ call }) => (call ? [call.id] : [])));
   let answered = 0; // so many of them precede the questions that were not answered
   for (const message of path) {
     const { role, content, error, call } = message;
     const calls = (message.calls ?? []).filter(({ id }) => results.has(id)); // the others were never decided on
-    if (call) read.push({ role, content, tool_call_id: call.id, name: call.name });
-    else if (role === "user" || content || calls.length) read.push(asRead(message, calls));
+    if (call || role === "user" || content || calls.length) read.push([message, calls]);
     else if (isTooLong(error)) read.length = answered;
     if (role === "assistant" && content && !calls.length) answered = read.length;
   }
-  leaveOutPictures(read);
   return read;
 }
 
-// Of the oldest pictures only that there was one.
-function leaveOutPictures(messages) {
-  const withPictures = messages.filter(({ pictures }) => pictures);
-  let tooMany = withPictures.flatMap(({ pictures }) => pictures).length - MOST_PICTURES;
-  for (const message of withPictures)
-    message.pictures = message.pictures.map((picture) => (tooMany-- > 0 ? null : picture));
-}
-
 /**
- * @param {Message} message a question or an answer
+ * @param {Message} message
  * @param {ToolCall[]} calls
+ * @param {number} [unread] so many of its first pictures: only that they were there
  */
-function asRead(message, calls) {
-  const { role, content } = message;
-  const pictures = (message.attachments ?? []).flatMap(({ picture }) => picture ?? []);
+function asRead(message, calls, unread = 0) {
+  const { role, content, call } = message;
+  if (call) return { role, content, tool_call_id: call.id, name: call.name };
+  const pictures = picturesOf(message).map((picture, index) => (index < unread ? null : picture));
   const asked = calls.map(({ id, name, arguments: values }) => ({ id, name, arguments: values }));
   return {
     role,

@@ -1,1 +1,1 @@
-"""LoRA adapters, added to the weights of a model before it is compressed."""
+"""Adds LoRA adapters to the weights of a model before it is compressed."""

@@ -4,7 +4,7 @@ from collections.abc import Container, Mapping
 
 import numpy as np
 
-from llm_chatbot.convert.adapters.low_rank import Adapter, LowRank
+from llm_chatbot.adapters.low_rank import Adapter, LowRank
 from llm_chatbot.errors import UserError
 from llm_chatbot.sources.safetensors_format import StoredTensor
 

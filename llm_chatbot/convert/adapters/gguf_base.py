@@ -8,7 +8,7 @@ import numpy as np
 from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, TensorNameMap, dequantize, get_tensor_name_map
 from gguf import GGMLQuantizationType as GGML
 
-from llm_chatbot.convert.adapters.low_rank import Adapter, LowRank
+from llm_chatbot.adapters.low_rank import Adapter, LowRank
 from llm_chatbot.convert.direct.settings import DIRECT_ROWS
 from llm_chatbot.decoder.keys import Keys
 from llm_chatbot.errors import UserError

@@ -7,10 +7,9 @@ from typing import Protocol
 
 import numpy as np
 
+from llm_chatbot.adapters.low_rank import Adapter, LowRank
+from llm_chatbot.adapters.opening import open_adapter
 from llm_chatbot.catalogue.adapter_names import AdapterSource
-from llm_chatbot.convert.adapters.gguf_adapter import read_gguf_adapter
-from llm_chatbot.convert.adapters.low_rank import Adapter, LowRank
-from llm_chatbot.convert.adapters.peft import read_peft
 from llm_chatbot.errors import UserError
 from llm_chatbot.sources.safetensors_format import TensorToWrite, write_safetensors
 
@@ -71,20 +70,6 @@ def write_merged(adapters: Sequence[AdapterSource], base: Base, folder: Path) ->
     }
     write_safetensors(folder / _MERGED, tensors)
     return folder / _MERGED
-
-
-def open_adapter(source: AdapterSource) -> Adapter:
-    """Reads an adapter; one of the Hub is downloaded if necessary.
-
-    Raises:
-        UserError: it can't be had or read.
-    """
-    if isinstance(source.source, str):
-        from llm_chatbot.sources.hub import download_adapter  # here, because huggingface_hub takes half a second
-
-        return read_peft(download_adapter(source.source), source.weight, source.name)
-    read = read_gguf_adapter if source.source.is_file() else read_peft
-    return read(source.source, source.weight, source.name)
 
 
 def _collect(adapter: Adapter, base: Base, changes: Changes) -> None:

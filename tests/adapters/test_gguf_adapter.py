@@ -7,7 +7,7 @@ import pytest
 from gguf import GGUFWriter
 from gguf.constants import Keys
 
-from llm_chatbot.convert.adapters.gguf_adapter import read_gguf_adapter
+from llm_chatbot.adapters.gguf_adapter import read_gguf_adapter
 from llm_chatbot.errors import UserError
 from tests.convert.adapters.small_adapters import write_gguf_adapter
 

@@ -9,7 +9,7 @@ import numpy as np
 from gguf import dequantize
 from gguf.constants import GGUFType, Keys
 
-from llm_chatbot.convert.adapters.low_rank import Adapter, LowRank
+from llm_chatbot.adapters.low_rank import Adapter, LowRank
 from llm_chatbot.errors import UserError
 from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
 

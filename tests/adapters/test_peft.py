@@ -11,8 +11,8 @@ from peft import PeftModel
 from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2LMHeadModel, PreTrainedModel
 
+from llm_chatbot.adapters.peft import read_peft
 from llm_chatbot.catalogue.adapter_names import AdapterSource
-from llm_chatbot.convert.adapters.peft import read_peft
 from llm_chatbot.convert.checkpoint.adapted import add_adapters
 from llm_chatbot.errors import UserError
 from tests.convert.adapters.small_adapters import LINEAR, small_llama, torch_logits, with_adapter

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
+from llm_chatbot.adapters.low_rank import Adapter, LowRank
 from llm_chatbot.catalogue.adapter_names import ADAPTER_CONFIG
-from llm_chatbot.convert.adapters.low_rank import Adapter, LowRank
 from llm_chatbot.errors import UserError
 from llm_chatbot.sources.json_files import read_checkpoint_json
 from llm_chatbot.sources.safetensors_format import read_header

@@ -26,7 +26,7 @@ NF4 = np.array(
     np.float32,
 )
 NAME = "weight.quant_state.bitsandbytes__"  # begins that of the tensor with the state, a JSON document
-FEWEST_PER_SCALE = 16  # weights: the runtime has no kernels for smaller groups
+FEWEST_PER_SCALE = 16  # weights; the runtime was not tried with fewer
 PER_127 = np.float32(7.874015718698502e-3)  # 1 / 127, as bitsandbytes has it
 
 

@@ -1,145 +1,106 @@
-"""Measures what LoRA adapters that each request could choose would cost: low-rank products beside the model's own.
+"""Measures what LoRA adapters that each request may choose cost: low-rank products beside the model's own.
 
-    python -m benchmarks.adapters [--ranks 8 16] [--rounds N]
+    python -m benchmarks.adapters [--ranks 8 16 …] [--shape 1.1B] [--rounds N]
 
-A random 1.1B model of type Q4_0, without adapters and with some of each rank: on queries and values, or on all seven
-matrices of a layer. Their matrices are inputs of the paged graph, so that a call could have others than the one
-before; as constants, they could not, and show what is left. Times are those of a call with one token after 128, as
+A random model of type Q4_0, without adapters and with one of each rank: on queries and values, on all of attention, or
+on all seven matrices of a layer. All adapters' matrices lie beside each other, so one of rank 64 costs what four of
+rank 16 do, whether or not a conversation uses one. Times are those of a call with one token and with 256 after 128, as
 multiples of those without adapters, of two models that take turns at each call.
 """
 
 import argparse
-import math
+import json
 import statistics
 import tempfile
-from collections.abc import Iterator
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
 import numpy as np
-import openvino as ov
-import openvino.opset13 as ops
 from gguf import GGMLQuantizationType as GGML
 
 from benchmarks.conversion import SHAPES
 from benchmarks.paged import random_ids, timed
 from benchmarks.random_gguf import write_llama
+from llm_chatbot.adapters.peft import PEFT_WEIGHTS
+from llm_chatbot.catalogue.adapter_names import ADAPTER_CONFIG, AdapterSource
 from llm_chatbot.engine.cache.paged_cache import PagedModel
-from llm_chatbot.engine.cache.paged_runner import PagedRunner
-from llm_chatbot.engine.graph.logits import output_layer
-from llm_chatbot.engine.graph.paged_graph import make_paged
 from llm_chatbot.engine.loading import open_model
+from llm_chatbot.sources.safetensors_format import TensorToWrite, write_safetensors
 
-PAST, CALLS = 128, 20
-SHAPE: dict[str, Any] = SHAPES["1.1B"]
-WIDTH = SHAPE["hidden_size"]
-NARROW = WIDTH * SHAPE["num_key_value_heads"] // SHAPE["num_attention_heads"]
-
-
-def add_adapters(graph: ov.Model, rank: int, everywhere: bool, as_inputs: bool) -> None:
-    """Adds x · Aᵀ · Bᵀ to the products of a paged graph that have adapters."""
-    parameters: list[ov.Node] = []
-
-    def matrix(*shape: int) -> ov.Node:
-        if not as_inputs:
-            return ops.constant(np.full(shape, 1e-3, np.float32))
-        parameters.append(ops.parameter(list(shape), np.float32, name=f"adapter.{len(parameters)}"))
-        parameters[-1].output(0).set_names({f"adapter.{len(parameters) - 1}"})
-        return parameters[-1]
-
-    for node, rows, columns in list(products(graph)):
-        names = adapted(rows, columns, everywhere)
-        if not names:
-            continue
-        readers = node.output(0).get_target_inputs()
-        down = ops.matmul(node.input_value(0), matrix(names * rank, columns), transpose_a=False, transpose_b=True)
-        up = ops.matmul(down, matrix(rows, names * rank), transpose_a=False, transpose_b=True)
-        total = ops.add(node, up)
-        for reader in readers:
-            reader.replace_source_output(total.output(0))
-    graph.add_parameters(parameters)
-    graph.validate_nodes_and_infer_types()
+PAST = 128
+CALLS = {1: 20, 256: 2}  # of a round, by their tokens
+ATTENTION, MLP = ("q", "k", "v", "o"), ("gate", "up", "down")
+TARGETS = {"queries and values": ("q", "v"), "all of attention": ATTENTION, "all seven": (*ATTENTION, *MLP)}
 
 
-def products(graph: ov.Model) -> Iterator[tuple[ov.Node, int, int]]:
-    """The products of the layers, with the shapes of their weights."""
-    last = output_layer(graph).get_friendly_name()
-    for node in graph.get_ordered_ops():
-        if node.get_type_name() == "MatMul" and node.get_friendly_name() != last:
-            shape = node.input_value(1).get_partial_shape()
-            if shape.is_static and math.prod(shape.to_shape()) > WIDTH * NARROW // 2:
-                yield node, *shape.to_shape()
+def write_adapter(folder: Path, shape: dict[str, Any], targets: tuple[str, ...], rank: int) -> AdapterSource:
+    """A random adapter in PEFT's form for a Llama of a shape."""
+    width, inner = shape["hidden_size"], shape["intermediate_size"]
+    narrow = width * shape["num_key_value_heads"] // shape["num_attention_heads"]
+    sizes = {"k": (narrow, width), "v": (narrow, width), "down": (width, inner)}
+    sizes |= dict.fromkeys(("q", "o"), (width, width)) | dict.fromkeys(("gate", "up"), (inner, width))
+    tensors = {}
+    for layer, target in product(range(shape["num_hidden_layers"]), targets):
+        place = f"base_model.model.model.layers.{layer}.{'mlp' if target in MLP else 'self_attn'}.{target}_proj"
+        rows, columns = sizes[target]
+        for part, size in (("A", (rank, columns)), ("B", (rows, rank))):
+            tensors[f"{place}.lora_{part}.weight"] = TensorToWrite("F32", size, partial(random, size))
+    folder.mkdir()
+    write_safetensors(folder / PEFT_WEIGHTS, tensors)
+    settings = {"peft_type": "LORA", "r": rank, "lora_alpha": rank}
+    (folder / ADAPTER_CONFIG).write_text(json.dumps(settings), encoding="utf-8")
+    return AdapterSource(folder)
 
 
-def adapted(rows: int, columns: int, everywhere: bool) -> int:
-    """How many of the adapted matrices a product has: the engine merges queries, keys and values."""
-    if (rows, columns) == (WIDTH + 2 * NARROW, WIDTH):
-        return 3 if everywhere else 2
-    return int(everywhere)
+def random(shape: tuple[int, int]) -> np.ndarray:
+    return np.random.default_rng(0).normal(0, 1e-3, shape).astype(np.float32)
 
 
-def open_with(file: Path, rank: int, everywhere: bool, as_inputs: bool) -> PagedModel:
-    def make(graph: ov.Model, extra_inputs: object) -> None:
-        make_paged(graph)
-        if rank:
-            add_adapters(graph, rank, everywhere, as_inputs)
-
-    def set_adapters(runner: PagedRunner) -> None:
-        for port in runner.compiled.inputs:
-            if port.any_name.startswith("adapter."):
-                tensor = ov.Tensor(ov.Type.f32, port.shape)
-                tensor.data[:] = 1e-3
-                runner._request.set_tensor(port, tensor)
-
-    original = PagedRunner.__init__
-
-    def initialize(self: PagedRunner, *arguments: object) -> None:
-        original(self, *arguments)  # type: ignore[arg-type]
-        set_adapters(self)
-
-    with (
-        patch("llm_chatbot.engine.model.make_paged", make),
-        patch.object(PagedRunner, "__init__", initialize),
-        patch.object(PagedModel, "measure_in_pauses"),
-    ):
-        paged = open_model(file, kv_cache_gb=0.1).paged
+def open_with(file: Path, *adapters: AdapterSource) -> PagedModel:
+    with patch.object(PagedModel, "measure_in_pauses"):
+        paged = open_model(file, kv_cache_gb=0.1, adapters=adapters).paged
     assert paged is not None, "this machine can't run the paged engine"
     return paged
 
 
-def ratios(models: list[PagedModel], rounds: int) -> list[float]:
-    """How many times as long as with the first model calls with one token take with the second, in each round."""
-    caches = [model.new_cache() for model in models]
+def ratios(plain: PagedModel, adapted: PagedModel, rounds: int) -> dict[int, float]:
+    """How many times as long calls take with an adapter, by their number of tokens: medians over the rounds."""
+    caches = [plain.new_cache(), adapted.new_cache()]
+    caches[1].use_adapters([1.0])
     for cache in caches:
         cache.feed(random_ids(PAST, seed=0))
-    found = []
-    for seed in range(rounds + 1):
+    found: dict[int, list[float]] = {count: [] for count in CALLS}
+    for seed, (count, calls) in product(range(rounds + 1), CALLS.items()):
         times: list[list[float]] = [[], []]
-        for token in random_ids(CALLS, seed):
+        for call in range(calls):
+            ids = random_ids(count, seed=1000 * seed + call)
             for cache, own in zip(caches, times, strict=True):
-                own.append(timed(cache.feed, [token]))
+                own.append(timed(cache.feed, ids))
         for cache in caches:
             cache.truncate(PAST)
-        plain, adapted = map(statistics.median, times)
-        found.append(adapted / plain)
-    return found[1:]
+        before, after = map(statistics.median, times)
+        found[count].append(after / before)
+    return {count: statistics.median(each[1:]) for count, each in found.items()}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--ranks", type=int, nargs="+", default=[8, 16])
+    parser.add_argument("--ranks", type=int, nargs="+", default=[8, 16, 64])
+    parser.add_argument("--shape", choices=SHAPES, default="1.1B")
     parser.add_argument("--rounds", type=int, default=5, help="of twenty calls each (default: %(default)s)")
     arguments = parser.parse_args()
-    print("| adapters | rank | as | times |\n|---|---:|---|---:|")
+    shape: dict[str, Any] = SHAPES[arguments.shape]
+    print("| adapters on | ranks | a token | 256 tokens |\n|---|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as work:
-        write_llama(file := Path(work) / "random.gguf", SHAPE, GGML.Q4_0)
-        plain = open_with(file, 0, False, False)
-        for rank, everywhere, as_inputs in product(arguments.ranks, (False, True), (True, False)):
-            found = ratios([plain, open_with(file, rank, everywhere, as_inputs)], arguments.rounds)
-            what, place = "all seven" if everywhere else "queries and values", "inputs" if as_inputs else "constants"
-            print(f"| {what} | {rank} | {place} | {statistics.median(found):.2f} |", flush=True)
+        write_llama(file := Path(work) / "random.gguf", shape, GGML.Q4_0)
+        plain = open_with(file)
+        for (name, targets), rank in product(TARGETS.items(), arguments.ranks):
+            adapter = write_adapter(Path(work) / f"{name} {rank}", shape, targets, rank)
+            found = ratios(plain, open_with(file, adapter), arguments.rounds)
+            print(f"| {name} | {rank} | {found[1]:.2f} | {found[256]:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -79,7 +79,7 @@ class LoadedModel:
         self.context_length = model.context_length if model else context_length
         self._model: Model | None = model
         self._reopen = reopen
-        self._sessions: OrderedDict[str, ChatSession] = OrderedDict()
+        self._sessions: OrderedDict[tuple[str, tuple[float, ...]], ChatSession] = OrderedDict()
         self._users = 0
         self._opening = False
         self._picture_tokens = 0
@@ -171,12 +171,14 @@ class LoadedModel:
         Where the question keeps its session, it is the one that answered last in its conversation. Otherwise the
         session gives back what it holds at the end; full blocks stay shared until their space is needed.
         """
-        conversation = question.conversation
+        conversation = question.conversation, question.adapters
         with self._lock:
             known = self._sessions.pop(conversation, None) if question.keeps_session else None
             session = known or self.new_session()
             if question.is_private:
                 session.make_private()
+            if question.adapters and known is None:
+                session.use_adapters(question.adapters)
             self._users += 1
         try:
             yield session

@@ -82,10 +82,14 @@ class Answering:
         """How many answers are being generated or wait."""
         return self._running + len(self._queue)
 
-    def count(self, model: ModelKey | None, only_waiting: bool = False) -> int:
-        """How many answers of one model are being generated or wait."""
+    def count(self, model: ModelKey | None, adapters: tuple[float, ...] = (), only_waiting: bool = False) -> int:
+        """How many answers of one model with these adapters are being generated or wait."""
         with self._changed:
-            asked = [pending for pending in self._answers.values() if pending.question.model == model]
+            asked = [
+                pending
+                for pending in self._answers.values()
+                if (pending.question.model, pending.question.adapters) == (model, adapters)
+            ]
             return sum(not pending.started if only_waiting else pending.ended is None for pending in asked)
 
     def ask(self, question: Question) -> PendingAnswer:

@@ -64,10 +64,12 @@ def model_card(facts: ServedFacts) -> dict[str, Any]:
     """A model as it is listed, for OpenAI's clients and Anthropic's, whose lists have the same path.
 
     `max_model_len` is vLLM's name for the length of the context, `input_modalities` is OpenRouter's for what it reads.
+    `parent` is vLLM's too, for the model that an adapter belongs to.
     """
     limits = {"max_input_tokens": facts.context_length, "max_tokens": facts.max_tokens}
     inputs = ["text", *(["image"] if facts.reads_images else [])]
-    return {**_named(facts.name), **limits, "max_model_len": facts.context_length, "input_modalities": inputs}
+    parent = {"parent": facts.parent} if facts.parent else {}
+    return {**_named(facts.name), **parent, **limits, "max_model_len": facts.context_length, "input_modalities": inputs}
 
 
 def encoder_card(encoder: EncoderModel) -> dict[str, Any]:

@@ -83,6 +83,18 @@ def read_adapter(text: str) -> AdapterSource:
     raise UserError("adapter.unknown", name=repr(str(path)[:200]))
 
 
+def read_named_adapter(text: str) -> tuple[str, AdapterSource]:
+    """An adapter by the name that requests will call it: "name=adapter", each as for `read_adapter`.
+
+    Raises:
+        UserError: there is no name or no such adapter.
+    """
+    name, equals, adapter = text.partition("=")
+    if not (name and equals and adapter):
+        raise UserError("adapter.no_name", text=f"{text!r:.200}")
+    return name, read_adapter(adapter)
+
+
 def _without_weight(text: str) -> str:
     match = None if _is_there(text) else WEIGHTED.fullmatch(text)
     return match[1] if match else text

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llm_chatbot.answering.limits import MAX_TOKENS
 from llm_chatbot.api.address import LOCAL_HOSTS, check_port
 from llm_chatbot.api.keys import KEYS_VARIABLE, read_keys
+from llm_chatbot.catalogue.adapter_names import AdapterSource, read_named_adapter
 from llm_chatbot.catalogue.encoders import ENCODERS, get_encoder_config
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
@@ -71,6 +72,14 @@ def parser(caller: Caller = CALLER) -> Parser:
     parser.add_argument(
         "--max-tokens", type=int, default=MAX_TOKENS, help=f"most tokens of one answer (default: {MAX_TOKENS})"
     )
+    parser.add_argument(
+        "--adapter",
+        action="append",
+        default=[],
+        metavar="NAME=ADAPTER",
+        help="LoRA adapter that requests choose by the model's name and its own, model:NAME; a folder or a .gguf file, "
+        "may be given more than once",
+    )
     add_idle_option(parser)
     add_encoder_options(parser)
     parser.add_argument(
@@ -98,6 +107,8 @@ def check_service(arguments: argparse.Namespace, caller: Caller = CALLER) -> dic
         get_encoder_config(name)
     if isinstance(arguments.mmproj, Path) and len(sources) > 1:
         raise UserError("mmproj.one_model")
+    if named_adapters(arguments) and len(sources) > 1:
+        raise UserError("adapter.one_model")
     if arguments.exact and arguments.kv_cache_precision != "auto":
         raise UserError("command.exact_cache")
     if not read_keys(arguments.api_keys) and arguments.host not in LOCAL_HOSTS:
@@ -105,6 +116,20 @@ def check_service(arguments: argparse.Namespace, caller: Caller = CALLER) -> dic
             f"Anyone who can reach {arguments.host} can use this model; require a key with --api-keys.", file=sys.stderr
         )
     return sources
+
+
+def named_adapters(arguments: argparse.Namespace) -> dict[str, AdapterSource]:
+    """The adapters by the names that requests call them.
+
+    Raises:
+        UserError: one has no name or isn't there, or two have one name.
+    """
+    adapters: dict[str, AdapterSource] = {}
+    for name, source in map(read_named_adapter, arguments.adapter):
+        if name in adapters:
+            raise UserError("model.same_name", name=name)
+        adapters[name] = source
+    return adapters
 
 
 def add_encoder_options(parser: argparse.ArgumentParser) -> None:
@@ -195,7 +220,9 @@ def serve(arguments: argparse.Namespace, sources: dict[str, Source]) -> None:
             # Before the connections are closed: uvicorn waits for their responses.
             await asyncio.gather(asyncio.to_thread(answering.close), super().shutdown(sockets))
 
+    adapters = named_adapters(arguments)
     options = {**memory_options(arguments), **draft_options(arguments), "ov_config": EXACT if arguments.exact else {}}
+    options["adapters"] = list(adapters.values())
     named = NamedModels(sources, arguments.device, idle_seconds(arguments), arguments.mmproj, **options)
     if len(named.models) == 1:
         named.get(next(iter(named.models.values())).key)
@@ -203,6 +230,12 @@ def serve(arguments: argparse.Namespace, sources: dict[str, Source]) -> None:
     served = {
         name: LocalModel(answering, loaded, loaded.key, arguments.max_tokens) for name, loaded in named.models.items()
     }
+    for number, adapter in enumerate(adapters):  # of the one model
+        (name, loaded), *_ = named.models.items()
+        weights = tuple(float(each == number) for each in range(len(adapters)))
+        served[f"{name}:{adapter}"] = LocalModel(
+            answering, loaded, loaded.key, arguments.max_tokens, adapter=adapter, adapters=weights
+        )
     keys = read_keys(arguments.api_keys)
     names = allowed_names(arguments.host, keys, arguments.allowed_host)
     app = create_app(served, keys, names, arguments.cors_origin, open_encoders(arguments))

@@ -7,12 +7,14 @@ from typing import Any, Protocol
 
 import openvino as ov
 
+from llm_chatbot.adapters.low_rank import Adapter
 from llm_chatbot.engine.compile_cache import compile_cache
 from llm_chatbot.engine.graph.logits import check_state
 from llm_chatbot.engine.graph.mapped_weights import AllWeights, MappedWeights
 from llm_chatbot.engine.graph.picture_rows import joined_graphs, without_pictures
 from llm_chatbot.engine.text.tokenizer import ChatTokenizer, FolderTokenizer
 from llm_chatbot.engine.vision.reader import ImageReader, folder_reader
+from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import precision_label
 from llm_chatbot.folder.json_files import damaged, read_json
 from llm_chatbot.folder.manifest import IMAGE_SETTINGS, graph_files, read_manifest, reads_images, weights_file
@@ -68,6 +70,13 @@ class ModelFiles(Protocol):
 
         Raises:
             UserError: as `read_graph`.
+        """
+
+    def fitting(self, adapter: Adapter) -> Adapter:
+        """An adapter with the rows in the order of the graph's.
+
+        Raises:
+            UserError: it is of a form that this model can't have.
         """
 
     def compile_cache(self) -> dict[str, str]:
@@ -126,6 +135,11 @@ class FolderFiles:
         language, text_embeddings = map(read, self._graphs[:2])
         deep = self.config.get("vision_config", {}).get("deepstack_visual_indexes", ())
         return joined_graphs(language, text_embeddings, len(deep))
+
+    def fitting(self, adapter: Adapter) -> Adapter:
+        if adapter.is_gguf:
+            raise UserError("adapter.gguf_on_checkpoint", name=adapter.name)
+        return adapter
 
     def compile_cache(self) -> dict[str, str]:
         return compile_cache(self.path)

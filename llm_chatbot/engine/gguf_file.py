@@ -3,18 +3,22 @@
 import hashlib
 import json
 import logging
+import re
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import openvino as ov
 
+from llm_chatbot.adapters.low_rank import Adapter, LowRank
 from llm_chatbot.catalogue.chat_formats import CHECKPOINTS_OWN, ChatFormat
 from llm_chatbot.decoder.build import build_decoder, decoder_tensors, row_of
 from llm_chatbot.decoder.memory import FileMemory
+from llm_chatbot.decoder.row_order import row_order
 from llm_chatbot.decoder.tensors import bytes_in_openvino
 from llm_chatbot.engine.files import Weights
 from llm_chatbot.engine.graph.logits import check_state
@@ -37,6 +41,9 @@ logger = logging.getLogger(__name__)
 # The tensors of models whose positions end with the context: learned positions, and longrope's factors, which would be
 # others for longer conversations.
 LIMITING_TENSORS = ("position_embd.weight", "rope_factors_long.weight")
+
+# Architectures whose files have the layers of their checkpoints, so that PEFT's adapters fit.
+WITH_PEFT = frozenset({"llama", "qwen2", "qwen3", "seed_oss", "granite", "olmo2", "smollm3", "arcee", "phi3"})
 
 # A model takes so many times the memory of its unpacked weights: the runtime copies them into a layout of its own, and
 # keeps them. Measured with 7B in Q4_K_M.
@@ -162,6 +169,28 @@ class GGUFFile:
             with memory.released_meanwhile():
                 graph = self._built(self.images is not None, memory)
         return graph, memory
+
+    def fitting(self, adapter: Adapter) -> Adapter:
+        architecture, name = self.config["model_type"], adapter.name
+        if any(tensor.endswith(".scale") for tensor in self._header.tensors):
+            raise UserError("adapter.quantized", name=self.path.name)
+        if not adapter.is_gguf:
+            if architecture not in WITH_PEFT:
+                values = {"architecture": architecture, "known": ", ".join(sorted(WITH_PEFT))}
+                raise UserError("adapter.peft_on_gguf", name=name, **values)
+            return adapter  # whose rows are in the graph's order: the file sorts them, and the graph sorts them back
+        if adapter.architecture != architecture:
+            values = {"there": architecture, "wanted": adapter.architecture}
+            raise UserError("adapter.architecture", name=name, base=self.path.name, **values)
+        layers = {layer: self._sorted(layer, change) for layer, change in adapter.low_rank.items()}
+        return replace(adapter, low_rank=layers)
+
+    def _sorted(self, layer: str, change: LowRank) -> LowRank:
+        match, info = re.fullmatch(r"blk\.(\d+)\.(\w+)\.weight", layer), self._header.tensors.get(layer)
+        if match is None or info is None or info.shape != change.shape:
+            return change  # it is refused where it is added
+        order = row_order(self._header, int(match[1]), match[2])
+        return change if order is None else change.with_rows(order)
 
     def compile_cache(self) -> dict[str, str]:
         """None: nothing is written."""

@@ -1,10 +1,13 @@
 """Opens a converted folder or a GGUF file with the model class for its architecture."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import openvino as ov
 
+from llm_chatbot.adapters.opening import open_adapter
+from llm_chatbot.catalogue.adapter_names import AdapterSource
 from llm_chatbot.catalogue.architectures import architecture, imported
 from llm_chatbot.catalogue.gguf_names import is_gguf_name
 from llm_chatbot.engine.device_check import warn_of_wrong_answers
@@ -52,6 +55,7 @@ def open_model(
     kv_cache_precision: str = "auto",
     cache_on_disk: bool = False,
     draft: Path | str | ModelFiles | None = None,
+    adapters: Sequence[AdapterSource] = (),
 ) -> ChatModel:
     """Compiles a model for a device.
 
@@ -68,11 +72,12 @@ def open_model(
         cache_on_disk: see `ChatModel`.
         draft: a smaller model of the same vocabulary, as `model`. It drafts tokens that the model verifies, where that
             is faster; the answers have the same distribution. Its keys and values take memory beside `kv_cache_gb`.
+        adapters: LoRA adapters that each conversation may use, or not.
 
     Raises:
         UserError: it is neither a complete converted model nor a GGUF file with a supported model, there is no such
             precision, or no such device on this machine, or the device can't run the model; or the draft model has
-            another vocabulary, or one of the two does not share a pool.
+            another vocabulary, or one of the two does not share a pool; or an adapter is none of this model's.
     """
     files = open_files(model)
     draft_files = None if draft is None else open_files(draft, reads_images=False)
@@ -92,7 +97,8 @@ def open_model(
         return (imported(place) if place else ChatModel)(files, device, properties, *options)
 
     try:
-        chat_model = opened(device, ov_config or {}, kv_cache_gb, paged, cache_on_disk)
+        found = [files.fitting(open_adapter(source)) for source in adapters]
+        chat_model = opened(device, ov_config or {}, kv_cache_gb, paged, cache_on_disk, found)
         warn_of_wrong_answers(chat_model, files, device, lambda: opened("CPU", {}, None, False))
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]

@@ -2,7 +2,7 @@
 
 import logging
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
 from functools import cached_property
@@ -10,6 +10,7 @@ from typing import Any
 
 import openvino as ov
 
+from llm_chatbot.adapters.low_rank import Adapter
 from llm_chatbot.engine.cache.disk_blocks import DiskBlocks, Layout, blocks_folder
 from llm_chatbot.engine.cache.kv_cache import KVCache
 from llm_chatbot.engine.cache.opening import open_paged_model
@@ -22,6 +23,7 @@ from llm_chatbot.engine.decode.prompt_lookup import LookupCache
 from llm_chatbot.engine.devices import device_properties
 from llm_chatbot.engine.files import ModelFiles, Weights
 from llm_chatbot.engine.fingerprint import fingerprint
+from llm_chatbot.engine.graph.adapters import adapted_products, adapters_digest, attach_adapters
 from llm_chatbot.engine.graph.arithmetic import faster_arithmetic
 from llm_chatbot.engine.graph.group_sizes import split_groups
 from llm_chatbot.engine.graph.logits import add_logits_to_keep, check_growing
@@ -31,6 +33,7 @@ from llm_chatbot.engine.graph.picture_rows import add_picture_rows
 from llm_chatbot.engine.graph.two_step_output import separate_output_layer, two_steps_may_pay
 from llm_chatbot.engine.graph.zero_points import split_zero_points, splitting_pays
 from llm_chatbot.engine.vision.reader import ImageReader
+from llm_chatbot.errors import UserError
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +51,7 @@ class ChatModel:
         kv_cache_gb: memory for the keys and values of all conversations, in GB; None chooses by the free memory.
         paged: False always uses the state of infer requests.
         cache_on_disk: whether the pool is kept in the user's cache; see `llm_chatbot.engine.cache.disk_blocks`.
+        adapters: those that conversations may use.
 
     Attributes:
         max_idle_caches: without a pool, how many idle conversations keep their KV cache. Beyond that, the least
@@ -72,12 +76,13 @@ class ChatModel:
         kv_cache_gb: float | None = None,
         paged: bool = True,
         cache_on_disk: bool = False,
+        adapters: Sequence[Adapter] = (),
     ) -> None:
         self.config = files.config
         self.weights_file = files.weights_file
         self.pace = Pace()
         self.draft: ChatModel | None = None
-        self._files, self._device = files, device
+        self._files, self._device, self._adapters = files, device, adapters
         self._properties = {**device_properties(device, files.gpu_precision), **properties}
         self.images: ImageReader | None = None
         self._compiling = threading.Lock()
@@ -87,6 +92,8 @@ class ChatModel:
             stop_ids = beside.submit(lambda: files.stop_ids)  # a GGUF file's tokenizer is built for them
             self.paged = self._open_paged(kv_cache_gb, cache_on_disk) if paged else None
             if self.paged is None:
+                if adapters:
+                    raise UserError("adapter.needs_pool", device=device)
                 self.compiled  # noqa: B018, fails now if the device can't run the model
             self.stop_ids = stop_ids.result()
         if self.paged is not None and files.images is not None:
@@ -126,15 +133,20 @@ class ChatModel:
             add_picture_rows(graph)
         # Without a compile cache: OpenVINO can't load a cached paged graph.
         properties = self._with_arithmetic(graph, {**PAGED_PROPERTIES, **self._properties})
+        adapted = adapted_products(graph, self._adapters, self._files.path)
         is_split = splitting_pays(graph, properties)
         merge_products(graph)
         if is_split:
             split_zero_points(graph)
+        if adapted:
+            attach_adapters(graph, adapted, len(self._adapters))
         make_paged(graph, self.extra_inputs(1).keys())
         output = None
         if two_steps_may_pay(graph, properties):
             output = OutputLayers(separate_output_layer(graph), properties, weights)
         facts = {"properties": sorted(properties.items()), "zero points are split": is_split}
+        if adapted:
+            facts["adapters"] = adapters_digest(self._adapters)
         return ov.Core().compile_model(graph, self._device, properties), output, facts
 
     def _with_arithmetic(self, graph: ov.Model, properties: dict[str, Any]) -> dict[str, Any]:

@@ -148,6 +148,12 @@ class ChatSession:
         if make is not None:
             make()
 
+    def use_adapters(self, weights: Sequence[float]) -> None:
+        """From now on, so much of each of the model's adapters is added; empty: nothing. Others have no adapters."""
+        use: Callable[[Sequence[float]], None] | None = getattr(self._cache, "use_adapters", None)
+        if use is not None:
+            use(weights)
+
     def stream(self, text: str, *, images: Sequence[bytes] = (), **generation: Any) -> Generator[Answer, None, None]:
         """Sends a message and yields the answer after every token; both are added to `messages`.
 

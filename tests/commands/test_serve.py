@@ -21,6 +21,7 @@ from llm_chatbot.commands.serve import check_service, parser, served_sources
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.served import Source
 from llm_chatbot.sources.gguf_files import gguf_path
+from tests.convert.adapters.small_adapters import write_gguf_adapter
 from tests.ports import free_port
 
 
@@ -137,6 +138,35 @@ def test_several_models_are_served_by_their_names(models_root: Path, tmp_path: P
     assert "Traceback" not in errors
 
 
+def test_an_adapter_is_a_model_by_its_own_name(tmp_path: Path):
+    (tmp_path / "small.gguf").symlink_to(gguf_path(get_model_config(DEFAULT_MODEL)))
+    write_gguf_adapter(tmp_path / "adapter.gguf", {"blk.0.attn_v.weight": (192, 576)})
+    port = free_port()
+    command = [sys.executable, "-m", "llm_chatbot", "serve", str(tmp_path / "small.gguf"), "--kv-cache-gb", "0.1"]
+    command += ["--adapter", f"mine={tmp_path / 'adapter.gguf'}", "--port", str(port), "--exact"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, encoding="utf-8")
+    try:
+        assert process.stdout is not None and process.stdout.readline().startswith("API: ")
+        client = openai.OpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none", max_retries=0)
+        assert [model.id for model in client.models.list()] == ["small.gguf", "small.gguf:mine"]
+        tags = httpx.get(f"http://127.0.0.1:{port}/api/tags").json()["models"]
+        assert [tag["details"]["parent_model"] for tag in tags] == ["", "small.gguf"]
+        question: Any = [{"role": "user", "content": "Name the capital of France."}]
+        best: dict[str, float] = {}
+        for name in ("small.gguf", "small.gguf:mine", "small.gguf"):
+            answer = client.chat.completions.create(
+                model=name, messages=question, max_tokens=1, temperature=0, logprobs=True
+            )
+            assert answer.model == name and answer.choices[0].logprobs and answer.choices[0].logprobs.content
+            found = answer.choices[0].logprobs.content[0].logprob
+            assert best.setdefault(name, found) == found
+        assert best["small.gguf"] != best["small.gguf:mine"]
+    finally:
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=60)
+    assert "Traceback" not in errors
+
+
 def sources(*arguments: str) -> dict[str, Source]:
     return served_sources(parser().parse_args(arguments), Caller("llm-chatbot serve", converts=True))
 
@@ -160,6 +190,19 @@ def test_models_are_named_one_by_one_or_by_their_folder(tmp_path: Path):
         sources("--models-dir", str(tmp_path / "none"))
 
 
+def test_adapters_belong_to_one_model_and_have_each_a_name(models_root: Path, tmp_path: Path):
+    write_gguf_adapter(tmp_path / "adapter.gguf", {"blk.0.attn_v.weight": (192, 576)})
+    adapter = f"mine={tmp_path / 'adapter.gguf'}"
+    for name in ("a.gguf", "b.gguf"):
+        (tmp_path / name).touch()
+    for wrong, expected in (
+        (["--models-dir", str(tmp_path), "--adapter", adapter], "--adapter belongs to one model"),
+        (["--adapter", adapter, "--adapter", adapter], "Two models have the name mine"),
+    ):
+        with pytest.raises(UserError, match=expected):
+            check_service(parser().parse_args(["--output", str(models_root), "--port", "0", *wrong]))
+
+
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
@@ -172,6 +215,8 @@ def test_models_are_named_one_by_one_or_by_their_folder(tmp_path: Path):
         (["--kv-cache-gb", "nan"], "--kv-cache-gb: a number above 0, not nan"),
         (["--max-waiting", "-1"], "--max-waiting must be at least 0"),
         (["--api-keys", "nowhere"], "nowhere can't be read"),
+        (["--adapter", "some/folder"], "'some/folder' has no name; write NAME=ADAPTER"),
+        (["--adapter", "mine=./nowhere"], "There is no adapter 'nowhere'"),
     ],
 )
 def test_the_command_line_says_what_is_wrong_in_one_sentence(arguments: list[str], expected: str, models_root: Path):

@@ -35,7 +35,7 @@ def running(facts: ServedFacts) -> dict[str, Any]:
 def details(facts: ServedFacts) -> dict[str, Any]:
     weights = facts.weights
     return {
-        "parent_model": "",
+        "parent_model": facts.parent,
         "format": weights.format,
         "family": weights.architecture,
         "families": [weights.architecture],

@@ -333,7 +333,8 @@ class PagedModel:
         wanted = request.wanted if count == request.missing else 0
         cache, end = request.cache, past + count
         positions = cache.positions(past, end) if cache.has_grids else None
-        return Part(ids, past, blocks, wanted, table.state, rows_of(ids, cache.places), positions, cache.exact)
+        rows = rows_of(ids, cache.places)
+        return Part(ids, past, blocks, wanted, table.state, rows, positions, cache.exact, cache.adapters)
 
     def _note_time(self, seconds: float, tokens: int) -> None:
         self._batch_wait = min(BATCH_WAIT * seconds, MAX_BATCH_WAIT)
@@ -405,6 +406,7 @@ class PagedCache:
     Attributes:
         ids: its tokens, in order. Tokens whose blocks were evicted are read again by the next `feed`.
         extra: the values of the extra inputs that its keys and values depend on.
+        adapters: how much of each of the model's adapters they depend on; empty: none.
         table: its block table.
         places: where the vectors of its negative ids are; see `rows_of`.
         has_grids: whether the positions of its pictures are not those of a text.
@@ -417,6 +419,7 @@ class PagedCache:
         self.has_grids = False
         self.ids: list[int] = []
         self.extra: dict[str, float] = {}
+        self.adapters: tuple[float, ...] = ()
         self.table = model.new_table()
         self._model = model
         self._prompted = False  # whether `extra` has been chosen for the next prompt
@@ -446,6 +449,14 @@ class PagedCache:
     def make_private(self) -> None:
         """From now on, nothing that is read is kept on the disk."""
         self.table.is_private = True
+
+    def use_adapters(self, weights: Sequence[float]) -> None:
+        """From now on, so much of each of the model's adapters is added. What was read with others is dropped."""
+        adapters = tuple(weights) if any(weights) else ()
+        if adapters != self.adapters:
+            self.adapters = adapters
+            with self._model.lock:
+                self._renew_table()
 
     def release(self) -> None:
         """Frees the memory. The tokens are read again by the next `feed`."""
@@ -507,6 +518,11 @@ class PagedCache:
         extra = self._model.extra_inputs(prompt_length)
         self._prompted = True
         if extra != self.extra:
-            self.release()
             self.extra = extra
-            self.table = self._model.new_table(tuple(extra.items()), self.table.is_private)
+            self._renew_table()
+
+    def _renew_table(self) -> None:
+        """An empty table in the tree of what keys and values depend on."""
+        self.table.release()
+        key = (*self.extra.items(), *(("adapters", self.adapters) if self.adapters else ()))
+        self.table = self._model.new_table(key or None, self.table.is_private)

@@ -10,6 +10,7 @@ import openvino as ov
 
 from llm_chatbot.engine.cache.output_layers import OutputLayers
 from llm_chatbot.engine.graph.paged_graph import (
+    ADAPTER_WEIGHTS,
     BLOCK_INDICES,
     BLOCK_INDICES_BEGINS,
     CACHE_INPUTS,
@@ -53,6 +54,7 @@ class Part:
         exact: whether all of these have to be exact, and not only the best tokens'.
         state: the slots with the recurrent state after the cached tokens, and for that after the new ones.
         rows: the vectors of those of `ids` that are negative, float32 [n, hidden]; None if none is.
+        adapters: how much of each of the model's adapters is added; empty: nothing.
         positions: of `ids`, for models in which time, height and width have one each, int64 [3, n]; None: those of a
             text.
     """
@@ -65,6 +67,7 @@ class Part:
     rows: np.ndarray | None = None
     positions: np.ndarray | None = None
     exact: bool = True
+    adapters: Sequence[float] = ()
 
 
 class PagedRunner:
@@ -153,6 +156,8 @@ class PagedRunner:
         inputs = {name: np.array([value], dtype=np.float32) for name, value in extra.items()} | inputs_of(parts)
         if (rows := self._ports.get(PICTURE_ROWS)) is not None:
             inputs[PICTURE_ROWS] = rows_of_parts(parts, rows.partial_shape[-1].get_length())
+        if (weights := self._ports.get(ADAPTER_WEIGHTS)) is not None:
+            inputs[ADAPTER_WEIGHTS] = weights_of_parts(parts, weights.partial_shape[-1].get_length())
         if (ids := self._ports.get(POSITION_IDS)) is not None and len(ids.partial_shape) > 1:
             inputs[POSITION_IDS] = np.concatenate([positions_of_part(part) for part in parts], axis=1)
         for name, array in inputs.items():
@@ -224,6 +229,12 @@ def rows_of_parts(parts: Sequence[Part], hidden: int) -> np.ndarray:
     """The vectors of all parts, float32 [rows, hidden]; one of zeros if there is none: the graph wants a row."""
     rows = [part.rows for part in parts if part.rows is not None]
     return np.concatenate(rows) if rows else np.zeros((1, hidden), np.float32)
+
+
+def weights_of_parts(parts: Sequence[Part], count: int) -> np.ndarray:
+    """The weights of `count` adapters for each token of a call, float32 [tokens, count]."""
+    weights = np.array([part.adapters or [0.0] * count for part in parts], np.float32)
+    return weights.repeat([len(part.ids) for part in parts], axis=0)
 
 
 def offsets(lengths: Sequence[int]) -> np.ndarray:

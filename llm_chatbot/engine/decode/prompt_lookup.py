@@ -233,6 +233,8 @@ class DraftingCache(DraftCache, Protocol):
 
     def show(self, pictures: Sequence[Picture]) -> None: ...
 
+    def use_adapters(self, weights: Sequence[float]) -> None: ...
+
 
 class LookupCache:
     """A KV cache that reads draft tokens ahead of what it is fed, and truncates those that are rejected.
@@ -291,6 +293,11 @@ class LookupCache:
         self._cache.make_private()
         if self._drafter is not None:
             self._drafter.make_private()
+
+    def use_adapters(self, weights: Sequence[float]) -> None:
+        """See `PagedCache.use_adapters`."""
+        self._drop_draft()
+        self._cache.use_adapters(weights)
 
     def reset(self) -> None:
         """Empties the cache."""

@@ -28,6 +28,8 @@ LOGITS_INDICES = "logits_indices"  # [L] which of the T tokens to compute logits
 PICTURE_ROWS = "picture_rows"
 # Where such a model looks at all of a picture from each place in it: [T, 1], 1 for ids of a picture and 0 for others.
 TOKEN_TYPE_IDS = "token_type_ids"
+# Of models with adapters: how much of each is added to what a token makes, [T, adapters], float32.
+ADAPTER_WEIGHTS = "adapter_weights"
 # For B sequences' recurrent states, in hybrid models.
 STATE_BLOCK_INDICES = "la.block_indices"  # for each sequence the slot that is read, then those that are written
 STATE_BLOCK_INDICES_BEGINS = "la.block_indices_begins"  # [B + 1] offsets of the sequences in these, then their number
@@ -43,7 +45,7 @@ KNOWN_INPUTS = {
     MAX_CONTEXT_LEN,
     LOGITS_INDICES,
 }
-OF_SOME = {PICTURE_ROWS, TOKEN_TYPE_IDS}
+OF_SOME = {PICTURE_ROWS, TOKEN_TYPE_IDS, ADAPTER_WEIGHTS}
 OF_STATES = {STATE_BLOCK_INDICES, STATE_BLOCK_INDICES_BEGINS, STATE_PAST_LENS, STATE_CACHE_INTERVAL}
 CACHE_INPUTS = ("key_cache.", "value_cache.")
 STATE_INPUTS = ("selective_ssm_state_table.", "conv_state_table.", "gated_delta_state_table.")

@@ -87,6 +87,12 @@ def write_llama_gguf(path: Path, model: LlamaForCausalLM) -> None:
         "attention.head_count_kv": config.num_key_value_heads,
     }.items():
         writer.add_uint32(f"llama.{key}", value)
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("gpt-2")
+    writer.add_token_list(["<", "1", "<1", *(f"<{number}>" for number in range(3, config.vocab_size))])
+    writer.add_token_types([1] * config.vocab_size)
+    writer.add_token_merges(["< 1"])
+    writer.add_eos_token_id(1)
     writer.add_float32("llama.attention.layer_norm_rms_epsilon", config.rms_norm_eps)
     writer.add_float32("llama.rope.freq_base", config.rope_parameters["rope_theta"])
     names = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}

@@ -55,7 +55,7 @@ class BlockPool:
 
     Attributes:
         busy: tables that must not be evicted because a call is writing to them.
-        on_full: are called with each block of the tree that a table has filled which is not private.
+        on_full: are called with each block of the tree that a table which is not private has filled or shares.
         on_evict: are called with each block that leaves it.
     """
 
@@ -301,6 +301,7 @@ class BlockTable:
             if child is None:
                 break
             self._pool.hold(child)
+            self._tell(child)
             self.blocks.append(child)
             self.ids += child.ids
         similar = max(parent.children.values(), key=lambda block: common_length(block.ids, rest), default=None)

@@ -188,6 +188,7 @@ class StatefulTable(BlockTable):
         slot = self._slots.take_checkpoint(blocks[-1]) if blocks else EMPTY
         for block in blocks:
             self._pool.hold(block)
+            self._tell(block)
         self.release()
         self._slot, self.blocks = slot, blocks
         self.ids = [id for block in blocks for id in block.ids]

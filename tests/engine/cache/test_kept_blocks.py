@@ -64,6 +64,15 @@ def test_what_a_private_conversation_reads_is_written_nowhere(tmp_path: Path):
     assert read(started(tmp_path)[0], text(300, seed=1)) == 288, "other conversations are kept as before"
 
 
+def test_what_a_private_conversation_has_read_is_written_once_another_one_shares_it(tmp_path: Path):
+    model, _ = started(tmp_path)
+    private = model.new_cache()
+    private.make_private()
+    read(model, text(200), private)
+    assert read(model, text(200)) == 192
+    assert read(started(tmp_path)[0], text(200)) == 192
+
+
 def test_a_branch_shares_what_was_kept_and_another_text_nothing(tmp_path: Path):
     read(started(tmp_path)[0], text(200))
     model, _ = started(tmp_path)

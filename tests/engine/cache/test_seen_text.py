@@ -6,6 +6,7 @@ import pytest
 from llm_chatbot.engine.cache.block_pool import BlockPool, BlockTable
 from llm_chatbot.engine.cache.paged_cache import PagedModel
 from llm_chatbot.engine.cache.seen_text import MOST_AFTER, MOST_BEFORE, SEEN_NGRAM, SeenText
+from llm_chatbot.engine.cache.state_slots import StatefulTable, StateSlots
 from llm_chatbot.engine.decode.prompt_lookup import Prices
 from llm_chatbot.engine.decode.sampling import Sampling, sample
 from tests.fake_runner import FakeRunner, text
@@ -66,6 +67,31 @@ def test_what_only_private_conversations_have_read_is_not_found():
     assert seen.find(list(range(SEEN_NGRAM))) is None
     read(pool, list(range(32)))
     assert seen.find(list(range(SEEN_NGRAM))) is not None
+
+
+def test_what_a_private_conversation_has_filled_is_found_once_another_one_shares_it():
+    pool, seen = pool_and_seen()
+    ids = list(range(32))
+    read(pool, ids, is_private=True)
+    BlockTable(pool, is_private=True).trim_to_prefix(ids)
+    assert seen.find(ids[:SEEN_NGRAM]) is None
+    assert BlockTable(pool).trim_to_prefix(ids[:20]) == 20
+    found = seen.find(ids[:SEEN_NGRAM])
+    assert found is not None and found[0] == ids
+    assert seen.find(ids[20 - SEEN_NGRAM : 20]) is None  # of the third block it shares only a part
+
+
+def test_a_hybrid_models_text_is_found_once_another_one_shares_it():
+    pool, seen = pool_and_seen()
+    slots = StateSlots(8, pool)
+    ids = list(range(32))
+    private, other = StatefulTable(slots, is_private=True), StatefulTable(slots)
+    private.expect_prompt(len(ids))
+    private.reserve(len(ids))
+    private.append(ids)
+    assert seen.find(ids[:SEEN_NGRAM]) is None
+    assert other.trim_to_prefix(ids) == len(ids)
+    assert seen.find(ids[:SEEN_NGRAM]) is not None
 
 
 @pytest.mark.parametrize("sampling", [Sampling(), Sampling(0.7, top_k=5)])

@@ -20,6 +20,9 @@ from llm_chatbot.folder.json_files import damaged, read_json
 from llm_chatbot.folder.manifest import IMAGE_SETTINGS, graph_files, read_manifest, reads_images, weights_file
 from llm_chatbot.gguf.end_tokens import listed_ids
 
+# Architectures whose GGUF files have the layers of their checkpoints, so that PEFT's adapters fit.
+WITH_PEFT = frozenset({"llama", "qwen2", "qwen3", "seed_oss", "granite", "olmo2", "smollm3", "arcee", "phi3"})
+
 
 class Weights(Protocol):
     """The memory that a graph reads its constants from. A model compiled with them needs this object all its life."""
@@ -139,10 +142,26 @@ class FolderFiles:
     def fitting(self, adapter: Adapter) -> Adapter:
         if adapter.is_gguf:
             raise UserError("adapter.gguf_on_checkpoint", name=adapter.name)
+        if "gguf_type" in read_manifest(self.path):
+            check_peft(adapter.name, self.config["model_type"])
         return adapter
 
     def compile_cache(self) -> dict[str, str]:
         return compile_cache(self.path)
+
+
+def check_peft(adapter: str, architecture: str) -> None:
+    """
+    Args:
+        adapter: PEFT's, by its name.
+        architecture: of a model from a GGUF file.
+
+    Raises:
+        UserError: in such files, rows or layers may be others than the adapter's.
+    """
+    if architecture not in WITH_PEFT:
+        known = ", ".join(sorted(WITH_PEFT))
+        raise UserError("adapter.peft_on_gguf", name=adapter, architecture=architecture, known=known)
 
 
 def read_config(model_dir: Path) -> dict[str, Any]:

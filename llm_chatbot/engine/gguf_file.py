@@ -20,7 +20,7 @@ from llm_chatbot.decoder.build import build_decoder, decoder_tensors, row_of
 from llm_chatbot.decoder.memory import FileMemory
 from llm_chatbot.decoder.row_order import row_order
 from llm_chatbot.decoder.tensors import bytes_in_openvino
-from llm_chatbot.engine.files import Weights
+from llm_chatbot.engine.files import Weights, check_peft
 from llm_chatbot.engine.graph.logits import check_state
 from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.text.tokenizer import PlainTokenizer
@@ -41,9 +41,6 @@ logger = logging.getLogger(__name__)
 # The tensors of models whose positions end with the context: learned positions, and longrope's factors, which would be
 # others for longer conversations.
 LIMITING_TENSORS = ("position_embd.weight", "rope_factors_long.weight")
-
-# Architectures whose files have the layers of their checkpoints, so that PEFT's adapters fit.
-WITH_PEFT = frozenset({"llama", "qwen2", "qwen3", "seed_oss", "granite", "olmo2", "smollm3", "arcee", "phi3"})
 
 # A model takes so many times the memory of its unpacked weights: the runtime copies them into a layout of its own, and
 # keeps them. Measured with 7B in Q4_K_M.
@@ -175,9 +172,7 @@ class GGUFFile:
         if any(tensor.endswith(".scale") for tensor in self._header.tensors):
             raise UserError("adapter.quantized", name=self.path.name)
         if not adapter.is_gguf:
-            if architecture not in WITH_PEFT:
-                values = {"architecture": architecture, "known": ", ".join(sorted(WITH_PEFT))}
-                raise UserError("adapter.peft_on_gguf", name=name, **values)
+            check_peft(name, architecture)
             return adapter  # whose rows are in the graph's order: the file sorts them, and the graph sorts them back
         if adapter.architecture != architecture:
             values = {"there": architecture, "wanted": adapter.architecture}

@@ -14,7 +14,7 @@ from llm_chatbot.convert.adapters.gguf_base import SORTED_ROWS
 from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, Part
 from llm_chatbot.engine.decode.prompt_lookup import LookupCache
-from llm_chatbot.engine.gguf_file import WITH_PEFT
+from llm_chatbot.engine.files import WITH_PEFT
 from llm_chatbot.engine.loading import open_model
 from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.precisions import EXACT
@@ -31,6 +31,7 @@ from tests.convert.adapters.small_adapters import (
 )
 from tests.convert.adapters.test_gguf_base import merged_graph
 from tests.decoder.running import logits_of
+from tests.gguf_files import write_architecture
 from tests.quantized_checkpoints import write_quantized
 from tests.small_checkpoints import llama_tokenizer
 
@@ -191,6 +192,13 @@ def test_a_folder_takes_no_gguf_adapter_and_a_file_none_of_another_architecture(
         open_with(places["direct"], tmp_path / "adapter.gguf")
     with pytest.raises(UserError, match=r"architecture qwen2, and small\.gguf is of llama"):
         open_with(places["file"], tmp_path / "adapter.gguf")
+
+
+def test_pefts_adapters_fit_no_gguf_model_whose_rows_may_be_others(places: dict[str, Path], tmp_path: Path):
+    write_architecture(tmp_path / "small.gguf", "gemma2")
+    for model in (tmp_path / "small.gguf", convert_model(str(tmp_path / "small.gguf"), "INT8", tmp_path / "models")):
+        with pytest.raises(UserError, match=r"PEFT's, which can be added to GGUF files of these architectures: arcee"):
+            open_with(model, places["first"])
 
 
 def test_without_the_shared_pool_there_are_none(places: dict[str, Path]):

@@ -32,8 +32,11 @@ ADAPTED = {
     "gate_up_proj": "ffn_up",
     "down_proj": "ffn_down",
 }
-# In the names of layers and of their weights' constants: "model.layers.3.mlp.up_proj", "blk.3.ffn_up.weight".
-ADAPTED_LAYER = re.compile(r"(?:^|\.)(?:layers|blk)\.(\d+)\.(?:self_attn\.|mlp\.)?(\w+)(?:\.|$)")
+# In the names of the language model's layers, and of their weights' constants: "model.layers.3.mlp.up_proj",
+# "self.model.layers.3.mlp.up_proj.weight_compressed", "blk.3.ffn_up.weight". A vision tower has layers too.
+ADAPTED_LAYER = re.compile(
+    r"(?:(?:self|model|language_model)\.)*(?:layers|blk)\.(\d+)\.(?:self_attn\.|mlp\.)?(\w+)(?:\.|$)"
+)
 UNPACKING = ("Convert", "Reshape", "Multiply", "Subtract")  # between a constant and its product
 
 
@@ -170,7 +173,7 @@ def _products(model: ov.Model) -> dict[str, list[ov.Node]]:
 
 def _place(name: str) -> str | None:
     """A layer's name in one form: "3.ffn_up"; None: it is none of `ADAPTED`."""
-    match = ADAPTED_LAYER.search(name)
+    match = ADAPTED_LAYER.match(name)
     kind = ADAPTED.get(match[2], match[2]) if match else None
     return f"{match[1]}.{kind}" if match and kind in ADAPTED.values() else None
 

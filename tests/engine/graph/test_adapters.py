@@ -5,9 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import openvino as ov
 import pytest
 from transformers import PreTrainedModel
 
+from llm_chatbot.adapters.low_rank import Adapter, LowRank
 from llm_chatbot.adapters.opening import open_adapter
 from llm_chatbot.catalogue.adapter_names import AdapterSource
 from llm_chatbot.convert.adapters.gguf_base import SORTED_ROWS
@@ -15,10 +17,12 @@ from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, Part
 from llm_chatbot.engine.decode.prompt_lookup import LookupCache
 from llm_chatbot.engine.files import WITH_PEFT
+from llm_chatbot.engine.graph.adapters import adapted_products
 from llm_chatbot.engine.loading import open_model
 from llm_chatbot.engine.model import ChatModel
 from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
+from llm_chatbot.folder.manifest import MODEL_XML
 from llm_chatbot.gguf.header import read_gguf_header
 from tests.convert.adapters.small_adapters import (
     IDS,
@@ -169,6 +173,14 @@ def test_what_can_only_be_merged_says_so(settings: dict, reason: str, places: di
     with_adapter(half_llama(), tmp_path / "adapter", **settings)
     with pytest.raises(UserError, match=reason):
         open_with(places["direct"], tmp_path / "adapter")
+
+
+def test_a_vision_towers_layers_are_not_the_language_models(places: dict[str, Path]):
+    graph = ov.Core().read_model(places["exported"] / MODEL_XML)
+    change = LowRank(np.ones((64, 2), np.float32), np.ones((2, 64), np.float32), 1.0)
+    adapter = Adapter("adapter", {"model.vision_tower.encoder.layers.0.self_attn.q_proj": change})
+    with pytest.raises(UserError, match=r"changes model\.vision_tower.*convert --adapter"):
+        adapted_products(graph, [adapter], places["exported"])
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,8 @@ from transformers import (
     CLIPVisionConfig,
     Gemma3Config,
     Gemma3ForConditionalGeneration,
+    Gemma4Config,
+    Gemma4ForConditionalGeneration,
     InternVLConfig,
     InternVLForConditionalGeneration,
     LlamaConfig,
@@ -160,6 +162,45 @@ def gemma3(folder: Path) -> None:
     save(folder, Gemma3ForConditionalGeneration, config, published_llava)
     settings = {"size": {"height": 112, "width": 112}, "resample": 2}
     write_image_settings(folder, "Gemma3ImageProcessor", settings, [0.5] * 3, [0.5] * 3)
+
+
+def gemma4(folder: Path) -> None:
+    """As google/gemma-4-E2B-it: vectors for each layer, and the last layers reading what others keep."""
+    text = {"num_kv_shared_layers": 2, "hidden_size_per_layer_input": 32, "vocab_size_per_layer_input": 640}
+    audio = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "output_proj_dims": 32}
+    of_gemma4(folder, {**audio, "subsampling_conv_channels": [8, 4]}, **text, use_double_wide_mlp=True)
+
+
+def gemma4_moe(folder: Path) -> None:
+    """As google/gemma-4-26B-A4B-it: experts, and each vector of a picture looks at all of them in some layers."""
+    experts = {"enable_moe_block": True, "num_experts": 4, "top_k_experts": 2, "moe_intermediate_size": 32}
+    sees_all = {"use_bidirectional_attention": "vision", "sliding_window": 72}  # wider than a picture, as published
+    of_gemma4(folder, None, **experts, **sees_all, hidden_size_per_layer_input=0)
+
+
+def of_gemma4(folder: Path, audio: dict[str, Any] | None, **text: Any) -> None:
+    vision = {
+        **{"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2},
+        **{"num_key_value_heads": 2, "head_dim": 16, "patch_size": 16, "position_embedding_size": 128},
+        "use_clipped_linears": audio is not None,
+    }
+    sizes = {name: value for name, value in TEXT.to_dict().items() if name in SHARED} | {"num_hidden_layers": 4}
+    kinds = ["sliding_attention", "full_attention"] * 2
+    heads = {"head_dim": 16, "global_head_dim": 32, "sliding_window": 24, "layer_types": kinds}
+    template = GEMMA_TEMPLATE.replace("<start_of_image>", "<|image|>")
+    ids = add_tokens(folder, template, ["<|image>", "<|image|>", "<image|>", "<end_of_turn>"])
+    config = Gemma4Config(
+        vision_config=vision,
+        audio_config=audio,
+        text_config={**sizes, **heads, **text, "tie_word_embeddings": True},
+        boi_token_id=ids["<|image>"],
+        image_token_id=ids["<|image|>"],
+        eoi_token_id=ids["<image|>"],
+        **{"video_token_id": 637, "audio_token_id": 638},
+    )
+    save(folder, Gemma4ForConditionalGeneration, config, str)
+    settings = {"patch_size": 16, "max_soft_tokens": 70, "pooling_kernel_size": 3, "resample": 3, "do_normalize": False}
+    write_image_settings(folder, "Gemma4ImageProcessor", settings, [0.0] * 3, [1.0] * 3)
 
 
 QWEN_TEMPLATE = (
@@ -338,6 +379,8 @@ def write_image_settings(folder: Path, name: str, settings: dict, mean: list[flo
 
 WRITERS: dict[str, Callable[[Path], None]] = {
     "gemma3": gemma3,
+    "gemma4": gemma4,
+    "gemma4_moe": gemma4_moe,
     "internvl": internvl,
     "llava": llava,
     "mistral3": mistral3,

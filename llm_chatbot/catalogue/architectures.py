@@ -62,7 +62,9 @@ ARCHITECTURES = {
         read_checkpoint=f"{READERS}:from_text_part", image_exporter=f"{EXPORTERS}:Gemma3OpenVINOConfig"
     ),
     "gemma3_text": Architecture(exporter=f"{EXPORTERS}:Gemma3TextOpenVINOConfig"),
-    "gemma4": Architecture(read_checkpoint=f"{READERS}:from_text_part"),
+    "gemma4": Architecture(
+        read_checkpoint=f"{READERS}:from_text_part", image_exporter=f"{EXPORTERS}:Gemma4OpenVINOConfig"
+    ),
     "gemma4_text": Architecture(exporter=f"{OUR_EXPORTERS}.gemma4_config:Gemma4TextConfig"),
     "glm": Architecture(exporter=f"{EXPORTERS}:GLMOpenVINOConfig"),
     "gpt_oss": Architecture(read_checkpoint=f"{READERS}:from_gpt_oss"),

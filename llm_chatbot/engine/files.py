@@ -17,7 +17,14 @@ from llm_chatbot.engine.vision.reader import ImageReader, folder_reader
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import precision_label
 from llm_chatbot.folder.json_files import damaged, read_json
-from llm_chatbot.folder.manifest import IMAGE_SETTINGS, graph_files, read_manifest, reads_images, weights_file
+from llm_chatbot.folder.manifest import (
+    IMAGE_SETTINGS,
+    PER_LAYER_XML,
+    graph_files,
+    read_manifest,
+    reads_images,
+    weights_file,
+)
 from llm_chatbot.gguf.end_tokens import listed_ids
 
 # Architectures whose GGUF files have the layers of their checkpoints, so that PEFT's adapters fit.
@@ -136,8 +143,9 @@ class FolderFiles:
         if self.images is None:
             return read(self._graphs[0])
         language, text_embeddings = map(read, self._graphs[:2])
+        per_layer = [read(graph) for graph in self._graphs if graph.name == PER_LAYER_XML]
         deep = self.config.get("vision_config", {}).get("deepstack_visual_indexes", ())
-        return joined_graphs(language, text_embeddings, len(deep))
+        return joined_graphs(language, text_embeddings, len(deep), *per_layer)
 
     def fitting(self, adapter: Adapter) -> Adapter:
         if adapter.is_gguf:

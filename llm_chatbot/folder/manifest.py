@@ -19,7 +19,8 @@ IMAGE_PARTS = (LANGUAGE_XML, TEXT_EMBEDDINGS_XML, VISION_XML)
 MERGER_XML = "openvino_vision_embeddings_merger_model.xml"
 POSITIONS_XML = "openvino_vision_embeddings_pos_model.xml"
 PROJECTOR_XML = "openvino_multi_modal_projector_model.xml"
-FURTHER_IMAGE_PARTS = (MERGER_XML, POSITIONS_XML, PROJECTOR_XML)
+PER_LAYER_XML = "openvino_text_embeddings_per_layer_model.xml"  # of some: the tokens' vectors for each layer
+FURTHER_IMAGE_PARTS = (MERGER_XML, POSITIONS_XML, PROJECTOR_XML, PER_LAYER_XML)
 IMAGE_SETTINGS, PROCESSOR_SETTINGS = "preprocessor_config.json", "processor_config.json"
 
 MODEL_CACHE = "model_cache"  # a folder, of what the runtime has compiled

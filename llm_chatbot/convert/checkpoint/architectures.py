@@ -176,6 +176,8 @@ def from_image_model(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     if (settings := read_image_settings(folder)) is not None:
         processor_name(*settings)
     parsed = _parsed_config(folder, CONFIG_MAPPING[config["model_type"]], config)
+    if settings and isinstance(vectors := settings[0].get("max_soft_tokens"), int):
+        parsed.vision_config.max_soft_tokens = vectors  # Optimum Intel's graph is for so many, and finds it there
     model = build_model(folder, parsed, read_tensors(folder), MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING)
     model.config.name_or_path = str(folder)
     return model

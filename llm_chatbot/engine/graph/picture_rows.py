@@ -14,31 +14,42 @@ INPUTS_EMBEDS = "inputs_embeds"
 IS_PICTURE, DEEP_ROWS = "visual_pos_masks", "deepstack_visual_embeds"
 
 
-def joined_graphs(language: ov.Model, text_embeddings: ov.Model, deep: int = 0) -> ov.Model:
+PER_LAYER = "per_layer_inputs"  # those of Gemma 4: the tokens' vectors for each layer, [batch, tokens, layers, size]
+
+
+def joined_graphs(
+    language: ov.Model, text_embeddings: ov.Model, deep: int = 0, per_layer: ov.Model | None = None
+) -> ov.Model:
     """A language model that takes tokens' vectors, with the graph that makes them before it.
 
     Args:
         language: with the input `INPUTS_EMBEDS`; it is changed.
         text_embeddings: its one input are ids [batch, tokens].
         deep: of how many layers there are `DEEP_ROWS`, if that is an input.
+        per_layer: what makes `PER_LAYER` of ids [batch, tokens], if that is an input.
 
     Returns:
         `language`, with the input `INPUT_IDS` instead.
     """
-    vectors, made = language.input(INPUTS_EMBEDS), text_embeddings.outputs[0].node.input_value(0)
     ids = ops.parameter([-1, -1], np.int64, name=INPUT_IDS)
     ids.output(0).set_names({INPUT_IDS})
-    for reader in text_embeddings.inputs[0].get_target_inputs():
-        reader.replace_source_output(ids.output(0))
-    for reader in vectors.get_target_inputs():
-        reader.replace_source_output(made)
-    language.remove_parameter(vectors.node)
+    made = _made_of(ids, text_embeddings)
+    _replace_input(language, language.input(INPUTS_EMBEDS), made)
     made.set_names({INPUTS_EMBEDS})
+    if per_layer is not None:
+        _replace_input(language, language.input(PER_LAYER), _made_of(ids, per_layer))
     language.add_parameters([ids])
     for port in _named(language, DEEP_ROWS):
         port.node.set_partial_shape(ov.PartialShape([deep, -1, made.get_partial_shape()[-1]]))
     language.validate_nodes_and_infer_types()
     return language
+
+
+def _made_of(ids: ov.Node, graph: ov.Model) -> ov.Output:
+    """What a graph whose one input are ids makes of these."""
+    for reader in graph.inputs[0].get_target_inputs():
+        reader.replace_source_output(ids.output(0))
+    return graph.outputs[0].node.input_value(0)
 
 
 def _named(graph: ov.Model, name: str) -> list[ov.Output]:
@@ -49,19 +60,19 @@ def _named(graph: ov.Model, name: str) -> list[ov.Output]:
 def without_pictures(graph: ov.Model) -> None:
     """Makes a graph that `joined_graphs` made read texts alone, without the inputs that tell of pictures."""
     for port in _named(graph, TOKEN_TYPE_IDS):
-        _replace_input(graph, port, ops.multiply(graph.input(INPUT_IDS).node, np.int64(0)))
+        _replace_input(graph, port, ops.multiply(graph.input(INPUT_IDS).node, np.int64(0)).output(0))
     for port in _named(graph, IS_PICTURE):
-        _replace_input(graph, port, ops.less(graph.input(INPUT_IDS).node, np.int64(0)))
+        _replace_input(graph, port, ops.less(graph.input(INPUT_IDS).node, np.int64(0)).output(0))
     for port in _named(graph, DEEP_ROWS):
         layers, _, hidden = (size.is_static and size.get_length() for size in port.partial_shape)
-        _replace_input(graph, port, ops.constant(np.zeros((layers, 1, hidden), np.float32)))
+        _replace_input(graph, port, ops.constant(np.zeros((layers, 1, hidden), np.float32)).output(0))
     graph.validate_nodes_and_infer_types()
     with_one_position(graph)
 
 
-def _replace_input(graph: ov.Model, port: ov.Output, node: ov.Node) -> None:
+def _replace_input(graph: ov.Model, port: ov.Output, instead: ov.Output) -> None:
     for reader in port.get_target_inputs():
-        reader.replace_source_output(node.output(0))
+        reader.replace_source_output(instead)
     graph.remove_parameter(port.node)
 
 
@@ -118,12 +129,12 @@ def _without_deep_rows(graph: ov.Model, every: ov.Node, layers: int, hidden: int
     own, deep = ops.variadic_split(every, ops.constant(1), ops.constant([hidden, hidden * layers])).outputs()
     deep = ops.transpose(ops.reshape(deep, [-1, layers, hidden], False), [1, 0, 2])
     for name, node in ((IS_PICTURE, ops.less(graph.input(INPUT_IDS).node, np.int64(0))), (DEEP_ROWS, deep)):
-        _replace_input(graph, graph.input(name), node)
+        _replace_input(graph, graph.input(name), node.output(0))
     return own
 
 
 def _read_as_tokens(ids: ov.Output) -> None:
-    """Makes whoever reads ids read 0 for those that are no tokens."""
+    """Makes whoever reads ids read 0 for those that are no tokens: of Gemma 4, that is padding, as it wants it."""
     readers = ids.get_target_inputs()
     tokens = ops.maximum(ids.node, np.int64(0))
     for reader in readers:

@@ -7,9 +7,52 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from llm_chatbot.engine.vision.prepared import Prepared, Run, channels_first, read_pixels
+from llm_chatbot.engine.vision.prepared import OneGraph, Prepared, Run, channels_first, read_pixels
 from llm_chatbot.engine.vision.qwen_tower import QwenTower
 from llm_chatbot.folder.manifest import MERGER_XML, PROJECTOR_XML, VISION_XML
+
+
+class Gemma4Processor(OneGraph):
+    """Gemma 4: the picture keeps its shape and is scaled up or down to nearly as many vectors as there may be.
+
+    Settings: `patch_size`, `pooling_kernel_size`, the patches on an edge of what becomes a vector, and
+    `max_soft_tokens`, the vectors. The tower is given patches for all of them, with zeros at the end.
+    """
+
+    row_token = token = "<|image|>"
+    BEGIN, END = "<|image>", "<image|>"
+
+    def __init__(self, settings: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        self._pixels = read_pixels(settings, Image.Resampling.BICUBIC)
+        self._patch, self._pool = int(settings.get("patch_size", 16)), int(settings.get("pooling_kernel_size", 3))
+        self._most, self._unit = int(settings.get("max_soft_tokens", 280)), self._patch * self._pool
+
+    def prepare(self, picture: Image.Image) -> Prepared:
+        across, down = self._vectors(*picture.size)
+        resized = picture.resize((across * self._unit, down * self._unit), self._pixels.resample)
+        text = f"{self.BEGIN}{self.row_token * (across * down)}{self.END}"
+        return Prepared(channels_first(resized)[None], text)
+
+    def _vectors(self, width: int, height: int) -> tuple[int, int]:
+        """How many there are across and down. Transformers refuses a picture that is hardly a line; here it has one."""
+        scale = math.sqrt(self._most * self._unit**2 / (width * height))
+        across, down = (math.floor(scale * edge / self._unit) for edge in (width, height))
+        if down == 0:
+            return max(1, min(width // height, self._most)), 1
+        if across == 0:
+            return 1, max(1, min(height // width, self._most))
+        return across, down
+
+    def inputs(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
+        pixels, patch = self._pixels.normalized(tiles)[0], self._patch
+        rows, columns = (edge // patch for edge in pixels.shape[1:])
+        patches = pixels.reshape(3, rows, patch, columns, patch).transpose(1, 3, 2, 4, 0).reshape(rows * columns, -1)
+        places = np.indices((rows, columns))[::-1].reshape(2, -1).T  # across, down
+        missing = ((0, self._most * self._pool**2 - len(patches)), (0, 0))
+        return {
+            "pixel_values": np.pad(patches, missing)[None],
+            "image_position_ids": np.pad(places, missing, constant_values=-1).astype(np.int64)[None],
+        }
 
 
 class PixtralProcessor:

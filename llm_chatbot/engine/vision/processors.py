@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from llm_chatbot.engine.vision.one_size import CLIPProcessor, Gemma3Processor
-from llm_chatbot.engine.vision.own_shape import PixtralProcessor, Qwen2VLProcessor
+from llm_chatbot.engine.vision.own_shape import Gemma4Processor, PixtralProcessor, Qwen2VLProcessor
 from llm_chatbot.engine.vision.prepared import Processor
 from llm_chatbot.engine.vision.tiles import Idefics3Processor, InternVLProcessor
 from llm_chatbot.errors import UserError
@@ -18,6 +18,7 @@ from llm_chatbot.folder.image_settings import processor_name
 PROCESSORS: dict[str, Callable[[Mapping[str, Any], Mapping[str, Any]], Processor]] = {
     "CLIPImageProcessor": CLIPProcessor,
     "Gemma3ImageProcessor": Gemma3Processor,
+    "Gemma4ImageProcessor": Gemma4Processor,
     "GotOcr2ImageProcessor": InternVLProcessor,
     "Idefics3ImageProcessor": Idefics3Processor,
     "PixtralImageProcessor": PixtralProcessor,

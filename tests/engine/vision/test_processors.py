@@ -8,6 +8,7 @@ import pytest
 import torch
 from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 from transformers.models.gemma3.image_processing_pil_gemma3 import Gemma3ImageProcessorPil
+from transformers.models.gemma4.image_processing_pil_gemma4 import Gemma4ImageProcessorPil
 from transformers.models.got_ocr2.image_processing_pil_got_ocr2 import GotOcr2ImageProcessorPil
 from transformers.models.idefics3.image_processing_pil_idefics3 import Idefics3ImageProcessorPil
 from transformers.models.pixtral.image_processing_pil_pixtral import PixtralImageProcessorPil
@@ -73,6 +74,22 @@ def test_gemma_pixels_are_those_of_transformers(size: tuple[int, int]):
     np.testing.assert_array_equal(ours.inputs(prepared.tiles)["pixel_values"], expected)
     soft = "<image_soft_token>" * 3
     assert prepared.text == f"\n\n<start_of_image>{soft}<end_of_image>\n\n"
+
+
+@pytest.mark.parametrize("most", [70, 280])
+@pytest.mark.parametrize("size", SIZES)
+def test_gemma4_patches_are_those_of_transformers(size: tuple[int, int], most: int):
+    picture = random_picture(*size)
+    settings = {"image_processor_type": "Gemma4ImageProcessor", "max_soft_tokens": most, "do_normalize": False}
+    settings |= {"image_mean": [0.0] * 3, "image_std": [1.0] * 3}
+    expected = Gemma4ImageProcessorPil(**settings)(images=picture, return_tensors="np")
+    ours = processor_of(settings, {}, HERE)
+    prepared = ours.prepare(picture)
+    inputs = ours.inputs(prepared.tiles)
+    np.testing.assert_array_equal(inputs["image_position_ids"], expected["image_position_ids"])
+    np.testing.assert_array_equal(inputs["pixel_values"], expected["pixel_values"])
+    (count,) = expected["num_soft_tokens_per_image"]
+    assert prepared.text == f"<|image>{'<|image|>' * count}<image|>"
 
 
 @pytest.mark.parametrize("merge", [None, 2])

@@ -320,9 +320,10 @@ def of_pixtral(
         num_attention_heads=2,
         image_size=8 * patch,
         patch_size=patch,
+        hidden_act="silu",
     )
     sizes = {name: value for name, value in TEXT.to_dict().items() if name in SHARED}
-    text = MistralConfig(**sizes, head_dim=16, sliding_window=None, tie_word_embeddings=False)
+    text = MistralConfig(**sizes, head_dim=16, rms_norm_eps=1e-5, sliding_window=None, tie_word_embeddings=False)
     ids = add_tokens(folder, PIXTRAL_TEMPLATE, ["[INST]", "[/INST]", "[IMG]", "[IMG_BREAK]", "[IMG_END]"])
     config = config_class(
         vision_config=vision,

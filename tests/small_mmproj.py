@@ -22,6 +22,8 @@ Arrays = dict[str, np.ndarray]
 KINDS = {
     "gemma3": ("gemma3", "gemma3"),
     "llava": ("llama", "mlp"),
+    "mistral3": ("llama", "pixtral"),
+    "pixtral": ("llama", "pixtral"),
     "qwen2_5_vl": ("qwen2vl", "qwen2.5vl_merger"),
     "qwen2_vl": ("qwen2vl", "qwen2vl_merger"),
     "qwen3_vl": ("qwen3vl", "qwen3vl_merger"),
@@ -61,6 +63,11 @@ def write_pair(checkpoint: Path, folder: Path, **changes: Any) -> tuple[Path, Pa
     return paths
 
 
+def _kind(config: dict[str, Any]) -> tuple[str, str]:
+    vision_type = config["vision_config"].get("model_type")
+    return KINDS[vision_type if vision_type in KINDS else config["model_type"]]
+
+
 def _renamed(name: str) -> str:
     for old, new in RENAMED.items():
         name = name.replace(old, new)
@@ -68,7 +75,7 @@ def _renamed(name: str) -> str:
 
 
 def _write_language(path: Path, checkpoint: Path, config: dict[str, Any], tensors: Arrays) -> None:
-    architecture, _ = KINDS[config["model_type"]]
+    architecture, _ = _kind(config)
     text = config["text_config"]
     heads, kv_heads = text["num_attention_heads"], text["num_key_value_heads"]
     size = text.get("head_dim") or text["hidden_size"] // heads
@@ -140,7 +147,7 @@ def _type(piece: str, special: set[str]) -> TokenType:
 
 def _write_tower(path: Path, checkpoint: Path, config: dict[str, Any], tensors: Arrays, changes: dict) -> None:
     """The keys and tensors of the vision tower."""
-    vision, (_, projector) = config["vision_config"], KINDS[config["model_type"]]
+    vision, (_, projector) = config["vision_config"], _kind(config)
     images = json.loads((checkpoint / "preprocessor_config.json").read_text(encoding="utf-8"))
     hidden = vision.get("embed_dim") or vision["hidden_size"]
     keys: dict[str, Any] = {
@@ -170,6 +177,9 @@ def _write_tower(path: Path, checkpoint: Path, config: dict[str, Any], tensors: 
     for key, value in keys.items():
         if value is not None:
             adders.get(type(value), writer.add_array)(key, value)
+    if projector == "pixtral":
+        tensors = {name: _as_rotated(name, array, vision["num_attention_heads"]) for name, array in tensors.items()}
+        tensors["v.token_embd.img_break"] = np.ones(config["text_config"]["hidden_size"], np.float32)
     for name, array in _tower_tensors(tensors, projector, layers, vision.get("deepstack_visual_indexes", [])):
         _add(writer, name, array)
     _finish(writer)
@@ -199,6 +209,10 @@ def _keys_of(projector: str, config: dict[str, Any], images: dict[str, Any]) -> 
         yield "clip.use_silu", True
         yield "clip.vision.n_wa_pattern", config["vision_config"]["fullatt_block_indexes"][0] + 1
         yield "clip.vision.window_size", config["vision_config"]["window_size"]
+    if projector == "pixtral":
+        yield "clip.use_silu", True
+        yield "clip.vision.attention.layer_norm_epsilon", 1e-5
+        yield "clip.vision.spatial_merge_size", config.get("spatial_merge_size")
     if projector.startswith("qwen"):
         yield "clip.vision.image_min_pixels", images["min_pixels"]
         yield "clip.vision.image_max_pixels", images["max_pixels"]
@@ -233,6 +247,10 @@ def _of_qwen3(name: str, deep: list[int]) -> str | None:
         return f"v.deepstack.{deep[int(match[1])]}.{match[2]}"
     name, count = re.subn(r"visual\.merger\.linear_fc(\d)", lambda match: f"mm.{2 * int(match[1]) - 2}", name)
     return name if count else name.replace("visual.merger.norm", "v.post_ln") if "merger.norm" in name else None
+
+
+def _as_rotated(name: str, array: np.ndarray, heads: int) -> np.ndarray:
+    return _pairs_of_neighbours(array, heads) if name.endswith(("q_proj.weight", "k_proj.weight")) else array
 
 
 def _add(writer: GGUFWriter, name: str | None, array: np.ndarray) -> None:

@@ -95,7 +95,7 @@ def build_tower(file: TowerFile) -> dict[str, ov.Model]:
         try:
             for name, build in file.row.graphs.items():
                 with shared_constants():
-                    graphs[name] = build(Tower(keys, tensors, file.row.norm))
+                    graphs[name] = build(Tower(keys, tensors, file.row.norm, file.row.rotates_neighbours))
         except RuntimeError as error:  # of OpenVINO, for operands whose shapes don't fit together
             raise keys.refusal("gguf.shapes", reason=str(error).strip().splitlines()[-1]) from error
         tensors.finish()

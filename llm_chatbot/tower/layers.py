@@ -14,7 +14,7 @@ from llm_chatbot.decoder.attention import join_heads, split_heads
 from llm_chatbot.decoder.blocks import Layer, activate, linear, norm
 from llm_chatbot.decoder.constants import number
 from llm_chatbot.decoder.keys import Keys
-from llm_chatbot.decoder.rotary import rotate
+from llm_chatbot.decoder.rotary import halves_from_pairs, rotate
 from llm_chatbot.decoder.tensors import Tensors
 
 CosinesSines = tuple[ov.Node, ov.Node]  # cosines and sines, [1, 1, patches, size of a head]
@@ -27,6 +27,7 @@ class Tower:
         keys: what the file says.
         tensors: its weights.
         norm: the kind of its norms, see `DecoderRow`.
+        rotates_neighbours: see `TowerRow`.
 
     Attributes:
         outer: the tensors outside of all layers.
@@ -34,7 +35,8 @@ class Tower:
         layers: how many layers there are.
     """
 
-    def __init__(self, keys: Keys, tensors: Tensors, norm: str) -> None:
+    def __init__(self, keys: Keys, tensors: Tensors, norm: str, rotates_neighbours: bool = False) -> None:
+        self._rotates_neighbours = rotates_neighbours
         self.keys, self.tensors, self._norm = keys, tensors, norm
         self._epsilon = keys.number("vision.attention.layer_norm_epsilon")
         self.outer = self.layer("")
@@ -71,7 +73,8 @@ class Tower:
             starts = range(0, 3 * self.hidden, self.hidden)
             mixed = [linear(x, layer, "attn_qkv", slice(start, start + self.hidden)) for start in starts]
         else:
-            mixed = [linear(x, layer, f"attn_{name}") for name in ("q", "k", "v")]
+            rows = [*[self._rotated_rows()] * 2, slice(None)]
+            mixed = [linear(x, layer, f"attn_{name}", part) for name, part in zip("qkv", rows, strict=True)]
         queries, keys, values = (split_heads(each, self._heads, self.head_size) for each in mixed)
         if rotation is not None:
             queries, keys = (rotate(heads, *rotation, self.head_size) for heads in (queries, keys))
@@ -80,6 +83,11 @@ class Tower:
         arguments = [queries, keys, values, mask, scale]
         attended = NodeFactory("opset13").create("ScaledDotProductAttention", arguments, {"causal": False})
         return linear(join_heads(attended), layer, "attn_out")
+
+    def _rotated_rows(self) -> np.ndarray | slice:
+        """The order of the rows of queries and keys in which values of halves are rotated together."""
+        pairs = halves_from_pairs(self._heads, self.head_size, self.head_size)
+        return pairs if self._rotates_neighbours else slice(None)
 
     def _mlp(self, x: ov.Node, layer: Layer) -> ov.Node:
         """Of files from llama.cpp's older scripts, the names of the first and the last matrix are interchanged."""

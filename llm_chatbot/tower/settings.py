@@ -42,6 +42,17 @@ def idefics3(keys: Keys) -> TowerSettings:
     return {**_colours(keys, "Idefics3ImageProcessor"), **edges}, {**config, "vision_config": vision}
 
 
+def pixtral(keys: Keys) -> TowerSettings:
+    size = {"longest_edge": keys.size("vision.image_size")}
+    vision = {
+        "patch_size": keys.size("vision.patch_size"),
+        "hidden_size": keys.size("vision.embedding_length"),
+        "num_attention_heads": keys.size("vision.attention.head_count"),
+    }
+    config = {"spatial_merge_size": keys.size("vision.spatial_merge_size", 1), "vision_config": vision}
+    return {**_colours(keys, "PixtralImageProcessor"), "size": size}, config
+
+
 def qwen2vl(keys: Keys) -> TowerSettings:
     limits = {f"{end}_pixels": keys.get(f"vision.image_{end}_pixels") for end in ("min", "max")}
     vision = {

@@ -46,7 +46,7 @@ def joined_graphs(
 
 
 def _made_of(ids: ov.Node, graph: ov.Model) -> ov.Output:
-    """What a graph whose one input are ids makes of these."""
+    """The output of a graph whose one input is replaced by these ids."""
     for reader in graph.inputs[0].get_target_inputs():
         reader.replace_source_output(ids.output(0))
     return graph.outputs[0].node.input_value(0)

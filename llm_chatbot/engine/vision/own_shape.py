@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from llm_chatbot.engine.vision.prepared import OneGraph, Prepared, Run, channels_first, read_pixels
-from llm_chatbot.engine.vision.qwen_tower import QwenTower
+from llm_chatbot.engine.vision.qwen_tower import ROTARY_BASE, QwenTower
 from llm_chatbot.folder.manifest import MERGER_XML, PROJECTOR_XML, VISION_XML
 
 
@@ -72,6 +72,8 @@ class PixtralProcessor:
         self._largest = tuple(int(edge) for edge in edges)
         self._patch, self._merge = int(config["vision_config"]["patch_size"]), config.get("spatial_merge_size")
         self._unit = self._patch * int(self._merge or 1)
+        vision = config["vision_config"]
+        self._head = vision["hidden_size"] // vision["num_attention_heads"] if "hidden_size" in vision else 0
 
     def prepare(self, picture: Image.Image) -> Prepared:
         shrunk = max(1.0, *(edge / largest for edge, largest in zip(picture.size, self._largest, strict=True)))
@@ -83,7 +85,15 @@ class PixtralProcessor:
         return Prepared(channels_first(resized)[None], self.BREAK.join(rows) + self.END)
 
     def inputs(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
-        return {"pixel_values": self._pixels.normalized(tiles)}
+        height, width = (edge // self._patch for edge in tiles.shape[-2:])
+        return {"pixel_values": self._pixels.normalized(tiles), "rotary_pos_emb": self._angles(height, width)}
+
+    def _angles(self, height: int, width: int) -> np.ndarray:
+        """By which the pairs of a head are rotated for each patch, float32 [patches, pairs]: those of the first half by
+        its row, the others by its column. Optimum Intel's graphs compute them."""
+        frequencies = ROTARY_BASE ** -(np.arange(0, self._head, 2, dtype=np.float32) / np.float32(self._head or 1))
+        rows, columns = (places.reshape(-1, 1).astype(np.float32) for places in np.indices((height, width)))
+        return np.concatenate([rows * frequencies[::2], columns * frequencies[1::2]], axis=1).astype(np.float32)
 
     def vectors(self, tiles: np.ndarray, run: Run) -> np.ndarray:
         patches = run(VISION_XML, self.inputs(tiles))

@@ -8,8 +8,7 @@
 # Matters: who reads such checkpoints has to choose, and a comparison with the library proves only the layer that ran.
 set -euo pipefail
 . "$(dirname "$0")/lib.sh"
-# PyTorch's own index has builds without CUDA, which the layers don't need here.
-show --extra-index-url=https://download.pytorch.org/whl/cpu auto-gptq==0.7.1 torch==2.13.0 transformers==5.5.4 <<'PY'
+show auto-gptq==0.7.1 torch==2.13.0 transformers==5.5.4 <<'PY'
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 

@@ -1,6 +1,6 @@
 """Measures memory and time of a conversion: converts a random checkpoint by this project and by Optimum's command line.
 
-    python -m benchmarks.conversion FOLDER [--shape 7B] [--precisions INT4 INT4-AWQ INT8 FP16]
+    python -m benchmarks.conversion FOLDER [--shape 1.1B|experts|7B] [--precisions INT4 INT4-AWQ INT8 FP16]
         [--paths stock ours direct] [--output DIR]
 
 Writes a checkpoint with random bfloat16 weights to FOLDER, shard by shard, and removes it in the end. The 7B shape
@@ -8,8 +8,9 @@ needs 15 GB of disk for it, and up to 20 GB for a conversion. Each conversion is
 its anonymous memory (on Linux `RssAnon`) is sampled: what the system can't take back, unlike the page cache. Prints a
 table, and writes `conversion.json` and `conversion.png` to the output folder.
 
-`direct` writes the graph without PyTorch's (`--direct`). Stock FP16 is left out of the 7B shape: it makes a copy of all
-weights in memory. INT4-AWQ has data-free AWQ, and INT4-SCALES scale estimation, which runs the model.
+`direct` writes the graph without PyTorch's (`--direct`); of experts, `ours` does too. Stock FP16 is left out of the 7B
+shape: it makes a copy of all weights in memory. INT4-AWQ has data-free AWQ, and INT4-SCALES scale estimation, which
+runs the model.
 """
 
 import argparse
@@ -20,10 +21,14 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 
 from llm_chatbot.catalogue.row import Int4Settings
+
+if TYPE_CHECKING:
+    import torch
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -48,6 +53,20 @@ SHAPES = {
         "num_hidden_layers": 22,
         "num_attention_heads": 32,
         "num_key_value_heads": 4,
+    },
+    "experts": {  # of 1.3 billion weights: layers as of Qwen3 30B A3B, with a quarter of its experts
+        "architectures": ["Qwen3MoeForCausalLM"],
+        "model_type": "qwen3_moe",
+        "vocab_size": 32000,
+        "hidden_size": 2048,
+        "moe_intermediate_size": 768,
+        "num_hidden_layers": 8,
+        "num_attention_heads": 32,
+        "num_key_value_heads": 4,
+        "head_dim": 128,
+        "num_experts": 32,
+        "num_experts_per_tok": 8,
+        "norm_topk_prob": True,
     },
     "7B": {
         "architectures": ["MistralForCausalLM"],
@@ -91,12 +110,25 @@ def make_checkpoint(folder: Path, shape: dict, pickled: bool = False) -> None:
     torch.manual_seed(0)
     for name, parameter in model.named_parameters():
         tensor = torch.empty(parameter.shape, dtype=torch.bfloat16)
-        shard[name] = tensor.fill_(1) if tensor.ndim == 1 else tensor.normal_(0, 0.02)
+        shard |= published(name, tensor.fill_(1) if tensor.ndim == 1 else tensor.normal_(0, 0.02))
         if sum(tensor.nbytes for tensor in shard.values()) > SHARD_BYTES:
             write_shard()
     write_shard()
     index = "pytorch_model.bin.index.json" if pickled else "model.safetensors.index.json"
     (folder / index).write_text(json.dumps({"metadata": {}, "weight_map": weight_map}), encoding="utf-8")
+
+
+def published(name: str, tensor: "torch.Tensor") -> dict[str, "torch.Tensor"]:
+    """A parameter of a model as checkpoints have it: the matrices of experts, which Transformers joins, one by one."""
+    if ".experts." not in name:
+        return {name: tensor}
+    start, kind = name.rsplit(".", 1)
+    kinds = ("gate_proj", "up_proj") if kind == "gate_up_proj" else (kind,)
+    return {
+        f"{start}.{number}.{one}.weight": part.contiguous()
+        for number, expert in enumerate(tensor)
+        for one, part in zip(kinds, expert.chunk(len(kinds)), strict=True)
+    }
 
 
 def byte_tokenizer():

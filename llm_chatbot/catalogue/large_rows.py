@@ -209,6 +209,7 @@ LARGE_MODELS: dict[str, ModelConfig] = {
         license="Apache-2.0",
         parameters=30_532_122_624,
         active_parameters=3_353_032_704,
+        stacks_experts=True,
         kv_values=49_152,
         int4_source=OPTIMUM_DATA_FREE,
         openvino_id="OpenVINO/Qwen3-30B-A3B-int4-ov",
@@ -220,6 +221,7 @@ LARGE_MODELS: dict[str, ModelConfig] = {
         license="Apache-2.0",
         parameters=30_532_122_624,
         active_parameters=3_353_032_704,
+        stacks_experts=True,
         kv_values=49_152,
     ),
     "gemma-4-31b-it": ModelConfig(

@@ -91,6 +91,7 @@ class ModelConfig:
         openvino_id: the repository of OpenVINO's organisation on the Hub with the model's 4-bit variant.
         reasoning: whether the model writes its reasoning before an answer.
         active_parameters: of a mixture of experts, the weights that each token reads; None: all of them.
+        stacks_experts: whether a conversion joins the matrices of its experts in a file; otherwise it does in memory.
         chat_format: how prompts are written and answers are read.
         system_prompt: the first message of each conversation; None: the chat template's default.
         language: of the example questions, a key of `EXAMPLE_QUESTIONS`.
@@ -112,6 +113,7 @@ class ModelConfig:
     openvino_id: str | None = None
     reasoning: Reasoning = "never"
     active_parameters: int | None = None
+    stacks_experts: bool = False
     chat_format: ChatFormat = CHECKPOINTS_OWN
     system_prompt: str | None = None
     language: str = "en"

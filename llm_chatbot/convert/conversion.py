@@ -70,7 +70,7 @@ def convert_model(
         allow_non_finite: convert a checkpoint all the same if weights of it are NaN or infinite.
         direct: write the graph of a checkpoint with OpenVINO's operations, as a GGUF file's, instead of exporting a
             PyTorch model; for the architectures of `convert/direct/settings.py`. A checkpoint that is quantized already
-            is always converted so, and keeps its weights.
+            is always converted so, and keeps its weights, and so is one with experts.
         text_only: leave out what reads images, of a model that does; it takes less disk and memory so.
 
     Returns:

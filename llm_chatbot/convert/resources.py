@@ -14,7 +14,7 @@ from llm_chatbot.machine.memory import available_memory
 MEMORY_NEEDED = 1_500_000_000
 # Bytes for each weight when scale estimation runs the model on text.
 MEMORY_PER_WEIGHT_RUN = 4
-# Bytes for each weight of a mixture of experts: Transformers joins the matrices of a layer's experts in memory.
+# Bytes for each weight of a mixture of experts whose matrices are joined or unpacked in memory, as Transformers does.
 MEMORY_PER_EXPERT_WEIGHT = 2
 
 # Graph and tokenizers.
@@ -54,7 +54,8 @@ def check_resources(variant: Variant, parameters: int, folder: Path, weights: in
 def disk_needed(variant: Variant, parameters: int, weights: int | None = None) -> int:
     """Bytes of disk for the result and what waits beside it meanwhile; an upper estimate.
 
-    That is a second copy of the weights while they are compressed or unpacked, and a GGUF file's in 16 bits.
+    That is a second copy of the weights while they are compressed or unpacked, and in 16 bits those of a GGUF file or
+    of experts whose matrices are joined.
 
     Args:
         weights: see `check_resources`.
@@ -62,7 +63,7 @@ def disk_needed(variant: Variant, parameters: int, weights: int | None = None) -
     if weights is not None:
         return 2 * weights + BYTES_BESIDE_WEIGHTS
     copies = 1 if variant.precision == "FP16" else 2
-    unpacked = 2 * parameters if variant.config.is_gguf else 0
+    unpacked = 2 * parameters if variant.config.is_gguf or variant.config.stacks_experts else 0
     return int(1.1 * copies * weights_size(variant, parameters)) + unpacked + BYTES_BESIDE_WEIGHTS
 
 
@@ -132,7 +133,7 @@ def kv_values_per_token(config: Mapping[str, Any]) -> int | None:
 def memory_needed(variant: Variant, parameters: int) -> int:
     """Bytes of memory for a conversion, beside the page cache."""
     memory = MEMORY_NEEDED
-    if variant.config.active_parameters:  # the matrices of the experts are joined or unpacked in memory
+    if variant.config.active_parameters and not variant.config.stacks_experts:
         memory += MEMORY_PER_EXPERT_WEIGHT * parameters
     if variant.compression.get("scale_estimation"):
         memory += MEMORY_PER_WEIGHT_RUN * parameters

@@ -113,16 +113,26 @@ class Tensors:
         Raises:
             UserError: as for `matrix`, or the matrices differ in type.
         """
-        infos = [self._info(name) for name in names]
-        if len({(info.type, info.shape) for info in infos}) > 1:
-            raise UserError(
-                "gguf.refused", path=self._path, fault=Text("gguf.mixed_types", first=names[0], second=names[1])
-            )
-        *leading, rows, columns = infos[0].shape
+        first = self._same_form(names)
+        *leading, rows, columns = first.shape
         shape = [*leading, len(names) * rows, columns]
-        packed = self._allocate(infos[0].type, shape)
+        packed = self._allocate(first.type, shape)
         for turn, name in enumerate(names):
             mine = [part.reshape(self._count(name, ALL), len(names), -1)[:, turn] for part in packed.parts()]
+            self._start(name, ALL, mine)
+        return packed.node(shape, names[0])
+
+    def stacked(self, names: Sequence[str]) -> ov.Node:
+        """Matrices of one shape as one: float32 [matrices, rows, columns].
+
+        Raises:
+            UserError: as for `interleaved`.
+        """
+        first = self._same_form(names)
+        shape = [len(names), *first.shape]
+        packed = self._allocate(first.type, shape)
+        for place, name in enumerate(names):
+            mine = [part.reshape(len(names), self._count(name, ALL), -1)[place] for part in packed.parts()]
             self._start(name, ALL, mine)
         return packed.node(shape, names[0])
 
@@ -150,6 +160,20 @@ class Tensors:
             raise UserError("gguf.weights_missing", path=self._path, name=name)
         self._used.add(name)
         return self.infos[name]
+
+    def _same_form(self, names: Sequence[str]) -> TensorInfo:
+        """The type and shape of matrices; where they lie is the first one's.
+
+        Raises:
+            UserError: they differ, or one is missing.
+        """
+        first, *others = (self._info(name) for name in names)
+        for other, name in zip(others, names[1:], strict=True):
+            if (other.type, other.shape) != (first.type, first.shape):
+                raise UserError(
+                    "gguf.refused", path=self._path, fault=Text("gguf.mixed_types", first=names[0], second=name)
+                )
+        return first
 
     def _bytes(self, name: str) -> np.ndarray:
         """The bytes of a tensor in the file, without a copy: uint8 [rows, bytes of a row]."""

@@ -49,6 +49,14 @@ def test_memory_is_needed_for_scale_estimation():
     assert memory_needed(replace(INT8, config=fitted), GB) == base
 
 
+def test_experts_need_memory_where_they_are_joined_there_and_disk_where_they_are_joined_in_a_file():
+    experts = replace(CONFIG, active_parameters=GB // 10)
+    in_memory, in_file = (replace(INT4, config=replace(experts, stacks_experts=stacks)) for stacks in (False, True))
+    assert memory_needed(in_memory, GB) == memory_needed(INT4, GB) + 2 * GB
+    assert memory_needed(in_file, GB) == memory_needed(INT4, GB)
+    assert disk_needed(in_memory, GB) == disk_needed(INT4, GB) == disk_needed(in_file, GB) - 2 * GB
+
+
 def test_a_limit_that_is_too_low_is_refused_with_the_remedy(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.setattr(resources, "available_memory", lambda: 10 * GB)
     check_resources(INT8, 1000, tmp_path)

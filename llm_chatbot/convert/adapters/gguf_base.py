@@ -18,8 +18,8 @@ from llm_chatbot.sources.safetensors_format import read_header
 _EMBEDDINGS, _OUTPUT = "token_embd.weight", "output.weight"
 _GGML_TYPES = {"F32": GGML.F32, "F16": GGML.F16, "BF16": GGML.BF16}
 
-# Architectures whose checkpoints have the same layers as their files; whether q and k have their rows in another order.
-SORTED_ROWS = {row.architecture: row.halves for row in DIRECT_ROWS.values()}
+# Architectures whose checkpoints have the matrices of their files; whether q and k have their rows in another order.
+SORTED_ROWS = {row.architecture: row.halves for row in DIRECT_ROWS.values() if not row.has_experts}
 
 
 class GGUFBase:

@@ -6,6 +6,7 @@ For checkpoints that are quantized already this is the only way: their weights, 
 import math
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,8 @@ def write_direct(
         _check_precision(variant, format)
     checkpoint = read_direct(path, config)
     parameters = _parameters(checkpoint, format)
-    check_resources(variant, parameters, folder)
+    stacking = replace(variant.config, stacks_experts=bool(checkpoint.experts))
+    check_resources(replace(variant, config=stacking), parameters, folder)
     _write_side_files(variant, path, config, folder)
     with tempfile.TemporaryDirectory(dir=folder) as merged:
         if variant.config.adapters:

@@ -1,7 +1,8 @@
 """A checkpoint as a GGUF file would describe it: keys by its `config.json`, tensors where they lie in its files."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from gguf import MODEL_ARCH, MODEL_ARCH_NAMES, GGMLQuantizationType, TensorNameMap, get_tensor_name_map
 
 from llm_chatbot.convert.direct.safetensors_files import stored_tensors
-from llm_chatbot.convert.direct.settings import Settings, read_settings
+from llm_chatbot.convert.direct.settings import DIRECT_ROWS, Settings, read_settings
 from llm_chatbot.decoder.rotary import FACTORS
 from llm_chatbot.decoder.rows import DecoderRow
 from llm_chatbot.errors import UserError
@@ -24,6 +25,9 @@ OUTPUT_LAYER = "output"
 # In the names of what bitsandbytes stores beside a packed weight.
 OF_WEIGHT = ".weight."
 
+# In the names of an expert's matrices, which a GGUF file joins.
+EXPERT = re.compile(r"\.experts\.(\d+)\.")
+
 # Tensors that hold nothing that `config.json` does not say.
 COMPUTED = (".rotary_emb.inv_freq",)
 
@@ -37,12 +41,14 @@ class DirectCheckpoint:
         row: what the model is made of.
         parts: of quantized matrices, by the GGUF name of the matrix, then by the ends of the checkpoint's names.
         computed: vectors that no file has, by the GGUF name.
+        experts: names in the header of matrices that a GGUF file has as one, by its name, in the order of the experts.
     """
 
     header: GGUFHeader
     row: DecoderRow
     parts: Mapping[str, Mapping[str, StoredTensor]]
     computed: Mapping[str, np.ndarray]
+    experts: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 def read_direct(folder: Path, config: Mapping[str, Any], merged: Path | None = None) -> DirectCheckpoint:
@@ -61,23 +67,59 @@ def read_direct(folder: Path, config: Mapping[str, Any], merged: Path | None = N
     packed = {name.split(OF_WEIGHT)[0] for name in stored if OF_WEIGHT in name}
     infos: dict[str, TensorInfo] = {}
     parts: dict[str, dict[str, StoredTensor]] = {}
+    experts: dict[str, dict[int, str]] = {}
     for name, tensor in stored.items():
         if name.endswith(COMPUTED):
             continue
         base, end = _split(name)
-        known = names.get_name(base)
+        expert = EXPERT.search(base)
+        known = names.get_name(EXPERT.sub(".experts.", base))
         if known is None:
             raise UserError("direct.tensor", folder=folder, tensor=f"{name:.80}")
         if known == OUTPUT_LAYER and settings.is_tied:  # a copy of the embeddings, or left behind by another tool
             continue
         is_packed = end == "weight" and base in packed
-        if end in ("weight", "bias") and tensor.type in FLOAT_TYPES and not is_packed:
+        if expert is not None:
+            if end != "weight" or tensor.type not in FLOAT_TYPES or is_packed:
+                raise UserError("direct.tensor", folder=folder, tensor=f"{name:.80}")
+            own = f"{known}.{expert[1]}.weight"
+            infos[own] = _info(tensor)
+            experts.setdefault(f"{known}.weight", {})[int(expert[1])] = own
+        elif end in ("weight", "bias") and tensor.type in FLOAT_TYPES and not is_packed:
             infos[f"{known}.{end}"] = _info(tensor)
         else:
             parts.setdefault(f"{known}.weight", {})[end] = tensor
     computed = {} if settings.frequency_factors is None else {FACTORS: settings.frequency_factors}
     header = GGUFHeader(folder / "config.json", settings.fields, infos)
-    return DirectCheckpoint(header, settings.row.decoder, parts, computed)
+    count = settings.fields.get(f"{settings.row.architecture}.expert_count", 0)
+    in_order = {name: _in_order(folder, name, found, count) for name, found in experts.items()}
+    return DirectCheckpoint(header, settings.row.decoder, parts, computed, in_order)
+
+
+def stacks_experts(folder: Path, config: Mapping[str, Any]) -> bool:
+    """Whether a checkpoint has experts whose matrices can be joined in a file.
+
+    A PyTorch model would have all of them in memory: docs/conversion.md has the figures.
+    """
+    row = DIRECT_ROWS.get(config["model_type"])
+    if row is None or not row.has_experts:
+        return False
+    try:
+        return bool(read_direct(folder, config).experts)
+    except UserError:  # a setting or tensor that only the export follows
+        return False
+
+
+def _in_order(folder: Path, name: str, found: Mapping[int, str], count: int) -> list[str]:
+    """The names of the experts' matrices.
+
+    Raises:
+        UserError: one is missing.
+    """
+    missing = next((number for number in range(max(count, max(found) + 1)) if number not in found), None)
+    if missing is not None:
+        raise UserError("gguf.weights_missing", path=folder, name=name.replace(".weight", f".{missing}.weight"))
+    return [found[number] for number in range(len(found))]
 
 
 def _split(name: str) -> tuple[str, str]:

@@ -32,6 +32,12 @@ GRANITES = {
     "attention_multiplier": ("attention.scale",),
     "logits_scaling": ("logit_scale",),
 }
+EXPERTS = {
+    "num_experts": ("expert_count",),
+    "num_local_experts": ("expert_count",),
+    "num_experts_per_tok": ("expert_used_count",),
+    "norm_topk_prob": ("expert_weights_norm",),
+}
 
 # Keys that say nothing about how a trained model computes, or what its tensors say anyhow.
 WITHOUT_EFFECT = {
@@ -40,6 +46,7 @@ WITHOUT_EFFECT = {
     "attention_bias",
     "attention_dropout",
     "bos_token_id",
+    "decoder_sparse_step",
     "dtype",
     "embd_pdrop",
     "eos_token_id",
@@ -48,11 +55,17 @@ WITHOUT_EFFECT = {
     "label2id",
     "max_window_layers",
     "mlp_bias",
+    "mlp_only_layers",
+    "moe_intermediate_size",
+    "output_router_logits",
     "pad_token_id",
     "pretraining_tp",
     "quantization_config",
     "resid_pdrop",
     "residual_dropout",
+    "router_aux_loss_coef",
+    "router_jitter_noise",
+    "shared_expert_intermediate_size",
     "tie_word_embeddings",
     "torch_dtype",
     "transformers_version",
@@ -87,6 +100,10 @@ class DirectRow:
     keys: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     @property
+    def has_experts(self) -> bool:
+        return self.keys is EXPERTS
+
+    @property
     def decoder(self) -> DecoderRow:
         row = ROWS[self.architecture]
         return replace(row, rotary="halves") if self.halves else row
@@ -103,6 +120,10 @@ DIRECT_ROWS = {
     "smollm3": DirectRow("smollm3", halves=True),
     "arcee": DirectRow("arcee", halves=True),
     "phi3": DirectRow("phi3"),
+    "qwen2_moe": DirectRow("qwen2moe", keys=EXPERTS),
+    "qwen3_moe": DirectRow("qwen3moe", keys=EXPERTS),
+    "mixtral": DirectRow("llama", halves=True, keys=EXPERTS),
+    "olmoe": DirectRow("olmoe", keys=EXPERTS),
 }
 
 

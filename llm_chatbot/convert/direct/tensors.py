@@ -39,19 +39,23 @@ class CheckpointTensors(Tensors):
         self._orders: dict[str, np.ndarray] = {}
 
     def __contains__(self, name: str) -> bool:
-        own = name in self._orders or name in self._checkpoint.computed or name in self._checkpoint.parts
-        return own or super().__contains__(name)
+        known = (self._orders, self._checkpoint.computed, self._checkpoint.parts, self._checkpoint.experts)
+        return any(name in names for names in known) or super().__contains__(name)
 
     def vector(self, name: str) -> np.ndarray:
         found = self._orders.get(name, self._checkpoint.computed.get(name))
         return super().vector(name) if found is None else found
 
     def shape(self, name: str) -> tuple[int, ...]:
+        if experts := self._checkpoint.experts.get(name):
+            return (len(experts), *super().shape(experts[0]))
         if name not in self._checkpoint.parts:
             return super().shape(name)
         return quantized_shape(self._checkpoint, self._format, name)
 
     def matrix(self, name: str, rows: Rows = ALL) -> ov.Node:
+        if experts := self._checkpoint.experts.get(name):
+            return self.stacked(experts)
         if name not in self._checkpoint.parts:
             return super().matrix(name, rows)
         matrix = self._read(name)

@@ -12,13 +12,14 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
+from llm_chatbot.convert import pipeline
 from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.convert.direct.header import read_direct
 from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.manifest import MODEL_XML, read_manifest
 from llm_chatbot.optimum_models import load_model
-from tests import small_checkpoints
+from tests import small_checkpoints, small_modern_checkpoints
 from tests.quantized_checkpoints import METHODS, write_quantized
 
 FLOATS = [method for method in METHODS if method.startswith(("FP4", "FP8"))]
@@ -128,6 +129,32 @@ def test_a_directly_written_folder_has_the_weights_of_an_exported_one(precision:
     assert packed_constants(direct) == packed_constants(exported)
     expected = logits(exported)
     np.testing.assert_allclose(logits(direct), expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("precision", ["FP16", "INT8"])
+def test_experts_are_joined_without_building_the_model(precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    small_modern_checkpoints.write("qwen3-30b-a3b", tmp_path)
+    source = str(tmp_path / SUPPORTED_LLM_MODELS["qwen3-30b-a3b"].model_id)
+    with monkeypatch.context() as exporting:
+        exporting.setattr(pipeline, "stacks_experts", lambda *_: False)
+        expected = logits(convert_model(source, precision, tmp_path / "exported"))
+    monkeypatch.delattr(pipeline, "_export")
+    written = logits(convert_model(source, precision, tmp_path / "written"))
+    np.testing.assert_allclose(written, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_a_missing_expert_is_named(tmp_path: Path):
+    small_modern_checkpoints.write("qwen3-30b-a3b", tmp_path)
+    source = tmp_path / SUPPORTED_LLM_MODELS["qwen3-30b-a3b"].model_id
+    index = source / "model.safetensors.index.json"
+    files = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+    name = "model.layers.1.mlp.experts.2.up_proj.weight"
+    tensors = load_file(source / files[name])
+    del tensors[name]
+    save_file(tensors, source / files.pop(name), metadata={"format": "pt"})
+    index.write_text(json.dumps({"weight_map": files}), encoding="utf-8")
+    with pytest.raises(UserError, match=r"blk\.1\.ffn_up_exps\.2\.weight"):
+        read_direct(source, json.loads((source / "config.json").read_text(encoding="utf-8")))
 
 
 @pytest.mark.parametrize("name", ["lm_head.weight", "output_layer.weight", "embed_out.weight"])

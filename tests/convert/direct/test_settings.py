@@ -40,6 +40,8 @@ MULTIPLIERS = {
     "residual_multiplier": 0.5,
     "attention_multiplier": 0.2,
 }
+# Twelve experts: in the order of their names, the tenth would be the second.
+ROUTED: dict[str, Any] = {"moe_intermediate_size": 48, "num_experts_per_tok": 2}
 
 CASES: dict[str, dict[str, Any]] = {
     "llama": {"tie_word_embeddings": True},
@@ -56,6 +58,11 @@ CASES: dict[str, dict[str, Any]] = {
     "olmo2": {},
     "smollm3": {"num_hidden_layers": 5},
     "arcee": {},
+    "qwen2_moe": ROUTED | {"num_experts": 12, "shared_expert_intermediate_size": 48},
+    "qwen3_moe": ROUTED | {"num_experts": 12, "head_dim": 32},
+    "qwen3_moe whose weights are normalised": ROUTED | {"num_experts": 12, "norm_topk_prob": True},
+    "mixtral": {"num_local_experts": 4, "num_experts_per_tok": 2},
+    "olmoe": {"num_experts": 12, "num_experts_per_tok": 2, "num_key_value_heads": 4},
     "phi3": {"original_max_position_embeddings": 256},
     "phi3 that rotates a part": {
         "original_max_position_embeddings": 256,

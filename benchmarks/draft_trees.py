@@ -4,9 +4,11 @@
 
 The embedded model drafts for itself made wider, as in `benchmarks/drafts.py`. Both read the wide model's greedy
 answers; where the draft model's first choice is wrong, its second one may be right. From these follows exactly what a
-round writes with a chain of each length, and with leaves beside those of its places where the draft model is least
-certain. A leaf is one more token that the model reads, and none that the draft model reads. Times are those of calls
-of either model with so many tokens in a row of like calls, on a straight line through them.
+round writes with a chain of each length, with leaves beside those of its places where the draft model is least
+certain, and with a chain that ends where the draft model itself doubts it. A leaf is one more token that the model
+reads, and none that the draft model reads. Times are those of calls of either model with so many tokens in a row of
+like calls, on a straight line through them, and some assumed ones. That a call with another number of tokens than the
+last one costs more, is left out, and so is what it takes to move the rows of an accepted leaf.
 """
 
 import argparse
@@ -29,6 +31,8 @@ from llm_chatbot.engine.text.prompt import prompt_ids
 from llm_chatbot.sources.gguf_files import gguf_path
 
 LONGEST, LEAVES = 6, (0, 1, 2)
+CERTAIN = (0.1, 0.3)  # with which a chain goes on
+ROW_PRICES, DRAFT_PRICE = (0.02, 0.05, 0.08, 0.1, 0.15), 0.2  # as shares of a call with one token
 CALLS = 7
 
 
@@ -73,18 +77,54 @@ def places(draft: PagedModel, prompt: list[int], ids: list[int]) -> list[Place]:
     return found
 
 
-def tokens_per_round(found: list[Place], length: int, leaves: int) -> float:
-    """The tokens that a round writes on average over an answer: those accepted, and the model's own after them."""
-    rounds, start = 0, 0
-    while start < len(found):
-        chain = found[start : start + length]
-        uncertain = sorted(range(len(chain)), key=lambda place: chain[place].chance)[:leaves]
-        accepted = next((place for place, each in enumerate(chain) if each.rank), len(chain))
-        if accepted in uncertain and chain[accepted].rank == 1:
-            accepted += 1
-        start += accepted + 1
-        rounds += 1
-    return start / rounds
+@dataclass(frozen=True)
+class Round:
+    """What a round of drafts has on average: tokens that it writes, that the model reads, and that are drafted."""
+
+    written: float
+    rows: float
+    drafted: float
+
+    def speed(self, row_price: float, draft_price: float) -> float:
+        """As a multiple of the speed without drafts; prices are shares of a call with one token."""
+        return self.written / (1 + row_price * (self.rows - 1) + draft_price * self.drafted)
+
+
+def mean_round(answers: list[list[Place]], length: int, leaves: int = 0, least: float = 0.0) -> Round:
+    """The rounds over all answers.
+
+    Args:
+        length: of a chain.
+        leaves: that stand beside its least certain places.
+        least: a chain ends before the place where the draft model believes less in the whole of it.
+    """
+    rounds = rows = drafted = 0
+    for found in answers:
+        start = 0
+        while start < len(found):
+            chain, belief = list[Place](), 1.0
+            for place in found[start : start + length]:
+                drafted += 1
+                belief *= place.chance
+                if belief < least:
+                    break
+                chain.append(place)
+            uncertain = sorted(range(len(chain)), key=lambda place: chain[place].chance)[:leaves]
+            accepted = next((place for place, each in enumerate(chain) if each.rank), len(chain))
+            if accepted in uncertain and chain[accepted].rank == 1:
+                accepted += 1
+            start += accepted + 1
+            rounds += 1
+            rows += 1 + len(chain) + len(uncertain)
+    return Round(sum(map(len, answers)) / rounds, rows / rounds, drafted / rounds)
+
+
+def best_speed(
+    answers: list[list[Place]], row_price: float, draft_price: float, leaves: int = 0, least: float = 0.0
+) -> float:
+    """With the best length of a chain; see `mean_round`."""
+    lengths = range(1, LONGEST + 1)
+    return max(mean_round(answers, length, leaves, least).speed(row_price, draft_price) for length in lengths)
 
 
 def milliseconds(model: PagedModel, rows: int) -> float:
@@ -117,14 +157,13 @@ def report(noise: float, found: list[list[Place]], model: PagedModel, draft: Pag
     drafted = milliseconds(draft, 1)
     print(f"\nnoise {noise:g}: the first choice is right in {share[0]:.0%}, the second in {share[1]:.0%}")
     print(f"a call with n tokens {start:.0f} + {slope:.1f} n ms, a drafted token {drafted:.1f} ms\n")
-    lengths = range(1, LONGEST + 1)
-    print(f"| leaves | tokens a round, chains of {', '.join(map(str, lengths))} | at best, times as without drafts |")
-    print("|---:|---|---:|")
-    for leaves in LEAVES:
-        tokens = [statistics.mean(tokens_per_round(answer, length, leaves) for answer in found) for length in lengths]
-        times = [length * drafted + start + slope * (1 + length + min(leaves, length)) for length in lengths]
-        best = max(count * (start + slope) / time for count, time in zip(tokens, times, strict=True))
-        print(f"| {leaves} | {', '.join(f'{count:.2f}' for count in tokens)} | {best:.2f} |", flush=True)
+    single = start + slope
+    names = [f"{leaves} leaves" for leaves in LEAVES] + [f"chain while {least:g} certain" for least in CERTAIN]
+    print(f"| a further token in a call | a drafted one | {' | '.join(names)} |\n|---:|---:|{'---:|' * len(names)}")
+    for prices in [(slope / single, drafted / single), *((row, DRAFT_PRICE) for row in ROW_PRICES)]:
+        speeds = [best_speed(found, *prices, leaves=leaves) for leaves in LEAVES]
+        speeds += [best_speed(found, *prices, least=least) for least in CERTAIN]
+        print(f"| {prices[0]:.2f} | {prices[1]:.2f} | {' | '.join(f'{speed:.2f}' for speed in speeds)} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -102,7 +102,7 @@ def main() -> None:
             for _ in range(1 if rows > max(ROWS[:-1]) else arguments.rounds):
                 shortest = {form: shortest_of(calls, form, rows, 2, shortest[form]) for form in forms}
             first = shortest["without"]
-            ratios = " | ".join(f"{shortest[form] / first:.2f}" for form in forms if form != "without")
+            ratios = " | ".join(f"{shortest[form] / first:.2f}" if form in shortest else "" for form in list(calls)[1:])
             print(f"| {rows} | {first:.1f} | {ratios} |", flush=True)
 
 

@@ -18,11 +18,11 @@ from llm_chatbot.tools.tool import ServerTool, ToolResult
 
 if TYPE_CHECKING:
     from mcp import Client
-    from mcp.client.session import MessageHandlerFnT
 
 logger = logging.getLogger(__name__)
 
 MAX_PAGES = 20  # of a listing, which a server could go on with for ever
+SUBSCRIBE_AGAIN = 10  # seconds after the end of a subscription
 MAX_REASON = 300  # characters of what others say of an error
 
 State = Literal["idle", "starting", "running", "failed"]
@@ -57,7 +57,6 @@ class ToolServer:
         self._started: asyncio.Future[Client] | None = None  # of the session that runs or begins
         self._session: asyncio.Task[None] | None = None
         self._ending = asyncio.Event()
-        self._listing: asyncio.Task[None] | None = None  # see `_hear`
 
     async def start(self) -> "Client":
         """Starts the server, unless it runs.
@@ -105,47 +104,30 @@ class ToolServer:
 
     async def _run(self, started: "asyncio.Future[Client]", ending: asyncio.Event) -> None:
         """The session from beginning to end: what the SDK enters has to be left in the same task."""
+        changed = asyncio.Event()  # the tools may be others than those that were listed
         with tempfile.TemporaryFile("w+", encoding="utf-8", errors="replace") as errors:
             try:
                 async with AsyncExitStack() as stack:
                     async with asyncio.timeout(self._limits.start):
-                        client = await stack.enter_async_context(_new_client(self._config, errors, self._hear))
+                        client = await stack.enter_async_context(_new_client(self._config, errors, changed))
                         tools = [tool async for tool in _listed(self.name, client)]
                     self.tools, self.state = tools, "running"
                     started.set_result(client)
-                    listening = asyncio.create_task(self._listen(client))
+                    for act in (self._list_again(client, changed), _subscribe(client, changed)):
+                        stack.push_async_callback(_cancel, asyncio.create_task(act))
                     await ending.wait()
-                    listening.cancel()
             except Exception as error:  # as in `call`
                 self._fail(started, self._why_not_started(error, errors))
 
-    async def _listen(self, client: "Client") -> None:
-        """Lists the tools again whenever the server says that they are others now, as its protocol of 2026 does."""
-        from mcp.client.subscriptions import ListenNotSupportedError
-
-        try:
-            async with client.listen(tools_list_changed=True) as changes:
-                async for _ in changes:
-                    await self._list_again(client)
-        except ListenNotSupportedError:
-            return  # it tells `_hear`
-        except Exception as error:  # as in `call`
-            logger.info("%s says no more which tools it has: %s", self.name, _reason(error))
-
-    async def _hear(self, message: object) -> None:
-        """Lists the tools again when the server says that they are others now, as its earlier protocols do."""
-        from mcp_types import ToolListChangedNotification
-
-        if isinstance(message, ToolListChangedNotification) and self._started and self._started.done():
-            # A task: the server's answers are read only after this has returned.
-            self._listing = asyncio.create_task(self._list_again(self._started.result()))
-
-    async def _list_again(self, client: "Client") -> None:
-        try:
-            async with asyncio.timeout(self._limits.start):
-                self.tools = [tool async for tool in _listed(self.name, client)]
-        except Exception as error:  # as in `call`; the tools that were listed before stay
-            logger.info("%s did not list its tools again: %s", self.name, _reason(error))
+    async def _list_again(self, client: "Client", changed: asyncio.Event) -> None:
+        """Lists the tools whenever they may have changed. Those that were listed before stay where that fails."""
+        while await changed.wait():
+            changed.clear()
+            try:
+                async with asyncio.timeout(self._limits.start):
+                    self.tools = [tool async for tool in _listed(self.name, client)]
+            except Exception as error:  # as in `call`
+                logger.info("%s did not list its tools again: %s", self.name, _reason(error))
 
     def _fail(self, started: "asyncio.Future[Client]", error: UserError) -> None:
         if started.done():  # it had begun well: the SDK fails to end it
@@ -169,17 +151,20 @@ class ToolServer:
 
 
 @asynccontextmanager
-async def _new_client(
-    config: ServerConfig, errors: IO[str], hear: "MessageHandlerFnT"
-) -> "AsyncGenerator[Client, None]":
+async def _new_client(config: ServerConfig, errors: IO[str], changed: asyncio.Event) -> "AsyncGenerator[Client, None]":
     """A session with a server, which ends with it.
 
     Args:
         errors: a file for what a program writes to its standard error.
-        hear: is called with each message that answers nothing.
+        changed: is set when a server with a protocol before 2026 says that its tools are others now.
     """
     from mcp import Client, StdioServerParameters, stdio_client
     from mcp.client.streamable_http import streamable_http_client
+    from mcp_types import ToolListChangedNotification
+
+    async def hear(message: object) -> None:
+        if isinstance(message, ToolListChangedNotification):
+            changed.set()
 
     async with AsyncExitStack() as stack:
         if isinstance(config, ProgramServer):
@@ -193,6 +178,25 @@ async def _new_client(
             own = AsyncClient(headers=dict(config.headers), timeout=None)  # `Limits` are the times
             transport = streamable_http_client(config.url, http_client=await stack.enter_async_context(own))
         yield await stack.enter_async_context(Client(transport, cache=None, message_handler=hear))
+
+
+async def _subscribe(client: "Client", changed: asyncio.Event) -> None:
+    """Sets an event whenever a server says that its tools are others now, as the protocol of 2026 has it."""
+    from mcp import MCPError
+    from mcp.client.subscriptions import ListenNotSupportedError, SubscriptionLost
+
+    while True:
+        try:
+            async with client.listen(tools_list_changed=True) as changes:
+                changed.set()  # what changed before is not said
+                async for _ in changes:
+                    changed.set()
+        except SubscriptionLost:
+            pass
+        except (ListenNotSupportedError, MCPError, TimeoutError) as error:
+            logger.info("A server does not say by a subscription which tools it has: %s", _reason(error))
+            return
+        await asyncio.sleep(SUBSCRIBE_AGAIN)
 
 
 async def _listed(server: str, client: "Client") -> AsyncGenerator[ServerTool, None]:
@@ -234,6 +238,11 @@ def _last_line(errors: IO[str]) -> str:
     errors.seek(0)
     lines = [line.strip() for line in errors if line.strip()]
     return lines[-1][:MAX_REASON] if lines else ""
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
 
 
 def _retrieved(started: "asyncio.Future[Client]") -> None:

@@ -82,8 +82,9 @@ export function startFollowing({ store, changed, reached, ended: endedIn, shown 
   // Those of earlier visits and of other tabs.
   async function expectStored() {
     for (const message of await store.unfinished()) {
-      if (!claims.has(message.id)) claims.set(message.id, Date.now()); // the tab that asks will claim it
-      const isFree = Date.now() - (claims.get(message.id) ?? 0) > UNCLAIMED;
+      const claimed = claims.get(message.id) ?? Date.now(); // the tab that asks will claim it
+      claims.set(message.id, claimed);
+      const isFree = Date.now() - claimed > UNCLAIMED;
       if (isFree || message.conversation === shown()) expect(message, true);
     }
   }
@@ -174,6 +175,7 @@ export function startFollowing({ store, changed, reached, ended: endedIn, shown 
     await store.updateAnswer({ id, ...ended }).then(
       () => {
         live.delete(id);
+        claims.delete(id);
         endedIn(conversation, { ...entry.message, ...ended });
       },
       (error) => (ended.unsaved = failure(error)),

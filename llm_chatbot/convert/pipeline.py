@@ -22,7 +22,7 @@ from llm_chatbot.convert.checkpoint.checkpoints import fetch_checkpoint, load_ch
 from llm_chatbot.convert.checkpoint.finite import check_finite
 from llm_chatbot.convert.checkpoint.image_settings import copy_image_settings
 from llm_chatbot.convert.direct.folder import write_direct
-from llm_chatbot.convert.direct.header import stacks_experts
+from llm_chatbot.convert.direct.header import can_stack_experts
 from llm_chatbot.convert.export.calibration import calibration_dataset
 from llm_chatbot.convert.export.compression import compress_and_save
 from llm_chatbot.convert.export.exporter import can_hand_over, export
@@ -133,11 +133,14 @@ def _convert_checkpoint(variant: Variant, folder: Path) -> dict[str, Any]:
         path = fetch_checkpoint(config)
         files = found_files(config)
     settings = read_checkpoint_config(path)
-    if variant.direct or is_quantized(settings) or stacks_experts(path, settings):
+    if variant.direct or is_quantized(settings) or can_stack_experts(path, settings):
         return {
             **write_direct(variant, path, settings, folder, _compressing(variant, folder)),
             "checkpoint_files": files,
         }
+    if config.stacks_experts and config.parameters:  # it was checked for another way than the export's
+        exported = replace(variant, config=replace(config, stacks_experts=False))
+        check_resources(exported, config.parameters, folder)
     with tempfile.TemporaryDirectory(dir=folder) as merged:
         return {**_export(variant, path, folder, Path(merged)), "checkpoint_files": files}
 

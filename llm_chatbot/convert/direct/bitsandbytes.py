@@ -103,7 +103,7 @@ def read_int8(arrays: Arrays) -> QuantizedMatrix:
         ValueError: the parts don't fit together.
     """
     weight, largest = arrays["weight"], arrays["SCB"]
-    if int(arrays.get("weight_format", np.zeros(()))) != 0:  # those of versions before 0.43 for some GPUs
+    if np.any(arrays.get("weight_format", np.zeros(())) != 0):  # those of versions before 0.43 for some GPUs
         raise ValueError("its rows are not one after the other")
     if weight.ndim != 2 or largest.shape != weight.shape[:1] or not np.isfinite(largest).all():
         raise ValueError(f"scales {largest.shape} for {weight.shape}, or one is not a finite number")
@@ -135,18 +135,19 @@ def _scales(arrays: Arrays, state: Mapping[str, Any]) -> np.ndarray:
     absmax = arrays["weight.absmax"]
     if "nested_blocksize" not in state:
         return absmax.astype(np.float32)
-    size, table = state["nested_blocksize"], arrays["weight.nested_quant_map"]
-    outer = np.repeat(arrays["weight.nested_absmax"], size)[: absmax.size]
-    if absmax.dtype != np.uint8 or table.shape != (256,) or outer.shape != absmax.shape:
+    size, table, outer = state["nested_blocksize"], arrays["weight.nested_quant_map"], arrays["weight.nested_absmax"]
+    fits = absmax.ndim == 1 and table.shape == (256,) and outer.shape == (-(-absmax.size // size),)
+    if absmax.dtype != np.uint8 or not fits:
         raise ValueError(f"{absmax.size} scales in blocks of {size}")
-    return table[absmax] * outer + np.float32(state["nested_offset"])
+    return table[absmax] * outer[np.arange(absmax.size) // size] + np.float32(state["nested_offset"])
 
 
 def _read_state(document: np.ndarray) -> Mapping[str, Any]:
     state = json.loads(document.tobytes())
     shape = state.get("shape") if isinstance(state, dict) else None
     sizes = [*shape, state.get("blocksize"), state.get("nested_blocksize", 1)] if isinstance(shape, list) else []
-    if len(sizes) != 4 or not all(isinstance(size, int) and size > 0 for size in sizes):
+    is_number = isinstance(state, dict) and isinstance(state.get("nested_offset", 0.0), int | float)
+    if len(sizes) != 4 or not all(isinstance(size, int) and size > 0 for size in sizes) or not is_number:
         raise ValueError(f"shape and blocks {sizes}")
     return state
 

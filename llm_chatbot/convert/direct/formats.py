@@ -128,7 +128,8 @@ def read_format(folder: Path, config: Mapping[str, Any]) -> QuantizationFormat |
             return QuantizationFormat(f"compressed-tensors, {count} bits", "compressed-tensors", count)
     if method == "bitsandbytes" and said.get("load_in_8bit", said.get("_load_in_8bit")):
         return QuantizationFormat("bitsandbytes, LLM.int8()", INT8, 8)
-    if method == "bitsandbytes" and (kind := said.get("bnb_4bit_quant_type", "fp4")) in BITSANDBYTES:
+    kind = said.get("bnb_4bit_quant_type", "fp4")
+    if method == "bitsandbytes" and isinstance(kind, str) and kind in BITSANDBYTES:
         return QuantizationFormat(BITSANDBYTES[kind], kind, 4)
     raise _unknown(folder, method)
 
@@ -139,8 +140,9 @@ def check_direct(folder: Path, config: Mapping[str, Any]) -> None:
     Raises:
         UserError: the format of the weights, the architecture or a setting is not supported.
     """
-    read_format(folder, config)
-    read_settings(folder, config)
+    format, settings = read_format(folder, config), read_settings(folder, config)
+    if format is not None and settings.row.has_experts:
+        raise UserError("direct.quantized_experts", folder=folder, method=format.name)
 
 
 def _block(said: Any) -> tuple[int, int] | None:

@@ -96,7 +96,7 @@ def read_direct(folder: Path, config: Mapping[str, Any], merged: Path | None = N
     return DirectCheckpoint(header, settings.row.decoder, parts, computed, in_order)
 
 
-def stacks_experts(folder: Path, config: Mapping[str, Any]) -> bool:
+def can_stack_experts(folder: Path, config: Mapping[str, Any]) -> bool:
     """Whether a checkpoint has experts whose matrices can be joined in a file.
 
     A PyTorch model would have all of them in memory: docs/conversion.md has the figures.

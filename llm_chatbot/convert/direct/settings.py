@@ -101,7 +101,7 @@ class DirectRow:
 
     @property
     def has_experts(self) -> bool:
-        return self.keys is EXPERTS
+        return EXPERTS.items() <= self.keys.items()
 
     @property
     def decoder(self) -> DecoderRow:

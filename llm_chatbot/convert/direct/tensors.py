@@ -55,6 +55,7 @@ class CheckpointTensors(Tensors):
 
     def matrix(self, name: str, rows: Rows = ALL) -> ov.Node:
         if experts := self._checkpoint.experts.get(name):
+            assert rows is ALL, "experts are joined whole"
             return self.stacked(experts)
         if name not in self._checkpoint.parts:
             return super().matrix(name, rows)

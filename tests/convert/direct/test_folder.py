@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,8 @@ from safetensors.torch import load_file, save_file
 from transformers import PreTrainedModel
 
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
-from llm_chatbot.convert import pipeline
+from llm_chatbot.convert import pipeline, resources
+from llm_chatbot.convert.checkpoint.architectures import check_architecture
 from llm_chatbot.convert.conversion import convert_model
 from llm_chatbot.convert.direct.header import read_direct
 from llm_chatbot.engine.precisions import EXACT
@@ -136,11 +138,34 @@ def test_experts_are_joined_without_building_the_model(precision: str, tmp_path:
     small_modern_checkpoints.write("qwen3-30b-a3b", tmp_path)
     source = str(tmp_path / SUPPORTED_LLM_MODELS["qwen3-30b-a3b"].model_id)
     with monkeypatch.context() as exporting:
-        exporting.setattr(pipeline, "stacks_experts", lambda *_: False)
+        exporting.setattr(pipeline, "can_stack_experts", lambda *_: False)
         expected = logits(convert_model(source, precision, tmp_path / "exported"))
     monkeypatch.delattr(pipeline, "_export")
     written = logits(convert_model(source, precision, tmp_path / "written"))
     np.testing.assert_allclose(written, expected, atol=1e-3 * np.abs(expected).max())
+
+
+def test_quantized_experts_are_refused_before_their_download(tmp_path: Path):
+    small_modern_checkpoints.write("qwen3-30b-a3b", tmp_path)
+    source = tmp_path / SUPPORTED_LLM_MODELS["qwen3-30b-a3b"].model_id
+    config = json.loads((source / "config.json").read_text(encoding="utf-8"))
+    quantized = {**config, "quantization_config": {"quant_method": "gptq", "bits": 4}}
+    with pytest.raises(UserError, match=r"has experts whose weights are quantized already \(GPTQ, 4 bits\)"):
+        check_architecture(source, quantized)
+
+
+def test_experts_that_only_the_export_follows_need_its_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    small_modern_checkpoints.write("qwen3-30b-a3b", tmp_path)
+    row = SUPPORTED_LLM_MODELS["qwen3-30b-a3b"]
+    source = tmp_path / row.model_id
+    path = source / "config.json"
+    config = json.loads(path.read_text(encoding="utf-8"))
+    path.write_text(json.dumps({**config, "hidden_act": "gelu"}), encoding="utf-8")
+    monkeypatch.setitem(SUPPORTED_LLM_MODELS, "qwen3-30b-a3b", replace(row, checkpoint=source))
+    monkeypatch.setattr(resources, "available_disk", lambda _: 10**12)
+    monkeypatch.setattr(resources, "available_memory", lambda: 10**10)
+    with pytest.raises(UserError, match=r"10\.0 GB of memory are free .* 62\.6 GB"):
+        convert_model("qwen3-30b-a3b", "INT4", tmp_path / "models")
 
 
 def test_a_missing_expert_is_named(tmp_path: Path):

@@ -10,7 +10,6 @@ Prints medians.
 
 import argparse
 import json
-import multiprocessing
 import subprocess
 import sys
 import tempfile
@@ -25,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.peers import Engine, GenAI, LlamaCpp
-from benchmarks.speed import some_tokens
+from benchmarks.speed import some_tokens, start_process
 
 GPTQ = {"GPTQ-32": (32, True), "GPTQ-128": (128, True), "GPTQ-128-asymmetric": (128, False)}
 GGUF = ("Q4_0", "Q4_K_M")
@@ -147,18 +146,16 @@ def work(name: str, folder: Path, gguf: Path, pipe: Connection) -> None:
 
 
 def compare(names: list[str], folder: Path, gguf: Path, rounds: int) -> dict[str, list[dict[str, float]]]:
-    context = multiprocessing.get_context("spawn")
-    pipes = {}
-    for name in names:
-        pipes[name], other = context.Pipe()
-        context.Process(target=work, args=(name, folder, gguf, other), daemon=True).start()
+    """What was measured of each engine in each round."""
+    started = {name: start_process(work, name, folder, gguf) for name in names}
     found: dict[str, list[dict[str, float]]] = {name: [] for name in names}
     for seed in range(rounds + 1):  # the first is a warm-up
-        for name, pipe in pipes.items():
+        for name, (_, pipe) in started.items():
             pipe.send(seed)
             found[name].append(pipe.recv())
-    for pipe in pipes.values():
+    for process, pipe in started.values():
         pipe.send(None)
+        process.join()  # before the folder that it has mapped is removed
     return found
 
 

@@ -22,6 +22,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -169,13 +170,21 @@ def run(
 
 def start_engine(name: str, folder: Path, gguf: Path, threads: int) -> tuple[Connection, float]:
     """The pipe to an engine's own process, and the seconds until its first token."""
-    context = multiprocessing.get_context("spawn")
-    pipe, other = context.Pipe()
     start = time.perf_counter()
-    context.Process(target=work, args=(name, folder, gguf, threads, other), daemon=True).start()
+    _, pipe = start_process(work, name, folder, gguf, threads)
     assert pipe.recv() == "ready"
     ask(pipe, "prefill 128, tokens/s", 0)
     return pipe, time.perf_counter() - start
+
+
+def start_process(work: Callable[..., None], *arguments: Any) -> tuple[BaseProcess, Connection]:
+    """A process, and the pipe to it, which is the last argument there. Reading raises `EOFError` once it has ended."""
+    context = multiprocessing.get_context("spawn")
+    pipe, other = context.Pipe()
+    process = context.Process(target=work, args=(*arguments, other), daemon=True)
+    process.start()
+    other.close()
+    return process, pipe
 
 
 def ask(pipe: Connection, what: str, count: int) -> Any:

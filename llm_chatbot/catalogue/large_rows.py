@@ -96,7 +96,7 @@ LARGE_MODELS: dict[str, ModelConfig] = {
     ),
     "gemma-4-e4b-it": ModelConfig(
         model_id="google/gemma-4-E4B-it",
-        description="Computes like a 4B model; well-written answers in many languages, for 16 GB; text only here.",
+        description="Computes like a 4B model; well-written answers in many languages, for 16 GB; reads pictures.",
         license="Apache-2.0",
         parameters=7_463_013_376,
         kv_values=28_672,
@@ -187,14 +187,14 @@ LARGE_MODELS: dict[str, ModelConfig] = {
     ),
     "mistral-small-3.1-24b-instruct": ModelConfig(
         model_id="mistralai/Mistral-Small-3.1-24B-Instruct-2503",
-        description="A dense European all-rounder in dozens of languages; needs 24 GB of memory; text only here.",
+        description="A dense European all-rounder in dozens of languages; needs 24 GB of memory; reads pictures.",
         license="Apache-2.0",
         parameters=23_572_403_200,
         kv_values=81_920,
     ),
     "gemma-4-26b-a4b-it": ModelConfig(
         model_id="google/gemma-4-26B-A4B-it",
-        description="Reads 4 of its 25 billion weights for a token: as fast as a 4B model; text only here.",
+        description="Reads 4 of its 25 billion weights for a token: as fast as a 4B model; reads pictures.",
         license="Apache-2.0",
         parameters=25_233_141_760,
         active_parameters=3_822_530_560,
@@ -226,7 +226,7 @@ LARGE_MODELS: dict[str, ModelConfig] = {
     ),
     "gemma-4-31b-it": ModelConfig(
         model_id="google/gemma-4-31B-it",
-        description="The largest dense Gemma 4, in many languages; slow on a CPU; text only here.",
+        description="The largest dense Gemma 4, in many languages; slow on a CPU; reads pictures.",
         license="Apache-2.0",
         parameters=30_697_345_280,
         kv_values=450_560,

@@ -177,7 +177,7 @@ SMALL_MODELS: dict[str, ModelConfig] = {
     ),
     "gemma-4-e2b-it": ModelConfig(
         model_id="google/gemma-4-E2B-it",
-        description="Computes like a 2B model, and looks the rest of its weights up; many languages; text only here.",
+        description="Computes like a 2B model, and looks the rest of its weights up; many languages; reads pictures.",
         license="Apache-2.0",
         parameters=4_628_569_344,
         kv_values=9_216,

@@ -35,6 +35,9 @@ TIMEOUT = httpx.Timeout(10, read=300)  # seconds; the first token of a long prom
 # Options that most servers of open models know besides OpenAI's, with the values that change nothing.
 EXTRA_OPTIONS = {"top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 
+# Refusals that pictures are no reason for: of the key, or for now, also while a server loads its model.
+PASSING_STATUSES = (401, 403, 408, 429, 502, 503, 504)
+
 TOKENS_OF_A_PICTURE = 576  # LLaVA's; many models take more of a large picture
 
 
@@ -349,7 +352,7 @@ def check_options(response: httpx.Response, body: dict[str, Any]) -> None:
 
 def check_pictures(response: httpx.Response) -> None:
     """Raises a `PicturesRefusedError` for a refusal that pictures may be the reason for; servers' statuses differ."""
-    if response.status_code not in (401, 403, 429):
+    if response.status_code not in PASSING_STATUSES:
         status = {"status": response.status_code, "reason": stated_reason(response)}
         raise PicturesRefusedError("server.pictures", host=response.url.host, **status)
 

@@ -159,11 +159,12 @@ def test_a_server_that_knows_neither_pictures_nor_options_is_asked_without_both(
     assert answer.text == "Hi"
 
 
-@pytest.mark.parametrize(("status", "key"), [(401, "server.key"), (429, "server.busy")])
+@pytest.mark.parametrize(("status", "key"), [(401, "server.key"), (429, "server.busy"), (503, "server.status")])
 def test_what_has_nothing_to_do_with_pictures_is_said_as_ever(status: int, key: str):
-    session: RemoteSession = remote(lambda request: httpx.Response(status)).new_session()
+    responses = iter([httpx.Response(status), hi()])  # the second: asked again without the picture
+    session: RemoteSession = remote(lambda request: next(responses)).new_session()
     with pytest.raises(UserError) as caught:
-        list(session.answer([asked("?", CAT)]))
+        list(session.answer([asked("?", CAT), ANSWER, asked("?")]))
     assert caught.value.key == key
 
 

@@ -9,7 +9,7 @@ from llm_chatbot.errors import UserError
 from llm_chatbot.folder.found import converted_folder
 from llm_chatbot.folder.place import AS_IN_FILE, precisions_of
 from llm_chatbot.sources.gguf_files import gguf_path
-from llm_chatbot.sources.mmproj_files import mmproj_files
+from llm_chatbot.sources.mmproj_files import mmproj_of
 
 
 def model_files(
@@ -36,5 +36,6 @@ def model_files(
         raise UserError("adapter.precision", precisions=", ".join(precisions_of(config)))
     if not config.is_gguf:
         raise UserError("model.no_gguf", name=name, precisions=", ".join(precisions_of(config)))
-    towers = mmproj if isinstance(mmproj, Path) else mmproj_files(config) if mmproj else ()
-    return GGUFFile(gguf_path(config, images=mmproj is True), config.chat_format, config.gpu_precision, towers)
+    path = gguf_path(config, images=mmproj is True)
+    towers = mmproj if isinstance(mmproj, Path) else mmproj_of(config, path) if mmproj else ()
+    return GGUFFile(path, config.chat_format, config.gpu_precision, towers)

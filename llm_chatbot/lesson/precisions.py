@@ -22,4 +22,4 @@ def _quantization(config: ModelConfig) -> str:
     """How the model's GGUF file is quantized. It is downloaded if necessary, unless the catalogue knows it."""
     if isinstance(config.checkpoint, GGUFWheel):
         return config.checkpoint.quantization
-    return read_gguf_header(gguf_path(config, images=False)).quantization
+    return read_gguf_header(gguf_path(config)).quantization

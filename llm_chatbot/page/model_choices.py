@@ -73,7 +73,7 @@ def of_folder(name: str, precision: str, folder: Path) -> ModelChoice:
 def of_own_file(own: LoadedModel) -> ModelChoice:
     """The GGUF file that the page was started with."""
     try:
-        size = size_of(gguf_path(get_model_config(own.name), images=False))
+        size = size_of(gguf_path(get_model_config(own.name)))
     except UserError:  # it is gone, which is said when it is loaded again
         size = None
     known = (title_of(own.name, own.label), own.name, own.precision, own.label, size, own.context_length)

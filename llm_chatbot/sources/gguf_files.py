@@ -70,7 +70,7 @@ def stored_gguf(source: StoredGGUF) -> Path:
     raise _not_there("LM Studio", source.name, found, Text("gguf.or", first=newer, second=older))
 
 
-def gguf_path(config: ModelConfig, images: bool = True) -> Path:
+def gguf_path(config: ModelConfig, images: bool = False) -> Path:
     """The GGUF file of a model whose checkpoint is one, downloaded if necessary.
 
     Args:

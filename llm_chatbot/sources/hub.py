@@ -239,7 +239,7 @@ def download_gguf(repo_id: str, file: str, revision: str | None = None, images: 
         try:
             info = api.model_info(repo_id, revision=revision, files_metadata=True)
         except UNREACHABLE:
-            return cached_gguf(repo_id, file, revision)
+            return cached_gguf(repo_id, file, revision, images)
         sizes = file_sizes(info)
         wanted = gguf_files(repo_id, sizes, file) if images else gguf_parts(repo_id, sizes, file)
         missing = [name for name in wanted if cached_size(repo_id, name, info.sha) != sizes[name]]
@@ -252,17 +252,19 @@ def download_gguf(repo_id: str, file: str, revision: str | None = None, images: 
     return folder / wanted[0]
 
 
-def cached_gguf(repo_id: str, file: str, revision: str | None = None) -> Path:
+def cached_gguf(repo_id: str, file: str, revision: str | None = None, images: bool = False) -> Path:
     """As `download_gguf`, but without the network.
 
     Raises:
-        UserError: the file is not in the cache, or not whole.
+        UserError: a file is not in the cache, or not whole.
     """
     with hub_errors(repo_id, revision):
         folder = Path(HfApi().snapshot_download(repo_id, revision=revision, local_files_only=True))
     there = cached_sizes(folder)
     known = {**there, **noted_files(repo_id, folder.name, GGUF_NOTES)}
     wanted = gguf_parts(repo_id, known, file)
+    if images and (tower := chosen_mmproj(wanted[0], there)):
+        wanted.append(tower)
     check_cached(repo_id, there, {name: known[name] for name in wanted})
     return folder / wanted[0]
 

@@ -8,18 +8,9 @@ from pathlib import Path
 
 from llm_chatbot.catalogue.gguf_names import HubGGUF, StoredGGUF, chosen_mmproj, mmproj_names
 from llm_chatbot.catalogue.row import ModelConfig
-from llm_chatbot.sources.gguf_files import gguf_path, ollama_projectors
+from llm_chatbot.sources.gguf_files import ollama_projectors
 
 SNAPSHOTS = "snapshots"  # the folder in huggingface_hub's cache that has one for each commit of a repository
-
-
-def mmproj_files(config: ModelConfig) -> list[Path]:
-    """Those of a model, whose files are on this machine or downloaded now, by what their names say.
-
-    Raises:
-        UserError: the model's file is not there.
-    """
-    return mmproj_of(config, gguf_path(config))
 
 
 def mmproj_of(config: ModelConfig, model: Path) -> list[Path]:

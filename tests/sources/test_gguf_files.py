@@ -223,6 +223,16 @@ def test_a_newer_file_in_the_hubs_cache_is_told_from_the_old_one_without_the_net
     assert found_files(config) not in (old, None)
 
 
+def test_what_reads_images_is_downloaded_where_it_is_asked_for(model: Path, hub: Hub):
+    served = put(hub.root / "org" / "repo" / "some-Q8_0.gguf", model)
+    (served.parent / "mmproj-F16.gguf").write_bytes(b"eye")
+    config = get_model_config("org/repo:Q8_0")
+    gguf_path(config)
+    assert {name for name, _ in hub.sent} == {"some-Q8_0.gguf"}
+    gguf_path(config, images=True)
+    assert {name for name, _ in hub.sent} == {"some-Q8_0.gguf", "mmproj-F16.gguf"}
+
+
 def test_a_newer_part_of_a_split_model_is_told_from_the_old_one(home: Path, model: Path):
     first, second = (put(home / f"some-0000{number}-of-00002.gguf", model) for number in (1, 2))
     put(home / "some-other.gguf", model)

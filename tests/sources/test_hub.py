@@ -12,7 +12,7 @@ from huggingface_hub import constants
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.errors import UserError
 from llm_chatbot.sources.hub import describe_repository, download_adapter, download_checkpoint, download_gguf
-from llm_chatbot.sources.mmproj_files import mmproj_files
+from llm_chatbot.sources.mmproj_files import mmproj_of
 from tests.hub_server import Hub
 
 FILES = {
@@ -280,7 +280,7 @@ def test_what_reads_images_comes_with_a_gguf(ggufs: Path, hub: Hub):
     assert (path.parent / "mmproj-F16.gguf").read_bytes() == b"F16" * 999
     split = download_gguf("some/model", "Q8_0", images=True)
     config = get_model_config("some/model:Q8_0")
-    assert mmproj_files(config) == [split.parents[1] / "mmproj-F16.gguf"]
+    assert mmproj_of(config, split) == [split.parents[1] / "mmproj-F16.gguf"]
 
 
 def test_a_damaged_file_that_reads_images_is_removed(ggufs: Path, hub: Hub):
@@ -293,7 +293,16 @@ def test_offline_a_gguf_is_read_without_what_reads_images(ggufs: Path, monkeypat
     path = download_gguf("some/model", "Q4_K_M")
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert download_gguf("some/model", "Q4_K_M", images=True) == path
-    assert mmproj_files(get_model_config("some/model:Q4_K_M")) == []
+    assert mmproj_of(get_model_config("some/model:Q4_K_M"), path) == []
+
+
+def test_what_reads_images_is_whole_offline_too(ggufs: Path, monkeypatch: pytest.MonkeyPatch):
+    path = download_gguf("some/model", "Q4_K_M", images=True)
+    (path.parent / "mmproj-some-Q4_K_M.gguf").resolve().write_bytes(b"ey")
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert download_gguf("some/model", "Q4_K_M") == path
+    with pytest.raises(UserError, match=r"not whole in .*: mmproj-some-Q4_K_M\.gguf missing or damaged"):
+        download_gguf("some/model", "Q4_K_M", images=True)
 
 
 @pytest.mark.parametrize("file", ["Q8_0", "Q8_0/some-Q8_0-00001-of-00002.gguf", "Q8_0/some-Q8_0-00002-of-00002.gguf"])

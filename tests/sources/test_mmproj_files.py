@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from llm_chatbot.catalogue.lookup import get_model_config
-from llm_chatbot.sources.mmproj_files import mmproj_beside, mmproj_files
+from llm_chatbot.sources.gguf_files import gguf_path
+from llm_chatbot.sources.mmproj_files import mmproj_beside, mmproj_of
 
 
 @pytest.mark.parametrize(
@@ -41,5 +42,6 @@ def test_ollama_names_it_in_the_manifest(tmp_path: Path, monkeypatch: pytest.Mon
     manifest = tmp_path / "manifests/registry.ollama.ai/library/llava/7b"
     manifest.parent.mkdir(parents=True)
     manifest.write_text(json.dumps({"layers": layers}), encoding="utf-8")
-    found = mmproj_files(get_model_config("ollama:llava:7b"))
+    config = get_model_config("ollama:llava:7b")
+    found = mmproj_of(config, gguf_path(config))
     assert [path.read_text() for path in found] == ["projector"]

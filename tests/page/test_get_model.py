@@ -25,9 +25,10 @@ from llm_chatbot.page.get_model import Conversion, Measurement, ModelGetter, Wor
 from llm_chatbot.texts import translate
 from tests import small_checkpoints
 from tests.hub_server import Hub
-from tests.page_visit import Server, Visit, eventually
+from tests.page_visit import TIMEOUT, Server, Visit, eventually
 
 SMALL = "org/small"
+CONVERSION = 3 * TIMEOUT  # for a process that imports PyTorch first, which takes most of it
 STEP = '{{"step": "{}", "done": 3, "total": 4, "unit": "B"}}'
 
 
@@ -251,7 +252,7 @@ def test_a_model_is_looked_up_converted_with_a_bar_and_talked_to(
     visit.reload()
     visit.open_panel("Settings")
     visit.button("Get a model").click()
-    expect(dialog.get_by_text(f"{small} · INT4 is ready.")).to_be_visible()
+    expect(dialog.get_by_text(f"{small} · INT4 is ready.")).to_be_visible(timeout=CONVERSION)
     assert is_complete(model_folder(small, "INT4", tmp_path / "models"))
     visit.screenshot("get-model-done")
     dialog.locator(".get-model-end").get_by_role("button", name="Use").click()
@@ -310,7 +311,7 @@ def test_openvinos_own_folder_is_taken_where_it_is_ticked(
     expect(dialog.get_by_role("row", name=re.compile("qwen3-1.7b"))).to_contain_text("OpenVINO/Qwen3-1.7B-int4-ov")
     expect(dialog.get_by_role("button", name="Convert: smollm2-360m-instruct")).to_be_visible()
     dialog.get_by_role("button", name="Download: qwen3-1.7b").click()
-    expect(dialog.get_by_text("qwen3-1.7b · INT4 is ready.")).to_be_visible()
+    expect(dialog.get_by_text("qwen3-1.7b · INT4 is ready.")).to_be_visible(timeout=CONVERSION)
     folder = model_folder("qwen3-1.7b", "INT4", tmp_path / "models")
     assert read_manifest(folder)["compression"] == {"prebuilt": "OpenVINO/Qwen3-1.7B-int4-ov"}
 
@@ -326,7 +327,7 @@ def test_what_compression_costs_is_measured_on_the_page_and_shown_again(
     dialog = visit.page.get_by_role("dialog", name="Get a model")
     dialog.get_by_text("What compression costs").click()
     dialog.get_by_role("button", name=f"Measure: {small}").click()
-    expect(dialog.get_by_text(f"The variants of {small} have been measured.")).to_be_visible()
+    expect(dialog.get_by_text(f"The variants of {small} have been measured.")).to_be_visible(timeout=CONVERSION)
     figures = measured_variants(model_folder(small, "INT4", tmp_path / "models").parent)
     row = dialog.locator(".get-model-variants").get_by_role("row", name=re.compile("^INT4"))
     expect(row).to_contain_text(f"{figures['INT4']['kl']:.4f}")

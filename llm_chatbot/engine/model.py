@@ -82,7 +82,7 @@ class ChatModel:
         self.weights_file = files.weights_file
         self.pace = Pace()
         self.draft: ChatModel | None = None
-        self._files, self._device, self._adapters = files, device, adapters
+        self._files, self._device = files, device
         self._properties = {**device_properties(device, files.gpu_precision), **properties}
         self.images: ImageReader | None = None
         self._compiling = threading.Lock()
@@ -90,31 +90,41 @@ class ChatModel:
         self._idle_lock = threading.Lock()
         with ThreadPoolExecutor(1) as beside:
             stop_ids = beside.submit(lambda: files.stop_ids)  # a GGUF file's tokenizer is built for them
-            self.paged = self._open_paged(kv_cache_gb, cache_on_disk) if paged else None
+            self.paged = self._open_paged(kv_cache_gb, cache_on_disk, adapters) if paged else None
+            if adapters and not paged:
+                raise self._no_pool("it was opened so")
             if self.paged is None:
-                if adapters:
-                    raise UserError("adapter.needs_pool", device=device)
                 self.compiled  # noqa: B018, fails now if the device can't run the model
             self.stop_ids = stop_ids.result()
         if self.paged is not None and files.images is not None:
             self.images = files.images
             self.images.use(self._properties)
 
-    def _open_paged(self, kv_cache_gb: float | None, cache_on_disk: bool) -> PagedModel | None:
+    def _open_paged(
+        self, kv_cache_gb: float | None, cache_on_disk: bool, adapters: Sequence[Adapter]
+    ) -> PagedModel | None:
         try:
             if self._device.upper() != "CPU":
                 raise PagedAttentionUnavailableError("it was tested on CPU only")
             graph, weights = self._files.map_graph()
             with weights.released_meanwhile():
-                compiled, output, facts = self._compile_paged(graph, weights)
+                compiled, output, facts = self._compile_paged(graph, weights, adapters)
                 limits = (self.trained_context, self.max_length, kv_cache_gb)
                 paged = open_paged_model(compiled, *limits, self.extra_inputs, weights, self.pace, output)
             if cache_on_disk and not paged.is_hybrid:
                 self._keep_on_disk(paged, compiled, facts)
             return paged
         except PagedAttentionUnavailableError as error:
+            if adapters:
+                raise self._no_pool(str(error)) from error
             logger.warning("Conversations don't share a KV cache, because %s.", error)
             return None
+
+    def _no_pool(self, reason: str) -> UserError:
+        """Says what to do about adapters."""
+        if self._device.upper() != "CPU":
+            return UserError("adapter.needs_cpu", device=self._device)
+        return UserError("adapter.needs_pool", model=self._files.path, reason=reason)
 
     def _keep_on_disk(self, paged: PagedModel, compiled: ov.CompiledModel, facts: Mapping[str, Any]) -> None:
         try:
@@ -124,7 +134,7 @@ class ChatModel:
             logger.warning("What is read is not kept on the disk: %s.", error)
 
     def _compile_paged(
-        self, graph: ov.Model, weights: Weights
+        self, graph: ov.Model, weights: Weights, adapters: Sequence[Adapter]
     ) -> tuple[ov.CompiledModel, OutputLayers | None, dict[str, Any]]:
         """The compiled graph, its output layer if that is not in it, and what was decided for it."""
         split_groups(graph, self._files.path)
@@ -133,20 +143,20 @@ class ChatModel:
             add_picture_rows(graph)
         # Without a compile cache: OpenVINO can't load a cached paged graph.
         properties = self._with_arithmetic(graph, {**PAGED_PROPERTIES, **self._properties})
-        adapted = adapted_products(graph, self._adapters, self._files.path)
+        adapted = adapted_products(graph, adapters, self._files.path)
         is_split = splitting_pays(graph, properties)
         merge_products(graph)
         if is_split:
             split_zero_points(graph)
         if adapted:
-            attach_adapters(graph, adapted, len(self._adapters))
+            attach_adapters(graph, adapted, len(adapters))
         make_paged(graph, self.extra_inputs(1).keys())
         output = None
         if two_steps_may_pay(graph, properties):
             output = OutputLayers(separate_output_layer(graph), properties, weights)
         facts = {"properties": sorted(properties.items()), "zero points are split": is_split}
         if adapted:
-            facts["adapters"] = adapters_digest(self._adapters)
+            facts["adapters"] = adapters_digest(adapters)
         return ov.Core().compile_model(graph, self._device, properties), output, facts
 
     def _with_arithmetic(self, graph: ov.Model, properties: dict[str, Any]) -> dict[str, Any]:

@@ -213,9 +213,16 @@ def test_pefts_adapters_fit_no_gguf_model_whose_rows_may_be_others(places: dict[
             open_with(model, places["first"])
 
 
-def test_without_the_shared_pool_there_are_none(places: dict[str, Path]):
-    with pytest.raises(UserError, match="shared cache of a CPU"):
-        open_model(places["direct"], paged=False, adapters=[AdapterSource(places["first"])])
+def test_without_the_shared_pool_there_are_none(places: dict[str, Path], monkeypatch: pytest.MonkeyPatch):
+    """The reason is said, and another device is named only where that helps."""
+    adapters = [AdapterSource(places["first"])]
+    with pytest.raises(UserError, match=r"cache here \(it was opened so\), .*; merge them at the conversion"):
+        open_model(places["direct"], paged=False, adapters=adapters)
+    with pytest.raises(UserError, match=r"AUTO does not have; choose --device CPU"):
+        open_model(places["direct"], device="AUTO", adapters=adapters)
+    monkeypatch.setattr(ov, "get_version", lambda: "2031.1")
+    with pytest.raises(UserError, match=r"FP16 can't share a cache here \(it was tested with OpenVINO .* 2031\.1\)"):
+        open_model(places["direct"], adapters=adapters)
 
 
 def test_files_that_take_pefts_adapters_are_those_of_conversions():

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from llm_chatbot.answering.limits import MAX_TOKENS
 from llm_chatbot.api.address import LOCAL_HOSTS, check_port
 from llm_chatbot.api.keys import KEYS_VARIABLE, read_keys
+from llm_chatbot.api.ollama.tags import DEFAULT_TAG
 from llm_chatbot.catalogue.adapter_names import AdapterSource, read_named_adapter
 from llm_chatbot.catalogue.encoders import ENCODERS, get_encoder_config
 from llm_chatbot.catalogue.lookup import get_model_config
@@ -122,12 +123,14 @@ def named_adapters(arguments: argparse.Namespace) -> dict[str, AdapterSource]:
     """The adapters by the names that requests call them.
 
     Raises:
-        UserError: one has no name or isn't there, or two have one name.
+        UserError: one has no name, another's or that of Ollama's default tag, or isn't there.
     """
     adapters: dict[str, AdapterSource] = {}
     for name, source in map(read_named_adapter, arguments.adapter):
+        if name == DEFAULT_TAG:
+            raise UserError("adapter.default_tag", name=name)
         if name in adapters:
-            raise UserError("model.same_name", name=name)
+            raise UserError("adapter.same_name", name=name)
         adapters[name] = source
     return adapters
 

@@ -197,7 +197,8 @@ def test_adapters_belong_to_one_model_and_have_each_a_name(models_root: Path, tm
         (tmp_path / name).touch()
     for wrong, expected in (
         (["--models-dir", str(tmp_path), "--adapter", adapter], "--adapter belongs to one model"),
-        (["--adapter", adapter, "--adapter", adapter], "Two models have the name mine"),
+        (["--adapter", adapter, "--adapter", adapter], "Two adapters have the name mine"),
+        (["--adapter", adapter.replace("mine", "latest", 1)], "Ollama's clients call the model itself latest"),
     ):
         with pytest.raises(UserError, match=expected):
             check_service(parser().parse_args(["--output", str(models_root), "--port", "0", *wrong]))

@@ -14,6 +14,7 @@ from llm_chatbot.api.encoders import ServedEncoders
 from llm_chatbot.api.metrics import Metrics
 from llm_chatbot.api.number_types import PositiveInteger
 from llm_chatbot.api.ollama.cards import NEVER
+from llm_chatbot.api.ollama.tags import untagged
 from llm_chatbot.api.ollama.writer import NANOSECONDS, timestamp
 from llm_chatbot.encoder.encoder import EncoderModel
 
@@ -44,7 +45,7 @@ async def embedded(body: EmbedRequest, request: Request, encoders: ServedEncoder
         APIError: there is no such encoder, or it can't do what is asked for.
     """
     started = time.perf_counter()
-    encoder = encoders.embedder(body.model.removesuffix(":latest"))
+    encoder = encoders.embedder(untagged(body.model))
     dimensions = checked_dimensions(encoder, body.dimensions)
     texts = [body.input] if isinstance(body.input, str) else body.input
     tokens = await encoders.beside(encoder.tokenize, texts) if texts else []

@@ -26,6 +26,7 @@ from llm_chatbot.api.ollama.embed import (
     running_encoder,
 )
 from llm_chatbot.api.ollama.requests import GenerateRequest, ModelName, OllamaChatRequest, OllamaRequest
+from llm_chatbot.api.ollama.tags import untagged
 from llm_chatbot.api.ollama.writer import OllamaWriter
 from llm_chatbot.api.respond import respond, respond_to_chat, watching_client
 from llm_chatbot.api.responses import Choice
@@ -137,7 +138,3 @@ def find_tagged(models: Mapping[str, ServedModel], name: str) -> ServedModel:
         APIError: there is no such model.
     """
     return find(models, name if name in models else untagged(name))
-
-
-def untagged(name: str) -> str:
-    return name.removesuffix(":latest")

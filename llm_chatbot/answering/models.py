@@ -171,14 +171,14 @@ class LoadedModel:
         Where the question keeps its session, it is the one that answered last in its conversation. Otherwise the
         session gives back what it holds at the end; full blocks stay shared until their space is needed.
         """
-        conversation = question.conversation, question.adapters
+        conversation = question.conversation, question.adapter_weights
         with self._lock:
             known = self._sessions.pop(conversation, None) if question.keeps_session else None
             session = known or self.new_session()
             if question.is_private:
                 session.make_private()
-            if question.adapters and known is None:
-                session.use_adapters(question.adapters)
+            if question.adapter_weights and known is None:
+                session.use_adapters(question.adapter_weights)
             self._users += 1
         try:
             yield session

@@ -27,7 +27,7 @@ class Question:
         room: how many tokens of the context the answer needs, see `ChatSession.answer`.
         grammar: what the answer has to match, see `answering.grammar`; None: it is free.
         model: the key of the model to ask; None: the service's own.
-        adapters: how much of each of the model's adapters is added; empty: nothing.
+        adapter_weights: how much of each of the model's adapters is added; empty: nothing.
         system_prompt: put before the messages; None is the model's own, an empty one puts none.
         summary: what was said before the messages, in few words; the model reads it after the system prompt.
         summarised: how many messages it stands for.
@@ -51,7 +51,7 @@ class Question:
     room: int | None = None
     grammar: str | None = None
     model: ModelKey | None = None
-    adapters: tuple[float, ...] = ()
+    adapter_weights: tuple[float, ...] = ()
     system_prompt: str | None = ""
     summary: str = ""
     summarised: int = 0

@@ -82,13 +82,13 @@ class Answering:
         """How many answers are being generated or wait."""
         return self._running + len(self._queue)
 
-    def count(self, model: ModelKey | None, adapters: tuple[float, ...] = (), only_waiting: bool = False) -> int:
-        """How many answers of one model with these adapters are being generated or wait."""
+    def count(self, model: ModelKey | None, adapter_weights: tuple[float, ...] = (), only_waiting: bool = False) -> int:
+        """How many answers of one model with these weights of adapters are being generated or wait."""
         with self._changed:
             asked = [
                 pending
                 for pending in self._answers.values()
-                if (pending.question.model, pending.question.adapters) == (model, adapters)
+                if (pending.question.model, pending.question.adapter_weights) == (model, adapter_weights)
             ]
             return sum(not pending.started if only_waiting else pending.ended is None for pending in asked)
 

@@ -3,7 +3,7 @@
 import argparse
 import asyncio
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,6 +40,9 @@ from llm_chatbot.errors import UserError
 from llm_chatbot.folder.served import Source, models_in, served_name
 
 if TYPE_CHECKING:
+    from llm_chatbot.answering.models import LoadedModel
+    from llm_chatbot.answering.served import LocalModel
+    from llm_chatbot.answering.service import Answering
     from llm_chatbot.api.encoders import ServedEncoders
 
 CALLER = Caller("python -m llm_chatbot.commands.serve")
@@ -49,10 +52,10 @@ def main(argv: Sequence[str] | None = None, caller: Caller = CALLER) -> int:
     try:
         arguments = parser(caller).parse_intermixed_args(argv)
         set_log_level(arguments.log_level)
-        sources = check_service(arguments, caller)
+        sources, adapters = check_service(arguments, caller)
         prepare_all(arguments, caller)
         leave_out_converters()
-        serve(arguments, sources)
+        serve(arguments, sources, adapters)
     except UserError as error:
         print(error, file=sys.stderr)
         return 2
@@ -89,16 +92,18 @@ def parser(caller: Caller = CALLER) -> Parser:
     return parser
 
 
-def check_service(arguments: argparse.Namespace, caller: Caller = CALLER) -> dict[str, Source]:
+def check_service(
+    arguments: argparse.Namespace, caller: Caller = CALLER
+) -> tuple[dict[str, Source], dict[str, AdapterSource]]:
     """Checks the arguments before anything slow is imported. Warns if anybody on the network may ask.
 
     Returns:
-        What each name stands for.
+        The models and the adapters, by name.
 
     Raises:
         UserError: an argument is wrong.
     """
-    sources = served_sources(arguments, caller)
+    sources, adapters = served_sources(arguments, caller), named_adapters(arguments)
     if not caller.converts:
         prepare_all(arguments, caller)
     check_port(arguments.host, arguments.port)
@@ -108,7 +113,7 @@ def check_service(arguments: argparse.Namespace, caller: Caller = CALLER) -> dic
         get_encoder_config(name)
     if isinstance(arguments.mmproj, Path) and len(sources) > 1:
         raise UserError("mmproj.one_model")
-    if named_adapters(arguments) and len(sources) > 1:
+    if adapters and len(sources) > 1:
         raise UserError("adapter.one_model")
     if arguments.exact and arguments.kv_cache_precision != "auto":
         raise UserError("command.exact_cache")
@@ -116,7 +121,7 @@ def check_service(arguments: argparse.Namespace, caller: Caller = CALLER) -> dic
         print(
             f"Anyone who can reach {arguments.host} can use this model; require a key with --api-keys.", file=sys.stderr
         )
-    return sources
+    return sources, adapters
 
 
 def named_adapters(arguments: argparse.Namespace) -> dict[str, AdapterSource]:
@@ -202,7 +207,23 @@ def add_source(sources: dict[str, Source], name: str, source: Source) -> None:
     sources[name] = source
 
 
-def serve(arguments: argparse.Namespace, sources: dict[str, Source]) -> None:
+def served_models(
+    answering: "Answering", models: Mapping[str, "LoadedModel"], adapters: Sequence[str], max_tokens: int
+) -> dict[str, "LocalModel"]:
+    """The models by name, and beside the only one those that it is with each of its adapters: "model:adapter"."""
+    from llm_chatbot.answering.served import LocalModel
+
+    served = {name: LocalModel(answering, loaded, loaded.key, max_tokens) for name, loaded in models.items()}
+    for number, adapter in enumerate(adapters):
+        ((name, loaded),) = models.items()
+        weights = tuple(float(each == number) for each in range(len(adapters)))
+        served[f"{name}:{adapter}"] = LocalModel(
+            answering, loaded, loaded.key, max_tokens, adapter_name=adapter, adapter_weights=weights
+        )
+    return served
+
+
+def serve(arguments: argparse.Namespace, sources: dict[str, Source], adapters: dict[str, AdapterSource]) -> None:
     """Serves until Ctrl+C or SIGTERM, which end what is being generated with an error.
 
     A model that is the only one is loaded before.
@@ -210,7 +231,6 @@ def serve(arguments: argparse.Namespace, sources: dict[str, Source]) -> None:
     import uvicorn
 
     from llm_chatbot.answering.named_models import NamedModels
-    from llm_chatbot.answering.served import LocalModel
     from llm_chatbot.answering.service import Answering
     from llm_chatbot.api.service import allowed_names, create_app
 
@@ -223,22 +243,13 @@ def serve(arguments: argparse.Namespace, sources: dict[str, Source]) -> None:
             # Before the connections are closed: uvicorn waits for their responses.
             await asyncio.gather(asyncio.to_thread(answering.close), super().shutdown(sockets))
 
-    adapters = named_adapters(arguments)
     options = {**memory_options(arguments), **draft_options(arguments), "ov_config": EXACT if arguments.exact else {}}
     options["adapters"] = list(adapters.values())
     named = NamedModels(sources, arguments.device, idle_seconds(arguments), arguments.mmproj, **options)
     if len(named.models) == 1:
         named.get(next(iter(named.models.values())).key)
     answering = Answering(named.get, arguments.max_concurrent, arguments.max_waiting)
-    served = {
-        name: LocalModel(answering, loaded, loaded.key, arguments.max_tokens) for name, loaded in named.models.items()
-    }
-    for number, adapter in enumerate(adapters):  # of the one model
-        (name, loaded), *_ = named.models.items()
-        weights = tuple(float(each == number) for each in range(len(adapters)))
-        served[f"{name}:{adapter}"] = LocalModel(
-            answering, loaded, loaded.key, arguments.max_tokens, adapter=adapter, adapters=weights
-        )
+    served = served_models(answering, named.models, list(adapters), arguments.max_tokens)
     keys = read_keys(arguments.api_keys)
     names = allowed_names(arguments.host, keys, arguments.allowed_host)
     app = create_app(served, keys, names, arguments.cors_origin, open_encoders(arguments))

@@ -334,7 +334,7 @@ class PagedModel:
         cache, end = request.cache, past + count
         positions = cache.positions(past, end) if cache.has_grids else None
         rows = rows_of(ids, cache.places)
-        return Part(ids, past, blocks, wanted, table.state, rows, positions, cache.exact, cache.adapters)
+        return Part(ids, past, blocks, wanted, table.state, rows, positions, cache.exact, cache.adapter_weights)
 
     def _note_time(self, seconds: float, tokens: int) -> None:
         self._batch_wait = min(BATCH_WAIT * seconds, MAX_BATCH_WAIT)
@@ -406,7 +406,7 @@ class PagedCache:
     Attributes:
         ids: its tokens, in order. Tokens whose blocks were evicted are read again by the next `feed`.
         extra: the values of the extra inputs that its keys and values depend on.
-        adapters: how much of each of the model's adapters they depend on; empty: none.
+        adapter_weights: how much of each of the model's adapters they depend on; empty: none.
         table: its block table.
         places: where the vectors of its negative ids are; see `rows_of`.
         has_grids: whether the positions of its pictures are not those of a text.
@@ -419,7 +419,7 @@ class PagedCache:
         self.has_grids = False
         self.ids: list[int] = []
         self.extra: dict[str, float] = {}
-        self.adapters: tuple[float, ...] = ()
+        self.adapter_weights: tuple[float, ...] = ()
         self.table = model.new_table()
         self._model = model
         self._prompted = False  # whether `extra` has been chosen for the next prompt
@@ -452,9 +452,9 @@ class PagedCache:
 
     def use_adapters(self, weights: Sequence[float]) -> None:
         """From now on, so much of each of the model's adapters is added. What was read with others is dropped."""
-        adapters = tuple(weights) if any(weights) else ()
-        if adapters != self.adapters:
-            self.adapters = adapters
+        wanted = tuple(weights) if any(weights) else ()
+        if wanted != self.adapter_weights:
+            self.adapter_weights = wanted
             with self._model.lock:
                 self._renew_table()
 
@@ -524,5 +524,5 @@ class PagedCache:
     def _renew_table(self) -> None:
         """An empty table in the tree of what keys and values depend on."""
         self.table.release()
-        key = (*self.extra.items(), *(("adapters", self.adapters) if self.adapters else ()))
+        key = (*self.extra.items(), *(("adapters", self.adapter_weights) if self.adapter_weights else ()))
         self.table = self._model.new_table(key or None, self.table.is_private)

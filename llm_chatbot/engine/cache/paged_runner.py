@@ -54,7 +54,7 @@ class Part:
         exact: whether all of these have to be exact, and not only the best tokens'.
         state: the slots with the recurrent state after the cached tokens, and for that after the new ones.
         rows: the vectors of those of `ids` that are negative, float32 [n, hidden]; None if none is.
-        adapters: how much of each of the model's adapters is added; empty: nothing.
+        adapter_weights: how much of each of the model's adapters is added; empty: nothing.
         positions: of `ids`, for models in which time, height and width have one each, int64 [3, n]; None: those of a
             text.
     """
@@ -67,7 +67,7 @@ class Part:
     rows: np.ndarray | None = None
     positions: np.ndarray | None = None
     exact: bool = True
-    adapters: Sequence[float] = ()
+    adapter_weights: Sequence[float] = ()
 
 
 class PagedRunner:
@@ -233,7 +233,7 @@ def rows_of_parts(parts: Sequence[Part], hidden: int) -> np.ndarray:
 
 def weights_of_parts(parts: Sequence[Part], count: int) -> np.ndarray:
     """The weights of `count` adapters for each token of a call, float32 [tokens, count]."""
-    weights = np.array([part.adapters or [0.0] * count for part in parts], np.float32)
+    weights = np.array([part.adapter_weights or [0.0] * count for part in parts], np.float32)
     return weights.repeat([len(part.ids) for part in parts], axis=0)
 
 

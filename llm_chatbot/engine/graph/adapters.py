@@ -108,23 +108,23 @@ def attach_adapters(model: ov.Model, products: Sequence[AdaptedProduct], count: 
     """
     weights = ops.parameter([-1, count], np.float32, name=ADAPTER_WEIGHTS)
     weights.output(0).set_names({ADAPTER_WEIGHTS})
-    ranks: dict[tuple[int, ...], ov.Node] = {}
-    together: dict[tuple[str, int], list[AdaptedProduct]] = {}
+    weights_of_ranks: dict[tuple[int, ...], ov.Node] = {}
+    by_activations: dict[tuple[str, int], list[AdaptedProduct]] = {}
     for product in products:
         activations = product.activations
-        together.setdefault((activations.node.get_name(), activations.get_index()), []).append(product)
-    for group in together.values():
+        by_activations.setdefault((activations.node.get_name(), activations.get_index()), []).append(product)
+    for group in by_activations.values():
         owners = tuple(owner for product in group for owner in product.owners)
-        if owners not in ranks:
+        if owners not in weights_of_ranks:
             chosen = ops.gather(weights, ops.constant(np.array(owners, np.int32)), ops.constant(1))
-            ranks[owners] = ops.unsqueeze(chosen, ops.constant(1))  # [tokens, 1, ranks]
-        _attach(group, ranks[owners])
+            weights_of_ranks[owners] = ops.unsqueeze(chosen, ops.constant(1))  # [tokens, 1, ranks]
+        _attach(group, weights_of_ranks[owners])
     model.add_parameters([weights])
     model.validate_nodes_and_infer_types()
 
 
 def adapters_digest(adapters: Sequence[Adapter]) -> str:
-    """Others than these adapters have another one."""
+    """SHA-256 of the adapters' matrices and scales in their order, for the fingerprint of the compiled model: hex."""
     digest = hashlib.sha256()
     for adapter in adapters:
         for layer, change in sorted(adapter.low_rank.items()):
@@ -134,11 +134,11 @@ def adapters_digest(adapters: Sequence[Adapter]) -> str:
     return digest.hexdigest()
 
 
-def _attach(group: Sequence[AdaptedProduct], ranks: ov.Node) -> None:
-    """Adds to products of the same activations what the adapters make of these."""
+def _attach(group: Sequence[AdaptedProduct], weights: ov.Node) -> None:
+    """Adds to products of the same activations what the adapters make of these; weights [tokens, 1, ranks]."""
     activations = group[0].activations
     down = ops.matmul(activations, ops.constant(np.concatenate([product.down() for product in group])), False, True)
-    added = ops.matmul(ops.multiply(down, ranks), ops.constant(_block_diagonal(group)), False, True)
+    added = ops.matmul(ops.multiply(down, weights), ops.constant(_block_diagonal(group)), False, True)
     parts = added.outputs()
     if len(group) > 1:
         parts = ops.variadic_split(added, -1, [len(product.up()) for product in group]).outputs()
@@ -185,11 +185,16 @@ def _shape(product: ov.Node) -> tuple[int, ...]:
 
 
 def _adapted(product: ov.Node, low_rank: Mapping[int, LowRank]) -> AdaptedProduct:
+    readers = list(product.output(0).get_target_inputs())
+    return AdaptedProduct(_unsorted_input(product), readers, low_rank)
+
+
+def _unsorted_input(product: ov.Node) -> ov.Output:
+    """The activations of a product, before they are sorted for a matrix of GPTQ: an adapter's columns are not."""
     activations = product.input_value(0)
     order = activations.node
-    if order.get_type_name() == "Gather" and order.input_value(1).node.get_type_name() == "Constant":
-        activations = order.input_value(0)  # the columns of a matrix of GPTQ are sorted, an adapter's are not
-    return AdaptedProduct(activations, list(product.output(0).get_target_inputs()), low_rank)
+    is_sorted = order.get_type_name() == "Gather" and order.input_value(1).node.get_type_name() == "Constant"
+    return order.input_value(0) if is_sorted else activations
 
 
 def _only_merged(adapter: Adapter, layer: str) -> UserError:

@@ -116,7 +116,10 @@ def test_conversations_with_different_adapters_share_a_call(places: dict[str, Pa
     assert model.paged is not None
     wanted: list[tuple[float, ...]] = [(1, 0), (), (0, 1), (0.5, 0.5)]
     ids = [IDS[: 5 + 3 * index] for index in range(len(wanted))]
-    parts = [Part(own, 0, [index], 1, adapters=each) for index, (own, each) in enumerate(zip(ids, wanted, strict=True))]
+    parts = [
+        Part(own, 0, [index], 1, adapter_weights=each)
+        for index, (own, each) in enumerate(zip(ids, wanted, strict=True))
+    ]
     together = model.paged.runner.run(parts, {})
     for part, found in zip(parts, together, strict=True):
         (alone,) = model.paged.runner.run([part], {})

@@ -4,7 +4,7 @@ What a file's name says about it is decided here: whether it is a GGUF file, a p
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 # The form of `org/name`; paths like ./folder or ../folder/name do not match.
@@ -112,12 +112,12 @@ def is_first_part(file_name: str) -> bool:
 
 def quantization_in(file_name: str) -> str:
     """How a GGUF file is quantized, as the end of its name says it, such as "Q4_K_M"; empty if it doesn't."""
-    match = re.search(r"(?<![^\W_])(i?q\d\w*|bf16|f16|f32|mxfp4\w*)$", unsplit_name(file_name), re.IGNORECASE)
+    match = re.search(r"(?<![^\W_])([it]?q\d\w*|bf16|f16|f32|mxfp4\w*)$", unsplit_name(file_name), re.IGNORECASE)
     return match[1].upper() if match else ""
 
 
 # At the end of the name of an image encoder's file, how its weights are written.
-_WRITTEN = re.compile(r"(^|[-_.])(model|bf16|fp?16|fp?32|i?q\d\w*)$", re.IGNORECASE)
+_WRITTEN = re.compile(r"(^|[-_.])(model|bf16|fp?16|fp?32|[it]?q\d\w*)$", re.IGNORECASE)
 
 
 def mmproj_subject(file_name: str) -> tuple[str, str] | None:
@@ -154,7 +154,7 @@ def mmproj_names(model: str, names: Iterable[str]) -> list[str]:
 MMPROJ_PRECISIONS = ("f16", "bf16", "f32")
 
 
-def chosen_mmproj(model: str, names: Iterable[str]) -> str | None:
+def chosen_mmproj(model: str, names: Collection[str]) -> str | None:
     """The image encoder that is taken with a model of a repository; None if there is none.
 
     It lies in the model's folder or, where that has none, in the outermost one.

@@ -27,8 +27,12 @@ SUBFOLDERS: dict[Precision, str] = {
 
 
 def as_in_file(quantization: str) -> str:
-    """The precision of a GGUF file's own weights for people to read, such as "Q4_K_M, as in the file"."""
-    return f"{quantization}, as in the file"
+    """The precision of a GGUF file's own weights for people to read, such as "Q4_K_M, as in the file".
+
+    Args:
+        quantization: empty: unknown.
+    """
+    return f"{quantization}, as in the file" if quantization else "As in the file"
 
 
 def default_precision(config: ModelConfig) -> Precision:

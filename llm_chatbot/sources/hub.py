@@ -177,6 +177,7 @@ class Repository:
     """The Hub's facts of a model repository.
 
     Attributes:
+        commit: of the revision that was asked about; None: the Hub doesn't say it.
         license: as its card names it.
         gated: whether its licence must be accepted first.
         parameters: number of weights; None if the Hub doesn't know it.
@@ -185,6 +186,7 @@ class Repository:
         files: the size in bytes of each of its files.
     """
 
+    commit: str | None
     license: str
     gated: bool
     parameters: int | None
@@ -212,6 +214,7 @@ def describe_repository(repo_id: str, revision: str | None = None) -> Repository
     card = info.card_data.to_dict() if info.card_data else {}
     license = card.get("license_name") or card.get("license")
     return Repository(
+        commit=info.sha,
         license=license if isinstance(license, str) else UNKNOWN_LICENSE,
         gated=bool(info.gated),
         parameters=info.safetensors.total if info.safetensors else None,

@@ -63,7 +63,13 @@ def test_the_image_encoder_of_a_repository_is_chosen_by_place_name_and_precision
 
 @pytest.mark.parametrize(
     ("name", "quantization"),
-    [("X-Q4_K_M.gguf", "Q4_K_M"), ("x.iq3_xxs-00001-of-00002.gguf", "IQ3_XXS"), ("X-BF16.gguf", "BF16"), ("Xf16", "")],
+    [
+        ("X-Q4_K_M.gguf", "Q4_K_M"),
+        ("x.iq3_xxs-00001-of-00002.gguf", "IQ3_XXS"),
+        ("X-BF16.gguf", "BF16"),
+        ("X-TQ1_0.gguf", "TQ1_0"),
+        ("Xf16", ""),
+    ],
 )
 def test_a_name_says_how_a_file_is_quantized(name: str, quantization: str):
     assert quantization_in(name) == quantization

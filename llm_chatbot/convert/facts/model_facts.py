@@ -31,7 +31,7 @@ from llm_chatbot.folder.variant import Variant
 from llm_chatbot.gguf.header import GGUFHeader, read_gguf_header
 from llm_chatbot.machine.memory import available_memory
 from llm_chatbot.sources.gguf_files import find_ggufs, gguf_path
-from llm_chatbot.sources.hub import describe_repository, gguf_files
+from llm_chatbot.sources.hub import Repository, describe_repository, gguf_files
 from llm_chatbot.sources.hub_cache import cached_bytes, cached_size
 from llm_chatbot.sources.json_files import read_checkpoint_json
 from llm_chatbot.sources.mmproj_files import mmproj_of
@@ -264,7 +264,7 @@ def _on_the_hub(name: str, config: ModelConfig, root: Path) -> ModelFacts:
     if isinstance(source := config.checkpoint, HubGGUF):
         repository = describe_repository(source.repo_id, config.revision)
         config = replace(config, license=repository.license, gated=repository.gated)
-        return _gguf_on_the_hub(name, config, source, repository.files, root)
+        return _gguf_on_the_hub(name, config, source, repository, root)
     cached = cached_bytes(config.model_id)
     repository = describe_repository(config.model_id, config.revision)
     if repository.config is None:
@@ -274,10 +274,11 @@ def _on_the_hub(name: str, config: ModelConfig, root: Path) -> ModelFacts:
     return replace(facts, download=max(0, repository.weights - cached))
 
 
-def _gguf_on_the_hub(name: str, config: ModelConfig, source: HubGGUF, sizes: dict[str, int], root: Path) -> ModelFacts:
-    """The facts of a GGUF file in a repository with files of these sizes: its name says how it is quantized."""
+def _gguf_on_the_hub(name: str, config: ModelConfig, source: HubGGUF, repository: Repository, root: Path) -> ModelFacts:
+    """The facts of a GGUF file in a repository: its name says how it is quantized."""
+    sizes = repository.files
     wanted = gguf_files(source.repo_id, sizes, source.file)
-    there = sum(cached_size(source.repo_id, file, config.revision) or 0 for file in wanted)
+    there = sum(cached_size(source.repo_id, file, repository.commit) or 0 for file in wanted)
     download = max(0, sum(sizes[file] for file in wanted) - there)
     own = sum(sizes[file] for file in wanted if is_language_model(file))
     return _facts(name, "hub", config, root, (quantization_in(wanted[0]), own), download=download)
@@ -298,14 +299,15 @@ def in_words(facts: dict[str, Any]) -> Iterator[str]:
     """The facts of models as lines for people."""
     for model in facts["models"]:
         parameters = f"{model['parameters'] / 1e9:.1f} billion weights" if model["parameters"] else "size unknown"
-        yield f"{model['name']}: {parameters}, licence: {model['license']}{', gated' if model['gated'] else ''}"
+        download = f", {model['download'] / 1e9:.1f} GB to download" if model["download"] else ""
+        gated = ", gated" if model["gated"] else ""
+        yield f"{model['name']}: {parameters}, licence: {model['license']}{gated}{download}"
         for variant in model["variants"].values():
             chat = f", to chat {variant['chat'][WORDS_CONTEXT] / 1e9:.1f} GB of memory" if variant["chat"] else ""
             done = " (converted)" if variant["converted"] else ""
-            download = f", {model['download'] / 1e9:.1f} GB to download" if model["download"] else ""
             yield (
                 f"  {variant['label']}: {variant['weights'] / 1e9:.1f} GB; to convert {variant['disk'] / 1e9:.1f} GB "
-                f"of disk and {variant['memory'] / 1e9:.1f} GB of memory{chat}{done}{download}"
+                f"of disk and {variant['memory'] / 1e9:.1f} GB of memory{chat}{done}"
             )
             yield from (f"    {sentence}" for sentence in found_in_words(variant["checks"]))
     yield f"Free: {facts['free_disk'] / 1e9:.1f} GB of disk, {facts['free_memory'] / 1e9:.1f} GB of memory"

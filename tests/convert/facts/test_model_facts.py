@@ -81,7 +81,9 @@ def test_any_name_of_the_hub_is_looked_up_without_its_weights(hub: Hub, tmp_path
     int8 = model["variants"]["INT8"]
     assert int8["chat"][CONTEXTS[0]] == chat_memory(int8["weights"], KV_VALUES, CONTEXTS[0])
     assert [name for name, _ in hub.sent] == ["config.json"]
-    assert "org/small: 0.0 billion weights, licence: apache-2.0" in in_words(one_model("org/small", tmp_path))
+    lines = list(in_words(one_model("org/small", tmp_path)))
+    assert lines[0] == "org/small: 0.0 billion weights, licence: apache-2.0, 0.0 GB to download"
+    assert not any("to download" in line for line in lines[1:])
 
 
 def test_a_gguf_on_the_hub_is_downloaded_with_what_reads_images(hub: Hub, tmp_path: Path):
@@ -94,9 +96,17 @@ def test_a_gguf_on_the_hub_is_downloaded_with_what_reads_images(hub: Hub, tmp_pa
         assert model["download"] == 5300 and not hub.sent
         (own,) = model["variants"].values()
         assert (own["label"], own["weights"]) == ("Q4_K_M, as in the file", 5000)
-    download_gguf("org/ggufs", "Q4_K_M", images=True)
+    path = download_gguf("org/ggufs", "Q4_K_M", images=True)
+    (path.parents[2] / "refs" / "main").write_text("0" * 40)  # another commit than the Hub's
     (model,) = one_model("org/ggufs:Q4_K_M", tmp_path)["models"]
     assert model["download"] == 0
+
+
+def test_a_gguf_on_the_hub_whose_name_says_no_quantization_has_a_label(hub: Hub, tmp_path: Path):
+    (hub.root / "org" / "ggufs").mkdir(parents=True)
+    (hub.root / "org" / "ggufs" / "model.gguf").write_bytes(bytes(5000))
+    (model,) = one_model("org/ggufs/model.gguf", tmp_path)["models"]
+    assert [variant["label"] for variant in model["variants"].values()] == ["As in the file"]
 
 
 def test_a_chat_with_a_gguf_takes_the_memory_of_what_reads_images(tmp_path: Path):

@@ -55,7 +55,7 @@ def parser(caller: Caller = CALLER) -> Parser:
         "--direct", action="store_true", help="write a checkpoint's graph without exporting it by PyTorch"
     )
     parser.add_argument(
-        "--text-only", action="store_true", help="leave out what reads images, of a Gemma 3 or Mistral 3"
+        "--text-only", action="store_true", help="leave out what reads images, of a Gemma 3, Gemma 4 or Mistral 3"
     )
     parser.add_argument(
         "--adapter",

@@ -105,7 +105,7 @@ class PixtralProcessor:
 
 
 class Qwen2VLProcessor:
-    """Qwen2-VL and 2.5-VL: the picture keeps its shape, in whole patches, within limits on its pixels.
+    """Qwen2-VL, 2.5-VL and Qwen3-VL: the picture keeps its shape, in whole patches, within limits on its pixels.
 
     Settings: `min_pixels` and `max_pixels`, or a `size` with them as "shortest_edge" and "longest_edge". The largest
     is `MOST_PIXELS`, the default of Transformers: the tower's masks take memory by the square of the patches.

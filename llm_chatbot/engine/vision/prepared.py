@@ -15,7 +15,7 @@ class Prepared:
     """A picture as a vision tower takes it.
 
     Attributes:
-        tiles: uint8 [tiles, 3, height, width], which `Processor.normalized` makes floating-point numbers of.
+        tiles: uint8 [tiles, 3, height, width], which `Pixels.normalized` makes floating-point numbers of.
         text: what stands for the picture in a prompt: `Processor.row_token` for each vector of it, and what a model
             wants around them.
         grid: how many vectors there are in its height and width, where their positions say so; None: they are those

@@ -1,4 +1,4 @@
-"""The inputs of the vision tower of Qwen2-VL and 2.5-VL beside its patches: positions, and who looks at whom.
+"""The inputs of the vision tower of Qwen2-VL, 2.5-VL and Qwen3-VL beside its patches: positions, and who looks at whom.
 
 From Wang et al. 2024 (arXiv:2409.12191) and Bai et al. 2025 (arXiv:2502.13923), in the form of Optimum Intel's
 `openvino_vision_embeddings_merger_model.xml`. Patches lie in squares of `spatial_merge_size`, each of which becomes one

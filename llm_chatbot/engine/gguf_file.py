@@ -170,7 +170,7 @@ class GGUFFile:
     def fitting(self, adapter: Adapter) -> Adapter:
         architecture, name = self.config["model_type"], adapter.name
         if any(tensor.endswith(".scale") for tensor in self._header.tensors):
-            raise UserError("adapter.quantized", name=self.path.name)
+            raise UserError("adapter.scaled", name=self.path.name)
         if not adapter.is_gguf:
             check_peft(name, architecture)
             return adapter  # whose rows are in the graph's order: the file sorts them, and the graph sorts them back

@@ -52,7 +52,7 @@ class GGUFBase:
         if tensor not in self._tensors:
             return None
         if f"{tensor.removesuffix('.weight')}.scale" in self._tensors:
-            raise UserError("adapter.quantized", name=self.name)
+            raise UserError("adapter.scaled", name=self.name)
         return tensor
 
     @cached_property

@@ -7,10 +7,12 @@ import openvino as ov
 import pytest
 from gguf import GGMLQuantizationType as GGML
 
+from llm_chatbot.adapters.opening import open_adapter
 from llm_chatbot.catalogue.adapter_names import AdapterSource
 from llm_chatbot.convert.adapters.gguf_base import GGUFBase, with_merged
 from llm_chatbot.convert.adapters.merging import write_merged
 from llm_chatbot.decoder.build import build_decoder
+from llm_chatbot.engine.gguf_file import GGUFFile
 from llm_chatbot.errors import UserError
 from llm_chatbot.gguf.header import read_gguf_header
 from tests.convert.adapters import small_adapters
@@ -82,6 +84,15 @@ def test_another_models_file_is_refused(small: Small, architecture: str, message
     small_adapters.write_gguf_adapter(tmp_path / "adapter.gguf", matrices, architecture)
     with pytest.raises(UserError, match=message):
         merged_graph(tmp_path / "other.gguf", tmp_path / "adapter.gguf", tmp_path)
+
+
+def test_a_matrix_with_a_scale_beside_it_is_refused(tmp_path: Path):
+    """Merged, and beside the weights."""
+    model, adapter = write_both(tmp_path, Small("llama", extra={"attn_q.scale": (1,)}))
+    with pytest.raises(UserError, match=r"small\.gguf has matrices with a scale beside them"):
+        merged_graph(model, adapter, tmp_path)
+    with pytest.raises(UserError, match=r"small\.gguf has matrices with a scale beside them"):
+        GGUFFile(model).fitting(open_adapter(AdapterSource(adapter)))
 
 
 def test_a_peft_adapter_for_a_file_with_other_layers_than_its_checkpoint_is_refused(tmp_path: Path):

@@ -89,7 +89,7 @@ def test_a_checkpoint_that_is_quantized_already_takes_no_adapter(tmp_path: Path)
     source.mkdir()
     model = write_quantized(source, "AWQ")
     with_adapter(model, adapter)
-    with pytest.raises(UserError, match="no adapter can be added"):
+    with pytest.raises(UserError, match="no adapter can be merged; serve it with --adapter NAME=ADAPTER"):
         convert_model(f"{source}+{adapter}", "INT4", tmp_path / "models")
 
 

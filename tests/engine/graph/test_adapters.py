@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import openvino as ov
 import pytest
-from transformers import PreTrainedModel
+import torch
+from transformers import Phi3Config, Phi3ForCausalLM, PreTrainedModel
 
 from llm_chatbot.adapters.low_rank import Adapter, LowRank
 from llm_chatbot.adapters.opening import open_adapter
@@ -27,6 +28,7 @@ from llm_chatbot.gguf.header import read_gguf_header
 from tests.convert.adapters.small_adapters import (
     IDS,
     LINEAR,
+    LLAMA,
     small_llama,
     torch_logits,
     with_adapter,
@@ -142,6 +144,26 @@ def test_a_conversation_that_changes_its_adapter_is_read_again(places: dict[str,
     cache.feed(IDS[:-1])
     cache.use_adapters([1.0])
     np.testing.assert_allclose(cache.feed(IDS[-1:]), fed(model, [1.0])[1], atol=1e-5)
+
+
+def test_matrices_that_are_several_in_one_take_adapters_where_the_graph_keeps_them_so(tmp_path: Path):
+    """Phi-3's of queries, keys and values, and of gates: exported, one product each; written directly, several."""
+    torch.manual_seed(0)
+    config = Phi3Config(**LLAMA, original_max_position_embeddings=256, head_dim=16)
+    Phi3ForCausalLM(config).half().save_pretrained(tmp_path / "small")
+    llama_tokenizer(tmp_path / "small", TEMPLATE)
+    model = Phi3ForCausalLM.from_pretrained(tmp_path / "small", dtype=torch.float32).eval()
+    plain = torch_logits(model)[-2:]
+    targets = ["qkv_proj", "o_proj", "gate_up_proj", "down_proj"]
+    expected = torch_logits(with_adapter(model, tmp_path / "adapter", target_modules=targets))[-2:]
+    assert np.abs(plain - expected).max() > 0.01
+    exported = open_with(convert_model(str(tmp_path / "small"), "FP16", tmp_path / "exported"), tmp_path / "adapter")
+    assert_close(fed(exported, [1.0]), expected)
+    assert_close(fed(exported), plain)
+    with pytest.raises(UserError, match=r"changes model\.layers\.0\.\S+ .*convert --adapter"):
+        open_with(
+            convert_model(str(tmp_path / "small"), "FP16", tmp_path / "direct", direct=True), tmp_path / "adapter"
+        )
 
 
 @pytest.mark.parametrize("method", ["AWQ", "GPTQ with act-order", "NF4"])

@@ -96,5 +96,5 @@ def test_a_processor_that_is_not_known_is_refused_before_the_weights_are_read(tm
 def test_a_checkpoint_without_its_settings_for_images_is_refused(tmp_path: Path):
     checkpoint = small_image_checkpoints.write("llava", tmp_path / "llava")
     (checkpoint / "preprocessor_config.json").unlink()
-    with pytest.raises(UserError, match=r"preprocessor_config\.json"):
+    with pytest.raises(UserError, match=r"without preprocessor_config\.json or processor_config\.json"):
         convert_model(str(checkpoint), "FP16", tmp_path)

@@ -4,7 +4,7 @@ Most checkpoints are of an architecture that Transformers has. Those that bring 
 converted to the equivalent architecture of Transformers: `converters` has one function for each.
 """
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from transformers import (
 
 from llm_chatbot.catalogue.architectures import architecture, by_model_type
 from llm_chatbot.convert.checkpoint.image_settings import read_image_settings
-from llm_chatbot.convert.checkpoint.invalid import reading_settings
+from llm_chatbot.convert.checkpoint.invalid import missing_keys, reading_settings, refuse_options, required_ints
 from llm_chatbot.convert.checkpoint.weights import (
     build_model,
     drop_tensors,
@@ -36,8 +36,9 @@ from llm_chatbot.convert.direct.formats import check_direct
 from llm_chatbot.convert.export.exporter_configs import check_exportable, nearest_types
 from llm_chatbot.errors import UserError
 from llm_chatbot.folder.image_settings import processor_name
-from llm_chatbot.folder.manifest import IMAGE_SETTINGS, ORIGINAL_MODEL_TYPE, SCALED_CONTEXT
+from llm_chatbot.folder.manifest import IMAGE_SETTINGS, ORIGINAL_MODEL_TYPE, PROCESSOR_SETTINGS, SCALED_CONTEXT
 from llm_chatbot.sources.json_files import read_checkpoint_json
+from llm_chatbot.texts import Text
 
 # ChatGLM3's `<|user|>` and `<|observation|>`: it ends its turn by naming who speaks next.
 CHATGLM3_TURNS = (64795, 64797)
@@ -102,12 +103,14 @@ def read_checkpoint(folder: Path, text_only: bool = False) -> PreTrainedModel:
     config = read_checkpoint_config(folder)
     model_type = config["model_type"]
     check_architecture(folder, config)
-    if not text_only and has_vision(folder, config):
-        return from_image_model(folder, config)
-    if model_type not in converters and architecture(model_type).image_exporter:
+    has_tower = bool(architecture(model_type).image_exporter)
+    if has_tower and not text_only and (found := read_image_settings(folder)):
+        return from_image_model(folder, config, *found)
+    if has_tower and model_type not in converters:
         if text_only:
             raise UserError("checkpoint.text_only", type=repr(model_type))
-        raise UserError("checkpoint.no_image_settings", folder=folder, type=repr(model_type), file=IMAGE_SETTINGS)
+        files = Text("gguf.or", first=IMAGE_SETTINGS, second=PROCESSOR_SETTINGS)
+        raise UserError("checkpoint.no_image_settings", folder=folder, type=repr(model_type), file=files)
     model = converters.get(model_type, from_transformers)(folder, config)
     model.config.name_or_path = str(folder)
     if model.config.model_type != model_type:
@@ -130,11 +133,6 @@ def check_architecture(folder: Path, config: dict[str, Any]) -> None:
         raise UserError("checkpoint.unknown_type", folder=folder, type=repr(model_type), advice=advice)
     if model_type not in converters and not architecture(model_type).image_exporter:
         check_exportable(model_type)
-
-
-def has_vision(folder: Path, config: dict[str, Any]) -> bool:
-    """Whether a checkpoint reads images, and says how they are prepared for it."""
-    return bool(architecture(config["model_type"]).image_exporter) and read_image_settings(folder) is not None
 
 
 def is_quantized(config: dict[str, Any]) -> bool:
@@ -163,7 +161,7 @@ def from_transformers(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     # A default number of heads would go unnoticed: the weights' shapes don't depend on it.
     heads = {"num_attention_heads", config_class.attribute_map.get("num_attention_heads"), "n_head"}
     if not heads & config.keys():
-        raise _missing_keys(folder, ["num_attention_heads"])
+        raise missing_keys(folder, ["num_attention_heads"])
     parsed = _parsed_config(folder, config_class, config)
     check_exportable(parsed.model_type)
     if type(parsed) not in MODEL_FOR_CAUSAL_LM_MAPPING or parsed.is_encoder_decoder:
@@ -171,12 +169,11 @@ def from_transformers(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     return build_model(folder, parsed, read_tensors(folder))
 
 
-def from_image_model(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
-    """A language model with the vision tower before it."""
-    if (settings := read_image_settings(folder)) is not None:
-        processor_name(*settings)
+def from_image_model(folder: Path, config: dict[str, Any], settings: dict[str, Any], place: Path) -> PreTrainedModel:
+    """A language model with the vision tower before it. Args: settings, place: see `read_image_settings`."""
+    processor_name(settings, place)
     parsed = _parsed_config(folder, CONFIG_MAPPING[config["model_type"]], config)
-    if settings and isinstance(vectors := settings[0].get("max_soft_tokens"), int):
+    if isinstance(vectors := settings.get("max_soft_tokens"), int):
         parsed.vision_config.max_soft_tokens = vectors  # Optimum Intel's graph is for so many, and finds it there
     model = build_model(folder, parsed, read_tensors(folder), MODEL_FOR_IMAGE_TEXT_TO_TEXT_MAPPING)
     model.config.name_or_path = str(folder)
@@ -186,7 +183,7 @@ def from_image_model(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
 def from_mpt(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     """MPT. Transformers has the architecture, but ignores the options that it does not implement."""
     attention = config.get("attn_config") or {}
-    _refuse_options(
+    refuse_options(
         folder,
         {
             "attn_config.alibi": attention.get("alibi", True) is not True,
@@ -198,7 +195,7 @@ def from_mpt(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
             "no_bias": config.get("no_bias", True) is not True,
         },
     )
-    _required_ints(folder, config, "d_model", "n_heads", "n_layers", "max_seq_len", "vocab_size")
+    required_ints(folder, config, "d_model", "n_heads", "n_layers", "max_seq_len", "vocab_size")
     return from_transformers(folder, {**config, "use_cache": True})
 
 
@@ -208,7 +205,7 @@ def from_qwen(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     Up to `seq_length`, which becomes `max_position_embeddings`, both compute the same. Beyond it the original scales
     its attention, which `OVQWENModel` adds to the converted graph.
     """
-    hidden, layers, heads, ffn, vocabulary, context = _required_ints(
+    hidden, layers, heads, ffn, vocabulary, context = required_ints(
         folder,
         config,
         ("hidden_size", "n_embd"),
@@ -218,7 +215,7 @@ def from_qwen(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
         ("padded_vocab_size", "vocab_size"),
         "seq_length",
     )
-    _refuse_options(
+    refuse_options(
         folder, {"rotary_pct": config.get("rotary_pct", 1.0) != 1.0, "no_bias": config.get("no_bias") is False}
     )
     parsed = Qwen2Config(
@@ -236,7 +233,7 @@ def from_qwen(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
         seq_length=context,
     )
     if config.get("use_dynamic_ntk") and config.get("use_logn_attn"):
-        scaled = _required_ints(folder, config, ("max_position_embeddings", "n_positions"))[0]
+        scaled = required_ints(folder, config, ("max_position_embeddings", "n_positions"))[0]
         setattr(parsed, SCALED_CONTEXT, max(context, scaled))
     tensors = split_qkv(rename_tensors(read_tensors(folder), QWEN_NAMES), [hidden, hidden, hidden])
     return build_model(folder, parsed, drop_tensors(tensors, ".rotary_emb.inv_freq"))
@@ -244,7 +241,7 @@ def from_qwen(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
 
 def from_chatglm(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     """ChatGLM2 and ChatGLM3 as a GLM."""
-    hidden, layers, heads, head_size, ffn, vocabulary, context = _required_ints(
+    hidden, layers, heads, head_size, ffn, vocabulary, context = required_ints(
         folder,
         config,
         "hidden_size",
@@ -255,7 +252,7 @@ def from_chatglm(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
         ("padded_vocab_size", "vocab_size"),
         "seq_length",
     )
-    _refuse_options(
+    refuse_options(
         folder,
         {
             "add_bias_linear": bool(config.get("add_bias_linear")),
@@ -294,7 +291,7 @@ def from_text_part(folder: Path, config: dict[str, Any]) -> PreTrainedModel:
     """The language model of one that also reads images. A published config may leave out what is the default."""
     text_config = config.get("text_config")
     if not isinstance(text_config, dict):
-        raise _missing_keys(folder, ["text_config"])
+        raise missing_keys(folder, ["text_config"])
     config_class = type(CONFIG_MAPPING[config["model_type"]]().get_text_config())
     text_type = text_config.get("model_type", config_class.model_type)
     parsed = _parsed_config(folder, CONFIG_MAPPING[text_type], text_config)
@@ -316,7 +313,7 @@ def from_granite_hybrid(folder: Path, config: dict[str, Any]) -> PreTrainedModel
         # JSON has no infinity, which is the default's end, so the key may be there without a value.
         known = {name: value for name, value in config.items() if (name, value) != ("time_step_limit", None)}
         return from_transformers(folder, known)
-    hidden, layers, heads, ffn, vocabulary, context = _required_ints(
+    hidden, layers, heads, ffn, vocabulary, context = required_ints(
         folder,
         config,
         "hidden_size",
@@ -328,7 +325,7 @@ def from_granite_hybrid(folder: Path, config: dict[str, Any]) -> PreTrainedModel
     )
     if config.get("num_local_experts"):
         raise UserError("checkpoint.granite_experts", folder=folder)
-    _refuse_options(folder, {"position_embedding_type": config.get("position_embedding_type") != "rope"})
+    refuse_options(folder, {"position_embedding_type": config.get("position_embedding_type") != "rope"})
     known = GraniteConfig().to_dict().keys() - {"model_type", "architectures", "intermediate_size"}
     parsed = _parsed_config(
         folder,
@@ -367,36 +364,6 @@ def _parsed_config(folder: Path, config_class: type[PreTrainedConfig], config: d
     """
     with reading_settings(folder):
         return config_class.from_dict(config)
-
-
-def _required_ints(folder: Path, config: dict[str, Any], *names: str | tuple[str, ...]) -> list[int]:
-    """The config's integers under these names.
-
-    Args:
-        names: each a key, or the alternative keys of one value, of which the first that is there counts.
-
-    Raises:
-        UserError: some are missing or are not integers.
-    """
-    alternatives = [(name,) if isinstance(name, str) else name for name in names]
-    found = [next((config[key] for key in keys if config.get(key) is not None), None) for keys in alternatives]
-    if missing := [keys[0] for keys, value in zip(alternatives, found, strict=True) if not isinstance(value, int)]:
-        raise _missing_keys(folder, missing)
-    return [int(value) for value in found if value is not None]
-
-
-def _missing_keys(folder: Path, names: Collection[str]) -> UserError:
-    return UserError("checkpoint.keys_missing", path=folder / "config.json", names=", ".join(names))
-
-
-def _refuse_options(folder: Path, options: dict[str, bool]) -> None:
-    """Refuses options that the converted model would silently ignore.
-
-    Args:
-        options: by the config's key, whether it has an unsupported value.
-    """
-    if unsupported := [name for name, is_unsupported in options.items() if is_unsupported]:
-        raise UserError("checkpoint.options", path=folder / "config.json", names=", ".join(unsupported))
 
 
 def _chatglm_eos(eos: int | list[int], vocabulary: int) -> list[int]:

@@ -7,14 +7,14 @@ from llm_chatbot.errors import UserError
 
 # Those that `llm_chatbot.engine.vision.processors` has.
 KNOWN_PROCESSORS = (
-    *(
-        "CLIPImageProcessor",
-        "Gemma3ImageProcessor",
-        "Gemma4ImageProcessor",
-        "GotOcr2ImageProcessor",
-        "Idefics3ImageProcessor",
-    ),
-    *("PixtralImageProcessor", "Qwen2VLImageProcessor", "SmolVLMImageProcessor"),
+    "CLIPImageProcessor",
+    "Gemma3ImageProcessor",
+    "Gemma4ImageProcessor",
+    "GotOcr2ImageProcessor",
+    "Idefics3ImageProcessor",
+    "PixtralImageProcessor",
+    "Qwen2VLImageProcessor",
+    "SmolVLMImageProcessor",
 )
 
 

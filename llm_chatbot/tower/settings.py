@@ -46,8 +46,7 @@ def pixtral(keys: Keys) -> TowerSettings:
     size = {"longest_edge": keys.size("vision.image_size")}
     vision = {
         "patch_size": keys.size("vision.patch_size"),
-        "hidden_size": keys.size("vision.embedding_length"),
-        "num_attention_heads": keys.size("vision.attention.head_count"),
+        "head_size": keys.size("vision.embedding_length") // keys.size("vision.attention.head_count"),
     }
     config = {"spatial_merge_size": keys.size("vision.spatial_merge_size", 1), "vision_config": vision}
     return {**_colours(keys, "PixtralImageProcessor"), "size": size}, config

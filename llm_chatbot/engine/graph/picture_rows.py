@@ -12,8 +12,6 @@ INPUTS_EMBEDS = "inputs_embeds"
 # Inputs of Optimum Intel's graphs of Qwen3-VL: which ids are a picture's, [batch, tokens], and what is added for these
 # to what the first layers make, [layers, rows, hidden].
 IS_PICTURE, DEEP_ROWS = "visual_pos_masks", "deepstack_visual_embeds"
-
-
 PER_LAYER = "per_layer_inputs"  # those of Gemma 4: the tokens' vectors for each layer, [batch, tokens, layers, size]
 
 
@@ -64,7 +62,7 @@ def without_pictures(graph: ov.Model) -> None:
     for port in _named(graph, IS_PICTURE):
         _replace_input(graph, port, ops.less(graph.input(INPUT_IDS).node, np.int64(0)).output(0))
     for port in _named(graph, DEEP_ROWS):
-        layers, _, hidden = (size.is_static and size.get_length() for size in port.partial_shape)
+        layers, hidden = (port.partial_shape[axis].get_length() for axis in (0, 2))
         _replace_input(graph, port, ops.constant(np.zeros((layers, 1, hidden), np.float32)).output(0))
     graph.validate_nodes_and_infer_types()
     with_one_position(graph)

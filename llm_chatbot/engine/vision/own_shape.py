@@ -59,7 +59,8 @@ class PixtralProcessor:
     """Pixtral and Mistral 3: the picture keeps its shape, in whole patches; a token stands at the end of each row.
 
     Settings: `size` with a "longest_edge", or "height" and "width". With `spatial_merge_size` in `config.json`, so many
-    patches on an edge become one vector.
+    patches on an edge become one vector. With a `head_size` in its `vision_config`, the tower is given the rotations of
+    patches, which Optimum Intel's graphs compute.
     """
 
     row_token = token = "[IMG]"
@@ -70,10 +71,10 @@ class PixtralProcessor:
         size = settings["size"]
         edges = (size.get("longest_edge") or size[name] for name in ("width", "height"))
         self._largest = tuple(int(edge) for edge in edges)
-        self._patch, self._merge = int(config["vision_config"]["patch_size"]), config.get("spatial_merge_size")
-        self._unit = self._patch * int(self._merge or 1)
         vision = config["vision_config"]
-        self._head = vision["hidden_size"] // vision["num_attention_heads"] if "hidden_size" in vision else 0
+        self._patch, self._merge = int(vision["patch_size"]), config.get("spatial_merge_size")
+        self._unit = self._patch * int(self._merge or 1)
+        self._head_size = vision.get("head_size")
 
     def prepare(self, picture: Image.Image) -> Prepared:
         shrunk = max(1.0, *(edge / largest for edge, largest in zip(picture.size, self._largest, strict=True)))
@@ -85,13 +86,17 @@ class PixtralProcessor:
         return Prepared(channels_first(resized)[None], self.BREAK.join(rows) + self.END)
 
     def inputs(self, tiles: np.ndarray) -> dict[str, np.ndarray]:
+        pixels = {"pixel_values": self._pixels.normalized(tiles)}
+        if self._head_size is None:
+            return pixels
         height, width = (edge // self._patch for edge in tiles.shape[-2:])
-        return {"pixel_values": self._pixels.normalized(tiles), "rotary_pos_emb": self._angles(height, width)}
+        return {**pixels, "rotary_pos_emb": self._angles(self._head_size, height, width)}
 
-    def _angles(self, height: int, width: int) -> np.ndarray:
+    @staticmethod
+    def _angles(head_size: int, height: int, width: int) -> np.ndarray:
         """By which the pairs of a head are rotated for each patch, float32 [patches, pairs]: those of the first half by
-        its row, the others by its column. Optimum Intel's graphs compute them."""
-        frequencies = ROTARY_BASE ** -(np.arange(0, self._head, 2, dtype=np.float32) / np.float32(self._head or 1))
+        its row, the others by its column."""
+        frequencies = ROTARY_BASE ** -(np.arange(0, head_size, 2, dtype=np.float32) / np.float32(head_size))
         rows, columns = (places.reshape(-1, 1).astype(np.float32) for places in np.indices((height, width)))
         return np.concatenate([rows * frequencies[::2], columns * frequencies[1::2]], axis=1).astype(np.float32)
 

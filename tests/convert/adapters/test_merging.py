@@ -1,12 +1,15 @@
 """Folders with adapters in their weights, made in each way that there is, against PEFT's logits."""
 
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from gguf import GGMLQuantizationType as GGML
-from peft import PeftModel
+from peft import LoraConfig, PeftModel
+from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM
 
 from llm_chatbot.catalogue.rows import SUPPORTED_LLM_MODELS
@@ -17,7 +20,7 @@ from llm_chatbot.folder.manifest import read_manifest
 from llm_chatbot.folder.place import AS_IN_FILE
 from llm_chatbot.gguf.header import read_gguf_header
 from llm_chatbot.optimum_models import load_model
-from tests import small_checkpoints
+from tests import small_checkpoints, small_modern_checkpoints
 from tests.convert.adapters.small_adapters import IDS, torch_logits, with_adapter, write_gguf_adapter
 from tests.gguf_files import MERGES, write_model
 from tests.quantized_checkpoints import write_quantized
@@ -52,6 +55,34 @@ def test_a_checkpoint_with_adapters_gives_the_logits_of_peft(direct: bool, base:
     np.testing.assert_allclose(folder_logits(folder), expected, atol=0.02 * np.abs(expected).max())  # bfloat16
     assert folder.parent.name == f"{base.name}+first+second@0.5"
     assert not [name for name in read_manifest(folder)["files"] if "merged" in name]
+
+
+def test_an_adapter_of_single_experts_gives_the_logits_of_the_changed_checkpoint(tmp_path: Path):
+    """By the names that PEFT had for them while Transformers kept each expert's matrices as layers."""
+    small_modern_checkpoints.write("qwen3-30b-a3b", tmp_path)
+    source, adapter = tmp_path / SUPPORTED_LLM_MODELS["qwen3-30b-a3b"].model_id, tmp_path / "adapter"
+    without = torch_logits(loaded(source))
+    layers = [
+        f"model.layers.{layer}.mlp.experts.{layer + 1}.{name}_proj" for layer in (0, 1) for name in ("up", "down")
+    ]
+    index = json.loads((source / "model.safetensors.index.json").read_text(encoding="utf-8"))["weight_map"]
+    parts: dict[str, torch.Tensor] = {}
+    torch.manual_seed(1)
+    before = tmp_path / "before"
+    shutil.copytree(source, before)
+    for layer in layers:
+        tensors = load_file(source / index[f"{layer}.weight"])
+        weight = tensors[f"{layer}.weight"]
+        a, b = torch.randn(2, weight.shape[1]), torch.randn(len(weight), 2)
+        tensors[f"{layer}.weight"] = (weight.float() + 2.0 * b @ a).to(weight.dtype)
+        save_file(tensors, source / index[f"{layer}.weight"], metadata={"format": "pt"})
+        parts |= {f"base_model.model.{layer}.lora_A.weight": a, f"base_model.model.{layer}.lora_B.weight": b}
+    LoraConfig(r=2, lora_alpha=4, target_modules=["up_proj", "down_proj"]).save_pretrained(adapter)
+    save_file(parts, adapter / "adapter_model.safetensors")
+    expected = torch_logits(loaded(source))
+    assert np.abs(expected - without).max() > 0.2 * np.abs(expected).max()
+    folder = convert_model(f"{before}+{adapter}", "FP16", tmp_path / "models")
+    np.testing.assert_allclose(folder_logits(folder), expected, atol=0.02 * np.abs(expected).max())
 
 
 def test_a_folder_is_made_again_when_the_adapter_has_changed(base: Path, tmp_path: Path, capsys: pytest.CaptureFixture):

@@ -8,7 +8,6 @@ from types import SimpleNamespace
 import pytest
 
 from llm_chatbot.answering import models
-from llm_chatbot.answering.model_files import model_files
 from llm_chatbot.answering.models import LoadedModel, ModelPool, open_loaded_model
 from llm_chatbot.answering.question import Question
 from llm_chatbot.catalogue.lookup import get_model_config
@@ -163,8 +162,3 @@ def test_a_page_opens_no_other_file_as_it_is(tmp_path: Path):
     pool = ModelPool(tmp_path, loaded(FAKE, None, DEFAULT_MODEL, AS_IN_FILE, "CPU"))
     with pytest.raises(UserError, match="GGUF is missing or incomplete"):
         pool.get((str(tmp_path / "other.gguf"), AS_IN_FILE, "CPU"))
-
-
-def test_only_a_gguf_file_has_a_precision_of_its_own(tmp_path: Path):
-    with pytest.raises(UserError, match="is no GGUF file"):
-        model_files("tiny-llama-1b-chat", AS_IN_FILE, tmp_path)

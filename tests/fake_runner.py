@@ -17,6 +17,7 @@ class FakeRunner:
     """Its logits after a token depend on all tokens up to it, as they lie in the blocks, and on the extra inputs."""
 
     vocabulary = VOCABULARY
+    num_adapters = 0
 
     def __init__(self, blocks: int) -> None:
         self.slots = np.full((blocks, BLOCK_SIZE), -1)

@@ -148,14 +148,14 @@ class ChatModel:
         merge_products(graph)
         if is_split:
             split_zero_points(graph)
-        if adapted:
+        if adapters:
             attach_adapters(graph, adapted, len(adapters))
         make_paged(graph, self.extra_inputs(1).keys())
         output = None
         if two_steps_may_pay(graph, properties):
             output = OutputLayers(separate_output_layer(graph), properties, weights)
         facts = {"properties": sorted(properties.items()), "zero points are split": is_split}
-        if adapted:
+        if adapters:
             facts["adapters"] = adapters_digest(adapters)
         return ov.Core().compile_model(graph, self._device, properties), output, facts
 

@@ -149,7 +149,10 @@ class ChatSession:
             make()
 
     def use_adapters(self, weights: Sequence[float]) -> None:
-        """From now on, so much of each of the model's adapters is added; empty: nothing. Others have no adapters."""
+        """From now on, so much of each of the model's adapters is added; see `PagedCache.use_adapters`.
+
+        Caches without blocks have no adapters.
+        """
         use: Callable[[Sequence[float]], None] | None = getattr(self._cache, "use_adapters", None)
         if use is not None:
             use(weights)

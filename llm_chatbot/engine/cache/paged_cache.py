@@ -48,6 +48,9 @@ class Runner(Protocol):
     @property
     def vocabulary(self) -> int: ...
 
+    @property
+    def num_adapters(self) -> int: ...
+
     def run(self, parts: Sequence[Part], extra: Mapping[str, float]) -> list[np.ndarray]: ...
 
     def prepare(self, check: Callable[[], None], alone: Callable[[Callable[[], bool]], bool]) -> None: ...
@@ -86,6 +89,7 @@ class PagedModel:
     Attributes:
         pool: allocates the blocks.
         vocabulary: how many token ids the model knows.
+        num_adapters: how many adapters conversations may use.
         lock: protects everything except the runner, which only the leader uses.
         last_rows, last_others: the last call's number of tokens, and of conversations besides the leader's.
     """
@@ -105,7 +109,7 @@ class PagedModel:
         self.last_rows = self.last_others = 0
         self.extra_inputs = extra_inputs
         self.max_length = min(max_length or sys.maxsize, blocks * BLOCK_SIZE)
-        self.vocabulary = runner.vocabulary
+        self.vocabulary, self.num_adapters = runner.vocabulary, runner.num_adapters
         self.pool = BlockPool(blocks, BLOCK_SIZE, runner.copy_block)
         self._seen_text = SeenText(self.pool) if prices is not None else None
         self._slots = StateSlots(slots, self.pool) if slots else None
@@ -451,7 +455,16 @@ class PagedCache:
         self.table.is_private = True
 
     def use_adapters(self, weights: Sequence[float]) -> None:
-        """From now on, so much of each of the model's adapters is added. What was read with others is dropped."""
+        """From now on, so much of each of the model's adapters is added. What was read with other weights is dropped.
+
+        Args:
+            weights: [adapters]; empty: none is added.
+
+        Raises:
+            ValueError: the model has another number of adapters.
+        """
+        if len(weights) not in (0, self._model.num_adapters):
+            raise ValueError(f"{len(weights)} weights for {self._model.num_adapters} adapters")
         wanted = tuple(weights) if any(weights) else ()
         if wanted != self.adapter_weights:
             self.adapter_weights = wanted

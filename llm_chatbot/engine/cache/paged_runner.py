@@ -115,6 +115,12 @@ class PagedRunner:
             return self._output.vocabulary
         return self.compiled.output().partial_shape[-1].get_length()
 
+    @cached_property
+    def num_adapters(self) -> int:
+        """How many adapters were attached to the graph."""
+        port = self._ports.get(ADAPTER_WEIGHTS)
+        return 0 if port is None else port.partial_shape[-1].get_length()
+
     def prepare(self, check: Callable[[], None], alone: Callable[[Callable[[], bool]], bool]) -> None:
         """Builds what makes later calls faster; see `OutputLayers.prepare`."""
         if self._output is not None:
@@ -156,8 +162,8 @@ class PagedRunner:
         inputs = {name: np.array([value], dtype=np.float32) for name, value in extra.items()} | inputs_of(parts)
         if (rows := self._ports.get(PICTURE_ROWS)) is not None:
             inputs[PICTURE_ROWS] = rows_of_parts(parts, rows.partial_shape[-1].get_length())
-        if (weights := self._ports.get(ADAPTER_WEIGHTS)) is not None:
-            inputs[ADAPTER_WEIGHTS] = weights_of_parts(parts, weights.partial_shape[-1].get_length())
+        if self.num_adapters:
+            inputs[ADAPTER_WEIGHTS] = weights_of_parts(parts, self.num_adapters)
         if (ids := self._ports.get(POSITION_IDS)) is not None and len(ids.partial_shape) > 1:
             inputs[POSITION_IDS] = np.concatenate([positions_of_part(part) for part in parts], axis=1)
         for name, array in inputs.items():

@@ -77,7 +77,7 @@ def test_an_adapter_of_single_experts_gives_the_logits_of_the_changed_checkpoint
         tensors[f"{layer}.weight"] = (weight.float() + 2.0 * b @ a).to(weight.dtype)
         save_file(tensors, source / index[f"{layer}.weight"], metadata={"format": "pt"})
         parts |= {f"base_model.model.{layer}.lora_A.weight": a, f"base_model.model.{layer}.lora_B.weight": b}
-    LoraConfig(r=2, lora_alpha=4, target_modules=["up_proj", "down_proj"]).save_pretrained(adapter)
+    LoraConfig(r=2, lora_alpha=4, target_modules=["up_proj", "down_proj"]).save_pretrained(str(adapter))
     save_file(parts, adapter / "adapter_model.safetensors")
     expected = torch_logits(loaded(source))
     assert np.abs(expected - without).max() > 0.2 * np.abs(expected).max()

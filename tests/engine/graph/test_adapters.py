@@ -138,6 +138,18 @@ def test_what_one_adapter_read_is_not_anothers(places: dict[str, Path]):
         assert conversation(model, weights).trim_to_prefix(ids) == len(ids) // BLOCK_SIZE * BLOCK_SIZE
 
 
+def test_weights_are_as_many_as_adapters(places: dict[str, Path], tmp_path: Path):
+    """Also of one that changes nothing, and before a call that others are in."""
+    write_gguf_adapter(tmp_path / "none.gguf", {})
+    model = open_with(places["file"], places["first"], tmp_path / "none.gguf")
+    cache = conversation(model, [0.0, 1.0])
+    np.testing.assert_array_equal(cache.feed(IDS), conversation(model).feed(IDS))
+    with pytest.raises(ValueError, match="1 weights for 2 adapters"):
+        cache.use_adapters([1.0])
+    alone = open_with(places["file"], tmp_path / "none.gguf")
+    np.testing.assert_array_equal(fed(alone, [1.0]), fed(alone))
+
+
 def test_a_conversation_that_changes_its_adapter_is_read_again(places: dict[str, Path]):
     model = open_with(places["direct"], places["first"])
     cache = conversation(model)

@@ -7,7 +7,8 @@ from pathlib import Path
 from llm_chatbot.machine.pins import read_sections
 
 ROOT = Path(__file__).resolve().parents[2]
-PEERS = {"llama_cpp", "playwright", "ray", "grpc", "hatchling"}  # benchmarks, the cluster and the build
+# Of benchmarks, the cluster and the build.
+PEERS = {"llama_cpp", "onnxruntime_genai", "playwright", "ray", "grpc", "hatchling"}
 
 
 def imported_packages() -> set[str]:

@@ -24,7 +24,7 @@ from benchmarks.random_gguf import write_llama
 from llm_chatbot.engine.cache.paged_cache import PagedModel
 from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, PAGED_PROPERTIES, Part, cache_ports, inputs_of
 from llm_chatbot.engine.gguf_file import GGUFFile
-from llm_chatbot.engine.graph.logits import skip
+from llm_chatbot.engine.graph.logits import UNPACKING, skip
 from llm_chatbot.engine.graph.merged_products import merge_products
 from llm_chatbot.engine.graph.paged_graph import make_paged
 from llm_chatbot.engine.loading import open_model
@@ -47,7 +47,7 @@ def layer_outputs(graph: ov.Model) -> list[ov.Output]:
     layers, found = SHAPE["num_hidden_layers"], {}
     for node in graph.get_ordered_ops():
         if node.get_type_name() == "MatMul":
-            weight = skip(node.input_value(1).node, "Convert", "Reshape", "Multiply", "Subtract").get_friendly_name()
+            weight = skip(node.input_value(1).node, *UNPACKING).get_friendly_name()
             if weight.endswith("ffn_down.weight"):
                 (reader,) = node.output(0).get_target_inputs()
                 found[int(weight.split(".")[1])] = reader.get_node().output(0)

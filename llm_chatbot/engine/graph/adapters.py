@@ -16,7 +16,7 @@ import openvino as ov
 import openvino.opset13 as ops
 
 from llm_chatbot.adapters.low_rank import Adapter, LowRank
-from llm_chatbot.engine.graph.logits import skip
+from llm_chatbot.engine.graph.logits import UNPACKING, skip
 from llm_chatbot.engine.graph.paged_graph import ADAPTER_WEIGHTS
 from llm_chatbot.errors import UserError
 
@@ -37,7 +37,6 @@ ADAPTED = {
 ADAPTED_LAYER = re.compile(
     r"(?:(?:self|model|language_model)\.)*(?:layers|blk)\.(\d+)\.(?:self_attn\.|mlp\.)?(\w+)(?:\.|$)"
 )
-UNPACKING = ("Convert", "Reshape", "Multiply", "Subtract")  # between a constant and its product
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,9 @@ LOGITS_TO_KEEP = "logits_to_keep"
 # Elementwise operations that may follow the output layer.
 AFTER_OUTPUT_LAYER = ("Add", "Convert", "Divide", "Multiply", "Tanh")
 
+# Operations between a constant of weights and the product that it is for.
+UNPACKING = ("Convert", "Reshape", "Multiply", "Subtract")
+
 
 def skip(node: ov.Node, *types: str) -> ov.Node:
     """The node, or the nearest one before it, along first inputs, that has none of these types."""

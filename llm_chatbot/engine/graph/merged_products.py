@@ -16,6 +16,8 @@ import numpy as np
 import openvino as ov
 import openvino.opset13 as ops
 
+from llm_chatbot.engine.graph.logits import UNPACKING
+
 # Stacked weights are a copy in memory; with more of them than this, the overhead doesn't matter.
 MOST_WEIGHTS = 1 << 22
 
@@ -60,7 +62,7 @@ def _product_form(weights: ov.Output) -> ProductForm | None:
     if kind == "Constant":
         bits = math.prod([rows, *shape]) * weights.get_element_type().bitwidth
         return form if bits % 8 == 0 else None
-    if kind not in ("Convert", "Reshape", "Subtract", "Multiply"):
+    if kind not in UNPACKING:
         return None
     for value in _weights_of(node):
         inner = _product_form(value)

@@ -16,7 +16,7 @@ import openvino.opset13 as ops
 from llm_chatbot.decoder.memory import Memory
 from llm_chatbot.engine.decode.sampling import BEST_TOKENS
 from llm_chatbot.engine.graph.arithmetic import GROUP_SIZE, compressed_products
-from llm_chatbot.engine.graph.logits import output_layer
+from llm_chatbot.engine.graph.logits import UNPACKING, output_layer
 
 LEAST_OUTPUT_WEIGHTS = 100_000_000  # in a smaller layer there are less than two milliseconds to gain
 LEAST_OUTPUT_SHARE = 0.1  # of the bytes that a token reads
@@ -140,7 +140,7 @@ def _integers(node: ov.Node) -> ov.Node | None:
     """The largest constant that weights are computed from; None: there are operations that `_rows_of` doesn't know."""
     if node.get_type_name() == "Constant":
         return node
-    if node.get_type_name() not in ("Convert", "Reshape", "Multiply", "Subtract"):
+    if node.get_type_name() not in UNPACKING:
         return None
     operands = 1 if node.get_type_name() == "Reshape" else node.get_input_size()
     found = [_integers(node.input_value(port).node) for port in range(operands)]

@@ -67,7 +67,7 @@ def read_direct(folder: Path, config: Mapping[str, Any], merged: Path | None = N
     packed = {name.split(OF_WEIGHT)[0] for name in stored if OF_WEIGHT in name}
     infos: dict[str, TensorInfo] = {}
     parts: dict[str, dict[str, StoredTensor]] = {}
-    experts: dict[str, dict[int, str]] = {}
+    counts: dict[str, int] = {}  # of experts, by what a GGUF file joins
     for name, tensor in stored.items():
         if name.endswith(COMPUTED):
             continue
@@ -82,9 +82,9 @@ def read_direct(folder: Path, config: Mapping[str, Any], merged: Path | None = N
         if expert is not None:
             if end != "weight" or tensor.type not in FLOAT_TYPES or is_packed:
                 raise UserError("direct.tensor", folder=folder, tensor=f"{name:.80}")
-            own = f"{known}.{expert[1]}.weight"
-            infos[own] = _info(tensor)
-            experts.setdefault(f"{known}.weight", {})[int(expert[1])] = own
+            number = int(expert[1])
+            infos[f"{known}.{number}.weight"] = _info(tensor)
+            counts[known] = max(counts.get(known, 0), number + 1)
         elif end in ("weight", "bias") and tensor.type in FLOAT_TYPES and not is_packed:
             infos[f"{known}.{end}"] = _info(tensor)
         else:
@@ -92,8 +92,8 @@ def read_direct(folder: Path, config: Mapping[str, Any], merged: Path | None = N
     computed = {} if settings.frequency_factors is None else {FACTORS: settings.frequency_factors}
     header = GGUFHeader(folder / "config.json", settings.fields, infos)
     count = settings.fields.get(f"{settings.row.architecture}.expert_count", 0)
-    in_order = {name: _in_order(folder, name, found, count) for name, found in experts.items()}
-    return DirectCheckpoint(header, settings.row.decoder, parts, computed, in_order)
+    experts = {f"{known}.weight": _experts(header, known, max(found, count)) for known, found in counts.items()}
+    return DirectCheckpoint(header, settings.row.decoder, parts, computed, experts)
 
 
 def can_stack_experts(folder: Path, config: Mapping[str, Any]) -> bool:
@@ -110,16 +110,17 @@ def can_stack_experts(folder: Path, config: Mapping[str, Any]) -> bool:
         return False
 
 
-def _in_order(folder: Path, name: str, found: Mapping[int, str], count: int) -> list[str]:
-    """The names of the experts' matrices.
+def _experts(header: GGUFHeader, known: str, count: int) -> list[str]:
+    """The names in a header of the matrices of so many experts.
 
     Raises:
         UserError: one is missing.
     """
-    missing = next((number for number in range(max(count, max(found) + 1)) if number not in found), None)
-    if missing is not None:
-        raise UserError("gguf.weights_missing", path=folder, name=name.replace(".weight", f".{missing}.weight"))
-    return [found[number] for number in range(len(found))]
+    names = [f"{known}.{number}.weight" for number in range(count)]
+    for name in names:
+        if name not in header.tensors:
+            raise UserError("gguf.weights_missing", path=header.path.parent, name=name)
+    return names
 
 
 def _split(name: str) -> tuple[str, str]:

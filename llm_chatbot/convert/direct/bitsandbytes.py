@@ -25,7 +25,7 @@ NF4 = np.array(
     ],
     np.float32,
 )
-NAME = "weight.quant_state.bitsandbytes__"  # begins that of the tensor with the state, a JSON document
+QUANT_STATE = "weight.quant_state.bitsandbytes__"  # begins that of the tensor with the state, a JSON document
 FEWEST_PER_SCALE = 16  # weights; the runtime was not tried with fewer
 PER_127 = np.float32(7.874015718698502e-3)  # 1 / 127, as bitsandbytes has it
 
@@ -69,8 +69,8 @@ def read_nf4(arrays: Arrays) -> NF4Matrix:
 
     Args:
         arrays: `weight`, any type, which holds two weights a byte, the first in the upper half; `weight.absmax`
-            [blocks], `weight.quant_map` [16] and `NAME` + "nf4"; double quantized, also `weight.nested_absmax` and
-            `weight.nested_quant_map`.
+            [blocks], `weight.quant_map` [16] and `QUANT_STATE` + "nf4"; double quantized, also `weight.nested_absmax`
+            and `weight.nested_quant_map`.
 
     Raises:
         KeyError: a part is missing.
@@ -85,7 +85,7 @@ def read_nf4(arrays: Arrays) -> NF4Matrix:
 def read_fp4(arrays: Arrays) -> np.ndarray:
     """The weights of a matrix of FP4, [rows, columns]: float16 where it was quantized from that, otherwise float32.
 
-    Args, raises: as for `read_nf4`, with `NAME` + "fp4". The table is the checkpoint's own.
+    Args, raises: as for `read_nf4`, with `QUANT_STATE` + "fp4". The table is the checkpoint's own.
     """
     integers, scales, table, dtype = _unpacked(arrays, "fp4")
     values = _multiplied(table[integers], scales)
@@ -113,7 +113,7 @@ def read_int8(arrays: Arrays) -> QuantizedMatrix:
 
 def _unpacked(arrays: Arrays, kind: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, str]:
     """Places in the table [rows, columns], scales [rows, groups], the table, and the type that was quantized."""
-    state = _read_state(arrays[NAME + kind])
+    state = _read_state(arrays[QUANT_STATE + kind])
     rows, columns = state["shape"]
     packed = np.ascontiguousarray(arrays["weight"]).reshape(-1).view(np.uint8)
     scales, count, block = _scales(arrays, state), rows * columns, state["blocksize"]
@@ -143,12 +143,18 @@ def _scales(arrays: Arrays, state: Mapping[str, Any]) -> np.ndarray:
 
 
 def _read_state(document: np.ndarray) -> Mapping[str, Any]:
+    """
+    Raises:
+        ValueError: it is not what bitsandbytes writes.
+    """
     state = json.loads(document.tobytes())
-    shape = state.get("shape") if isinstance(state, dict) else None
-    sizes = [*shape, state.get("blocksize"), state.get("nested_blocksize", 1)] if isinstance(shape, list) else []
-    is_number = isinstance(state, dict) and isinstance(state.get("nested_offset", 0.0), int | float)
-    if len(sizes) != 4 or not all(isinstance(size, int) and size > 0 for size in sizes) or not is_number:
+    if not isinstance(state, dict) or not isinstance(state.get("shape"), list):
+        raise ValueError("shape and blocks are missing")
+    sizes = [*state["shape"], state.get("blocksize"), state.get("nested_blocksize", 1)]
+    if len(sizes) != 4 or not all(isinstance(size, int) and size > 0 for size in sizes):
         raise ValueError(f"shape and blocks {sizes}")
+    if not isinstance(state.get("nested_offset", 0.0), int | float):
+        raise ValueError("an offset that is no number")
     return state
 
 

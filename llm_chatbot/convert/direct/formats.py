@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from llm_chatbot.convert.direct.bitsandbytes import NAME, NF4Matrix, matrix_shape, read_fp4, read_int8, read_nf4
+from llm_chatbot.convert.direct.bitsandbytes import QUANT_STATE, NF4Matrix, matrix_shape, read_fp4, read_int8, read_nf4
 from llm_chatbot.convert.direct.quantized import (
     Arrays,
     QuantizedMatrix,
@@ -56,7 +56,7 @@ class QuantizationFormat:
             ValueError: what says so is damaged.
         """
         if self.method in BITSANDBYTES:
-            return matrix_shape(parts[NAME + self.method].read())
+            return matrix_shape(parts[QUANT_STATE + self.method].read())
         if self.method in ("fp8", INT8):
             rows, columns = parts["weight"].shape
             return rows, columns

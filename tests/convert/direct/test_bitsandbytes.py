@@ -7,7 +7,7 @@ import openvino as ov
 import openvino.opset13 as ops
 import pytest
 
-from llm_chatbot.convert.direct.bitsandbytes import NAME, NF4, NF4Matrix, read_fp4, read_int8, read_nf4
+from llm_chatbot.convert.direct.bitsandbytes import NF4, QUANT_STATE, NF4Matrix, read_fp4, read_int8, read_nf4
 from llm_chatbot.convert.direct.formats import QuantizationFormat
 from tests.gguf_files import DATA
 
@@ -46,7 +46,7 @@ def test_a_block_goes_on_in_the_next_row():
         "weight": np.full((96, 1), 0xFF, np.uint8),
         "weight.absmax": np.array([1, 2, 3], np.float32),
         "weight.quant_map": NF4,
-        f"{NAME}nf4": np.frombuffer(json.dumps(state).encode(), np.uint8),
+        f"{QUANT_STATE}nf4": np.frombuffer(json.dumps(state).encode(), np.uint8),
     }
     matrix = read_nf4(arrays)
     assert isinstance(matrix, NF4Matrix) and matrix.scales.tolist() == [[1, 1, 2], [2, 3, 3]]
@@ -55,7 +55,7 @@ def test_a_block_goes_on_in_the_next_row():
 
 def changed(case: str, **changes: object) -> dict[str, np.ndarray]:
     """A case's arrays with changes in the document of its state."""
-    arrays, name = arrays_of(case), f"{NAME}{case[:3]}"
+    arrays, name = arrays_of(case), f"{QUANT_STATE}{case[:3]}"
     state = json.loads(arrays[name].tobytes()) | changes
     return arrays | {name: np.frombuffer(json.dumps(state).encode(), np.uint8)}
 
@@ -70,7 +70,7 @@ def changed(case: str, **changes: object) -> dict[str, np.ndarray]:
         (changed("nf4 4 double", nested_blocksize=32), "64 scales in blocks of 32"),
         (arrays_of("nf4 4") | {"weight.quant_map": NF4[::-1]}, "another table"),
         (arrays_of("nf4 4") | {"weight.absmax": np.full(64, np.nan, np.float32)}, "not a finite number"),
-        (arrays_of("nf4 4") | {f"{NAME}nf4": np.frombuffer(b"[", np.uint8)}, "Expecting value"),
+        (arrays_of("nf4 4") | {f"{QUANT_STATE}nf4": np.frombuffer(b"[", np.uint8)}, "Expecting value"),
     ],
 )
 def test_parts_that_do_not_fit_together_are_refused(arrays: dict[str, np.ndarray], reason: str):

@@ -16,18 +16,16 @@ from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 from gguf import GGMLQuantizationType as GGML
 
 from benchmarks.conversion import SHAPES
-from benchmarks.paged import random_ids, timed
+from benchmarks.paged import open_unmeasured, random_ids, timed
 from benchmarks.random_gguf import write_llama
 from llm_chatbot.adapters.peft import PEFT_WEIGHTS
 from llm_chatbot.catalogue.adapter_names import ADAPTER_CONFIG, AdapterSource
 from llm_chatbot.engine.cache.paged_cache import PagedModel
-from llm_chatbot.engine.loading import open_model
 from llm_chatbot.sources.safetensors_format import TensorToWrite, write_safetensors
 
 PAST = 128
@@ -57,13 +55,6 @@ def write_adapter(folder: Path, shape: dict[str, Any], targets: tuple[str, ...],
 
 def random(shape: tuple[int, int]) -> np.ndarray:
     return np.random.default_rng(0).normal(0, 1e-3, shape).astype(np.float32)
-
-
-def open_with(file: Path, *adapters: AdapterSource) -> PagedModel:
-    with patch.object(PagedModel, "measure_in_pauses"):
-        paged = open_model(file, kv_cache_gb=0.1, adapters=adapters).paged
-    assert paged is not None, "this machine can't run the paged engine"
-    return paged
 
 
 def ratios(plain: PagedModel, adapted: PagedModel, rounds: int) -> dict[int, float]:
@@ -96,10 +87,11 @@ def main() -> None:
     print("| adapters on | ranks | a token | 256 tokens |\n|---|---:|---:|---:|")
     with tempfile.TemporaryDirectory() as work:
         write_llama(file := Path(work) / "random.gguf", shape, GGML.Q4_0)
-        plain = open_with(file)
+        plain = open_unmeasured(file, kv_cache_gb=0.1)
         for (name, targets), rank in product(TARGETS.items(), arguments.ranks):
             adapter = write_adapter(Path(work) / f"{name} {rank}", shape, targets, rank)
-            found = ratios(plain, open_with(file, adapter), arguments.rounds)
+            options: dict[str, Any] = {"kv_cache_gb": 0.1, "adapters": [adapter]}
+            found = ratios(plain, open_unmeasured(file, **options), arguments.rounds)
             print(f"| {name} | {rank} | {found[1]:.2f} | {found[256]:.2f} |", flush=True)
 
 

@@ -16,17 +16,17 @@ import statistics
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from unittest.mock import patch
 
 import numpy as np
 
 from benchmarks.drafts import QUESTIONS
+from benchmarks.paged import open_unmeasured
 from benchmarks.widened import write_widened
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.engine.cache.paged_cache import PagedModel
 from llm_chatbot.engine.decode.sampling import log_softmax
-from llm_chatbot.engine.loading import open_files, open_model
+from llm_chatbot.engine.loading import open_files
 from llm_chatbot.engine.text.prompt import prompt_ids
 from llm_chatbot.sources.gguf_files import gguf_path
 
@@ -47,13 +47,6 @@ class Place:
 
     rank: int
     chance: float
-
-
-def open_paged(file: Path) -> PagedModel:
-    with patch.object(PagedModel, "measure_in_pauses"):
-        paged = open_model(file, kv_cache_gb=0.5).paged
-    assert paged is not None, "this machine can't run the paged engine"
-    return paged
 
 
 def answer(model: PagedModel, prompt: list[int], tokens: int, ends: set[int]) -> list[int]:
@@ -138,12 +131,12 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=96)
     arguments = parser.parse_args()
     file = gguf_path(get_model_config(DEFAULT_MODEL))
-    files, draft = open_files(file), open_paged(file)
+    files, draft = open_files(file), open_unmeasured(file, kv_cache_gb=0.5)
     prompts = [prompt_ids(files.tokenizer, [{"role": "user", "content": question}]) for question in QUESTIONS]
     with tempfile.TemporaryDirectory() as folder:
         for noise in arguments.noise:
             write_widened(file, wide := Path(folder) / "wide.gguf", arguments.times, noise)
-            model = open_paged(wide)
+            model = open_unmeasured(wide, kv_cache_gb=0.5)
             answers = [answer(model, prompt, arguments.tokens, files.stop_ids) for prompt in prompts]
             found = [places(draft, prompt, ids) for prompt, ids in zip(prompts, answers, strict=True)]
             report(noise, found, model, draft)

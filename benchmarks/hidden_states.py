@@ -12,22 +12,19 @@ import statistics
 import tempfile
 from pathlib import Path
 from typing import Any
-from unittest.mock import patch
 
 import numpy as np
 import openvino as ov
 from gguf import GGMLQuantizationType as GGML
 
 from benchmarks.conversion import SHAPES
-from benchmarks.paged import random_ids, timed
+from benchmarks.paged import open_unmeasured, random_ids, timed
 from benchmarks.random_gguf import write_llama
-from llm_chatbot.engine.cache.paged_cache import PagedModel
 from llm_chatbot.engine.cache.paged_runner import BLOCK_SIZE, PAGED_PROPERTIES, Part, cache_ports, inputs_of
 from llm_chatbot.engine.gguf_file import GGUFFile
 from llm_chatbot.engine.graph.logits import UNPACKING, skip
 from llm_chatbot.engine.graph.merged_products import merge_products
 from llm_chatbot.engine.graph.paged_graph import make_paged
-from llm_chatbot.engine.loading import open_model
 
 SHAPE: dict[str, Any] = SHAPES["1.1B"]
 PAST, CALLS, TOKENS = 128, 20, (1, 4, 256)
@@ -106,9 +103,7 @@ def price_of_outputs(file: Path, rounds: int) -> dict[int, float]:
 
 def share_of_head(file: Path, head: Path, rounds: int) -> float:
     """The time of the head's call with one token, as a share of the model's."""
-    with patch.object(PagedModel, "measure_in_pauses"):
-        models = [open_model(path, kv_cache_gb=0.1).paged for path in (file, head)]
-    caches = [model.new_cache() for model in models if model is not None]
+    caches = [open_unmeasured(path, kv_cache_gb=0.1).new_cache() for path in (file, head)]
     for cache in caches:
         cache.feed(random_ids(PAST, seed=0))
     shares = []

@@ -20,14 +20,14 @@ import numpy as np
 import openvino as ov
 import psutil
 
-from benchmarks.paged import random_ids, timed
+from benchmarks.paged import open_unmeasured, random_ids, timed
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
 from llm_chatbot.engine.cache.output_layers import OutputLayers
 from llm_chatbot.engine.cache.paged_cache import PagedModel
 from llm_chatbot.engine.cache.paged_runner import PagedRunner
 from llm_chatbot.engine.decode.sampling import Sampling, apply_repetition_penalty, kept, log_softmax
-from llm_chatbot.engine.loading import open_files, open_model
+from llm_chatbot.engine.loading import open_files
 from llm_chatbot.engine.precisions import EXACT
 from llm_chatbot.evaluation.texts import passages
 from llm_chatbot.sources.gguf_files import gguf_path
@@ -41,9 +41,8 @@ PIECE = 1024  # tokens of the compared texts that are read together
 
 def open_prepared(model: Path) -> tuple[PagedModel, OutputLayers, float]:
     """A model whose output layer is in two steps, its layers, and the megabytes that those in two steps took."""
-    with patch.object(PagedModel, "measure_in_pauses"):  # nothing is measured beside this
-        paged = open_model(model, kv_cache_gb=0.5).paged
-    assert paged is not None and isinstance(paged.runner, PagedRunner), "this machine can't run the paged engine"
+    paged = open_unmeasured(model, kv_cache_gb=0.5)
+    assert isinstance(paged.runner, PagedRunner)
     layers = paged.runner._output
     assert layers is not None, "the output layer of this model is too small for two steps"
     before = psutil.Process().memory_info().rss

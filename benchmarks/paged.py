@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import openvino as ov
@@ -37,6 +38,18 @@ Feed = Callable[[list[int]], np.ndarray]
 def open_paged(folder: Path, kv_cache_gb: float | None = None, **properties: Any) -> PagedModel:
     """A model that conversations with a folder share; without prompt lookup until its `new_lookup_cache` is called."""
     model = open_model(folder, ov_config=properties, kv_cache_gb=kv_cache_gb).paged
+    assert model is not None, "this machine can't run the paged engine"
+    return model
+
+
+def open_unmeasured(folder: Path, kv_cache_gb: float, **options: Any) -> PagedModel:
+    """As `open_paged`, without the measurements that a model begins by itself in pauses: they would run beside ours.
+
+    Args:
+        options: further ones of `open_model`.
+    """
+    with patch.object(PagedModel, "measure_in_pauses"):
+        model = open_model(folder, kv_cache_gb=kv_cache_gb, **options).paged
     assert model is not None, "this machine can't run the paged engine"
     return model
 

@@ -18,7 +18,7 @@ from unittest.mock import patch
 import numpy as np
 from openvino import _offline_transformations
 
-from benchmarks.draft_trees import open_paged
+from benchmarks.paged import open_unmeasured
 from benchmarks.widened import write_widened
 from llm_chatbot.catalogue.lookup import get_model_config
 from llm_chatbot.catalogue.rows import DEFAULT_MODEL
@@ -43,7 +43,7 @@ def open_with_masks(file: Path) -> PagedModel:
         ),
         patch.object(paged_graph, "KNOWN_INPUTS", known),
     ):
-        return open_paged(file)
+        return open_unmeasured(file, kv_cache_gb=0.5)
 
 
 def with_mask(inputs: dict[str, np.ndarray], rows: int, form: str) -> dict[str, np.ndarray]:
@@ -92,7 +92,7 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         write_widened(gguf_path(get_model_config(DEFAULT_MODEL)), file := Path(folder) / "wide.gguf", arguments.times)
-        plain, masked = open_paged(file), open_with_masks(file)
+        plain, masked = open_unmeasured(file, kv_cache_gb=0.5), open_with_masks(file)
         calls = {"without": caller(plain, "empty")}
         calls |= {form: caller(masked, form) for form in ("empty", "chain", "tree")}
         print("| tokens | without the input, ms | an empty mask | a chain's | a tree's |\n|---:|---:|---:|---:|---:|")
